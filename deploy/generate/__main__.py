@@ -8,6 +8,7 @@ from generate.errors import error_pages
 from generate.nats import compose_config
 from generate.requirements import requirements
 from generate.schemas import schemas
+from generate.settings import settings_page
 from generate.states import state_machine
 from generate.topology import topology
 
@@ -22,6 +23,7 @@ def documents() -> dict[Path, str]:
         Path("docs/state-machine.md"): state_machine(),
         Path("docs/errors.md"): error_pages(),
         Path("docs/requirements.md"): requirements(ROOT),
+        Path("docs/operations/settings.md"): settings_page(ROOT),
         Path("deploy/nats/nats.conf"): compose_config(),
         **{Path("contracts/schemas") / name: text for name, text in schemas().items()},
     }

@@ -1,9 +1,7 @@
 """docs/errors.md: every error code that a client can receive."""
 
-from collections.abc import Iterator
+from importlib import import_module
 
-import gateway.errors
-import notifier.domain.errors
 from contracts.registry import REFUSALS
 from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS
 from contracts.wire.errors import STATUS, Refusal
@@ -40,18 +38,22 @@ What `warnings[].code` of a completed job may be.
 
 def error_pages() -> str:
     """Return the page: one row per code, first those of problems, then those of jobs and their warnings."""
+    refusals = {*REFUSALS, *refusals_of("gateway"), *refusals_of("notifier")}
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
-        for refusal in sorted({*REFUSALS, *_own()}, key=lambda refusal: refusal.code)
+        for refusal in sorted(refusals, key=lambda refusal: refusal.code)
     ]
     failures = [f"| `{code}` | {meaning} |\n" for code, meaning in sorted(JOB_ERRORS.items())]
     warnings = [f"| `{code}` | {meaning} |\n" for code, meaning in sorted(JOB_WARNINGS.items())]
     return HEAD + "".join(rows) + JOBS + "".join(failures) + WARNINGS + "".join(warnings)
 
 
-def _own() -> Iterator[type[Refusal]]:
-    """Return refusals that the public services raise themselves."""
-    for module in (gateway.errors, notifier.domain.errors):
-        for found in vars(module).values():
-            if isinstance(found, type) and issubclass(found, Refusal) and found is not Refusal:
-                yield found
+def refusals_of(service: str) -> list[type[Refusal]]:
+    """Return the refusals that a service declares itself, by code."""
+    import_module(f"{service}.app")
+    own = {refusal.code: refusal for refusal in Refusal.__subclasses__() if _package(refusal) == service}
+    return [own[code] for code in sorted(own)]
+
+
+def _package(refusal: type[Refusal]) -> str:
+    return refusal.__module__.partition(".")[0]

@@ -42,5 +42,5 @@ async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
 def stream_was_made_again(fleet: Fleet) -> bool:
     """Whether the scheduler found the stream missing, which proves that the fault occurred."""
     lines = (fleet.state / "logs/scheduler.log").read_text().splitlines()
-    made = [json.loads(line) for line in lines if '"scheduler.stream_made"' in line]
+    made = [json.loads(line) for line in lines if '"scheduler.stream_recreated"' in line]
     return len(made) >= 2

@@ -1,36 +1,26 @@
 """The OpenAPI document is complete for each operation."""
 
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from fastapi.routing import APIRoute
 
-import gateway.errors
 from contracts.registry import REFUSALS
-from contracts.wire.errors import STATUS, Refusal
-from gateway.app import create_app
-from gateway.settings import Settings
+from contracts.wire.errors import STATUS
+from gateway.api.v1.problems import declared_codes
+from generate.errors import refusals_of
+from tests.kit.gateway_document import gateway_app
 
 PROBLEM = "application/problem+json"
 NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they create has no URL, or that of the request
 HEALTH = ("/healthz", "/readyz")
-CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in REFUSALS} | {
-    refusal.code: str(STATUS[refusal.kind])
-    for refusal in vars(gateway.errors).values()
-    if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal is not Refusal
-}
+CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in (*REFUSALS, *refusals_of("gateway"))}
 
 
-@cache
 def document() -> dict[str, Any]:
-    settings = {
-        "database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1",
-        "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True,
-    }  # fmt: skip
-    return create_app(Settings.model_validate(settings)).openapi()
+    return gateway_app().openapi()
 
 
 def operations() -> list[Any]:
@@ -107,3 +97,9 @@ def test_problem_responses_list_every_possible_code(path: str, operation: dict[s
             assert CODES.get(code, status) == status
             assert code in CODES or code.startswith("http.")
             assert not re.search(r"[{}]", example["value"]["detail"])
+
+
+def test_each_refusal_of_the_gateway_is_declared_by_a_route() -> None:
+    routes = [route for route in gateway_app().router.routes if isinstance(route, APIRoute)]
+    declared = set().union(*(declared_codes(route.responses) for route in routes))
+    assert {refusal.code for refusal in refusals_of("gateway")} <= declared

@@ -15,7 +15,7 @@ from tests.contract.simnode.driver import driven
 REAL = os.environ.get("COMFYUI_URL")
 HOW_TO_REVIEW = (
     "Review each in its source and add it to contracts/src/contracts/graph_policy/stock_classes.json: "
-    "docs/graph-policy.md, 'Review a new class'."
+    "docs/operations/graph-policy.md, 'Review a new class'."
 )
 
 

@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import create_app as create_gateway
-from gateway.edge.access import needs_of
+from gateway.edge.access import requirement_of
 from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
 from notifier.settings import Settings as NotifierSettings
@@ -266,7 +266,7 @@ def test_each_route_declares_the_access_in_its_matrix_row() -> None:
     there = routes()
     assert there.keys() == ROWS.keys()
     for name, route in there.items():
-        needs = needs_of(route) if isinstance(route, APIRoute) else None
+        needs = requirement_of(route) if isinstance(route, APIRoute) else None
         declared = None if needs is None else (needs.scope or "")
         assert declared == ROWS[name].scope, name
 

@@ -35,7 +35,7 @@ from tests.e2e.test_identity import PASSWORD, slow
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
-EAGER = Retry(first_s=0.05)
+EAGER = Retry(first_delay_s=0.05)
 
 
 class Network:
@@ -241,7 +241,7 @@ async def test_api_refusal_raises_an_exception(fleet: Fleet, fleeting: AsyncClie
             await stranger.me()
         with pytest.raises(Unauthenticated):
             await anext(aiter(stranger.jobs.watch("nope")))
-    async with AsyncClient("http://127.0.0.1:1", key="k", retry=Retry(tries=2, first_s=0.01)) as nobody:
+    async with AsyncClient("http://127.0.0.1:1", key="k", retry=Retry(tries=2, first_delay_s=0.01)) as nobody:
         with pytest.raises(Unreachable):
             await nobody.me()
         with pytest.raises(Unreachable):

@@ -136,7 +136,7 @@ def shown(graph: Graph, node_id: str, outputs: list[Any]) -> Graph:
 
 
 def probes(catalog: dict[str, Any], left: Leftovers) -> Iterator[Graph]:
-    """Return graphs of every class that needs no link, with texts and options set to names of the other tenant's data."""
+    """Return graphs of every class that needs no link, with inputs set to names of the other tenant's data."""
     named = [*left.file_names, *left.job_ids, *left.upload_ids, *KNOWN_FOLDERS]
     names = [*named, *(f"{name} [output]" for name in left.file_names), *(f"{name} [temp]" for name in left.file_names)]
     for class_type, described in sorted(catalog.items()):

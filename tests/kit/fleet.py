@@ -25,6 +25,7 @@ from auth.settings import Settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from stack.linux import die_with_parent
+from tests.kit.gateway_document import check_response
 from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -59,10 +60,14 @@ class Fleet:
         return list(self.credentials["nodes"])
 
     def client(self, key: str | None = None) -> httpx.AsyncClient:
-        """Return an HTTP client with the demo user's key, or another key; "" for none."""
+        """Return an HTTP client with the demo user's key, or another key; "" for none.
+
+        A response with an undeclared error fails the test.
+        """
         credential = self.key if key is None else key
         headers = {"X-API-Key": credential} if credential else {}
-        return httpx.AsyncClient(base_url=f"{self.base_url}/api/v1", headers=headers, timeout=20)
+        hooks = {"response": [check_response]}
+        return httpx.AsyncClient(base_url=f"{self.base_url}/api/v1", headers=headers, timeout=20, event_hooks=hooks)
 
     def watch(self, job_id: str, *, after: int | None = None, key: str | None = None) -> connect:
         """Return a WebSocket that watches a job, as a context manager."""

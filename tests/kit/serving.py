@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from chassis.cli import served
 from chassis.http.connection import Limits
+from tests.kit.declared_errors import DeclaredErrorsOnly
 from tests.kit.waiting import until
 
 PATIENT = Limits(patient=(b"/internal/",))
@@ -16,9 +17,9 @@ PATIENT = Limits(patient=(b"/internal/",))
 
 @asynccontextmanager
 async def serving(app: FastAPI, limits: Limits = PATIENT) -> AsyncIterator[str]:
-    """Serve in this process; yields host and port."""
+    """Serve in this process; yields host and port. An error that its route does not declare becomes a 500."""
     config = uvicorn.Config(
-        app,
+        DeclaredErrorsOnly(app),
         host="127.0.0.1",
         port=0,
         lifespan="on",

@@ -69,13 +69,13 @@ def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitabl
     tenant, then = UUID(int=7), datetime.now(UTC) - timedelta(hours=12)
 
     def searched(**query: object) -> Callable[[], Awaitable[object]]:
-        return lambda: search.page(connection, SearchJobs.model_validate(query))
+        return lambda: search.search_jobs(connection, SearchJobs.model_validate(query))
 
     return {
-        "stats: queue": lambda: stats.queue(connection),
-        "stats: nodes": lambda: stats.nodes(connection, online_s=15),
-        "stats: the last hour": lambda: stats.hour(connection),
-        "stats: failures of a day": lambda: stats.failures(connection),
+        "stats: queue": lambda: stats.count_queue(connection),
+        "stats: nodes": lambda: stats.count_nodes(connection, online_s=15),
+        "stats: the last hour": lambda: stats.measure_last_hour(connection),
+        "stats: failures of a day": lambda: stats.count_failures(connection),
         "jobs: newest": searched(),
         "jobs: failed": searched(states=(JobState.FAILED, JobState.EXPIRED)),
         "jobs: cancelled (there are none)": searched(states=(JobState.CANCELLED,)),
@@ -86,12 +86,12 @@ def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitabl
         "jobs: of a node that there is not": searched(node="node-x"),
         "jobs: of this morning": searched(created_before=then),
         "jobs: of a workflow that there is not": searched(workflow="nobodys"),
-        "own jobs: of an hour, twelve ago": lambda: jobs.page(
+        "own jobs: of an hour, twelve ago": lambda: jobs.list_jobs(
             connection,
             tenant,
             ListJobs(created_after=then, created_before=then + timedelta(hours=1)),
         ),
-        "usage: everybody's 90 days": lambda: usage.days(connection, None, number=90),
+        "usage: everybody's 90 days": lambda: usage.list_days(connection, None, number=90),
     }
 
 

@@ -25,10 +25,13 @@ from starlette.types import Scope as AsgiScope
 
 from authn.client_address import ClientAddressResolver
 from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import Principal, Scope
 from contracts.auth.tiers import Tier
-from gateway.edge.admission import Admission, Rates
+from gateway.edge.admission import AddressRateLimits, Admission
+from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.denials import DenialReporter
 from gateway.edge.rate_limits.domain import policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
@@ -115,17 +118,17 @@ class _Known:
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
 
-    def known(self, _credential: str) -> Principal | None:
+    def find_cached(self, _credential: str) -> Principal | None:
         return self._principal
 
-    async def principal(self, _credential: str) -> Principal:
+    async def authenticate(self, _credential: str) -> Principal:
         return self._principal
 
 
 async def alone(script: Script, database_url: str, rounds: int) -> None:
     """Print the latency of the middleware alone."""
     database = Database(database_url, name="measurement")
-    rates = Rates(
+    rates = AddressRateLimits(
         RateLimiter(RateLimitStore(database)),
         login=policy("login", 30, strict=True),
         open=policy("open", 120),
@@ -150,7 +153,15 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
     headers = [(b"host", b"fleet.example"), (b"accept", b"*/*"), (b"user-agent", b"x"), (b"x-api-key", b"alice-key")]
     for name, counted in (("counting", rates), ("not counting", None)):
         admission = Admission(
-            inside, identity=_Known(principal), clients=ClientAddressResolver(()), rates=counted, used=_unused
+            inside,
+            identity=_Known(principal),
+            clients=ClientAddressResolver(()),
+            rates=counted,
+            used=_unused,
+            denials=DenialReporter(
+                Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox="_INBOX")
+            ),
+            bodies=BodyMemoryLimit(total=1 << 20, each=1 << 20, clock=perf_counter),
         )
         values = []
         for _ in range(rounds * 10):

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.store import audit
-from auth.store.audit import Entry
+from auth.store.audit import NewAuditEntry
 from auth.usecases import audit_log
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
@@ -87,7 +87,7 @@ async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -
     async def write(number: int) -> None:
         detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": 'é\u2028"', "list": [None, True]}
         async with database.direct() as connection:
-            await audit.record(connection, Entry("user.changed", detail=detail))
+            await audit.append_entry(connection, NewAuditEntry("user.changed", detail=detail))
             if number % 5 == 0:
                 raise ZeroDivisionError
 
@@ -95,8 +95,8 @@ async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -
         await asyncio.gather(*(write(number) for number in range(40)), return_exceptions=True)
         rows = await system.sql.fetch("SELECT id FROM audit_log ORDER BY id")
         assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))
-        verdict = await audit_log.verify(database)
-        assert (verdict.whole, verdict.broken_id) == (len(rows), None)
+        verdict = await audit_log.verify_chain(database)
+        assert (verdict.valid_count, verdict.broken_id) == (len(rows), None)
     finally:
         await database.close()
 
@@ -108,7 +108,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_s
     try:
         for number in range(5):
             async with database.direct() as connection:
-                await audit.record(connection, Entry("session.opened", ip="::1", detail={"n": number}))
+                await audit.append_entry(connection, NewAuditEntry("session.opened", ip="::1", detail={"n": number}))
         whole, export = await asyncio.gather(run("verify", url), run("export", url))
         assert (whole.returncode, whole.stderr) == (0, "")
         assert whole.stdout.startswith("5 entries are whole")
@@ -121,8 +121,8 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_s
         assert (touched.returncode, touched.stderr) == (1, "Entry 3 was changed, or one before it was removed.\n")
         await sql.execute("UPDATE audit_log SET ip = '::1' WHERE id = 3")
         await sql.execute("DELETE FROM audit_log WHERE id = 2")
-        removed = await audit_log.verify(database)
-        assert (removed.whole, removed.broken_id) == (1, 3)
+        removed = await audit_log.verify_chain(database)
+        assert (removed.valid_count, removed.broken_id) == (1, 3)
     finally:
         await sql.close()
         await database.close()

@@ -28,7 +28,7 @@ async def test_unpublished_change_is_read_back(system: System) -> None:
     try:
         async with told_of(user) as heard:
             async with database.direct() as connection:  # who changed died between its commit and its announcement
-                change = await changes.change(connection, user.id, void_tokens=True, revoked_key="WXuyW9PjLaJB")
+                change = await changes.record_change(connection, user.id, void_tokens=True, revoked_key="WXuyW9PjLaJB")
             assert await read_back(user) == [change]
             assert heard.empty()
     finally:
@@ -66,7 +66,7 @@ async def test_full_page_of_changes_says_where_to_continue(system: System) -> No
     database = Database(system.database_url, name="many")
     try:
         async with database.direct() as connection:
-            change = await changes.change(connection, user.id)
+            change = await changes.record_change(connection, user.id)
             many = """
                 INSERT INTO changes (user_id, body, at)
                 SELECT $1, $2, now() - interval '30 minutes' + number * interval '1 ms'
@@ -87,7 +87,7 @@ async def test_no_simultaneous_change_is_lost_between_pages(system: System) -> N
     user, database = await somebody(system), Database(system.database_url, name="twins")
     try:
         async with database.direct() as connection:
-            change = await changes.change(connection, user.id)
+            change = await changes.record_change(connection, user.id)
             many = """
                 INSERT INTO changes (user_id, body, at)
                 SELECT $1, $2::jsonb || jsonb_build_object('version', number, 'at', at), at

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from auth.domain.api_key import ApiKey, new_api_key, read_api_key
+from auth.domain.api_key import ApiKey, new_api_key, parse_api_key
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import VERIFY_CREDENTIAL, Scope, VerifyCredential, scopes_of
 from contracts.auth.keys import (
@@ -77,7 +77,7 @@ async def test_all_invalid_keys_get_the_same_response(system: System) -> None:
     await user.ask(REVOKE_KEY, RevokeKey(key_id=revoked.key.id))
     past = "UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE id = $1"
     await system.sql.execute(past, expired.key.id)
-    mine, theirs = read_api_key(user.key), read_api_key(other.key)
+    mine, theirs = parse_api_key(user.key), parse_api_key(other.key)
     assert mine is not None
     assert theirs is not None
     bad = [

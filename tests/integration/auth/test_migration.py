@@ -5,7 +5,7 @@ from uuid import UUID
 
 from alembic import command
 
-from auth.domain.api_key import Pepper, new_api_key
+from auth.domain.api_key import ApiKeyPepper, new_api_key
 from chassis.database.migrate import config_for, upgrade
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import Scope, scopes_of
@@ -27,7 +27,7 @@ async def test_migrated_key_keeps_all_scopes_of_its_user(
         keys = {role: new_api_key() for role in Role}
         for number, (role, key) in enumerate(keys.items()):
             await system.sql.execute(MAKE_USER, UUID(int=number), role, role)
-            await system.sql.execute(MAKE_KEY, key.id, UUID(int=number), Pepper(SECRET).digest(key))
+            await system.sql.execute(MAKE_KEY, key.id, UUID(int=number), ApiKeyPepper(SECRET).digest(key))
         await asyncio.to_thread(upgrade, "auth", url)
         found = {role: (await verified(system, key.text)).scopes for role, key in keys.items()}
     assert found == {role: scopes_of(role) for role in Role}

@@ -8,12 +8,12 @@ import bcrypt
 import pytest
 from pydantic import SecretStr
 
-from auth.domain.password_hash import Checked, PasswordHashes
+from auth.domain.password_hash import PasswordCheck, PasswordHasher
 from auth.domain.refresh_token import RefreshPepper
-from auth.domain.signing_key import KeyBox
-from auth.usecases.hashing import HashingPool
+from auth.domain.signing_key import SigningKeyCipher
+from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.open_session import SessionOpener
-from auth.usecases.signing import Signer
+from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register
@@ -133,14 +133,14 @@ async def test_failed_logins_get_the_same_response_whatever_the_cause(bus: Bus, 
     assert all(answer == BAD_LOGIN for answer in answers)
 
 
-class Counting(PasswordHashes):
+class Counting(PasswordHasher):
     """Counts the passwords that were checked."""
 
     checked = 0
 
-    def check(self, password: str, stored: str | None) -> Checked:
+    def verify(self, password: str, stored: str | None) -> PasswordCheck:
         self.checked += 1
-        return super().check(password, stored)
+        return super().verify(password, stored)
 
 
 @pytest.mark.requirement("S-34")
@@ -150,7 +150,9 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
     await fail(sql, delayed, 50)
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
     hashes, database = Counting(), Database(system.database_url, name="test", pool_size=2)
-    signer = Signer(database, KeyBox(SECRET), token_life=timedelta(minutes=15), key_life=timedelta(days=30))
+    signer = AccessTokenSigner(
+        database, SigningKeyCipher(SECRET), token_life=timedelta(minutes=15), key_life=timedelta(days=30)
+    )
     hashing = HashingPool(hashes, threads=1, queue=4)
     opener = SessionOpener(database, hashing, signer, RefreshPepper(SECRET), life=timedelta(days=30))
     try:
@@ -159,7 +161,7 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
         for number, (name, password) in enumerate(asked, start=1):
             command = OpenSession.model_construct(username=name, password=SecretStr(password), ip=None)
             try:
-                await opener.open(command)
+                await opener.open_session(command)
             except InvalidLogin:
                 assert name != good.username
             assert hashes.checked == number

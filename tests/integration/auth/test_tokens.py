@@ -13,8 +13,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from auth.domain.signing_key import KeyBox
-from auth.usecases.signing import Signer
+from auth.domain.signing_key import SigningKeyCipher
+from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset
@@ -59,8 +59,10 @@ class Keys:
     def __init__(self, url: str, database: Database, sql: asyncpg.Pool) -> None:
         self.url, self._database, self._sql = url, database, sql
 
-    def signer(self, secret: str = SECRET) -> Signer:
-        return Signer(self._database, KeyBox(secret), token_life=timedelta(minutes=15), key_life=timedelta(days=30))
+    def signer(self, secret: str = SECRET) -> AccessTokenSigner:
+        return AccessTokenSigner(
+            self._database, SigningKeyCipher(secret), token_life=timedelta(minutes=15), key_life=timedelta(days=30)
+        )
 
     async def age(self, by: str) -> None:
         """Let time pass for every key."""
@@ -104,7 +106,7 @@ async def test_access_token_carries_the_users_own_limits(bus: Bus, sql: asyncpg.
 async def test_private_signing_key_is_not_stored_in_plain_text(sql: asyncpg.Pool, bus: Bus) -> None:
     assert await keyset(bus)
     for row in await sql.fetch("SELECT * FROM signing_keys"):
-        opened = KeyBox(SECRET).open(row["kid"], row["private_key"])
+        opened = SigningKeyCipher(SECRET).decrypt(row["kid"], row["private_key"])
         assert opened is not None
         assert opened.private.private_bytes_raw() not in row["private_key"]
         public = Ed25519PrivateKey.from_private_bytes(opened.private.private_bytes_raw()).public_key()
@@ -114,7 +116,7 @@ async def test_private_signing_key_is_not_stored_in_plain_text(sql: asyncpg.Pool
 @pytest.mark.requirement("F-151")
 async def test_replicas_that_start_together_create_one_signing_key(keys: Keys) -> None:
     signers = [keys.signer() for _ in range(5)]
-    listed = await asyncio.gather(*(signer.keyset() for signer in signers))
+    listed = await asyncio.gather(*(signer.read_keyset() for signer in signers))
     assert len(await keys.kids()) == 1
     assert all(keyset == listed[0] for keyset in listed)
     assert await keys.signing() == listed[0].keys[0].kid
@@ -125,23 +127,23 @@ async def test_next_signing_key_is_published_early_and_the_old_one_until_its_tok
     keys: Keys,
 ) -> None:
     signer = keys.signer()
-    await signer.tend()
+    await signer.rotate_keys()
     (old,) = await keys.kids()
     await keys.age("29 days")
-    await signer.tend()
+    await signer.rotate_keys()
     assert await keys.kids() == [old]
     await keys.age("1 day")
-    await asyncio.gather(*(keys.signer().tend() for _ in range(3)))
+    await asyncio.gather(*(keys.signer().rotate_keys() for _ in range(3)))
     new, _ = await keys.kids()
     assert await keys.signing() == old
-    assert [jwk.kid for jwk in (await signer.keyset()).keys] == [new, old]
+    assert [jwk.kid for jwk in (await signer.read_keyset()).keys] == [new, old]
     await keys.age("60 s")
     assert await keys.signing() == new
     await keys.age("15 min")
-    await signer.tend()
+    await signer.rotate_keys()
     assert await keys.kids() == [new, old]
     await keys.age("61 s")
-    await signer.tend()
+    await signer.rotate_keys()
     assert await keys.kids() == [new]
 
 
@@ -156,7 +158,7 @@ async def test_key_rotation_invalidates_no_token_and_needs_no_restart(own_nats: 
             capture_output=True, check=True, text=True, timeout=60,
         )  # fmt: skip
         assert "signs in a minute" in made.stdout
-        assert await keys.signer().rotate() is None  # one waits for its time already
+        assert await keys.signer().rotate_now() is None  # one waits for its time already
         assert kid_of(await login(system.bus, person)) == kid_of(before)
         await keys.age("60 s")
         after = await login(system.bus, person)
@@ -168,13 +170,13 @@ async def test_key_rotation_invalidates_no_token_and_needs_no_restart(own_nats: 
 
 @pytest.mark.requirement("S-45")
 async def test_another_secret_key_invalidates_sealed_signing_keys(keys: Keys) -> None:
-    await keys.signer().tend()
+    await keys.signer().rotate_keys()
     (old,) = await keys.kids()
     changed = keys.signer("another secret")
-    await changed.tend()
+    await changed.rotate_keys()
     (new,) = await keys.kids()
     assert new != old
-    await changed.tend()
+    await changed.rotate_keys()
     assert await keys.kids() == [new]
 
 

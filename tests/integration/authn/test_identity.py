@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.msg import Msg
 
-from authn.identity import Authenticator
+from authn.authenticator import Authenticator
 from chassis.lifecycle import running
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
@@ -43,7 +43,7 @@ async def scripted(url: str) -> AsyncIterator[Script]:
 async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Authenticator]:
     """A door that has heard all there is, and does not look again by itself unless told to."""
     bus = bus_at(url, "notifier")
-    identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "fresh_s": NEVER_S} | paces))
+    identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
     async with running("notifier", bus, loops=identity.loops):
         if ready:
             await until(lambda: is_good(identity, script.auth.token(uuid4())))
@@ -64,7 +64,7 @@ async def identity(script: Script, nats: NatsServer) -> AsyncIterator[Authentica
 
 async def is_good(identity: Authenticator, credential: str) -> bool:
     try:
-        await identity.principal(credential)
+        await identity.authenticate(credential)
     except (InvalidCredential, Unavailable):
         return False
     return True
@@ -73,7 +73,7 @@ async def is_good(identity: Authenticator, credential: str) -> bool:
 async def is_refused(identity: Authenticator, credential: str) -> bool:
     """Whether it is nobody's, for certain: an answer that is not there does not count."""
     try:
-        await identity.principal(credential)
+        await identity.authenticate(credential)
     except InvalidCredential:
         return True
     return False
@@ -83,11 +83,11 @@ async def is_refused(identity: Authenticator, credential: str) -> bool:
 async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(
     script: Script, identity: Authenticator
 ) -> None:
-    assert identity.known(ALICE_KEY) is None
-    found = await asyncio.gather(*(identity.principal(ALICE_KEY) for _ in range(50)))
+    assert identity.find_cached(ALICE_KEY) is None
+    found = await asyncio.gather(*(identity.authenticate(ALICE_KEY) for _ in range(50)))
     assert {principal.user_id for principal in found} == {script.alice}
     assert script.auth.asked == 1
-    known = identity.known(ALICE_KEY)
+    known = identity.find_cached(ALICE_KEY)
     assert known is not None
     assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), scopes_of(Role.USER))
 
@@ -105,9 +105,9 @@ async def test_invalid_key_costs_one_request_to_auth(script: Script, identity: A
 @pytest.mark.requirement("S-45")
 async def test_access_token_is_verified_without_a_request_to_auth(script: Script, identity: Authenticator) -> None:
     token = script.auth.token(script.alice)
-    principal = await identity.principal(token)
+    principal = await identity.authenticate(token)
     assert (principal.user_id, script.auth.asked) == (script.alice, 0)
-    assert identity.known(token) == principal
+    assert identity.find_cached(token) == principal
     assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("k1")))
     assert await is_refused(identity, script.auth.token(script.alice, exp=1))
 
@@ -116,7 +116,7 @@ async def test_access_token_is_verified_without_a_request_to_auth(script: Script
 async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_do_not(
     script: Script, nats: NatsServer
 ) -> None:
-    async with door(script, nats.url, fresh_s=SOON_S) as identity:
+    async with door(script, nats.url, revalidate_after_s=SOON_S) as identity:
         old = script.auth.token(script.alice)
         assert await is_good(identity, ALICE_KEY)
         assert await is_good(identity, old)
@@ -125,11 +125,11 @@ async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_d
         started = time.monotonic()
         while time.monotonic() < started + 4 * SOON_S:  # the key grows stale meanwhile
             for good in (ALICE_KEY, old, new):
-                assert (await identity.principal(good)).user_id in (script.alice, script.bob)
+                assert (await identity.authenticate(good)).user_id in (script.alice, script.bob)
             await asyncio.sleep(0)
         for unknown in ("bob-key", "nobody's"):
             with pytest.raises(Unavailable):
-                await identity.principal(unknown)
+                await identity.authenticate(unknown)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("k1")))
         await script.auth_returns()
         await until(lambda: is_good(identity, "bob-key"))
@@ -137,12 +137,12 @@ async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_d
 
 @pytest.mark.requirement("F-150")
 async def test_cached_key_expires_while_auth_is_down(script: Script, nats: NatsServer) -> None:
-    async with door(script, nats.url, fresh_s=SOON_S, believed_s=0.3) as identity:
+    async with door(script, nats.url, revalidate_after_s=SOON_S, max_age_s=0.3) as identity:
         assert await is_good(identity, ALICE_KEY)
         await script.auth_goes()
-        await until(lambda: identity.known(ALICE_KEY) is None)
+        await until(lambda: identity.find_cached(ALICE_KEY) is None)
         with pytest.raises(Unavailable):
-            await identity.principal(ALICE_KEY)
+            await identity.authenticate(ALICE_KEY)
 
 
 async def test_credentials_are_refused_while_revocations_are_unknown(script: Script, nats: NatsServer) -> None:
@@ -153,7 +153,7 @@ async def test_credentials_are_refused_while_revocations_are_unknown(script: Scr
     async with door(script, nats.url, ready=False) as identity:
         for credential in (token, revoked, ALICE_KEY):
             with pytest.raises(Unavailable):
-                await identity.principal(credential)
+                await identity.authenticate(credential)
         await script.auth_returns()
         await until(lambda: is_good(identity, token))
         assert await is_refused(identity, revoked)
@@ -175,17 +175,17 @@ async def test_credentials_are_refused_until_all_revocations_are_read(script: Sc
         await reached.wait()
         for credential in (token, revoked):
             with pytest.raises(Unavailable):
-                await identity.principal(credential)
+                await identity.authenticate(credential)
         go_on.set()
         await until(lambda: is_good(identity, token))
         assert await is_refused(identity, revoked)
 
 
 async def test_stale_key_is_refreshed_in_the_background(script: Script, nats: NatsServer) -> None:
-    async with door(script, nats.url, fresh_s=SOON_S) as identity:
+    async with door(script, nats.url, revalidate_after_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)
         del script.auth.keys[ALICE_KEY]
-        await until(lambda: identity.known(ALICE_KEY) is None)
+        await until(lambda: identity.find_cached(ALICE_KEY) is None)
         assert await is_refused(identity, ALICE_KEY)
 
 
@@ -203,14 +203,14 @@ async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterat
 @SAID
 async def test_revoked_key_is_refused(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
-        principal = await identity.principal(ALICE_KEY)
-        other = await identity.principal("bob-key")
-        with identity.watching(principal) as ended, identity.watching(other) as not_ended:
+        principal = await identity.authenticate(ALICE_KEY)
+        other = await identity.authenticate("bob-key")
+        with identity.watch_credential(principal) as ended, identity.watch_credential(other) as not_ended:
             change = script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY))
             await (script.say(change) if said else asyncio.sleep(0))
             await until(ended.is_set)
             assert not not_ended.is_set()
-        assert identity.known(ALICE_KEY) is None
+        assert identity.find_cached(ALICE_KEY) is None
         assert await is_refused(identity, ALICE_KEY)
         assert script.auth.asked == 2
 
@@ -220,8 +220,8 @@ async def test_revoked_key_is_refused(script: Script, nats: NatsServer, said: bo
 async def test_deactivated_user_is_refused(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
         token = script.auth.token(script.alice)
-        principals = [await identity.principal(credential) for credential in (ALICE_KEY, token)]
-        with identity.watching(principals[0]) as by_key, identity.watching(principals[1]) as by_token:
+        principals = [await identity.authenticate(credential) for credential in (ALICE_KEY, token)]
+        with identity.watch_credential(principals[0]) as by_key, identity.watch_credential(principals[1]) as by_token:
             change = script.auth.change(script.alice, is_active=False)
             await (script.say(change) if said else asyncio.sleep(0))
             await until(lambda: by_key.is_set() and by_token.is_set())
@@ -238,7 +238,7 @@ async def test_ended_session_is_refused_and_other_sessions_keep_working(
     async with listening(script, nats, said) as identity:
         ended, other = uuid4(), script.auth.token(script.alice)
         token = script.auth.token(script.alice, sid=str(ended))
-        with identity.watching(await identity.principal(token)) as over:
+        with identity.watch_credential(await identity.authenticate(token)) as over:
             change = script.auth.change(script.alice, ended_session=ended)
             await (script.say(change) if said else asyncio.sleep(0))
             await until(over.is_set)
@@ -254,7 +254,7 @@ async def test_voided_tokens_are_refused_and_new_ones_accepted(script: Script, n
     async with listening(script, nats, said) as identity:
         used, unused = script.auth.token(script.alice), script.auth.token(script.alice)
         assert await is_good(identity, ALICE_KEY)
-        with identity.watching(await identity.principal(used)) as over:
+        with identity.watch_credential(await identity.authenticate(used)) as over:
             change = script.auth.change(script.alice, void_tokens=True)
             await (script.say(change) if said else asyncio.sleep(0))
             await until(over.is_set)
@@ -273,9 +273,9 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
         script.auth.scopes["bob-key"] = (Scope.JOBS_READ, Scope.ADMIN)
         script.auth.change(script.bob, role=Role.ADMIN)
         tokens = {"admin": script.auth.token(script.bob), "user": script.auth.token(script.alice)}
-        assert (await identity.principal("bob-key")).scopes == (Scope.JOBS_READ, Scope.ADMIN)
-        assert Scope.ADMIN in (await identity.principal(tokens["admin"])).scopes
-        assert Scope.ADMIN not in (await identity.principal(tokens["user"])).scopes
+        assert (await identity.authenticate("bob-key")).scopes == (Scope.JOBS_READ, Scope.ADMIN)
+        assert Scope.ADMIN in (await identity.authenticate(tokens["admin"])).scopes
+        assert Scope.ADMIN not in (await identity.authenticate(tokens["user"])).scopes
         limits = UNLIMITED.model_copy(update={"requests_per_minute": 7})
         changes = [
             script.auth.change(script.bob, role=Role.USER, tier=Tier.FREE),
@@ -285,12 +285,12 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
             await script.say(change)
 
         async def newest() -> bool:
-            bob = await identity.principal(tokens["admin"])
-            return bob.tier is Tier.FREE and (await identity.principal(tokens["user"])).requests_per_minute == 7
+            bob = await identity.authenticate(tokens["admin"])
+            return bob.tier is Tier.FREE and (await identity.authenticate(tokens["user"])).requests_per_minute == 7
 
         await until(newest)
-        assert (await identity.principal(tokens["admin"])).scopes == scopes_of(Role.USER)
-        assert (await identity.principal("bob-key")).scopes == (Scope.JOBS_READ,)
+        assert (await identity.authenticate(tokens["admin"])).scopes == scopes_of(Role.USER)
+        assert (await identity.authenticate("bob-key")).scopes == (Scope.JOBS_READ,)
 
 
 @pytest.mark.requirement("S-46")
@@ -301,13 +301,13 @@ async def test_tier_limits_apply_to_users_without_own_limits(script: Script, nat
         script.auth.change(script.bob, limits=own, own_limits=True)
         token = script.auth.token(script.alice)
         for credential in (token, ALICE_KEY, "bob-key"):
-            await identity.principal(credential)
+            await identity.authenticate(credential)
         change = script.auth.change_tier(Tier.PRO, UNLIMITED.model_copy(update={"requests_per_minute": 60}))
         await (script.say(change) if said else asyncio.sleep(0))
 
         async def told() -> list[int | None]:
             return [
-                (await identity.principal(credential)).requests_per_minute
+                (await identity.authenticate(credential)).requests_per_minute
                 for credential in (token, ALICE_KEY, "bob-key", script.auth.token(script.alice, rpm=1))
             ]
 
@@ -320,8 +320,8 @@ async def test_tier_limits_apply_to_users_without_own_limits(script: Script, nat
 async def say_and_wait(script: Script, identity: Authenticator, *changes: UserChanged) -> None:
     """Say changes, and return when the door has heard them all."""
     marker = uuid4()
-    last = await identity.principal(script.auth.token(marker))
-    with identity.watching(last) as heard:
+    last = await identity.authenticate(script.auth.token(marker))
+    with identity.watch_credential(last) as heard:
         for change in (*changes, script.auth.change(marker, is_active=False)):
             await script.say(change)
         await until(heard.is_set)
@@ -338,7 +338,7 @@ async def test_late_and_reordered_changes_undo_nothing(script: Script, identity:
     other = script.auth.token(script.alice, tier="pro", ver=1)
     await say_and_wait(script, identity, second, first, third, old, second, third, old)
     assert [await is_refused(identity, token) for token in tokens] == [True, True]
-    assert (await identity.principal(other)).tier is Tier.FREE
+    assert (await identity.authenticate(other)).tier is Tier.FREE
 
 
 @pytest.mark.requirement("S-46")
@@ -349,17 +349,17 @@ async def test_revocation_overrides_a_verification_in_flight(script: Script, ide
         reached.set()
         await go_on.wait()
 
-    heard = await identity.principal(script.auth.token(script.alice))
+    heard = await identity.authenticate(script.auth.token(script.alice))
     script.auth.before_verify = wait
     asking = asyncio.create_task(is_refused(identity, ALICE_KEY))
     await reached.wait()
-    with identity.watching(heard) as ended:
+    with identity.watch_credential(heard) as ended:
         change = script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY), ended_session=heard.session_id)
         await script.say(change)
         await until(ended.is_set)  # so the door has heard it, and auth's old answer comes after it
     go_on.set()
     assert await asking
-    assert identity.known(ALICE_KEY) is None
+    assert identity.find_cached(ALICE_KEY) is None
 
 
 @pytest.mark.requirement("S-46")
@@ -385,11 +385,11 @@ async def test_verification_older_than_a_change_is_repeated(
 @pytest.mark.requirement("F-156")
 async def test_changes_missed_during_a_nats_outage_are_read_on_reconnect(own_nats: NatsServer) -> None:
     async with scripted(own_nats.url) as script, door(script, own_nats.url) as identity:
-        with identity.watching(await identity.principal(ALICE_KEY)) as ended:
+        with identity.watch_credential(await identity.authenticate(ALICE_KEY)) as ended:
             own_nats.kill()
             await until(lambda: not script.auth_bus.connected)
             script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY))
-            assert identity.known(ALICE_KEY) is not None
+            assert identity.find_cached(ALICE_KEY) is not None
             await own_nats.start()
             await until(ended.is_set)
             await until(lambda: is_refused(identity, ALICE_KEY))
@@ -459,10 +459,10 @@ async def test_expired_credential_is_refused(script: Script, identity: Authentic
     soon = datetime.now(UTC) + timedelta(seconds=1.5)
     script.auth.expiries[ALICE_KEY] = soon
     token = script.auth.token(script.alice, exp=int(soon.timestamp()))
-    principals: list[Principal] = [await identity.principal(credential) for credential in (ALICE_KEY, token)]
-    assert identity.known(ALICE_KEY) is not None
-    with identity.watching(principals[0]) as by_key, identity.watching(principals[1]) as by_token:
-        await until(lambda: identity.known(ALICE_KEY) is None and identity.known(token) is None)
+    principals: list[Principal] = [await identity.authenticate(credential) for credential in (ALICE_KEY, token)]
+    assert identity.find_cached(ALICE_KEY) is not None
+    with identity.watch_credential(principals[0]) as by_key, identity.watch_credential(principals[1]) as by_token:
+        await until(lambda: identity.find_cached(ALICE_KEY) is None and identity.find_cached(token) is None)
         assert await is_refused(identity, ALICE_KEY)
         await until(lambda: by_key.is_set() and by_token.is_set())
 
@@ -472,8 +472,8 @@ async def test_last_use_of_keys_is_published_on_shutdown(script: Script, nats: N
     await script.auth.hear(script.auth_bus)
     async with door(script, nats.url) as identity:
         for _ in range(3):
-            await identity.principal(ALICE_KEY)
-        await identity.principal(script.auth.token(script.bob))
+            await identity.authenticate(ALICE_KEY)
+        await identity.authenticate(script.auth.token(script.bob))
         assert script.auth.uses == {}
     await until(lambda: set(script.auth.uses) == {key_id(ALICE_KEY)})
     assert datetime.now(UTC) - script.auth.uses[key_id(ALICE_KEY)] < timedelta(minutes=1)

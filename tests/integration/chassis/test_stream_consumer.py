@@ -90,6 +90,7 @@ async def test_two_consumers_of_one_service_each_receive_every_message(stream: B
     assert (CONSUMER.name, SECOND.name) == ("reader", "reader-second")
 
 
+@pytest.mark.requirement("F-73")
 async def test_only_the_message_that_fails_is_delivered_again(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.declare(stream, (NOTES,))
     await store_notes(stream, 1, 2, 3)
@@ -102,6 +103,7 @@ async def test_only_the_message_that_fails_is_delivered_again(stream: Bus, lette
         assert await list_letters(letters, consumer) == []
 
 
+@pytest.mark.requirement("F-73")
 async def test_message_becomes_a_dead_letter_when_its_handler_always_raises(
     stream: Bus, letters: DeadLetterStore
 ) -> None:
@@ -122,6 +124,7 @@ async def test_message_becomes_a_dead_letter_when_its_handler_always_raises(
     assert letter.first_failed_at < letter.last_failed_at
 
 
+@pytest.mark.requirement("F-70", "F-71", "F-72", "table notifier.dead_letters", "table gateway.dead_letters")
 async def test_poison_of_every_kind_becomes_a_dead_letter_at_once(stream: Bus, letters: DeadLetterStore) -> None:
     other = "evt.echo.note.burnt.v1._.a"
     await stream.jetstream.add_stream(StreamConfig(name=NOTES.name, subjects=[NOTED.pattern, BURNT.pattern]))
@@ -161,6 +164,7 @@ async def test_unavailable_database_does_not_use_up_deliveries(stream: Bus, lett
     assert handler.metadata[0].attempt == 1
 
 
+@pytest.mark.requirement("F-74")
 async def test_message_stays_in_the_stream_until_its_dead_letter_is_stored(
     stream: Bus, letters: DeadLetterStore
 ) -> None:
@@ -240,6 +244,7 @@ async def test_dead_letters_are_listed_in_pages_and_pruned_by_number(stream: Bus
     assert (await dead.list_page(ListDeadLetters())).letters == ()
 
 
+@pytest.mark.requirement("F-69")
 async def test_deleted_consumer_is_recreated(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.declare(stream, (NOTES,))
     handler = Handler()
@@ -254,6 +259,7 @@ async def test_deleted_consumer_is_recreated(stream: Bus, letters: DeadLetterSto
     assert set(handler.seqs) == {1, 2}
 
 
+@pytest.mark.requirement("F-69")
 async def test_recreated_stream_is_consumed(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.declare(stream, (NOTES,))
     handler = Handler()
@@ -275,6 +281,7 @@ async def test_consumer_waits_for_a_missing_stream(stream: Bus, letters: DeadLet
         await until(lambda: handler.seqs == [1])
 
 
+@pytest.mark.requirement("F-65")
 async def test_consumer_resumes_after_a_server_restart(own_nats: NatsServer, letters: DeadLetterStore) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))

@@ -71,7 +71,7 @@ async def test_keyset_readers_share_one_request(nats_server: NatsServer, bus: Bu
     await auth.start()
     try:
         keys = PublicKeys(bus)
-        readers = [asyncio.create_task(keys.read()) for _ in range(5)]
+        readers = [asyncio.create_task(keys.read_keyset()) for _ in range(5)]
         await until(lambda: bool(asked))
         gate.set()
         answers = await asyncio.gather(*readers, return_exceptions=True)

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
 from gateway.app import create_app
-from gateway.errors import UnknownUpload
-from gateway.uploads.store import Bounds, Uploads
+from gateway.uploads.errors import UnknownUpload
+from gateway.uploads.store import UploadLimits, UploadStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer
@@ -31,8 +31,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def uploads(database: Database) -> Uploads:
-    return Uploads(database, Bounds(files=100, bytes=1 << 30))
+def uploads(database: Database) -> UploadStore:
+    return UploadStore(database, UploadLimits(files=100, bytes=1 << 30))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_deleting_an_upload_deletes_its_bytes(gateway: Gateway) -> None:
 
 @pytest.mark.requirement("F-145")
 async def test_upload_used_by_an_active_job_cannot_be_deleted(
-    gateway: Gateway, script: Script, uploads: Uploads
+    gateway: Gateway, script: Script, uploads: UploadStore
 ) -> None:
     upload_id, job_id = await upload(gateway), uuid4()
     path = f"/api/v1/uploads/{upload_id}"
@@ -94,7 +94,9 @@ async def test_upload_used_by_an_active_job_cannot_be_deleted(
     assert (await gateway.http.delete(path, headers=ALICE)).status_code == 204
 
 
-async def test_missing_or_foreign_upload_cannot_be_pinned(gateway: Gateway, script: Script, uploads: Uploads) -> None:
+async def test_missing_or_foreign_upload_cannot_be_pinned(
+    gateway: Gateway, script: Script, uploads: UploadStore
+) -> None:
     upload_id = await upload(gateway)
     other = UUID(await upload(gateway))
     with pytest.raises(UnknownUpload):
@@ -109,7 +111,7 @@ async def test_missing_or_foreign_upload_cannot_be_pinned(gateway: Gateway, scri
 
 @pytest.mark.requirement("F-145")
 async def test_expired_upload_is_deleted_after_its_last_job_ends(
-    sweeping: Gateway, script: Script, uploads: Uploads, database: Database
+    sweeping: Gateway, script: Script, uploads: UploadStore, database: Database
 ) -> None:
     free, used = await upload(sweeping), await upload(sweeping)
     job_id = script.scheduler.add(script.alice, uuid4()).job_id
@@ -132,7 +134,7 @@ async def test_expired_upload_is_deleted_after_its_last_job_ends(
 
 
 async def test_pins_of_a_job_that_never_existed_are_released(
-    sweeping: Gateway, script: Script, uploads: Uploads, database: Database
+    sweeping: Gateway, script: Script, uploads: UploadStore, database: Database
 ) -> None:
     upload_id = await upload(sweeping)
     await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())

@@ -150,7 +150,7 @@ async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
 ) -> None:
     sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600"}
     port, content = free_ports(1)[0], some_png()
-    patient = Retry(tries=100, most_s=0.2)  # a gateway may take its time to start
+    patient = Retry(tries=100, max_delay_s=0.2)  # a gateway may take its time to start
     async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"], retry=patient) as client:
         async with (
             process(nats_server.url, database_url, tmp_path, port=port, **sweeping) as (gateway, pid),

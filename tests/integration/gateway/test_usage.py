@@ -18,7 +18,7 @@ from contracts.gateway.nats_api import NATS_SUBMIT_JOB
 from contracts.scheduler.usage import EndpointUsage, UsageDay
 from gateway.app import create_app
 from gateway.usage.request_counts import RequestCounts
-from gateway.usage.store import Batch, RequestUsage
+from gateway.usage.store import Batch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_door import ask
 from tests.kit.fleet import HELLO
@@ -135,14 +135,14 @@ async def test_request_counts_are_flushed_on_shutdown(
 
 
 @pytest.fixture
-async def usage(database_url: str) -> AsyncIterator[RequestUsage]:
+async def usage(database_url: str) -> AsyncIterator[RequestUsageStore]:
     database = Database(database_url, name="test")
-    yield RequestUsage(database)
+    yield RequestUsageStore(database)
     await database.close()
 
 
 @pytest.mark.requirement("table gateway.usage_requests", "table gateway.usage_batches")
-async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsage) -> None:
+async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageStore) -> None:
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()
     batches = [Batch(new_id(), {(user, today, "GET /x"): 1 for user in order}) for order in (users, users[::-1]) * 5]
@@ -153,7 +153,7 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsage) 
         assert await usage.read(user, days=1) == {today: {"GET /x": 10}}
 
 
-async def test_usage_is_kept_for_ninety_days(usage: RequestUsage, database_url: str) -> None:
+async def test_usage_is_kept_for_ninety_days(usage: RequestUsageStore, database_url: str) -> None:
     user, today = uuid4(), datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
     await usage.add(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
@@ -168,9 +168,9 @@ async def test_usage_is_kept_for_ninety_days(usage: RequestUsage, database_url: 
     assert {row["day"] for row in kept} == set(days[:3])
 
 
-async def test_request_counts_survive_a_database_outage(usage: RequestUsage) -> None:
+async def test_request_counts_survive_a_database_outage(usage: RequestUsageStore) -> None:
     nowhere = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", name="test")
-    counts = RequestCounts(RequestUsage(nowhere))
+    counts = RequestCounts(RequestUsageStore(nowhere))
     user = uuid4()
     for _ in range(3):
         counts.note(user, "GET", "/x")

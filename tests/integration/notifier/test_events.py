@@ -9,7 +9,7 @@ import pytest
 
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobEvent, JobState
-from notifier.store.events import Events
+from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import world_at
 from tests.kit.nats import NatsServer
 from tests.kit.waiting import until
@@ -18,9 +18,9 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def events(database_url: str) -> AsyncIterator[Events]:
+async def events(database_url: str) -> AsyncIterator[EventStore]:
     database = Database(database_url, name="test")
-    yield Events(database)
+    yield EventStore(database)
     await database.close()
 
 
@@ -35,7 +35,7 @@ def event(tenant: UUID, job_id: UUID, seq: int, state: JobState, at: datetime = 
     return JobEvent(job_id=job_id, tenant_id=tenant, seq=seq, state=state, cause=f"cause {seq}", attempt=1, at=at)
 
 
-async def test_each_event_of_a_batch_is_stored_once_unchanged(events: Events, sql: asyncpg.Connection) -> None:
+async def test_each_event_of_a_batch_is_stored_once_unchanged(events: EventStore, sql: asyncpg.Connection) -> None:
     alice, bob, first, second = (uuid4() for _ in range(4))
     told = [
         event(alice, first, 1, JobState.QUEUED),
@@ -45,29 +45,29 @@ async def test_each_event_of_a_batch_is_stored_once_unchanged(events: Events, sq
         event(bob, second, 2, JobState.CANCELLED, NOW + timedelta(seconds=4)),
     ]
     again = [one.model_copy(update={"cause": "somebody says otherwise"}) for one in told[:2]]
-    await events.add(told)
-    await events.add(again)
+    await events.add_events(told)
+    await events.add_events(again)
     rows = await sql.fetch(
         "SELECT job_id, seq, tenant_id, state, at FROM job_events WHERE job_id = ANY($1) ORDER BY at", [first, second]
     )
     assert [tuple(row) for row in rows] == [(one.job_id, one.seq, one.tenant_id, one.state, one.at) for one in told]
-    assert await events.after(first, 0, tenant_id=str(alice), upto=3) == [told[0], told[2], told[3]]
-    assert await events.after(first, 1, tenant_id=str(alice), upto=2) == [told[2]]
-    assert await events.after(second, 0, tenant_id=str(bob), upto=9) == [told[1], told[4]]
-    assert await events.after(first, 0, tenant_id=str(bob), upto=3) == []
+    assert await events.read_events(first, 0, tenant_id=str(alice), upto=3) == [told[0], told[2], told[3]]
+    assert await events.read_events(first, 1, tenant_id=str(alice), upto=2) == [told[2]]
+    assert await events.read_events(second, 0, tenant_id=str(bob), upto=9) == [told[1], told[4]]
+    assert await events.read_events(first, 0, tenant_id=str(bob), upto=3) == []
 
 
-async def test_only_events_of_purged_jobs_are_dropped_from_a_batch(events: Events) -> None:
+async def test_only_events_of_purged_jobs_are_dropped_from_a_batch(events: EventStore) -> None:
     alice, purged, also_purged, kept = (uuid4() for _ in range(4))
-    await events.purge([purged, also_purged])
-    await events.add([event(alice, job_id, 1, JobState.QUEUED) for job_id in (kept, purged, also_purged)])
-    found = {job_id: await events.after(job_id, 0, tenant_id=str(alice), upto=1) for job_id in (kept, purged)}
+    await events.purge_jobs([purged, also_purged])
+    await events.add_events([event(alice, job_id, 1, JobState.QUEUED) for job_id in (kept, purged, also_purged)])
+    found = {job_id: await events.read_events(job_id, 0, tenant_id=str(alice), upto=1) for job_id in (kept, purged)}
     assert ([one.job_id for one in found[kept]], found[purged]) == ([kept], [])
-    assert await events.after(also_purged, 0, tenant_id=str(alice), upto=1) == []
+    assert await events.read_events(also_purged, 0, tenant_id=str(alice), upto=1) == []
 
 
 async def test_old_events_are_deleted(nats_server: NatsServer, database_url: str, sql: asyncpg.Connection) -> None:
-    """Events after ``keep_days``; that a job was purged once no stream can tell of it, and what it left."""
+    """EventStore after ``keep_days``; that a job was purged once no stream can tell of it, and what it left."""
     old, young, purged, purged_long_ago = (uuid4() for _ in range(4))
     plant = "INSERT INTO job_events (job_id, seq, tenant_id, state, body, at) VALUES ($1, 1, $1, 'queued', '{}', $2)"
     bury = "INSERT INTO purged_jobs (job_id, at) VALUES ($1, $2)"

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
-from notifier.store.events import Events
+from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import World
 from tests.integration.notifier.test_watch import run_job
 from tests.kit.waiting import until
@@ -105,9 +105,9 @@ async def test_event_added_during_a_purge_is_dropped(world: World, sql: asyncpg.
     database = Database(database_url, name="notifier")
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Events(database).add([event]))
+            tasks.create_task(EventStore(database).add_events([event]))
             await until(addition_waits)
-            purging = tasks.create_task(Events(database).purge([job_id]))
+            purging = tasks.create_task(EventStore(database).purge_jobs([job_id]))
             await until(purge_waits_or_is_done)
             await sql.execute(f"SELECT pg_advisory_unlock({HELD})")
         assert await sql.fetchval("SELECT count(*) FROM purged_jobs WHERE job_id = $1", job_id) == 1

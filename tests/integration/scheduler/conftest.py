@@ -1,4 +1,4 @@
-"""The scheduler on a real NATS and a real PostgreSQL; auth is a script, and the tests play gateway and executors."""
+"""Runs the scheduler with a real NATS and PostgreSQL; tests act as auth, gateway and executors."""
 
 import asyncio
 import base64
@@ -81,7 +81,7 @@ def bus_as(url: str, name: str) -> Bus:
 
 
 def catalog(*models: str) -> ReportCatalog:
-    """What a node with these models can run."""
+    """Build the catalog report of a node with these models."""
     classes = {
         "CheckpointLoaderSimple": ClassSpec(
             inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=models)},
@@ -117,14 +117,14 @@ def catalog(*models: str) -> ReportCatalog:
 
 
 def report_of(classes: dict[str, ClassSpec]) -> ReportCatalog:
-    """A catalog as an executor reports it."""
+    """Build a catalog report with these classes."""
     body = TypeAdapter(dict[str, ClassSpec]).dump_json(classes)
     return ReportCatalog(
         digest=hashlib.sha256(body).hexdigest(), classes_zlib=base64.b64encode(zlib.compress(body)).decode()
     )
 
 
-def graph(model: str = COMMON, images: int = 1) -> dict[str, Any]:
+def build_graph(model: str = COMMON, images: int = 1) -> dict[str, Any]:
     return {
         "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": model}},
         "2": {"class_type": "EmptyLatentImage", "inputs": {"batch_size": images}},
@@ -134,7 +134,7 @@ def graph(model: str = COMMON, images: int = 1) -> dict[str, Any]:
 
 
 class Auth:
-    """Says what a test wants of tenants, and can go away and come back."""
+    """A stand-in for auth with limits and rules set by the test; it can be stopped and started."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -162,8 +162,8 @@ class Auth:
             await self._bus.stop()
             self._bus = None
 
-    async def rule(self, **rules: tuple[str, ...]) -> None:
-        """Change the rules about node classes and say so, as auth does."""
+    async def change_rules(self, **rules: tuple[str, ...]) -> None:
+        """Change the node class rules and publish the change."""
         self.rules = ClassRules(**rules)
         if self._bus is not None:
             await self._bus.publish(CLASS_RULES_CHANGED, self.rules)
@@ -194,7 +194,7 @@ class Auth:
 
 @dataclass
 class System:
-    """A running scheduler."""
+    """A running scheduler with its database, a bus connected as the gateway, and the stand-in for auth."""
 
     auth: Auth
     bus: Bus
@@ -204,7 +204,7 @@ class System:
 
 
 @asynccontextmanager
-async def system_at(
+async def run_system(
     nats_url: str, database_url: str, *, knows_rules: bool = True, **settings: object
 ) -> AsyncIterator[System]:
     auth, bus = Auth(nats_url), bus_as(nats_url, "gateway")
@@ -230,11 +230,11 @@ async def system_at(
 
 @pytest.fixture(scope="package")
 async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """One scheduler for this folder, with leases that do not lapse while a test runs."""
+    """One scheduler for all tests of this folder. Its leases are too long to lapse during a test."""
     server = NatsServer()
     try:
         await server.start()
-        async with system_at(server.url, await postgres_server.database("scheduler"), lease_s=60) as system:
+        async with run_system(server.url, await postgres_server.database("scheduler"), lease_s=60) as system:
             yield system
     finally:
         server.remove()
@@ -242,7 +242,7 @@ async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
 
 @dataclass(eq=False)
 class Node:
-    """An executor as the scheduler sees one."""
+    """Acts as the executor of one node."""
 
     system: System
     name: str
@@ -250,12 +250,12 @@ class Node:
     boot_id: UUID = field(default_factory=uuid4)
 
     async def join(self) -> "Node":
-        """Say that it lives, and what it can run, as an executor does."""
-        while (await self.beat()).catalog_wanted:
+        """Send heartbeats, and the catalog while the scheduler asks for it."""
+        while (await self.send_heartbeat()).catalog_wanted:
             await self.system.bus.request(REPORT_CATALOG, self.models, key=self.name)
         return self
 
-    async def beat(
+    async def send_heartbeat(
         self, ref: AttemptRef | None = None, progress: float = 0, *, online: bool = True, **more: Any
     ) -> HeartbeatReply:
         beat = Heartbeat(
@@ -268,14 +268,14 @@ class Node:
         )
         return await self.system.bus.request(HEARTBEAT, beat, key=self.name)
 
-    async def ask(self, wait_s: float = 0) -> Assignment | None:
+    async def request_work(self, wait_s: float = 0) -> Assignment | None:
         return (
             await self.system.bus.request(REQUEST_WORK, RequestWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
         ).assignment
 
-    async def claim(self) -> Assignment:
-        """An attempt, waited for as an executor waits."""
-        assignment = await self.ask(wait_s=5)
+    async def claim_attempt(self) -> Assignment:
+        """Request work, wait up to 5 s and return the attempt."""
+        assignment = await self.request_work(wait_s=5)
         assert assignment is not None
         return assignment
 
@@ -291,40 +291,40 @@ class Node:
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
         return await self.system.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
 
-    async def becomes(self, *models: str) -> None:
-        """Have other models from now on."""
+    async def change_models(self, *models: str) -> None:
+        """Replace the models of the node and report the new catalog."""
         self.models = catalog(*models)
         await self.join()
 
 
 @dataclass
 class World:
-    """What one test sees: its own tenants and nodes in a scheduler where nobody else is."""
+    """The tenants and nodes of one test. Nothing else uses the scheduler while the test runs."""
 
     system: System
     tenants: list[UUID] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
-    may_leave_live: bool = False
+    may_leave_live_attempts: bool = False
 
-    def tenant(self, **limits: Any) -> UUID:
+    def add_tenant(self, **limits: Any) -> UUID:
         tenant = uuid4()
         self.tenants.append(tenant)
-        self.limit(tenant, **limits)
+        self.set_limits(tenant, **limits)
         return tenant
 
-    def limit(self, tenant: UUID, **limits: Any) -> None:
+    def set_limits(self, tenant: UUID, **limits: Any) -> None:
         self.system.auth.limits[tenant] = UNLIMITED.model_copy(update=limits)
 
-    async def node(self, *models: str) -> Node:
-        return await self.node_with(catalog(*(models or (COMMON,))))
+    async def add_node(self, *models: str) -> Node:
+        return await self.add_node_with(catalog(*(models or (COMMON,))))
 
-    async def node_with(self, report: ReportCatalog) -> Node:
+    async def add_node_with(self, report: ReportCatalog) -> Node:
         node = Node(self.system, f"n-{uuid4().hex[:12]}", report)
         self.nodes.append(node)
         return await node.join()
 
     async def until_offered(self, model: str) -> None:
-        """Wait until the scheduler takes jobs for a model: it looks at its nodes once a second."""
+        """Wait until the scheduler accepts jobs for a model. It caches its nodes for a second."""
 
         async def offered() -> bool:
             fleet = await self.system.bus.request(READ_FLEET, ReadFleet())
@@ -334,21 +334,26 @@ class World:
 
     async def submit(self, tenant: UUID, **fields: Any) -> SubmitReply:
         images, model = fields.pop("images", 1), fields.pop("model", COMMON)
-        usual = {"job_id": new_id(), "graph": graph(model, images), "request_hash": "0" * 64, "endpoint": ENDPOINT}
+        usual = {
+            "job_id": new_id(),
+            "graph": build_graph(model, images),
+            "request_hash": "0" * 64,
+            "endpoint": ENDPOINT,
+        }
         values = usual | fields
         return await self.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))
 
-    async def job(self, tenant: UUID, **fields: Any) -> UUID:
+    async def submit_job(self, tenant: UUID, **fields: Any) -> UUID:
         return (await self.submit(tenant, **fields)).job.job_id
 
-    async def read(self, tenant: UUID, job_id: UUID) -> Job:
+    async def read_job(self, tenant: UUID, job_id: UUID) -> Job:
         return (await self._read(tenant, job_id)).job
 
-    async def log(self, tenant: UUID, job_id: UUID) -> tuple[JobEvent, ...]:
+    async def list_events(self, tenant: UUID, job_id: UUID) -> tuple[JobEvent, ...]:
         return (await self._read(tenant, job_id)).events
 
-    async def causes(self, tenant: UUID, job_id: UUID) -> list[str]:
-        return [event.cause for event in await self.log(tenant, job_id)]
+    async def list_causes(self, tenant: UUID, job_id: UUID) -> list[str]:
+        return [event.cause for event in await self.list_events(tenant, job_id)]
 
     async def cancel(self, tenant: UUID, job_id: UUID) -> Job:
         read = await self.system.bus.request(CANCEL_JOB, CancelJob(job_id=job_id), tenant=str(tenant))
@@ -357,19 +362,19 @@ class World:
     async def _read(self, tenant: UUID, job_id: UUID) -> JobWithEvents:
         return await self.system.bus.request(READ_JOB, ReadJob(job_id=job_id, after=0), tenant=str(tenant))
 
-    async def images(self, tenant: UUID) -> int:
-        """Images charged to the tenant, on whatever day."""
+    async def count_charged_images(self, tenant: UUID) -> int:
+        """Count the images charged to the tenant on all days."""
         sql = "SELECT coalesce(sum(images), 0)::int FROM usage_days WHERE tenant_id = $1"
         found: int = await self.system.sql.fetchval(sql, tenant)
         return found
 
-    async def counters(self, tenant: UUID) -> tuple[int, int]:
-        """Queued and running, as the tenant's row says."""
+    async def read_counters(self, tenant: UUID) -> tuple[int, int]:
+        """Return the counters ``queued`` and ``running`` of the tenant's row."""
         row = await self.system.sql.fetchrow("SELECT queued, running FROM tenants WHERE id = $1", tenant)
         return row["queued"], row["running"]
 
-    async def everything(self, tenant: UUID) -> list[list[tuple[Any, ...]]]:
-        """All that the database says of a tenant but signs of life, to see that nothing has changed."""
+    async def database_rows(self, tenant: UUID) -> list[list[tuple[Any, ...]]]:
+        """Return all rows of a tenant, to compare them before and after. Heartbeats change none of them."""
         tables = {
             "tenants": "t.id",
             "jobs": "t.tenant_id",
@@ -383,13 +388,13 @@ class World:
             found.append([tuple(row) for row in await self.system.sql.fetch(sql, tenant)])
         return found
 
-    async def live(self) -> int:
+    async def count_live_attempts(self) -> int:
         sql = "SELECT count(*) FROM attempts WHERE ended_at IS NULL AND tenant_id = ANY($1)"
         found: int = await self.system.sql.fetchval(sql, self.tenants)
         return found
 
-    async def assert_whole(self) -> None:
-        """Counters are what a recount says, logs have no gap and one end, and all was said."""
+    async def assert_consistent(self) -> None:
+        """Check that counters match a recount, and that events are gapless, have one final state and are published."""
         sql = self.system.sql
         rows = await sql.fetch(
             """SELECT t.id, t.queued, t.running,
@@ -425,10 +430,10 @@ class World:
             assert found[-1]["state"] == job["state"]
             assert not [row for row in found[:-1] if row["state"] in FINAL_STATES]
 
-        async def said() -> bool:
+        async def is_published() -> bool:
             return not await sql.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
 
-        await until(said)
+        await until(is_published)
         info = await self.system.bus.jetstream.stream_info("EVENT", subjects_filter="evt.scheduler.job.changed.v1.>")
         stored = Counter(info.state.subjects or {})
         events = await sql.fetch("SELECT job_id, count(*) AS number FROM job_events GROUP BY job_id")
@@ -436,14 +441,18 @@ class World:
             str(row["job_id"]): row["number"] for row in events
         }
 
-    async def clear(self) -> bool:
-        """End what the test left, so that no later test's node is given it; whether there was anything."""
+    async def end_all_jobs(self) -> bool:
+        """End all jobs and attempts that the test left, so that no later test gets them.
+
+        Returns:
+            Whether there were any.
+        """
         sql, found = self.system.sql, False
         for tenant in self.tenants:
             left = await sql.fetch(
                 "SELECT id FROM jobs WHERE tenant_id = $1 AND state <> ALL($2)", tenant, [*FINAL_STATES]
             )
-            for row in left:  # one after the other: a busy machine answers hundreds at once too late
+            for row in left:  # one by one: hundreds at once would time out on a busy machine
                 await self.cancel(tenant, row["id"])
             found = found or bool(left)
         live = "SELECT job_id, tenant_id, attempt, lease_token FROM attempts WHERE ended_at IS NULL"
@@ -454,32 +463,32 @@ class World:
 
 
 @asynccontextmanager
-async def world_in(system: System) -> AsyncIterator[World]:
+async def checked_world(system: System) -> AsyncIterator[World]:
     world = World(system)
     try:
         yield world
-        live = await world.live()
-        await world.assert_whole()
-        assert world.may_leave_live or live == 0
+        live = await world.count_live_attempts()
+        await world.assert_consistent()
+        assert world.may_leave_live_attempts or live == 0
     finally:
-        left = await world.clear()
+        left = await world.end_all_jobs()
     if left:
-        await world.assert_whole()
+        await world.assert_consistent()
 
 
 @pytest.fixture
 async def world(system: System) -> AsyncIterator[World]:
-    async with world_in(system) as world:
+    async with checked_world(system) as world:
         yield world
 
 
-def final(events: tuple[JobEvent, ...]) -> list[JobState]:
+def final_states(events: tuple[JobEvent, ...]) -> list[JobState]:
     return [event.state for event in events if event.state in FINAL_STATES]
 
 
 @pytest.fixture
 async def second_sql(system: System) -> AsyncIterator[asyncpg.Connection]:
-    """Another way into the database, to hold what the scheduler needs."""
+    """A second database connection, to hold locks that the scheduler needs."""
     connection = await asyncpg.connect(system.database_url.replace("+asyncpg", ""))
     try:
         yield connection

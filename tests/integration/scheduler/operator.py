@@ -1,4 +1,4 @@
-"""An operator as the scheduler sees one: what the gateway says once it has had it recorded."""
+"""Sends the requests of an operator, as the gateway does."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Messages of executors that can never be handled: refused for good, kept for operators, bounded."""
+"""Dead letters: messages of executors that can never be handled are refused permanently and recorded for operators."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 
 
 async def send(node: Node, topic, body: bytes) -> tuple[str, str]:
-    """A message as no model would write it; status and code of the refusal."""
+    """Send a raw message and return status and code of the refusal."""
     reply = await node.system.bus._client.request(topic.subject(key=node.name), body, timeout=5)
     headers = reply.headers or {}
     return headers["Nats-Service-Error-Code"], headers["Nats-Service-Error"]
@@ -38,17 +38,17 @@ def finish_of(ref, *, attempt: int | None = None, **more) -> dict[str, Any]:
     return {"ref": sent, "outcome": "succeeded", "images": 1, "gpu_seconds": 1.0} | more
 
 
-async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: World) -> None:
-    node, tenant = await world.node(), world.tenant()
-    job_id = await world.job(tenant)
-    ref = (await node.claim()).ref
+async def test_nul_characters_in_an_error_are_replaced(world: World) -> None:
+    node, tenant = await world.add_node(), world.add_tenant()
+    job_id = await world.submit_job(tenant)
+    ref = (await node.claim_attempt()).ref
     error = {"code": "workflow.execution_failed", "message": "a\x00b", "node_id": "1\x00", "node_class": "C\x00"}
     body = finish_of(ref, outcome="failed", error=error)
     reply = await world.system.bus._client.request(
         FINISH_ATTEMPT.subject(key=node.name), json.dumps(body).encode(), timeout=5
     )
     assert json.loads(reply.data) == {"applied": True}
-    job = await world.read(tenant, job_id)
+    job = await world.read_job(tenant, job_id)
     assert job.state is JobState.FAILED
     assert job.error == JobError(code=error["code"], message="a\ufffdb", node_id="1\ufffd", node_class="C\ufffd")
     assert await letters(node) == []
@@ -58,19 +58,19 @@ async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: Wor
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"attempt": 2**40}, "422", "message.invalid"),  # PostgreSQL's integer
+        ({"attempt": 2**40}, "422", "message.invalid"),  # beyond PostgreSQL's integer
         ({"outputs": [{"id": "no uuid"}]}, "422", "message.invalid"),
         ({"outcome": "exploded"}, "422", "message.invalid"),
         ({"gpu_seconds": -1}, "422", "message.invalid"),
         ({"error": {"code": "x", "message": ["not", "text"]}}, "422", "message.invalid"),
     ],
 )
-async def test_a_finish_that_can_never_be_written_is_kept_as_a_dead_letter(
+async def test_invalid_finish_is_recorded_as_a_dead_letter(
     world: World, change: dict[str, Any], status: str, code: str
 ) -> None:
-    node, tenant = await world.node(), world.tenant()
-    job_id = await world.job(tenant)
-    ref = (await node.claim()).ref
+    node, tenant = await world.add_node(), world.add_tenant()
+    job_id = await world.submit_job(tenant)
+    ref = (await node.claim_attempt()).ref
     assert await send(node, FINISH_ATTEMPT, json.dumps(finish_of(ref, **change)).encode()) == (status, code)
     (letter,) = await letters(node)
     assert (letter.code, letter.tenant_id, letter.job_id) == (code, tenant, job_id)
@@ -78,15 +78,15 @@ async def test_a_finish_that_can_never_be_written_is_kept_as_a_dead_letter(
     assert str(job_id) in letter.excerpt
     assert letter.reason
     assert await node.finish(ref, Outcome.FAILED)
-    assert (await world.read(tenant, job_id)).state is JobState.FAILED
+    assert (await world.read_job(tenant, job_id)).state is JobState.FAILED
 
 
 @pytest.mark.requirement("F-70")
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe\x00", b"[]", b'{"ref": "\\ud800"}', b"[" * 100_000, b'{"a":' + b"9" * 5_000 + b"}"]
 )
-async def test_a_message_that_is_no_json_is_kept_with_a_bounded_excerpt(world: World, body: bytes) -> None:
-    node = await world.node()
+async def test_dead_letter_of_a_message_that_is_not_json_has_a_bounded_excerpt(world: World, body: bytes) -> None:
+    node = await world.add_node()
     assert (await send(node, FINISH_ATTEMPT, body))[0] == "422"
     (letter,) = await letters(node)
     assert letter.size_bytes == len(body)
@@ -95,8 +95,8 @@ async def test_a_message_that_is_no_json_is_kept_with_a_bounded_excerpt(world: W
     assert (letter.tenant_id, letter.job_id) == (None, None)
 
 
-async def test_beats_and_catalogs_with_unfit_text_are_cleaned_or_refused_for_good(world: World) -> None:
-    node = await world.node()
+async def test_nul_characters_are_replaced_in_heartbeats_and_refused_in_catalogs(world: World) -> None:
+    node = await world.add_node()
     beat = {"boot_id": str(node.boot_id), "online": True, "catalog_digest": node.models.digest, "attempt": None}
     told = {**beat, "loaded": ["CheckpointLoaderSimple.ckpt_name=a\x00b.safetensors"], "catalog_digest": "\x00"}
     reply = await world.system.bus._client.request(
@@ -108,10 +108,10 @@ async def test_beats_and_catalogs_with_unfit_text_are_cleaned_or_refused_for_goo
     assert [letter.code for letter in await letters(node)] == ["message.invalid"]
 
 
-async def test_an_attempt_that_cannot_be_handed_out_ends_instead_of_holding_its_node(world: World) -> None:
-    node, tenant = await world.node(), world.tenant()
-    job_id = await world.job(tenant)
-    await node.claim()
+async def test_attempt_that_cannot_be_sent_to_its_node_fails_and_frees_the_node(world: World) -> None:
+    node, tenant = await world.add_node(), world.add_tenant()
+    job_id = await world.submit_job(tenant)
+    await node.claim_attempt()
     await world.system.sql.execute("UPDATE graphs SET graph = '[1]' WHERE job_id = $1", job_id)
     body = json.dumps({"boot_id": str(node.boot_id), "wait_s": 0}).encode()
 
@@ -119,18 +119,18 @@ async def test_an_attempt_that_cannot_be_handed_out_ends_instead_of_holding_its_
         reply = await world.system.bus._client.request(REQUEST_WORK.subject(key=node.name), body, timeout=5)
         if reply.headers:
             assert reply.headers["Nats-Service-Error"] == "internal"
-        return (await world.read(tenant, job_id)).state is JobState.FAILED
+        return (await world.read_job(tenant, job_id)).state is JobState.FAILED
 
     await until(failed)
     assert {letter.code for letter in await letters(node)} == {"internal"}
-    following = await world.job(tenant)
-    ref = (await node.claim()).ref
+    following = await world.submit_job(tenant)
+    ref = (await node.claim_attempt()).ref
     assert ref.job_id == following
     assert await node.finish(ref)
 
 
-async def test_dead_letters_come_in_pages_newest_first(world: World) -> None:
-    node = await world.node()
+async def test_dead_letters_are_listed_in_pages_newest_first(world: World) -> None:
+    node = await world.add_node()
     for number in range(5):
         await send(node, FINISH_ATTEMPT, b"%d" % number)
     first = await letters(node, limit=3)
@@ -138,15 +138,15 @@ async def test_dead_letters_come_in_pages_newest_first(world: World) -> None:
     assert [letter.excerpt for letter in [*first, *rest]] == ["4", "3", "2", "1", "0"]
 
 
-async def test_a_node_that_sends_nonsense_without_end_keeps_a_bounded_number(world: World) -> None:
-    node = await world.node()
+async def test_number_of_dead_letters_per_node_and_hour_is_bounded(world: World) -> None:
+    node = await world.add_node()
     for _ in range(110):
         assert await send(node, FINISH_ATTEMPT, b"x") == ("422", "message.invalid")
     kept = await world.system.sql.fetchval("SELECT count(*) FROM dead_letters WHERE node = $1", node.name)
     assert kept == 100
 
 
-async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: World) -> None:
+async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> None:
     database = Database(world.system.database_url, name="test")
     name = f"n-{uuid4().hex[:12]}"
 
@@ -156,7 +156,7 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
             "code": "c", "reason": "r", "excerpt": b"", "size_bytes": 0,
         }  # fmt: skip
         async with database.direct() as connection:
-            await dead_letters.add(connection, **letter)
+            await dead_letters.add_letter(connection, **letter)
             await connection.execute(
                 "UPDATE dead_letters SET at = now() - make_interval(secs => $2) WHERE id = $1", letter["id"], age_s
             )
@@ -165,18 +165,18 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
     try:
         made = [await add(age_s) for age_s in (500, 0, 0, 0)]
         async with database.direct() as connection:
-            await dead_letters.prune(connection, age_s=100, keep=10**6)
+            await dead_letters.prune_letters(connection, age_s=100, keep=10**6)
         left = "SELECT id FROM dead_letters WHERE node = $1 ORDER BY id"
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[1:]
         async with database.direct() as connection:
-            await dead_letters.prune(connection, age_s=10**9, keep=2)
+            await dead_letters.prune_letters(connection, age_s=10**9, keep=2)
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[2:]
     finally:
         await database.close()
 
 
-async def test_only_waiting_is_called_unavailable(world: World) -> None:
-    node = await world.node()
+async def test_catalog_with_a_wrong_digest_is_refused_as_invalid(world: World) -> None:
+    node = await world.add_node()
     with pytest.raises(Relayed) as refused:
         await world.system.bus.request(
             REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name

@@ -1,4 +1,4 @@
-"""What the tenant's policy and the operators' rules let the scheduler accept and show."""
+"""The tenant's policy and the operators' rules decide which classes and models are accepted and shown."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,7 +9,7 @@ from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ReadClasses, ReadFleet
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import COMMON, System, World, catalog, system_at
+from tests.integration.scheduler.conftest import COMMON, System, World, catalog, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -26,22 +26,22 @@ async def refusal_of(world: World, tenant: UUID, **fields: Any) -> list[str]:
 
 @pytest.fixture
 async def no_rules(world: World) -> Any:
-    """No rules before and after the test."""
+    """Remove all rules after the test."""
     yield
-    await world.system.auth.rule()
+    await world.system.auth.change_rules()
 
 
 @pytest.mark.requirement("B-41")
-async def test_strict_tenant_may_not_use_a_custom_class(world: World) -> None:
-    await world.node()
-    assert await refusal_of(world, world.tenant(**STRICT)) == ["node_class_not_allowed"]
-    assert (await world.submit(world.tenant())).job.seq == 1
+async def test_strict_policy_refuses_a_custom_class(world: World) -> None:
+    await world.add_node()
+    assert await refusal_of(world, world.add_tenant(**STRICT)) == ["node_class_not_allowed"]
+    assert (await world.submit(world.add_tenant())).job.seq == 1
 
 
 @pytest.mark.usefixtures("no_rules")
-async def test_rule_of_an_operator_holds_within_a_second(world: World) -> None:
-    strict, open_ = world.tenant(**STRICT), world.tenant()
-    await world.node()
+async def test_changed_class_rule_applies_within_a_second(world: World) -> None:
+    strict, open_ = world.add_tenant(**STRICT), world.add_tenant()
+    await world.add_node()
     assert await refusal_of(world, strict) == ["node_class_not_allowed"]
 
     async def accepted(tenant: UUID) -> bool:
@@ -51,9 +51,9 @@ async def test_rule_of_an_operator_holds_within_a_second(world: World) -> None:
             return False
         return True
 
-    await world.system.auth.rule(allowed_classes=("Draw",))
+    await world.system.auth.change_rules(allowed_classes=("Draw",))
     await until(lambda: accepted(strict), within_s=1)
-    await world.system.auth.rule(denied_classes=("SaveImage",), allowed_classes=("Draw",))
+    await world.system.auth.change_rules(denied_classes=("SaveImage",), allowed_classes=("Draw",))
 
     async def refused(tenant: UUID) -> bool:
         return not await accepted(tenant)
@@ -63,17 +63,17 @@ async def test_rule_of_an_operator_holds_within_a_second(world: World) -> None:
 
 
 @pytest.mark.usefixtures("no_rules")
-async def test_attempt_carries_the_policy_that_holds_when_it_begins(world: World) -> None:
-    tenant = world.tenant()
-    node = await world.node()
-    job_id = await world.job(tenant)
-    await world.system.auth.rule(denied_packs=("custom_nodes.late",))
+async def test_attempt_carries_the_policy_in_force_when_it_is_claimed(world: World) -> None:
+    tenant = world.add_tenant()
+    node = await world.add_node()
+    job_id = await world.submit_job(tenant)
+    await world.system.auth.change_rules(denied_packs=("custom_nodes.late",))
     expected = TenantPolicy(mode=GraphPolicy.OPEN, rules=world.system.auth.rules)
     await until(lambda: saved_rules(world.system, expected.rules))
-    assignment = await node.claim()
+    assignment = await node.claim_attempt()
     assert assignment.ref.job_id == job_id
     assert assignment.policy == expected
-    again = await node.claim()
+    again = await node.claim_attempt()
     assert again.policy == expected
     await node.finish(assignment.ref)
 
@@ -84,9 +84,9 @@ async def saved_rules(system: System, rules: ClassRules) -> bool:
 
 
 @pytest.mark.usefixtures("no_rules")
-async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) -> None:
-    strict, open_ = world.tenant(**STRICT), world.tenant()
-    await world.node()
+async def test_tenant_sees_only_classes_and_models_that_its_policy_allows(world: World) -> None:
+    strict, open_ = world.add_tenant(**STRICT), world.add_tenant()
+    await world.add_node()
     await world.until_offered(COMMON)
 
     async def classes(tenant: UUID, **query: Any) -> dict[str, str | None]:
@@ -99,7 +99,7 @@ async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) 
     reason = (await classes(strict, refused=True))["Draw"]
     assert reason is not None
     assert "An operator can allow the class" in reason
-    await world.system.auth.rule(denied_classes=("CheckpointLoaderSimple",))
+    await world.system.auth.change_rules(denied_classes=("CheckpointLoaderSimple",))
 
     async def hidden() -> bool:
         fleet = await world.system.bus.request(READ_FLEET, ReadFleet(), tenant=str(open_))
@@ -109,9 +109,9 @@ async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) 
 
 
 @pytest.mark.requirement("table scheduler.models_at_join")
-async def test_model_that_appears_later_is_no_default(world: World) -> None:
+async def test_model_that_appears_after_a_node_joined_is_not_a_default_model(world: World) -> None:
     evil = f"00-{uuid4().hex}.safetensors"
-    node = await world.node(COMMON)
+    node = await world.add_node(COMMON)
     node.models = catalog(COMMON, evil)
     await node.join()
     await world.until_offered(evil)
@@ -121,9 +121,9 @@ async def test_model_that_appears_later_is_no_default(world: World) -> None:
     assert evil in fleet.models["CheckpointLoaderSimple.ckpt_name"]
 
 
-async def test_forgotten_node_joins_anew(world: World) -> None:
+async def test_node_joins_again_as_new_after_it_was_forgotten(world: World) -> None:
     late = f"{uuid4().hex}.safetensors"
-    node = await world.node(COMMON)
+    node = await world.add_node(COMMON)
     sql = "UPDATE nodes SET seen_at = now() - interval '2 days' WHERE name = $1"
     await world.system.sql.execute(sql, node.name)
     node.models = catalog(COMMON, late)
@@ -132,14 +132,16 @@ async def test_forgotten_node_joins_anew(world: World) -> None:
     assert {row["model"] for row in noted} == {f"CheckpointLoaderSimple.ckpt_name={one}" for one in (COMMON, late)}
 
 
-async def test_operators_name_default_models(postgres_server: PostgresServer) -> None:
+async def test_default_models_setting_determines_the_default_models(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:
         await server.start()
         url = await postgres_server.database("scheduler")
-        async with system_at(server.url, url, lease_s=60, default_models="absent.safetensors, b.safetensors") as system:
+        async with run_system(
+            server.url, url, lease_s=60, default_models="absent.safetensors, b.safetensors"
+        ) as system:
             world = World(system)
-            await world.node("a.safetensors", "b.safetensors")
+            await world.add_node("a.safetensors", "b.safetensors")
             await world.until_offered("b.safetensors")
             fleet = await system.bus.request(READ_FLEET, ReadFleet())
             assert fleet.default_models == ("b.safetensors",)
@@ -148,37 +150,37 @@ async def test_operators_name_default_models(postgres_server: PostgresServer) ->
 
 
 @pytest.mark.requirement("table scheduler.class_rules")
-async def test_rules_outlive_a_restart_while_auth_is_away(postgres_server: PostgresServer) -> None:
+async def test_class_rules_survive_a_restart_while_auth_is_unavailable(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:
         await server.start()
         url = await postgres_server.database("scheduler")
-        async with system_at(server.url, url, lease_s=60) as system:
+        async with run_system(server.url, url, lease_s=60) as system:
             world = World(system)
-            tenant = world.tenant()
-            await world.node()
-            await world.job(tenant)
-            await system.auth.rule(denied_classes=("Draw",))
+            tenant = world.add_tenant()
+            await world.add_node()
+            await world.submit_job(tenant)
+            await system.auth.change_rules(denied_classes=("Draw",))
             await until(lambda: saved_rules(system, system.auth.rules))
-        async with system_at(server.url, url, lease_s=60, knows_rules=False) as system:
+        async with run_system(server.url, url, lease_s=60, knows_rules=False) as system:
             system.auth.limits = world.system.auth.limits
             assert await refusal_of(World(system), tenant) == ["node_class_not_allowed"]
     finally:
         server.remove()
 
 
-async def test_nothing_but_reviewed_classes_runs_while_nobody_said_the_rules(postgres_server: PostgresServer) -> None:
+async def test_policy_is_strict_while_the_class_rules_are_unknown(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:
         await server.start()
         url = await postgres_server.database("scheduler")
-        async with system_at(server.url, url, lease_s=60) as system:
+        async with run_system(server.url, url, lease_s=60) as system:
             world = World(system)
-            tenant = world.tenant()
-            await world.node()
-            await world.job(tenant)
+            tenant = world.add_tenant()
+            await world.add_node()
+            await world.submit_job(tenant)
             await system.sql.execute("DELETE FROM class_rules")
-        async with system_at(server.url, url, lease_s=60, knows_rules=False) as system:
+        async with run_system(server.url, url, lease_s=60, knows_rules=False) as system:
             system.auth.limits = world.system.auth.limits
             assert await refusal_of(World(system), tenant) == ["node_class_not_allowed"]
     finally:

@@ -18,7 +18,7 @@ from contracts.registry import JOB_EVENTS
 from contracts.scheduler.jobs import JOB_CHANGED
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import COMMON, System, World, graph, system_at, world_in
+from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -38,7 +38,7 @@ async def calm(postgres_server: PostgresServer) -> AsyncIterator[System]:
     try:
         await server.start()
         url = await postgres_server.database("scheduler")
-        async with system_at(server.url, url, lease_s=60, limits_fresh_s=3600) as system:
+        async with run_system(server.url, url, lease_s=60, limits_fresh_s=3600) as system:
             yield system
     finally:
         server.remove()
@@ -46,7 +46,7 @@ async def calm(postgres_server: PostgresServer) -> AsyncIterator[System]:
 
 @pytest.fixture
 async def world(calm: System) -> AsyncIterator[World]:
-    async with world_in(calm) as world:
+    async with checked_world(calm) as world:
         yield world
 
 
@@ -61,8 +61,8 @@ async def other_sql(calm: System) -> AsyncIterator[asyncpg.Connection]:
 
 async def known(world: World, **limits: Any) -> UUID:
     """A tenant whose limits and counters the scheduler has already: one job of it waits."""
-    tenant = world.tenant(**limits)
-    await world.job(tenant)
+    tenant = world.add_tenant(**limits)
+    await world.submit_job(tenant)
     return tenant
 
 
@@ -78,7 +78,7 @@ async def together(world: World, asked: Sequence[Asking]) -> list[str]:
     """What each of many submits was told that were sent at once."""
 
     async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> SubmitReply:
-        values = {"job_id": new_id(), "graph": graph(model), "request_hash": "0" * 64} | fields
+        values = {"job_id": new_id(), "graph": build_graph(model), "request_hash": "0" * 64} | fields
         return await world.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
 
     submits = (submit(tenant, **fields) for tenant, fields in asked)
@@ -129,7 +129,7 @@ async def until_stored(world: World, tenant: UUID, jobs: int) -> list[RawStreamM
 
 
 async def test_each_of_many_gets_its_own_verdict(world: World) -> None:
-    await world.node()
+    await world.add_node()
     free, poor, full = await known(world), await known(world, images_per_day=4), await known(world, queue_cap=3)
     asked: list[Asking] = []
     for number in range(10):
@@ -149,21 +149,21 @@ async def test_each_of_many_gets_its_own_verdict(world: World) -> None:
         "reused": {"accepted": 1, "idempotency.key_reused": 9},
     }
     assert answers[60:] == ["accepted"] * 4
-    assert await world.counters(free) == (1 + 10 + 1 + 1 + 4, 0)
-    assert (await world.images(poor), await world.counters(full)) == (4, (3, 0))
+    assert await world.read_counters(free) == (1 + 10 + 1 + 1 + 4, 0)
+    assert (await world.count_charged_images(poor), await world.read_counters(full)) == (4, (3, 0))
 
 
 async def test_the_last_image_is_given_once_however_they_are_grouped(world: World) -> None:
-    await world.node()
+    await world.add_node()
     for _ in range(ROUNDS):
         tenant = await known(world, images_per_day=2)
         answers = await together(world, [(tenant, {})] * 30)
         assert Counter(answers) == {"accepted": 1, "quota.images_exceeded": 29}
-        assert await world.images(tenant) == 2
+        assert await world.count_charged_images(tenant) == 2
 
 
 async def test_what_comes_together_shares_transactions(world: World, other_sql: asyncpg.Connection) -> None:
-    await world.node()
+    await world.add_node()
     tenant, number = await known(world), 150
     async with held(other_sql, "tenants", "id", tenant):
         sent = asyncio.create_task(together(world, [(tenant, {})] * number))
@@ -179,7 +179,7 @@ async def test_what_comes_together_shares_transactions(world: World, other_sql: 
 
 async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.Connection) -> None:
     """Which tells of each job who asked for it; nothing is told of those that were there before."""
-    await world.node()
+    await world.add_node()
     tenant, again = await known(world), new_id()
     await world.submit(tenant, job_id=again)
 
@@ -201,7 +201,7 @@ async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.C
 
 
 async def test_a_group_decides_in_the_order_of_coming(world: World, other_sql: asyncpg.Connection) -> None:
-    await world.node()
+    await world.add_node()
     tenant = await known(world)
     priorities = (0, 5, -5, 0, 5)
     async with held(other_sql, "tenants", "id", tenant):
@@ -213,7 +213,7 @@ async def test_a_group_decides_in_the_order_of_coming(world: World, other_sql: a
 
 @pytest.mark.requirement("F-10")
 async def test_who_is_locked_holds_up_nobody_else(world: World, other_sql: asyncpg.Connection) -> None:
-    await world.node()
+    await world.add_node()
     locked, free = await known(world), await known(world)
     async with held(other_sql, "tenants", "id", locked):
         waiting = asyncio.create_task(together(world, [(locked, {})] * 5))
@@ -224,9 +224,9 @@ async def test_who_is_locked_holds_up_nobody_else(world: World, other_sql: async
 
 
 async def test_one_that_cannot_be_written_spoils_no_other(world: World, other_sql: asyncpg.Connection) -> None:
-    await world.node()
-    tenant, stranger = await known(world), world.tenant()
-    taken = await world.job(stranger)
+    await world.add_node()
+    tenant, stranger = await known(world), world.add_tenant()
+    taken = await world.submit_job(stranger)
     asked: list[Asking] = [(tenant, {}) for _ in range(10)]
     asked[3], asked[7] = (tenant, {"job_id": taken}), (tenant, {"labels": {"a": "\x00"}})
     async with held(other_sql, "tenants", "id", tenant):
@@ -235,7 +235,7 @@ async def test_one_that_cannot_be_written_spoils_no_other(world: World, other_sq
     answers = await sent
     assert (answers.pop(7), answers.pop(3)) == ("message.invalid", "internal")
     assert answers == ["accepted"] * 8
-    assert await world.counters(tenant) == (9, 0)
+    assert await world.read_counters(tenant) == (9, 0)
 
 
 async def kill_stuck(connection: asyncpg.Connection) -> int:
@@ -246,21 +246,21 @@ async def kill_stuck(connection: asyncpg.Connection) -> int:
 
 @pytest.mark.requirement("F-3", "F-91")
 async def test_a_connection_that_dies_in_the_middle_is_tried_again(world: World, other_sql: asyncpg.Connection) -> None:
-    await world.node()
+    await world.add_node()
     tenant = await known(world)
     async with held(other_sql, "usage_days", "tenant_id", tenant):  # the jobs are written, their images are not
         sent = asyncio.create_task(together(world, [(tenant, {})] * 20))
         await until_stuck(other_sql)
         assert await kill_stuck(other_sql)
     assert await sent == ["accepted"] * 20
-    assert (await world.counters(tenant), await world.images(tenant)) == ((21, 0), 21)
+    assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((21, 0), 21)
 
 
 @pytest.mark.requirement("F-1", "F-99")
 async def test_connections_that_die_again_and_again_leave_nothing_behind(
     world: World, other_sql: asyncpg.Connection
 ) -> None:
-    await world.node()
+    await world.add_node()
     tenant = await known(world)
     asked: list[Asking] = [(tenant, {"job_id": new_id()}) for _ in range(20)]
     async with held(other_sql, "usage_days", "tenant_id", tenant):
@@ -272,7 +272,7 @@ async def test_connections_that_die_again_and_again_leave_nothing_behind(
 
         await until(answered)
         assert sent.result() == [AWAY] * 20
-        assert (await world.counters(tenant), await world.images(tenant)) == ((1, 0), 1)
+        assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((1, 0), 1)
     assert await together(world, asked) == ["accepted"] * 20
     assert await together(world, asked) == ["replayed"] * 20
-    assert (await world.counters(tenant), await world.images(tenant)) == ((21, 0), 21)
+    assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((21, 0), 21)

@@ -1,4 +1,4 @@
-"""What a tenant may use holds however many ask at once; what was accepted once is accepted for good."""
+"""Limits of a tenant hold under concurrent submits, and an accepted submit stays accepted."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import DrawnSeed, JobState
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Kind, Refused, Relayed
-from tests.integration.scheduler.conftest import World, graph
+from tests.integration.scheduler.conftest import World, build_graph
 from tests.kit.waiting import until
 
 ROUNDS = 3
@@ -24,7 +24,7 @@ async def refused(world: World, tenant: UUID, **fields: Any) -> Refused:
 
 
 async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitReply], list[str]]:
-    """Submit many jobs in parallel: those that were accepted, and why the others were not."""
+    """Submit jobs concurrently and return the accepted ones and the codes of the refusals."""
     submits = (world.submit(tenant) for _ in range(number))
     answers = await asyncio.gather(*submits, return_exceptions=True)
     accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
@@ -34,102 +34,102 @@ async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitR
 
 
 @pytest.mark.requirement("F-96")
-async def test_max_running_holds_with_five_nodes_asking(world: World) -> None:
-    tenant = world.tenant(max_running=2)
-    nodes = [await world.node() for _ in range(5)]
+async def test_concurrency_limit_holds_with_five_idle_nodes(world: World) -> None:
+    tenant = world.add_tenant(max_running=2)
+    nodes = [await world.add_node() for _ in range(5)]
     left = 5
     for _ in range(left):
-        await world.job(tenant)
+        await world.submit_job(tenant)
     while left:
-        given = await asyncio.gather(*(node.ask(wait_s=0.3) for node in nodes))
+        given = await asyncio.gather(*(node.request_work(wait_s=0.3) for node in nodes))
         held = [(node, found.ref) for node, found in zip(nodes, given, strict=True) if found is not None]
-        assert len(held) == await world.live() == min(2, left)
+        assert len(held) == await world.count_live_attempts() == min(2, left)
         left -= len(held)
-        assert await world.counters(tenant) == (left, len(held))
+        assert await world.read_counters(tenant) == (left, len(held))
         for node, ref in held:
             assert await node.finish(ref)
 
 
-async def test_a_free_place_wakes_who_waits(world: World) -> None:
-    tenant = world.tenant(max_running=1)
-    first, second = await world.node(), await world.node()
+async def test_freed_slot_wakes_a_waiting_node(world: World) -> None:
+    tenant = world.add_tenant(max_running=1)
+    first, second = await world.add_node(), await world.add_node()
     for _ in range(2):
-        await world.job(tenant)
-    given = await first.claim()
-    waiting = asyncio.create_task(second.ask(wait_s=5))
+        await world.submit_job(tenant)
+    given = await first.claim_attempt()
+    waiting = asyncio.create_task(second.request_work(wait_s=5))
     assert await first.finish(given.ref)
     other = await waiting
     assert other is not None
     assert await second.finish(other.ref)
 
 
-async def test_a_limit_that_was_raised_counts_at_the_next_submit(world: World) -> None:
-    tenant = world.tenant(queue_cap=1)
-    await world.node()
-    await world.job(tenant)
+async def test_raised_limit_applies_at_the_next_submit(world: World) -> None:
+    tenant = world.add_tenant(queue_cap=1)
+    await world.add_node()
+    await world.submit_job(tenant)
     assert (await refused(world, tenant)).code == "quota.queue_full"
-    world.limit(tenant, queue_cap=2)
-    await world.job(tenant)
+    world.set_limits(tenant, queue_cap=2)
+    await world.submit_job(tenant)
     assert (await refused(world, tenant)).code == "quota.queue_full"
 
 
 @pytest.mark.requirement("F-95")
-async def test_the_last_image_of_the_day_is_given_once(world: World) -> None:
-    await world.node()
+async def test_last_image_of_the_day_is_given_to_one_of_many_concurrent_submits(world: World) -> None:
+    await world.add_node()
     for _ in range(ROUNDS):
-        tenant = world.tenant(images_per_day=3)
+        tenant = world.add_tenant(images_per_day=3)
         assert (await world.submit(tenant, images=2)).quota.used == 2
         accepted, codes = await at_once(world, tenant, 30)
         assert len(accepted) == 1
         assert codes == ["quota.images_exceeded"] * 29
         assert (accepted[0].quota.limit, accepted[0].quota.used) == (3, 3)
-        assert await world.images(tenant) == 3
+        assert await world.count_charged_images(tenant) == 3
 
 
-async def test_who_asks_for_more_than_is_left_is_told_so(world: World) -> None:
-    tenant, node = world.tenant(images_per_day=5), await world.node()
-    await world.job(tenant, images=3)
+async def test_refusal_states_the_images_left_and_when_the_quota_resets(world: World) -> None:
+    tenant, node = world.add_tenant(images_per_day=5), await world.add_node()
+    await world.submit_job(tenant, images=3)
     told = await refused(world, tenant, images=3)
     assert (told.code, told.kind) == ("quota.images_exceeded", Kind.LIMITED)
     assert told.message == "2 of today's 5 images are left, and this job needs 3. Make fewer, or wait until 00:00 UTC."
     assert told.retry_after_s is not None
     assert 0 < told.retry_after_s <= 86400
-    assert await world.counters(tenant) == (1, 0)
-    given = await node.claim()
-    assert await node.finish(given.ref, images=1)  # it made fewer than were reserved
+    assert await world.read_counters(tenant) == (1, 0)
+    given = await node.claim_attempt()
+    assert await node.finish(given.ref, images=1)  # fewer images than were reserved
     assert (await world.submit(tenant, images=4)).quota.used == 5
 
 
-async def test_the_queue_has_an_end(world: World) -> None:
-    await world.node()
+async def test_queue_cap_holds_under_concurrent_submits(world: World) -> None:
+    await world.add_node()
     for _ in range(ROUNDS):
-        tenant = world.tenant(queue_cap=4)
+        tenant = world.add_tenant(queue_cap=4)
         accepted, codes = await at_once(world, tenant, 20)
         assert (len(accepted), set(codes)) == (4, {"quota.queue_full"})
-        assert await world.counters(tenant) == (4, 0)
+        assert await world.read_counters(tenant) == (4, 0)
         assert sorted(answer.job.queue_position or 0 for answer in accepted) == [1, 2, 3, 4]
         await world.cancel(tenant, accepted[0].job.job_id)
-        await world.job(tenant)
+        await world.submit_job(tenant)
 
 
-async def test_the_same_job_again_is_the_same_job(world: World) -> None:
-    tenant, node = world.tenant(images_per_day=1, queue_cap=1), await world.node()
+async def test_submits_with_the_same_job_id_create_one_job(world: World) -> None:
+    tenant, node = world.add_tenant(images_per_day=1, queue_cap=1), await world.add_node()
     job_id = new_id()
     answers = await asyncio.gather(*(world.submit(tenant, job_id=job_id) for _ in range(10)))
     assert sorted(answer.replayed for answer in answers) == [False] + [True] * 9
     assert {answer.job.job_id for answer in answers} == {job_id}
     assert (await refused(world, tenant, job_id=job_id, request_hash="1" * 64)).code == "idempotency.key_reused"
-    given = await node.claim()
+    given = await node.claim_attempt()
     assert await node.finish(given.ref)
     again = await world.submit(tenant, job_id=job_id)
     assert (again.replayed, again.job.state, again.quota.used) == (True, JobState.SUCCEEDED, 1)
-    assert await world.causes(tenant, job_id) == ["submitted", "claimed", "succeeded"]
+    assert await world.list_causes(tenant, job_id) == ["submitted", "claimed", "succeeded"]
 
 
 @pytest.mark.requirement("F-4", "F-6")
-async def test_the_same_key_again_is_the_same_job(world: World) -> None:
-    tenant, other = world.tenant(), world.tenant()
-    await world.node()
+async def test_submits_with_the_same_idempotency_key_create_one_job(world: World) -> None:
+    tenant, other = world.add_tenant(), world.add_tenant()
+    await world.add_node()
     for _ in range(ROUNDS):
         key = uuid4().hex
         answers = await asyncio.gather(*(world.submit(tenant, idempotency_key=key) for _ in range(10)))
@@ -137,154 +137,154 @@ async def test_the_same_key_again_is_the_same_job(world: World) -> None:
         (job_id,) = {answer.job.job_id for answer in answers}
         told = await refused(world, tenant, idempotency_key=key, request_hash="1" * 64)
         assert (told.code, told.kind) == ("idempotency.key_reused", Kind.INVALID)
-        assert (await world.job(other, idempotency_key=key)) != job_id  # keys are a tenant's own
-    assert await world.counters(tenant) == (ROUNDS, 0)
-    assert await world.images(tenant) == ROUNDS
+        assert (await world.submit_job(other, idempotency_key=key)) != job_id  # keys are separate per tenant
+    assert await world.read_counters(tenant) == (ROUNDS, 0)
+    assert await world.count_charged_images(tenant) == ROUNDS
 
 
-async def test_what_was_accepted_is_replayed_though_it_would_be_refused_now(world: World) -> None:
-    tenant = world.tenant()
-    await world.node()
+async def test_accepted_submit_is_replayed_even_if_the_repeated_request_is_invalid(world: World) -> None:
+    tenant = world.add_tenant()
+    await world.add_node()
     first = await world.submit(tenant, idempotency_key="k")
     again = await world.submit(tenant, idempotency_key="k", model="gone.safetensors")
     assert (again.replayed, again.job.job_id) == (True, first.job.job_id)
     assert (await refused(world, tenant, model="gone.safetensors")).code == "workflow.invalid"
 
 
-async def test_an_integer_that_would_not_arrive_as_it_is_is_refused(world: World) -> None:
-    tenant = world.tenant()
-    await world.node()
-    told = await refused(world, tenant, graph=graph() | {"4": {"class_type": "Draw", "inputs": {"seed": 2**70}}})
+async def test_integer_beyond_64_bits_is_refused(world: World) -> None:
+    tenant = world.add_tenant()
+    await world.add_node()
+    told = await refused(world, tenant, graph=build_graph() | {"4": {"class_type": "Draw", "inputs": {"seed": 2**70}}})
     (error,) = told.errors
     assert (told.code, error.code) == ("workflow.invalid", "integer_out_of_range")
     assert (error.node_id, error.input, str(2**64 - 1) in error.message) == ("4", "seed", True)
 
 
-async def test_a_seed_of_minus_one_is_drawn_told_and_run(world: World) -> None:
-    tenant = world.tenant()
-    node = await world.node()
-    sent = graph()
+async def test_seed_of_minus_one_is_drawn_returned_and_sent_to_the_node(world: World) -> None:
+    tenant = world.add_tenant()
+    node = await world.add_node()
+    sent = build_graph()
     sent["3"]["inputs"]["seed"] = -1
     submitted = await world.submit(tenant, graph=sent)
     assert submitted.job.seed is not None
     assert 0 <= submitted.job.seed < 2**63
     assert submitted.job.seeds == (DrawnSeed(node_id="3", input="seed", seed=submitted.job.seed),)
-    assert (await world.read(tenant, submitted.job.job_id)).seeds == submitted.job.seeds
-    given = await node.claim()
+    assert (await world.read_job(tenant, submitted.job.job_id)).seeds == submitted.job.seeds
+    given = await node.claim_attempt()
     assert given.graph["3"]["inputs"]["seed"] == submitted.job.seed
     assert await node.finish(given.ref)
 
 
-async def test_what_a_node_gets_is_what_counts_of_the_graph(world: World) -> None:
-    tenant = world.tenant()
-    node = await world.node()
-    sent = graph(images="2") | {"8": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "gone"}}}  # type: ignore[arg-type]
+async def test_images_are_counted_on_the_graph_that_the_node_gets(world: World) -> None:
+    tenant = world.add_tenant()
+    node = await world.add_node()
+    sent = build_graph(images="2") | {"8": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "gone"}}}  # type: ignore[arg-type]
     sent["9"]["is_changed"] = ["abc"]
     await world.submit(tenant, graph=sent)
-    assert await world.images(tenant) == 2
-    given = await node.claim()
-    assert given.graph == graph(images=2)
+    assert await world.count_charged_images(tenant) == 2
+    given = await node.claim_attempt()
+    assert given.graph == build_graph(images=2)
     assert await node.finish(given.ref)
 
 
-async def test_what_no_node_can_run_is_refused_and_costs_nothing(world: World) -> None:
-    tenant = world.tenant()
-    await world.node()
+async def test_workflow_that_no_node_can_run_is_refused_and_not_charged(world: World) -> None:
+    tenant = world.add_tenant()
+    await world.add_node()
     told = await refused(world, tenant, model="gone.safetensors")
     assert (told.code, told.kind) == ("workflow.invalid", Kind.INVALID)
     (error,) = told.errors
     assert (error.pointer, error.code) == ("/workflow/1/inputs/ckpt_name", "value_not_in_list")
     assert "common.safetensors" in (error.allowed or ())
-    assert await world.counters(tenant) == (0, 0)
-    assert await world.images(tenant) == 0
+    assert await world.read_counters(tenant) == (0, 0)
+    assert await world.count_charged_images(tenant) == 0
 
 
-async def test_an_unknown_tenant_is_refused(world: World) -> None:
-    await world.node()
+async def test_unknown_tenant_is_refused(world: World) -> None:
+    await world.add_node()
     told = await refused(world, uuid4())
     assert (told.code, told.kind) == ("auth.tenant.unknown", Kind.FORBIDDEN)
 
 
 @pytest.mark.requirement("F-97")
-async def test_a_tenant_that_was_deactivated_is_refused_and_runs_no_more(world: World) -> None:
-    tenant, node = world.tenant(), await world.node()
-    await world.job(tenant)
+async def test_deactivated_tenant_can_neither_submit_nor_run_jobs(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    await world.submit_job(tenant)
     world.system.auth.inactive.add(tenant)
     assert (await refused(world, tenant)).code == "auth.tenant.unknown"
-    assert await node.ask() is None
+    assert await node.request_work() is None
     world.system.auth.inactive.discard(tenant)
-    await world.job(tenant)
-    assert await node.ask() is not None
-    world.may_leave_live = True
+    await world.submit_job(tenant)
+    assert await node.request_work() is not None
+    world.may_leave_live_attempts = True
 
 
-async def test_without_auth_known_tenants_are_served(world: World) -> None:
-    tenant, stranger = world.tenant(queue_cap=2), world.tenant()
-    await world.node()
-    await world.job(tenant)
+async def test_known_tenants_can_submit_while_auth_is_unavailable(world: World) -> None:
+    tenant, stranger = world.add_tenant(queue_cap=2), world.add_tenant()
+    await world.add_node()
+    await world.submit_job(tenant)
     await world.system.auth.stop()
     try:
-        await world.job(tenant)
-        assert (await refused(world, tenant)).code == "quota.queue_full"  # by the limits that were kept
+        await world.submit_job(tenant)
+        assert (await refused(world, tenant)).code == "quota.queue_full"  # from the saved limits
         told = await refused(world, stranger)
         assert (told.code, told.kind) == ("service.unavailable", Kind.UNAVAILABLE)
         assert told.message == "The service auth does not answer now. Try again after Retry-After."
     finally:
         await world.system.auth.start()
-    await world.job(stranger)
+    await world.submit_job(stranger)
 
 
 @pytest.mark.requirement("B-50")
-async def test_a_job_of_somebody_else_is_unknown(world: World) -> None:
-    tenant, other = world.tenant(), world.tenant()
-    await world.node()
-    job_id = await world.job(tenant)
-    await world.job(other)
-    for ask in (world.read, world.cancel):
+async def test_job_of_another_tenant_is_not_found(world: World) -> None:
+    tenant, other = world.add_tenant(), world.add_tenant()
+    await world.add_node()
+    job_id = await world.submit_job(tenant)
+    await world.submit_job(other)
+    for ask in (world.read_job, world.cancel):
         with pytest.raises(Relayed) as relayed:
             await ask(other, job_id)
         assert relayed.value.refused.code == "job.not_found"
-    assert (await world.read(tenant, job_id)).state is JobState.QUEUED
+    assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
 
 
 @pytest.mark.requirement("F-28", "submission.start-within", "status.failed")
-async def test_a_job_that_may_start_no_more_expires(world: World) -> None:
-    tenant, node = world.tenant(images_per_day=4), await world.node()
-    late = await world.job(tenant, images=3, start_within_seconds=0.05)
-    stays = await world.job(tenant, start_within_seconds=3600)
+async def test_job_that_did_not_start_in_time_expires(world: World) -> None:
+    tenant, node = world.add_tenant(images_per_day=4), await world.add_node()
+    late = await world.submit_job(tenant, images=3, start_within_seconds=0.05)
+    stays = await world.submit_job(tenant, start_within_seconds=3600)
 
     async def ended() -> bool:
-        return (await world.read(tenant, late)).state is JobState.EXPIRED
+        return (await world.read_job(tenant, late)).state is JobState.EXPIRED
 
     await until(ended)
-    job = await world.read(tenant, late)
+    job = await world.read_job(tenant, late)
     assert job.error is not None
     assert (job.error.code, job.images, job.attempt) == ("job.start_time_passed", 0, 0)
-    assert await world.causes(tenant, late) == ["submitted", "start_time_passed"]
-    assert await world.images(tenant) == 1
-    given = await node.claim()
+    assert await world.list_causes(tenant, late) == ["submitted", "start_time_passed"]
+    assert await world.count_charged_images(tenant) == 1
+    given = await node.claim_attempt()
     assert given.ref.job_id == stays
-    assert await node.ask() == given
+    assert await node.request_work() == given
     assert await node.finish(given.ref)
 
 
-async def test_a_job_that_started_in_time_is_tried_again_later(world: World) -> None:
-    tenant, node = world.tenant(), await world.node()
-    job_id = await world.job(tenant, start_within_seconds=0.5)
-    overdue = await world.job(tenant, start_within_seconds=0.6, priority=-1)
-    given = await node.claim()
+async def test_job_that_started_in_time_is_retried_after_its_start_deadline(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant, start_within_seconds=0.5)
+    overdue = await world.submit_job(tenant, start_within_seconds=0.6, priority=-1)
+    given = await node.claim_attempt()
     assert given.ref.job_id == job_id
     assert await node.start(given.ref)
 
     async def passed() -> bool:
-        return (await world.read(tenant, overdue)).state is JobState.EXPIRED
+        return (await world.read_job(tenant, overdue)).state is JobState.EXPIRED
 
     await until(passed)
     assert await node.finish(given.ref, Outcome.NODE_FAULT)
-    never = await world.job(tenant, start_within_seconds=0.01, priority=-1)
+    never = await world.submit_job(tenant, start_within_seconds=0.01, priority=-1)
 
     async def looked() -> bool:
-        return (await world.read(tenant, never)).state is JobState.EXPIRED
+        return (await world.read_job(tenant, never)).state is JobState.EXPIRED
 
     await until(looked)
-    assert (await world.read(tenant, job_id)).state is JobState.QUEUED
+    assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED

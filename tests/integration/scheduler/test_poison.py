@@ -1,4 +1,4 @@
-"""A job whose node died with it is tried once more, elsewhere, and then never again."""
+"""A job whose node died is tried once more on another node, and then fails."""
 
 import pytest
 
@@ -13,7 +13,7 @@ DEATH = {"node_died": True}
 
 
 async def spent(world: World, tenant: object) -> tuple[float, float]:
-    """GPU-seconds of the tenant's days, and its virtual time."""
+    """Return the tenant's total GPU-seconds and its ``vtime``."""
     row = await world.system.sql.fetchrow(
         """SELECT t.vtime, (SELECT coalesce(sum(gpu_seconds), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS used
         FROM tenants t WHERE t.id = $1""",
@@ -23,151 +23,151 @@ async def spent(world: World, tenant: object) -> tuple[float, float]:
 
 
 async def let_pass(world: World, job_id: object, seconds: int) -> None:
-    """Have the time for which a job avoids a node be over so many seconds sooner."""
+    """Shorten the time for which a job avoids a node."""
     sql = "UPDATE jobs SET avoid_until = avoid_until - make_interval(secs => $2) WHERE id = $1"
     await world.system.sql.execute(sql, job_id, seconds)
 
 
 @pytest.mark.requirement("F-37")
-async def test_a_job_whose_node_died_twice_fails_and_no_third_node_sees_it(world: World) -> None:
-    model, tenant = "killer.safetensors", world.tenant()
-    first, second, third = [await world.node(model) for _ in range(3)]
+async def test_job_fails_without_a_third_attempt_after_two_node_deaths(world: World) -> None:
+    model, tenant = "killer.safetensors", world.add_tenant()
+    first, second, third = [await world.add_node(model) for _ in range(3)]
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model, images=4)
+    job_id = await world.submit_job(tenant, model=model, images=4)
     began = (await spent(world, tenant))[1]
-    given = await first.claim()
+    given = await first.claim_attempt()
     assert await first.start(given.ref)
     assert await first.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=7, **DEATH)
-    assert await first.ask() is None
-    again = await second.claim()
+    assert await first.request_work() is None
+    again = await second.claim_attempt()
     assert (again.ref.job_id, again.ref.attempt) == (job_id, 2)
     assert await second.start(again.ref)
     assert await second.finish(again.ref, Outcome.NODE_FAULT, gpu_seconds=5, **DEATH)
-    job = await world.read(tenant, job_id)
+    job = await world.read_job(tenant, job_id)
     assert job.error is not None
     assert (job.state, job.error.code, job.attempt) == (JobState.FAILED, "job.poison", 2)
-    assert [await node.ask() for node in (first, second, third)] == [None] * 3
-    assert await world.causes(tenant, job_id) == [
+    assert [await node.request_work() for node in (first, second, third)] == [None] * 3
+    assert await world.list_causes(tenant, job_id) == [
         "submitted",
         *("claimed", "started", "node_fault"),
         *("claimed", "started", "poisoned"),
     ]
-    assert (job.images, await world.images(tenant)) == (0, 0)
+    assert (job.images, await world.count_charged_images(tenant)) == (0, 0)
     used, vtime = await spent(world, tenant)
     assert (used, vtime - began) == pytest.approx((12, 12))
 
 
-async def test_a_death_said_again_is_counted_and_charged_once(world: World) -> None:
-    model, tenant = "again.safetensors", world.tenant()
-    first, second = [await world.node(model) for _ in range(2)]
+async def test_duplicate_report_of_a_node_death_is_counted_once(world: World) -> None:
+    model, tenant = "again.safetensors", world.add_tenant()
+    first, second = [await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model)
-    given = await first.claim()
+    job_id = await world.submit_job(tenant, model=model)
+    given = await first.claim_attempt()
     assert await first.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=3, **DEATH)
     assert not await first.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=3, **DEATH)
-    again = await second.claim()
+    again = await second.claim_attempt()
     assert await second.finish(again.ref)
-    assert (await world.read(tenant, job_id)).state is JobState.SUCCEEDED
+    assert (await world.read_job(tenant, job_id)).state is JobState.SUCCEEDED
     assert (await spent(world, tenant))[0] == pytest.approx(3 + 1)
 
 
-async def test_a_node_that_died_goes_on_with_other_jobs_while_the_retry_waits_for_another_node(world: World) -> None:
-    model, tenant, other = "mixed.safetensors", world.tenant(), world.tenant()
-    first, second = [await world.node(model) for _ in range(2)]
+async def test_node_that_died_takes_other_jobs_while_the_retry_waits_for_another_node(world: World) -> None:
+    model, tenant, other = "mixed.safetensors", world.add_tenant(), world.add_tenant()
+    first, second = [await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
-    killer = await world.job(tenant, model=model, priority=100)
-    given = await first.claim()
+    killer = await world.submit_job(tenant, model=model, priority=100)
+    given = await first.claim_attempt()
     assert given.ref.job_id == killer
-    innocents = [await world.job(whose, model=model) for whose in (tenant, other)]
+    innocents = [await world.submit_job(whose, model=model) for whose in (tenant, other)]
     assert await first.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
     taken = []
     for _ in innocents:
-        found = await first.claim()
+        found = await first.claim_attempt()
         taken.append(found.ref.job_id)
         assert await first.finish(found.ref)
     assert sorted(taken) == sorted(innocents)
-    assert await first.ask() is None
-    again = await second.claim()
+    assert await first.request_work() is None
+    again = await second.claim_attempt()
     assert again.ref.job_id == killer
     assert await second.finish(again.ref)
 
 
-async def test_the_only_node_that_can_run_a_job_gets_its_retry_at_once(world: World) -> None:
-    model, tenant, node = "single.safetensors", world.tenant(), await world.node("single.safetensors")
-    await world.node(COMMON)  # online, and of no use
-    cordoned = await world.node(model)
+async def test_only_capable_node_gets_the_retry_at_once(world: World) -> None:
+    model, tenant, node = "single.safetensors", world.add_tenant(), await world.add_node("single.safetensors")
+    await world.add_node(COMMON)  # online, but cannot run the job
+    cordoned = await world.add_node(model)
     await world.until_offered(model)
     await Operator(world.system.bus).node(cordoned.name, NodeAction.CORDON)
-    job_id = await world.job(tenant, model=model)
-    given = await node.claim()
+    job_id = await world.submit_job(tenant, model=model)
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
-    again = await node.ask()
+    again = await node.request_work()
     assert again is not None
     assert (again.ref.job_id, again.ref.attempt) == (job_id, 2)
     assert await node.finish(again.ref)
 
 
-async def test_a_retry_that_no_other_node_takes_goes_back_to_its_node_after_a_while(world: World) -> None:
-    model, tenant = "patience.safetensors", world.tenant()
-    node, _ = [await world.node(model) for _ in range(2)]
+async def test_retry_returns_to_its_node_after_the_avoidance_period(world: World) -> None:
+    model, tenant = "patience.safetensors", world.add_tenant()
+    node, _ = [await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model)
-    given = await node.claim()
+    job_id = await world.submit_job(tenant, model=model)
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
     await let_pass(world, job_id, 100)
-    assert await node.ask() is None
+    assert await node.request_work() is None
     await let_pass(world, job_id, 21)
-    again = await node.claim()
+    again = await node.claim_attempt()
     assert again.ref.job_id == job_id
     assert await node.finish(again.ref)
 
 
-async def test_other_faults_of_nodes_keep_all_attempts(world: World) -> None:
-    model, tenant = "faulty.safetensors", world.tenant()
-    nodes = [await world.node(model) for _ in range(3)]
+async def test_node_faults_without_node_deaths_use_all_attempts(world: World) -> None:
+    model, tenant = "faulty.safetensors", world.add_tenant()
+    nodes = [await world.add_node(model) for _ in range(3)]
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model)
+    job_id = await world.submit_job(tenant, model=model)
     for node, more in zip(nodes, (DEATH, {}, {}), strict=True):
-        given = await node.claim()
+        given = await node.claim_attempt()
         assert await node.finish(given.ref, Outcome.NODE_FAULT, **more)
-    job = await world.read(tenant, job_id)
+    job = await world.read_job(tenant, job_id)
     assert (job.state, job.error, job.attempt) == (JobState.FAILED, BROKEN, 3)
-    assert (await world.causes(tenant, job_id))[-1] == "attempts_exhausted"
+    assert (await world.list_causes(tenant, job_id))[-1] == "attempts_exhausted"
 
 
-async def test_an_operator_who_takes_a_job_from_its_node_does_not_count_as_a_death(world: World) -> None:
-    model, tenant = "withdrawn.safetensors", world.tenant()
-    nodes = [await world.node(model) for _ in range(3)]
+async def test_withdrawn_attempt_does_not_count_as_a_node_death(world: World) -> None:
+    model, tenant = "withdrawn.safetensors", world.add_tenant()
+    nodes = [await world.add_node(model) for _ in range(3)]
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model)
-    given = await nodes[0].claim()
+    job_id = await world.submit_job(tenant, model=model)
+    given = await nodes[0].claim_attempt()
     assert await nodes[0].finish(given.ref, Outcome.NODE_FAULT, **DEATH)
-    given = await nodes[1].claim()
+    given = await nodes[1].claim_attempt()
     await Operator(world.system.bus).job(job_id, JobAction.REQUEUE)
-    given = await nodes[2].claim()
+    given = await nodes[2].claim_attempt()
     assert given.ref.attempt == 3
     assert await nodes[2].finish(given.ref)
-    assert (await world.read(tenant, job_id)).state is JobState.SUCCEEDED
+    assert (await world.read_job(tenant, job_id)).state is JobState.SUCCEEDED
 
 
-async def test_a_job_cancelled_while_its_node_dies_stays_cancelled_and_is_charged(world: World) -> None:
-    model, tenant, node = "called-off.safetensors", world.tenant(), await world.node("called-off.safetensors")
+async def test_cancelled_job_whose_node_dies_stays_cancelled_and_is_charged(world: World) -> None:
+    model, tenant, node = "called-off.safetensors", world.add_tenant(), await world.add_node("called-off.safetensors")
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model)
-    given = await node.claim()
+    job_id = await world.submit_job(tenant, model=model)
+    given = await node.claim_attempt()
     assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
     assert await node.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=4, **DEATH)
-    assert (await world.read(tenant, job_id)).state is JobState.CANCELLED
+    assert (await world.read_job(tenant, job_id)).state is JobState.CANCELLED
     assert (await spent(world, tenant))[0] == pytest.approx(4)
 
 
-async def test_progress_never_falls_within_an_attempt(world: World) -> None:
-    model, tenant, node = "progress.safetensors", world.tenant(), await world.node("progress.safetensors")
+async def test_progress_never_decreases_within_an_attempt(world: World) -> None:
+    model, tenant, node = "progress.safetensors", world.add_tenant(), await world.add_node("progress.safetensors")
     await world.until_offered(model)
-    job_id = await world.job(tenant, model=model)
-    given = await node.claim()
+    job_id = await world.submit_job(tenant, model=model)
+    given = await node.claim_attempt()
     assert await node.start(given.ref)
-    await node.beat(given.ref, progress=70)
-    await node.beat(given.ref, progress=40)
-    assert (await world.read(tenant, job_id)).progress == 70
+    await node.send_heartbeat(given.ref, progress=70)
+    await node.send_heartbeat(given.ref, progress=40)
+    assert (await world.read_job(tenant, job_id)).progress == 70
     assert await node.finish(given.ref)

@@ -1,4 +1,4 @@
-"""Jobs that go: by their owner's wish, and when their time is over. What is counted stays counted."""
+"""Deletion of ended jobs, on request and after their retention, and erasure of tenants. Usage stays counted."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from contracts.scheduler.jobs import JobError, JobState
 from contracts.scheduler.purges import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
 from contracts.scheduler.statistics import Stats, Throughput
 from contracts.wire.errors import Kind, Relayed
-from tests.integration.scheduler.conftest import System, World, bus_as, system_at
+from tests.integration.scheduler.conftest import System, World, bus_as, run_system
 from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -29,12 +29,12 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 @pytest.fixture(scope="module")
 async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """A scheduler of its own: elsewhere in this folder no event of any job may be missing."""
+    """A separate scheduler, because other tests of this folder check that no event of any job is missing."""
     server = NatsServer()
     try:
         await server.start()
         database = await postgres_server.database("scheduler")
-        async with system_at(server.url, database, lease_s=60, retention_every_s=0.1) as system:
+        async with run_system(server.url, database, lease_s=60, retention_every_s=0.1) as system:
             yield system
     finally:
         server.remove()
@@ -44,13 +44,13 @@ async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
 async def world(retaining: System) -> AsyncIterator[World]:
     world = World(retaining)
     yield world
-    await world.clear()
+    await world.end_all_jobs()
 
 
 async def ended(world: World, tenant: UUID, **fields: Any) -> UUID:
-    node = world.nodes[0] if world.nodes else await world.node()
-    job_id = await world.job(tenant, **fields)
-    await node.finish((await node.claim()).ref)
+    node = world.nodes[0] if world.nodes else await world.add_node()
+    job_id = await world.submit_job(tenant, **fields)
+    await node.finish((await node.claim_attempt()).ref)
     return job_id
 
 
@@ -65,24 +65,24 @@ async def refusal(world: World, tenant: UUID, job_id: UUID) -> tuple[Kind, str]:
 
 
 async def traces(world: World, job_id: UUID) -> set[str]:
-    """The tables that say anything of a job, wherever in a row."""
+    """Return the tables in which the job's id occurs in any column."""
     sql = world.system.sql
     names = [row["tablename"] for row in await sql.fetch(TABLES)]
     query = "SELECT count(*) FROM {0} WHERE {0}::text LIKE '%' || $1 || '%'"
     return {name for name in names if await sql.fetchval(query.format(name), str(job_id))}
 
 
-async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> None:
-    tenant, other = world.tenant(images_per_day=5), world.tenant()
+async def test_purged_job_leaves_nothing_but_its_usage(world: World) -> None:
+    tenant, other = world.add_tenant(images_per_day=5), world.add_tenant()
     job_id, kept = await ended(world, tenant, labels={"a": "canary"}), await ended(world, tenant)
     assert await traces(world, job_id) >= {"jobs", "graphs", "attempts", "job_events"}
     assert await refusal(world, other, job_id) == (Kind.NOT_FOUND, "job.not_found")
     await purge(world, tenant, job_id)
-    assert await traces(world, job_id) == {"outbox"}  # for an hour: what was said may have to be said again
+    assert await traces(world, job_id) == {"outbox"}  # kept for an hour to publish messages again
     assert await refusal(world, tenant, job_id) == (Kind.NOT_FOUND, "job.not_found")
-    assert (await world.read(tenant, kept)).state is JobState.SUCCEEDED
-    assert (await world.images(tenant), await world.counters(tenant)) == (2, (0, 0))
-    live = await world.job(tenant)
+    assert (await world.read_job(tenant, kept)).state is JobState.SUCCEEDED
+    assert (await world.count_charged_images(tenant), await world.read_counters(tenant)) == (2, (0, 0))
+    live = await world.submit_job(tenant)
     found = await world.system.bus.request(FIND_JOBS, FindJobs(job_ids=(job_id, kept, live, uuid4())))
     assert (set(found.job_ids), found.ended) == ({kept, live}, (kept,))
     subject = JOB_PURGED.subject(str(tenant), str(job_id))
@@ -98,10 +98,10 @@ async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> Non
     assert (message.job_id, message.tenant_id, message.with_inputs) == (job_id, tenant, True)
 
 
-async def test_a_purged_job_takes_its_dead_letters_with_it(world: World) -> None:
-    tenant, node = world.tenant(), await world.node()
-    job_id = await world.job(tenant)
-    ref = (await node.claim()).ref
+async def test_purging_a_job_deletes_its_dead_letters(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant)
+    ref = (await node.claim_attempt()).ref
     body = json.dumps({"ref": ref.model_dump(mode="json"), "outcome": "exploded"}).encode()
     await world.system.bus._client.request(FINISH_ATTEMPT.subject(key=node.name), body, timeout=5)
     count = "SELECT count(*) FROM dead_letters WHERE job_id = $1"
@@ -113,24 +113,24 @@ async def test_a_purged_job_takes_its_dead_letters_with_it(world: World) -> None
 
 @pytest.mark.requirement("F-112")
 async def test_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:
-    tenant, node = world.tenant(), await world.node()
-    job_id = await world.job(tenant)
+    tenant, node = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant)
     assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
-    given = await node.claim()
+    given = await node.claim_attempt()
     assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
     await world.cancel(tenant, job_id)
     assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.stopping")
     await node.finish(given.ref, Outcome.CANCELLED)
     await purge(world, tenant, job_id)
-    assert await world.counters(tenant) == (0, 0)
+    assert await world.read_counters(tenant) == (0, 0)
     assert not await node.finish(given.ref, Outcome.CANCELLED)
 
 
 @pytest.mark.requirement("F-7", "table scheduler.spent_keys")
 async def test_idempotency_key_of_a_purged_job_creates_no_second_job_for_a_day(world: World) -> None:
-    tenant = world.tenant()
+    tenant = world.add_tenant()
     job_id = await ended(world, tenant, idempotency_key="k", request_hash="h")
-    await world.job(tenant)  # its account is remembered, and no purge changes that
+    await world.submit_job(tenant)  # the purge must not depend on the tenant's newest job
     await purge(world, tenant, job_id)
 
     async def sent(request_hash: str) -> str:
@@ -139,7 +139,7 @@ async def test_idempotency_key_of_a_purged_job_creates_no_second_job_for_a_day(w
         return caught.value.refused.code
 
     assert (await sent("h"), await sent("another")) == ("idempotency.job_purged", "idempotency.key_reused")
-    assert await world.images(tenant) == 2
+    assert await world.count_charged_images(tenant) == 2
     await world.system.sql.execute("UPDATE spent_keys SET expires_at = now() - interval '1 second'")
 
     async def forgotten() -> bool:
@@ -150,8 +150,8 @@ async def test_idempotency_key_of_a_purged_job_creates_no_second_job_for_a_day(w
 
 
 @pytest.mark.requirement("limit.result_days")
-async def test_a_job_goes_when_its_tenants_time_is_over_however_that_time_changes(world: World) -> None:
-    tenant, forever = world.tenant(), world.tenant()
+async def test_job_is_deleted_after_the_current_retention_of_its_tenant(world: World) -> None:
+    tenant, forever = world.add_tenant(), world.add_tenant()
     old, young, others = await ended(world, tenant), await ended(world, tenant), await ended(world, forever)
     back = "UPDATE jobs SET completed_at = now() - make_interval(hours => $2) WHERE id = $1"
     for job_id, hours in ((old, 49), (young, 47), (others, 9999)):
@@ -173,17 +173,17 @@ async def test_a_job_goes_when_its_tenants_time_is_over_however_that_time_change
         await until(gone)
     finally:
         await speaker.stop()
-    assert (await world.read(tenant, young)).state is JobState.SUCCEEDED
-    assert (await world.read(forever, others)).state is JobState.SUCCEEDED
+    assert (await world.read_job(tenant, young)).state is JobState.SUCCEEDED
+    assert (await world.read_job(forever, others)).state is JobState.SUCCEEDED
     subject = JOB_PURGED.subject(str(tenant), str(old))
     body = await world.system.sql.fetchval("SELECT body FROM outbox WHERE subject = $1", subject)
     assert not JobPurged.model_validate_json(body).with_inputs
 
 
-async def test_two_schedulers_share_the_work_and_neither_says_a_job_twice(world: World) -> None:
-    tenant = world.tenant()
+async def test_two_schedulers_purge_each_job_once(world: World) -> None:
+    tenant = world.add_tenant()
     jobs = [await ended(world, tenant) for _ in range(6)]
-    async with system_at(world.system.nats_url, world.system.database_url, lease_s=60, retention_every_s=0.1):
+    async with run_system(world.system.nats_url, world.system.database_url, lease_s=60, retention_every_s=0.1):
         sql = world.system.sql
         await sql.execute("UPDATE jobs SET completed_at = now() - interval '3 days' WHERE tenant_id = $1", tenant)
         await sql.execute("UPDATE tenants SET result_days = 1 WHERE id = $1", tenant)
@@ -200,13 +200,13 @@ async def test_two_schedulers_share_the_work_and_neither_says_a_job_twice(world:
 
 @pytest.mark.requirement("S-84")
 async def test_erased_tenant_leaves_nothing_once_its_attempts_have_ended(world: World) -> None:
-    tenant, other, sql = world.tenant(images_per_day=9), world.tenant(), world.system.sql
+    tenant, other, sql = world.add_tenant(images_per_day=9), world.add_tenant(), world.system.sql
     done, kept = await ended(world, tenant, idempotency_key="k"), await ended(world, other)
-    node = await world.node()
-    running = await world.job(tenant)
-    given = await node.claim()
-    waiting = await world.job(tenant)
-    del world.system.auth.limits[tenant]  # so auth answers from now on: there is no such tenant
+    node = await world.add_node()
+    running = await world.submit_job(tenant)
+    given = await node.claim_attempt()
+    waiting = await world.submit_job(tenant)
+    del world.system.auth.limits[tenant]  # from now on auth answers that the tenant is unknown
     world.system.auth.erased += [uuid4(), tenant]
 
     async def only_the_running_one_is_left() -> bool:
@@ -225,17 +225,17 @@ async def test_erased_tenant_leaves_nothing_once_its_attempts_have_ended(world: 
     with pytest.raises(Relayed) as caught:
         await world.submit(tenant)
     assert caught.value.refused.code == "auth.tenant.unknown"
-    assert (await world.read(other, kept)).state is JobState.SUCCEEDED
+    assert (await world.read_job(other, kept)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.requirement("S-84")
 async def test_scheduler_reads_every_past_erasure_when_it_starts(world: World) -> None:
-    tenant = world.tenant()
+    tenant = world.add_tenant()
     job_id = await ended(world, tenant)
-    world.system.auth.erased.insert(0, tenant)  # behind what the running scheduler has heard of
+    world.system.auth.erased.insert(0, tenant)  # before the erasures that the running scheduler has read
     del world.system.auth.limits[tenant]
     assert "jobs" in await traces(world, job_id)
-    async with system_at(world.system.nats_url, world.system.database_url, lease_s=60) as second:
+    async with run_system(world.system.nats_url, world.system.database_url, lease_s=60) as second:
         second.auth.erased[:] = world.system.auth.erased
 
         async def gone() -> bool:
@@ -245,12 +245,12 @@ async def test_scheduler_reads_every_past_erasure_when_it_starts(world: World) -
 
 
 @pytest.mark.requirement("table scheduler.purged_ends", "table scheduler.erased_usage")
-async def test_what_was_counted_stays_counted_when_jobs_are_purged_and_their_tenant_is_erased(world: World) -> None:
-    tenant, node, sql = world.tenant(), await world.node(), world.system.sql
+async def test_statistics_and_usage_survive_purge_and_erasure(world: World) -> None:
+    tenant, node, sql = world.add_tenant(), await world.add_node(), world.system.sql
     operator = Operator(world.system.bus)
 
     async def counted() -> tuple[object, ...]:
-        """The statistics of this moment or a later one, as far as they do not depend on it; and everybody's use."""
+        """Return fresh statistics that do not depend on the current time, and the usage of all tenants."""
         now = await sql.fetchval("SELECT now()")
         found: Stats | None = None
 
@@ -264,10 +264,10 @@ async def test_what_was_counted_stays_counted_when_jobs_are_purged_and_their_ten
         return found.throughput[-1], found.waits, found.failures, await operator.usage(None)
 
     before = await counted()
-    jobs = [await world.job(tenant, images=images) for images in (3, 1, 1)]
-    assert await node.finish((await node.claim()).ref, images=3, gpu_seconds=2.5)
+    jobs = [await world.submit_job(tenant, images=images) for images in (3, 1, 1)]
+    assert await node.finish((await node.claim_attempt()).ref, images=3, gpu_seconds=2.5)
     failure = JobError(code="test.peculiar", message="m")
-    assert await node.finish((await node.claim()).ref, Outcome.FAILED, gpu_seconds=0.5, error=failure)
+    assert await node.finish((await node.claim_attempt()).ref, Outcome.FAILED, gpu_seconds=0.5, error=failure)
     await world.cancel(tenant, jobs[2])
     stood = await counted()
     throughput, _, failures, usage = stood

@@ -6,25 +6,25 @@ from threading import Event
 
 import pytest
 
-from auth.domain.password_hash import Checked, PasswordHashes, argon2id
-from auth.usecases.hashing import HashingPool
+from auth.domain.password_hash import PasswordCheck, PasswordHasher, create_argon2_context
+from auth.usecases.hash_passwords import HashingPool
 from contracts.auth.sessions import TooManyLogins
 from tests.kit.waiting import until
 
 NEVER_S = 3600.0
 
 
-class Held(PasswordHashes):
+class Held(PasswordHasher):
     """A password check that blocks until released, and records its arguments."""
 
     def __init__(self) -> None:
-        super().__init__(argon2id(memory_kib=8, passes=1))
+        super().__init__(create_argon2_context(memory_kib=8, passes=1))
         self.go_on, self.checked = Event(), list[str]()
 
-    def check(self, password: str, stored: str | None) -> Checked:
+    def verify(self, password: str, stored: str | None) -> PasswordCheck:
         self.checked.append(password)
         self.go_on.wait()
-        return super().check(password, stored)
+        return super().verify(password, stored)
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ async def hashes() -> AsyncIterator[Held]:
 @pytest.mark.requirement("B-33")
 async def test_hashing_request_is_refused_when_the_queue_is_full(hashes: Held) -> None:
     pool = HashingPool(hashes, threads=1, queue=1, wait_s=NEVER_S)
-    with pool.place(), pool.place(), pytest.raises(TooManyLogins), pool.place():
+    with pool.reserve_slot(), pool.reserve_slot(), pytest.raises(TooManyLogins), pool.reserve_slot():
         pass
-    with pool.place():
+    with pool.reserve_slot():
         pass
     pool.close()
 
@@ -47,13 +47,13 @@ async def test_hashing_request_is_refused_when_the_queue_is_full(hashes: Held) -
 @pytest.mark.requirement("B-33")
 async def test_hashing_request_that_waits_too_long_is_refused_without_hashing(hashes: Held) -> None:
     pool = HashingPool(hashes, threads=1, queue=2, wait_s=0.01)
-    first = asyncio.create_task(pool.check("first", None))
+    first = asyncio.create_task(pool.verify("first", None))
     await until(lambda: hashes.checked == ["first"])
-    for hashing in (pool.check("second", None), pool.make("third")):
+    for hashing in (pool.verify("second", None), pool.hash("third")):
         with pytest.raises(TooManyLogins):
             await hashing
     hashes.go_on.set()
-    assert await first == Checked(matches=False)
-    await pool.check("fourth", None)
+    assert await first == PasswordCheck(matches=False)
+    await pool.verify("fourth", None)
     assert hashes.checked == ["first", "fourth"]
     pool.close()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.domain.key_request import MAX_LIFE, expiry_of, hash_of, name_of, scopes_to_give
+from auth.domain.key_request import MAX_LIFETIME, hash_request, validate_expiry, validate_name, validate_scopes
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import Scope, scopes_of
 from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
@@ -29,27 +29,27 @@ def test_key_gets_requested_scopes_only_if_its_creator_has_them(
 ) -> None:
     command = asked(scopes=scopes, granted=granted)
     if set(scopes) <= set(granted) and set(scopes) <= set(scopes_of(role)):
-        given_ = scopes_to_give(command, role)
+        given_ = validate_scopes(command, role)
         assert set(given_) == set(scopes)
         assert len(given_) == len(set(scopes))
     else:
         with pytest.raises(ScopeNotGranted):
-            scopes_to_give(command, role)
+            validate_scopes(command, role)
 
 
 @pytest.mark.requirement("B-36")
 def test_key_expiry_is_bounded_by_366_days() -> None:
-    assert expiry_of(asked(), NOW, LIFE) == NOW + LIFE
-    latest = NOW + MAX_LIFE
-    assert expiry_of(asked(expires_at=latest), NOW, LIFE) == latest
+    assert validate_expiry(asked(), NOW, LIFE) == NOW + LIFE
+    latest = NOW + MAX_LIFETIME
+    assert validate_expiry(asked(expires_at=latest), NOW, LIFE) == latest
     soonest = NOW + timedelta(microseconds=1)
-    assert expiry_of(asked(expires_at=soonest), NOW, LIFE) == soonest
+    assert validate_expiry(asked(expires_at=soonest), NOW, LIFE) == soonest
     ends = (datetime.min.replace(tzinfo=EAST), datetime.max.replace(tzinfo=WEST))
     near = (NOW, NOW - timedelta(days=1), latest + timedelta(microseconds=1), NOW.replace(tzinfo=None))
     for time in near + ends:
-        hash_of(asked(expires_at=time))
+        hash_request(asked(expires_at=time))
         with pytest.raises(InvalidKey) as invalid:
-            expiry_of(asked(expires_at=time), NOW, LIFE)
+            validate_expiry(asked(expires_at=time), NOW, LIFE)
         assert [error.pointer for error in invalid.value.refused.errors] == ["/expires_at"]
 
 
@@ -57,11 +57,11 @@ def test_key_expiry_is_bounded_by_366_days() -> None:
 @pytest.mark.parametrize("name", ["\t", " \u00a0 ", "a\tb", "a\u0000", "\u200b", "a\u2028b", "\x7f", "\ue000"])
 def test_invisible_key_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidKey):
-        name_of(asked(name=name))
+        validate_name(asked(name=name))
 
 
 def test_key_name_may_use_any_script() -> None:
-    assert [name_of(asked(name=name)) for name in (" my key ", "مفتاح", "钥匙", "🔑")] == [
+    assert [validate_name(asked(name=name)) for name in (" my key ", "مفتاح", "钥匙", "🔑")] == [
         "my key",
         "مفتاح",
         "钥匙",
@@ -71,7 +71,7 @@ def test_key_name_may_use_any_script() -> None:
 
 def test_equivalent_requests_have_the_same_hash() -> None:
     both = (Scope.JOBS_READ, Scope.JOBS_WRITE)
-    usual = hash_of(asked(scopes=both))
+    usual = hash_request(asked(scopes=both))
     same: tuple[dict[str, Any], ...] = (
         {"scopes": both[::-1]},
         {"scopes": both + both[:1]},
@@ -80,6 +80,6 @@ def test_equivalent_requests_have_the_same_hash() -> None:
         {"idempotency_key": "k"},
         {"ip": "::1"},
     )
-    assert {hash_of(asked(**{"scopes": both, **fields})) for fields in same} == {usual}
+    assert {hash_request(asked(**{"scopes": both, **fields})) for fields in same} == {usual}
     others: tuple[dict[str, Any], ...] = ({"name": "other"}, {"scopes": both[:1]}, {"expires_at": NOW})
-    assert len({usual, *(hash_of(asked(**{"scopes": both, **fields})) for fields in others)}) == 4
+    assert len({usual, *(hash_request(asked(**{"scopes": both, **fields})) for fields in others)}) == 4

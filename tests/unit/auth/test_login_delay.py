@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.domain.login_delay import FREE, HARD, HARD_DELAY, LONGEST, delay_after, is_delayed
+from auth.domain.login_delay import FREE_FAILURES, HARD_LIMIT, HARD_LIMIT_DELAY, MAX_DELAY, delay_after, is_delayed
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ANY_COUNT = st.integers(0, 2**31 - 1)
@@ -22,9 +22,9 @@ def test_login_delays_double_up_to_their_cap() -> None:
 @given(ANY_COUNT)
 def test_login_delay_never_shrinks_and_is_bounded(failures: int) -> None:
     delay = delay_after(failures)
-    assert timedelta(0) <= delay <= delay_after(failures + 1) <= HARD_DELAY
-    assert (delay > timedelta(0)) == (failures > FREE)
-    assert (delay > LONGEST) == (failures >= HARD)
+    assert timedelta(0) <= delay <= delay_after(failures + 1) <= HARD_LIMIT_DELAY
+    assert (delay > timedelta(0)) == (failures > FREE_FAILURES)
+    assert (delay > MAX_DELAY) == (failures >= HARD_LIMIT)
 
 
 @pytest.mark.requirement("S-33")
@@ -36,4 +36,4 @@ def test_login_is_accepted_when_its_delay_has_passed(failures: int, since: timed
 
 @pytest.mark.requirement("S-33")
 def test_undelayed_failure_does_not_delay_a_concurrent_login() -> None:
-    assert not is_delayed(FREE, NOW, NOW - timedelta(milliseconds=1))
+    assert not is_delayed(FREE_FAILURES, NOW, NOW - timedelta(milliseconds=1))

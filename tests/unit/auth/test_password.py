@@ -6,18 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from passlib.context import CryptContext
 
-from auth.domain.password import FLOOR, MIN_LENGTH, Policy, normalised
-from auth.domain.password_hash import Checked, PasswordHashes, argon2id
+from auth.domain.password import MIN_LENGTH, MIN_OTHER_CHARACTERS, PasswordPolicy, normalise_password
+from auth.domain.password_hash import PasswordCheck, PasswordHasher, create_argon2_context
 from contracts.auth.accounts import PASSWORD_MAX
 
 GOOD = "three words of mine"
-CHEAP = argon2id(memory_kib=8, passes=1)
+CHEAP = create_argon2_context(memory_kib=8, passes=1)
 
 
 def fault(
     password: str, *, username: str = "alice", email: str = "a.liddell@example.org", least: int = 15
 ) -> str | None:
-    errors = Policy(least).errors(password, username=username, email=email, pointer="/password")
+    errors = PasswordPolicy(least).validate(password, username=username, email=email, pointer="/password")
     assert all(error.pointer == "/password" for error in errors)
     return errors[0].code if errors else None
 
@@ -64,73 +64,73 @@ def test_easily_guessed_password_is_refused(password: str, code: str) -> None:
 
 @pytest.mark.requirement("S-30")
 def test_common_passwords_of_sufficient_length_are_refused() -> None:
-    assert fault("computer", least=FLOOR) == "password_common"
-    assert fault("\uff43omputer", least=FLOOR) == "password_common"
-    assert fault("1q2w3e4r5t", least=FLOOR) == "password_common"
+    assert fault("computer", least=MIN_OTHER_CHARACTERS) == "password_common"
+    assert fault("\uff43omputer", least=MIN_OTHER_CHARACTERS) == "password_common"
+    assert fault("1q2w3e4r5t", least=MIN_OTHER_CHARACTERS) == "password_common"
 
 
 @pytest.mark.requirement("S-30")
 @given(st.text(max_size=300))
 def test_password_errors_do_not_echo_the_password(password: str) -> None:
-    errors = Policy().errors(password, username="alice", email="a@example.org", pointer="/password")
+    errors = PasswordPolicy().validate(password, username="alice", email="a@example.org", pointer="/password")
     for error in errors:
         assert len(password) < 12 or password not in error.model_dump_json()
     if not errors:
-        assert MIN_LENGTH <= len(normalised(password)) <= PASSWORD_MAX
+        assert MIN_LENGTH <= len(normalise_password(password)) <= PASSWORD_MAX
 
 
 @pytest.mark.requirement("B-30")
 def test_leading_and_trailing_spaces_of_a_password_count() -> None:
-    hashes = PasswordHashes(CHEAP)
+    hashes = PasswordHasher(CHEAP)
     long = "0123456789 " * 23
-    stored = hashes.make(long)
-    assert hashes.check(long, stored).matches
+    stored = hashes.hash(long)
+    assert hashes.verify(long, stored).matches
     for other in (long[:-1], long.strip(), " " + long, long + "x", long[:72], ""):
-        assert not hashes.check(other, stored).matches
+        assert not hashes.verify(other, stored).matches
 
 
 @pytest.mark.requirement("S-30")
 def test_unicode_equivalent_passwords_match() -> None:
-    hashes = PasswordHashes(CHEAP)
-    stored = hashes.make("\uff43afé de la gare")
-    assert hashes.check("cafe\u0301 de la gare", stored).matches
+    hashes = PasswordHasher(CHEAP)
+    stored = hashes.hash("\uff43afé de la gare")
+    assert hashes.verify("cafe\u0301 de la gare", stored).matches
 
 
 @pytest.mark.requirement("S-31")
 def test_password_hash_is_argon2id_with_the_minimum_cost() -> None:
-    stored = PasswordHashes().make(GOOD)
+    stored = PasswordHasher().hash(GOOD)
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert PasswordHashes().check(GOOD, stored).upgraded is None
+    assert PasswordHasher().verify(GOOD, stored).upgraded is None
 
 
 @pytest.mark.requirement("S-31")
 def test_weaker_hash_is_upgraded_only_by_the_right_password() -> None:
-    hashes = PasswordHashes(argon2id(memory_kib=16, passes=2))
-    stored = PasswordHashes(CHEAP).make(GOOD)
-    upgraded = hashes.check(GOOD, stored).upgraded
+    hashes = PasswordHasher(create_argon2_context(memory_kib=16, passes=2))
+    stored = PasswordHasher(CHEAP).hash(GOOD)
+    upgraded = hashes.verify(GOOD, stored).upgraded
     assert upgraded is not None
-    assert hashes.check(GOOD, upgraded) == Checked(matches=True)
-    assert hashes.check("not " + GOOD, stored).upgraded is None
+    assert hashes.verify(GOOD, upgraded) == PasswordCheck(matches=True)
+    assert hashes.verify("not " + GOOD, stored).upgraded is None
 
 
 @pytest.mark.requirement("S-31")
 def test_bcrypt_hash_is_verified_and_upgraded() -> None:
-    hashes = PasswordHashes(CHEAP)
+    hashes = PasswordHasher(CHEAP)
     stored = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4)).decode()
-    checked = hashes.check(GOOD, stored)
+    checked = hashes.verify(GOOD, stored)
     assert checked.matches
     assert (checked.upgraded or "").startswith("$argon2id$")
-    assert not hashes.check(GOOD + "x", stored).matches
+    assert not hashes.verify(GOOD + "x", stored).matches
 
 
 @pytest.mark.requirement("S-30")
 def test_bcrypt_does_not_match_truncated_passwords() -> None:
-    hashes = PasswordHashes(CHEAP)
+    hashes = PasswordHasher(CHEAP)
     stored = bcrypt.hashpw(b"y" * 72, bcrypt.gensalt(4)).decode()
-    assert hashes.check("y" * 72, stored).matches
-    assert not hashes.check("y" * 73, stored).matches
-    assert not hashes.check("é" * 37, stored).matches
-    assert not hashes.check("y\0y", stored).matches
+    assert hashes.verify("y" * 72, stored).matches
+    assert not hashes.verify("y" * 73, stored).matches
+    assert not hashes.verify("é" * 37, stored).matches
+    assert not hashes.verify("y\0y", stored).matches
 
 
 class Counting(CryptContext):  # type: ignore[misc] # passlib has no types
@@ -151,10 +151,10 @@ class Counting(CryptContext):  # type: ignore[misc] # passlib has no types
 @pytest.mark.requirement("S-34")
 def test_login_costs_one_argon2_verification_for_any_username() -> None:
     context = Counting(**CHEAP.to_dict())
-    hashes = PasswordHashes(context)
-    ours = hashes.make(GOOD)
+    hashes = PasswordHasher(context)
+    ours = hashes.hash(GOOD)
     bcrypts = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4)).decode()
     asked = [(GOOD, ours), ("wrong", ours), (GOOD, None), ("", None), ("\ufdfa" * 1024, ours), ("x", bcrypts)]
     for number, (password, stored) in enumerate(asked, start=1):
-        hashes.check(password, stored)
+        hashes.verify(password, stored)
         assert context.verified == number

@@ -7,19 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.domain.api_key import Pepper, new_api_key
-from auth.domain.refresh_token import Family, RefreshPepper, Use, looks_like_refresh_token, new_refresh_token
+from auth.domain.api_key import ApiKeyPepper, new_api_key
+from auth.domain.refresh_token import (
+    LockedSession,
+    RefreshDecision,
+    RefreshPepper,
+    looks_like_refresh_token,
+    new_refresh_token,
+)
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 IDLE, GRACE = timedelta(days=7), timedelta(seconds=10)
-FAMILY = Family(
+FAMILY = LockedSession(
     generation=5, rotated_at=NOW - timedelta(seconds=5), expires_at=NOW + timedelta(days=1), ended_at=None,
     is_active=True, now=NOW,
 )  # fmt: skip
 
 
-def use(family: Family, generation: int) -> Use:
-    return family.use_of(generation, idle=IDLE, grace=GRACE)
+def use(family: LockedSession, generation: int) -> RefreshDecision:
+    return family.decide(generation, idle=IDLE, grace=GRACE)
 
 
 @pytest.mark.requirement("S-47")
@@ -41,17 +47,17 @@ def test_refresh_token_digest_is_unique_to_its_token() -> None:
     token, pepper = new_refresh_token(), RefreshPepper("secret")
     assert pepper.digest(token) == RefreshPepper("secret").digest(token)
     others = {pepper.digest(new_refresh_token()), RefreshPepper("other").digest(token)}
-    assert pepper.digest(token) not in others | {Pepper("secret").digest(new_api_key())}
+    assert pepper.digest(token) not in others | {ApiKeyPepper("secret").digest(new_api_key())}
     assert token.encode() not in pepper.digest(token)
 
 
 @pytest.mark.requirement("S-48")
 def test_only_the_immediate_predecessor_has_a_grace_period() -> None:
     assert [use(FAMILY, generation) for generation in (5, 4, 3, 1)] == [
-        Use.ROTATES, Use.SIBLING, Use.REUSED, Use.REUSED,
+        RefreshDecision.ROTATE, RefreshDecision.REISSUE, RefreshDecision.REUSED, RefreshDecision.REUSED,
     ]  # fmt: skip
-    assert use(replace(FAMILY, rotated_at=NOW - GRACE), 4) is Use.SIBLING
-    assert use(replace(FAMILY, rotated_at=NOW - GRACE - timedelta(microseconds=1)), 4) is Use.REUSED
+    assert use(replace(FAMILY, rotated_at=NOW - GRACE), 4) is RefreshDecision.REISSUE
+    assert use(replace(FAMILY, rotated_at=NOW - GRACE - timedelta(microseconds=1)), 4) is RefreshDecision.REUSED
 
 
 @pytest.mark.requirement("S-47")
@@ -63,12 +69,12 @@ def test_ended_session_refuses_every_token(generation: int) -> None:
         replace(FAMILY, expires_at=NOW),
         replace(FAMILY, rotated_at=NOW - IDLE),
     ):
-        assert use(over, generation) is Use.VOID
+        assert use(over, generation) is RefreshDecision.SESSION_ENDED
 
 
 @pytest.mark.requirement("S-47")
 @given(st.integers(1, 100), st.integers(0, 99), st.timedeltas(timedelta(0), timedelta(days=10)))
 def test_only_the_current_generation_rotates(current: int, back: int, since: timedelta) -> None:
     family = replace(FAMILY, generation=current, rotated_at=NOW - since)
-    assert (use(family, current - back) is Use.ROTATES) == (back == 0 and since < IDLE)
-    assert (use(family, current - back) is Use.SIBLING) == (back == 1 and since <= GRACE)
+    assert (use(family, current - back) is RefreshDecision.ROTATE) == (back == 0 and since < IDLE)
+    assert (use(family, current - back) is RefreshDecision.REISSUE) == (back == 1 and since <= GRACE)

@@ -11,9 +11,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from auth.domain.access_token import sign
-from auth.domain.audit_chain import BEGINNING, Chain, Link, hash_of
-from auth.domain.signing_key import KeyBox, SigningKey, jwk
+from auth.domain.access_token import sign_access_token
+from auth.domain.audit_chain import GENESIS_HASH, ChainEntry, ChainVerifier, hash_entry
+from auth.domain.signing_key import SigningKey, SigningKeyCipher, to_jwk
 from auth.domain.user import User
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER
@@ -29,28 +29,28 @@ USER = User(
 
 @pytest.mark.requirement("S-25")
 def test_sealed_key_opens_only_with_its_name_and_secret() -> None:
-    key, box = SigningKey.fresh(), KeyBox("secret")
-    sealed = box.seal(key)
-    opened = box.open(key.kid, sealed)
+    key, box = SigningKey.generate(), SigningKeyCipher("secret")
+    sealed = box.encrypt(key)
+    opened = box.decrypt(key.kid, sealed)
     assert opened is not None
     assert opened.public == key.public
     assert key.private.private_bytes_raw() not in sealed
-    assert box.seal(key) != sealed
-    assert KeyBox("other").open(key.kid, sealed) is None
-    assert box.open("another", sealed) is None
-    assert box.open(key.kid, sealed[:-1] + bytes([sealed[-1] ^ 1])) is None
-    assert box.open(key.kid, b"") is None
+    assert box.encrypt(key) != sealed
+    assert SigningKeyCipher("other").decrypt(key.kid, sealed) is None
+    assert box.decrypt("another", sealed) is None
+    assert box.decrypt(key.kid, sealed[:-1] + bytes([sealed[-1] ^ 1])) is None
+    assert box.decrypt(key.kid, b"") is None
 
 
 @pytest.mark.requirement("S-40")
 def test_token_is_verified_with_the_public_key_alone() -> None:
-    key = SigningKey.fresh()
-    public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk(key.kid, key.public).x + "="))
-    token = sign(key, USER, UUID(int=8), now=NOW, life=timedelta(minutes=15))
+    key = SigningKey.generate()
+    public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(to_jwk(key.kid, key.public).x + "="))
+    token = sign_access_token(key, USER, UUID(int=8), now=NOW, life=timedelta(minutes=15))
     claims = jwt.decode(token, public, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options={"verify_exp": False})
     assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "typ": "at+jwt", "kid": key.kid}
     assert claims.pop("jti") != jwt.decode(
-        sign(key, USER, UUID(int=8), now=NOW, life=timedelta(0)), options={"verify_signature": False}
+        sign_access_token(key, USER, UUID(int=8), now=NOW, life=timedelta(0)), options={"verify_signature": False}
     )["jti"]  # fmt: skip
     assert claims == {
         "iss": "comfyfleet", "aud": "comfyfleet", "sub": str(UUID(int=7)), "sid": str(UUID(int=8)),
@@ -58,21 +58,21 @@ def test_token_is_verified_with_the_public_key_alone() -> None:
         "role": "user", "rpm": 600, "own": False, "ver": 9,
     }  # fmt: skip
     with pytest.raises(jwt.InvalidSignatureError):
-        jwt.decode(token, SigningKey.fresh().private.public_key(), [ALGORITHM], audience=AUDIENCE)
+        jwt.decode(token, SigningKey.generate().private.public_key(), [ALGORITHM], audience=AUDIENCE)
 
 
-def links(count: int) -> list[tuple[Link, bytes]]:
-    made, last = [], BEGINNING
+def links(count: int) -> list[tuple[ChainEntry, bytes]]:
+    made, last = [], GENESIS_HASH
     for number in range(1, count + 1):
-        link = Link(number, NOW, "session.opened", UUID(int=1), UUID(int=1), "::1", None, {"n": number})
-        last = hash_of(last, link)
+        link = ChainEntry(number, NOW, "session.opened", UUID(int=1), UUID(int=1), "::1", None, {"n": number})
+        last = hash_entry(last, link)
         made.append((link, last))
     return made
 
 
-def broken_at(entries: list[tuple[Link, bytes]]) -> int | None:
-    chain = Chain()
-    return next((link.id for link, hash_ in entries if not chain.follows(link, hash_)), None)
+def broken_at(entries: list[tuple[ChainEntry, bytes]]) -> int | None:
+    chain = ChainVerifier()
+    return next((link.id for link, hash_ in entries if not chain.verify_next(link, hash_)), None)
 
 
 @pytest.mark.requirement("S-82")
@@ -87,12 +87,12 @@ def test_audit_chain_breaks_at_the_tampered_entry() -> None:
     assert broken_at(whole[:2] + whole[3:]) == 4
     assert broken_at(whole[1:]) == 2
     rehashed = replace(whole[2][0], ip=None)
-    assert broken_at([*whole[:2], (rehashed, hash_of(whole[1][1], rehashed)), *whole[3:]]) == 4
+    assert broken_at([*whole[:2], (rehashed, hash_entry(whole[1][1], rehashed)), *whole[3:]]) == 4
 
 
 @pytest.mark.requirement("S-82")
 def test_audit_hash_does_not_depend_on_the_time_zone() -> None:
     link = links(1)[0][0]
     east = replace(link, at=datetime.fromisoformat("2026-11-23T14:00:00+02:00"))
-    assert hash_of(BEGINNING, east) == hash_of(BEGINNING, link)
+    assert hash_entry(GENESIS_HASH, east) == hash_entry(GENESIS_HASH, link)
     assert json.loads(json.dumps(link.as_json()))["at"] == "2026-11-23T12:00:00.000000+00:00"

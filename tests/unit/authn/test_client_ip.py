@@ -1,7 +1,7 @@
 import pytest
 
 from authn.client_address import (
-    NOBODY,
+    UNKNOWN_ADDRESS,
     ClientAddressResolver,
     network_of,
     parse_networks,
@@ -16,8 +16,8 @@ DIRECT = ClientAddressResolver(())
 @pytest.mark.requirement("B-8")
 @pytest.mark.parametrize("forwarded", [[], ["1.2.3.4"], ["127.0.0.1"], ["nonsense"], [""], ["1.2.3.4", "5.6.7.8"]])
 def test_forwarded_address_is_ignored_without_trusted_proxies(forwarded: list[str]) -> None:
-    assert DIRECT.of("203.0.113.9", forwarded) == "203.0.113.9"
-    assert BEHIND.of("203.0.113.9", forwarded) == "203.0.113.9"
+    assert DIRECT.resolve("203.0.113.9", forwarded) == "203.0.113.9"
+    assert BEHIND.resolve("203.0.113.9", forwarded) == "203.0.113.9"
 
 
 @pytest.mark.requirement("S-59")
@@ -41,16 +41,16 @@ def test_forwarded_address_is_ignored_without_trusted_proxies(forwarded: list[st
     ],
 )
 def test_client_is_the_rightmost_untrusted_address(forwarded: list[str], client: str) -> None:
-    assert BEHIND.of("10.0.0.7", forwarded) == client
+    assert BEHIND.resolve("10.0.0.7", forwarded) == client
 
 
 def test_peer_without_an_address_has_no_client_address() -> None:
-    assert BEHIND.of(None, ["1.1.1.1"]) == BEHIND.of("/run/socket", ["1.1.1.1"]) == NOBODY
+    assert BEHIND.resolve(None, ["1.1.1.1"]) == BEHIND.resolve("/run/socket", ["1.1.1.1"]) == UNKNOWN_ADDRESS
 
 
 def test_ipv4_mapped_peer_is_treated_as_ipv4() -> None:
-    assert BEHIND.of("::ffff:10.0.0.7", ["198.51.100.1"]) == "198.51.100.1"
-    assert DIRECT.of("::ffff:203.0.113.9", []) == "203.0.113.9"
+    assert BEHIND.resolve("::ffff:10.0.0.7", ["198.51.100.1"]) == "198.51.100.1"
+    assert DIRECT.resolve("::ffff:203.0.113.9", []) == "203.0.113.9"
 
 
 @pytest.mark.requirement("B-23")
@@ -69,8 +69,8 @@ def test_invalid_trusted_proxy_list_is_refused(text: str) -> None:
 
 @pytest.mark.requirement("S-59")
 def test_text_after_a_forwarded_address_is_not_echoed() -> None:
-    assert BEHIND.of("10.0.0.7", ["fe80::1%eth0"]) == DIRECT.of("fe80::1%<any>", []) == "fe80::1"
-    assert BEHIND.of("10.0.0.7", ["1" * 10_000]) == "10.0.0.7"
+    assert BEHIND.resolve("10.0.0.7", ["fe80::1%eth0"]) == DIRECT.resolve("fe80::1%<any>", []) == "fe80::1"
+    assert BEHIND.resolve("10.0.0.7", ["1" * 10_000]) == "10.0.0.7"
 
 
 @pytest.mark.requirement("B-23")
@@ -81,14 +81,14 @@ def test_connections_and_requests_are_counted_by_the_same_address() -> None:
         == rate_limit_address("203.0.113.9")
         != rate_limit_address("203.0.113.10")
     )
-    assert rate_limit_address("/run/socket") == NOBODY
+    assert rate_limit_address("/run/socket") == UNKNOWN_ADDRESS
 
 
 @pytest.mark.parametrize(
     ("client", "network"),
     [
         ("192.0.2.77", "192.0.2.0/24"),
-        (NOBODY, f"{NOBODY}/24"),
+        (UNKNOWN_ADDRESS, f"{UNKNOWN_ADDRESS}/24"),
         ("2001:db8:1:ffff::1", "2001:db8:1::/48"),
         ("::1", "::/48"),
     ],

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from authn.access_tokens import LEEWAY_S, key_id_of_token, verification_keys, verify_access_token
+from authn.access_tokens import LEEWAY_S, parse_key_id, parse_verification_keys, verify_access_token
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import InvalidCredential, Jwk, Principal, Scope
 from contracts.auth.tiers import Tier
@@ -20,7 +20,7 @@ from tests.kit.scripted_auth import ScriptedAuth, SigningKey
 
 ALICE = UUID("0193a6c0-0000-7000-8000-000000000001")
 AUTH = ScriptedAuth()
-KEYS = verification_keys([AUTH.signing.jwk])
+KEYS = parse_verification_keys([AUTH.signing.jwk])
 HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": AUTH.signing.kid}
 
 
@@ -65,7 +65,7 @@ def test_valid_token_identifies_its_user() -> None:
         user_id=ALICE, username="älice", tier=Tier.BASIC, role=Role.ADMIN, scopes=tuple(Scope), requests_per_minute=7,
         own_limits=True, version=3, session_id=sid, expires_at=principal.expires_at,
     )  # fmt: skip
-    assert key_id_of_token(token) == AUTH.signing.kid
+    assert parse_key_id(token) == AUTH.signing.kid
     assert Scope.ADMIN not in verify_access_token(saying(), KEYS).scopes
 
 
@@ -247,14 +247,14 @@ def test_token_is_valid_only_between_its_times() -> None:
 )  # fmt: skip
 def test_keyset_entry_of_another_key_type_is_skipped(changed: dict[str, str]) -> None:
     good, bad = AUTH.signing.jwk, Jwk(**AUTH.signing.jwk.model_dump() | {"kid": "k9"} | changed)
-    assert list(verification_keys([bad, good])) == [good.kid]
+    assert list(parse_verification_keys([bad, good])) == [good.kid]
 
 
 @pytest.mark.requirement("S-45")
 def test_all_keys_of_a_rotation_verify_tokens() -> None:
     old, new = SigningKey("old"), SigningKey("new")
-    keys = verification_keys([old.jwk, new.jwk])
+    keys = parse_verification_keys([old.jwk, new.jwk])
     found: list[UUID] = [verify_access_token(AUTH.token(ALICE, key=key), keys).user_id for key in (old, new)]
     assert found == [ALICE, ALICE]
     with pytest.raises(InvalidCredential):
-        verify_access_token(AUTH.token(ALICE, key=old), verification_keys([new.jwk]))
+        verify_access_token(AUTH.token(ALICE, key=old), parse_verification_keys([new.jwk]))

@@ -8,20 +8,20 @@ from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Credentials
 from comfyfleet_client.errors import ComfyfleetError
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Alone, Answer, Emit, Fetch, Flow, Pause, Send
+from comfyfleet_client.steps import Emit, Exclusive, Fetch, Flow, Pause, Response, Send
 
 URL = "https://api.example"
 
 
-def answer(status: int = 200, body: Any = None, **headers: str) -> Answer:
-    return Answer(
+def answer(status: int = 200, body: Any = None, **headers: str) -> Response:
+    return Response(
         status,
         {name.replace("_", "-"): value for name, value in headers.items()},
         b"" if body is None else json.dumps(body).encode(),
     )
 
 
-def problem(status: int, **headers: str) -> Answer:
+def problem(status: int, **headers: str) -> Response:
     return answer(status, {"detail": "No.", "code": "test.no", "request_id": "r1"}, **headers)
 
 
@@ -60,7 +60,7 @@ class Script:
         return not self._answers
 
     def _do(self, step: Any) -> Any:
-        if isinstance(step, Alone):
+        if isinstance(step, Exclusive):
             return self.run(step.flow)
         if isinstance(step, Emit):
             return self.emitted.append(step.value)
@@ -68,18 +68,18 @@ class Script:
         return None if isinstance(step, Pause) else self._next(step)
 
     def _next(self, step: Any) -> Any:
-        given = self._answers.pop(0)
+        scripted = self._answers.pop(0)
         if isinstance(step, Fetch):
-            told, chunks, failure = given
-            if not step.sink.begin(told.status, told.headers):
+            told, chunks, failure = scripted
+            if not step.sink.accept_response(told.status, told.headers):
                 return told
             self._pour(step, chunks)
             if failure:
                 raise failure
             return told
-        if isinstance(given, Exception):
-            raise given
-        return given
+        if isinstance(scripted, Exception):
+            raise scripted
+        return scripted
 
     @staticmethod
     def _pour(step: Fetch, chunks: Iterable[bytes]) -> None:

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from comfyfleet_client import AsyncClient, Client, FieldError, access_calls, calls, workflow_calls
-from comfyfleet_client.call import segment
+from comfyfleet_client.call import quote_segment
 from comfyfleet_client.errors import Unreadable
 from comfyfleet_client.results import Account, Job, Limits, Me
-from comfyfleet_client.setup import plain_url, submission
+from comfyfleet_client.setup import build_submission, normalise_url
 from comfyfleet_client.shape import plain, read
 
 JOB: dict[str, Any] = {
@@ -46,7 +46,7 @@ def test_only_idempotent_calls_are_repeatable() -> None:
 
 @pytest.mark.parametrize("text", ["a/b", "..", ".", "", "a?b", "a#b", "a b", "%2e"])
 def test_any_id_is_escaped_into_one_path_segment(text: str) -> None:
-    written = segment(text)
+    written = quote_segment(text)
     assert written
     assert not set(written) & set("/?# ")
     assert written not in {".", ".."}
@@ -105,7 +105,7 @@ def test_invite_creation_is_not_repeated_and_its_repr_hides_the_secret() -> None
     assert not call.request.repeatable
     assert call.request.body == {"tier": "pro", "expires_in_days": 3}
     times = {"created_at": "2026-11-23T09:00:00Z", "expires_at": "2026-11-26T09:00:00Z"}
-    made = call.read({"id": "i", "invite": "cfi_secret", "tier": "pro", "created_by": None} | times)
+    made = call.parse({"id": "i", "invite": "cfi_secret", "tier": "pro", "created_by": None} | times)
     assert made.invite == "cfi_secret"
     assert "secret" not in repr(made)
 
@@ -127,22 +127,22 @@ def test_users_are_parsed_with_their_limits() -> None:
 
 
 def test_submission_requires_exactly_one_kind_of_content() -> None:
-    assert submission("a cat", None, {"steps": 4}) == {"prompt": "a cat", "steps": 4}
-    assert submission(None, None, {"workflow_name": "w", "version": 2}) == {"workflow_name": "w", "version": 2}
+    assert build_submission("a cat", None, {"steps": 4}) == {"prompt": "a cat", "steps": 4}
+    assert build_submission(None, None, {"workflow_name": "w", "version": 2}) == {"workflow_name": "w", "version": 2}
     for prompt, workflow, more in ((None, None, {}), ("a cat", {}, {}), ("a cat", None, {"workflow_name": "w"})):
         with pytest.raises(ValueError, match="exactly one"):
-            submission(prompt, workflow, more)
+            build_submission(prompt, workflow, more)
 
 
 def test_validation_is_parsed_with_errors_and_warnings() -> None:
     wrong = {"pointer": "/workflow/1", "code": "unknown_node_class", "message": "No.", "node_id": "1"}
     body = {"valid": False, "errors": [wrong | {"allowed": ["EmptyImage"]}], "warnings": [], "random_seeds": []}
-    found = workflow_calls.validate({"workflow": {}}).read(body)
+    found = workflow_calls.validate({"workflow": {}}).parse(body)
     assert (found.valid, found.images, [str(one) for one in found.errors]) == (
         False, None, ["node 1: No. (valid: EmptyImage)"]
     )  # fmt: skip
     drawn = {"random_seeds": [{"node_id": "3", "input": "seed"}]}
-    found = workflow_calls.validate({}).read({"valid": True, "images": 2} | drawn)
+    found = workflow_calls.validate({}).parse({"valid": True, "images": 2} | drawn)
     assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
 
 
@@ -152,7 +152,9 @@ def test_choices_are_listed_once_in_a_message() -> None:
 
 
 def test_server_address_is_normalized() -> None:
-    assert plain_url(" https://api.example/ ") == plain_url("https://api.example/api/v1") == "https://api.example"
+    assert (
+        normalise_url(" https://api.example/ ") == normalise_url("https://api.example/api/v1") == "https://api.example"
+    )
     for wrong in (
         "",
         "api.example",
@@ -162,7 +164,7 @@ def test_server_address_is_normalized() -> None:
         "http://a?b=1",
     ):
         with pytest.raises(ValueError, match="address"):
-            plain_url(wrong)
+            normalise_url(wrong)
 
 
 @pytest.mark.parametrize("part", ["", "jobs", "keys", "admin", "fleet", "uploads", "workflows"])

@@ -6,14 +6,14 @@ import pytest
 from comfyfleet_client.errors import Unreadable
 from comfyfleet_client.events import (
     End,
+    EventFilter,
     JobEvent,
     OutputMade,
     Progress,
     Snapshot,
     Status,
     StillWaiting,
-    Story,
-    event_of,
+    parse_event,
 )
 from comfyfleet_client.results import MissingOption
 
@@ -25,7 +25,7 @@ def frame(kind: str, /, **fields: Any) -> str:
 
 
 def event(kind: str, /, **fields: Any) -> JobEvent:
-    found = event_of(frame(kind, **fields))
+    found = parse_event(frame(kind, **fields))
     assert found is not None
     return found
 
@@ -65,22 +65,22 @@ def test_pending_job_frames_contain_the_waiting_reason() -> None:
 
 
 def test_unknown_frames_and_previews_are_skipped() -> None:
-    assert event_of(frame("weather", sunny=True)) is None
-    assert event_of(b"\x89PNG") is None
+    assert parse_event(frame("weather", sunny=True)) is None
+    assert parse_event(b"\x89PNG") is None
 
 
 @pytest.mark.parametrize("message", ["", "{", '{"type": "status"}', '{"type": "end", "job_id": 3}', "[" * 100_000])
 def test_malformed_frame_raises_a_clear_error(message: str) -> None:
     with pytest.raises(Unreadable):
-        event_of(message)
+        parse_event(message)
 
 
-def told(story: Story, *events: JobEvent) -> list[Any]:
-    return [getattr(each, "seq", each.type) for each in events if story.is_news(each)]
+def told(story: EventFilter, *events: JobEvent) -> list[Any]:
+    return [getattr(each, "seq", each.type) for each in events if story.is_new(each)]
 
 
 def test_each_state_and_output_is_yielded_once_across_reconnects() -> None:
-    story = Story(after=0)
+    story = EventFilter(after=0)
     first = event("snapshot", seq=2, status="processing")
     assert told(story, first, *(event("status", seq=n, status="processing") for n in (1, 2))) == [2, 1, 2]
     assert story.after == 2
@@ -98,13 +98,13 @@ def test_each_state_and_output_is_yielded_once_across_reconnects() -> None:
 
 
 def test_watching_without_a_position_continues_from_the_snapshot() -> None:
-    story = Story()
+    story = EventFilter()
     assert told(story, event("snapshot", seq=2, status="processing")) == [2]
     assert story.after == 2
 
 
 def test_final_snapshot_is_yielded_after_its_outputs() -> None:
-    story = Story()
+    story = EventFilter()
     snapshot = event("snapshot", seq=4, status="completed")
     assert told(story, snapshot, output("o1")) == [4, "output"]
     assert story.after is None

@@ -22,10 +22,10 @@ from comfyfleet_client.errors import (
     Unreachable,
     Unreadable,
 )
-from comfyfleet_client.pages import every
+from comfyfleet_client.pages import iterate_pages
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Closed, Connect, HandshakeRefused, Pause, Receive, Say
-from comfyfleet_client.watch import AT_ONCE, ended, watch, watch_many
+from comfyfleet_client.steps import Closed, Connect, HandshakeRefused, Pause, Receive, SendText
+from comfyfleet_client.watch import MAX_JOBS_PER_SOCKET, wait_until_ended, watch, watch_many
 from tests.unit.client.scripted_runner import URL, Script, answer, caller, problem
 from tests.unit.client.test_calls import JOB
 from tests.unit.client.test_events import frame
@@ -54,7 +54,7 @@ def bearer(step: Any) -> str | None:
 def test_retried_submission_keeps_its_idempotency_key() -> None:
     script = Script(Unreachable("cut"), problem(503, retry_after="1"), problem(429), answer(201, JOB))
     call = calls.submit_job({"prompt": "a cat"}, idempotency_key="once")
-    job = script.run(caller(key="cf_k").ask(call))
+    job = script.run(caller(key="cf_k").execute(call))
     assert job.job_id == "01a2"
     first = script.sent[0]
     assert script.sent == [first] * 4
@@ -70,23 +70,23 @@ def test_retried_submission_keeps_its_idempotency_key() -> None:
 def test_exhausted_retries_raise_the_last_failure() -> None:
     script = Script(*[problem(503)] * 3)
     with pytest.raises(Unavailable):
-        script.run(caller(Retry(tries=3)).ask(calls.read_me()))
+        script.run(caller(Retry(tries=3)).execute(calls.read_me()))
     assert script.is_over()
 
 
 def test_registration_with_a_lost_reply_is_not_retried() -> None:
     script = Script(Unreachable("cut"))
     with pytest.raises(Unreachable):
-        script.run(caller().ask(calls.register("ada", "a@b", "pw")))
+        script.run(caller().execute(calls.register("ada", "a@b", "pw")))
     script = Script(Unreachable("refused", sent=False), problem(422))
     with pytest.raises(Invalid):
-        script.run(caller().ask(calls.register("ada", "a@b", "pw")))
+        script.run(caller().execute(calls.register("ada", "a@b", "pw")))
 
 
 def test_response_that_is_not_json_raises_a_clear_error() -> None:
     page = answer().__class__(200, {}, b"<html>")
     with pytest.raises(Unreadable, match="address"):
-        Script(page).run(caller().ask(calls.read_me()))
+        Script(page).run(caller().execute(calls.read_me()))
 
 
 def test_session_is_refreshed_shortly_before_expiry() -> None:
@@ -102,11 +102,11 @@ def test_session_is_refreshed_shortly_before_expiry() -> None:
 
 def test_expired_session_is_refreshed_once() -> None:
     script = Script(problem(401), answer(body=FRESH), answer(body={"keys": []}))
-    assert script.run(caller(session=session()).ask(calls.list_keys())) == ()
+    assert script.run(caller(session=session()).execute(calls.list_keys())) == ()
     assert [bearer(step) for step in script.sent] == ["Bearer a1", None, "Bearer a2"]
     script = Script(problem(401), answer(body=FRESH), problem(401))
     with pytest.raises(Unauthenticated):
-        script.run(caller(session=session()).ask(calls.list_keys()))
+        script.run(caller(session=session()).execute(calls.list_keys()))
 
 
 def test_client_with_a_password_logs_in_when_needed() -> None:
@@ -122,7 +122,7 @@ def test_client_with_a_password_logs_in_when_needed() -> None:
 
 def test_refused_key_is_not_retried() -> None:
     with pytest.raises(Unauthenticated):
-        Script(problem(401)).run(caller(key="cf_x").ask(calls.read_me()))
+        Script(problem(401)).run(caller(key="cf_x").execute(calls.read_me()))
 
 
 def test_secrets_are_absent_from_repr() -> None:
@@ -135,7 +135,7 @@ def test_list_is_fetched_page_by_page() -> None:
         answer(body={"jobs": [JOB | {"job_id": "1"}, JOB | {"job_id": "2"}], "next_cursor": "c"}),
         answer(body={"jobs": [JOB | {"job_id": "3"}], "next_cursor": None}),
     )
-    script.run(every(caller(), lambda cursor: calls.list_jobs(limit=2, cursor=cursor)))
+    script.run(iterate_pages(caller(), lambda cursor: calls.list_jobs(limit=2, cursor=cursor)))
     assert [job.job_id for job in script.emitted] == ["1", "2", "3"]
     assert [step.params for step in script.sent] == [{"limit": "2"}, {"limit": "2", "cursor": "c"}]
 
@@ -227,7 +227,7 @@ def test_wait_respects_its_timeout() -> None:
     with pytest.raises(StillRunning, match="goes on"):
         Script(None, None).run(watch(caller(), "j", timeout=0))
     script = Script(None, *END, answer(body=JOB))
-    assert script.run(ended(caller(), "j", timeout=60)).succeeded
+    assert script.run(wait_until_ended(caller(), "j", timeout=60)).succeeded
     assert [0 < (step.within_s or 0) <= 60 for step in script.of(Receive)] == [True, True]
 
 
@@ -244,7 +244,7 @@ def test_several_jobs_are_watched_over_one_reconnecting_socket() -> None:
     script.run(watch_many(caller(key="k"), ["a", "b", "a"]))
     assert script.is_over()
     assert [step.url for step in script.of(Connect)] == ["wss://api.example/ws"] * 2
-    asked = [json.loads(step.text) for step in script.of(Say)]
+    asked = [json.loads(step.text) for step in script.of(SendText)]
     assert asked == [
         {"type": "subscribe", "job_id": "a"}, {"type": "subscribe", "job_id": "b"},
         {"type": "subscribe", "job_id": "a", "after": 2}, {"type": "subscribe", "job_id": "b", "after": 1},
@@ -256,13 +256,13 @@ def test_several_jobs_are_watched_over_one_reconnecting_socket() -> None:
 
 
 def test_many_jobs_are_watched_in_turn() -> None:
-    jobs = [f"j{number}" for number in range(AT_ONCE + 1)]
+    jobs = [f"j{number}" for number in range(MAX_JOBS_PER_SOCKET + 1)]
     ends = [told(job_id, "end", 1, "completed") for job_id in jobs]
-    script = Script(None, *[None] * AT_ONCE, ends[0], None, *ends[1:])
+    script = Script(None, *[None] * MAX_JOBS_PER_SOCKET, ends[0], None, *ends[1:])
     script.run(watch_many(caller(key="k"), jobs))
     assert script.is_over()
     assert len(script.of(Connect)) == 1
-    assert [json.loads(step.text)["job_id"] for step in script.of(Say)] == jobs
+    assert [json.loads(step.text)["job_id"] for step in script.of(SendText)] == jobs
 
 
 def test_one_forbidden_job_ends_watching_with_an_error() -> None:

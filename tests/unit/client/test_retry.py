@@ -14,37 +14,37 @@ from comfyfleet_client.errors import (
 )
 from comfyfleet_client.retry import Retry
 
-RETRY = Retry(tries=4, first_s=1, most_s=3, obey_s=60)
+RETRY = Retry(tries=4, first_delay_s=1, max_delay_s=3, max_retry_after_s=60)
 
 
 def test_retry_delays_double_up_to_the_maximum() -> None:
-    assert [RETRY.pause_s(Unreachable("cut"), failed, 1.0) for failed in (1, 2, 3, 4)] == [1, 2, 3, None]
+    assert [RETRY.next_delay_s(Unreachable("cut"), failed, 1.0) for failed in (1, 2, 3, 4)] == [1, 2, 3, None]
 
 
 @given(st.integers(1, 3), st.floats(0, 1))
 def test_jitter_keeps_a_delay_in_its_upper_half(failed: int, chance: float) -> None:
-    pause_s, longest = RETRY.pause_s(Unreachable("cut"), failed, chance), min(3, 2 ** (failed - 1))
-    assert pause_s is not None
-    assert longest / 2 <= pause_s <= longest
+    delay_s, longest = RETRY.next_delay_s(Unreachable("cut"), failed, chance), min(3, 2 ** (failed - 1))
+    assert delay_s is not None
+    assert longest / 2 <= delay_s <= longest
 
 
 def test_retry_after_is_honored_unless_too_long() -> None:
-    assert RETRY.pause_s(Limited(429, "slow", retry_after=7), 1, 1.0) == 8
-    assert RETRY.pause_s(Unavailable(503, "away", retry_after=0), 1, 0.0) == 0.5
-    assert RETRY.pause_s(Limited(429, "tomorrow", retry_after=3600), 1, 1.0) is None
+    assert RETRY.next_delay_s(Limited(429, "slow", retry_after=7), 1, 1.0) == 8
+    assert RETRY.next_delay_s(Unavailable(503, "away", retry_after=0), 1, 0.0) == 0.5
+    assert RETRY.next_delay_s(Limited(429, "tomorrow", retry_after=3600), 1, 1.0) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500, 501])
 def test_permanent_failures_are_not_retried(status: int) -> None:
-    assert RETRY.pause_s(api_error(status, {}, b""), 1, 1.0) is None
+    assert RETRY.next_delay_s(api_error(status, {}, b""), 1, 1.0) is None
 
 
 def test_uncertain_requests_are_retried_only_when_repeatable() -> None:
     for failure in (Unreachable("cut", sent=True), Unavailable(503, "away"), Unavailable(504, "late")):
-        assert RETRY.pause_s(failure, 1, 1.0) == 1
-        assert RETRY.pause_s(failure, 1, 1.0, repeatable=False) is None
+        assert RETRY.next_delay_s(failure, 1, 1.0) == 1
+        assert RETRY.next_delay_s(failure, 1, 1.0, repeatable=False) is None
     for passing in (Unreachable("refused", sent=False), Limited(429, "slow")):
-        assert RETRY.pause_s(passing, 1, 1.0, repeatable=False) == 1
+        assert RETRY.next_delay_s(passing, 1, 1.0, repeatable=False) == 1
 
 
 def test_problem_response_raises_its_own_exception_type() -> None:

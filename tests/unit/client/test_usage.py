@@ -11,7 +11,7 @@ from comfyfleet_client.cli.failures import exit_code
 from comfyfleet_client.cli.job_commands import _file_name
 from comfyfleet_client.cli.login_file import Login
 from comfyfleet_client.cli.main import app
-from comfyfleet_client.cli.parameters import values
+from comfyfleet_client.cli.parameters import parse_values
 from comfyfleet_client.errors import ComfyfleetError, Damaged, Unreachable, api_error
 from comfyfleet_client.results import Job, Output
 from comfyfleet_client.shape import read
@@ -90,25 +90,25 @@ def test_each_failure_has_its_exit_status(error: ComfyfleetError, status: int) -
 
 def test_cli_parameters_are_parsed_as_json_when_valid() -> None:
     texts = ["steps=20", "cfg_scale=7.5", "sampler=euler", "model=a=b", 'labels={"a": "b"}', "x=NaN", "y="]
-    assert values(texts) == {
+    assert parse_values(texts) == {
         "steps": 20, "cfg_scale": 7.5, "sampler": "euler", "model": "a=b", "labels": {"a": "b"}, "x": "NaN", "y": "",
     }  # fmt: skip
 
 
 def test_login_file_is_readable_by_its_owner_only(home: Path) -> None:
-    assert login_file.load() is None
-    login_file.save(LOGIN)
-    login_file.save(LOGIN)
+    assert login_file.load_login() is None
+    login_file.save_login(LOGIN)
+    login_file.save_login(LOGIN)
     file = home / "config" / "credentials.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert [path.name for path in file.parent.iterdir()] == ["credentials.json"]
-    assert login_file.load() == LOGIN
+    assert login_file.load_login() == LOGIN
     for broken in ("", "{", "[]", json.dumps({"url": "https://api.example"})):
         file.write_text(broken)
-        assert login_file.load() is None
-    login_file.forget()
-    login_file.forget()
+        assert login_file.load_login() is None
+    login_file.delete_login()
+    login_file.delete_login()
     assert not file.exists()
 
 

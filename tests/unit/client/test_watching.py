@@ -19,12 +19,12 @@ def test_status_line_says_why_a_job_waits(capsys: pytest.CaptureFixture[str]) ->
         StillWaiting("j", AT, waiting=line),
         Status("j", AT, 2, "processing"),
     ]
-    watching.shown(events)
+    watching.show_progress(events)
     assert capsys.readouterr().err.splitlines() == [
         "pending",
         "waiting: No node is online.",
         "waiting: The job waits for a free node.",
         "processing",
     ]
-    watching.shown(events[:1], named=True)
+    watching.show_progress(events[:1], named=True)
     assert capsys.readouterr().err.splitlines() == ["j pending", "j waiting: No node is online."]

@@ -5,7 +5,7 @@ import pytest
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import ancestors, read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
+from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet
 from tests.ordinary_graphs.builder import UPLOADS, OrdinaryGraph
 from tests.ordinary_graphs.catalog import catalog_for
 from tests.ordinary_graphs.corpus import ordinary_graphs
@@ -36,10 +36,10 @@ def test_ordinary_graph_passes_the_checks_of_a_submission(graph: OrdinaryGraph) 
     read, errors = read_graph(graph.workflow)
     assert not errors
     found = check_fleet(read, graph.uploads, [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
-    assert isinstance(found, Runnable)
+    assert isinstance(found, RunnableGraph)
     assert set(found.verdict.graph) == set(read)
     strict = check_fleet(read, graph.uploads, [CATALOG], policy=STRICT, draw_seed=lambda _: 0)
-    refused = {one.fault.code for one in strict.findings} if isinstance(strict, Unrunnable) else set()
+    refused = {one.fault.code for one in strict.findings} if isinstance(strict, UnrunnableGraph) else set()
     assert refused == ({"node_class_not_allowed"} if graph.name in REFUSED else set())
 
 
@@ -54,7 +54,7 @@ def test_every_node_of_an_ordinary_graph_feeds_an_output(graph: OrdinaryGraph) -
 def test_ordinary_graph_is_refused_without_its_uploads(graph: OrdinaryGraph) -> None:
     read, _ = read_graph(graph.workflow)
     found = check_fleet(read, frozenset(), [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
-    assert isinstance(found, Unrunnable)
+    assert isinstance(found, UnrunnableGraph)
     assert {error.code for error in found.refusal().refused.errors} == {"file_not_uploaded"}
 
 

@@ -12,11 +12,13 @@ from contracts.graph_size.images import reserve
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor
+from gateway.api.v1.errors import BadCursor
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json, read_model
-from gateway.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
 from gateway.signing.keys import derive
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.transfers import output_token
+from gateway.transfers.errors import BadOutputToken
 from gateway.transfers.output_token import OutputRight
 from gateway.uploads.references import upload_ids
 from gateway.workflows.builtin import choice as built_in
@@ -116,7 +118,7 @@ def test_altered_token_is_invalid(place: int, turn: int) -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEY, right)
-    place %= len(token) - 1  # the last character has unused bits
+    place %= len(token) - 1  # the last character has bits that mean nothing
     other = alphabet[(alphabet.index(token[place]) + turn) % 64]
     with pytest.raises(BadOutputToken):
         output_token.verify(KEY, token[:place] + other + token[place + 1 :], now_s=1_000)
@@ -192,7 +194,7 @@ def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
 
 
 def nested(depth: int) -> bytes:
-    """Return alternately nested objects and lists."""
+    """Objects and lists in turn."""
     value: Any = {}
     for number in range(depth - 1):
         value = [value, 1] if number % 2 else {"a": value, "b": "c"}

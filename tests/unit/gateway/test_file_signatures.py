@@ -1,4 +1,4 @@
-"""File types by their first bytes."""
+"""Types of files by their first bytes."""
 
 import struct
 from io import BytesIO
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gateway.storage.file_extensions import extension_of
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_recognized_by_size
 from tests.kit.media import binary_stl, exr, obj, samples, splat
 from tests.kit.pictures import file_of
 
@@ -44,11 +44,11 @@ def test_file_type_without_signature_is_detected_by_total_size() -> None:
     for whole in (binary_stl(100), splat(200)):
         begun = whole[:LOOK_AT_BYTES]
         assert file_type_of(begun, None) is None
-        assert may_be_told_by_size(begun, 1 << 20)
+        assert may_be_recognized_by_size(begun, 1 << 20)
         assert file_type_of(begun, len(whole)) is not None
         assert file_type_of(begun, len(whole) + 1) is None
-    assert not may_be_told_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5083)
-    assert may_be_told_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5084)
+    assert not may_be_recognized_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5083)
+    assert may_be_recognized_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5084)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""Facts about an image from its header, before decoding."""
+"""What is found out about a picture before anything is decoded."""
 
 import zlib
 
 import pytest
 
 from gateway.images.formats import ImageFormat
-from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, ImageHeader, Unfit, read_header
+from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, HeaderProblem, ImageHeader, read_header
 from tests.kit.pictures import chunk, flat_png, text_bomb
 
 END = chunk(b"IEND", b"")
@@ -16,20 +16,20 @@ SMALL = ImageHeader(ImageFormat.PNG, 8, 8)
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
 def test_compressed_metadata_bomb_is_found_before_decoding(kind: bytes) -> None:
     assert read_header(text_bomb(INFLATED_BYTES, kind), whole=True) == SMALL
-    assert read_header(text_bomb(INFLATED_BYTES + 1, kind), whole=True) is Unfit.BLOATED
+    assert read_header(text_bomb(INFLATED_BYTES + 1, kind), whole=True) is HeaderProblem.BLOATED
 
 
 @pytest.mark.requirement("B-61")
 def test_many_small_compressed_chunks_count_together() -> None:
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 20)))
     assert read_header(flat_png(8, *[text] * 4), whole=True) == SMALL
-    assert read_header(flat_png(8, *[text] * 5), whole=True) is Unfit.BLOATED
+    assert read_header(flat_png(8, *[text] * 5), whole=True) is HeaderProblem.BLOATED
 
 
 @pytest.mark.requirement("B-61")
 def test_compressed_bomb_after_the_pixels_is_found() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(INFLATED_BYTES + 1)))
-    assert read_header(flat_png(8).removesuffix(END) + bomb + END, whole=True) is Unfit.BLOATED
+    assert read_header(flat_png(8).removesuffix(END) + bomb + END, whole=True) is HeaderProblem.BLOATED
 
 
 def test_uncompressed_png_text_counts_with_its_own_size() -> None:
@@ -40,4 +40,4 @@ def test_uncompressed_png_text_counts_with_its_own_size() -> None:
 
 @pytest.mark.requirement("B-61")
 def test_endless_png_chunks_are_refused() -> None:
-    assert read_header(flat_png(8, *[chunk(b"tEXt", b"")] * MAX_CHUNKS), whole=True) is Unfit.UNSUPPORTED
+    assert read_header(flat_png(8, *[chunk(b"tEXt", b"")] * MAX_CHUNKS), whole=True) is HeaderProblem.UNSUPPORTED

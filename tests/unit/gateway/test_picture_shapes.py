@@ -1,4 +1,4 @@
-"""Images of any shape, scaled to any size: at least one pixel remains, or the request is refused."""
+"""Pictures of any shape, scaled to whatever was asked for: something of them is left, or it is refused."""
 
 from contextlib import nullcontext
 from fractions import Fraction
@@ -21,7 +21,7 @@ SIDES = st.none() | st.integers(8, 256).map(lambda eighth: 8 * eighth)
 
 
 def left_by_a_node(picture: Size, width: int, height: int) -> Size:
-    """ComfyUI's ``common_upscale`` with crop="center", in integer arithmetic."""
+    """ComfyUI's ``common_upscale`` with crop="center", without its floats."""
     wider = picture.width * height - width * picture.height
     if wider > 0:
         return Size(picture.width - 2 * round(Fraction(wider, 2 * height)), picture.height)

@@ -1,4 +1,4 @@
-"""The helper process that converts an image, run as the gateway runs it, with hostile images."""
+"""The helper that converts one picture, run as the gateway runs it; what is hostile about pictures ends here."""
 
 import os
 import struct
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gateway.images.converter import HELPER
-from gateway.images.formats import ImageFormat, Said, Wanted, format_of
+from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, format_of
 from gateway.storage.file_names import MAX_BYTES, ArchiveNames, safe_name
 
 PIXELS = 4096 * 4096
@@ -23,14 +23,14 @@ helper = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
 _, status, used = os.wait4(helper.pid, 0)
 print(used.ru_maxrss, file=sys.stderr)
 sys.exit(os.waitstatus_to_exitcode(status))
-"""  # an intermediate process, because the peak memory of a child includes that of its parent at the fork
+"""  # a process between: what a child has had at most includes what its parent had when it began
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def run(
     source: bytes, wanted: str = "png", *, quality: int = 90, box: tuple[int, int] = (0, 0)
 ) -> tuple[int, bytes, int]:
-    """Run the helper; returns exit status, output, and peak memory in KiB."""
+    """Its exit status, what it gave, and the most memory that it had, KiB."""
     bounds = (0, PIXELS, 96 << 20, 1 << 30, 20)
     command = [
         sys.executable,
@@ -48,7 +48,7 @@ def run(
 
 def converted(source: bytes, wanted: str = "png", **more: Any) -> Any:
     status, result, _ = run(source, wanted, **more)
-    assert status == Said.CONVERTED
+    assert status == ExitStatus.CONVERTED
     assert format_of(result) == wanted
     picture = Image.open(BytesIO(result))
     picture.load()
@@ -74,7 +74,7 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
 
 
 def halves(size: tuple[int, int] = (64, 32)) -> Image.Image:
-    """Return an image with a red left and a blue right half."""
+    """Red on the left, blue on the right."""
     picture = Image.new("RGB", size, RED)
     picture.paste(BLUE, (size[0] // 2, 0, *size))
     return picture
@@ -152,7 +152,7 @@ def test_animated_image_converts_to_its_first_frame_and_gif_is_refused() -> None
         still = converted(moving, "webp")
         assert getattr(still, "n_frames", 1) == 1
         assert near(still.convert("RGB").getpixel((4, 4)), RED)
-    assert run(file_of(frames[0], "gif"))[0] == Said.NOT_CONVERTIBLE
+    assert run(file_of(frames[0], "gif"))[0] == ExitStatus.NOT_CONVERTIBLE
 
 
 def test_colors_are_converted_to_srgb_and_a_broken_profile_is_ignored() -> None:
@@ -176,7 +176,7 @@ def test_converted_polyglot_file_contains_only_pixels() -> None:
     for wanted in FORMATS:
         for one in (hidden, jpeg):
             status, result, _ = run(one, wanted)
-            assert status == Said.CONVERTED
+            assert status == ExitStatus.CONVERTED
             assert b"script" not in result
 
 
@@ -193,7 +193,7 @@ def test_decompression_bomb_is_refused_by_its_header(bomb: str) -> None:
     assert len(BOMBS[bomb]) < 1 << 20
     innocent = run(file_of(halves()))[2]
     status, result, peak = run(BOMBS[bomb])
-    assert (status, result) == (Said.TOO_MANY_PIXELS, b"")
+    assert (status, result) == (ExitStatus.TOO_MANY_PIXELS, b"")
     assert peak - innocent < 16 << 10
 
 
@@ -201,31 +201,33 @@ def test_decompression_bomb_is_refused_by_its_header(bomb: str) -> None:
 @pytest.mark.parametrize("source", FORMATS)
 def test_truncated_image_is_refused(source: str, part: float) -> None:
     whole = file_of(halves((200, 200)), source)
-    assert run(whole[: int(len(whole) * part)])[0] == Said.NOT_CONVERTIBLE
+    assert run(whole[: int(len(whole) * part)])[0] == ExitStatus.NOT_CONVERTIBLE
 
 
 def test_image_with_an_inflating_text_chunk_is_refused() -> None:
     source, inflating = file_of(halves()), zlib.compress(bytes(64 << 20))
     status, _, peak = run(source[:33] + chunk(b"zTXt", b"a\0\0" + inflating) + source[33:])
-    assert status == Said.NOT_CONVERTIBLE
+    assert status == ExitStatus.NOT_CONVERTIBLE
     assert peak < 128 << 10
 
 
 def test_largest_accepted_image_is_converted_within_the_memory_limit() -> None:
     noise = Image.frombytes("RGB", (4096, 4096), os.urandom(PIXELS * 3))
     noise.putalpha(200)
-    assert run(file_of(noise, compress_level=0), "jpeg", box=(512, 512))[0] == Said.CONVERTED
+    assert run(file_of(noise, compress_level=0), "jpeg", box=(512, 512))[0] == ExitStatus.CONVERTED
 
 
 def test_etag_depends_on_source_and_conversion() -> None:
     made = {
-        Wanted(ImageFormat.WEBP, quality, side).etag(sha, "13")
+        ConversionOptions(ImageFormat.WEBP, quality, side).etag(sha, "13")
         for quality in (1, 2)
         for side in (None, 5)
         for sha in "ab"
     }
     assert len(made) == 8
-    assert Wanted(ImageFormat.PNG, 5).etag("a", "13") == Wanted(ImageFormat.PNG, 6).etag("a", "13")
+    assert ConversionOptions(ImageFormat.PNG, 5).etag("a", "13") == ConversionOptions(ImageFormat.PNG, 6).etag(
+        "a", "13"
+    )
 
 
 def test_archive_file_names_are_safe_and_unique() -> None:

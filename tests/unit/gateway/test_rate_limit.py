@@ -72,7 +72,7 @@ def test_refused_request_gets_a_sufficient_retry_delay() -> None:
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
 def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: list[tuple[float, bool]]) -> None:
-    """A replica prefetches at random times and spends or not: no burst exceeds the limit."""
+    """A replica that draws now and then, and spends or not: no burst is ever larger than the limit."""
     policy, hand, shared, now = Policy("read", limit), PrefetchedTokens(Policy("read", limit)), float(limit), 0.0
     for pause, spends in steps:
         now += pause

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.wire.errors import Unavailable
 from gateway.edge.body_memory import BodyMemoryLimit
-from gateway.errors import BodyTooSlow, TooManyBodies
+from gateway.edge.errors import BodyTooSlow, TooManyBodies
 
 
 class Clock:

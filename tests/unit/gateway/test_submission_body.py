@@ -1,4 +1,4 @@
-"""Request bodies in all usual forms are recognised, or refused with a sentence that says what to send."""
+"""Bodies as people send them are recognised, or refused in one sentence that says what to send."""
 
 import json
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json
-from gateway.errors import InvalidRequest, Malformed
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
-from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.jobs.workflow_pointers import largest_text, relocate_errors
 from gateway.uploads.references import upload_ids
 from gateway.workflows.submission_forms import read_submission, with_workflow
 
@@ -184,9 +184,9 @@ def test_nan_in_an_input_is_refused_with_its_place() -> None:
 def test_extra_data_of_listed_keys_reaches_nodes() -> None:
     keys = ExtraDataKeys.of("api_key_comfy_org")
     sent = {**PNG, "preview_method": "auto", "api_key_comfy_org": "k", "client_id": "x", "auth_token_comfy_org": None}
-    assert keys.read(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
-    assert keys.read({"client_id": "x"}) is None
-    assert keys.read(None) is None
+    assert keys.filter_extra_data(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
+    assert keys.filter_extra_data({"client_id": "x"}) is None
+    assert keys.filter_extra_data(None) is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_extra_data_of_listed_keys_reaches_nodes() -> None:
 )
 def test_extra_data_that_no_node_may_get_is_refused(sent: dict[str, Any], pointer: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        ExtraDataKeys().read(sent)
+        ExtraDataKeys().filter_extra_data(sent)
     (error,) = refused.value.refused.errors
     assert (error.pointer, error.code) == (pointer, code)
     assert "SECRET" not in error.message
@@ -213,8 +213,8 @@ def test_errors_point_into_the_body_as_it_was_sent() -> None:
     errors = tuple(
         FieldError(pointer=one, code="x", message="x") for one in ("/workflow/1/inputs/a", "/workflow", "/x")
     )
-    assert [error.pointer for error in relocated(errors, "/prompt")] == ["/prompt/1/inputs/a", "/prompt", "/x"]
-    assert [error.pointer for error in relocated(errors, "")] == ["/1/inputs/a", "", "/x"]
+    assert [error.pointer for error in relocate_errors(errors, "/prompt")] == ["/prompt/1/inputs/a", "/prompt", "/x"]
+    assert [error.pointer for error in relocate_errors(errors, "")] == ["/1/inputs/a", "", "/x"]
 
 
 def test_largest_text_of_a_workflow_is_found() -> None:

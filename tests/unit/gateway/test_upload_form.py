@@ -1,8 +1,8 @@
-"""A form has one file, under any usual field name; other fields of ComfyUI's own route are ignored."""
+"""A form has one file, under the names that clients give it; the other fields of ComfyUI's own route are skipped."""
 
 import pytest
 
-from gateway.errors import Malformed
+from gateway.edge.errors import Malformed
 from gateway.uploads.form import UploadForm
 
 

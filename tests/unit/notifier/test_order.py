@@ -14,8 +14,8 @@ from contracts.scheduler.outputs import Output, OutputKind
 from contracts.scheduler.waiting import Waiting, WaitingDetail, WaitReason
 from notifier.domain import frames
 from notifier.domain.backlog import MAX_STATES, Backlog
-from notifier.domain.timeline import Advance, Timeline
-from notifier.usecases.viewer import Gone, TooSlow, Viewer
+from notifier.domain.timeline import ProgressFilter, Timeline
+from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
 
 ID = UUID(int=1)
 AT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -40,7 +40,7 @@ def progress(percent: float, attempt: int = 1) -> Progress:
     return Progress(job_id=ID, attempt=attempt, progress=percent, at=AT)
 
 
-async def told(viewer: Viewer, count: int) -> list[dict[str, Any]]:
+async def next_frames(viewer: Viewer, count: int) -> list[dict[str, Any]]:
     async with asyncio.timeout(5):
         return [json.loads(await viewer.next_frame() or "null") for _ in range(count)]
 
@@ -51,21 +51,21 @@ def test_events_are_emitted_once_in_order_and_never_past_a_gap(start: int, seqs:
     out: list[int] = []
     for turn, seq in enumerate(seqs):
         if turn == begin_at:
-            timeline.begin(start)
-        out += [found.seq for found in timeline.offer(event(seq))]
-    timeline.begin(start)
-    out += [found.seq for found in timeline.offer()]
+            timeline.start(start)
+        out += [found.seq for found in timeline.add(event(seq))]
+    timeline.start(start)
+    out += [found.seq for found in timeline.add()]
     expected: list[int] = []
     while start + len(expected) + 1 in seqs:
         expected.append(start + len(expected) + 1)
     assert out == expected
-    assert timeline.gap == any(seq > start + len(expected) for seq in seqs)
+    assert timeline.has_gap == any(seq > start + len(expected) for seq in seqs)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 100)), max_size=30))
-def test_progress_never_decreases(said: list[tuple[int, float]]) -> None:
-    advance = Advance()
-    passed = [step for step in said if advance.passes(*step)]
+def test_progress_never_decreases(sent: list[tuple[int, float]]) -> None:
+    progress_filter = ProgressFilter()
+    passed = [step for step in sent if progress_filter.accepts(*step)]
     assert passed == sorted(passed)
 
 
@@ -77,28 +77,28 @@ def test_full_backlog_drops_old_progress_and_no_state() -> None:
     backlog.add_states(("s1", "s2"))
     backlog.add_progress("p3")
     backlog.add_progress("p4")
-    assert [backlog.take() for _ in range(len(backlog))] == ["p2", "s1", "s2", "p4"]
+    assert [backlog.pop() for _ in range(len(backlog))] == ["p2", "s1", "s2", "p4"]
 
 
 async def test_events_before_the_snapshot_are_emitted_once_after_it() -> None:
     viewer = Viewer()
     for seq in (2, 3, 4):
-        viewer.tell(event(seq))
+        viewer.add_event(event(seq))
     viewer.start(job(3), 10, [], after=None)
-    found = await told(viewer, 2)
+    found = await next_frames(viewer, 2)
     assert [(frame["type"], frame["seq"]) for frame in found] == [("snapshot", 3), ("status", 4)]
 
 
 async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None:
     viewer = Viewer()
-    viewer.tell_progress(progress(1))
+    viewer.add_progress(progress(1))
     viewer.start(job(3), 40, [], after=None)
-    for said in (progress(30), progress(50, attempt=2), progress(60)):
-        viewer.tell_progress(said)
-    viewer.tell(event(4, JobState.SUCCEEDED, outputs=(OUTPUT,)))
-    viewer.tell_progress(progress(99))
-    viewer.tell(event(5))
-    found = await told(viewer, 5)
+    for sent in (progress(30), progress(50, attempt=2), progress(60)):
+        viewer.add_progress(sent)
+    viewer.add_event(event(4, JobState.SUCCEEDED, outputs=(OUTPUT,)))
+    viewer.add_progress(progress(99))
+    viewer.add_event(event(5))
+    found = await next_frames(viewer, 5)
     assert [frame["type"] for frame in found] == ["snapshot", "progress", "output", "status", "end"]
     assert found[1]["progress"] == 60
     assert await viewer.next_frame() is None
@@ -107,35 +107,35 @@ async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None
 async def test_new_client_of_an_ended_job_receives_all_events() -> None:
     viewer = Viewer()
     viewer.start(job(4, JobState.SUCCEEDED, outputs=(OUTPUT,)), 100, [], after=None)
-    assert [frame["type"] for frame in await told(viewer, 4)] == ["snapshot", "output", "status", "end"]
+    assert [frame["type"] for frame in await next_frames(viewer, 4)] == ["snapshot", "output", "status", "end"]
     assert await viewer.next_frame() is None
 
 
 async def test_client_that_saw_the_end_receives_only_the_end() -> None:
     viewer = Viewer()
     viewer.start(job(4, JobState.CANCELLED), 0, [], after=4)
-    assert [frame["type"] for frame in await told(viewer, 2)] == ["snapshot", "end"]
+    assert [frame["type"] for frame in await next_frames(viewer, 2)] == ["snapshot", "end"]
 
 
 async def test_deleted_job_and_overflowing_client_end_the_feed() -> None:
     viewer = Viewer()
     viewer.start(job(1), 0, [], after=None)
     await viewer.next_frame()
-    viewer.dismiss()
-    with pytest.raises(Gone):
+    viewer.mark_deleted()
+    with pytest.raises(JobDeleted):
         await viewer.next_frame()
     for seq in range(2, MAX_STATES + 4):
-        viewer.tell(event(seq))
-    with pytest.raises(TooSlow):
+        viewer.add_event(event(seq))
+    with pytest.raises(ViewerTooSlow):
         await viewer.next_frame()
 
 
 def test_frames_use_public_status_names() -> None:
-    (said,) = frames.of_event(event(3, JobState.LEASED))
-    assert json.loads(said) == {
+    (sent,) = frames.encode_event(event(3, JobState.LEASED))
+    assert json.loads(sent) == {
         "type": "status", "job_id": str(ID), "seq": 3, "status": "processing", "at": AT.isoformat(), "attempt": 1,
     }  # fmt: skip
-    expired = json.loads(frames.of_event(event(9, JobState.EXPIRED))[0])
+    expired = json.loads(frames.encode_event(event(9, JobState.EXPIRED))[0])
     assert expired["status"] == "failed"
 
 
@@ -144,13 +144,13 @@ async def test_viewer_receives_a_new_waiting_reason_once() -> None:
     first = queue.model_copy(update={"detail": WaitingDetail(jobs_ahead=0)})
     viewer = Viewer()
     viewer.start(job(1, JobState.QUEUED, 0, waiting=queue), 0, [], after=None)
-    viewer.tell_waiting(job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
-    viewer.tell_waiting(job(1, JobState.QUEUED, 0, waiting=first))
-    viewer.tell(event(2, JobState.LEASED))
-    viewer.tell_waiting(job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event came
-    viewer.tell(event(3, JobState.QUEUED))
-    viewer.tell_waiting(job(3, JobState.QUEUED, waiting=first))
-    frames_ = await told(viewer, 5)
+    viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
+    viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=first))
+    viewer.add_event(event(2, JobState.LEASED))
+    viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event came
+    viewer.add_event(event(3, JobState.QUEUED))
+    viewer.add_waiting(job(3, JobState.QUEUED, waiting=first))
+    frames_ = await next_frames(viewer, 5)
     assert [found["type"] for found in frames_] == ["snapshot", "waiting", "status", "status", "waiting"]
     assert frames_[0]["waiting"]["detail"] == {"jobs_ahead": 1}
     assert frames_[1]["waiting"]["detail"] == {"jobs_ahead": 0}

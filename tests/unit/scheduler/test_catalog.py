@@ -1,4 +1,4 @@
-"""Whether a node can run a workflow, by its catalog."""
+"""Decoding of catalogs, and whether a catalog meets the needs of a workflow."""
 
 import base64
 import hashlib
@@ -10,8 +10,8 @@ import pytest
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import read_graph
-from scheduler.domain.catalog import Catalog, Lacking, Option, read_catalog
-from scheduler.domain.fleet_check import Runnable, check_fleet
+from scheduler.domain.catalog import Catalog, MissingNeeds, OptionNeed, decode_catalog
+from scheduler.domain.fleet_check import RunnableGraph, check_fleet
 
 CLASSES = {
     "CheckpointLoaderSimple": ClassSpec(
@@ -42,14 +42,14 @@ CLASSES = {
 CATALOG = Catalog(CLASSES)
 
 
-def test_node_satisfies_what_its_catalog_has() -> None:
+def test_catalog_satisfies_needs_that_it_lists() -> None:
     needs = ["CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "SaveImage"]
     assert CATALOG.satisfies(needs)
     assert not CATALOG.satisfies([*needs, "CheckpointLoaderSimple.ckpt_name=c.safetensors"])
     assert not CATALOG.satisfies(["KSampler"])
 
 
-def test_class_with_a_dot_in_its_name_is_found() -> None:
+def test_need_with_a_dotted_class_name_is_satisfied() -> None:
     latent = ClassSpec(
         inputs={"kind": InputSpec(type="COMBO", required=True, options=("a=1", "b.c"))}, outputs=(), output_node=False
     )
@@ -61,7 +61,7 @@ def test_class_with_a_dot_in_its_name_is_found() -> None:
     assert not CATALOG.satisfies(["EmptyAceStep1.5LatentAudio"])
 
 
-def test_longest_class_name_decides_whose_option_is_meant() -> None:
+def test_longest_class_name_determines_the_class_of_an_option() -> None:
     short = ClassSpec(inputs={}, outputs=(), output_node=False)
     long = ClassSpec(
         inputs={"kind": InputSpec(type="COMBO", required=True, options=("a",))}, outputs=(), output_node=False
@@ -71,7 +71,7 @@ def test_longest_class_name_decides_whose_option_is_meant() -> None:
     assert not catalog.satisfies(["Sampler.v2.kind=b"])
 
 
-def test_class_with_an_equals_sign_in_its_name_is_found() -> None:
+def test_need_with_an_equals_sign_in_the_class_name_is_satisfied() -> None:
     spec = ClassSpec(
         inputs={"kind": InputSpec(type="COMBO", required=True, options=("a", "b.c"))}, outputs=(), output_node=False
     )
@@ -80,30 +80,30 @@ def test_class_with_an_equals_sign_in_its_name_is_found() -> None:
     assert not catalog.satisfies(["A=B.5.kind=c"])
 
 
-def test_catalog_names_the_classes_and_options_that_it_lacks() -> None:
+def test_missing_needs_are_classes_and_options_that_the_catalog_lacks() -> None:
     needs = ["CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=c.safetensors", "New1.5", "New1.5.kind=a=1"]
-    assert CATALOG.lacks(needs) == Lacking(
-        classes=("New1.5",), options=(Option("CheckpointLoaderSimple", "ckpt_name", "c.safetensors"),)
+    assert CATALOG.missing_needs(needs) == MissingNeeds(
+        classes=("New1.5",), options=(OptionNeed("CheckpointLoaderSimple", "ckpt_name", "c.safetensors"),)
     )
-    assert CATALOG.lacks(["CheckpointLoaderSimple", "SaveImage"]) == Lacking()
+    assert CATALOG.missing_needs(["CheckpointLoaderSimple", "SaveImage"]) == MissingNeeds()
 
 
-def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:
+def test_catalog_with_a_wrong_digest_is_rejected() -> None:
     body = json.dumps({name: spec.model_dump(mode="json") for name, spec in CLASSES.items()}).encode()
     packed = base64.b64encode(zlib.compress(body)).decode()
     digest = hashlib.sha256(body).hexdigest()
-    read = read_catalog(digest, packed)
+    read = decode_catalog(digest, packed)
     assert read is not None
     assert read.classes == CLASSES
-    assert read_catalog("0" * 64, packed) is None
-    assert read_catalog(digest, packed[:-8]) is None
-    assert read_catalog(digest, "not base64!") is None
+    assert decode_catalog("0" * 64, packed) is None
+    assert decode_catalog(digest, packed[:-8]) is None
+    assert decode_catalog(digest, "not base64!") is None
     bomb = zlib.compress(b" " * (64 << 20))
-    assert read_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None
+    assert decode_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None
 
 
 class CountedText(str):
-    """A text that counts its comparisons."""
+    """A string that counts comparisons."""
 
     compared = 0
     __hash__ = str.__hash__
@@ -114,7 +114,7 @@ class CountedText(str):
 
 
 @pytest.mark.parametrize(("loader", "name"), [("Loader", "name"), ("CheckpointLoaderSimple", "ckpt_name")])
-def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values(loader: str, name: str) -> None:
+def test_option_lookup_does_not_compare_with_every_option(loader: str, name: str) -> None:
     options = tuple(f"model-{number}" for number in range(5_000))
     accepted = InputSpec(type="COMBO", required=True, options=options)
     catalog = Catalog({loader: ClassSpec(inputs={name: accepted}, outputs=(), output_node=True, module="nodes")})
@@ -122,16 +122,16 @@ def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values(load
     graph, _ = read_graph(raw)
     CountedText.compared = 0
     policy = TenantPolicy(mode=GraphPolicy.OPEN)
-    assert isinstance(check_fleet(graph, frozenset(), [catalog], policy=policy, draw_seed=lambda _: 0), Runnable)
+    assert isinstance(check_fleet(graph, frozenset(), [catalog], policy=policy, draw_seed=lambda _: 0), RunnableGraph)
     assert catalog.satisfies([f"{loader}.{name}=model-4999"])
     assert CountedText.compared <= 3 * len(graph)
 
 
 def report_of(body: bytes) -> Catalog | None:
-    return read_catalog(hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode())
+    return decode_catalog(hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode())
 
 
-def test_a_catalog_is_read_class_by_class_with_any_white_space() -> None:
+def test_catalog_json_may_contain_any_white_space() -> None:
     for written in (json.dumps(WRITTEN), json.dumps(WRITTEN, indent=2), f" {json.dumps(WRITTEN)}\n"):
         catalog = report_of(written.encode())
         assert catalog is not None
@@ -149,7 +149,7 @@ def test_a_catalog_is_read_class_by_class_with_any_white_space() -> None:
         b'{"A":' + b"[" * 100_000,
     ],
 )  # fmt: skip
-def test_a_report_of_another_shape_is_no_catalog(body: bytes) -> None:
+def test_catalog_that_is_not_an_object_of_classes_is_rejected(body: bytes) -> None:
     assert report_of(body) is None
 
 

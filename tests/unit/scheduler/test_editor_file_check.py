@@ -1,4 +1,4 @@
-"""A file of ComfyUI's editor is checked like its graph, on a fleet of different nodes."""
+"""A file of ComfyUI's editor is converted and checked on a fleet of different nodes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,17 +9,17 @@ from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.examination import Examined, Terms, examine
-from scheduler.domain.fleet_check import Unrunnable
+from scheduler.domain.fleet_check import UnrunnableGraph
+from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
 SIMULATED = simulated_catalog()
 LIMITS = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
-TERMS = Terms(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, datetime(2026, 3, 7, tzinfo=UTC))
+TERMS = CheckContext(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, datetime(2026, 3, 7, tzinfo=UTC))
 
 
 def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
-    """Return a file with an empty image that is saved."""
+    """Build a file that saves an empty image."""
     image = {
         "id": 1,
         "type": "EmptyImage",
@@ -32,14 +32,14 @@ def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
     return {"nodes": [image, save], "links": [[1, 1, 0, 2, 0, "IMAGE"]], "version": 0.4}
 
 
-def found(raw: dict[str, Any], *catalogs: Catalog) -> Examined:
-    examined = examine(raw, frozenset(), catalogs, TERMS, lambda _: 0)
-    if isinstance(examined, Unrunnable):
+def found(raw: dict[str, Any], *catalogs: Catalog) -> CheckedWorkflow:
+    examined = check_workflow(raw, frozenset(), catalogs, TERMS, lambda _: 0)
+    if isinstance(examined, UnrunnableGraph):
         raise examined.refusal()
     return examined
 
 
-def test_file_becomes_the_graph_that_is_stored() -> None:
+def test_converted_graph_is_the_graph_that_is_stored() -> None:
     examined = found(a_file(32, 16, 2, 5), SIMULATED)
     assert examined.graph == (
         '{"1":{"class_type":"EmptyImage","inputs":{"width":32,"height":16,"batch_size":2,"color":5}},'
@@ -48,14 +48,14 @@ def test_file_becomes_the_graph_that_is_stored() -> None:
     assert examined.images == 2
 
 
-def test_error_in_a_file_names_node_and_input_and_points_at_the_whole_file() -> None:
+def test_error_names_node_and_input_and_points_to_the_whole_file() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file(32, -16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors
     assert (error.pointer, error.node_id, error.input) == ("/workflow", "1", "height")
 
 
-def test_file_that_cannot_be_converted_is_refused_with_the_reason_and_the_way_out() -> None:
+def test_refusal_of_a_file_states_the_reason_and_suggests_the_api_format() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file("wide", 16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors
@@ -65,7 +65,7 @@ def test_file_that_cannot_be_converted_is_refused_with_the_reason_and_the_way_ou
     assert error.message.endswith("Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API).")
 
 
-def test_file_is_read_with_the_classes_of_a_node_that_it_fits() -> None:
+def test_file_is_converted_with_the_classes_of_a_matching_node() -> None:
     saving = {"input": {"required": {"images": ["IMAGE", {}], "filename_prefix": ["STRING", {}]}}}
     image = {name: ["INT", {"default": 8}] for name in ("width", "height", "depth", "batch_size", "color")}
     classes = {
@@ -79,7 +79,7 @@ def test_file_is_read_with_the_classes_of_a_node_that_it_fits() -> None:
     assert '"depth"' not in four.graph
 
 
-def test_file_with_an_unknown_class_names_the_nearest() -> None:
+def test_unknown_class_in_a_file_suggests_a_similar_class() -> None:
     raw = a_file(32, 16, 2, 5)
     raw["nodes"][0]["type"] = "EmptyImag"
     with pytest.raises(InvalidWorkflow) as refused:
@@ -89,12 +89,12 @@ def test_file_with_an_unknown_class_names_the_nearest() -> None:
     assert "EmptyImage" in error.message
 
 
-def test_file_without_a_node_that_runs_says_so() -> None:
+def test_file_without_a_running_node_is_refused() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found({"nodes": [], "links": []}, SIMULATED)
     assert "It has no node that runs." in refused.value.refused.errors[0].message
 
 
-def test_file_for_a_fleet_without_nodes_is_told_to_wait() -> None:
+def test_file_is_refused_with_a_retry_time_while_the_fleet_is_empty() -> None:
     with pytest.raises(EmptyFleet):
         found(a_file(32, 16, 2, 5))

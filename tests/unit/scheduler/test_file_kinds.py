@@ -1,4 +1,4 @@
-"""Uploads of one kind in inputs that accept another."""
+"""Uploads must be of a kind that their input takes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.file_kinds import kind_findings
+from scheduler.domain.file_kinds import check_file_kinds
 from tests.kit.catalogs import catalog_of
 
 UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -22,7 +22,7 @@ def catalog(class_type: str, name: str, module: str) -> Catalog:
 def messages(class_type: str, name: str, value: Any, media_type: str, module: str = "nodes") -> list[str]:
     graph, errors = read_graph({"1": {"class_type": class_type, "inputs": {name: value}}})
     assert not errors
-    found = kind_findings(graph, catalog(class_type, name, module), {UPLOAD: media_type})
+    found = check_file_kinds(graph, catalog(class_type, name, module), {UPLOAD: media_type})
     return [f"{one.node_id}.{one.input} {one.fault.code}: {one.fault.message}" for one in found]
 
 
@@ -39,11 +39,11 @@ def messages(class_type: str, name: str, value: Any, media_type: str, module: st
         ("LoadImage", "image", "text/plain"),
     ],
 )
-def test_an_upload_of_the_right_or_an_unknown_kind_is_accepted(class_type: str, name: str, media_type: str) -> None:
+def test_upload_of_a_matching_or_unknown_kind_is_accepted(class_type: str, name: str, media_type: str) -> None:
     assert not messages(class_type, name, UPLOAD, media_type)
 
 
-def test_a_stock_loader_refuses_an_upload_of_another_kind() -> None:
+def test_stock_loader_refuses_an_upload_of_another_kind() -> None:
     (message,) = messages("LoadImage", "image", UPLOAD, SOUND)
     assert message == (
         "1.image upload_of_wrong_kind: LoadImage.image takes an image, and this upload is a sound (audio/wav). "
@@ -55,14 +55,14 @@ def test_a_stock_loader_refuses_an_upload_of_another_kind() -> None:
     assert messages("LoadLatent", "latent", UPLOAD, VIDEO)
 
 
-def test_each_value_of_a_record_is_checked_on_its_own() -> None:
+def test_each_part_of_an_object_input_is_checked() -> None:
     parts = {"image": UPLOAD, "recording": ""}
     assert not messages("Load3D", "image", parts, IMAGE)
     (message,) = messages("Load3D", "image", parts, VIDEO)
     assert message.startswith("1.image upload_of_wrong_kind: Load3D.image.image takes an image,")
 
 
-def test_an_input_of_a_custom_class_is_judged_by_its_name() -> None:
+def test_kind_of_a_custom_input_is_derived_from_its_name() -> None:
     pack = "custom_nodes.ComfyUI-VideoHelperSuite"
     assert messages("VHS_LoadVideo", "video", UPLOAD, SOUND, pack)
     assert not messages("VHS_LoadVideo", "video", UPLOAD, VIDEO, pack)

@@ -1,4 +1,4 @@
-"""Validation of a workflow against a fleet of different nodes, and its messages."""
+"""A workflow is checked on a fleet of different nodes, and refusals say what would be valid."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import Unrunnable, check_fleet
+from scheduler.domain.fleet_check import UnrunnableGraph, check_fleet
 from scheduler.domain.validation.graph_check import GraphCheckResult
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
@@ -34,7 +34,7 @@ def run(
     graph, errors = read_graph(raw)
     assert not errors
     found = check_fleet(graph, uploads, catalogs, policy=policy, draw_seed=lambda _: 1)
-    if isinstance(found, Unrunnable):
+    if isinstance(found, UnrunnableGraph):
         raise found.refusal()
     return found.verdict
 
@@ -52,12 +52,12 @@ def loaded(name: str) -> dict[str, Any]:
     }
 
 
-def test_an_empty_fleet_cannot_say() -> None:
+def test_empty_fleet_is_reported_as_no_fleet() -> None:
     with pytest.raises(EmptyFleet):
         run({"1": IMAGE, "2": SAVE})
 
 
-def test_missing_model_is_named_with_the_nearest_first() -> None:
+def test_missing_model_lists_similar_models_first() -> None:
     (error,) = errors_of(loaded("detail.safetensors"), LARGE)
     assert error.message == (
         'CheckpointLoaderSimple.ckpt_name is "detail.safetensors", which no ComfyUI server of the fleet has. '
@@ -67,7 +67,7 @@ def test_missing_model_is_named_with_the_nearest_first() -> None:
     assert (error.pointer, error.node_id, error.input) == ("/workflow/1/inputs/ckpt_name", "1", "ckpt_name")
 
 
-def test_short_list_is_told_whole_with_the_nearest_first() -> None:
+def test_short_list_of_options_is_complete_and_similar_first() -> None:
     few = simulated_catalog("a.safetensors", "b.safetensors", "portrait.safetensors")
     (error,) = errors_of(loaded("portait.safetensors"), few)
     assert error.allowed is not None
@@ -76,7 +76,7 @@ def test_short_list_is_told_whole_with_the_nearest_first() -> None:
     assert error.message.endswith('Valid: "portrait.safetensors", "a.safetensors", "b.safetensors".')
 
 
-def test_separator_of_a_folder_may_be_of_another_system() -> None:
+def test_path_separator_of_another_operating_system_is_accepted() -> None:
     verdict = run(loaded("zz\\detail.safetensors"), LARGE, policy=STRICT)
     assert verdict.graph["1"].inputs == {"ckpt_name": "zz/detail.safetensors"}
 
@@ -87,7 +87,7 @@ def test_unknown_name_without_a_similar_one_refers_to_the_full_list() -> None:
     assert not error.allowed
 
 
-def test_missing_class_is_named_with_the_nearest() -> None:
+def test_missing_class_suggests_a_similar_class() -> None:
     (error,) = errors_of({"1": {**IMAGE, "class_type": "EmptyImag"}, "2": SAVE}, LARGE)
     assert error.message.startswith('No ComfyUI server of the fleet has the class "EmptyImag". Nearest: "EmptyImage"')
     assert error.allowed is not None
@@ -96,14 +96,14 @@ def test_missing_class_is_named_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("order", [(LARGE, SMALL), (SMALL, LARGE)])
-def test_mixed_fleet_tells_the_reason_of_the_node_that_has_the_class(order: tuple[Catalog, Catalog]) -> None:
+def test_mixed_fleet_reports_the_error_of_the_node_that_has_the_class(order: tuple[Catalog, Catalog]) -> None:
     blur = {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": None, "sigma": 1.0}}
     raw = {"1": IMAGE, "3": blur, "2": {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}}
     (error,) = errors_of(raw, *order)
     assert (error.code, error.node_id, error.input) == ("required_input_missing", "3", "blur_radius")
 
 
-def test_what_two_nodes_have_only_together_is_told_so() -> None:
+def test_error_says_when_only_different_nodes_have_all_parts() -> None:
     blur = {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": 1, "sigma": 1.0}}
     raw = {**loaded("only.safetensors"), "3": {**blur, "inputs": {**blur["inputs"], "image": ["4", 0]}}, "4": IMAGE}  # type: ignore[dict-item]
     raw["5"] = {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}
@@ -136,7 +136,7 @@ def test_node_that_lists_a_choice_is_preferred_to_one_that_may_know_it() -> None
         (None, "file_not_uploaded"),
     ],
 )
-def test_file_input_takes_an_upload_and_nothing_else(value: Any, code: str) -> None:
+def test_file_input_takes_only_the_id_of_an_upload(value: Any, code: str) -> None:
     load = {"class_type": "LoadImage", "inputs": {"image": value}}
     raw = {"1": IMAGE, "2": SAVE, "8": load, "9": {**SAVE, "inputs": {"images": ["8", 0], "filename_prefix": "b"}}}
     assert [(error.node_id, error.input, error.code) for error in errors_of(raw, LARGE)] == [("8", "image", code)]
@@ -144,12 +144,12 @@ def test_file_input_takes_an_upload_and_nothing_else(value: Any, code: str) -> N
     assert run(raw, LARGE).graph["8"].inputs == {"image": MINE}
 
 
-def test_upload_where_no_file_is_taken_is_refused() -> None:
+def test_upload_in_an_input_that_takes_no_file_is_refused() -> None:
     raw = {"1": IMAGE, "2": {**SAVE, "inputs": {"images": ["1", 0], "filename_prefix": MINE}}}
     assert [error.code for error in errors_of(raw, LARGE)] == ["upload_misplaced"]
 
 
-def test_empty_text_is_a_file_where_that_is_the_default() -> None:
+def test_empty_text_is_accepted_if_it_is_the_default_of_a_file_input() -> None:
     described = {"input": {"required": {"mask": ["STRING", {"image_upload": True, "default": ""}]}}, "output": []}
     painter = catalog_of({"Painter": {**described, "output_node": True, "python_module": "comfy_extras.nodes_painter"}})
     run({"1": {"class_type": "Painter", "inputs": {"mask": ""}}}, painter)
@@ -158,26 +158,26 @@ def test_empty_text_is_a_file_where_that_is_the_default() -> None:
     ] == ["file_not_uploaded"]
 
 
-def test_only_the_first_few_errors_say_what_would_be_valid() -> None:
+def test_only_the_first_errors_list_valid_values() -> None:
     raw = {str(place): {"class_type": "PreviewAny", "inputs": {"source": [f"l{place}", 0]}} for place in range(50)}
     raw |= {f"l{place}": loaded("gone.safetensors")["1"] for place in range(50)}
     answered = [error.allowed is not None for error in errors_of(raw, SMALL)]
     assert answered == [True] * 10 + [False] * 40
 
 
-def test_only_the_first_few_names_are_looked_up() -> None:
+def test_only_the_first_unknown_names_get_suggestions() -> None:
     raw = {str(place): {"class_type": f"EmptyImage{place}", "inputs": {}} for place in range(50)}
     errors = errors_of(raw, LARGE)
     assert len(errors) == 50
     assert sum(error.allowed is not None for error in errors) == 5
 
 
-def test_pointer_of_an_odd_node_id_is_escaped() -> None:
+def test_pointer_escapes_special_characters_in_node_ids() -> None:
     raw = {"a/b~c": {**IMAGE, "inputs": {}}, "2": {**SAVE, "inputs": {"images": ["a/b~c", 0], "filename_prefix": "a"}}}
     assert errors_of(raw, LARGE)[0].pointer == "/workflow/a~1b~0c/inputs/width"
 
 
-def test_refused_class_is_refused_also_where_no_output_needs_it() -> None:
+def test_denied_class_is_refused_even_if_no_output_needs_it() -> None:
     raw = {"1": IMAGE, "2": SAVE, "9": {"class_type": "SimSleep", "inputs": {"image": ["gone", 7], "seconds": None}}}
     assert set(run(raw, LARGE).graph) == {"1", "2"}
     with pytest.raises(InvalidWorkflow) as refused:
@@ -186,7 +186,7 @@ def test_refused_class_is_refused_also_where_no_output_needs_it() -> None:
     assert (error.code, error.pointer) == ("node_class_not_allowed", "/workflow/9/class_type")
 
 
-def test_nothing_more_is_said_of_a_node_whose_class_is_refused() -> None:
+def test_node_of_a_denied_class_has_no_further_errors() -> None:
     raw = {"1": {"class_type": "CheckpointSave", "inputs": {"filename_prefix": None, "model": "x"}}}
     (error,) = errors_of(raw, LARGE)
     assert error.code == "node_class_not_allowed"
@@ -208,23 +208,23 @@ def test_nothing_more_is_said_of_a_node_whose_class_is_refused() -> None:
         ("../a.safetensors", "value_not_in_list"),
     ],
 )
-def test_model_is_one_of_the_fleet_spelled_out(value: Any, code: str) -> None:
+def test_model_must_be_the_full_name_of_a_model_of_the_fleet(value: Any, code: str) -> None:
     (error,) = errors_of({**loaded(value), "1b": IMAGE}, LARGE)
     assert (error.code, error.node_id, error.input) == (code, "1", "ckpt_name")
 
 
-def test_wrapped_model_reaches_the_node_as_the_option_that_it_is() -> None:
+def test_wrapped_model_is_sent_unwrapped_to_the_node() -> None:
     verdict = run(loaded({"__value__": MODELS[3]}), LARGE, policy=STRICT)  # type: ignore[arg-type]
     assert verdict.graph["1"].inputs == {"ckpt_name": MODELS[3]}
     assert f"CheckpointLoaderSimple.ckpt_name={MODELS[3]}" in verdict.needs
 
 
-def test_name_of_an_output_may_be_null_since_it_is_ours_to_set() -> None:
+def test_output_name_may_be_null() -> None:
     raw = {"1": IMAGE, "2": {**SAVE, "inputs": {"images": ["1", 0], "filename_prefix": None}}}
     assert run(raw, LARGE).graph["2"].inputs == {"images": ["1", 0], "filename_prefix": ""}
 
 
-def test_parts_of_dynamic_inputs_are_judged_by_the_policy() -> None:
+def test_graph_policy_applies_to_parts_of_dynamic_inputs() -> None:
     def inputs(**described: Any) -> dict[str, Any]:
         return {"inputs": {"required": described}}
 
@@ -248,7 +248,7 @@ def test_parts_of_dynamic_inputs_are_judged_by_the_policy() -> None:
 
 
 @pytest.mark.parametrize("value", [[1, 2, 3], [], [["1", 0], 0], {"__value__": ["1", 0]}, ["x" * 1000]], ids=str)
-def test_list_that_is_no_link_is_measured_as_a_value(value: Any) -> None:
+def test_undeclared_list_is_passed_on_and_its_text_is_measured(value: Any) -> None:
     described = {"input": {"required": {}}, "output": ["IMAGE"], "output_node": True}
     pack = catalog_of({"Pack": {**described, "python_module": "custom_nodes.pack"}})
     graph = run({"1": {"class_type": "Pack", "inputs": {"any": value}}}, pack).graph

@@ -1,12 +1,12 @@
-"""Warnings of a validation: differences between the submitted workflow and what runs."""
+"""Warnings of a validation: where the node runs something else than was sent."""
 
 from typing import Any
 
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, read_graph
-from scheduler.domain.fleet_check import Runnable, check_fleet
-from scheduler.domain.notices import notices_of
+from scheduler.domain.fleet_check import RunnableGraph, check_fleet
+from scheduler.domain.notices import list_notices
 from tests.kit.catalogs import simulated_catalog
 
 CATALOG = simulated_catalog("zz/detail.safetensors")
@@ -28,8 +28,8 @@ def notices(raw: dict[str, Any], *, randomize_seeds: bool = False) -> tuple[Fiel
         draw_seed=lambda _: 1,
         randomize_seeds=randomize_seeds,
     )
-    assert isinstance(found, Runnable)
-    return notices_of(graph, found)
+    assert isinstance(found, RunnableGraph)
+    return list_notices(graph, found)
 
 
 def image(**inputs: Any) -> dict[str, Any]:
@@ -40,37 +40,37 @@ def test_unchanged_graph_has_no_warnings() -> None:
     assert notices(image()) == ()
 
 
-def test_converted_value_is_told_with_what_runs() -> None:
+def test_warning_shows_a_converted_value() -> None:
     (notice,) = notices(image(width="64"))
     assert (notice.code, notice.node_id, notice.input) == ("value_converted", "1", "width")
     assert notice.message == 'EmptyImage.width is "64" and runs as 64.'
     assert notice.pointer == "/workflow/1/inputs/width"
 
 
-def test_number_that_only_loses_its_wrapper_is_not_told() -> None:
+def test_unwrapped_number_causes_no_warning() -> None:
     assert notices(image(width={"__value__": 64})) == ()
 
 
-def test_separator_of_another_system_is_told_as_converted() -> None:
+def test_converted_path_separator_causes_a_warning() -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "zz\\detail.safetensors"}}
     (notice,) = notices({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert (notice.code, notice.input) == ("value_converted", "ckpt_name")
     assert "zz/detail.safetensors" in notice.message
 
 
-def test_input_that_no_class_reads_is_told_with_the_name_that_is_meant() -> None:
+def test_ignored_input_causes_a_warning_with_a_similar_name() -> None:
     (notice,) = notices(image(widht=64))
     assert (notice.code, notice.input) == ("input_ignored", "widht")
     assert notice.message == 'EmptyImage has no input "widht", so it is ignored. Did you mean width?'
 
 
-def test_node_that_feeds_no_output_is_told() -> None:
+def test_unused_node_causes_a_warning() -> None:
     (notice,) = notices({**image(), "7": IMAGE})
     assert (notice.code, notice.node_id) == ("node_not_used", "7")
     assert notice.message == 'Node "7" (EmptyImage) feeds no output node, so it does not run.'
 
 
-def test_random_seed_is_returned() -> None:
+def test_drawn_seed_causes_a_warning() -> None:
     usual = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0]}
     raw = {
@@ -85,6 +85,6 @@ def test_random_seed_is_returned() -> None:
     assert (notice.code, notice.node_id, notice.input) == ("seed_random", "4", "seed")
 
 
-def test_notices_are_bounded() -> None:
+def test_number_of_warnings_is_bounded() -> None:
     raw = {**image(), **{f"n{place}": IMAGE for place in range(2 * MAX_ERRORS)}}
     assert len(notices(raw)) == MAX_ERRORS

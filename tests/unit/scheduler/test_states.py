@@ -1,4 +1,4 @@
-"""Job state transitions: every pair of state and cause is either listed or changes nothing."""
+"""The state machine of a job."""
 
 from itertools import product
 from uuid import uuid4
@@ -7,30 +7,30 @@ import pytest
 
 from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
 from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, JobState
-from scheduler.domain.settlement import cause_of, is_node_death
-from scheduler.domain.states import TRANSITIONS, Cause, after, is_final
+from scheduler.domain.settlement import is_node_death, next_cause
+from scheduler.domain.states import TRANSITIONS, Cause, is_final, next_state
 
 
 def test_final_states_never_change() -> None:
     for state, cause in product(FINAL_STATES, Cause):
-        assert after(state, cause) is None
+        assert next_state(state, cause) is None
 
 
-def test_every_state_can_be_reached_and_every_open_one_left() -> None:
+def test_every_state_is_reachable_and_every_open_state_has_an_exit() -> None:
     assert set(TRANSITIONS.values()) == set(JobState)
     for state in set(JobState) - FINAL_STATES:
         assert any(before is state for before, _ in TRANSITIONS)
 
 
-def test_every_job_can_reach_an_end_from_anywhere() -> None:
+def test_a_final_state_is_reachable_from_every_state() -> None:
     reaches_end = set(FINAL_STATES)
     for _ in JobState:
         reaches_end |= {before for (before, _), to in TRANSITIONS.items() if before and to in reaches_end}
     assert reaches_end == set(JobState)
 
 
-def test_only_a_queued_job_is_claimed() -> None:
-    claimable = [state for state in JobState if after(state, Cause.CLAIMED)]
+def test_only_a_queued_job_can_be_claimed() -> None:
+    claimable = [state for state in JobState if next_state(state, Cause.CLAIMED)]
     assert claimable == [JobState.QUEUED]
 
 
@@ -52,8 +52,8 @@ def test_every_state_has_a_public_name() -> None:
         (Outcome.CANCELLED, 1, Cause.NODE_FAULT),
     ],
 )
-def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(outcome: Outcome, tries: int, cause: Cause) -> None:
-    assert cause_of(outcome, tries=tries, max_attempts=3) is cause
+def test_only_node_faults_are_retried_up_to_the_maximum_of_attempts(outcome: Outcome, tries: int, cause: Cause) -> None:
+    assert next_cause(outcome, tries=tries, max_attempts=3) is cause
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,8 @@ def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(outcome: Outc
         (Outcome.FAILED, 3, 2, Cause.FAILED),
     ],
 )
-def test_a_job_whose_node_died_twice_is_not_tried_again(
-    outcome: Outcome, tries: int, node_deaths: int, cause: Cause
-) -> None:
-    assert cause_of(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
+def test_job_is_not_retried_after_two_node_deaths(outcome: Outcome, tries: int, node_deaths: int, cause: Cause) -> None:
+    assert next_cause(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
 
 
 def test_only_a_node_fault_can_be_a_node_death() -> None:

@@ -3,35 +3,35 @@
 from urllib.parse import quote
 
 from comfyfleet_client.access_results import ClassRules, InvitePage, NewInvite
-from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
 
 CLASSES, PACKS = "classes", "packs"
 
 
 def read_class_rules() -> Call[ClassRules]:
-    return Call(Request("GET", "/admin/class-rules"), reads(ClassRules))
+    return Call(Request("GET", "/admin/class-rules"), parse_as(ClassRules))
 
 
 def set_class_rule(kind: str, name: str, verdict: str) -> Call[ClassRules]:
     """Allow or deny a class or a pack."""
-    return Call(Request("PUT", _path(kind, name), body={"verdict": verdict}), reads(ClassRules))
+    return Call(Request("PUT", _path(kind, name), body={"verdict": verdict}), parse_as(ClassRules))
 
 
 def reset_class_rule(kind: str, name: str) -> Call[ClassRules]:
-    return Call(Request("DELETE", _path(kind, name)), reads(ClassRules))
+    return Call(Request("DELETE", _path(kind, name)), parse_as(ClassRules))
 
 
 def create_invite(tier: str | None, expires_in_days: int | None) -> Call[NewInvite]:
-    body = given(tier=tier, expires_in_days=expires_in_days)
-    return Call(Request("POST", "/admin/invites", body=body, repeatable=False), reads(NewInvite))
+    body = omit_none(tier=tier, expires_in_days=expires_in_days)
+    return Call(Request("POST", "/admin/invites", body=body, repeatable=False), parse_as(NewInvite))
 
 
 def list_invites(*, limit: int | None = None, cursor: str | None = None) -> Call[InvitePage]:
-    return Call(Request("GET", "/admin/invites", query=given(limit=limit, cursor=cursor)), reads(InvitePage))
+    return Call(Request("GET", "/admin/invites", query=omit_none(limit=limit, cursor=cursor)), parse_as(InvitePage))
 
 
 def revoke_invite(invite_id: str) -> Call[None]:
-    return Call(Request("DELETE", f"/admin/invites/{segment(invite_id)}"), nothing)
+    return Call(Request("DELETE", f"/admin/invites/{quote_segment(invite_id)}"), parse_empty)
 
 
 def _path(kind: str, name: str) -> str:

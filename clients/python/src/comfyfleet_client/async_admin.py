@@ -7,7 +7,7 @@ from comfyfleet_client.access_calls import CLASSES, PACKS
 from comfyfleet_client.access_results import ClassRules, Invite, NewInvite
 from comfyfleet_client.async_runner import AsyncRunner
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Account, Tier
 
 
@@ -24,11 +24,11 @@ class Admin:
         tier: str | None = None,
         role: str | None = None,
         is_active: bool | None = None,
-        page: int = PAGE,
+        page: int = PAGE_SIZE,
     ) -> AsyncIterator[Account]:
         """Yield accounts, newest first; ``search`` matches part of the username or email address."""
         return self._runner.iterate(
-            every(
+            iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_users(
                     search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
@@ -38,7 +38,7 @@ class Admin:
 
     async def user(self, user_id: str) -> Account:
         """Return one account."""
-        return await self._runner.run(self._caller.ask(calls.read_user(user_id)))
+        return await self._runner.run(self._caller.execute(calls.read_user(user_id)))
 
     async def change_user(
         self,
@@ -57,59 +57,59 @@ class Admin:
         call = calls.change_user(
             user_id, tier=tier, role=role, is_active=is_active, limits=limits, shares_quota=shares_quota
         )
-        return await self._runner.run(self._caller.ask(call))
+        return await self._runner.run(self._caller.execute(call))
 
     async def erase_user(self, user_id: str) -> None:
         """Erase an account permanently, in every service."""
-        await self._runner.run(self._caller.ask(calls.erase_user(user_id)))
+        await self._runner.run(self._caller.execute(calls.erase_user(user_id)))
 
     async def tiers(self) -> tuple[Tier, ...]:
         """Return every tier, smallest first."""
-        return await self._runner.run(self._caller.ask(calls.list_tiers()))
+        return await self._runner.run(self._caller.execute(calls.list_tiers()))
 
     async def change_tier(self, name: str, /, **limits: float | str | None) -> Tier:
         """Change the named limits; None removes one."""
-        return await self._runner.run(self._caller.ask(calls.change_tier(name, limits)))
+        return await self._runner.run(self._caller.execute(calls.change_tier(name, limits)))
 
     async def class_rules(self) -> ClassRules:
         """Return the rules in force about node classes and packs."""
-        return await self._runner.run(self._caller.ask(access_calls.read_class_rules()))
+        return await self._runner.run(self._caller.execute(access_calls.read_class_rules()))
 
     async def allow_class(self, name: str) -> ClassRules:
         """Allow a node class for every tenant, unless a rule denies it."""
-        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "allow")))
+        return await self._runner.run(self._caller.execute(access_calls.set_class_rule(CLASSES, name, "allow")))
 
     async def deny_class(self, name: str) -> ClassRules:
         """Deny a node class for every tenant."""
-        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "deny")))
+        return await self._runner.run(self._caller.execute(access_calls.set_class_rule(CLASSES, name, "deny")))
 
     async def reset_class(self, name: str) -> ClassRules:
         """Remove the rule about a node class."""
-        return await self._runner.run(self._caller.ask(access_calls.reset_class_rule(CLASSES, name)))
+        return await self._runner.run(self._caller.execute(access_calls.reset_class_rule(CLASSES, name)))
 
     async def allow_pack(self, name: str) -> ClassRules:
         """Allow the classes of a pack, such as ``custom_nodes.my_pack``, for every tenant, unless denied."""
-        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "allow")))
+        return await self._runner.run(self._caller.execute(access_calls.set_class_rule(PACKS, name, "allow")))
 
     async def deny_pack(self, name: str) -> ClassRules:
         """Deny the classes of a pack for every tenant."""
-        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "deny")))
+        return await self._runner.run(self._caller.execute(access_calls.set_class_rule(PACKS, name, "deny")))
 
     async def reset_pack(self, name: str) -> ClassRules:
         """Remove the rule about a pack."""
-        return await self._runner.run(self._caller.ask(access_calls.reset_class_rule(PACKS, name)))
+        return await self._runner.run(self._caller.execute(access_calls.reset_class_rule(PACKS, name)))
 
-    def invites(self, *, page: int = PAGE) -> AsyncIterator[Invite]:
+    def invites(self, *, page: int = PAGE_SIZE) -> AsyncIterator[Invite]:
         """Yield invites, newest first."""
         return self._runner.iterate(
-            every(self._caller, lambda cursor: access_calls.list_invites(limit=page, cursor=cursor))
+            iterate_pages(self._caller, lambda cursor: access_calls.list_invites(limit=page, cursor=cursor))
         )
 
     async def create_invite(self, *, tier: str | None = None, expires_in_days: int | None = None) -> NewInvite:
         """Create an invite, by default for tier free and 7 days. Its token is only in this result."""
-        return await self._runner.run(self._caller.ask(access_calls.create_invite(tier, expires_in_days)))
+        return await self._runner.run(self._caller.execute(access_calls.create_invite(tier, expires_in_days)))
 
     async def revoke_invite(self, invite: Invite | NewInvite | str) -> None:
         """Revoke an invite. Raises Conflict if an account was registered with it."""
         invite_id = invite if isinstance(invite, str) else invite.id
-        await self._runner.run(self._caller.ask(access_calls.revoke_invite(invite_id)))
+        await self._runner.run(self._caller.execute(access_calls.revoke_invite(invite_id)))

@@ -19,10 +19,10 @@ from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
 from comfyfleet_client.fleet_results import UsageDay
-from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Job, Key, Me, NewKey, Output, User
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
+from comfyfleet_client.setup import USER_AGENT, build_submission, create_caller, job_id_of, new_idempotency_key
 
 
 class AsyncClient:
@@ -56,7 +56,7 @@ class AsyncClient:
         timeout: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        self._caller = caller_of(
+        self._caller = create_caller(
             base_url, key=key, token=token, session=session, username=username, password=password,
             on_session=on_session, retry=retry,
         )  # fmt: skip
@@ -81,7 +81,7 @@ class AsyncClient:
 
     async def register(self, username: str, email: str, password: str, *, invite: str | None = None) -> User:
         """Register an account. ``invite``: the token of an invite, if the service requires one."""
-        return await self._runner.run(self._caller.ask(calls.register(username, email, password, invite)))
+        return await self._runner.run(self._caller.execute(calls.register(username, email, password, invite)))
 
     async def login(self, username: str, password: str) -> Session:
         """Open a session and use it from now on."""
@@ -93,7 +93,7 @@ class AsyncClient:
 
     async def change_password(self, current: str, new: str) -> None:
         """Change the password; every other session ends."""
-        await self._runner.run(self._caller.ask(calls.change_password(current, new)))
+        await self._runner.run(self._caller.execute(calls.change_password(current, new)))
 
     async def export(self, to: str | os.PathLike[str], *, files: bool = True) -> None:
         """Download all data of the account to a ZIP file, with or without ``files``. Requires a session."""
@@ -101,27 +101,27 @@ class AsyncClient:
 
     async def erase(self, password: str) -> None:
         """Erase the session's account permanently: credentials at once, everything else within seconds."""
-        await self._runner.run(self._caller.ask(calls.erase_me(password)))
+        await self._runner.run(self._caller.execute(calls.erase_me(password)))
 
     async def me(self) -> Me:
         """Return the user, its limits and its usage."""
-        return await self._runner.run(self._caller.ask(calls.read_me()))
+        return await self._runner.run(self._caller.execute(calls.read_me()))
 
     async def usage(self, *, days: int | None = None) -> tuple[UsageDay, ...]:
         """Return the user's usage of the last UTC days, 90 by default, newest first."""
-        return await self._runner.run(self._caller.ask(fleet_calls.read_usage(days)))
+        return await self._runner.run(self._caller.execute(fleet_calls.read_usage(days)))
 
     async def models(self) -> Mapping[str, list[str]]:
         """Return the model files of the fleet, by the loader input that takes them."""
-        return await self._runner.run(self._caller.ask(calls.list_models()))
+        return await self._runner.run(self._caller.execute(calls.list_models()))
 
 
-class _Part:
+class _Resource:
     def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
 
-class Jobs(_Part):
+class Jobs(_Resource):
     """Jobs of the user."""
 
     async def submit(
@@ -141,14 +141,14 @@ class Jobs(_Part):
             idempotency_key: identifies this submission for 24 hours; random by default.
             parameters: all other fields of a submission: workflow_name, randomize_seeds, priority, labels, …
         """
-        body = submission(prompt, workflow, parameters)
+        body = build_submission(prompt, workflow, parameters)
         return await self._runner.run(
-            self._caller.ask(calls.submit_job(body, idempotency_key=idempotency_key or new_idempotency_key()))
+            self._caller.execute(calls.submit_job(body, idempotency_key=idempotency_key or new_idempotency_key()))
         )
 
     async def get(self, job: Job | str) -> Job:
         """Return the job's current state."""
-        return await self._runner.run(self._caller.ask(calls.read_job(id_of(job))))
+        return await self._runner.run(self._caller.execute(calls.read_job(job_id_of(job))))
 
     def list(
         self,
@@ -158,11 +158,11 @@ class Jobs(_Part):
         label: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        page: int = PAGE,
+        page: int = PAGE_SIZE,
     ) -> AsyncIterator[Job]:
         """Yield own jobs, newest first, fetching pages as needed. ``label`` is key:value."""
         return self._runner.iterate(
-            every(
+            iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_jobs(
                     status=status, workflow=workflow, label=label, created_after=created_after,
@@ -173,7 +173,7 @@ class Jobs(_Part):
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancel the job and return its state. A job that has ended stays unchanged."""
-        return await self._runner.run(self._caller.ask(calls.cancel_job(id_of(job))))
+        return await self._runner.run(self._caller.execute(calls.cancel_job(job_id_of(job))))
 
     async def purge(self, job: Job | str) -> None:
         """Delete an ended job with its inputs and outputs permanently.
@@ -183,7 +183,7 @@ class Jobs(_Part):
                 it.
             NotFound: there is no such job.
         """
-        await self._runner.run(self._caller.ask(calls.purge_job(id_of(job))))
+        await self._runner.run(self._caller.execute(calls.purge_job(job_id_of(job))))
 
     def watch(
         self, job: Job | str, *, after: int | None = None, timeout: float | None = None
@@ -195,19 +195,19 @@ class Jobs(_Part):
             after: also yield the states after this ``seq``; 0 for all.
             timeout: seconds in total; then StillRunning is raised.
         """
-        return self._runner.iterate(watch.watch(self._caller, id_of(job), after=after, timeout=timeout))
+        return self._runner.iterate(watch.watch(self._caller, job_id_of(job), after=after, timeout=timeout))
 
     def watch_many(self, jobs: Iterable[Job | str], *, timeout: float | None = None) -> AsyncIterator[JobEvent]:
         """Yield the events of several jobs until all have ended, over one websocket. Raises like ``watch``."""
-        return self._runner.iterate(watch.watch_many(self._caller, [id_of(job) for job in jobs], timeout=timeout))
+        return self._runner.iterate(watch.watch_many(self._caller, [job_id_of(job) for job in jobs], timeout=timeout))
 
     async def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
         """Wait until the job ends and return it. Raises StillRunning after ``timeout`` seconds."""
-        return await self._runner.run(watch.ended(self._caller, id_of(job), timeout=timeout))
+        return await self._runner.run(watch.wait_until_ended(self._caller, job_id_of(job), timeout=timeout))
 
     async def outputs(self, job: Job | str) -> tuple[Output, ...]:
         """Return the outputs of a completed job, in the order of their ``index``."""
-        return (await self._runner.run(self._caller.ask(calls.read_outputs(id_of(job))))).outputs
+        return (await self._runner.run(self._caller.execute(calls.read_outputs(job_id_of(job))))).outputs
 
     @overload
     async def download(self, job: Job | str, index: int | None = None, *, to: None = None) -> bytes: ...
@@ -224,11 +224,11 @@ class Jobs(_Part):
         is not a preview, else the first preview, else the first text or other value.
         """
         if to is None:
-            return await self._runner.run(download.to_memory(self._caller, id_of(job), index))
-        return await self._runner.run(download.to_file(self._caller, id_of(job), index, Path(to)))
+            return await self._runner.run(download.download_to_memory(self._caller, job_id_of(job), index))
+        return await self._runner.run(download.download_to_file(self._caller, job_id_of(job), index, Path(to)))
 
 
-class Keys(_Part):
+class Keys(_Resource):
     """API keys of the user."""
 
     async def create(
@@ -241,12 +241,12 @@ class Keys(_Part):
     ) -> NewKey:
         """Create a key, by default for reading and writing jobs. Its text is only in this result."""
         call = calls.create_key(name, scopes, expires_at, idempotency_key=idempotency_key or new_idempotency_key())
-        return await self._runner.run(self._caller.ask(call))
+        return await self._runner.run(self._caller.execute(call))
 
     async def list(self) -> tuple[Key, ...]:
         """Return the working keys, newest first."""
-        return await self._runner.run(self._caller.ask(calls.list_keys()))
+        return await self._runner.run(self._caller.execute(calls.list_keys()))
 
     async def revoke(self, key: Key | NewKey | str) -> None:
         key_id = key if isinstance(key, str) else key.id
-        await self._runner.run(self._caller.ask(calls.revoke_key(key_id)))
+        await self._runner.run(self._caller.execute(calls.revoke_key(key_id)))

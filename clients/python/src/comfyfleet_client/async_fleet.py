@@ -7,9 +7,9 @@ from comfyfleet_client import fleet_calls as calls
 from comfyfleet_client.async_runner import AsyncRunner
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
-from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Job
-from comfyfleet_client.setup import id_of
+from comfyfleet_client.setup import job_id_of
 
 
 class Fleet:
@@ -20,44 +20,44 @@ class Fleet:
 
     async def stats(self) -> Stats:
         """Return fleet statistics, at most a few seconds old."""
-        return await self._runner.run(self._caller.ask(calls.read_stats()))
+        return await self._runner.run(self._caller.execute(calls.read_stats()))
 
     async def usage(self, user_id: str | None = None, *, days: int | None = None) -> tuple[UsageDay, ...]:
         """Return the usage of one user, or of everybody, in the last UTC days, newest first."""
-        return await self._runner.run(self._caller.ask(calls.read_usage_of(user_id, days)))
+        return await self._runner.run(self._caller.execute(calls.read_usage_of(user_id, days)))
 
     async def nodes(self) -> tuple[Node, ...]:
         """Return every node, by name."""
-        return await self._runner.run(self._caller.ask(calls.list_nodes()))
+        return await self._runner.run(self._caller.execute(calls.list_nodes()))
 
     async def cordon(self, node: str) -> Node:
         """Assign no new jobs to a node; its current job continues."""
-        return await self._runner.run(self._caller.ask(calls.order_node(node, "cordon")))
+        return await self._runner.run(self._caller.execute(calls.run_node_action(node, "cordon")))
 
     async def uncordon(self, node: str) -> Node:
         """Assign jobs to a node again."""
-        return await self._runner.run(self._caller.ask(calls.order_node(node, "uncordon")))
+        return await self._runner.run(self._caller.execute(calls.run_node_action(node, "uncordon")))
 
     async def drain(self, node: str, *, grace_seconds: float | None = None) -> Node:
         """Assign no new jobs to a node, and move its current job elsewhere after the grace period."""
-        call = calls.order_node(node, "drain", grace_seconds=grace_seconds)
-        return await self._runner.run(self._caller.ask(call))
+        call = calls.run_node_action(node, "drain", grace_seconds=grace_seconds)
+        return await self._runner.run(self._caller.execute(call))
 
     async def clear(self, node: str) -> Node:
         """Remove foreign prompts from a node. It takes effect within seconds of the answer."""
-        return await self._runner.run(self._caller.ask(calls.order_node(node, "clear")))
+        return await self._runner.run(self._caller.execute(calls.run_node_action(node, "clear")))
 
     async def refresh(self, node: str) -> Node:
         """Refresh the catalog of a node. It takes effect within seconds of the answer."""
-        return await self._runner.run(self._caller.ask(calls.order_node(node, "refresh")))
+        return await self._runner.run(self._caller.execute(calls.run_node_action(node, "refresh")))
 
     async def refresh_all(self) -> tuple[Node, ...]:
         """Refresh the catalogs of all nodes."""
-        return await self._runner.run(self._caller.ask(calls.refresh_nodes()))
+        return await self._runner.run(self._caller.execute(calls.refresh_nodes()))
 
     async def forget(self, node: str) -> None:
         """Remove a node that is gone. Raises Conflict while it is alive."""
-        await self._runner.run(self._caller.ask(calls.forget_node(node)))
+        await self._runner.run(self._caller.execute(calls.forget_node(node)))
 
     def jobs(
         self,
@@ -68,11 +68,11 @@ class Fleet:
         workflow: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        page: int = PAGE,
+        page: int = PAGE_SIZE,
     ) -> AsyncIterator[FleetJob]:
         """Yield all users' jobs, newest first, fetching pages as needed; ``tenant`` is a user id."""
         return self._runner.iterate(
-            every(
+            iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_fleet_jobs(
                     tenant=tenant, status=status, node=node, workflow=workflow, created_after=created_after,
@@ -83,28 +83,28 @@ class Fleet:
 
     async def job(self, job: Job | str) -> FleetJob:
         """Return any job, with its attempts."""
-        return await self._runner.run(self._caller.ask(calls.read_fleet_job(id_of(job))))
+        return await self._runner.run(self._caller.execute(calls.read_fleet_job(job_id_of(job))))
 
     async def cancel(self, job: Job | str) -> FleetJob:
         """Cancel any job, as its owner would."""
-        return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "cancel")))
+        return await self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "cancel")))
 
     async def hold(self, job: Job | str) -> FleetJob:
         """Keep a pending job from starting."""
-        return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "hold")))
+        return await self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "hold")))
 
     async def release(self, job: Job | str) -> FleetJob:
         """Let a held job start."""
-        return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "release")))
+        return await self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "release")))
 
     async def requeue(self, job: Job | str) -> FleetJob:
         """Return a running job to the queue, or run a failed one again as a new job; returns that job."""
-        call = calls.order_job(id_of(job), "requeue", repeatable=False)
-        return await self._runner.run(self._caller.ask(call))
+        call = calls.run_job_action(job_id_of(job), "requeue", repeatable=False)
+        return await self._runner.run(self._caller.execute(call))
 
     async def prioritise(self, job: Job | str, priority: int) -> FleetJob:
         """Change the job's priority among its owner's jobs, -100 to 100."""
-        return await self._runner.run(self._caller.ask(calls.prioritise_job(id_of(job), priority)))
+        return await self._runner.run(self._caller.execute(calls.prioritise_job(job_id_of(job), priority)))
 
     def audit(
         self,
@@ -114,11 +114,11 @@ class Fleet:
         action: str | None = None,
         after: datetime | None = None,
         before: datetime | None = None,
-        page: int = PAGE,
+        page: int = PAGE_SIZE,
     ) -> AsyncIterator[AuditEntry]:
         """Yield audit log entries, newest first; ``actor`` and ``subject`` are user ids."""
         return self._runner.iterate(
-            every(
+            iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_audit(
                     actor=actor, subject=subject, action=action, after=after, before=before, limit=page, cursor=cursor
@@ -126,8 +126,8 @@ class Fleet:
             )
         )
 
-    def dead_letters(self, *, node: str | None = None, page: int = PAGE) -> AsyncIterator[DeadLetter]:
+    def dead_letters(self, *, node: str | None = None, page: int = PAGE_SIZE) -> AsyncIterator[DeadLetter]:
         """Yield messages that could not be processed, newest first."""
         return self._runner.iterate(
-            every(self._caller, lambda cursor: calls.list_dead_letters(node=node, limit=page, cursor=cursor))
+            iterate_pages(self._caller, lambda cursor: calls.list_dead_letters(node=node, limit=page, cursor=cursor))
         )

@@ -10,8 +10,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from comfyfleet_client.errors import ComfyfleetError, Unreachable
-from comfyfleet_client.http import MAX_FRAME, lost, lower, of_handshake, socket_closed
-from comfyfleet_client.steps import Alone, Answer, Connect, Emit, Fetch, Flow, Pause, Receive, Say, Send
+from comfyfleet_client.http import MAX_FRAME, lower_case_names, to_closed_error, to_handshake_refused, to_unreachable
+from comfyfleet_client.steps import Connect, Emit, Exclusive, Fetch, Flow, Pause, Receive, Response, Send, SendText
 
 T = TypeVar("T")
 
@@ -25,25 +25,25 @@ class AsyncRunner:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
-        self._alone = asyncio.Lock()
+        self._exclusive_lock = asyncio.Lock()
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def run(self, flow: Flow[T]) -> T:
         """Run the flow and return its result; emitted values are dropped."""
-        async with _Line() as line:
+        async with _WebSocket() as websocket:
             resume = partial(next, flow)
             while True:
                 try:
                     step = resume()
                 except StopIteration as done:
                     return done.value  # type: ignore[no-any-return]
-                resume = await self._resumption(flow, step, line)
+                resume = await self._execute_and_resume(flow, step, websocket)
 
     async def iterate(self, flow: Flow[Any]) -> AsyncIterator[Any]:
         """Yield what the flow emits. Its websocket is closed with the iterator."""
-        async with _Line() as line:
+        async with _WebSocket() as websocket:
             resume = partial(next, flow)
             while True:
                 try:
@@ -52,16 +52,16 @@ class AsyncRunner:
                     return
                 if isinstance(step, Emit):
                     yield step.value
-                resume = await self._resumption(flow, step, line)
+                resume = await self._execute_and_resume(flow, step, websocket)
 
-    async def _resumption(self, flow: Flow[Any], step: Any, line: "_Line") -> "partial[Any]":
+    async def _execute_and_resume(self, flow: Flow[Any], step: Any, websocket: "_WebSocket") -> "partial[Any]":
         """Execute a step and return how to resume the flow: with its result, or its exception."""
         try:
-            return partial(flow.send, await self._do(step, line))
+            return partial(flow.send, await self._execute(step, websocket))
         except ComfyfleetError as failure:
             return partial(flow.throw, failure)
 
-    async def _do(self, step: Any, line: "_Line") -> Any:
+    async def _execute(self, step: Any, websocket: "_WebSocket") -> Any:
         match step:
             case Send():
                 return await self._send(step)
@@ -70,42 +70,42 @@ class AsyncRunner:
             case Pause():
                 await asyncio.sleep(step.seconds)
                 return None
-            case Alone():
-                async with self._alone:
+            case Exclusive():
+                async with self._exclusive_lock:
                     return await self.run(step.flow)
             case _:
-                return await line.take(step)
+                return await websocket.execute(step)
 
-    async def _send(self, send: Send) -> Answer:
+    async def _send(self, send: Send) -> Response:
         try:
-            answer = await self._client.request(
+            response = await self._client.request(
                 send.method, send.url, params=send.params, headers=send.headers, content=send.content
             )
         except httpx.HTTPError as error:
-            raise lost(error) from error
-        return Answer(answer.status_code, lower(answer.headers), answer.content)
+            raise to_unreachable(error) from error
+        return Response(response.status_code, lower_case_names(response.headers), response.content)
 
-    async def _fetch(self, fetch: Fetch) -> Answer:
+    async def _fetch(self, fetch: Fetch) -> Response:
         send = fetch.send
         try:
-            async with self._client.stream(send.method, send.url, params=send.params, headers=send.headers) as answer:
-                headers = lower(answer.headers)
-                if not fetch.sink.begin(answer.status_code, headers):
-                    return Answer(answer.status_code, headers, await answer.aread())
-                async for chunk in answer.aiter_raw():
+            async with self._client.stream(send.method, send.url, params=send.params, headers=send.headers) as response:
+                headers = lower_case_names(response.headers)
+                if not fetch.sink.accept_response(response.status_code, headers):
+                    return Response(response.status_code, headers, await response.aread())
+                async for chunk in response.aiter_raw():
                     fetch.sink.write(chunk)
-                return Answer(answer.status_code, headers, b"")
+                return Response(response.status_code, headers, b"")
         except httpx.HTTPError as error:
-            raise lost(error) from error
+            raise to_unreachable(error) from error
 
 
-class _Line:
+class _WebSocket:
     """The websocket of one flow."""
 
     def __init__(self) -> None:
         self._socket: ClientConnection | None = None
 
-    async def __aenter__(self) -> "_Line":
+    async def __aenter__(self) -> "_WebSocket":
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -113,14 +113,14 @@ class _Line:
             await self._socket.close()
             self._socket = None
 
-    async def take(self, step: Any) -> str | bytes | None:
+    async def execute(self, step: Any) -> str | bytes | None:
         """Execute a step that concerns the websocket."""
         match step:
             case Connect():
                 await self._connect(step)
                 return None
-            case Say():
-                await self._say(step)
+            case SendText():
+                await self._send_text(step)
                 return None
             case Receive():
                 return await self._receive(step)
@@ -133,17 +133,17 @@ class _Line:
         try:
             self._socket = await connect(step.url, additional_headers=step.headers, max_size=MAX_FRAME, close_timeout=1)
         except InvalidStatus as refused:
-            raise of_handshake(refused) from refused
+            raise to_handshake_refused(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
             raise Unreachable(f"No websocket: {error}") from error
 
-    async def _say(self, step: Say) -> None:
+    async def _send_text(self, step: SendText) -> None:
         if self._socket is None:
             raise Unreachable("There is no websocket.")
         try:
             await self._socket.send(step.text)
         except ConnectionClosed as closed:
-            raise socket_closed(closed) from closed
+            raise to_closed_error(closed) from closed
 
     async def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:
@@ -154,4 +154,4 @@ class _Line:
         except TimeoutError:
             return None
         except ConnectionClosed as closed:
-            raise socket_closed(closed) from closed
+            raise to_closed_error(closed) from closed

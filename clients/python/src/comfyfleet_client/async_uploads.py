@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from comfyfleet_client import upload_calls as calls
 from comfyfleet_client.async_runner import AsyncRunner
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.upload_calls import Source, Upload
 
 
@@ -21,17 +21,19 @@ class Uploads:
 
         Images are re-encoded from their pixels. ``exact`` keeps a PNG byte for byte; other files always are.
         """
-        content = await asyncio.to_thread(calls.content_of, source)
-        return await self._runner.run(self._caller.ask(calls.add_upload(content, exact=exact)))
+        content = await asyncio.to_thread(calls.read_content, source)
+        return await self._runner.run(self._caller.execute(calls.add_upload(content, exact=exact)))
 
     async def get(self, upload: Upload | str) -> Upload:
         """Return one upload."""
-        return await self._runner.run(self._caller.ask(calls.read_upload(calls.upload_id_of(upload))))
+        return await self._runner.run(self._caller.execute(calls.read_upload(calls.upload_id_of(upload))))
 
-    def list(self, *, page: int = PAGE) -> AsyncIterator[Upload]:
+    def list(self, *, page: int = PAGE_SIZE) -> AsyncIterator[Upload]:
         """Yield own uploads, newest first, fetching pages as needed."""
-        return self._runner.iterate(every(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor)))
+        return self._runner.iterate(
+            iterate_pages(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor))
+        )
 
     async def delete(self, upload: Upload | str) -> None:
         """Delete an upload. Raises Conflict while an active job uses it."""
-        await self._runner.run(self._caller.ask(calls.delete_upload(calls.upload_id_of(upload))))
+        await self._runner.run(self._caller.execute(calls.delete_upload(calls.upload_id_of(upload))))

@@ -6,8 +6,8 @@ from typing import Any
 from comfyfleet_client import workflow_calls as calls
 from comfyfleet_client.async_runner import AsyncRunner
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.pages import PAGE, every
-from comfyfleet_client.setup import submission
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
+from comfyfleet_client.setup import build_submission
 from comfyfleet_client.workflow_calls import SavedWorkflow, Validation, WorkflowVersion
 
 
@@ -21,15 +21,19 @@ class Workflows:
         self, /, prompt: str | None = None, *, workflow: Mapping[str, Any] | None = None, **parameters: Any
     ) -> Validation:
         """Return what ``jobs.submit`` with the same arguments would report, without running anything or using quota."""
-        return await self._runner.run(self._caller.ask(calls.validate(submission(prompt, workflow, parameters))))
+        return await self._runner.run(
+            self._caller.execute(calls.validate(build_submission(prompt, workflow, parameters)))
+        )
 
-    def list(self, *, page: int = PAGE) -> AsyncIterator[SavedWorkflow]:
+    def list(self, *, page: int = PAGE_SIZE) -> AsyncIterator[SavedWorkflow]:
         """Yield own saved workflows, most recently changed first, fetching pages as needed."""
-        return self._runner.iterate(every(self._caller, lambda cursor: calls.list_workflows(limit=page, cursor=cursor)))
+        return self._runner.iterate(
+            iterate_pages(self._caller, lambda cursor: calls.list_workflows(limit=page, cursor=cursor))
+        )
 
     async def get(self, name: str, *, version: int | None = None) -> WorkflowVersion:
         """Return one version, by default the newest."""
-        return await self._runner.run(self._caller.ask(calls.read_workflow(name, version)))
+        return await self._runner.run(self._caller.execute(calls.read_workflow(name, version)))
 
     async def save(
         self,
@@ -48,8 +52,8 @@ class Workflows:
             description: shown to people.
         """
         call = calls.save_workflow(name, workflow, parameters=parameters, description=description)
-        return await self._runner.run(self._caller.ask(call))
+        return await self._runner.run(self._caller.execute(call))
 
     async def delete(self, name: str) -> None:
         """Delete a workflow with all its versions. Its jobs stay."""
-        await self._runner.run(self._caller.ask(calls.delete_workflow(name)))
+        await self._runner.run(self._caller.execute(calls.delete_workflow(name)))

@@ -33,35 +33,36 @@ class Request:
     @property
     def parameters(self) -> dict[str, str]:
         """The query parameters to send."""
-        return {name: _word(value) for name, value in self.query.items() if value is not None}
+        return {name: _query_text(value) for name, value in self.query.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request and the parser of its response: ``read`` takes the decoded body, None without one."""
+    """A request and the parser of its response: ``parse`` takes the decoded body, None without one."""
 
     request: Request
-    read: Callable[[Any], T]
+
+    parse: Callable[[Any], T]
 
 
-def reads(kind: type[T]) -> Callable[[Any], T]:
+def parse_as(kind: type[T]) -> Callable[[Any], T]:
     """Return a parser of responses into this dataclass."""
     return lambda body: read(kind, body)
 
 
-def nothing(_body: Any) -> None:
+def parse_empty(_body: Any) -> None:
     """Parse an empty response."""
 
 
-def segment(text: str) -> str:
+def quote_segment(text: str) -> str:
     """Escape one path segment, so that an id with a slash cannot reach another route."""
     return quote(text, safe="") if text not in {"", ".", ".."} else "-"
 
 
-def given(**values: Any) -> dict[str, Any]:
+def omit_none(**values: Any) -> dict[str, Any]:
     """Return the arguments that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _word(value: Any) -> str:
+def _query_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

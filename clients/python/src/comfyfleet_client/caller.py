@@ -12,7 +12,7 @@ from comfyfleet_client.call import Call, Request
 from comfyfleet_client.credentials import Credentials, Session
 from comfyfleet_client.errors import ComfyfleetError, Unauthenticated, Unreadable, api_error
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Alone, Answer, Flow, Pause, Send
+from comfyfleet_client.steps import Exclusive, Flow, Pause, Response, Send
 
 T = TypeVar("T")
 
@@ -29,23 +29,25 @@ class Caller:
     credentials: Credentials
     retry: Retry = field(default_factory=Retry)
 
-    def ask(self, call: Call[T]) -> Flow[T]:
+    def execute(self, call: Call[T]) -> Flow[T]:
         """Execute a call and parse its response."""
-        answer = yield from self.signed(call.request, lambda signature: self._tried(call.request, signature))
-        return call.read(_decoded(answer.body))
+        response = yield from self.run_authenticated(
+            call.request, lambda auth_headers: self._send_with_retries(call.request, auth_headers)
+        )
+        return call.parse(_decode_body(response.body))
 
     def login(self, username: str, password: str) -> Flow[Session]:
         """Open a session and use it instead of any other credential."""
-        tokens = yield from self.ask(calls.login(username, password))
+        tokens = yield from self.execute(calls.login(username, password))
         self.credentials.key = self.credentials.token = None
-        return self.credentials.keep(tokens)
+        return self.credentials.store_tokens(tokens)
 
     def logout(self, *, everywhere: bool) -> Flow[None]:
         """End the session and forget it."""
-        yield from self.ask(calls.logout(everywhere=everywhere))
+        yield from self.execute(calls.logout(everywhere=everywhere))
         self.credentials.session = None
 
-    def signed(self, request: Request | None, attempt: Callable[[dict[str, str]], Flow[T]]) -> Flow[T]:
+    def run_authenticated(self, request: Request | None, attempt: Callable[[dict[str, str]], Flow[T]]) -> Flow[T]:
         """Run the flow that ``attempt`` creates with authentication headers; again if the session had expired.
 
         Args:
@@ -56,18 +58,18 @@ class Caller:
             return (yield from attempt({}))
         credentials = self.credentials
         used = credentials.session
-        if credentials.has_session and (used is None or used.ends_soon(datetime.now(UTC))):
-            yield Alone(self._renew(used))
+        if credentials.has_session and (used is None or used.is_expiring(datetime.now(UTC))):
+            yield Exclusive(self._renew_session(used))
             used = credentials.session
         try:
             return (yield from attempt(credentials.headers()))
         except Unauthenticated:
             if not credentials.has_session:
                 raise
-        yield Alone(self._renew(used))
+        yield Exclusive(self._renew_session(used))
         return (yield from attempt(credentials.headers()))
 
-    def repeated(self, attempt: Callable[[], Flow[T]], *, repeatable: bool = True) -> Flow[T]:
+    def run_with_retries(self, attempt: Callable[[], Flow[T]], *, repeatable: bool = True) -> Flow[T]:
         """Run the flow that ``attempt`` creates until it succeeds or fails permanently."""
         failed = 0
         while True:
@@ -75,12 +77,12 @@ class Caller:
                 return (yield from attempt())
             except ComfyfleetError as failure:
                 failed += 1
-                pause_s = self.retry.pause_s(failure, failed, random(), repeatable=repeatable)  # noqa: S311 - jitter
-                if pause_s is None:
+                delay_s = self.retry.next_delay_s(failure, failed, random(), repeatable=repeatable)  # noqa: S311 - jitter
+                if delay_s is None:
                     raise
-            yield Pause(pause_s)
+            yield Pause(delay_s)
 
-    def sending(self, request: Request, signature: dict[str, str]) -> Send:
+    def build_send(self, request: Request, auth_headers: dict[str, str]) -> Send:
         """Return the request to send."""
         body, media = request.body, {}
         if body is not None and not isinstance(body, bytes):
@@ -89,44 +91,44 @@ class Caller:
             request.method,
             f"{self.base_url}/api/v1{request.path}",
             request.parameters,
-            {**request.headers, **media, **signature},
+            {**request.headers, **media, **auth_headers},
             body,
         )
 
-    def _tried(self, request: Request, signature: dict[str, str]) -> Flow[Answer]:
-        send = self.sending(request, signature)
+    def _send_with_retries(self, request: Request, auth_headers: dict[str, str]) -> Flow[Response]:
+        send = self.build_send(request, auth_headers)
 
-        def once() -> Flow[Answer]:
-            answer: Answer = yield send
-            return accepted(answer)
+        def send_once() -> Flow[Response]:
+            response: Response = yield send
+            return check_status(response)
 
-        return self.repeated(once, repeatable=request.repeatable)
+        return self.run_with_retries(send_once, repeatable=request.repeatable)
 
-    def _renew(self, stale: Session | None) -> Flow[None]:
+    def _renew_session(self, stale: Session | None) -> Flow[None]:
         """Replace the stale session, unless it was replaced already."""
         credentials = self.credentials
         if credentials.session is not stale:
             return
         if stale is not None:
             try:
-                credentials.keep((yield from self.ask(calls.refresh(stale.refresh_token))))
+                credentials.store_tokens((yield from self.execute(calls.refresh(stale.refresh_token))))
             except Unauthenticated:
                 if not credentials.can_log_in:
                     raise
             else:
                 return
         if credentials.username is not None and credentials.password is not None:
-            credentials.keep((yield from self.ask(calls.login(credentials.username, credentials.password))))
+            credentials.store_tokens((yield from self.execute(calls.login(credentials.username, credentials.password))))
 
 
-def accepted(answer: Answer) -> Answer:
+def check_status(response: Response) -> Response:
     """Return a successful response. Raises ApiError."""
-    if answer.status >= 300:
-        raise api_error(answer.status, answer.headers, answer.body)
-    return answer
+    if response.status >= 300:
+        raise api_error(response.status, response.headers, response.body)
+    return response
 
 
-def _decoded(body: bytes) -> Any:
+def _decode_body(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
     except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
 from comfyfleet_client.results import (
     Account,
     AccountPage,
@@ -24,33 +24,33 @@ from comfyfleet_client.results import (
 
 
 def register(username: str, email: str, password: str, invite: str | None = None) -> Call[User]:
-    body = given(username=username, email=email, password=password, invite=invite)
-    return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), reads(User))
+    body = omit_none(username=username, email=email, password=password, invite=invite)
+    return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), parse_as(User))
 
 
 def login(username: str, password: str) -> Call[Tokens]:
     body = {"username": username, "password": password}
-    return Call(Request("POST", "/auth/login", body=body, anonymous=True), reads(Tokens))
+    return Call(Request("POST", "/auth/login", body=body, anonymous=True), parse_as(Tokens))
 
 
 def refresh(refresh_token: str) -> Call[Tokens]:
     """Refresh a session. The API accepts a repetition within seconds."""
     body = {"refresh_token": refresh_token}
-    return Call(Request("POST", "/auth/refresh", body=body, anonymous=True), reads(Tokens))
+    return Call(Request("POST", "/auth/refresh", body=body, anonymous=True), parse_as(Tokens))
 
 
 def logout(*, everywhere: bool = False) -> Call[None]:
     query = {"all": True} if everywhere else {}
-    return Call(Request("POST", "/auth/logout", query=query, repeatable=False), nothing)
+    return Call(Request("POST", "/auth/logout", query=query, repeatable=False), parse_empty)
 
 
 def change_password(current: str, new: str) -> Call[None]:
     body = {"current_password": current, "new_password": new}
-    return Call(Request("POST", "/auth/password", body=body, repeatable=False), nothing)
+    return Call(Request("POST", "/auth/password", body=body, repeatable=False), parse_empty)
 
 
 def read_me() -> Call[Me]:
-    return Call(Request("GET", "/auth/me"), reads(Me))
+    return Call(Request("GET", "/auth/me"), parse_as(Me))
 
 
 def export_me(*, files: bool) -> Request:
@@ -58,35 +58,35 @@ def export_me(*, files: bool) -> Request:
 
 
 def erase_me(password: str) -> Call[None]:
-    return Call(Request("DELETE", "/auth/me", body={"password": password}, repeatable=False), nothing)
+    return Call(Request("DELETE", "/auth/me", body={"password": password}, repeatable=False), parse_empty)
 
 
 def erase_user(user_id: str) -> Call[None]:
-    return Call(Request("DELETE", f"/admin/users/{segment(user_id)}", repeatable=False), nothing)
+    return Call(Request("DELETE", f"/admin/users/{quote_segment(user_id)}", repeatable=False), parse_empty)
 
 
 def create_key(
     name: str, scopes: Sequence[str] | None, expires_at: datetime | None, *, idempotency_key: str
 ) -> Call[NewKey]:
     expiry = expires_at.isoformat() if expires_at else None
-    body = given(name=name, scopes=list(scopes) if scopes else None, expires_at=expiry)
-    return Call(_create("/auth/keys", body, idempotency_key), reads(NewKey))
+    body = omit_none(name=name, scopes=list(scopes) if scopes else None, expires_at=expiry)
+    return Call(_creating_request("/auth/keys", body, idempotency_key), parse_as(NewKey))
 
 
 def list_keys() -> Call[tuple[Key, ...]]:
-    return Call(Request("GET", "/auth/keys"), lambda body: reads(Keys)(body).keys)
+    return Call(Request("GET", "/auth/keys"), lambda body: parse_as(Keys)(body).keys)
 
 
 def revoke_key(key_id: str) -> Call[None]:
-    return Call(Request("DELETE", f"/auth/keys/{segment(key_id)}"), nothing)
+    return Call(Request("DELETE", f"/auth/keys/{quote_segment(key_id)}"), parse_empty)
 
 
-def submit_job(submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
-    return Call(_create("/jobs", given(**submission), idempotency_key), reads(Job))
+def submit_job(build_submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
+    return Call(_creating_request("/jobs", omit_none(**build_submission), idempotency_key), parse_as(Job))
 
 
 def read_job(job_id: str) -> Call[Job]:
-    return Call(Request("GET", f"/jobs/{segment(job_id)}"), reads(Job))
+    return Call(Request("GET", f"/jobs/{quote_segment(job_id)}"), parse_as(Job))
 
 
 def list_jobs(
@@ -100,34 +100,34 @@ def list_jobs(
     cursor: str | None = None,
 ) -> Call[JobPage]:
     after, before = (at.isoformat() if at else None for at in (created_after, created_before))
-    query = given(
+    query = omit_none(
         status=status, workflow=workflow, label=label, created_after=after, created_before=before, limit=limit,
         cursor=cursor,
     )  # fmt: skip
-    return Call(Request("GET", "/jobs", query=query), reads(JobPage))
+    return Call(Request("GET", "/jobs", query=query), parse_as(JobPage))
 
 
 def cancel_job(job_id: str) -> Call[Job]:
     """Cancel a job; one that has ended stays unchanged."""
-    return Call(Request("DELETE", f"/jobs/{segment(job_id)}"), reads(Job))
+    return Call(Request("DELETE", f"/jobs/{quote_segment(job_id)}"), parse_as(Job))
 
 
 def purge_job(job_id: str) -> Call[None]:
     """Delete an ended job with its inputs and outputs."""
-    return Call(Request("DELETE", f"/jobs/{segment(job_id)}", query={"purge": True}), nothing)
+    return Call(Request("DELETE", f"/jobs/{quote_segment(job_id)}", query={"purge": True}), parse_empty)
 
 
 def read_outputs(job_id: str) -> Call[Outputs]:
-    return Call(Request("GET", f"/jobs/{segment(job_id)}/outputs"), reads(Outputs))
+    return Call(Request("GET", f"/jobs/{quote_segment(job_id)}/outputs"), parse_as(Outputs))
 
 
-def result(job_id: str, index: int | None) -> Request:
+def download_result(job_id: str, index: int | None) -> Request:
     """Download one output."""
-    return Request("GET", f"/jobs/{segment(job_id)}/result", query=given(index=index))
+    return Request("GET", f"/jobs/{quote_segment(job_id)}/result", query=omit_none(index=index))
 
 
 def list_models() -> Call[Mapping[str, list[str]]]:
-    return Call(Request("GET", "/models"), lambda body: reads(Models)(body).models)
+    return Call(Request("GET", "/models"), lambda body: parse_as(Models)(body).models)
 
 
 def list_users(
@@ -139,12 +139,12 @@ def list_users(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[AccountPage]:
-    query = given(search=search, tier=tier, role=role, is_active=is_active, limit=limit, cursor=cursor)
-    return Call(Request("GET", "/admin/users", query=query), reads(AccountPage))
+    query = omit_none(search=search, tier=tier, role=role, is_active=is_active, limit=limit, cursor=cursor)
+    return Call(Request("GET", "/admin/users", query=query), parse_as(AccountPage))
 
 
 def read_user(user_id: str) -> Call[Account]:
-    return Call(Request("GET", f"/admin/users/{segment(user_id)}"), reads(Account))
+    return Call(Request("GET", f"/admin/users/{quote_segment(user_id)}"), parse_as(Account))
 
 
 def change_user(
@@ -157,18 +157,18 @@ def change_user(
     shares_quota: bool | None = None,
 ) -> Call[Account]:
     own = dict(limits) if limits is not None else None
-    body = given(tier=tier, role=role, is_active=is_active, limits=own, shares_quota=shares_quota)
-    return Call(Request("PATCH", f"/admin/users/{segment(user_id)}", body=body), reads(Account))
+    body = omit_none(tier=tier, role=role, is_active=is_active, limits=own, shares_quota=shares_quota)
+    return Call(Request("PATCH", f"/admin/users/{quote_segment(user_id)}", body=body), parse_as(Account))
 
 
 def list_tiers() -> Call[tuple[Tier, ...]]:
-    return Call(Request("GET", "/admin/tiers"), lambda body: reads(Tiers)(body).tiers)
+    return Call(Request("GET", "/admin/tiers"), lambda body: parse_as(Tiers)(body).tiers)
 
 
 def change_tier(name: str, limits: Mapping[str, float | str | None]) -> Call[Tier]:
-    return Call(Request("PATCH", f"/admin/tiers/{segment(name)}", body={"limits": dict(limits)}), reads(Tier))
+    return Call(Request("PATCH", f"/admin/tiers/{quote_segment(name)}", body={"limits": dict(limits)}), parse_as(Tier))
 
 
-def _create(path: str, body: dict[str, Any], idempotency_key: str) -> Request:
+def _creating_request(path: str, body: dict[str, Any], idempotency_key: str) -> Request:
     """Return a creating request that is safe to retry because of its idempotency key."""
     return Request("POST", path, body=body, headers={"Idempotency-Key": idempotency_key})

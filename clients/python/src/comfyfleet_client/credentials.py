@@ -7,7 +7,7 @@ from typing import Self
 
 from comfyfleet_client.results import Tokens
 
-EARLY = timedelta(seconds=30)  # seconds before expiry at which a token is refreshed
+REFRESH_EARLY = timedelta(seconds=30)  # seconds before expiry at which a token is refreshed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,13 @@ class Session:
     expires_at: datetime
 
     @classmethod
-    def of(cls, tokens: Tokens, now: datetime) -> Self:
+    def from_tokens(cls, tokens: Tokens, now: datetime) -> Self:
         """Return the session in a login response."""
         return cls(tokens.access_token, tokens.refresh_token, now + timedelta(seconds=tokens.expires_in))
 
-    def ends_soon(self, now: datetime) -> bool:
+    def is_expiring(self, now: datetime) -> bool:
         """Whether the access token should be refreshed before use."""
-        return now >= self.expires_at - EARLY
+        return now >= self.expires_at - REFRESH_EARLY
 
 
 @dataclass(slots=True)
@@ -53,9 +53,9 @@ class Credentials:
         """Whether there are a username and a password."""
         return self.username is not None and self.password is not None
 
-    def keep(self, tokens: Tokens) -> Session:
+    def store_tokens(self, tokens: Tokens) -> Session:
         """Use these credentials from now on."""
-        self.session = Session.of(tokens, datetime.now(UTC))
+        self.session = Session.from_tokens(tokens, datetime.now(UTC))
         if self.on_session is not None:
             self.on_session(self.session)
         return self.session

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import IO
 
 from comfyfleet_client import calls
-from comfyfleet_client.caller import Caller, accepted
+from comfyfleet_client.caller import Caller, check_status
 from comfyfleet_client.errors import Damaged, Unreachable
 from comfyfleet_client.results import Output
-from comfyfleet_client.steps import Answer, Fetch, Flow
+from comfyfleet_client.steps import Fetch, Flow, Response
 
 
-class Part:
+class PartialDownload:
     """The bytes received so far. As a ``Sink`` it accepts complete responses and continuations."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -31,10 +31,10 @@ class Part:
 
     def headers(self) -> dict[str, str]:
         """The request headers for the remaining bytes, or for all if the file has changed."""
-        asked = {"Accept-Encoding": "identity"}
-        return asked | ({"Range": f"bytes={self.size}-", "If-Range": self.etag} if self.size and self.etag else {})
+        plain = {"Accept-Encoding": "identity"}
+        return plain | ({"Range": f"bytes={self.size}-", "If-Range": self.etag} if self.size and self.etag else {})
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> bool:
+    def accept_response(self, status: int, headers: Mapping[str, str]) -> bool:
         """Accept the rest (206), or start again (200)."""
         if status == 206 and headers.get("content-range", "").startswith(f"bytes {self.size}-"):
             return True
@@ -51,33 +51,35 @@ class Part:
         self.size += len(chunk)
 
 
-def to_memory(caller: Caller, job_id: str, index: int | None) -> Flow[bytes]:
+def download_to_memory(caller: Caller, job_id: str, index: int | None) -> Flow[bytes]:
     """Return the bytes of one output. Raises like ``download``."""
     file = BytesIO()
     yield from download(caller, job_id, index, file)
     return file.getvalue()
 
 
-def to_file(caller: Caller, job_id: str, index: int | None, path: Path) -> Flow[Output]:
+def download_to_file(caller: Caller, job_id: str, index: int | None, path: Path) -> Flow[Output]:
     """Write one output to a file, completely or not at all. Raises like ``download``, and OSError."""
-    with _whole(path) as file:
+    with _replace_when_complete(path) as file:
         return (yield from download(caller, job_id, index, file))
 
 
 def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
     """Write the account export to a ZIP file, completely or not at all."""
-    with _whole(path) as file:
-        part, request = Part(file), calls.export_me(files=files)
+    with _replace_when_complete(path) as file:
+        part, request = PartialDownload(file), calls.export_me(files=files)
 
-        def once(signature: dict[str, str]) -> Flow[None]:
-            answer: Answer = yield Fetch(caller.sending(request, signature), part)
-            accepted(answer)
+        def attempt(auth_headers: dict[str, str]) -> Flow[None]:
+            response: Response = yield Fetch(caller.build_send(request, auth_headers), part)
+            check_status(response)
 
-        yield from caller.signed(request, lambda signature: caller.repeated(lambda: once(signature)))
+        yield from caller.run_authenticated(
+            request, lambda auth_headers: caller.run_with_retries(lambda: attempt(auth_headers))
+        )
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
+def _replace_when_complete(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that replaces the path when the block succeeds."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     try:
@@ -103,31 +105,33 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
         NotFound: there is no such output.
         Conflict: the job has not completed.
     """
-    outputs = (yield from caller.ask(calls.read_outputs(job_id))).outputs
-    part, request = Part(file), calls.result(job_id, index)
+    outputs = (yield from caller.execute(calls.read_outputs(job_id))).outputs
+    part, request = PartialDownload(file), calls.download_result(job_id, index)
 
-    def once(signature: dict[str, str]) -> Flow[None]:
-        sent = caller.sending(request, signature | part.headers())
-        answer: Answer = yield Fetch(sent, part)
-        if answer.status == 206 and answer.body:
+    def attempt(auth_headers: dict[str, str]) -> Flow[None]:
+        sent = caller.build_send(request, auth_headers | part.headers())
+        response: Response = yield Fetch(sent, part)
+        if response.status == 206 and response.body:
             raise Unreachable("The service answered with another part than was asked for.")
-        accepted(answer)
+        check_status(response)
 
-    yield from caller.signed(request, lambda signature: caller.repeated(lambda: once(signature)))
-    return _checked(part, outputs, index)
+    yield from caller.run_authenticated(
+        request, lambda auth_headers: caller.run_with_retries(lambda: attempt(auth_headers))
+    )
+    return _verify_download(part, outputs, index)
 
 
-def _checked(part: Part, outputs: tuple[Output, ...], index: int | None) -> Output:
+def _verify_download(part: PartialDownload, outputs: tuple[Output, ...], index: int | None) -> Output:
     """Verify the received bytes and return the record."""
     if index is None:
-        meant = next((output for output in outputs if f'"{output.sha256}"' == part.etag), None)
+        expected = next((output for output in outputs if f'"{output.sha256}"' == part.etag), None)
     else:
-        meant = outputs[index] if 0 <= index < len(outputs) else None
-    if meant is None:
+        expected = outputs[index] if 0 <= index < len(outputs) else None
+    if expected is None:
         raise Damaged("The service sent bytes of which it has no record.")
-    if (part.size, part.sha256) != (meant.size_bytes, meant.sha256):
-        raise Damaged(f"{meant.name}: {part.size} bytes came that are not the {meant.size_bytes} that were made.")
-    return meant
+    if (part.size, part.sha256) != (expected.size_bytes, expected.sha256):
+        raise Damaged(f"{expected.name}: {part.size} bytes came that are not the {expected.size_bytes} that were made.")
+    return expected
 
 
 def _umask() -> int:

@@ -156,11 +156,11 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         code=str(problem.get("code", "")),
         errors=tuple(map(_field_error, _objects(problem.get("errors")))),
         request_id=str(problem.get("request_id") or headers.get("x-request-id", "")),
-        retry_after=retry_after_of(headers),
+        retry_after=parse_retry_after(headers),
     )
 
 
-def retry_after_of(headers: Mapping[str, str]) -> float | None:
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     """Return ``Retry-After`` in seconds; None if missing or a date."""
     text = headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.results import COMPLETED, FINAL, JobError, Output, Waiting
+from comfyfleet_client.results import COMPLETED, FINAL_STATUSES, JobError, Output, Waiting
 from comfyfleet_client.shape import read
 
 
@@ -108,30 +108,30 @@ _KINDS: dict[Any, type[JobEvent]] = {
 }
 
 
-def event_of(message: str | bytes) -> JobEvent | None:
+def parse_event(message: str | bytes) -> JobEvent | None:
     """Parse a websocket message; None for an unknown kind, such as previews.
 
     Raises:
         Unreadable: it is not a frame.
     """
-    frame = _frame(message)
+    frame = _parse_frame(message)
     kind = _KINDS.get(frame.get("type"))
     return read(kind, frame) if kind is not None else None
 
 
-def refusal_of(message: str | bytes) -> dict[str, str] | None:
+def parse_refusal(message: str | bytes) -> dict[str, str] | None:
     """Return ``code`` and ``detail`` if the message refuses one job.
 
     Raises:
         Unreadable: it is not a frame.
     """
-    frame = _frame(message)
+    frame = _parse_frame(message)
     if frame.get("type") != "error":
         return None
     return {"code": str(frame.get("code")), "detail": str(frame.get("message"))}
 
 
-def _frame(message: str | bytes) -> dict[str, Any]:
+def _parse_frame(message: str | bytes) -> dict[str, Any]:
     if isinstance(message, bytes):
         return {}
     try:
@@ -142,7 +142,7 @@ def _frame(message: str | bytes) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Story:
+class EventFilter:
     """Filters events so that each state and output is yielded once across reconnects.
 
     Attributes:
@@ -152,10 +152,10 @@ class Story:
 
     after: int | None = None
     ended: bool = False
-    _begun: bool = False
+    _has_snapshot: bool = False
     _outputs: set[str] = field(default_factory=set)
 
-    def is_news(self, event: JobEvent) -> bool:
+    def is_new(self, event: JobEvent) -> bool:
         """Whether to yield the event."""
         match event:
             case Snapshot():
@@ -174,7 +174,7 @@ class Story:
 
     def _is_first(self, snapshot: Snapshot) -> bool:
         """A final state comes again after the snapshot, behind its outputs; resuming from it would lose those."""
-        if self.after is None and snapshot.status not in FINAL:
+        if self.after is None and snapshot.status not in FINAL_STATUSES:
             self.after = snapshot.seq
-        first, self._begun = not self._begun, True
+        first, self._has_snapshot = not self._has_snapshot, True
         return first

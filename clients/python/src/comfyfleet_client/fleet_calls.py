@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
 from comfyfleet_client.fleet_results import (
     AuditPage,
     DeadLetterPage,
@@ -23,63 +23,67 @@ def read_usage(days: int | None) -> Call[tuple[UsageDay, ...]]:
 
 def read_usage_of(user_id: str | None, days: int | None) -> Call[tuple[UsageDay, ...]]:
     """Read the usage of one user, or of everybody."""
-    return _usage(f"/admin/users/{segment(user_id)}/usage" if user_id is not None else "/admin/usage", days)
+    return _usage(f"/admin/users/{quote_segment(user_id)}/usage" if user_id is not None else "/admin/usage", days)
 
 
 def read_stats() -> Call[Stats]:
-    return Call(Request("GET", "/admin/stats"), reads(Stats))
+    return Call(Request("GET", "/admin/stats"), parse_as(Stats))
 
 
 def list_nodes() -> Call[tuple[Node, ...]]:
-    return Call(Request("GET", "/admin/nodes"), lambda body: reads(Nodes)(body).nodes)
+    return Call(Request("GET", "/admin/nodes"), lambda body: parse_as(Nodes)(body).nodes)
 
 
-def order_node(node: str, order: str, **query: Any) -> Call[Node]:
+def run_node_action(node: str, action: str, **query: Any) -> Call[Node]:
     """Cordon, uncordon, drain, clear or refresh a node. Idempotent."""
-    return Call(Request("POST", f"/admin/nodes/{segment(node)}/{order}", query=given(**query)), reads(Node))
+    return Call(
+        Request("POST", f"/admin/nodes/{quote_segment(node)}/{action}", query=omit_none(**query)), parse_as(Node)
+    )
 
 
 def refresh_nodes() -> Call[tuple[Node, ...]]:
     """Refresh the catalogs of all nodes."""
-    return Call(Request("POST", "/admin/nodes/refresh"), lambda body: reads(Nodes)(body).nodes)
+    return Call(Request("POST", "/admin/nodes/refresh"), lambda body: parse_as(Nodes)(body).nodes)
 
 
 def forget_node(node: str) -> Call[None]:
     """Remove a node that is gone."""
-    return Call(Request("DELETE", f"/admin/nodes/{segment(node)}", repeatable=False), nothing)
+    return Call(Request("DELETE", f"/admin/nodes/{quote_segment(node)}", repeatable=False), parse_empty)
 
 
 def list_fleet_jobs(**filters: Any) -> Call[FleetJobPage]:
-    return Call(Request("GET", "/admin/jobs", query=_query(filters)), reads(FleetJobPage))
+    return Call(Request("GET", "/admin/jobs", query=_query(filters)), parse_as(FleetJobPage))
 
 
 def read_fleet_job(job_id: str) -> Call[FleetJob]:
-    return Call(Request("GET", f"/admin/jobs/{segment(job_id)}"), reads(FleetJob))
+    return Call(Request("GET", f"/admin/jobs/{quote_segment(job_id)}"), parse_as(FleetJob))
 
 
-def order_job(job_id: str, order: str, *, repeatable: bool = True) -> Call[FleetJob]:
+def run_job_action(job_id: str, action: str, *, repeatable: bool = True) -> Call[FleetJob]:
     """Cancel, hold, release or requeue any job."""
-    request = Request("POST", f"/admin/jobs/{segment(job_id)}/{order}", repeatable=repeatable)
-    return Call(request, reads(FleetJob))
+    request = Request("POST", f"/admin/jobs/{quote_segment(job_id)}/{action}", repeatable=repeatable)
+    return Call(request, parse_as(FleetJob))
 
 
 def prioritise_job(job_id: str, priority: int) -> Call[FleetJob]:
-    return Call(Request("PATCH", f"/admin/jobs/{segment(job_id)}", body={"priority": priority}), reads(FleetJob))
+    return Call(
+        Request("PATCH", f"/admin/jobs/{quote_segment(job_id)}", body={"priority": priority}), parse_as(FleetJob)
+    )
 
 
 def list_audit(**filters: Any) -> Call[AuditPage]:
-    return Call(Request("GET", "/admin/audit", query=_query(filters)), reads(AuditPage))
+    return Call(Request("GET", "/admin/audit", query=_query(filters)), parse_as(AuditPage))
 
 
 def list_dead_letters(**filters: Any) -> Call[DeadLetterPage]:
-    return Call(Request("GET", "/admin/dead-letters", query=_query(filters)), reads(DeadLetterPage))
+    return Call(Request("GET", "/admin/dead-letters", query=_query(filters)), parse_as(DeadLetterPage))
 
 
 def _usage(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]:
-    return Call(Request("GET", path, query=given(days=days)), lambda body: reads(Usage)(body).usage)
+    return Call(Request("GET", path, query=omit_none(days=days)), lambda body: parse_as(Usage)(body).usage)
 
 
 def _query(filters: dict[str, Any]) -> dict[str, Any]:
     """Return filters as query parameters."""
     texts = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
-    return given(**texts)
+    return omit_none(**texts)

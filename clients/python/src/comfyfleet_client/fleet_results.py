@@ -200,7 +200,7 @@ class DeadLetterPage:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointUse:
+class EndpointUsage:
     """Requests to one endpoint, and the resources that their jobs used."""
 
     requests: int
@@ -217,7 +217,7 @@ class UsageDay:
     jobs: int
     images: int
     gpu_seconds: float
-    endpoints: dict[str, EndpointUse] = field(default_factory=dict)
+    endpoints: dict[str, EndpointUsage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,29 +6,29 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from comfyfleet_client.errors import Unreachable
-from comfyfleet_client.steps import Answer, Closed, HandshakeRefused
+from comfyfleet_client.steps import Closed, HandshakeRefused, Response
 
 MAX_FRAME = 1 << 24  # bytes; a snapshot contains every output of a job
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-def lost(error: httpx.HTTPError) -> Unreachable:
+def to_unreachable(error: httpx.HTTPError) -> Unreachable:
     """Translate a missing or incomplete response."""
     return Unreachable(f"{error or type(error).__name__}", sent=not isinstance(error, NOT_SENT))
 
 
-def lower(headers: httpx.Headers) -> Mapping[str, str]:
+def lower_case_names(headers: httpx.Headers) -> Mapping[str, str]:
     """Return headers with lower-case names."""
     return dict(headers.items())
 
 
-def of_handshake(refused: InvalidStatus) -> HandshakeRefused:
+def to_handshake_refused(refused: InvalidStatus) -> HandshakeRefused:
     """Translate a refused websocket handshake."""
     response = refused.response
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
-    return HandshakeRefused(Answer(response.status_code, headers, bytes(response.body or b"")))
+    return HandshakeRefused(Response(response.status_code, headers, bytes(response.body or b"")))
 
 
-def socket_closed(closed: ConnectionClosed) -> Closed:
+def to_closed_error(closed: ConnectionClosed) -> Closed:
     """Translate how a websocket was closed."""
     return Closed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else Closed(1006, "cut")

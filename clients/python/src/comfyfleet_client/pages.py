@@ -7,7 +7,7 @@ from comfyfleet_client.call import Call
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.steps import Emit, Flow
 
-PAGE = 100  # the API's maximum page size
+PAGE_SIZE = 100  # the API's maximum page size
 
 
 class Page(Protocol):
@@ -25,13 +25,13 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 
-def every(caller: Caller, page: Callable[[str | None], Call[P]]) -> Flow[None]:
+def iterate_pages(caller: Caller, page: Callable[[str | None], Call[P]]) -> Flow[None]:
     """Emit the items of all pages, fetching each page when needed."""
     cursor: str | None = None
     while True:
-        answer = yield from caller.ask(page(cursor))
-        for item in answer.items:
+        response = yield from caller.execute(page(cursor))
+        for item in response.items:
             yield Emit(item)
-        cursor = answer.next_cursor
+        cursor = response.next_cursor
         if cursor is None:
             return

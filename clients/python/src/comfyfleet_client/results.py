@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 COMPLETED = "completed"
-FINAL = frozenset({COMPLETED, "failed", "cancelled"})
+FINAL_STATUSES = frozenset({COMPLETED, "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Job:
     @property
     def ended(self) -> bool:
         """Whether the job has reached a final state."""
-        return self.status in FINAL
+        return self.status in FINAL_STATUSES
 
     @property
     def succeeded(self) -> bool:

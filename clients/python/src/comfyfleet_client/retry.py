@@ -13,35 +13,37 @@ class Retry:
 
     Attributes:
         tries: attempts in total; 1 disables retries.
-        first_s: delay after the first failure; doubled after each further one.
-        most_s: maximum delay.
-        obey_s: maximum ``Retry-After`` to wait for. A longer one (a daily quota) is left to the caller.
+        first_delay_s: delay after the first failure; doubled after each further one.
+        max_delay_s: maximum delay.
+        max_retry_after_s: maximum ``Retry-After`` to wait for. A longer one (a daily quota) is left to the caller.
     """
 
     tries: int = 6
-    first_s: float = 0.25
-    most_s: float = 15.0
-    obey_s: float = 60.0
+    first_delay_s: float = 0.25
+    max_delay_s: float = 15.0
+    max_retry_after_s: float = 60.0
 
-    def pause_s(self, failure: ComfyfleetError, failed: int, chance: float, *, repeatable: bool = True) -> float | None:
+    def next_delay_s(
+        self, failure: ComfyfleetError, failed: int, jitter: float, *, repeatable: bool = True
+    ) -> float | None:
         """Return the seconds until the next attempt; None if there is none.
 
         Args:
             failure: of the last attempt.
             failed: number of failed attempts, 1 or more.
-            chance: random number from 0 to 1, which spreads clients that failed together.
+            jitter: random number from 0 to 1, which spreads clients that failed together.
             repeatable: whether a retry is safe if the last attempt may have had its effect.
         """
-        if failed >= self.tries or not _passing(failure, repeatable=repeatable):
+        if failed >= self.tries or not _is_temporary(failure, repeatable=repeatable):
             return None
-        pause = min(self.most_s, self.first_s * 2.0 ** min(failed - 1, 32)) * (0.5 + chance / 2)
-        asked = failure.retry_after if isinstance(failure, ApiError) else None
-        if asked is None:
+        pause = min(self.max_delay_s, self.first_delay_s * 2.0 ** min(failed - 1, 32)) * (0.5 + jitter / 2)
+        requested_s = failure.retry_after if isinstance(failure, ApiError) else None
+        if requested_s is None:
             return pause
-        return asked + pause if asked <= self.obey_s else None
+        return requested_s + pause if requested_s <= self.max_retry_after_s else None
 
 
-def _passing(failure: ComfyfleetError, *, repeatable: bool) -> bool:
+def _is_temporary(failure: ComfyfleetError, *, repeatable: bool) -> bool:
     """Whether the failure is temporary."""
     if isinstance(failure, Unreachable):
         return repeatable or not failure.sent

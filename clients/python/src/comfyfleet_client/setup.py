@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from comfyfleet_client.call import given
+from comfyfleet_client.call import omit_none
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Credentials, Session
 from comfyfleet_client.results import Job
@@ -19,7 +19,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 USER_AGENT = "comfyfleet-client/0.1"
 
 
-def caller_of(
+def create_caller(
     base_url: str | None,
     *,
     key: str | None,
@@ -36,31 +36,31 @@ def caller_of(
     for proof in (key, token):
         if proof is not None and not VISIBLE.fullmatch(proof):
             raise ValueError("A key or token is visible ASCII characters only.")
-    url = plain_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
+    url = normalise_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
     credentials = Credentials(key, token, session, username, password, on_session)
     return Caller(url, credentials, retry or Retry())
 
 
-def submission(prompt: str | None, workflow: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+def build_submission(prompt: str | None, workflow: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a submission.
 
     The API validates the parameters; this checks that there is exactly one thing to run.
     """
     if (prompt, workflow, parameters.get("workflow_name")).count(None) != 2:
         raise ValueError("Give exactly one of prompt, workflow and workflow_name.")
-    return given(prompt=prompt, workflow=workflow, **parameters)
+    return omit_none(prompt=prompt, workflow=workflow, **parameters)
 
 
 def new_idempotency_key() -> str:
     return uuid4().hex
 
 
-def id_of(job: Job | str) -> str:
+def job_id_of(job: Job | str) -> str:
     """Return the id of a job."""
     return job if isinstance(job, str) else job.job_id
 
 
-def plain_url(text: str) -> str:
+def normalise_url(text: str) -> str:
     """Normalize the URL of a service. Raises ValueError if invalid."""
     url = text.strip().rstrip("/").removesuffix("/api/v1")
     try:

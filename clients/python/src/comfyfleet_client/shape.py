@@ -48,10 +48,10 @@ def _read(kind: Any, value: Any) -> Any:
         return {key: _read(get_args(kind)[1], item) for key, item in value.items()}
     if kind is datetime:
         return datetime.fromisoformat(value)
-    return _checked(get_origin(kind) or kind, value)
+    return _verify_download(get_origin(kind) or kind, value)
 
 
-def _checked(kind: Any, value: Any) -> Any:
+def _verify_download(kind: Any, value: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if kind is not Any and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):

@@ -16,7 +16,7 @@ Flow = Generator[Any, Any, T]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An HTTP response; header names are lower-case."""
 
     status: int
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; returns an Answer. Raises Unreachable."""
+    """Send a request; returns a Response. Raises Unreachable."""
 
     method: str
     url: str
@@ -38,7 +38,7 @@ class Send:
 class Sink(Protocol):
     """Receives the bytes of a body as they arrive."""
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> bool:
+    def accept_response(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether to accept this response's body; header names are lower-case."""
 
     def write(self, chunk: bytes) -> None:
@@ -47,7 +47,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Send a request and stream the body into the sink. Returns an Answer, without the body if the sink accepted it.
+    """Send a request and stream the body into the sink. Returns a Response, without the body if the sink accepted it.
 
     Raises Unreachable.
     """
@@ -64,7 +64,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class Exclusive:
     """Run a flow while no other such flow of this client runs; returns its result."""
 
     flow: Flow[Any]
@@ -79,7 +79,7 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class SendText:
     """Send this text over the websocket. Raises Closed."""
 
     text: str
@@ -102,9 +102,9 @@ class Emit:
 class HandshakeRefused(ComfyfleetError):
     """The server refused the websocket handshake."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(f"HTTP {answer.status}")
-        self.answer = answer
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"HTTP {response.status}")
+        self.response = response
 
 
 class Closed(ComfyfleetError):

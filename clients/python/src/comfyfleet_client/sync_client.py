@@ -14,10 +14,10 @@ from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
 from comfyfleet_client.fleet_results import UsageDay
-from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Job, Key, Me, NewKey, Output, User
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
+from comfyfleet_client.setup import USER_AGENT, build_submission, create_caller, job_id_of, new_idempotency_key
 from comfyfleet_client.sync_admin import Admin
 from comfyfleet_client.sync_fleet import Fleet
 from comfyfleet_client.sync_runner import SyncRunner
@@ -57,7 +57,7 @@ class Client:
         timeout: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        self._caller = caller_of(
+        self._caller = create_caller(
             base_url, key=key, token=token, session=session, username=username, password=password,
             on_session=on_session, retry=retry,
         )  # fmt: skip
@@ -80,7 +80,7 @@ class Client:
 
     def register(self, username: str, email: str, password: str, *, invite: str | None = None) -> User:
         """Register an account. ``invite``: the token of an invite, if the service requires one."""
-        return self._runner.run(self._caller.ask(calls.register(username, email, password, invite)))
+        return self._runner.run(self._caller.execute(calls.register(username, email, password, invite)))
 
     def login(self, username: str, password: str) -> Session:
         """Open a session and use it from now on."""
@@ -92,7 +92,7 @@ class Client:
 
     def change_password(self, current: str, new: str) -> None:
         """Change the password; every other session ends."""
-        self._runner.run(self._caller.ask(calls.change_password(current, new)))
+        self._runner.run(self._caller.execute(calls.change_password(current, new)))
 
     def export(self, to: str | os.PathLike[str], *, files: bool = True) -> None:
         """Download all data of the account to a ZIP file, with or without ``files``. Requires a session."""
@@ -100,27 +100,27 @@ class Client:
 
     def erase(self, password: str) -> None:
         """Erase the session's account permanently: credentials at once, everything else within seconds."""
-        self._runner.run(self._caller.ask(calls.erase_me(password)))
+        self._runner.run(self._caller.execute(calls.erase_me(password)))
 
     def me(self) -> Me:
         """Return the user, its limits and its usage."""
-        return self._runner.run(self._caller.ask(calls.read_me()))
+        return self._runner.run(self._caller.execute(calls.read_me()))
 
     def usage(self, *, days: int | None = None) -> tuple[UsageDay, ...]:
         """Return the user's usage of the last UTC days, 90 by default, newest first."""
-        return self._runner.run(self._caller.ask(fleet_calls.read_usage(days)))
+        return self._runner.run(self._caller.execute(fleet_calls.read_usage(days)))
 
     def models(self) -> Mapping[str, list[str]]:
         """Return the model files of the fleet, by the loader input that takes them."""
-        return self._runner.run(self._caller.ask(calls.list_models()))
+        return self._runner.run(self._caller.execute(calls.list_models()))
 
 
-class _Part:
+class _Resource:
     def __init__(self, caller: Caller, runner: SyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
 
-class Jobs(_Part):
+class Jobs(_Resource):
     """Jobs of the user."""
 
     def submit(
@@ -140,14 +140,14 @@ class Jobs(_Part):
             idempotency_key: identifies this submission for 24 hours; random by default.
             parameters: all other fields of a submission: workflow_name, randomize_seeds, priority, labels, …
         """
-        body = submission(prompt, workflow, parameters)
+        body = build_submission(prompt, workflow, parameters)
         return self._runner.run(
-            self._caller.ask(calls.submit_job(body, idempotency_key=idempotency_key or new_idempotency_key()))
+            self._caller.execute(calls.submit_job(body, idempotency_key=idempotency_key or new_idempotency_key()))
         )
 
     def get(self, job: Job | str) -> Job:
         """Return the job's current state."""
-        return self._runner.run(self._caller.ask(calls.read_job(id_of(job))))
+        return self._runner.run(self._caller.execute(calls.read_job(job_id_of(job))))
 
     def list(
         self,
@@ -157,11 +157,11 @@ class Jobs(_Part):
         label: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        page: int = PAGE,
+        page: int = PAGE_SIZE,
     ) -> Iterator[Job]:
         """Yield own jobs, newest first, fetching pages as needed. ``label`` is key:value."""
         return self._runner.iterate(
-            every(
+            iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_jobs(
                     status=status, workflow=workflow, label=label, created_after=created_after,
@@ -172,7 +172,7 @@ class Jobs(_Part):
 
     def cancel(self, job: Job | str) -> Job:
         """Cancel the job and return its state. A job that has ended stays unchanged."""
-        return self._runner.run(self._caller.ask(calls.cancel_job(id_of(job))))
+        return self._runner.run(self._caller.execute(calls.cancel_job(job_id_of(job))))
 
     def purge(self, job: Job | str) -> None:
         """Delete an ended job with its inputs and outputs permanently.
@@ -182,7 +182,7 @@ class Jobs(_Part):
                 it.
             NotFound: there is no such job.
         """
-        self._runner.run(self._caller.ask(calls.purge_job(id_of(job))))
+        self._runner.run(self._caller.execute(calls.purge_job(job_id_of(job))))
 
     def watch(self, job: Job | str, *, after: int | None = None, timeout: float | None = None) -> Iterator[JobEvent]:
         """Yield the job's events until it ends, each state and output once, across reconnects.
@@ -192,19 +192,19 @@ class Jobs(_Part):
             after: also yield the states after this ``seq``; 0 for all.
             timeout: seconds in total; then StillRunning is raised.
         """
-        return self._runner.iterate(watch.watch(self._caller, id_of(job), after=after, timeout=timeout))
+        return self._runner.iterate(watch.watch(self._caller, job_id_of(job), after=after, timeout=timeout))
 
     def watch_many(self, jobs: Iterable[Job | str], *, timeout: float | None = None) -> Iterator[JobEvent]:
         """Yield the events of several jobs until all have ended, over one websocket. Raises like ``watch``."""
-        return self._runner.iterate(watch.watch_many(self._caller, [id_of(job) for job in jobs], timeout=timeout))
+        return self._runner.iterate(watch.watch_many(self._caller, [job_id_of(job) for job in jobs], timeout=timeout))
 
     def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
         """Wait until the job ends and return it. Raises StillRunning after ``timeout`` seconds."""
-        return self._runner.run(watch.ended(self._caller, id_of(job), timeout=timeout))
+        return self._runner.run(watch.wait_until_ended(self._caller, job_id_of(job), timeout=timeout))
 
     def outputs(self, job: Job | str) -> tuple[Output, ...]:
         """Return the outputs of a completed job, in the order of their ``index``."""
-        return self._runner.run(self._caller.ask(calls.read_outputs(id_of(job)))).outputs
+        return self._runner.run(self._caller.execute(calls.read_outputs(job_id_of(job)))).outputs
 
     @overload
     def download(self, job: Job | str, index: int | None = None, *, to: None = None) -> bytes: ...
@@ -221,11 +221,11 @@ class Jobs(_Part):
         is not a preview, else the first preview, else the first text or other value.
         """
         if to is None:
-            return self._runner.run(download.to_memory(self._caller, id_of(job), index))
-        return self._runner.run(download.to_file(self._caller, id_of(job), index, Path(to)))
+            return self._runner.run(download.download_to_memory(self._caller, job_id_of(job), index))
+        return self._runner.run(download.download_to_file(self._caller, job_id_of(job), index, Path(to)))
 
 
-class Keys(_Part):
+class Keys(_Resource):
     """API keys of the user."""
 
     def create(
@@ -238,12 +238,12 @@ class Keys(_Part):
     ) -> NewKey:
         """Create a key, by default for reading and writing jobs. Its text is only in this result."""
         call = calls.create_key(name, scopes, expires_at, idempotency_key=idempotency_key or new_idempotency_key())
-        return self._runner.run(self._caller.ask(call))
+        return self._runner.run(self._caller.execute(call))
 
     def list(self) -> tuple[Key, ...]:
         """Return the working keys, newest first."""
-        return self._runner.run(self._caller.ask(calls.list_keys()))
+        return self._runner.run(self._caller.execute(calls.list_keys()))
 
     def revoke(self, key: Key | NewKey | str) -> None:
         key_id = key if isinstance(key, str) else key.id
-        self._runner.run(self._caller.ask(calls.revoke_key(key_id)))
+        self._runner.run(self._caller.execute(calls.revoke_key(key_id)))

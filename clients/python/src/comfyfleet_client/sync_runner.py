@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync.client import ClientConnection, connect
 
 from comfyfleet_client.errors import ComfyfleetError, Unreachable
-from comfyfleet_client.http import MAX_FRAME, lost, lower, of_handshake, socket_closed
-from comfyfleet_client.steps import Alone, Answer, Connect, Emit, Fetch, Flow, Pause, Receive, Say, Send
+from comfyfleet_client.http import MAX_FRAME, lower_case_names, to_closed_error, to_handshake_refused, to_unreachable
+from comfyfleet_client.steps import Connect, Emit, Exclusive, Fetch, Flow, Pause, Receive, Response, Send, SendText
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class SyncRunner:
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
-        self._alone = threading.Lock()
+        self._exclusive_lock = threading.Lock()
 
     def close(self) -> None:
         self._client.close()
@@ -43,7 +43,7 @@ class SyncRunner:
 
     def iterate(self, flow: Flow[T]) -> Generator[Any, None, T]:
         """Yield what the flow emits. Its websocket is closed with the iterator."""
-        with _Line() as line:
+        with _WebSocket() as websocket:
             resume = partial(next, flow)
             while True:
                 try:
@@ -55,13 +55,13 @@ class SyncRunner:
                     yield step.value
                 else:
                     try:
-                        result = self._do(step, line)
+                        result = self._execute(step, websocket)
                     except ComfyfleetError as failure:
                         resume = partial(flow.throw, failure)
                         continue
                 resume = partial(flow.send, result)
 
-    def _do(self, step: Any, line: "_Line") -> Any:
+    def _execute(self, step: Any, websocket: "_WebSocket") -> Any:
         match step:
             case Send():
                 return self._send(step)
@@ -70,57 +70,57 @@ class SyncRunner:
             case Pause():
                 time.sleep(step.seconds)
                 return None
-            case Alone():
-                with self._alone:
+            case Exclusive():
+                with self._exclusive_lock:
                     return self.run(step.flow)
             case _:
-                return line.take(step)
+                return websocket.execute(step)
 
-    def _send(self, send: Send) -> Answer:
+    def _send(self, send: Send) -> Response:
         try:
-            answer = self._client.request(
+            response = self._client.request(
                 send.method, send.url, params=send.params, headers=send.headers, content=send.content
             )
         except httpx.HTTPError as error:
-            raise lost(error) from error
-        return Answer(answer.status_code, lower(answer.headers), answer.content)
+            raise to_unreachable(error) from error
+        return Response(response.status_code, lower_case_names(response.headers), response.content)
 
-    def _fetch(self, fetch: Fetch) -> Answer:
+    def _fetch(self, fetch: Fetch) -> Response:
         send = fetch.send
         try:
-            with self._client.stream(send.method, send.url, params=send.params, headers=send.headers) as answer:
-                headers = lower(answer.headers)
-                if not fetch.sink.begin(answer.status_code, headers):
-                    return Answer(answer.status_code, headers, answer.read())
-                for chunk in answer.iter_raw():
+            with self._client.stream(send.method, send.url, params=send.params, headers=send.headers) as response:
+                headers = lower_case_names(response.headers)
+                if not fetch.sink.accept_response(response.status_code, headers):
+                    return Response(response.status_code, headers, response.read())
+                for chunk in response.iter_raw():
                     fetch.sink.write(chunk)
-                return Answer(answer.status_code, headers, b"")
+                return Response(response.status_code, headers, b"")
         except httpx.HTTPError as error:
-            raise lost(error) from error
+            raise to_unreachable(error) from error
 
 
-class _Line:
+class _WebSocket:
     """The websocket of one flow."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._socket: ClientConnection | None = None
 
-    def __enter__(self) -> "_Line":
+    def __enter__(self) -> "_WebSocket":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket = None
         self._open.close()
 
-    def take(self, step: Any) -> str | bytes | None:
+    def execute(self, step: Any) -> str | bytes | None:
         """Execute a step that concerns the websocket."""
         match step:
             case Connect():
                 self._connect(step)
                 return None
-            case Say():
-                self._say(step)
+            case SendText():
+                self._send_text(step)
                 return None
             case Receive():
                 return self._receive(step)
@@ -134,17 +134,17 @@ class _Line:
         try:
             self._socket = self._open.enter_context(opening())
         except InvalidStatus as refused:
-            raise of_handshake(refused) from refused
+            raise to_handshake_refused(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
             raise Unreachable(f"No websocket: {error}") from error
 
-    def _say(self, step: Say) -> None:
+    def _send_text(self, step: SendText) -> None:
         if self._socket is None:
             raise Unreachable("There is no websocket.")
         try:
             self._socket.send(step.text)
         except ConnectionClosed as closed:
-            raise socket_closed(closed) from closed
+            raise to_closed_error(closed) from closed
 
     def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:
@@ -154,4 +154,4 @@ class _Line:
         except TimeoutError:
             return None
         except ConnectionClosed as closed:
-            raise socket_closed(closed) from closed
+            raise to_closed_error(closed) from closed

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from comfyfleet_client import upload_calls as calls
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.sync_runner import SyncRunner
 from comfyfleet_client.upload_calls import Source, Upload
 
@@ -20,17 +20,19 @@ class Uploads:
 
         Images are re-encoded from their pixels. ``exact`` keeps a PNG byte for byte; other files always are.
         """
-        content = calls.content_of(source)
-        return self._runner.run(self._caller.ask(calls.add_upload(content, exact=exact)))
+        content = calls.read_content(source)
+        return self._runner.run(self._caller.execute(calls.add_upload(content, exact=exact)))
 
     def get(self, upload: Upload | str) -> Upload:
         """Return one upload."""
-        return self._runner.run(self._caller.ask(calls.read_upload(calls.upload_id_of(upload))))
+        return self._runner.run(self._caller.execute(calls.read_upload(calls.upload_id_of(upload))))
 
-    def list(self, *, page: int = PAGE) -> Iterator[Upload]:
+    def list(self, *, page: int = PAGE_SIZE) -> Iterator[Upload]:
         """Yield own uploads, newest first, fetching pages as needed."""
-        return self._runner.iterate(every(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor)))
+        return self._runner.iterate(
+            iterate_pages(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor))
+        )
 
     def delete(self, upload: Upload | str) -> None:
         """Delete an upload. Raises Conflict while an active job uses it."""
-        self._runner.run(self._caller.ask(calls.delete_upload(calls.upload_id_of(upload))))
+        self._runner.run(self._caller.execute(calls.delete_upload(calls.upload_id_of(upload))))

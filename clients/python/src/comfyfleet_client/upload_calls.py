@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
 
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
 """Where a file is: a path, its bytes, or a file that is open for reading bytes."""
@@ -45,7 +45,7 @@ class UploadPage:
         return self.uploads
 
 
-def content_of(source: Source) -> bytes:
+def read_content(source: Source) -> bytes:
     """Return the bytes of a file. Raises OSError if the path does not exist."""
     if isinstance(source, bytes):
         return source
@@ -62,16 +62,16 @@ def add_upload(content: bytes, *, exact: bool = False) -> Call[Upload]:
     """Upload a file. The same bytes always give the same upload."""
     headers = {"Content-Type": "application/octet-stream"}  # the service detects the type by content
     query = {"exact": "true"} if exact else {}
-    return Call(Request("POST", "/upload", body=content, headers=headers, query=query), reads(Upload))
+    return Call(Request("POST", "/upload", body=content, headers=headers, query=query), parse_as(Upload))
 
 
 def list_uploads(*, limit: int | None = None, cursor: str | None = None) -> Call[UploadPage]:
-    return Call(Request("GET", "/uploads", query=given(limit=limit, cursor=cursor)), reads(UploadPage))
+    return Call(Request("GET", "/uploads", query=omit_none(limit=limit, cursor=cursor)), parse_as(UploadPage))
 
 
 def read_upload(upload_id: str) -> Call[Upload]:
-    return Call(Request("GET", f"/uploads/{segment(upload_id)}"), reads(Upload))
+    return Call(Request("GET", f"/uploads/{quote_segment(upload_id)}"), parse_as(Upload))
 
 
 def delete_upload(upload_id: str) -> Call[None]:
-    return Call(Request("DELETE", f"/uploads/{segment(upload_id)}"), nothing)
+    return Call(Request("DELETE", f"/uploads/{quote_segment(upload_id)}"), parse_empty)

@@ -7,17 +7,17 @@ from time import monotonic
 from urllib.parse import urlencode
 
 from comfyfleet_client import calls
-from comfyfleet_client.call import segment
+from comfyfleet_client.call import quote_segment
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.errors import ComfyfleetError, StillRunning, Unauthenticated, Unreachable, api_error
-from comfyfleet_client.events import JobEvent, Story, event_of, refusal_of
+from comfyfleet_client.events import EventFilter, JobEvent, parse_event, parse_refusal
 from comfyfleet_client.results import Job
-from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive, Say
+from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive, SendText
 
-STEADY_S = 30.0  # seconds; a connection that lasted this long resets the failure count
-AT_ONCE = 100  # jobs per socket, the service's maximum
-_REFUSED = {"job.not_found": 404, "service.unavailable": 503}
-_STATUS = {4400: 422, 4401: 401, 4403: 403, 4404: 404}
+STABLE_CONNECTION_S = 30.0  # seconds; a connection that lasted this long resets the failure count
+MAX_JOBS_PER_SOCKET = 100  # jobs per socket, the service's maximum
+_STATUS_BY_CODE = {"job.not_found": 404, "service.unavailable": 503}
+_STATUS_BY_CLOSE_CODE = {4400: 422, 4401: 401, 4403: 403, 4404: 404}
 
 
 def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: float | None = None) -> Flow[None]:
@@ -34,25 +34,27 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
         ApiError: the job may not be watched (any more).
         Unreachable: too many connections in a row failed.
     """
-    story, failed = Story(after), 0
-    until = None if timeout is None else monotonic() + timeout
+    event_filter, failed = EventFilter(after), 0
+    deadline = None if timeout is None else monotonic() + timeout
     while True:
-        opened = monotonic()
+        opened_at = monotonic()
         try:
-            yield from caller.signed(None, lambda signature: _connected(caller, job_id, story, signature))
-            while not story.ended:
-                message = yield Receive(_left_s(until, job_id))
-                event = event_of(message) if message is not None else None
-                if event is not None and story.is_news(event):
+            yield from caller.run_authenticated(
+                None, lambda auth_headers: _connect_to_job(caller, job_id, event_filter, auth_headers)
+            )
+            while not event_filter.ended:
+                message = yield Receive(_remaining_s(deadline, job_id))
+                event = parse_event(message) if message is not None else None
+                if event is not None and event_filter.is_new(event):
                     failed = 0
                     yield Emit(event)
         except ComfyfleetError as failure:
-            failed = 1 if monotonic() - opened >= STEADY_S else failed + 1
-            pause_s = _pause_s(caller, failure, failed)
+            failed = 1 if monotonic() - opened_at >= STABLE_CONNECTION_S else failed + 1
+            delay_s = _next_delay_s(caller, failure, failed)
         else:
             return
-        left_s = _left_s(until, job_id)
-        yield Pause(pause_s if left_s is None else min(pause_s, left_s))
+        remaining_s = _remaining_s(deadline, job_id)
+        yield Pause(delay_s if remaining_s is None else min(delay_s, remaining_s))
 
 
 def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None = None) -> Flow[None]:
@@ -60,105 +62,108 @@ def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None 
 
     Args:
         caller: authenticates.
-        job_ids: any number of jobs; ``AT_ONCE`` are watched at a time.
+        job_ids: any number of jobs; ``MAX_JOBS_PER_SOCKET`` are watched at a time.
         timeout: seconds in total.
 
     Raises:
         StillRunning, ApiError, Unreachable: like ``watch``; one job that may not be watched ends all.
     """
-    stories, failed = {job_id: Story() for job_id in job_ids}, 0
-    until = None if timeout is None else monotonic() + timeout
+    filters, failed = {job_id: EventFilter() for job_id in job_ids}, 0
+    deadline = None if timeout is None else monotonic() + timeout
     url = f"ws{caller.base_url.removeprefix('http')}/ws"
-    while left := [job_id for job_id, story in stories.items() if not story.ended]:
-        opened, known = monotonic(), _known_of(stories)
+    while remaining := [job_id for job_id, event_filter in filters.items() if not event_filter.ended]:
+        opened_at, known = monotonic(), _positions_of(filters)
         try:
-            yield from caller.signed(None, lambda signature: _opened(url, signature))
-            yield from _follow(left, stories, until)
+            yield from caller.run_authenticated(None, lambda auth_headers: _open_socket(url, auth_headers))
+            yield from _watch_over_socket(remaining, filters, deadline)
         except ComfyfleetError as failure:
-            failed = 1 if monotonic() - opened >= STEADY_S or _known_of(stories) != known else failed + 1
-            pause_s = _pause_s(caller, failure, failed)
-            left_s = _left_s(until, left[0])
-            yield Pause(pause_s if left_s is None else min(pause_s, left_s))
+            has_progressed = monotonic() - opened_at >= STABLE_CONNECTION_S or _positions_of(filters) != known
+            failed = 1 if has_progressed else failed + 1
+            delay_s = _next_delay_s(caller, failure, failed)
+            remaining_s = _remaining_s(deadline, remaining[0])
+            yield Pause(delay_s if remaining_s is None else min(delay_s, remaining_s))
 
 
-def ended(caller: Caller, job_id: str, *, timeout: float | None = None) -> Flow[Job]:
+def wait_until_ended(caller: Caller, job_id: str, *, timeout: float | None = None) -> Flow[Job]:
     """Return the job once it has ended. Raises like ``watch``."""
     yield from watch(caller, job_id, timeout=timeout)
-    return (yield from caller.ask(calls.read_job(job_id)))
+    return (yield from caller.execute(calls.read_job(job_id)))
 
 
-def _connected(caller: Caller, job_id: str, story: Story, signature: dict[str, str]) -> Flow[None]:
-    query = "" if story.after is None else "?" + urlencode({"after": story.after})
-    yield from _opened(f"ws{caller.base_url.removeprefix('http')}/ws/jobs/{segment(job_id)}{query}", signature)
+def _connect_to_job(caller: Caller, job_id: str, event_filter: EventFilter, auth_headers: dict[str, str]) -> Flow[None]:
+    query = "" if event_filter.after is None else "?" + urlencode({"after": event_filter.after})
+    yield from _open_socket(
+        f"ws{caller.base_url.removeprefix('http')}/ws/jobs/{quote_segment(job_id)}{query}", auth_headers
+    )
 
 
-def _follow(left: list[str], stories: dict[str, Story], until: float | None) -> Flow[None]:
+def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], deadline: float | None) -> Flow[None]:
     """Follow the remaining jobs over the open socket until all end."""
-    for job_id in left[:AT_ONCE]:
-        yield _subscription(job_id, stories[job_id])
-    waiting = left[AT_ONCE:]
-    while not all(story.ended for story in stories.values()):
-        event = _told((yield Receive(_left_s(until, left[0]))))
-        story = stories.get(event.job_id) if event is not None else None
-        if event is None or story is None or not story.is_news(event):
+    for job_id in remaining[:MAX_JOBS_PER_SOCKET]:
+        yield _subscription(job_id, filters[job_id])
+    waiting = remaining[MAX_JOBS_PER_SOCKET:]
+    while not all(event_filter.ended for event_filter in filters.values()):
+        event = _parse_message((yield Receive(_remaining_s(deadline, remaining[0]))))
+        event_filter = filters.get(event.job_id) if event is not None else None
+        if event is None or event_filter is None or not event_filter.is_new(event):
             continue
         yield Emit(event)
-        if story.ended and waiting:
-            yield _subscription(waiting[0], stories[waiting.pop(0)])
+        if event_filter.ended and waiting:
+            yield _subscription(waiting[0], filters[waiting.pop(0)])
 
 
-def _known_of(stories: dict[str, Story]) -> list[tuple[int | None, bool]]:
-    return [(story.after, story.ended) for story in stories.values()]
+def _positions_of(filters: dict[str, EventFilter]) -> list[tuple[int | None, bool]]:
+    return [(event_filter.after, event_filter.ended) for event_filter in filters.values()]
 
 
-def _subscription(job_id: str, story: Story) -> Say:
-    after = {} if story.after is None else {"after": story.after}
-    return Say(json.dumps({"type": "subscribe", "job_id": job_id} | after))
+def _subscription(job_id: str, event_filter: EventFilter) -> SendText:
+    after = {} if event_filter.after is None else {"after": event_filter.after}
+    return SendText(json.dumps({"type": "subscribe", "job_id": job_id} | after))
 
 
-def _told(message: str | bytes | None) -> JobEvent | None:
+def _parse_message(message: str | bytes | None) -> JobEvent | None:
     """Return the event in a message, if any. Raises the refusal of a job."""
     if message is None:
         return None
-    refusal = refusal_of(message)
+    refusal = parse_refusal(message)
     if refusal is not None:
-        raise api_error(_REFUSED.get(refusal["code"], 422), {}, json.dumps(refusal).encode())
-    return event_of(message)
+        raise api_error(_STATUS_BY_CODE.get(refusal["code"], 422), {}, json.dumps(refusal).encode())
+    return parse_event(message)
 
 
-def _opened(url: str, signature: dict[str, str]) -> Flow[None]:
+def _open_socket(url: str, auth_headers: dict[str, str]) -> Flow[None]:
     try:
-        yield Connect(url, signature)
+        yield Connect(url, auth_headers)
     except HandshakeRefused as refused:
-        answer = refused.answer
-        raise api_error(answer.status, answer.headers, answer.body) from None
+        response = refused.response
+        raise api_error(response.status, response.headers, response.body) from None
 
 
-def _pause_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
+def _next_delay_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
     """Return the seconds until the next attempt. Raises the failure if it is permanent."""
-    known = _known(failure)
+    known = _to_api_failure(failure)
     if failure is not known and isinstance(known, Unauthenticated) and caller.credentials.has_session:
         known = Unreachable("The session ended while its job was watched.")  # the next attempt refreshes the session
-    pause_s = caller.retry.pause_s(known, failed, random())  # noqa: S311 - jitter
-    if pause_s is None:
+    delay_s = caller.retry.next_delay_s(known, failed, random())  # noqa: S311 - jitter
+    if delay_s is None:
         raise known from None
-    return pause_s
+    return delay_s
 
 
-def _known(failure: ComfyfleetError) -> ComfyfleetError:
+def _to_api_failure(failure: ComfyfleetError) -> ComfyfleetError:
     """Translate a close code to an exception."""
     if not isinstance(failure, Closed):
         return failure
-    if failure.code not in _STATUS:
+    if failure.code not in _STATUS_BY_CLOSE_CODE:
         return Unreachable(f"The connection was closed ({failure}).")
     problem = {"code": failure.reason, "detail": f"The service ended the watching: {failure.reason or failure.code}."}
-    return api_error(_STATUS[failure.code], {}, json.dumps(problem).encode())
+    return api_error(_STATUS_BY_CLOSE_CODE[failure.code], {}, json.dumps(problem).encode())
 
 
-def _left_s(until: float | None, job_id: str) -> float | None:
-    if until is None:
+def _remaining_s(deadline: float | None, job_id: str) -> float | None:
+    if deadline is None:
         return None
-    left_s = until - monotonic()
-    if left_s <= 0:
+    remaining_s = deadline - monotonic()
+    if remaining_s <= 0:
         raise StillRunning(f"Job {job_id} has not ended in time; it goes on.")
-    return left_s
+    return remaining_s

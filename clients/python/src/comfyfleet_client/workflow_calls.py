@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
 from comfyfleet_client.errors import FieldError
 
 
@@ -63,12 +63,14 @@ class Validation:
 
 
 def list_workflows(*, limit: int | None = None, cursor: str | None = None) -> Call[SavedWorkflowPage]:
-    return Call(Request("GET", "/workflows", query={"limit": limit, "cursor": cursor}), reads(SavedWorkflowPage))
+    return Call(Request("GET", "/workflows", query={"limit": limit, "cursor": cursor}), parse_as(SavedWorkflowPage))
 
 
 def read_workflow(name: str, version: int | None = None) -> Call[WorkflowVersion]:
     """Read one version of a saved workflow, by default the newest."""
-    return Call(Request("GET", f"/workflows/{segment(name)}", query={"version": version}), reads(WorkflowVersion))
+    return Call(
+        Request("GET", f"/workflows/{quote_segment(name)}", query={"version": version}), parse_as(WorkflowVersion)
+    )
 
 
 def save_workflow(
@@ -79,14 +81,14 @@ def save_workflow(
     description: str | None = None,
 ) -> Call[WorkflowVersion]:
     """Save a graph under a name; unchanged content creates no new version."""
-    body = given(workflow=workflow, parameters=parameters, description=description)
-    return Call(Request("PUT", f"/workflows/{segment(name)}", body=body), reads(WorkflowVersion))
+    body = omit_none(workflow=workflow, parameters=parameters, description=description)
+    return Call(Request("PUT", f"/workflows/{quote_segment(name)}", body=body), parse_as(WorkflowVersion))
 
 
 def delete_workflow(name: str) -> Call[None]:
-    return Call(Request("DELETE", f"/workflows/{segment(name)}"), nothing)
+    return Call(Request("DELETE", f"/workflows/{quote_segment(name)}"), parse_empty)
 
 
-def validate(submission: Mapping[str, Any]) -> Call[Validation]:
+def validate(build_submission: Mapping[str, Any]) -> Call[Validation]:
     """Validate a submission without running it."""
-    return Call(Request("POST", "/workflows/validate", body=given(**submission)), reads(Validation))
+    return Call(Request("POST", "/workflows/validate", body=omit_none(**build_submission)), parse_as(Validation))

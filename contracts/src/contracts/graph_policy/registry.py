@@ -1,4 +1,4 @@
-"""The stock classes of ComfyUI, each reviewed by hand: ``stock_classes.json``, explained in docs/graph-policy.md."""
+"""Stock classes of ComfyUI, reviewed by hand: ``stock_classes.json``; docs/operations/graph-policy.md explains them."""
 
 import json
 from collections.abc import Mapping

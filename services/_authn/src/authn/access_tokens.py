@@ -31,9 +31,10 @@ from contracts.auth.tiers import Tier
 from contracts.wire.model import TolerantModel
 
 LEEWAY_S = 10  # seconds between auth's clock and ours
-SHAPE = re.compile(r"([\w-]{1,400})\.([\w-]{1,3500})\.[\w-]{86}", re.ASCII)  # 64 bytes of signature; 4 KiB at most
-KID = re.compile(r"[\w-]{1,64}", re.ASCII)
-PUBLIC_KEY = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes
+# 64 bytes of signature; 4 KiB at most.
+TOKEN_PATTERN = re.compile(r"([\w-]{1,400})\.([\w-]{1,3500})\.[\w-]{86}", re.ASCII)
+KEY_ID_PATTERN = re.compile(r"[\w-]{1,64}", re.ASCII)
+PUBLIC_KEY_PATTERN = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes
 
 Keys = Mapping[str, Ed25519PublicKey]
 
@@ -55,31 +56,31 @@ class Claims(TolerantModel):
     own: bool
 
 
-def verification_keys(listed: Iterable[Jwk]) -> dict[str, Ed25519PublicKey]:
+def parse_verification_keys(listed: Iterable[Jwk]) -> dict[str, Ed25519PublicKey]:
     """Return the usable Ed25519 verification keys by ``kid``."""
     return {
         jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "="))
         for jwk in listed
         if (jwk.kty, jwk.crv, jwk.use, jwk.alg) == ("OKP", "Ed25519", "sig", ALGORITHM)
-        and KID.fullmatch(jwk.kid)
-        and PUBLIC_KEY.fullmatch(jwk.x)
+        and KEY_ID_PATTERN.fullmatch(jwk.kid)
+        and PUBLIC_KEY_PATTERN.fullmatch(jwk.x)
     }
 
 
-def key_id_of_token(token: str) -> str:
+def parse_key_id(token: str) -> str:
     """Return the key id in a token's header. Nothing is verified yet.
 
     Raises:
         InvalidCredential: the text does not have the shape of an access token.
     """
-    shape = SHAPE.fullmatch(token)
+    shape = TOKEN_PATTERN.fullmatch(token)
     header = _read(shape[1]) if shape else {}
     kid = header.get("kid")
     if (
         set(header) != {"alg", "typ", "kid"}
         or (header["alg"], header["typ"]) != (ALGORITHM, TOKEN_TYPE)
         or not isinstance(kid, str)
-        or not KID.fullmatch(kid)
+        or not KEY_ID_PATTERN.fullmatch(kid)
     ):
         raise InvalidCredential
     return kid
@@ -91,7 +92,7 @@ def verify_access_token(token: str, keys: Keys) -> Principal:
     Raises:
         InvalidCredential: wrong signature, expired, or not an access token of auth.
     """
-    key = keys.get(key_id_of_token(token))
+    key = keys.get(parse_key_id(token))
     if key is None:
         raise InvalidCredential
     try:

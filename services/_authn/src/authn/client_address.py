@@ -7,10 +7,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-NOBODY = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
-MAX_TEXT = 64  # characters; no address has as many
-SITE_BITS = 64  # the smallest IPv6 prefix of one customer
-NETWORK_BITS = {4: 24, 6: 48}  # networks of a small organisation, by IP version
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
+MAX_ADDRESS_LENGTH = 64  # characters; no address has as many
+IPV6_SITE_PREFIX = 64  # the smallest IPv6 prefix of one customer
+NETWORK_PREFIX = {4: 24, 6: 48}  # networks of a small organisation, by IP version
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -32,7 +32,7 @@ class ClientAddressResolver:
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
 
-    def of(self, peer: str | None, forwarded: Sequence[str]) -> str:
+    def resolve(self, peer: str | None, forwarded: Sequence[str]) -> str:
         """Return the client's address in its shortest form.
 
         If the peer is trusted, the right-most untrusted entry of ``X-Forwarded-For`` counts. Entries to the left of it,
@@ -43,36 +43,36 @@ class ClientAddressResolver:
             forwarded: values of all ``X-Forwarded-For`` headers, in order.
         """
         if not forwarded:
-            return _shortest(peer or "")
+            return _normalise_address(peer or "")
         client = parse_address(peer or "")
         if client is None:
-            return NOBODY
-        if self._trusts(client):
+            return UNKNOWN_ADDRESS
+        if self._is_trusted_address(client):
             for entry in reversed(",".join(forwarded).split(",")):
                 named = parse_address(entry)
                 if named is None:
                     break
                 client = named
-                if not self._trusts(client):
+                if not self._is_trusted_address(client):
                     break
         return str(client)
 
-    def trusts(self, peer: str) -> bool:
+    def is_trusted(self, peer: str) -> bool:
         """Whether a peer is a trusted proxy."""
         found = parse_address(peer)
-        return found is not None and self._trusts(found)
+        return found is not None and self._is_trusted_address(found)
 
-    def _trusts(self, client: Address) -> bool:
+    def _is_trusted_address(self, client: Address) -> bool:
         return any(client in network for network in self._trusted)
 
 
 def parse_address(text: str) -> Address | None:
     """Parse an address without its zone, an IPv4-mapped IPv6 address as IPv4; None when invalid."""
-    return _address(text.strip().partition("%")[0][:MAX_TEXT])
+    return _parse_cached(text.strip().partition("%")[0][:MAX_ADDRESS_LENGTH])
 
 
 @lru_cache(maxsize=4096)
-def _address(text: str) -> Address | None:
+def _parse_cached(text: str) -> Address | None:
     try:
         found = ip_address(text)
     except ValueError:
@@ -82,9 +82,9 @@ def _address(text: str) -> Address | None:
 
 
 @lru_cache(maxsize=4096)
-def _shortest(text: str) -> str:
+def _normalise_address(text: str) -> str:
     found = parse_address(text)
-    return NOBODY if found is None else str(found)
+    return UNKNOWN_ADDRESS if found is None else str(found)
 
 
 @lru_cache(maxsize=4096)
@@ -93,17 +93,17 @@ def rate_limit_group(client: str) -> str:
     found = ip_address(client)
     if isinstance(found, IPv4Address):
         return client
-    return str(IPv6Network((int(found) >> SITE_BITS << SITE_BITS, SITE_BITS)))
+    return str(IPv6Network((int(found) >> IPV6_SITE_PREFIX << IPV6_SITE_PREFIX, IPV6_SITE_PREFIX)))
 
 
 @lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
     """Return the IPv4 /24 or IPv6 /48 network of an address: changing the address within it is cheap."""
     found = ip_address(client)
-    return str(ip_network((found, NETWORK_BITS[found.version]), strict=False))
+    return str(ip_network((found, NETWORK_PREFIX[found.version]), strict=False))
 
 
 def rate_limit_address(peer: str) -> str:
     """Return what the peer of a socket is counted as."""
     found = parse_address(peer)
-    return NOBODY if found is None else rate_limit_group(str(found))
+    return UNKNOWN_ADDRESS if found is None else rate_limit_group(str(found))

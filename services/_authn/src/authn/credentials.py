@@ -4,7 +4,7 @@ import re
 
 from starlette.datastructures import Headers
 
-VISIBLE = re.compile(r"[\x21-\x7e]{1,4096}")
+CREDENTIAL_PATTERN = re.compile(r"[\x21-\x7e]{1,4096}")
 BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
@@ -16,16 +16,16 @@ def read_credentials(headers: Headers) -> list[str | None]:
     keys, tokens = [], []
     for name, value in headers.raw:
         if name == b"x-api-key":
-            keys.append(_visible(value.decode("latin-1")))
+            keys.append(_validate_credential(value.decode("latin-1")))
         elif name == b"authorization":
-            tokens.append(_bearer(value.decode("latin-1")))
+            tokens.append(_parse_bearer(value.decode("latin-1")))
     return keys + tokens
 
 
-def _bearer(value: str) -> str | None:
+def _parse_bearer(value: str) -> str | None:
     match = BEARER.fullmatch(value)
-    return _visible(match[1]) if match else None
+    return _validate_credential(match[1]) if match else None
 
 
-def _visible(value: str) -> str | None:
-    return value if VISIBLE.fullmatch(value) else None
+def _validate_credential(value: str) -> str | None:
+    return value if CREDENTIAL_PATTERN.fullmatch(value) else None

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from chassis.messaging.bus import Bus
 from contracts.auth.keys import KEYS_USED, KeysUsed
 
-EVERY_S = 30.0
-AT_ONCE = 1000  # keys in a message
+REPORT_EVERY_S = 30.0
+MAX_KEYS_PER_MESSAGE = 1000  # keys in a message
 
 
 class KeyUseReporter:
@@ -17,16 +17,16 @@ class KeyUseReporter:
         self._bus = bus
         self._uses: dict[str, float] = {}
 
-    def note(self, key_id: str, now: float) -> None:
+    def record(self, key_id: str, now: float) -> None:
         """Record a use of a key."""
         self._uses[key_id] = now
 
-    async def say(self) -> None:
-        """Report after ``EVERY_S``, or at once when the service stops."""
+    async def report(self) -> None:
+        """Report after ``REPORT_EVERY_S``, or at once when the service stops."""
         try:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(REPORT_EVERY_S)
         finally:
             uses, self._uses = list(self._uses.items()), {}
-            for first in range(0, len(uses), AT_ONCE):
-                said = {key: datetime.fromtimestamp(at, UTC) for key, at in uses[first : first + AT_ONCE]}
-                await self._bus.publish(KEYS_USED, KeysUsed(uses=said))
+            for first in range(0, len(uses), MAX_KEYS_PER_MESSAGE):
+                batch = {key: datetime.fromtimestamp(at, UTC) for key, at in uses[first : first + MAX_KEYS_PER_MESSAGE]}
+                await self._bus.publish(KEYS_USED, KeysUsed(uses=batch))

@@ -75,7 +75,7 @@ cli.add_typer(audit, name="audit")
 def verify() -> None:
     """Verify the hash chain of the audit log. Note the last hash elsewhere to detect a truncated log later."""
     found = asyncio.run(verify_audit(Settings()))
-    typer.echo(f"{found.whole} entries are whole, the last hash is {found.last_hash}.")
+    typer.echo(f"{found.valid_count} entries are whole, the last hash is {found.last_hash}.")
     if found.broken_id is not None:
         typer.echo(f"Entry {found.broken_id} was changed, or one before it was removed.", err=True)
         raise typer.Exit(1)

@@ -10,31 +10,31 @@ from typing import Any
 from fastapi import FastAPI
 
 from auth.consumers import audit, class_rules, credentials, erasures, keys, registration, sessions, users
-from auth.domain.api_key import Pepper
-from auth.domain.password import Policy
-from auth.domain.password_hash import PasswordHashes
+from auth.domain.api_key import ApiKeyPepper
+from auth.domain.password import PasswordPolicy
+from auth.domain.password_hash import PasswordHasher
 from auth.domain.quota_group import AddressPepper
 from auth.domain.refresh_token import RefreshPepper
-from auth.domain.signing_key import KeyBox
-from auth.loops import note_use, prune
+from auth.domain.signing_key import SigningKeyCipher
+from auth.loops import prune, record_key_uses
 from auth.settings import Settings
 from auth.usecases import audit_log
-from auth.usecases.announce import Announcer
+from auth.usecases.announce_changes import Announcer
 from auth.usecases.audit_log import ChainVerification
 from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
 from auth.usecases.change_tier import TierChanger
 from auth.usecases.change_user import UserChanger
-from auth.usecases.class_rules import ClassRuleChanger, ClassRuleReader
-from auth.usecases.create_key import KeyMaker
+from auth.usecases.create_key import KeyCreator
 from auth.usecases.end_session import SessionEnder
 from auth.usecases.erase_account import AccountEraser
-from auth.usecases.hashing import HashingPool
-from auth.usecases.invites import Invites
+from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.list_tiers import TierLister
 from auth.usecases.list_users import UserLister
-from auth.usecases.note_use import UseNotes
+from auth.usecases.manage_class_rules import ClassRuleChanger, ClassRuleReader
+from auth.usecases.manage_invites import Invites
+from auth.usecases.manage_tickets import Tickets
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.read_account import AccountReader
 from auth.usecases.read_audit import AuditReader
@@ -43,11 +43,11 @@ from auth.usecases.read_erasures import ErasureReader
 from auth.usecases.read_tenant import TenantReader
 from auth.usecases.record_action import ActionRecorder
 from auth.usecases.record_denial import DenialRecorder
+from auth.usecases.record_key_uses import KeyUseRecorder
 from auth.usecases.refresh_session import SessionRefresher
 from auth.usecases.register import Registrar
 from auth.usecases.revoke_key import KeyRevoker
-from auth.usecases.signing import TEND_EVERY_S, Signer
-from auth.usecases.tickets import Tickets
+from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
     )
-    pepper = Pepper(settings.secret_key.get_secret_value())
+    pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
     credentials.register(
         bus,
         verifier=CredentialVerifier(database, pepper),
@@ -96,20 +96,24 @@ def create_app(settings: Settings) -> FastAPI:
     life = timedelta(days=settings.key_days)
     keys.register(
         bus,
-        maker=KeyMaker(database, pepper, life=life, most=settings.keys_per_user),
+        creator=KeyCreator(database, pepper, life=life, max_keys=settings.keys_per_user),
         lister=KeyLister(database),
         revoker=KeyRevoker(database, announcer),
     )
     signer = _signer(settings, database)
     hashing = HashingPool(
-        PasswordHashes(), threads=settings.hashing_threads or _spare_cores(), queue=settings.hashing_queue
+        PasswordHasher(), threads=settings.hashing_threads or _spare_cores(), queue=settings.hashing_queue
     )
     _register_sessions(bus, settings, database, announcer=announcer, signer=signer, hashing=hashing)
     eraser = AccountEraser(database, hashing, announcer)
     erasures.register(bus, eraser=eraser, reader=ErasureReader(database))
     loops = [
-        Loop("auth.tend_keys", signer.tend, every_s=TEND_EVERY_S),
-        Loop("auth.note_use", note_use.UseListener(bus, UseNotes(database)).tick, every_s=note_use.EVERY_S),
+        Loop("auth.rotate_signing_keys", signer.rotate_keys, every_s=ROTATE_EVERY_S),
+        Loop(
+            "auth.record_key_uses",
+            record_key_uses.KeyUseListener(bus, KeyUseRecorder(database)).tick,
+            every_s=record_key_uses.EVERY_S,
+        ),
         Loop(
             "auth.prune",
             prune.Pruner(
@@ -131,9 +135,15 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _register_sessions(
-    bus: Bus, settings: Settings, database: Database, *, announcer: Announcer, signer: Signer, hashing: HashingPool
+    bus: Bus,
+    settings: Settings,
+    database: Database,
+    *,
+    announcer: Announcer,
+    signer: AccessTokenSigner,
+    hashing: HashingPool,
 ) -> None:
-    policy, pepper = Policy(settings.password_min_length), RefreshPepper(settings.secret_key.get_secret_value())
+    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(settings.secret_key.get_secret_value())
     grace = timedelta(seconds=settings.refresh_grace_s)
     sessions.register_accounts(
         bus,
@@ -164,10 +174,10 @@ def _register_sessions(
     )
 
 
-def _signer(settings: Settings, database: Database) -> Signer:
-    return Signer(
+def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
+    return AccessTokenSigner(
         database,
-        KeyBox(settings.secret_key.get_secret_value()),
+        SigningKeyCipher(settings.secret_key.get_secret_value()),
         token_life=timedelta(minutes=settings.access_token_expire_minutes),
         key_life=timedelta(days=settings.signing_key_days),
     )
@@ -182,7 +192,7 @@ async def rotate_keys(settings: Settings) -> str | None:
     """Create the next signing key and return its id, or None when one is already scheduled."""
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
-        return await _signer(settings, database).rotate()
+        return await _signer(settings, database).rotate_now()
     finally:
         await database.close()
 
@@ -190,7 +200,7 @@ async def rotate_keys(settings: Settings) -> str | None:
 async def verify_audit(settings: Settings) -> ChainVerification:
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
-        return await audit_log.verify(database)
+        return await audit_log.verify_chain(database)
     finally:
         await database.close()
 
@@ -199,7 +209,7 @@ async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], Non
     """Write every entry of the audit log, oldest first."""
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
-        async for entry in audit_log.export(database):
+        async for entry in audit_log.export_entries(database):
             write(entry)
     finally:
         await database.close()
@@ -220,8 +230,8 @@ async def bootstrap_user(
     try:
         made = await bootstrap(
             database,
-            Pepper(settings.secret_key.get_secret_value()),
-            Policy(settings.password_min_length),
+            ApiKeyPepper(settings.secret_key.get_secret_value()),
+            PasswordPolicy(settings.password_min_length),
             username=username,
             email=email or f"{username}@localhost",
             role=role,

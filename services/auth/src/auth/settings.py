@@ -3,7 +3,7 @@ from typing import ClassVar
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from auth.domain.class_rules import names_in
+from auth.domain.class_rules import parse_names
 from chassis.settings import DatabaseSettings
 from contracts.auth.accounts import Registration
 from contracts.graph_policy.policy import ClassRules
@@ -47,10 +47,10 @@ class Settings(DatabaseSettings):
     @field_validator(*ClassRules.model_fields)
     @classmethod
     def _names(cls, text: str | None) -> str | None:
-        names_in(text)
+        parse_names(text)
         return text
 
     @property
     def class_rules(self) -> ClassRules:
         """Node class rules that no admin can remove."""
-        return ClassRules.model_validate({name: names_in(getattr(self, name)) for name in ClassRules.model_fields})
+        return ClassRules.model_validate({name: parse_names(getattr(self, name)) for name in ClassRules.model_fields})

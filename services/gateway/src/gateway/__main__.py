@@ -1,4 +1,4 @@
-"""``python -m gateway``: serve, migrate."""
+"""``python -m gateway``: serve and migrate."""
 
 from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
 from chassis.cli import Service, commands
@@ -8,8 +8,8 @@ from gateway.settings import Settings
 
 
 def limits(settings: Settings) -> Limits:
-    """Of connections: uploads of executors keep their own pace, and our proxies may have any number."""
-    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts
+    """Connection limits. Uploads by executors may be slow, and trusted proxies may open any number of connections."""
+    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted
     return Limits(patient=(b"/internal/",), trusted=trusted, whose=rate_limit_address)
 
 
@@ -18,7 +18,6 @@ cli = commands(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
     cli(args=argv, prog_name="gateway")
 
 

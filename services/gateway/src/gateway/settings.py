@@ -1,4 +1,4 @@
-"""Every knob of the gateway."""
+"""Settings of the gateway."""
 
 import os
 import re
@@ -15,9 +15,9 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 
 class Settings(DatabaseSettings):
-    """Environment of the gateway, ``GATEWAY_…``.
+    """Environment variables ``GATEWAY_…``.
 
-    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED``, ``MAX_UPLOAD_SIZE`` and ``UPLOAD_DIR`` also go by their plain names.
+    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED``, ``MAX_UPLOAD_SIZE`` and ``UPLOAD_DIR`` also work without the prefix.
     """
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
@@ -25,68 +25,82 @@ class Settings(DatabaseSettings):
 
     public_url: str = Field(default="http://127.0.0.1:8000", description="origin that clients see, without a path")
     internal_url: str = Field(default="http://127.0.0.1:8001", description="origin that executors see")
-    secret_key: SecretStr = Field(description="seeds the keys of cursors and upload links; the same on all replicas")
+    secret_key: SecretStr = Field(description="derives the keys that sign cursors and links; the same on all replicas")
     artifacts_url: str = Field(default="file:///var/lib/comfyfleet/artifacts", description="file:///… or s3://…")
-    input_link_s: float = Field(default=300, gt=0, description="how long an executor may fetch an upload, seconds")
+    input_link_s: float = Field(default=300, gt=0, description="lifetime of a link to an upload for executors, seconds")
     output_link_s: float = Field(
-        default=900, gt=0, description="how long an executor may send an output by its link, seconds"
+        default=900, gt=0, description="lifetime of a link for an output of an executor, seconds"
     )
-    max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes; a minute of raw video")
-    output_idle_s: float = Field(default=30, gt=0, description="longest pause while an output is sent, seconds")
-    max_upload_size: int = Field(
-        default=32 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
+    max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes")
+    output_idle_s: float = Field(
+        default=30, gt=0, description="longest pause while an executor sends an output, seconds"
     )
+    max_upload_size: int = Field(default=32 << 20, ge=1 << 10, le=64 << 20, description="largest uploaded image, bytes")
     upload_max_pixels: int = Field(
-        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="of an image that is uploaded, by its header"
+        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="most pixels of an uploaded image"
     )
     upload_within_s: float = Field(
-        default=20, gt=0, le=60, description="how long an uploaded image may take to be made anew, seconds"
+        default=20, gt=0, le=60, description="timeout for re-encoding an uploaded image, seconds"
     )
     max_file_bytes: int = Field(
-        default=2 << 30, ge=1 << 10, description="largest other file that is uploaded, of any tier, bytes"
+        default=2 << 30, ge=1 << 10, description="largest uploaded file that is not an image, for all tiers, bytes"
     )
     upload_days: int | None = Field(
         default=None,
         ge=1,
         le=36_500,
-        description="how long an upload is kept where no limit of its user's says, days; without it for good",
+        description="how long an upload is kept if the user has no limit, days; unset: for ever",
     )
-    max_uploads: int = Field(default=1000, ge=1, description="uploads that one user keeps at a time")
-    max_uploads_bytes: int = Field(default=4 << 30, ge=1 << 20, description="of them together, bytes")
-    uploads_sweep_s: float = Field(default=60, gt=0, description="between two looks for expired uploads, seconds")
-    orphans_sweep_s: float = Field(default=6 * 3600, gt=0, description="between two listings of the store, seconds")
-    orphan_age_s: float = Field(default=86_400, gt=0, description="of bytes without a record that are deleted, seconds")
-    rate_limit_enabled: bool = Field(default=True, description="whether requests are counted at all")
-    login_per_minute: int = Field(default=30, ge=1, description="logins and refreshes of one address")
-    register_per_hour: int = Field(default=5, ge=1, description="registrations of one address (IPv6: of a /64)")
+    max_uploads: int = Field(default=1000, ge=1, description="most uploads of one user")
+    max_uploads_bytes: int = Field(default=4 << 30, ge=1 << 20, description="most bytes of all uploads of one user")
+    uploads_sweep_s: float = Field(
+        default=60, gt=0, description="interval between deletions of expired uploads, seconds"
+    )
+    orphans_sweep_s: float = Field(
+        default=6 * 3600, gt=0, description="interval between searches for files without a record, seconds"
+    )
+    orphan_age_s: float = Field(
+        default=86_400, gt=0, description="minimum age of files without a record that are deleted, seconds"
+    )
+    rate_limit_enabled: bool = Field(default=True, description="whether request rates are limited")
+    login_per_minute: int = Field(default=30, ge=1, description="logins and refreshes per minute from one address")
+    register_per_hour: int = Field(
+        default=5, ge=1, description="registrations per hour from one address (IPv6: one /64)"
+    )
     register_network_per_hour: int = Field(
-        default=20, ge=1, description="registrations of one network, an IPv4 /24 or an IPv6 /48"
+        default=20, ge=1, description="registrations per hour from one network (IPv4 /24, IPv6 /48)"
     )
-    open_per_minute: int = Field(default=120, ge=1, description="requests without a valid credential of one address")
+    open_per_minute: int = Field(
+        default=120, ge=1, description="requests per minute without a valid credential from one address"
+    )
     trusted_proxies: str | None = Field(
-        default=None, description="addresses and CIDR blocks whose X-Forwarded-For is believed, comma separated"
+        default=None,
+        description="addresses and CIDR blocks of proxies whose X-Forwarded-For is trusted, comma separated",
     )
     cors_origins: str | None = Field(
-        default=None, description="origins whose pages may call this API, comma separated: https://app.example"
+        default=None, description="web origins that may call this API (CORS), comma separated: https://app.example"
     )
-    docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are there")
+    docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are served")
     remains_every_s: float = Field(
-        default=30, gt=0, description="pause between two looks for what purged jobs may have left, seconds"
+        default=30, gt=0, description="interval between searches for leftovers of purged jobs, seconds"
     )
     picture_max_pixels: int = Field(
-        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="of an output that is converted, by its header"
+        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="most pixels of an output that is converted"
     )
-    picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
-    pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")
+    picture_within_s: float = Field(default=5, gt=0, le=60, description="timeout for converting an image, seconds")
+    pictures_at_once: int = Field(default=2, ge=1, le=64, description="concurrent image conversions, one process each")
     usage_flush_s: float = Field(
-        default=5, gt=0, le=60, description="how late counted requests reach the database, seconds; a crash loses them"
+        default=5,
+        gt=0,
+        le=60,
+        description="interval between writes of request counts, seconds; a crash loses unwritten ones",
     )
     extra_data_keys: str | None = Field(
         default=None,
-        description="keys of extra_data that reach nodes besides extra_pnginfo and preview_method, comma separated; "
-        "api_key_comfy_org and auth_token_comfy_org are secrets, stored with the job",
+        description="allowed keys of extra_data besides extra_pnginfo and preview_method, comma separated; "
+        "api_key_comfy_org and auth_token_comfy_org are secrets that are stored with the job",
     )
-    models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
+    models_cache_s: float = Field(default=10, ge=0, description="how long the default model is cached, seconds")
 
     @field_validator("public_url", "internal_url")
     @classmethod
@@ -120,7 +134,7 @@ class Settings(DatabaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _old_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The old plan's names of the local artifact directory and the largest upload."""
+        """Accept ``UPLOAD_DIR`` and ``MAX_UPLOAD_SIZE`` without prefix."""
         folder, size = os.environ.get("UPLOAD_DIR"), os.environ.get("MAX_UPLOAD_SIZE")
         if folder and not values.get("artifacts_url"):
             values["artifacts_url"] = f"file://{os.path.abspath(folder)}"  # noqa: PTH100 - Path.resolve follows links

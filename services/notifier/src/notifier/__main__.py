@@ -10,7 +10,8 @@ from notifier.settings import Settings
 def limits(settings: Settings) -> Limits:
     """Connection limits. Trusted proxies may open any number."""
     return Limits(
-        trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts, whose=rate_limit_address
+        trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
+        whose=rate_limit_address,
     )
 
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from authn.identity import Authenticator
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
@@ -21,11 +21,11 @@ from notifier.consumers.job_events import job_event_consumer
 from notifier.consumers.purges import purge_consumer
 from notifier.loops.prune import prune_loop
 from notifier.settings import Settings
-from notifier.store.events import Events
-from notifier.usecases.handshakes import Handshakes
-from notifier.usecases.history import History
+from notifier.store.events import EventStore
 from notifier.usecases.hub import Hub
-from notifier.usecases.tickets import Tickets
+from notifier.usecases.limit_handshakes import HandshakeLimiter
+from notifier.usecases.read_history import History
+from notifier.usecases.redeem_tickets import TicketRedeemer
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -36,24 +36,25 @@ def create_app(settings: Settings) -> FastAPI:
         settings.nats_url, name="notifier", user=settings.nats_user, password=password, inbox=inbox_prefix("notifier")
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
-    events = Events(database)
+    events = EventStore(database)
     identity = Authenticator(bus, service="notifier")
-    doorkeeper = WebSocketAuthenticator(
+    authenticator = WebSocketAuthenticator(
         identity,
-        Tickets(bus),
-        clients=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")),
-        handshakes=Handshakes(per_minute=settings.handshakes_per_minute),
+        TicketRedeemer(bus),
+        addresses=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")),
+        handshakes=HandshakeLimiter(per_minute=settings.handshakes_per_minute),
         wait_s=settings.auth_wait_s,
     )
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
-    letter_store = DeadLetterStore(database)
-    job_events, purges = job_event_consumer(bus, events, letter_store), purge_consumer(bus, events, letter_store)
-    dead_letters.register(bus, DeadLetters("notifier", letter_store, (job_events, purges)))
+    dead_letter_store = DeadLetterStore(database)
+    job_events = job_event_consumer(bus, events, dead_letter_store)
+    purges = purge_consumer(bus, events, dead_letter_store)
+    dead_letters.register(bus, DeadLetters("notifier", dead_letter_store, (job_events, purges)))
     loops = (
         *identity.loops,
         job_events.loop("notifier.store_job_events"),
         purges.loop("notifier.delete_purged"),
-        prune_loop(events, letter_store, keep_days=settings.keep_days),
+        prune_loop(events, dead_letter_store, keep_days=settings.keep_days),
     )
 
     @asynccontextmanager
@@ -74,5 +75,5 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
     )
     for route in (watch, watch_many):
-        app.include_router(route.router(doorkeeper=doorkeeper, hub=hub, send_timeout_s=settings.send_timeout_s))
+        app.include_router(route.router(authenticator=authenticator, hub=hub, send_timeout_s=settings.send_timeout_s))
     return app

@@ -1,1 +1,1 @@
-"""Decides what runs next, where, and what it costs."""
+"""The scheduler: admits jobs, assigns them to nodes and accounts for what they use."""

@@ -10,7 +10,7 @@ cli = commands(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command of this service."""
+    """Run the command line. ``argv`` defaults to the arguments of the process."""
     cli(args=argv, prog_name="scheduler")
 
 

@@ -1,4 +1,4 @@
-"""Where the scheduler is put together."""
+"""Constructs the scheduler: the only place where its parts are created and connected."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,43 +15,43 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import Relay
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
-from scheduler.loops import reap, reconcile
-from scheduler.loops.retain import erasure_loop, retention_loop
+from scheduler.loops import end_attempts, restore_streams
+from scheduler.loops.retention import create_erasure_loop, create_retention_loop
 from scheduler.settings import Settings
+from scheduler.usecases.admin_job_actions import AdminJobActions
+from scheduler.usecases.admin_node_actions import AdminNodeActions
 from scheduler.usecases.admit_jobs import JobAdmission
-from scheduler.usecases.announce import Announcer
-from scheduler.usecases.ask_work import JobDispatcher
-from scheduler.usecases.attempt_course import AttemptLifecycle
+from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
+from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
-from scheduler.usecases.examine_workflow import WorkflowExaminer
 from scheduler.usecases.expire_jobs import JobExpirer
-from scheduler.usecases.fleet import FleetKnowledge
-from scheduler.usecases.heartbeat import Heartbeats
-from scheduler.usecases.order_job import AdminJobActions
-from scheduler.usecases.order_node import AdminNodeActions
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.purge_jobs import JobPurger
+from scheduler.usecases.read_current_usage import CurrentUsageReader
+from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
-from scheduler.usecases.read_usage import UsageReader
-from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.validate_workflow import WorkflowValidator
-from scheduler.usecases.withdraw_attempts import Withdrawals
+from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
-PRUNE_S = 3600.0
-REQUIREMENTS_CHANNEL = "requirements"  # by requirements_made
+REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_made (migration 0001)
+PRUNE_EVERY_S = 3600.0
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The scheduler, ready to be served: its health over HTTP, everything else over NATS."""
+    """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
     url = settings.database_url.get_secret_value()
     database = Database(url, name="scheduler", pool_size=settings.database_pool)
     bus = Bus(
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
     )
-    fleet = FleetKnowledge(
+    fleet = FleetState(
         database,
         online_s=settings.lease_s,
         forgotten_s=settings.node_forgotten_s,
@@ -69,53 +69,53 @@ def create_app(settings: Settings) -> FastAPI:
         default_models=settings.default_model_names,
     )
     reader = JobReader(database, fleet)
-    announcer = Announcer(bus)
+    publisher = JobEventPublisher(bus)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
-    desk = JobDispatcher(
+    dispatcher = JobDispatcher(
         database,
         fleet,
-        announcer,
+        publisher,
         policies=policies,
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
     )
-    course = AttemptLifecycle(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
-    examiner = WorkflowExaminer(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
+    lifecycle = AttemptLifecycle(database, publisher, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
+    checker = WorkflowChecker(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
         limits=limits,
-        examiner=examiner,
+        checker=checker,
         fleet=fleet,
         admission=JobAdmission(database, reader),
-        queued=desk.wake,
+        queued=dispatcher.wake,
     )
-    canceller = JobCanceller(database, bus, reader, announcer)
-    withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
+    canceller = JobCanceller(database, bus, reader, publisher)
+    withdrawer, usage = AttemptWithdrawer(database, bus, publisher), DailyUsageReader(database)
     consumers.register_jobs(
         bus,
         submitter=submitter,
-        validator=WorkflowValidator(database, limits=limits, examiner=examiner),
+        validator=WorkflowValidator(database, limits=limits, checker=checker),
         reader=reader,
         canceller=canceller,
-        uses=UseReader(database, limits=limits),
+        current_usage=CurrentUsageReader(database, limits=limits),
     )
     consumers.register_fleet(bus, fleet=fleet, policies=policies)
-    dead_letters = DeadLetters(database, course)
+    dead_letters = DeadLetters(database, lifecycle)
     consumers.register_attempts(
         bus,
-        desk=desk,
-        course=course,
+        dispatcher=dispatcher,
+        lifecycle=lifecycle,
         reserver=ImageReserver(database),
-        heartbeats=Heartbeats(database, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
+        heartbeats=HeartbeatRecorder(database, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
         dead_letters=dead_letters,
     )
     consumers.register_operations(
         bus,
-        nodes=AdminNodeActions(database, withdrawals, online_s=settings.lease_s, uncordoned=desk.wake),
+        nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.wake),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
-            database, announcer, reader=reader, canceller=canceller, submitter=submitter, withdrawals=withdrawals
+            database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
         ),
         stats=StatsReader(database, online_s=settings.lease_s),
         usage=usage,
@@ -125,18 +125,20 @@ def create_app(settings: Settings) -> FastAPI:
     consumers.register_retention(bus, purger=purger)
     relay = Relay(database, bus)
     relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
-    reaper = reap.Reaper(bus, course, JobExpirer(database, announcer), withdrawals, lease_s=settings.lease_s)
-    reconciler = reconcile.Reconciler(bus, relay, relaying)
+    attempt_ender = end_attempts.AttemptEnder(
+        bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
+    )
+    stream_restorer = restore_streams.StreamRestorer(bus, relay, relaying)
     loops = [
-        Loop("scheduler.reconcile", reconciler.tick, every_s=reconcile.EVERY_S),
+        Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
-        Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
-        Loop("scheduler.prune_usage", usage.prune, every_s=PRUNE_S),
-        Loop("scheduler.prune_dead_letters", dead_letters.prune, every_s=PRUNE_S),
-        retention_loop(purger, every_s=settings.retention_every_s),
-        erasure_loop(TenantEraser(database, bus, canceller)),
-        consumers.hear_changes(bus, limits),
-        consumers.hear_class_rules(bus, rules),
+        Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
+        Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),
+        create_retention_loop(purger, every_s=settings.retention_every_s),
+        create_erasure_loop(TenantEraser(database, bus, canceller)),
+        consumers.follow_tenant_changes(bus, limits),
+        consumers.follow_class_rules(bus, rules),
     ]
 
     @asynccontextmanager
@@ -145,15 +147,15 @@ def create_app(settings: Settings) -> FastAPI:
             database.listen(
                 {
                     outbox.CHANNEL: relaying.wake,
-                    REQUIREMENTS_CHANNEL: fleet.expect_requirements,
-                    WORK_CHANNEL: desk.wake,
+                    REQUIREMENTS_CHANNEL: fleet.mark_requirements_stale,
+                    WORK_CHANNEL: dispatcher.wake,
                 }
             ),
             name="scheduler.listen",
         )
         async with running("scheduler", bus, database=database, url=url, loops=loops):
             yield
-            desk.close()
+            dispatcher.close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening

@@ -1,4 +1,4 @@
-"""What the scheduler answers over NATS."""
+"""The NATS requests that the scheduler answers and the events that it follows."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -59,20 +59,20 @@ from contracts.scheduler.usage import (  # fmt: skip
 )
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import FLEET, Address
-from scheduler.usecases.ask_work import JobDispatcher
-from scheduler.usecases.attempt_course import AttemptLifecycle
+from scheduler.usecases.admin_job_actions import AdminJobActions
+from scheduler.usecases.admin_node_actions import AdminNodeActions
+from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
-from scheduler.usecases.fleet import FleetKnowledge
-from scheduler.usecases.heartbeat import Heartbeats
-from scheduler.usecases.order_job import AdminJobActions
-from scheduler.usecases.order_node import AdminNodeActions
+from scheduler.usecases.dispatch_jobs import JobDispatcher
+from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.purge_jobs import JobPurger
+from scheduler.usecases.read_current_usage import CurrentUsageReader
+from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
-from scheduler.usecases.read_usage import UsageReader
-from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
@@ -80,7 +80,7 @@ from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.validate_workflow import WorkflowValidator
 
-HEAR_EVERY_S = 3600.0  # once it hears there is nothing left to do
+SUBSCRIBE_EVERY_S = 3600.0  # the first run subscribes; later runs do nothing
 
 
 def register_jobs(
@@ -90,50 +90,50 @@ def register_jobs(
     validator: WorkflowValidator,
     reader: JobReader,
     canceller: JobCanceller,
-    uses: UseReader,
+    current_usage: CurrentUsageReader,
 ) -> None:
-    """Serve what clients ask. The tenant is the subject's, never the payload's."""
+    """Serve requests about one tenant's jobs. The tenant is taken from the subject, never from the payload."""
 
     async def submit(requests: Sequence[Request], address: Address) -> Sequence[SubmitReply | Exception]:
-        return await submitter.submit_all(_tenant(address), requests)
+        return await submitter.submit_all(_tenant_id(address), requests)
 
-    async def validate(command: SubmitJob, address: Address) -> ValidationReply:
-        return await validator.validate(_tenant(address), command, size_bytes=address.size_bytes)
+    async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
+        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
 
-    async def read(query: ReadJob, address: Address) -> JobWithEvents:
-        return await reader.read(_tenant(address), query)
+    async def read_job(query: ReadJob, address: Address) -> JobWithEvents:
+        return await reader.read_job(_tenant_id(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
-        return await reader.page(_tenant(address), query)
+        return await reader.list_jobs(_tenant_id(address), query)
 
-    async def cancel(command: CancelJob, address: Address) -> JobWithEvents:
-        return await canceller.cancel(_tenant(address), command)
+    async def cancel_job(command: CancelJob, address: Address) -> JobWithEvents:
+        return await canceller.cancel_job(_tenant_id(address), command)
 
-    async def read_use(_: ReadTenantUsage, address: Address) -> TenantUsage:
-        return await uses.read(_tenant(address))
+    async def read_current_usage(_: ReadTenantUsage, address: Address) -> TenantUsage:
+        return await current_usage.read_current_usage(_tenant_id(address))
 
     bus.serve_together(SUBMIT_JOB, submit)
-    bus.serve(VALIDATE_WORKFLOW, validate)
-    bus.serve(READ_JOB, read)
+    bus.serve(VALIDATE_WORKFLOW, validate_workflow)
+    bus.serve(READ_JOB, read_job)
     bus.serve(LIST_JOBS, list_jobs)
-    bus.serve(CANCEL_JOB, cancel)
-    bus.serve(READ_TENANT_USAGE, read_use)
+    bus.serve(CANCEL_JOB, cancel_job)
+    bus.serve(READ_TENANT_USAGE, read_current_usage)
 
 
-def register_fleet(bus: Bus, *, fleet: FleetKnowledge, policies: TenantPolicies) -> None:
-    """Serve what clients ask about the fleet."""
+def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> None:
+    """Serve requests about models, node classes and nodes of the fleet."""
 
     async def policy_for(address: Address) -> TenantPolicy | None:
-        """The policy of the tenant in the subject; none where the question is about the whole fleet."""
+        """The policy of the tenant in the subject, or None for a request about the whole fleet."""
         if address.tenant == FLEET:
             return None
-        return await policies.fresh_policy_of(_tenant(address))
+        return await policies.load_fresh_policy(_tenant_id(address))
 
     async def read_fleet(_: ReadFleet, address: Address) -> Fleet:
-        return await fleet.read(await policy_for(address))
+        return await fleet.read_fleet(await policy_for(address))
 
     async def read_classes(query: ReadClasses, address: Address) -> ClassPage:
-        return await fleet.classes(query, await policy_for(address))
+        return await fleet.list_classes(query, await policy_for(address))
 
     bus.serve(READ_FLEET, read_fleet)
     bus.serve(READ_CLASSES, read_classes)
@@ -142,41 +142,41 @@ def register_fleet(bus: Bus, *, fleet: FleetKnowledge, policies: TenantPolicies)
 def register_attempts(
     bus: Bus,
     *,
-    desk: JobDispatcher,
-    course: AttemptLifecycle,
+    dispatcher: JobDispatcher,
+    lifecycle: AttemptLifecycle,
     reserver: ImageReserver,
-    heartbeats: Heartbeats,
+    heartbeats: HeartbeatRecorder,
     dead_letters: DeadLetters,
 ) -> None:
-    """Serve what executors ask. The node is the subject's, which the executor's login is bound to.
+    """Serve requests of executors. The node is taken from the subject, to which the executor's login is bound.
 
-    A message that can never be handled is kept, and refused for good.
+    A message that can never be handled is refused permanently and recorded as a dead letter.
     """
 
-    async def ask(question: RequestWork, address: Address) -> WorkReply:
-        return await desk.ask(_node(address), question)
+    async def lease_attempt(question: RequestWork, address: Address) -> WorkReply:
+        return await dispatcher.lease_attempt(_node_name(address), question)
 
-    async def start(command: StartAttempt, address: Address) -> AttemptWriteReply:
-        return await course.start(_node(address), command)
+    async def start_attempt(command: StartAttempt, address: Address) -> AttemptWriteReply:
+        return await lifecycle.start_attempt(_node_name(address), command)
 
-    async def finish(command: FinishAttempt, address: Address) -> AttemptWriteReply:
-        return await course.finish(_node(address), command)
+    async def finish_attempt(command: FinishAttempt, address: Address) -> AttemptWriteReply:
+        return await lifecycle.finish_attempt(_node_name(address), command)
 
-    async def reserve(command: ReserveImages, address: Address) -> ImagesReserved:
-        return await reserver.reserve(_node(address), command)
+    async def reserve_images(command: ReserveImages, address: Address) -> ImagesReserved:
+        return await reserver.reserve_images(_node_name(address), command)
 
-    async def beat(command: Heartbeat, address: Address) -> HeartbeatReply:
-        return await heartbeats.beat(_node(address), command)
+    async def record_heartbeat(command: Heartbeat, address: Address) -> HeartbeatReply:
+        return await heartbeats.record_heartbeat(_node_name(address), command)
 
-    async def report(command: ReportCatalog, address: Address) -> AttemptWriteReply:
-        return await heartbeats.report(_node(address), command)
+    async def save_catalog(command: ReportCatalog, address: Address) -> AttemptWriteReply:
+        return await heartbeats.save_catalog(_node_name(address), command)
 
-    bus.serve(REQUEST_WORK, ask, when_failed=dead_letters.keep_and_free)
-    bus.serve(START_ATTEMPT, start, when_failed=dead_letters.keep)
-    bus.serve(FINISH_ATTEMPT, finish, when_failed=dead_letters.keep)
-    bus.serve(RESERVE_IMAGES, reserve, when_failed=dead_letters.keep)
-    bus.serve(HEARTBEAT, beat, when_failed=dead_letters.keep)
-    bus.serve(REPORT_CATALOG, report, when_failed=dead_letters.keep)
+    bus.serve(REQUEST_WORK, lease_attempt, when_failed=dead_letters.record_and_end_attempt)
+    bus.serve(START_ATTEMPT, start_attempt, when_failed=dead_letters.record_message)
+    bus.serve(FINISH_ATTEMPT, finish_attempt, when_failed=dead_letters.record_message)
+    bus.serve(RESERVE_IMAGES, reserve_images, when_failed=dead_letters.record_message)
+    bus.serve(HEARTBEAT, record_heartbeat, when_failed=dead_letters.record_message)
+    bus.serve(REPORT_CATALOG, save_catalog, when_failed=dead_letters.record_message)
 
 
 def register_operations(
@@ -186,117 +186,123 @@ def register_operations(
     searcher: JobSearcher,
     jobs: AdminJobActions,
     stats: StatsReader,
-    usage: UsageReader,
+    usage: DailyUsageReader,
 ) -> None:
-    """Serve what operators ask. That they may was decided by whoever asks us."""
+    """Serve requests of operators. The gateway has authorized them; NATS permissions keep everyone else out."""
 
     async def list_nodes(_: ListNodes, __: Address) -> Nodes:
-        return await nodes.list()
+        return await nodes.list_nodes()
 
-    async def order_node(command: RunNodeAction, _: Address) -> NodeActionReply:
-        return await nodes.order(command)
+    async def run_node_action(command: RunNodeAction, _: Address) -> NodeActionReply:
+        return await nodes.run_action(command)
 
-    async def search(query: SearchJobs, _: Address) -> AdminJobPage:
-        return await searcher.page(query)
+    async def search_jobs(query: SearchJobs, _: Address) -> AdminJobPage:
+        return await searcher.search_jobs(query)
 
-    async def inspect(query: InspectJob, _: Address) -> JobWithAttempts:
-        return await searcher.inspect(query.job_id)
+    async def inspect_job(query: InspectJob, _: Address) -> JobWithAttempts:
+        return await searcher.inspect_job(query.job_id)
 
-    async def order_job(command: RunJobAction, _: Address) -> JobActionReply:
-        return JobActionReply(job=await jobs.order(command))
+    async def run_job_action(command: RunJobAction, _: Address) -> JobActionReply:
+        return JobActionReply(job=await jobs.run_action(command))
 
     async def read_stats(_: ReadStats, __: Address) -> Stats:
-        return await stats.read()
+        return await stats.read_stats()
 
     async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
-        whose = None if address.tenant == FLEET else _tenant(address)
-        return await usage.read(whose, days=query.days)
+        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
+        return await usage.read_daily_usage(tenant_id, days=query.days)
 
     bus.serve(LIST_NODES, list_nodes)
-    bus.serve(RUN_NODE_ACTION, order_node)
-    bus.serve(SEARCH_JOBS, search)
-    bus.serve(INSPECT_JOB, inspect)
-    bus.serve(RUN_JOB_ACTION, order_job)
+    bus.serve(RUN_NODE_ACTION, run_node_action)
+    bus.serve(SEARCH_JOBS, search_jobs)
+    bus.serve(INSPECT_JOB, inspect_job)
+    bus.serve(RUN_JOB_ACTION, run_job_action)
     bus.serve(READ_STATS, read_stats)
     bus.serve(READ_DAILY_USAGE, read_usage)
 
 
 def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
-    """Serve what operators ask of messages that can never be handled."""
+    """Serve the list of dead letters. None can be handled again."""
 
     async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
-        return await dead_letters.page(query)
+        return await dead_letters.list_letters(query)
 
-    async def redrive(command: RedriveDeadLetter, _: Address) -> Redriven:
-        return await dead_letters.refuse_to_redrive(command)
+    async def redrive_dead_letter(command: RedriveDeadLetter, _: Address) -> Redriven:
+        return await dead_letters.refuse_redrive(command)
 
     bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
-    bus.serve(REDRIVE_DEAD_LETTER, redrive)
+    bus.serve(REDRIVE_DEAD_LETTER, redrive_dead_letter)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:
-    """Serve what concerns the end of ended jobs."""
+    """Serve the deletion of ended jobs, and what deletion and export need to read."""
 
-    async def purge(command: PurgeJob, address: Address) -> PurgeReply:
-        return await purger.purge(_tenant(address), command)
+    async def purge_job(command: PurgeJob, address: Address) -> PurgeReply:
+        return await purger.purge_job(_tenant_id(address), command)
 
-    async def find(query: FindJobs, _: Address) -> ExistingJobs:
-        return await purger.find(query)
+    async def find_jobs(query: FindJobs, _: Address) -> ExistingJobs:
+        return await purger.find_jobs(query)
 
     async def read_graph(query: ReadJobGraph, address: Address) -> JobGraph:
-        return await purger.graph(_tenant(address), query)
+        return await purger.read_graph(_tenant_id(address), query)
 
-    bus.serve(PURGE_JOB, purge)
-    bus.serve(FIND_JOBS, find)
+    bus.serve(PURGE_JOB, purge_job)
+    bus.serve(FIND_JOBS, find_jobs)
     bus.serve(READ_JOB_GRAPH, read_graph)
 
 
-def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
-    """Hear of changes of tenants and tiers; the loop begins it. What is missed while NATS is away is asked for."""
+def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
+    """A loop that subscribes to changes of tenants and tiers.
+
+    Changes may be missed while NATS is unavailable, so all cached limits are dropped after each reconnection.
+    """
     subscriptions: list[Unsubscribe] = []
 
-    async def on_user(user: UserChanged, metadata: Metadata) -> None:
+    async def on_user_changed(user: UserChanged, metadata: Metadata) -> None:
         try:
             await limits.hear(user)
-        except AWAY as error:  # it is forgotten, so it will be asked for
+        except AWAY as error:  # the cached limits were dropped, so they will be requested from auth
             log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
-    async def on_tier(_: TierLimits, __: Metadata) -> None:
+    async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
         limits.forget()
 
-    async def begin() -> None:
+    async def subscribe() -> None:
         if not subscriptions:
-            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user))
-            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier))
+            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
+            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
 
     bus.when_connected(limits.forget)
-    return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
+    return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
 
 
-def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
-    """Hear of changes of the rules about node classes; the loop also asks for them, at once after a reconnection."""
+def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
+    """A loop that subscribes to changes of the node class rules.
+
+    It also requests the rules from auth every ``READ_EVERY_S`` seconds, and at once after a reconnection.
+    """
     subscriptions: list[Unsubscribe] = []
 
-    async def on_changed(changed: ClassRules, _: Metadata) -> None:
-        await rules.hear(changed)
-        loop.wake()  # two changes may be heard in the wrong order
+    async def on_rules_changed(changed: ClassRules, _: Metadata) -> None:
+        await rules.apply_change(changed)
+        loop.wake()  # two changes may arrive in the wrong order
 
     async def tick() -> None:
         if not subscriptions:
-            subscriptions.append(await bus.subscribe(CLASS_RULES_CHANGED, on_changed))
-        await rules.refresh()
+            subscriptions.append(await bus.subscribe(CLASS_RULES_CHANGED, on_rules_changed))
+        await rules.refresh_rules()
 
-    loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)
+    loop = Loop("scheduler.follow_class_rules", tick, every_s=READ_EVERY_S)
     bus.when_connected(loop.wake)
     return loop
 
 
-def _tenant(address: Address) -> UUID:
+def _tenant_id(address: Address) -> UUID:
     try:
         return UUID(address.tenant)
     except ValueError:
         raise UnknownTenant from None
 
 
-def _node(address: Address) -> str:
+def _node_name(address: Address) -> str:
     return address.key or ""

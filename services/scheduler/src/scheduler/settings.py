@@ -9,36 +9,39 @@ from chassis.settings import DatabaseSettings
 
 
 class Settings(DatabaseSettings):
-    """Everything that the scheduler is told from outside."""
+    """Environment variables with the prefix ``SCHEDULER_``."""
 
     model_config = SettingsConfigDict(env_prefix="SCHEDULER_", frozen=True, extra="ignore")
     service: ClassVar[str] = "scheduler"
 
     lease_s: float = Field(
-        default=15.0, ge=3, description="a lease lasts this long without a heartbeat (5 missed ones)"
+        default=15.0, ge=3, description="how long a lease lasts without a heartbeat (5 missed heartbeats)"
     )
-    max_attempts: int = Field(default=3, ge=1, description="tries of one job before it fails")
+    max_attempts: int = Field(default=3, ge=1, description="attempts per job before it fails")
     frames_per_image: int = Field(
-        default=16, ge=1, description="frames of an animation or a video that count as one image"
+        default=16, ge=1, description="frames of an animation or video that count as one image"
     )
-    limits_fresh_s: float = Field(default=30.0, ge=0, description="a tenant's limits are asked for again after this")
-    retention_every_s: float = Field(default=60.0, gt=0, description="pause between two looks for jobs to delete")
+    limits_fresh_s: float = Field(
+        default=30.0, ge=0, description="how long a tenant's limits are cached before they are requested again"
+    )
+    retention_every_s: float = Field(default=60.0, gt=0, description="pause between two searches for jobs to delete")
     default_models: str | None = Field(
         default=None,
-        description="checkpoints for submissions without a model, comma-separated: the first that the fleet has is "
-        "taken; without any, those that a node had when it joined",
+        description="checkpoints for submissions without a model, comma-separated: the first one that the fleet has "
+        "is used. Default: the checkpoints that a node had when it joined",
     )
     catalog_grace_s: float = Field(
         default=30.0,
         ge=0,
-        description="what a node's catalog lost is still accepted for so long, and waits: a model folder may be empty "
-        "for a moment",
+        description="how long models and classes that disappeared from a node are still accepted; such jobs wait. "
+        "A model folder may be empty for a moment while it is mounted",
     )
     node_forgotten_s: float = Field(
-        default=86_400.0, description="a node that was last seen this much earlier than the others no longer counts"
+        default=86_400.0,
+        description="a node is ignored once it was last seen this much earlier than the most recently seen node",
     )
 
     @property
     def default_model_names(self) -> tuple[str, ...]:
-        """The names in ``default_models``."""
+        """``default_models`` as a tuple, without empty names."""
         return tuple(filter(None, (name.strip() for name in (self.default_models or "").split(","))))

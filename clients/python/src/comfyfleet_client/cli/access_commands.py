@@ -10,7 +10,7 @@ import typer
 from comfyfleet_client.access_results import ClassRules, Invite, Rules
 from comfyfleet_client.cli import parameters, show
 from comfyfleet_client.cli.account_commands import Json
-from comfyfleet_client.cli.admin_commands import Who, app, user_id
+from comfyfleet_client.cli.admin_commands import UserArgument, app, find_user_id
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.results import Account
 
@@ -55,7 +55,7 @@ def invites(
         found = list(islice(client.admin.invites(page=min(limit, 100)), limit))
     if json:
         for invite in found:
-            show.as_json(invite)
+            show.print_json(invite)
     else:
         _show_invites(found)
 
@@ -72,9 +72,11 @@ def invite(
     with open_client(context) as client:
         made = client.admin.create_invite(tier=tier, expires_in_days=days)
     if json:
-        show.as_json(made)
+        show.print_json(made)
     else:
-        show.note(f"Invite {made.id} (tier {made.tier}), until {show.moment(made.expires_at)}. It is not shown again:")
+        show.print_note(
+            f"Invite {made.id} (tier {made.tier}), until {show.format_time(made.expires_at)}. It is not shown again:"
+        )
         typer.echo(made.invite)
 
 
@@ -91,39 +93,39 @@ def revoke_invite(
 @app.command()
 def set_own_limits(
     context: typer.Context,
-    user: Who,
+    user: UserArgument,
     limit: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="graph_policy=open; null for no limit.")],
 ) -> None:
     """Override limits of the tier for a user; existing overrides stay."""
     with open_client(context) as client:
-        before = client.admin.user(user_id(client, user))
+        before = client.admin.user(find_user_id(client, user))
         own = {name: getattr(before.limits, name) for name in before.own_limits if hasattr(before.limits, name)}
-        _say_own(client.admin.change_user(before.id, limits=own | parameters.values(limit)))
+        _print_own_limits(client.admin.change_user(before.id, limits=own | parameters.parse_values(limit)))
 
 
 @app.command()
-def reset_own_limits(context: typer.Context, user: Who) -> None:
+def reset_own_limits(context: typer.Context, user: UserArgument) -> None:
     """Remove a user's overrides, so that the limits of the tier apply again."""
     with open_client(context) as client:
-        _say_own(client.admin.change_user(user_id(client, user), limits={}))
+        _print_own_limits(client.admin.change_user(find_user_id(client, user), limits={}))
 
 
 @app.command()
-def unshare_quota(context: typer.Context, user: Who) -> None:
+def unshare_quota(context: typer.Context, user: UserArgument) -> None:
     """Give a user a daily image quota of its own, although others registered from the same address."""
     with open_client(context) as client:
-        changed = client.admin.change_user(user_id(client, user), shares_quota=False)
+        changed = client.admin.change_user(find_user_id(client, user), shares_quota=False)
     typer.echo(f"{changed.username} has a daily image quota of its own.")
 
 
-def _say_own(user: Account) -> None:
+def _print_own_limits(user: Account) -> None:
     own = ", ".join(f"{name}={getattr(user.limits, name, '?')}" for name in user.own_limits)
     typer.echo(f"{user.username} has {own or 'the limits of tier ' + user.tier}.")
 
 
 def _show_rules(rules: ClassRules, *, json: bool) -> None:
     if json:
-        show.as_json(rules)
+        show.print_json(rules)
         return
     fixed = rules.from_settings
     rows = [
@@ -136,7 +138,7 @@ def _show_rules(rules: ClassRules, *, json: bool) -> None:
 
 def _show_invites(found: Iterable[Invite]) -> None:
     rows = [
-        (one.id, one.tier, show.moment(one.created_at), show.moment(one.expires_at), one.used_by or "-")
+        (one.id, one.tier, show.format_time(one.created_at), show.format_time(one.expires_at), one.used_by or "-")
         for one in found
     ]
     show.table(("id", "tier", "created", "expires", "used by"), rows)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from comfyfleet_client.cli import login_file, show
-from comfyfleet_client.cli.connection import NotLoggedIn, keep_login, open_client, session_client, url_of
+from comfyfleet_client.cli.connection import NotLoggedIn, find_url, open_client, open_session_client, store_login
 from comfyfleet_client.errors import Unauthenticated
 from comfyfleet_client.sync_client import Client
 
@@ -27,12 +27,12 @@ def register(
     json: Json = False,
 ) -> None:
     """Register an account."""
-    service = url_of(context, url)
+    service = find_url(context, url)
     password = _password(from_stdin=password_stdin, twice=True)
     with Client(service) as client:
         user = client.register(username, email, password, invite=invite)
     if json:
-        show.as_json(user)
+        show.print_json(user)
     else:
         typer.echo(f"{user.username} has an account of tier {user.tier}. Now: comfyfleet login {user.username}")
 
@@ -45,11 +45,11 @@ def login(
     url: Url = None,
 ) -> None:
     """Log in. The session is stored for the next commands; the password is not."""
-    service = url_of(context, url)
+    service = find_url(context, url)
     name = username or typer.prompt("Username", err=True)
     password = _password(from_stdin=password_stdin)
     with Client(service) as client:
-        keep_login(service, name, client.login(name, password))
+        store_login(service, name, client.login(name, password))
     typer.echo(f"{name} is logged in at {service}.")
 
 
@@ -57,18 +57,18 @@ def logout(
     *, everywhere: Annotated[bool, typer.Option("--all", help="End every session of the user.")] = False
 ) -> None:
     """End the session."""
-    kept = login_file.load()
-    if kept is None:
+    stored = login_file.load_login()
+    if stored is None:
         typer.echo("Nobody was logged in.")
         return
     try:
-        with session_client(kept) as client:
+        with open_session_client(stored) as client:
             client.logout(everywhere=everywhere)
     except Unauthenticated:
         pass  # the session had already ended
     finally:
-        login_file.forget()
-    typer.echo(f"{kept.username} is logged out of {kept.url}.")
+        login_file.delete_login()
+    typer.echo(f"{stored.username} is logged out of {stored.url}.")
 
 
 def whoami(context: typer.Context, *, json: Json = False) -> None:
@@ -76,7 +76,7 @@ def whoami(context: typer.Context, *, json: Json = False) -> None:
     with open_client(context) as client:
         who = client.me()
     if json:
-        show.as_json(who)
+        show.print_json(who)
     else:
         show.me(who)
 
@@ -92,10 +92,10 @@ def export(
     files: Annotated[bool, typer.Option("--files/--no-files", help="With uploads and outputs themselves.")] = True,
 ) -> None:
     """Download all data of the account: JSON lines per kind of record, then uploads and outputs."""
-    kept = login_file.load()
-    if kept is None or kept.url != url_of(context):
-        raise NotLoggedIn(url_of(context))
-    with session_client(kept) as client:
+    stored = login_file.load_login()
+    if stored is None or stored.url != find_url(context):
+        raise NotLoggedIn(find_url(context))
+    with open_session_client(stored) as client:
         client.export(output, files=files)
     typer.echo(output)
 
@@ -108,16 +108,16 @@ def erase(
     password_stdin: FromStdin = False,
 ) -> None:
     """Erase the account permanently: jobs, results, uploads, saved workflows and keys."""
-    kept = login_file.load()
-    if kept is None or kept.url != url_of(context):
-        raise NotLoggedIn(url_of(context))
+    stored = login_file.load_login()
+    if stored is None or stored.url != find_url(context):
+        raise NotLoggedIn(find_url(context))
     if not yes:
-        typer.confirm(f"Erase {kept.username} and all that is theirs at {kept.url}?", abort=True, err=True)
+        typer.confirm(f"Erase {stored.username} and all that is theirs at {stored.url}?", abort=True, err=True)
     password = _password(from_stdin=password_stdin)
-    with session_client(kept) as client:
+    with open_session_client(stored) as client:
         client.erase(password)
-    login_file.forget()
-    typer.echo(f"{kept.username} is erased.")
+    login_file.delete_login()
+    typer.echo(f"{stored.username} is erased.")
 
 
 def _password(*, from_stdin: bool, twice: bool = False) -> str:

@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Users, tiers, nodes, everybody's jobs, statistics and the audit log, for admins."
 )
 
-Who = Annotated[str, typer.Argument(metavar="USER", help="Username or id.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Username or id.")]
 
 
 @app.command()
@@ -33,31 +33,31 @@ def users(
 ) -> None:
     """List users, newest first."""
     with open_client(context) as client:
-        every = client.admin.users(search=search, tier=tier, role=role, is_active=active, page=min(limit, 100))
-        found = list(islice(every, limit))
+        matching = client.admin.users(search=search, tier=tier, role=role, is_active=active, page=min(limit, 100))
+        found = list(islice(matching, limit))
     if json:
         for user in found:
-            show.as_json(user)
+            show.print_json(user)
     else:
         show.users(found)
 
 
 @app.command()
-def set_tier(context: typer.Context, user: Who, tier: str) -> None:
+def set_tier(context: typer.Context, user: UserArgument, tier: str) -> None:
     """Move a user to another tier."""
     with open_client(context) as client:
-        changed = client.admin.change_user(user_id(client, user), tier=tier)
+        changed = client.admin.change_user(find_user_id(client, user), tier=tier)
     typer.echo(f"{changed.username} is of tier {changed.tier}.")
 
 
 @app.command()
-def activate(context: typer.Context, user: Who) -> None:
+def activate(context: typer.Context, user: UserArgument) -> None:
     """Reactivate a user."""
     _set_active(context, user, active=True)
 
 
 @app.command()
-def deactivate(context: typer.Context, user: Who) -> None:
+def deactivate(context: typer.Context, user: UserArgument) -> None:
     """Deactivate a user: all credentials stop working."""
     _set_active(context, user, active=False)
 
@@ -69,7 +69,7 @@ def tiers(context: typer.Context, *, json: Json = False) -> None:
         found = client.admin.tiers()
     if json:
         for tier in found:
-            show.as_json(tier)
+            show.print_json(tier)
     else:
         show.tiers(found)
 
@@ -82,24 +82,24 @@ def set_limits(
 ) -> None:
     """Change limits of a tier."""
     with open_client(context) as client:
-        show.tiers([client.admin.change_tier(tier, **parameters.values(limit))])
+        show.tiers([client.admin.change_tier(tier, **parameters.parse_values(limit))])
 
 
 def _set_active(context: typer.Context, user: str, *, active: bool) -> None:
     with open_client(context) as client:
-        changed = client.admin.change_user(user_id(client, user), is_active=active)
+        changed = client.admin.change_user(find_user_id(client, user), is_active=active)
     typer.echo(f"{changed.username} is {'active' if changed.is_active else 'deactivated'}.")
 
 
-def user_id(client: Client, user: str) -> str:
+def find_user_id(client: Client, user: str) -> str:
     """Return the id of the user with this name or id."""
     try:
         return str(UUID(user))
     except ValueError:
-        return _named(client, user).id
+        return _find_user(client, user).id
 
 
-def _named(client: Client, name: str) -> Account:
+def _find_user(client: Client, name: str) -> Account:
     for account in client.admin.users(search=name):
         if account.username.casefold() == name.casefold():
             return account

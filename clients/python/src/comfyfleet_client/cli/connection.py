@@ -8,7 +8,7 @@ from comfyfleet_client.cli import login_file
 from comfyfleet_client.cli.login_file import Login
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.errors import ComfyfleetError
-from comfyfleet_client.setup import DEFAULT_URL, plain_url
+from comfyfleet_client.setup import DEFAULT_URL, normalise_url
 from comfyfleet_client.sync_client import Client
 
 
@@ -19,12 +19,12 @@ class NotLoggedIn(ComfyfleetError):
         super().__init__(f'Nobody is logged in at {url}. Run "comfyfleet login", or set COMFYFLEET_KEY.')
 
 
-def url_of(context: typer.Context, own: str | None = None) -> str:
+def find_url(context: typer.Context, own: str | None = None) -> str:
     """Return the service URL: from the option, the environment, the last login, or localhost."""
-    kept = login_file.load()
+    stored = login_file.load_login()
     said = own or context.find_root().params.get("url") or os.environ.get("COMFYFLEET_URL")
     try:
-        return plain_url(said or (kept.url if kept else DEFAULT_URL))
+        return normalise_url(said or (stored.url if stored else DEFAULT_URL))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -35,26 +35,26 @@ def open_client(context: typer.Context) -> Client:
     Raises:
         NotLoggedIn: there is neither.
     """
-    url, kept, key = url_of(context), login_file.load(), os.environ.get("COMFYFLEET_KEY")
+    url, stored, key = find_url(context), login_file.load_login(), os.environ.get("COMFYFLEET_KEY")
     if key:
         try:
             return Client(url, key=key.strip())
         except ValueError as error:
             raise typer.BadParameter(f"COMFYFLEET_KEY: {error}") from None
-    if kept is None or kept.url != url:
+    if stored is None or stored.url != url:
         raise NotLoggedIn(url)
-    return session_client(kept)
+    return open_session_client(stored)
 
 
-def session_client(login: Login) -> Client:
+def open_session_client(login: Login) -> Client:
     """Return a client that continues a login and stores refreshed sessions."""
 
     def keep(session: Session) -> None:
-        keep_login(login.url, login.username, session)
+        store_login(login.url, login.username, session)
 
     return Client(login.url, session=login.session, on_session=keep)
 
 
-def keep_login(url: str, username: str, session: Session) -> None:
+def store_login(url: str, username: str, session: Session) -> None:
     """Store a session for the next command."""
-    login_file.save(Login(url, username, session.access_token, session.refresh_token, session.expires_at))
+    login_file.save_login(Login(url, username, session.access_token, session.refresh_token, session.expires_at))

@@ -1,7 +1,7 @@
 """Exit statuses and messages of failures."""
 
 from comfyfleet_client.cli.connection import NotLoggedIn
-from comfyfleet_client.cli.show import note
+from comfyfleet_client.cli.show import print_note
 from comfyfleet_client.errors import ApiError, ComfyfleetError, Limited
 
 OK = 0
@@ -17,14 +17,14 @@ def exit_code(error: ComfyfleetError) -> int:
     return REFUSED if refused else UNAVAILABLE
 
 
-def tell(error: ComfyfleetError) -> None:
+def print_error(error: ComfyfleetError) -> None:
     """Print what went wrong, each error on its own line."""
-    note(f"comfyfleet: {error}")
+    print_note(f"comfyfleet: {error}")
     if not isinstance(error, ApiError):
         return
     for each in error.errors:
-        note(f"  {each}")
+        print_note(f"  {each}")
     if isinstance(error, Limited) and error.retry_after is not None:
-        note(f"  Try again in {error.retry_after:g} s.")
+        print_note(f"  Try again in {error.retry_after:g} s.")
     if exit_code(error) == UNAVAILABLE and error.request_id:
-        note(f"  The operator knows it as request {error.request_id}.")
+        print_note(f"  The operator knows it as request {error.request_id}.")

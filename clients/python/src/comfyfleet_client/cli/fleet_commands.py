@@ -8,14 +8,14 @@ import typer
 
 from comfyfleet_client.cli import parameters, show, show_fleet
 from comfyfleet_client.cli.account_commands import Json
-from comfyfleet_client.cli.admin_commands import app, user_id
+from comfyfleet_client.cli.admin_commands import app, find_user_id
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.cli.job_commands import JobId
 from comfyfleet_client.fleet_results import FleetJob, Node
 
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The name of a node.")]
 Days = Annotated[int | None, typer.Option(min=1, max=90, help="So many UTC days, today included.")]
-Most = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
 Since = Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.")]
 
 
@@ -35,7 +35,7 @@ def usage_of(
 ) -> None:
     """Show the usage of one user, or of everybody, by day."""
     with open_client(context) as client:
-        whose = user_id(client, user) if user is not None else None
+        whose = find_user_id(client, user) if user is not None else None
         _show(client.fleet.usage(whose, days=days), show_fleet.usage, json=json)
 
 
@@ -45,7 +45,7 @@ def stats(context: typer.Context, *, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.fleet.stats()
     if json:
-        show.as_json(found)
+        show.print_json(found)
     else:
         show_fleet.stats(found)
 
@@ -121,17 +121,17 @@ def jobs(
     node: Annotated[str | None, typer.Option(help="Only with an attempt on this node.")] = None,
     workflow: Annotated[str | None, typer.Option(help="Name of the workflow.")] = None,
     since: Since = None,
-    limit: Most = 20,
+    limit: LimitOption = 20,
     json: Json = False,
 ) -> None:
     """List all users' jobs, newest first."""
-    after = parameters.moment(since) if since is not None else None
+    after = parameters.parse_time(since) if since is not None else None
     with open_client(context) as client:
-        whose = user_id(client, user) if user is not None else None
-        every = client.fleet.jobs(
+        whose = find_user_id(client, user) if user is not None else None
+        matching = client.fleet.jobs(
             tenant=whose, status=status, node=node, workflow=workflow, created_after=after, page=min(limit, 100)
         )
-        _show(list(islice(every, limit)), show_fleet.jobs, json=json)
+        _show(list(islice(matching, limit)), show_fleet.jobs, json=json)
 
 
 @app.command()
@@ -190,15 +190,15 @@ def audit(
     whom: Annotated[str | None, typer.Option(help="Username or id of whose account it is about.")] = None,
     action: Annotated[str | None, typer.Option(help="As in node.drain.")] = None,
     since: Since = None,
-    limit: Most = 20,
+    limit: LimitOption = 20,
     json: Json = False,
 ) -> None:
     """Show the audit log, newest first."""
-    after = parameters.moment(since) if since is not None else None
+    after = parameters.parse_time(since) if since is not None else None
     with open_client(context) as client:
-        actor, subject = (user_id(client, name) if name is not None else None for name in (who, whom))
-        every = client.fleet.audit(actor=actor, subject=subject, action=action, after=after, page=min(limit, 100))
-        _show(list(islice(every, limit)), show_fleet.audit, json=json)
+        actor, subject = (find_user_id(client, name) if name is not None else None for name in (who, whom))
+        matching = client.fleet.audit(actor=actor, subject=subject, action=action, after=after, page=min(limit, 100))
+        _show(list(islice(matching, limit)), show_fleet.audit, json=json)
 
 
 @app.command()
@@ -206,13 +206,13 @@ def dead_letters(
     context: typer.Context,
     *,
     node: Annotated[str | None, typer.Option(help="Only those of this node.")] = None,
-    limit: Most = 20,
+    limit: LimitOption = 20,
     json: Json = False,
 ) -> None:
     """List messages that could not be processed, newest first."""
     with open_client(context) as client:
-        every = client.fleet.dead_letters(node=node, page=min(limit, 100))
-        _show(list(islice(every, limit)), show_fleet.dead_letters, json=json)
+        matching = client.fleet.dead_letters(node=node, page=min(limit, 100))
+        _show(list(islice(matching, limit)), show_fleet.dead_letters, json=json)
 
 
 def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:
@@ -220,7 +220,7 @@ def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:
         table(found)
         return
     for one in found:
-        show.as_json(one)
+        show.print_json(one)
 
 
 def _show_node(node: Node, *, json: bool) -> None:
@@ -229,6 +229,6 @@ def _show_node(node: Node, *, json: bool) -> None:
 
 def _show_job(job: FleetJob, *, json: bool) -> None:
     if json:
-        show.as_json(job)
+        show.print_json(job)
     else:
         show_fleet.job(job)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from comfyfleet_client.call import given
+from comfyfleet_client.call import omit_none
 from comfyfleet_client.cli import parameters, show, watching
 from comfyfleet_client.cli.account_commands import Json
 from comfyfleet_client.cli.connection import open_client
@@ -18,32 +18,32 @@ from comfyfleet_client.sync_client import Client
 
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of jobs.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
-_PICTURE = "What to draw"
+_IMAGE_PANEL = "What to draw"
 _UPLOAD_ID = re.compile(r"(?:output:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
 
-def _drawn(help_: str, *names: str) -> Any:
-    return typer.Option(*names, help=help_, rich_help_panel=_PICTURE)
+def _image_option(help_: str, *names: str) -> Any:
+    return typer.Option(*names, help=help_, rich_help_panel=_IMAGE_PANEL)
 
 
 def submit(
     context: typer.Context,
     *,
-    prompt: Annotated[str | None, _drawn("What the picture shows.", "--prompt", "-p")] = None,
-    negative: Annotated[str | None, _drawn("What it does not show.")] = None,
-    width: Annotated[int | None, _drawn("Pixels.")] = None,
-    height: Annotated[int | None, _drawn("Pixels.")] = None,
-    steps: Annotated[int | None, _drawn("Sampling steps.")] = None,
-    cfg_scale: Annotated[float | None, _drawn("How closely to follow the prompt.")] = None,
-    sampler: Annotated[str | None, _drawn("Name of the sampler.")] = None,
-    scheduler: Annotated[str | None, _drawn("Name of its scheduler.")] = None,
-    seed: Annotated[int | None, _drawn("-1 for another one each time.")] = None,
-    num_images: Annotated[int | None, _drawn("How many.")] = None,
-    model: Annotated[str | None, _drawn('A checkpoint that "comfyfleet models" lists.')] = None,
-    image: Annotated[str | None, _drawn("Draw over this picture: a file, or the id of an upload.")] = None,
-    mask: Annotated[str | None, _drawn("Only where this one is white; the same.")] = None,
-    denoise: Annotated[float | None, _drawn("How much of the picture is made anew, 0.01 to 1.")] = None,
+    prompt: Annotated[str | None, _image_option("What the picture shows.", "--prompt", "-p")] = None,
+    negative: Annotated[str | None, _image_option("What it does not show.")] = None,
+    width: Annotated[int | None, _image_option("Pixels.")] = None,
+    height: Annotated[int | None, _image_option("Pixels.")] = None,
+    steps: Annotated[int | None, _image_option("Sampling steps.")] = None,
+    cfg_scale: Annotated[float | None, _image_option("How closely to follow the prompt.")] = None,
+    sampler: Annotated[str | None, _image_option("Name of the sampler.")] = None,
+    scheduler: Annotated[str | None, _image_option("Name of its scheduler.")] = None,
+    seed: Annotated[int | None, _image_option("-1 for another one each time.")] = None,
+    num_images: Annotated[int | None, _image_option("How many.")] = None,
+    model: Annotated[str | None, _image_option('A checkpoint that "comfyfleet models" lists.')] = None,
+    image: Annotated[str | None, _image_option("Draw over this picture: a file, or the id of an upload.")] = None,
+    mask: Annotated[str | None, _image_option("Only where this one is white; the same.")] = None,
+    denoise: Annotated[float | None, _image_option("How much of the picture is made anew, 0.01 to 1.")] = None,
     workflow: Annotated[
         str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
     ] = None,
@@ -72,39 +72,39 @@ def submit(
         )
     if idempotency_key is not None and not _VISIBLE.fullmatch(idempotency_key):
         raise typer.BadParameter("--idempotency-key has 1 to 255 visible ASCII characters.")
-    picture = given(
+    image_fields = omit_none(
         negative_prompt=negative, width=width, height=height, steps=steps, cfg_scale=cfg_scale, sampler=sampler,
         scheduler=scheduler, seed=seed, num_images=num_images, model=model, denoise=denoise, priority=priority,
     )  # fmt: skip
-    labels = {"labels": parameters.pairs(label, what="A label")} if label else {}
-    fields = _submittable({**labels, **picture, **parameters.values(param or ())})
+    labels = {"labels": parameters.parse_pairs(label, what="A label")} if label else {}
+    fields = _check_fields({**labels, **image_fields, **parameters.parse_values(param or ())})
     if random_seed:
         fields["randomize_seeds"] = True
-    graph = parameters.workflow(workflow) if workflow is not None else None
+    graph = parameters.load_workflow(workflow) if workflow is not None else None
     with open_client(context) as client:
-        over = {name: _uploaded(client, one) for name, one in given(image=image, mask=mask).items()}
-        job = client.jobs.submit(prompt, workflow=graph, idempotency_key=idempotency_key, **fields, **over)
-        follow(client, job, wait=wait, watch=watch, output=output, json=json)
+        source_images = {name: _upload_if_file(client, one) for name, one in omit_none(image=image, mask=mask).items()}
+        job = client.jobs.submit(prompt, workflow=graph, idempotency_key=idempotency_key, **fields, **source_images)
+        follow_job(client, job, wait=wait, watch=watch, output=output, json=json)
 
 
-def follow(client: Client, job: Job, *, wait: bool, watch: bool, output: Path | None, json: bool) -> None:
+def follow_job(client: Client, job: Job, *, wait: bool, watch: bool, output: Path | None, json: bool) -> None:
     """Print a submitted job, wait for its end and save its outputs, as requested. Exits with a status if it failed."""
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     if not json:
         typer.echo(job.job_id)
         for drawn in job.seeds:
-            show.note(f"node {drawn.node_id}, {drawn.input}: {drawn.seed} (random)")
+            show.print_note(f"node {drawn.node_id}, {drawn.input}: {drawn.seed} (random)")
     if wait or watch or output is not None:
-        job = _ended(client, job, show_it=watch)
+        job = _wait_until_ended(client, job, show_it=watch)
     if output is not None and job.succeeded:
         _save_all(client, job, output, silent=json)
     if json:
-        show.as_json(job)
-    _judge(job)
+        show.print_json(job)
+    _exit_if_failed(job)
 
 
-def _uploaded(client: Client, file_or_id: str) -> str:
+def _upload_if_file(client: Client, file_or_id: str) -> str:
     """Return an upload id or ``output:<id>`` unchanged; upload a file and return its id."""
     if _UPLOAD_ID.fullmatch(file_or_id):
         return file_or_id
@@ -116,17 +116,17 @@ def _uploaded(client: Client, file_or_id: str) -> str:
 def watch(context: typer.Context, jobs: JobIds, *, json: Json = False) -> None:
     """Show the progress of jobs until all have ended; with --json every event."""
     with open_client(context) as client:
-        happening = client.jobs.watch(jobs[0]) if len(jobs) == 1 else client.jobs.watch_many(jobs)
+        events = client.jobs.watch(jobs[0]) if len(jobs) == 1 else client.jobs.watch_many(jobs)
         if json:
-            for event in happening:
-                show.as_json(event, type=event.type)
+            for event in events:
+                show.print_json(event, type=event.type)
         else:
-            watching.shown(happening, named=len(jobs) > 1)
+            watching.show_progress(events, named=len(jobs) > 1)
         ended = [client.jobs.get(job) for job in dict.fromkeys(jobs)]
     for job in ended:
         if not json:
             typer.echo(job.status if len(jobs) == 1 else f"{job.job_id} {job.status}")
-        watching.verdict(job)
+        watching.print_problems(job)
     if not all(job.succeeded for job in ended):
         raise typer.Exit(JOB_FAILED)
 
@@ -153,7 +153,7 @@ def result(
         else:
             saved = client.jobs.download(job, index, to=output)
             if json:
-                show.as_json(saved)
+                show.print_json(saved)
             else:
                 typer.echo(output)
 
@@ -167,13 +167,13 @@ def cancel(
 ) -> None:
     """Cancel a job and print its state."""
     with open_client(context) as client:
-        stands = client.jobs.cancel(job)
+        cancelled = client.jobs.cancel(job)
         if purge:
             client.jobs.purge(job)
     if json:
-        show.as_json(stands)
+        show.print_json(cancelled)
     else:
-        typer.echo(stands.status)
+        typer.echo(cancelled.status)
 
 
 def purge(context: typer.Context, job: JobId) -> None:
@@ -193,15 +193,15 @@ def jobs(
     json: Json = False,
 ) -> None:
     """List own jobs, newest first."""
-    after = parameters.moment(since) if since is not None else None
+    after = parameters.parse_time(since) if since is not None else None
     with open_client(context) as client:
-        every = client.jobs.list(
+        matching = client.jobs.list(
             status=status, label=label, workflow=workflow, created_after=after, page=min(limit, 100)
         )
-        found = list(islice(every, limit))
+        found = list(islice(matching, limit))
     if json:
         for job in found:
-            show.as_json(job)
+            show.print_json(job)
     else:
         show.jobs(found)
 
@@ -211,7 +211,7 @@ def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.jobs.get(job)
     if json:
-        show.as_json(found)
+        show.print_json(found)
     else:
         show.job(found)
 
@@ -221,23 +221,23 @@ def models(context: typer.Context, *, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.models()
     if json:
-        show.as_json(dict(found))
+        show.print_json(dict(found))
     else:
         show.models(found.items())
 
 
-def _ended(client: Client, job: Job, *, show_it: bool) -> Job:
+def _wait_until_ended(client: Client, job: Job, *, show_it: bool) -> Job:
     if not show_it:
         return client.jobs.wait(job)
-    watching.shown(client.jobs.watch(job))
+    watching.show_progress(client.jobs.watch(job))
     return client.jobs.get(job)
 
 
-def _judge(job: Job) -> None:
+def _exit_if_failed(job: Job) -> None:
     """Exit with a status that tells whether the job failed, and print why."""
     if not job.ended:
         return
-    watching.verdict(job)
+    watching.print_problems(job)
     if not job.succeeded:
         raise typer.Exit(JOB_FAILED)
 
@@ -252,11 +252,11 @@ def _print_texts(client: Client, job: str, index: int | None, *, json: bool) -> 
             others.append(output.name)
         elif json:
             text = client.jobs.download(job, place).decode(errors="replace")
-            show.as_json(output, index=place, text=text)
+            show.print_json(output, index=place, text=text)
         else:
-            show.text(client.jobs.download(job, place))
+            show.print_text(client.jobs.download(job, place))
     if others:
-        show.note(f"comfyfleet: not printed: {', '.join(others)}. Save with --output.")
+        show.print_note(f"comfyfleet: not printed: {', '.join(others)}. Save with --output.")
 
 
 def _save_all(client: Client, job: Job, folder: Path, *, silent: bool) -> None:
@@ -274,7 +274,7 @@ def _file_name(job: Job, index: int, output: Output) -> str:
     return f"{job.job_id}_{index}_{safe[-100:]}"
 
 
-def _submittable(fields: dict[str, Any]) -> dict[str, Any]:
+def _check_fields(fields: dict[str, Any]) -> dict[str, Any]:
     for name in ("prompt", "workflow", "idempotency_key"):
         if name in fields:
             raise typer.BadParameter(f"Use --{name.replace('_', '-')}, not --param {name}=….")

@@ -28,9 +28,9 @@ def create(
     with open_client(context) as client:
         key = client.keys.create(name, scopes=scope, expires_at=expires_at)
     if json:
-        show.as_json(key)
+        show.print_json(key)
     else:
-        show.note(f"Key {key.id} ({' '.join(key.scopes)}). It is not shown again:")
+        show.print_note(f"Key {key.id} ({' '.join(key.scopes)}). It is not shown again:")
         typer.echo(key.key)
 
 
@@ -41,7 +41,7 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
         found = client.keys.list()
     if json:
         for key in found:
-            show.as_json(key)
+            show.print_json(key)
     else:
         show.keys(found)
 

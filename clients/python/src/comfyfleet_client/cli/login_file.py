@@ -28,7 +28,7 @@ class Login:
         return Session(self.access_token, self.refresh_token, self.expires_at)
 
 
-def path() -> Path:
+def login_path() -> Path:
     """Return ``credentials.json`` in ``COMFYFLEET_CONFIG_DIR``, else in the user's configuration directory."""
     own = os.environ.get("COMFYFLEET_CONFIG_DIR")
     shared = os.environ.get("XDG_CONFIG_HOME")
@@ -36,17 +36,17 @@ def path() -> Path:
     return folder / "credentials.json"
 
 
-def load() -> Login | None:
+def load_login() -> Login | None:
     """Return the stored login; None if there is none or it is unreadable."""
     try:
-        return read(Login, json.loads(path().read_text()))
+        return read(Login, json.loads(login_path().read_text()))
     except (OSError, ValueError, Unreadable):
         return None
 
 
-def save(login: Login) -> None:
+def save_login(login: Login) -> None:
     """Replace the stored login atomically, with mode 0600."""
-    file = path()
+    file = login_path()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".credentials.")  # mode 0600
     try:
@@ -57,7 +57,7 @@ def save(login: Login) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def forget() -> None:
+def delete_login() -> None:
     """Delete the stored login."""
     with suppress(FileNotFoundError):
-        path().unlink()
+        login_path().unlink()

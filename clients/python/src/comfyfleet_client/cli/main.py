@@ -20,7 +20,7 @@ from comfyfleet_client.cli import (
     upload_commands,
     workflow_commands,
 )
-from comfyfleet_client.cli.show import note
+from comfyfleet_client.cli.show import print_note
 from comfyfleet_client.errors import ComfyfleetError
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ def run() -> None:
     try:
         app()
     except ComfyfleetError as error:
-        failures.tell(error)
+        failures.print_error(error)
         sys.exit(failures.exit_code(error))
     except BrokenPipeError:
         os.dup2(
@@ -69,5 +69,5 @@ def run() -> None:
         )  # the reader of the output is gone; avoid an error in the final flush
         sys.exit(failures.JOB_FAILED)
     except OSError as error:
-        note(f"comfyfleet: {error}")
+        print_note(f"comfyfleet: {error}")
         sys.exit(failures.USAGE)

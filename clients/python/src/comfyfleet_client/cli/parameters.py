@@ -14,7 +14,7 @@ _BACK = re.compile(r"(\d{1,6})([mhd])", re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
-def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
+def parse_pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
     """Parse ``name=value`` pairs. Raises BadParameter."""
     found = {}
     for text in texts:
@@ -25,12 +25,12 @@ def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
     return found
 
 
-def values(texts: Iterable[str]) -> dict[str, Any]:
+def parse_values(texts: Iterable[str]) -> dict[str, Any]:
     """Parse ``name=value`` pairs, with values as JSON if valid (``steps=20``, ``seed=null``), else as text."""
-    return {name: _value(text) for name, text in pairs(texts, what="A parameter").items()}
+    return {name: _value(text) for name, text in parse_pairs(texts, what="A parameter").items()}
 
 
-def workflow(file: str) -> dict[str, Any]:
+def load_workflow(file: str) -> dict[str, Any]:
     """Read a graph from a file, "-" for stdin. Raises BadParameter."""
     try:
         graph = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def workflow(file: str) -> dict[str, Any]:
     return graph
 
 
-def moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Parse a duration before now (30m, 24h, 7d), or a date or time, local unless it names a zone.
 
     Raises:

@@ -23,12 +23,12 @@ from comfyfleet_client.workflow_calls import SavedWorkflow
 WIDE = 250  # columns without a terminal, so that each row is one line for grep
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a message that is not a result."""
     typer.echo(text, err=True)
 
 
-def text(content: bytes) -> None:
+def print_text(content: bytes) -> None:
     """Print a text from others: unchanged for programs, without terminal control characters for people."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
@@ -40,13 +40,13 @@ def text(content: bytes) -> None:
     typer.echo(shown)
 
 
-def as_json(value: Any, **more: Any) -> None:
+def print_json(value: Any, **more: Any) -> None:
     typer.echo(json.dumps(more | plain(value) if more else plain(value)))
 
 
 def jobs(found: Iterable[Job]) -> None:
     rows = [
-        (job.job_id, job.status, f"{job.progress:.0f} %", moment(job.created_at), waiting_for(job), _labels(job))
+        (job.job_id, job.status, f"{job.progress:.0f} %", format_time(job.created_at), waiting_for(job), _labels(job))
         for job in found
     ]
     table(("job", "status", "progress", "created", "waiting", "labels"), rows)
@@ -54,13 +54,13 @@ def jobs(found: Iterable[Job]) -> None:
 
 def job(found: Job) -> None:
     """Print one job, one field per row."""
-    waiting = f"{found.waiting.message} (since {moment(found.waiting.since)})" if found.waiting else ""
+    waiting = f"{found.waiting.message} (since {format_time(found.waiting.since)})" if found.waiting else ""
     error = f"{found.error.message} [{found.error.code}]" if found.error else ""
     rows = [
         ("job", found.job_id), ("status", found.status), ("waiting", waiting), ("progress", f"{found.progress:.0f} %"),
         ("attempt", str(found.attempt)), ("ETA", f"{found.eta_seconds:g} s" if found.eta_seconds is not None else ""),
-        ("created", moment(found.created_at)), ("started", moment(found.started_at, "")),
-        ("completed", moment(found.completed_at, "")), ("outputs", str(len(found.outputs))), ("error", error),
+        ("created", format_time(found.created_at)), ("started", format_time(found.started_at, "")),
+        ("completed", format_time(found.completed_at, "")), ("outputs", str(len(found.outputs))), ("error", error),
         ("labels", _labels(found)),
     ]  # fmt: skip
     table(("", ""), [row for row in rows if row[1]], header=False)
@@ -73,7 +73,7 @@ def waiting_for(job: Job) -> str:
 
 def keys(found: Iterable[Key]) -> None:
     rows = [
-        (key.id, key.name, " ".join(key.scopes), moment(key.expires_at, "never"), moment(key.last_used_at))
+        (key.id, key.name, " ".join(key.scopes), format_time(key.expires_at, "never"), format_time(key.last_used_at))
         for key in found
     ]
     table(("id", "name", "scopes", "expires", "last used"), rows)
@@ -81,7 +81,8 @@ def keys(found: Iterable[Key]) -> None:
 
 def uploads(found: Iterable[Upload]) -> None:
     rows = [
-        (one.id, one.content_type, _pixels(one), str(one.size_bytes), moment(one.expires_at, "never")) for one in found
+        (one.id, one.content_type, _pixels(one), str(one.size_bytes), format_time(one.expires_at, "never"))
+        for one in found
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
 
@@ -91,7 +92,7 @@ def _pixels(upload: Upload) -> str:
 
 
 def workflows(found: Iterable[SavedWorkflow]) -> None:
-    rows = [(one.name, str(one.version), moment(one.created_at), one.description or "") for one in found]
+    rows = [(one.name, str(one.version), format_time(one.created_at), one.description or "") for one in found]
     table(("name", "version", "saved", "description"), rows)
 
 
@@ -114,23 +115,23 @@ def models(found: Iterable[tuple[str, list[str]]]) -> None:
 
 
 def me(who: Me) -> None:
-    used = f"{who.used_today} images, {number(who.left_today)} left until {moment(who.resets_at)}"
+    used = f"{who.used_today} images, {format_number(who.left_today)} left until {format_time(who.resets_at)}"
     rows = [
         ("username", who.username), ("email", who.email), ("tier", who.tier), ("role", who.role), ("used today", used),
-        ("running", f"{who.running} of {number(who.limits.max_running)}"),
-        ("queued", f"{who.queued} of {number(who.limits.queue_cap)}"),
-        ("requests a minute", number(who.limits.requests_per_minute)),
-        ("graph policy", who.limits.graph_policy), ("seconds a run", number(who.limits.run_seconds)),
-        ("GPU-seconds a day", number(who.limits.gpu_seconds_per_day)),
-        ("bytes of results", number(who.limits.result_bytes)),
-        ("bytes of an upload", number(who.limits.upload_bytes)),
+        ("running", f"{who.running} of {format_number(who.limits.max_running)}"),
+        ("queued", f"{who.queued} of {format_number(who.limits.queue_cap)}"),
+        ("requests a minute", format_number(who.limits.requests_per_minute)),
+        ("graph policy", who.limits.graph_policy), ("seconds a run", format_number(who.limits.run_seconds)),
+        ("GPU-seconds a day", format_number(who.limits.gpu_seconds_per_day)),
+        ("bytes of results", format_number(who.limits.result_bytes)),
+        ("bytes of an upload", format_number(who.limits.upload_bytes)),
         ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
     ]  # fmt: skip
     table(("", ""), rows, header=False)
 
 
 def _limit(value: float | str | None) -> str:
-    return value if isinstance(value, str) else number(value)
+    return value if isinstance(value, str) else format_number(value)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
@@ -153,12 +154,12 @@ def _labels(job: Job) -> str:
     return " ".join(f"{key}:{value}" for key, value in job.labels.items())
 
 
-def moment(at: datetime | None, without: str = "-") -> str:
+def format_time(at: datetime | None, without: str = "-") -> str:
     """Format a time in the local zone; ``without`` for None."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else without
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Format a limit."""
     return "unlimited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 

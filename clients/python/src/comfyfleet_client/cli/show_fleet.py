@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
-from comfyfleet_client.cli.show import moment, number, table, waiting_for
+from comfyfleet_client.cli.show import format_number, format_time, table, waiting_for
 from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Occupation, Stats, UsageDay
 
 
 def nodes(found: Sequence[Node]) -> None:
     """Print nodes as a table, with what occupies or blocks them."""
     rows = [
-        (node.node, "yes" if node.online else "no", _work(node), node.job_id or "-", moment(node.seen_at))
+        (node.node, "yes" if node.online else "no", _work(node), node.job_id or "-", format_time(node.seen_at))
         for node in found
     ]
     table(("node", "online", "work", "job", "seen"), rows)
@@ -25,7 +25,7 @@ def jobs(found: Iterable[FleetJob]) -> None:
     rows = [
         (
             job.job_id, f"{job.status}{' (held)' if job.held else ''}", waiting_for(job), job.tenant_id,
-            job.node or "-", job.workflow, str(job.priority), moment(job.created_at),
+            job.node or "-", job.workflow, str(job.priority), format_time(job.created_at),
         )
         for job in found
     ]  # fmt: skip
@@ -36,11 +36,11 @@ def job(found: FleetJob) -> None:
     """Print one job and its attempts."""
     jobs([found])
     if found.waiting is not None:
-        why = f"{found.waiting.message} (since {moment(found.waiting.since)})"
+        why = f"{found.waiting.message} (since {format_time(found.waiting.since)})"
         table(("", ""), [("waiting", why)], header=False)
     rows = [
         (
-            str(one.attempt), one.node, one.outcome or "runs", moment(one.leased_at), moment(one.ended_at),
+            str(one.attempt), one.node, one.outcome or "runs", format_time(one.leased_at), format_time(one.ended_at),
             f"{one.gpu_seconds or 0:.1f}", one.error.code if one.error else "-",
         )
         for one in found.attempts
@@ -71,7 +71,7 @@ def stats(found: Stats) -> None:
         ("", f"{counts.cordoned} cordoned, {counts.draining} draining, {counts.blocked} blocked"),
         ("waited", f"half {_seconds(found.waits.p50_seconds)}, 95 % {_seconds(found.waits.p95_seconds)}"),
         *((f"failed, {code}", str(times)) for code, times in found.failures.items()),
-        *((what, f"{kept['count']}, {kept['size_bytes'] / 1e6:.1f} MB") for what, kept in found.storage.items()),
+        *((what, f"{stored['count']}, {stored['size_bytes'] / 1e6:.1f} MB") for what, stored in found.storage.items()),
     ]  # fmt: skip
     table(("", ""), facts, header=False)
 
@@ -84,7 +84,14 @@ def usage(found: Iterable[UsageDay]) -> None:
 
 def audit(found: Iterable[AuditEntry]) -> None:
     rows = [
-        (str(one.id), moment(one.at), one.action, one.actor_id or "-", one.subject_id or "-", json.dumps(one.detail))
+        (
+            str(one.id),
+            format_time(one.at),
+            one.action,
+            one.actor_id or "-",
+            one.subject_id or "-",
+            json.dumps(one.detail),
+        )
         for one in found
     ]
     table(("id", "at", "action", "who", "whom", "detail"), rows)
@@ -92,7 +99,7 @@ def audit(found: Iterable[AuditEntry]) -> None:
 
 def dead_letters(found: Iterable[DeadLetter]) -> None:
     """Print dead letters, one per row; excerpts are shown as JSON only."""
-    rows = [(moment(one.at), one.node, one.job_id or "-", one.code, one.reason[:200]) for one in found]
+    rows = [(format_time(one.at), one.node, one.job_id or "-", one.code, one.reason[:200]) for one in found]
     table(("at", "node", "job", "code", "reason"), rows)
 
 
@@ -113,7 +120,7 @@ def _occupation(node: str, occupied: Occupation) -> str:
         "own_prompt": f"the prompt of the ended job {occupied.job_id}",
     }
     prompt = f" {occupied.prompt_id}" if occupied.prompt_id else ""
-    since = f"since {moment(occupied.since)}"
+    since = f"since {format_time(occupied.since)}"
     if occupied.by == "dead_worker":
         return f"ComfyUI runs nothing any more, {since}, with prompt{prompt}. Restart ComfyUI."
     held = f"held by {whose.get(occupied.by, occupied.by)}{prompt} {since}."
@@ -121,4 +128,4 @@ def _occupation(node: str, occupied: Occupation) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{number(round(value, 1))} s"
+    return "-" if value is None else f"{format_number(round(value, 1))} s"

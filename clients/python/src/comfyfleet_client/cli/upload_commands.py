@@ -25,7 +25,7 @@ def upload(
         for file in files:
             made = client.uploads.add(file, exact=exact)
             if json:
-                show.as_json(made)
+                show.print_json(made)
             else:
                 typer.echo(made.id)
 
@@ -41,10 +41,10 @@ def uploads(
     with open_client(context) as client:
         for one in delete or ():
             client.uploads.delete(one)
-            show.note(f"{one} is deleted.")
+            show.print_note(f"{one} is deleted.")
         found = [] if delete else list(islice(client.uploads.list(page=min(limit, 100)), limit))
     if json:
         for each in found:
-            show.as_json(each)
+            show.print_json(each)
     elif not delete:
         show.uploads(found)

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from comfyfleet_client import events
-from comfyfleet_client.cli.show import note
+from comfyfleet_client.cli.show import print_note
 from comfyfleet_client.results import COMPLETED, Job
 
 
 @dataclass(slots=True)
-class _Lines:
+class _LineDisplay:
     """Prints a line per state; ``named``: with the job id."""
 
     named: bool
@@ -22,16 +22,16 @@ class _Lines:
     def show(self, event: events.JobEvent) -> None:
         if isinstance(event, events.Snapshot | events.Status) and event.status != self.last.get(event.job_id):
             self.last[event.job_id] = event.status
-            self._say(event.job_id, event.status)
+            self._print(event.job_id, event.status)
         waiting = event.waiting if isinstance(event, events.Snapshot | events.StillWaiting) else None
         if waiting is not None:
-            self._say(event.job_id, f"waiting: {waiting.message}")
+            self._print(event.job_id, f"waiting: {waiting.message}")
 
-    def _say(self, job_id: str, what: str) -> None:
-        note(f"{job_id} {what}" if self.named else what)
+    def _print(self, job_id: str, what: str) -> None:
+        print_note(f"{job_id} {what}" if self.named else what)
 
 
-class _Bars:
+class _BarDisplay:
     """Shows a progress bar per job."""
 
     def __init__(self, bars: Progress, *, named: bool) -> None:
@@ -56,29 +56,29 @@ class _Bars:
                 self._bars.update(task, completed=event.progress, where=event.node_class or "")
 
 
-def shown(happening: Iterable[events.JobEvent], *, named: bool = False) -> None:
+def show_progress(job_events: Iterable[events.JobEvent], *, named: bool = False) -> None:
     """Follow events to the end on stderr; ``named``: show the job id."""
     with _display(named=named) as display:
-        for event in happening:
+        for event in job_events:
             display.show(event)
 
 
-def verdict(job: Job) -> None:
+def print_problems(job: Job) -> None:
     """Print why a job did not succeed, if it did not."""
     for warning in job.warnings:
-        note(f"comfyfleet: job {job.job_id}: {warning.message} [{warning.code}]")
+        print_note(f"comfyfleet: job {job.job_id}: {warning.message} [{warning.code}]")
     if job.error is not None:
         where = f" (node {job.error.node_id}, {job.error.node_class})" if job.error.node_id else ""
-        note(f"comfyfleet: job {job.job_id} {job.status}: {job.error.message}{where} [{job.error.code}]")
+        print_note(f"comfyfleet: job {job.job_id} {job.status}: {job.error.message}{where} [{job.error.code}]")
     elif not job.succeeded:
-        note(f"comfyfleet: job {job.job_id} is {job.status}.")
+        print_note(f"comfyfleet: job {job.job_id} is {job.status}.")
 
 
 @contextmanager
-def _display(*, named: bool) -> Iterator[_Lines | _Bars]:
+def _display(*, named: bool) -> Iterator[_LineDisplay | _BarDisplay]:
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(named)
+        yield _LineDisplay(named)
         return
     columns = (
         TextColumn("{task.fields[name]}{task.description}"),
@@ -87,4 +87,4 @@ def _display(*, named: bool) -> Iterator[_Lines | _Bars]:
         TextColumn("{task.fields[where]}"),
     )
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        yield _Bars(bar, named=named)
+        yield _BarDisplay(bar, named=named)

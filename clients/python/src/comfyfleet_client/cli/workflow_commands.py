@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from comfyfleet_client.call import given
+from comfyfleet_client.call import omit_none
 from comfyfleet_client.cli import job_commands, parameters, show
 from comfyfleet_client.cli.account_commands import Json
 from comfyfleet_client.cli.connection import open_client
@@ -32,7 +32,7 @@ def list_(
         found = list(islice(client.workflows.list(page=min(limit, 100)), limit))
     if json:
         for one in found:
-            show.as_json(one)
+            show.print_json(one)
     else:
         show.workflows(found)
 
@@ -41,7 +41,7 @@ def list_(
 def show_(context: typer.Context, name: Name, *, version: Version = None) -> None:
     """Print a saved workflow with its parameters, as JSON."""
     with open_client(context) as client:
-        show.as_json(client.workflows.get(name, version=version))
+        show.print_json(client.workflows.get(name, version=version))
 
 
 @app.command()
@@ -58,12 +58,14 @@ def save(
     json: Json = False,
 ) -> None:
     """Save a graph under a name. Changed content creates a new version."""
-    declared = {one: _target(place) for one, place in parameters.pairs(parameter or (), what="A parameter").items()}
-    graph = parameters.workflow(file)
+    declared = {
+        one: _target(place) for one, place in parameters.parse_pairs(parameter or (), what="A parameter").items()
+    }
+    graph = parameters.load_workflow(file)
     with open_client(context) as client:
         saved = client.workflows.save(name, graph, parameters=declared or None, description=description)
     if json:
-        show.as_json(saved)
+        show.print_json(saved)
     else:
         typer.echo(f"{saved.name} version {saved.version}")
 
@@ -88,16 +90,16 @@ def run(
     json: Json = False,
 ) -> None:
     """Submit a job of a saved workflow and print its id."""
-    fields = given(
+    fields = omit_none(
         version=version,
-        parameters=parameters.values(param) if param else None,
+        parameters=parameters.parse_values(param) if param else None,
         randomize_seeds=random_seed or None,
-        labels=parameters.pairs(label, what="A label") if label else None,
+        labels=parameters.parse_pairs(label, what="A label") if label else None,
         priority=priority,
     )
     with open_client(context) as client:
         job = client.jobs.submit(workflow_name=name, **fields)
-        job_commands.follow(client, job, wait=wait, watch=watch, output=output, json=json)
+        job_commands.follow_job(client, job, wait=wait, watch=watch, output=output, json=json)
 
 
 @app.command()
@@ -117,16 +119,16 @@ def validate(
     json: Json = False,
 ) -> None:
     """Validate a graph without running it. Exits with 3 if a submission would be refused."""
-    graph = parameters.workflow(file)
+    graph = parameters.load_workflow(file)
     with open_client(context) as client:
-        found = client.workflows.validate(workflow=graph, **given(randomize_seeds=random_seed or None))
+        found = client.workflows.validate(workflow=graph, **omit_none(randomize_seeds=random_seed or None))
     if json:
-        show.as_json(found)
+        show.print_json(found)
     else:
         for warning in found.warnings:
-            show.note(f"warning: {warning}")
+            show.print_note(f"warning: {warning}")
         for error in found.errors:
-            show.note(f"error: {error}")
+            show.print_note(f"error: {error}")
         typer.echo(f"valid, {found.images} images" if found.valid else "not valid")
     if not found.valid:
         raise typer.Exit(REFUSED)

@@ -1,8 +1,8 @@
 """Credential verification, WebSocket tickets and user changes, for the public services."""
 
-from auth.consumers.subject import user_of
+from auth.consumers.request_user import parse_user_id
+from auth.usecases.manage_tickets import Tickets
 from auth.usecases.read_changes import ChangeReader
-from auth.usecases.tickets import Tickets
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.messaging.bus import Bus
 from contracts.auth.changes import READ_CHANGES, Changes, ReadChanges
@@ -12,19 +12,19 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, verifier: CredentialVerifier, changes: ChangeReader, tickets: Tickets) -> None:
-    async def verify(command: VerifyCredential, _: Address) -> Principal:
+    async def verify_credential(command: VerifyCredential, _: Address) -> Principal:
         return await verifier.verify(command.credential.get_secret_value())
 
     async def read_changes(query: ReadChanges, _: Address) -> Changes:
-        return await changes.read(query.since)
+        return await changes.read_changes(query.since)
 
-    async def make_ticket(command: CreateTicket, address: Address) -> Ticket:
-        return await tickets.make(user_of(address), command)
+    async def create_ticket(command: CreateTicket, address: Address) -> Ticket:
+        return await tickets.create_ticket(parse_user_id(address), command)
 
-    async def spend_ticket(command: RedeemTicket, _: Address) -> Principal:
-        return await tickets.spend(command)
+    async def redeem_ticket(command: RedeemTicket, _: Address) -> Principal:
+        return await tickets.redeem_ticket(command)
 
-    bus.serve(VERIFY_CREDENTIAL, verify)
+    bus.serve(VERIFY_CREDENTIAL, verify_credential)
     bus.serve(READ_CHANGES, read_changes)
-    bus.serve(CREATE_TICKET, make_ticket)
-    bus.serve(REDEEM_TICKET, spend_ticket)
+    bus.serve(CREATE_TICKET, create_ticket)
+    bus.serve(REDEEM_TICKET, redeem_ticket)

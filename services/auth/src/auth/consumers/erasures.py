@@ -1,6 +1,6 @@
 """Account erasure, and the records that other services need for it."""
 
-from auth.consumers.subject import user_of
+from auth.consumers.request_user import parse_user_id
 from auth.usecases.erase_account import AccountEraser
 from auth.usecases.read_erasures import ErasureReader
 from chassis.messaging.bus import Bus
@@ -20,18 +20,18 @@ from contracts.wire.topic import Address
 
 def register(bus: Bus, *, eraser: AccountEraser, reader: ErasureReader) -> None:
     async def erase_account(command: EraseAccount, address: Address) -> Done:
-        return await eraser.erase_own(user_of(address), command)
+        return await eraser.erase_own(parse_user_id(address), command)
 
     async def erase_user(command: EraseUser, address: Address) -> Done:
-        return await eraser.erase_other(user_of(address), command)
+        return await eraser.erase_other(parse_user_id(address), command)
 
-    async def read(query: ReadErasures, _: Address) -> Erasures:
-        return await reader.read(query)
+    async def read_erasures(query: ReadErasures, _: Address) -> Erasures:
+        return await reader.read_erasures(query)
 
     async def list_sessions(_: ListSessions, address: Address) -> Sessions:
-        return await reader.sessions(user_of(address))
+        return await reader.list_sessions(parse_user_id(address))
 
     bus.serve(ERASE_ACCOUNT, erase_account)
     bus.serve(ERASE_USER, erase_user)
-    bus.serve(READ_ERASURES, read)
+    bus.serve(READ_ERASURES, read_erasures)
     bus.serve(LIST_SESSIONS, list_sessions)

@@ -1,7 +1,7 @@
 """API key requests of their owners."""
 
-from auth.consumers.subject import user_of
-from auth.usecases.create_key import KeyMaker
+from auth.consumers.request_user import parse_user_id
+from auth.usecases.create_key import KeyCreator
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.revoke_key import KeyRevoker
 from chassis.messaging.bus import Bus
@@ -10,16 +10,16 @@ from contracts.auth.keys import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreatedKey, C
 from contracts.wire.topic import Address
 
 
-def register(bus: Bus, *, maker: KeyMaker, lister: KeyLister, revoker: KeyRevoker) -> None:
-    async def create(command: CreateKey, address: Address) -> CreatedKey:
-        return await maker.create(user_of(address), command)
+def register(bus: Bus, *, creator: KeyCreator, lister: KeyLister, revoker: KeyRevoker) -> None:
+    async def create_key(command: CreateKey, address: Address) -> CreatedKey:
+        return await creator.create(parse_user_id(address), command)
 
     async def list_keys(_: ListKeys, address: Address) -> Keys:
-        return await lister.list(user_of(address))
+        return await lister.list_keys(parse_user_id(address))
 
-    async def revoke(command: RevokeKey, address: Address) -> Done:
-        return await revoker.revoke(user_of(address), command)
+    async def revoke_key(command: RevokeKey, address: Address) -> Done:
+        return await revoker.revoke(parse_user_id(address), command)
 
-    bus.serve(CREATE_KEY, create)
+    bus.serve(CREATE_KEY, create_key)
     bus.serve(LIST_KEYS, list_keys)
-    bus.serve(REVOKE_KEY, revoke)
+    bus.serve(REVOKE_KEY, revoke_key)

@@ -1,6 +1,6 @@
 """User and tier requests. For admin requests the acting admin is the user in the subject."""
 
-from auth.consumers.subject import user_of
+from auth.consumers.request_user import parse_user_id
 from auth.usecases.change_tier import TierChanger
 from auth.usecases.change_user import UserChanger
 from auth.usecases.list_tiers import TierLister
@@ -27,10 +27,10 @@ from contracts.wire.topic import Address
 
 def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> None:
     async def read_tenant(_: ReadTenant, address: Address) -> Tenant:
-        return await tenants.read(user_of(address))
+        return await tenants.read_tenant(parse_user_id(address))
 
     async def read_account(_: ReadAccount, address: Address) -> Account:
-        return await accounts.read(user_of(address))
+        return await accounts.read_account(parse_user_id(address))
 
     bus.serve(READ_TENANT, read_tenant)
     bus.serve(READ_ACCOUNT, read_account)
@@ -38,16 +38,16 @@ def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> Non
 
 def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger) -> None:
     async def list_users(query: ListUsers, address: Address) -> UserPage:
-        return await lister.list(user_of(address), query)
+        return await lister.list_users(parse_user_id(address), query)
 
     async def change_user(command: ChangeUser, address: Address) -> Account:
-        return await changer.change(user_of(address), command)
+        return await changer.change(parse_user_id(address), command)
 
     async def list_tiers(_: ListTiers, __: Address) -> Tiers:
-        return await tiers.list()
+        return await tiers.list_tiers()
 
     async def change_tier(command: ChangeTier, address: Address) -> TierLimits:
-        return await tier.change(user_of(address), command)
+        return await tier.change(parse_user_id(address), command)
 
     bus.serve(LIST_USERS, list_users)
     bus.serve(CHANGE_USER, change_user)

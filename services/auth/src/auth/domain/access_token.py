@@ -10,7 +10,7 @@ from auth.domain.user import User
 from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
 
 
-def sign(key: SigningKey, user: User, session_id: UUID, *, now: datetime, life: timedelta) -> str:
+def sign_access_token(key: SigningKey, user: User, session_id: UUID, *, now: datetime, life: timedelta) -> str:
     """Return a signed token for this user and session, valid from ``now`` for ``life``."""
     claims = {
         "iss": ISSUER,
@@ -24,7 +24,7 @@ def sign(key: SigningKey, user: User, session_id: UUID, *, now: datetime, life: 
         "tier": user.tier.value,
         "role": user.role.value,
         "rpm": user.limits.requests_per_minute,
-        "own": user.own_rate,
+        "own": user.has_own_rate,
         "ver": user.version,
     }
     return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": key.kid})

@@ -27,7 +27,7 @@ def is_username(text: str) -> bool:
     return USERNAME.fullmatch(text) is not None
 
 
-def normalised_email(text: str) -> str | None:
+def normalise_email(text: str) -> str | None:
     """Return the address with its domain in lower case, or None when it is invalid.
 
     Internationalised addresses are refused: two that look the same must not become two accounts. Quoted local parts are
@@ -44,14 +44,14 @@ def normalised_email(text: str) -> str | None:
     return f"{local}@{domain.lower()}"
 
 
-def account_errors(username: str, email: str) -> tuple[FieldError, ...]:
+def validate_account(username: str, email: str) -> tuple[FieldError, ...]:
     """Return the validation errors of both, without echoing what was sent."""
     return (
         *(() if is_username(username) else (BAD_USERNAME,)),
-        *(() if normalised_email(email) is not None else (BAD_EMAIL,)),
+        *(() if normalise_email(email) is not None else (BAD_EMAIL,)),
     )
 
 
-def login_name(text: str) -> str:
+def normalise_login_name(text: str) -> str:
     """Return the lower-case name to look a login up by, or "" when no account can have it."""
     return text.lower() if LOGIN_NAME.fullmatch(text) else ""

@@ -15,7 +15,7 @@ from uuid import UUID
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 32, 6
-SHAPE = re.compile(
+PATTERN = re.compile(
     rf"cf_([0-9A-Za-z]{{{ID_LENGTH}}})_([0-9A-Za-z]{{{SECRET_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
 )
 
@@ -44,16 +44,16 @@ def new_key_id() -> str:
     return _random(ID_LENGTH)
 
 
-def read_api_key(text: str) -> ApiKey | None:
+def parse_api_key(text: str) -> ApiKey | None:
     """Parse a key; None when the text is not one."""
-    match = SHAPE.fullmatch(text)
+    match = PATTERN.fullmatch(text)
     if match is None or not text.isascii():
         return None
     key = ApiKey(id=match[1], secret=match[2])
     return key if key.text == text else None
 
 
-class Pepper:
+class ApiKeyPepper:
     """Hashes secrets for storage with HMAC-SHA-256 under a key that is not in the database.
 
     A fast hash is enough because the secret is random, not chosen by a person.
@@ -67,11 +67,11 @@ class Pepper:
         """Return 32 bytes that verify the key but do not reveal it."""
         return hmac.new(self._key, f"{key.id}_{key.secret}".encode(), hashlib.sha256).digest()
 
-    def proves(self, key: ApiKey, digest: bytes) -> bool:
+    def matches(self, key: ApiKey, digest: bytes) -> bool:
         """Whether the digest belongs to this key, compared in constant time."""
         return hmac.compare_digest(self.digest(key), digest)
 
-    def derive(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
+    def derive_key(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
         """Return the key for this request: the same one for as long as the salt is kept.
 
         Without the salt or the pepper it is indistinguishable from a random key.

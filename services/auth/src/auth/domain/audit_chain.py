@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-BEGINNING = bytes(32)
+GENESIS_HASH = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainEntry:
     """One audit log entry without its hash."""
 
     id: int
@@ -37,13 +37,13 @@ class Link:
         }
 
 
-def hash_of(previous: bytes, link: Link) -> bytes:
+def hash_entry(previous: bytes, entry: ChainEntry) -> bytes:
     """Return SHA-256 of the previous hash and the entry as JSON: sorted keys, no white space, ASCII."""
-    body = json.dumps(link.as_json(), sort_keys=True, separators=(",", ":"))
+    body = json.dumps(entry.as_json(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(previous + body.encode()).digest()
 
 
-class Chain:
+class ChainVerifier:
     """Verifies the log from its beginning.
 
     Attributes:
@@ -52,11 +52,11 @@ class Chain:
     """
 
     def __init__(self) -> None:
-        self.count, self.last = 0, BEGINNING
+        self.verified_count, self.last_hash = 0, GENESIS_HASH
 
-    def follows(self, link: Link, hash_: bytes) -> bool:
+    def verify_next(self, entry: ChainEntry, hash_: bytes) -> bool:
         """Verify the next entry and count it; False when it was changed or one before it is missing."""
-        if link.id != self.count + 1 or hash_of(self.last, link) != hash_:
+        if entry.id != self.verified_count + 1 or hash_entry(self.last_hash, entry) != hash_:
             return False
-        self.count, self.last = link.id, hash_
+        self.verified_count, self.last_hash = entry.id, hash_
         return True

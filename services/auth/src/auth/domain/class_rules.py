@@ -5,7 +5,7 @@ import re
 from contracts.graph_policy.policy import NAME_MAX, PRINTABLE, ClassRules, OperatorRules
 
 
-def names_in(text: str | None) -> tuple[str, ...]:
+def parse_names(text: str | None) -> tuple[str, ...]:
     """Return the distinct names in a comma-separated list, sorted.
 
     Raises:
@@ -18,7 +18,7 @@ def names_in(text: str | None) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def in_force(stored: ClassRules, settings: ClassRules) -> OperatorRules:
+def merge_rules(stored: ClassRules, settings: ClassRules) -> OperatorRules:
     """Merge both sets of rules. When one allows a name and the other denies it, the denial wins."""
     united = {
         name: tuple(sorted({*getattr(stored, name), *getattr(settings, name)})) for name in ClassRules.model_fields

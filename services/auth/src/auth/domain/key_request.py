@@ -10,10 +10,10 @@ from contracts.auth.credentials import Scope, scopes_of
 from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
 from contracts.wire.errors import FieldError
 
-MAX_LIFE = timedelta(days=366)
+MAX_LIFETIME = timedelta(days=366)
 
 
-def name_of(command: CreateKey) -> str:
+def validate_name(command: CreateKey) -> str:
     """Return the key's name without surrounding white space.
 
     Raises:
@@ -27,7 +27,7 @@ def name_of(command: CreateKey) -> str:
     return name
 
 
-def scopes_to_give(command: CreateKey, role: Role) -> tuple[Scope, ...]:
+def validate_scopes(command: CreateKey, role: Role) -> tuple[Scope, ...]:
     """Return the requested scopes without duplicates.
 
     Raises:
@@ -38,33 +38,33 @@ def scopes_to_give(command: CreateKey, role: Role) -> tuple[Scope, ...]:
     return _ordered(command.scopes)
 
 
-def expiry_of(command: CreateKey, now: datetime, life: timedelta) -> datetime:
+def validate_expiry(command: CreateKey, now: datetime, life: timedelta) -> datetime:
     """Return the expiry: the requested time, or ``now + life``.
 
     Raises:
         InvalidKey: the requested time is in the past, more than 366 days ahead, or has no time zone.
     """
-    asked = command.expires_at
-    if asked is None:
+    requested = command.expires_at
+    if requested is None:
         return now + life
-    if asked.tzinfo is None:
+    if requested.tzinfo is None:
         raise _invalid("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
-    if not now < asked <= now + MAX_LIFE:
-        message = f"A key ends in the future, and {MAX_LIFE.days} days from now at the latest."
+    if not now < requested <= now + MAX_LIFETIME:
+        message = f"A key ends in the future, and {MAX_LIFETIME.days} days from now at the latest."
         raise _invalid("/expires_at", "expires_at_range", message)
-    return asked
+    return requested
 
 
-def hash_of(command: CreateKey) -> bytes:
+def hash_request(command: CreateKey) -> bytes:
     """Return 32 bytes that are equal for two requests exactly when they request the same key."""
     expires = command.expires_at and command.expires_at.isoformat()
-    asked = {"name": command.name.strip(), "scopes": _ordered(command.scopes), "expires_at": expires}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
+    requested = {"name": command.name.strip(), "scopes": _ordered(command.scopes), "expires_at": expires}
+    return hashlib.sha256(json.dumps(requested, sort_keys=True).encode()).digest()
 
 
 def _ordered(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
-    asked = set(scopes)
-    return tuple(scope for scope in Scope if scope in asked)
+    requested = set(scopes)
+    return tuple(scope for scope in Scope if scope in requested)
 
 
 def _invalid(pointer: str, code: str, message: str) -> InvalidKey:

@@ -2,22 +2,23 @@
 
 from datetime import datetime, timedelta
 
-FREE = 5  # failures without a delay
-FIRST, LONGEST = timedelta(seconds=1), timedelta(minutes=15)
-HARD, HARD_DELAY = 100, timedelta(hours=1)  # NIST SP 800-63B section 5.2.2: at most 100 consecutive failures
+FREE_FAILURES = 5  # failures without a delay
+FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(minutes=15)
+# NIST SP 800-63B section 5.2.2: at most 100 consecutive failures.
+HARD_LIMIT, HARD_LIMIT_DELAY = 100, timedelta(hours=1)
 
 
 def delay_after(failures: int) -> timedelta:
     """Return the delay after this many consecutive failures: 1, 2, 4 … seconds from the sixth on."""
-    if failures >= HARD:
-        return HARD_DELAY
-    if failures <= FREE:
+    if failures >= HARD_LIMIT:
+        return HARD_LIMIT_DELAY
+    if failures <= FREE_FAILURES:
         return timedelta(0)
-    doublings = min(failures - FREE - 1, 10)  # exceeds 15 minutes without overflowing timedelta
-    return min(LONGEST, FIRST * (1 << doublings))
+    doublings = min(failures - FREE_FAILURES - 1, 10)  # exceeds 15 minutes without overflowing timedelta
+    return min(MAX_DELAY, FIRST_DELAY * (1 << doublings))
 
 
 def is_delayed(failures: int, last: datetime | None, now: datetime) -> bool:
     """Whether a login is refused now, whatever the password. A refused login does not count as a failure."""
     # ``now`` may precede ``last``: a transaction that waited for the lock started before the one that held it.
-    return last is not None and failures > FREE and now < last + delay_after(failures)
+    return last is not None and failures > FREE_FAILURES and now < last + delay_after(failures)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from passlib.context import CryptContext
 
-from auth.domain.password import normalised
+from auth.domain.password import normalise_password
 from contracts.auth.accounts import PASSWORD_MAX
 
 MEMORY_KIB, PASSES, LANES = 19456, 2, 1  # OWASP's minimum; about 20 ms
@@ -13,14 +13,14 @@ ARGON2 = "$argon2"
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class PasswordCheck:
     """Result of a check. ``upgraded`` is a new hash to store when the stored one is weaker than today's."""
 
     matches: bool
     upgraded: str | None = None
 
 
-def argon2id(memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> CryptContext:
+def create_argon2_context(memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> CryptContext:
     """Return the hasher for new passwords; it also verifies older argon2id parameters."""
     return CryptContext(
         schemes=["argon2", "bcrypt"],
@@ -32,40 +32,40 @@ def argon2id(memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> CryptContext
     )
 
 
-class PasswordHashes:
+class PasswordHasher:
     """Creates and verifies hashes. Both take tens of milliseconds of CPU: never call them on the event loop."""
 
     def __init__(self, context: CryptContext | None = None) -> None:
-        self._context = context or argon2id()
-        self._nobodys = self._context.hash("the password of nobody")
+        self._context = context or create_argon2_context()
+        self._dummy_hash = self._context.hash("the password of nobody")
 
-    def make(self, password: str) -> str:
+    def hash(self, password: str) -> str:
         """Hash a password that the policy accepted."""
-        made: str = self._context.hash(normalised(password))
+        made: str = self._context.hash(normalise_password(password))
         return made
 
-    def check(self, password: str, stored: str | None) -> Checked:
+    def verify(self, password: str, stored: str | None) -> PasswordCheck:
         """Verify a password with exactly one argon2 verification, so that timing reveals nothing about the account.
 
         Args:
             password: as sent, of any length.
             stored: its hash; None for an unknown account, which never matches.
         """
-        text = normalised(password)
+        text = normalise_password(password)
         if len(text) > PASSWORD_MAX or stored is None:
-            return self._refuse(text)
+            return self._verify_dummy(text)
         if stored.startswith(ARGON2):
             return self._verify(text, stored)
-        self._refuse(text)
+        self._verify_dummy(text)
         # A longer password never matches: bcrypt would verify only its beginning.
         if "\0" in text or len(text.encode()) > BCRYPT_BYTES:
-            return Checked(matches=False)
+            return PasswordCheck(matches=False)
         return self._verify(text, stored)
 
-    def _verify(self, text: str, stored: str) -> Checked:
+    def _verify(self, text: str, stored: str) -> PasswordCheck:
         matches, upgraded = self._context.verify_and_update(text, stored)
-        return Checked(matches, upgraded)
+        return PasswordCheck(matches, upgraded)
 
-    def _refuse(self, text: str) -> Checked:
-        self._context.verify(text[:PASSWORD_MAX], self._nobodys)
-        return Checked(matches=False)
+    def _verify_dummy(self, text: str) -> PasswordCheck:
+        self._context.verify(text[:PASSWORD_MAX], self._dummy_hash)
+        return PasswordCheck(matches=False)

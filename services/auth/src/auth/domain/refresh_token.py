@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-SHAPE = re.compile(r"cfr_[A-Za-z0-9_-]{43}")
+PATTERN = re.compile(r"cfr_[A-Za-z0-9_-]{43}")
 
 
 def new_refresh_token() -> str:
@@ -17,7 +17,7 @@ def new_refresh_token() -> str:
 
 def looks_like_refresh_token(text: str) -> bool:
     """Whether the text has the shape of a token, so that a lookup makes sense."""
-    return SHAPE.fullmatch(text) is not None
+    return PATTERN.fullmatch(text) is not None
 
 
 class RefreshPepper:
@@ -31,17 +31,17 @@ class RefreshPepper:
         return hmac.digest(self._key, token.encode(), "sha256")
 
 
-class Use(Enum):
+class RefreshDecision(Enum):
     """The effect of presenting a refresh token."""
 
-    ROTATES = "rotates"  # start the next generation
-    SIBLING = "sibling"  # the reply to the last use was lost: issue another token of the generation it started
+    ROTATE = "rotate"  # start the next generation
+    REISSUE = "reissue"  # the reply to the last use was lost: issue another token of the generation it started
     REUSED = "reused"  # reused: two parties hold it, so the session ends
-    VOID = "void"  # the session is over
+    SESSION_ENDED = "session_ended"  # the session is over
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class LockedSession:
     """A session under its lock. ``now`` is the transaction's time by the database clock.
 
     Attributes:
@@ -58,7 +58,7 @@ class Family:
     is_active: bool
     now: datetime
 
-    def use_of(self, generation: int, *, idle: timedelta, grace: timedelta) -> Use:
+    def decide(self, generation: int, *, idle: timedelta, grace: timedelta) -> RefreshDecision:
         """Decide what a token of this generation does now.
 
         Args:
@@ -68,9 +68,9 @@ class Family:
         """
         since = self.now - self.rotated_at
         if self.ended_at is not None or not self.is_active or self.now >= self.expires_at or since >= idle:
-            return Use.VOID
+            return RefreshDecision.SESSION_ENDED
         if generation == self.generation:
-            return Use.ROTATES
+            return RefreshDecision.ROTATE
         if generation == self.generation - 1 and since <= grace:
-            return Use.SIBLING
-        return Use.REUSED
+            return RefreshDecision.REISSUE
+        return RefreshDecision.REUSED

@@ -24,7 +24,7 @@ class SigningKey:
     private: Ed25519PrivateKey
 
     @classmethod
-    def fresh(cls) -> Self:
+    def generate(cls) -> Self:
         return cls(kid=secrets.token_hex(8), private=Ed25519PrivateKey.generate())
 
     @property
@@ -33,24 +33,24 @@ class SigningKey:
         return self.private.public_key().public_bytes_raw()
 
 
-def jwk(kid: str, public: bytes) -> Jwk:
+def to_jwk(kid: str, public: bytes) -> Jwk:
     """Return a public key as a JSON Web Key."""
     return Jwk(kid=kid, x=base64.urlsafe_b64encode(public).rstrip(b"=").decode())
 
 
-class KeyBox:
+class SigningKeyCipher:
     """Encrypts private keys with AES-256-GCM under a key derived from SECRET_KEY, bound to their key ids."""
 
     def __init__(self, secret_key: str) -> None:
         derived = HKDF(SHA256(), length=32, salt=None, info=b"comfyfleet auth signing_keys v1")
         self._cipher = AESGCM(derived.derive(secret_key.encode()))
 
-    def seal(self, key: SigningKey) -> bytes:
+    def encrypt(self, key: SigningKey) -> bytes:
         """Return the encrypted private key."""
         nonce = secrets.token_bytes(NONCE_LENGTH)
         return nonce + self._cipher.encrypt(nonce, key.private.private_bytes_raw(), key.kid.encode())
 
-    def open(self, kid: str, sealed: bytes) -> SigningKey | None:
+    def decrypt(self, kid: str, sealed: bytes) -> SigningKey | None:
         """Decrypt a key; None when it was sealed under another SECRET_KEY or another key id."""
         try:
             raw = self._cipher.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kid.encode())

@@ -11,8 +11,8 @@ from contracts.auth.credentials import Principal, Scope, scopes_of
 from contracts.auth.keys import Key
 from contracts.auth.tiers import Limits, Tier
 
-RATE = "requests_per_minute"  # the only limit that the public services enforce themselves
-QUOTA = "images_per_day"
+RATE_LIMIT = "requests_per_minute"  # the only limit that the public services enforce themselves
+IMAGE_QUOTA = "images_per_day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class User:
 
         None in another tier than ``free`` or with an own image quota.
         """
-        return self.address_group if self.tier is Tier.FREE and QUOTA not in self.own_limits else None
+        return self.address_group if self.tier is Tier.FREE and IMAGE_QUOTA not in self.own_limits else None
 
     @property
-    def own_rate(self) -> bool:
+    def has_own_rate(self) -> bool:
         """Whether the user's request rate overrides the tier's."""
-        return RATE in self.own_limits
+        return RATE_LIMIT in self.own_limits
 
-    def account(self) -> Account:
+    def to_account(self) -> Account:
         """Return what its owner and admins see."""
         user = PublicUser(
             id=self.id,
@@ -68,7 +68,7 @@ class User:
             user=user, limits=self.limits, own_limits=self.own_limits, shares_quota=self.quota_group is not None
         )
 
-    def changed(self, at: datetime, *, ended_session: UUID | None, revoked_key: str | None) -> UserChanged:
+    def to_change(self, at: datetime, *, ended_session: UUID | None, revoked_key: str | None) -> UserChanged:
         """Return the message for the public services after a change."""
         return UserChanged(
             user_id=self.id,
@@ -78,7 +78,7 @@ class User:
             tier=self.tier,
             role=self.role,
             limits=self.limits,
-            own_limits=self.own_rate,
+            own_limits=self.has_own_rate,
             ended_session=ended_session,
             revoked_key=revoked_key,
             quota_group=self.quota_group,
@@ -88,16 +88,16 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A stored key. ``works``: neither revoked nor expired, and its user is active."""
+    """A stored key. ``is_usable``: neither revoked nor expired, and its user is active."""
 
     id: str
     digest: bytes
     scopes: tuple[Scope, ...]
     expires_at: datetime | None
-    works: bool
+    is_usable: bool
     user: User
 
-    def principal(self) -> Principal:
+    def to_principal(self) -> Principal:
         """Return the principal: its scopes are those of the key that the user's role still allows."""
         user = self.user
         return Principal(
@@ -107,14 +107,14 @@ class StoredKey:
             role=user.role,
             scopes=tuple(scope for scope in scopes_of(user.role) if scope in self.scopes),
             requests_per_minute=user.limits.requests_per_minute,
-            own_limits=user.own_rate,
+            own_limits=user.has_own_rate,
             version=user.version,
             key_id=self.id,
             expires_at=self.expires_at,
         )
 
 
-def listed(
+def describe_key(
     *,
     id: str,  # noqa: A002 - as the column and the contract call it
     name: str,

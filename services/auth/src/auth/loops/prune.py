@@ -24,10 +24,10 @@ class Pruner:
 
     async def tick(self) -> None:
         async with self._database.single() as connection:
-            await changes.prune(connection)
+            await changes.prune_changes(connection)
             await keys.prune_requests(connection)
-            await keys.prune(connection)
-            await sessions.prune(connection, idle=self._idle)
-            await tickets.prune(connection)
-            await invites.prune(connection)
-            await quota_groups.prune(connection, lasts=self._shared_quota)
+            await keys.prune_keys(connection)
+            await sessions.prune_sessions(connection, idle=self._idle)
+            await tickets.prune_tickets(connection)
+            await invites.prune_invites(connection)
+            await quota_groups.prune_groups(connection, max_age=self._shared_quota)

@@ -7,17 +7,17 @@ from uuid import UUID
 
 import orjson
 
-from auth.domain.audit_chain import BEGINNING, Link, hash_of
+from auth.domain.audit_chain import GENESIS_HASH, ChainEntry, hash_entry
 from chassis.database.statement import Connection, Row, Statement
 from chassis.telemetry.logs import bound_here
 from contracts.auth.audit import ReadAudit
 
-PAGE = 1000
+BATCH = 1000
 _LOCK_KEY = 0x6175646974  # "audit"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NewAuditEntry:
     """One recorded action.
 
     Attributes:
@@ -57,7 +57,7 @@ _CONDITIONS = {
 }
 
 
-async def record(connection: Connection, entry: Entry) -> None:
+async def append_entry(connection: Connection, entry: NewAuditEntry) -> None:
     """Append an entry with the current request id to the chain.
 
     Other appends wait until this transaction ends, so call it as late in the transaction as possible.
@@ -66,7 +66,7 @@ async def record(connection: Connection, entry: Entry) -> None:
     detail = orjson.dumps(entry.detail).decode()
     last = await _NEXT.first(connection, detail=detail)
     assert last is not None  # noqa: S101 - one row of VALUES
-    link = Link(
+    chained = ChainEntry(
         id=(last["id"] or 0) + 1,
         at=last["at"],
         action=entry.action,
@@ -76,26 +76,26 @@ async def record(connection: Connection, entry: Entry) -> None:
         request_id=bound_here().get("request_id"),
         detail=last["detail"],
     )
-    values = {name: getattr(link, name) for name in Link.__slots__} | {"detail": detail}
-    await _ADD.run(connection, **values, hash=hash_of(last["hash"] or BEGINNING, link))
+    values = {name: getattr(chained, name) for name in ChainEntry.__slots__} | {"detail": detail}
+    await _ADD.run(connection, **values, hash=hash_entry(last["hash"] or GENESIS_HASH, chained))
 
 
-async def page(connection: Connection, query: ReadAudit) -> list[tuple[Link, bytes]]:
+async def list_entries(connection: Connection, query: ReadAudit) -> list[tuple[ChainEntry, bytes]]:
     """Return up to ``limit + 1`` entries with their hashes, newest first."""
     given = query.model_dump(include=set(_CONDITIONS), exclude_none=True)
     where = " AND ".join(_CONDITIONS[name] for name in given) or "true"
     found = Statement(f"{_ENTRIES} WHERE {where} ORDER BY id DESC LIMIT :limit")
-    return [(_link(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
+    return [(_to_entry(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
 
 
-async def entries(connection: Connection) -> AsyncIterator[tuple[Link, bytes]]:
+async def iterate_entries(connection: Connection) -> AsyncIterator[tuple[ChainEntry, bytes]]:
     """Yield every entry with its hash, oldest first."""
     after = 0
-    while rows := await _PAGE.all(connection, after=after, limit=PAGE):
+    while rows := await _PAGE.all(connection, after=after, limit=BATCH):
         for row in rows:
-            yield _link(row), row["hash"]
+            yield _to_entry(row), row["hash"]
         after = rows[-1]["id"]
 
 
-def _link(row: Row) -> Link:
-    return Link(**{name: row[name] for name in Link.__slots__})
+def _to_entry(row: Row) -> ChainEntry:
+    return ChainEntry(**{name: row[name] for name in ChainEntry.__slots__})

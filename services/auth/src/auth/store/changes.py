@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from auth.store.users import COLUMNS, user_of
+from auth.store.users import COLUMNS, build_user
 from chassis.database.statement import Connection, Statement
 from contracts.auth.changes import UserChanged
 
@@ -27,14 +27,14 @@ _PRUNE = Statement("DELETE FROM changes WHERE at < now() - interval '1 day'")
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ChangePage:
     """A page of changes and the time from which to continue."""
 
     users: tuple[UserChanged, ...]
     now: datetime
 
 
-async def change(
+async def record_change(
     connection: Connection,
     user_id: UUID,
     *,
@@ -57,12 +57,12 @@ async def change(
     row = await _BUMP.first(connection, id=user_id, void_tokens=void_tokens)
     if row is None:
         raise LookupError(user_id)
-    said = user_of(row).changed(row["at"], ended_session=ended_session, revoked_key=revoked_key)
-    await _WRITE.run(connection, user_id=user_id, body=said.model_dump_json(), at=row["at"])
-    return said
+    change = build_user(row).to_change(row["at"], ended_session=ended_session, revoked_key=revoked_key)
+    await _WRITE.run(connection, user_id=user_id, body=change.model_dump_json(), at=row["at"])
+    return change
 
 
-async def read(connection: Connection, since: datetime | None) -> Read:
+async def list_changes(connection: Connection, since: datetime | None) -> ChangePage:
     """Return changes since that time (None: the last hour), oldest first, at most ``BATCH``.
 
     When the page is full, ``now`` is the time of its last change, which is returned again: others may have happened at
@@ -70,12 +70,12 @@ async def read(connection: Connection, since: datetime | None) -> Read:
     """
     now: datetime = await _NOW.value(connection)
     rows = await _READ.all(connection, since=since, limit=BATCH)
-    return Read(
+    return ChangePage(
         users=tuple(UserChanged.model_validate(row["body"]) for row in rows),
         now=rows[-1]["at"] if len(rows) == BATCH else now,
     )
 
 
-async def prune(connection: Connection) -> None:
+async def prune_changes(connection: Connection) -> None:
     """Delete changes that every service has read by now."""
     await _PRUNE.run(connection)

@@ -30,7 +30,7 @@ WHERE user_id = :user_id ORDER BY created_at DESC LIMIT 1000
 """)
 
 
-async def erase(connection: Connection, user_id: UUID) -> None:
+async def erase_user(connection: Connection, user_id: UUID) -> None:
     """Delete everything about a user but its id.
 
     Requires the user's lock and ``hold_admins``, which orders erasures.
@@ -41,7 +41,7 @@ async def erase(connection: Connection, user_id: UUID) -> None:
     await _NOTE.run(connection, id=user_id)
 
 
-async def read(connection: Connection, after: int) -> Erasures:
+async def list_erasures(connection: Connection, after: int) -> Erasures:
     """Return erasures with a greater number, in order, at most ``BATCH``."""
     now = await _NOW.value(connection)
     rows = await _READ.all(connection, after=after, limit=BATCH + 1)
@@ -49,6 +49,6 @@ async def read(connection: Connection, after: int) -> Erasures:
     return Erasures(erasures=found, more=len(rows) > BATCH, now=now)
 
 
-async def sessions(connection: Connection, user_id: UUID) -> tuple[SessionRecord, ...]:
+async def list_sessions(connection: Connection, user_id: UUID) -> tuple[SessionRecord, ...]:
     """Return the stored sessions of a user, newest first."""
     return tuple(SessionRecord(**row) for row in await _SESSIONS.all(connection, user_id=user_id))

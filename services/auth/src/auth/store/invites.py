@@ -26,7 +26,7 @@ UPDATE invites SET expires_at = now() WHERE id = :id AND used_by IS NULL AND exp
 _PRUNE = Statement("DELETE FROM invites WHERE expires_at < now() - interval '90 days'")
 
 
-async def add(
+async def add_invite(
     connection: Connection, invite_id: UUID, digest: bytes, *, tier: Tier, created_by: UUID, days: int
 ) -> Invite:
     row = await _ADD.first(connection, id=invite_id, digest=digest, tier=tier, created_by=created_by, days=days)
@@ -34,35 +34,35 @@ async def add(
     return _invite(row)
 
 
-async def list_page(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
+async def list_invites(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
     """Return up to ``limit`` invites, newest first, and whether there are more."""
     rows = await _PAGE.all(connection, limit=limit + 1, before=before)
     return tuple(map(_invite, rows[:limit])), len(rows) > limit
 
 
-async def lock(connection: Connection, invite_id: UUID) -> Invite | None:
+async def lock_invite(connection: Connection, invite_id: UUID) -> Invite | None:
     """Return the invite and lock it until the transaction ends."""
     row = await _LOCK.first(connection, id=invite_id)
     return _invite(row) if row else None
 
 
-async def works(connection: Connection, digest: bytes) -> bool:
+async def is_usable(connection: Connection, digest: bytes) -> bool:
     """Whether the invite can be used now."""
     return await _WORKING.value(connection, digest=digest) is not None
 
 
-async def spend(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
+async def redeem_invite(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
     """Use the invite in this transaction; None when it cannot be used."""
     row = await _SPEND.first(connection, digest=digest, used_by=used_by)
     return _invite(row) if row else None
 
 
-async def expire(connection: Connection, invite_id: UUID) -> bool:
+async def expire_invite(connection: Connection, invite_id: UUID) -> bool:
     """Make the invite expire now; returns whether it could still have been used."""
     return await _EXPIRE.value(connection, id=invite_id) is not None
 
 
-async def prune(connection: Connection) -> None:
+async def prune_invites(connection: Connection) -> None:
     """Delete invites 90 days after expiry. The audit log keeps who created and used them."""
     await _PRUNE.run(connection)
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from auth.domain.user import StoredKey, listed
-from auth.store.users import COLUMNS, user_of
+from auth.domain.user import StoredKey, describe_key
+from auth.store.users import COLUMNS, build_user
 from chassis.database.statement import Connection, Row, Statement
 from contracts.auth.credentials import Scope
 from contracts.auth.keys import Key
 
 _FIND = Statement(f"""
 SELECT k.id, k.digest, k.scopes, k.expires_at, {COLUMNS},
-    k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.is_active AS works
+    k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.is_active AS is_usable
 FROM api_keys k JOIN users u ON u.id = k.user_id JOIN tiers t ON t.name = u.tier
 WHERE k.id = :id
 """)  # noqa: S608 - constants only
@@ -62,7 +62,7 @@ class KeyRequest:
     key_id: str
 
 
-async def find(connection: Connection, key_id: str) -> StoredKey | None:
+async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
     """Return the key with its user."""
     row = await _FIND.first(connection, id=key_id)
     if row is None:
@@ -72,29 +72,29 @@ async def find(connection: Connection, key_id: str) -> StoredKey | None:
         digest=row["digest"],
         scopes=_scopes(row),
         expires_at=row["expires_at"],
-        works=row["works"],
-        user=user_of(row),
+        is_usable=row["is_usable"],
+        user=build_user(row),
     )
 
 
-async def now(connection: Connection) -> datetime:
+async def transaction_time(connection: Connection) -> datetime:
     """The transaction's time by the database clock."""
     time: datetime = await _NOW.value(connection)
     return time
 
 
-async def live(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
+async def list_working_keys(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
     """Return the user's working keys, newest first."""
     return tuple(_key(row) for row in await _LIST.all(connection, user_id=user_id))
 
 
-async def count(connection: Connection, user_id: UUID) -> int:
+async def count_working_keys(connection: Connection, user_id: UUID) -> int:
     """Count the user's working keys. Exact only under the user's lock."""
     number: int = await _COUNT.value(connection, user_id=user_id)
     return number
 
 
-async def read(connection: Connection, key_id: str) -> Key:
+async def get_key(connection: Connection, key_id: str) -> Key:
     """Return the key, whether it works or not.
 
     Raises:
@@ -106,7 +106,7 @@ async def read(connection: Connection, key_id: str) -> Key:
     return _key(row)
 
 
-async def add(
+async def add_key(
     connection: Connection,
     user_id: UUID,
     key_id: str,
@@ -123,25 +123,25 @@ async def add(
     return _key(row)
 
 
-async def revoke(connection: Connection, user_id: UUID, key_id: str) -> bool | None:
+async def revoke_key(connection: Connection, user_id: UUID, key_id: str) -> bool | None:
     """Revoke a key; returns whether this call revoked it, or None when the user has no such key."""
     if await _REVOKE.value(connection, id=key_id, user_id=user_id) is not None:
         return True
     return False if await _IS_OF.value(connection, id=key_id, user_id=user_id) else None
 
 
-async def note_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
+async def record_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
     """Store when keys were last used. Times never decrease and never exceed the current time."""
     await _NOTE_USES.run(connection, ids=list(uses), times=list(uses.values()))
 
 
-async def recall(connection: Connection, user_id: UUID, idempotency_key: str) -> KeyRequest | None:
+async def find_key_request(connection: Connection, user_id: UUID, idempotency_key: str) -> KeyRequest | None:
     """Return the request of the last 24 hours with this Idempotency-Key."""
     row = await _RECALL.first(connection, user_id=user_id, idempotency_key=idempotency_key)
     return KeyRequest(idempotency_key=idempotency_key, **row) if row else None
 
 
-async def remember(connection: Connection, user_id: UUID, request: KeyRequest) -> None:
+async def save_key_request(connection: Connection, user_id: UUID, request: KeyRequest) -> None:
     """Store for 24 hours which key a request created."""
     await _REMEMBER.run(
         connection,
@@ -158,7 +158,7 @@ async def prune_requests(connection: Connection) -> None:
     await _PRUNE_REQUESTS.run(connection)
 
 
-async def prune(connection: Connection) -> None:
+async def prune_keys(connection: Connection) -> None:
     """Delete keys that ended more than 90 days ago. The audit log keeps what was done with them."""
     await _PRUNE.run(connection)
 
@@ -168,4 +168,4 @@ def _scopes(row: Row) -> tuple[Scope, ...]:
 
 
 def _key(row: Row) -> Key:
-    return listed(**(dict(row) | {"scopes": _scopes(row)}))
+    return describe_key(**(dict(row) | {"scopes": _scopes(row)}))

@@ -8,7 +8,7 @@ from chassis.database.statement import Connection, Statement
 from contracts.auth.accounts import Role, User
 from contracts.auth.tiers import Tier
 
-NOBODY = UUID(int=0)  # no account has this id: unknown accounts cause the same work as known ones
+UNKNOWN_USER_ID = UUID(int=0)  # no account has this id: unknown accounts cause the same work as known ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +45,24 @@ RETURNING id, username, email, tier, role, is_active, created_at
 """)
 
 
-async def find(connection: Connection, name: str) -> Login | None:
+async def find_login(connection: Connection, name: str) -> Login | None:
     """Find the account by username or email address, given in lower case."""
     row = await (_FIND_BY_EMAIL if "@" in name else _FIND_BY_USERNAME).first(connection, name=name)
     return Login(**row) if row else None
 
 
-async def find_by_id(connection: Connection, user_id: UUID) -> Login | None:
+async def find_login_by_id(connection: Connection, user_id: UUID) -> Login | None:
     row = await _FIND_BY_ID.first(connection, user_id=user_id)
     return Login(**row) if row else None
 
 
-async def lock(connection: Connection, user_id: UUID) -> Login | None:
+async def lock_login(connection: Connection, user_id: UUID) -> Login | None:
     """Return the account and lock it until the transaction ends."""
     row = await _LOCK.first(connection, user_id=user_id)
     return Login(**row) if row else None
 
 
-async def failed(connection: Connection, user_id: UUID, *, counts: bool) -> None:
+async def record_failure(connection: Connection, user_id: UUID, *, counts: bool) -> None:
     """Count a failure under the account's lock.
 
     An uncounted failure does the same work, so that timing reveals nothing.
@@ -70,16 +70,16 @@ async def failed(connection: Connection, user_id: UUID, *, counts: bool) -> None
     await _FAILED.run(connection, user_id=user_id, counts=counts)
 
 
-async def succeeded(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
+async def record_success(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
     """Reset the failure counter, and store a stronger hash of the same password if given."""
     await _SUCCEEDED.run(connection, user_id=user_id, upgraded=upgraded)
 
 
-async def set_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
+async def set_password_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
     await _SET_HASH.run(connection, user_id=user_id, password_hash=password_hash)
 
 
-async def make(
+async def create_user(
     connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
 ) -> User | None:
     """Create an account; None when the name or address is taken, ignoring case."""

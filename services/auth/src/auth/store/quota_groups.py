@@ -9,26 +9,26 @@ from chassis.ids import new_id
 _JOIN = Statement("""
 INSERT INTO quota_groups AS kept (digest, id) VALUES (:digest, :id)
 ON CONFLICT (digest) DO UPDATE SET
-    id = CASE WHEN kept.began_at > now() - :lasts::interval THEN kept.id ELSE excluded.id END,
-    began_at = CASE WHEN kept.began_at > now() - :lasts::interval THEN kept.began_at ELSE now() END
+    id = CASE WHEN kept.began_at > now() - :max_age::interval THEN kept.id ELSE excluded.id END,
+    began_at = CASE WHEN kept.began_at > now() - :max_age::interval THEN kept.began_at ELSE now() END
 RETURNING id
 """)
 _ASSIGN = Statement("UPDATE users SET quota_group = :group WHERE id = :user_id")
-_PRUNE = Statement("DELETE FROM quota_groups WHERE began_at <= now() - :lasts::interval")
+_PRUNE = Statement("DELETE FROM quota_groups WHERE began_at <= now() - :max_age::interval")
 
 
-async def join(connection: Connection, user_id: UUID, digest: bytes, *, lasts: timedelta) -> UUID:
-    """Add a new account to the group that its address formed within ``lasts``, or to a new group."""
-    group: UUID = await _JOIN.value(connection, digest=digest, id=new_id(), lasts=lasts)
+async def join_group(connection: Connection, user_id: UUID, digest: bytes, *, max_age: timedelta) -> UUID:
+    """Add a new account to the group that its address formed within ``max_age``, or to a new group."""
+    group: UUID = await _JOIN.value(connection, digest=digest, id=new_id(), max_age=max_age)
     await _ASSIGN.run(connection, user_id=user_id, group=group)
     return group
 
 
-async def leave(connection: Connection, user_id: UUID) -> None:
+async def leave_group(connection: Connection, user_id: UUID) -> None:
     """Remove an account from its group permanently."""
     await _ASSIGN.run(connection, user_id=user_id, group=None)
 
 
-async def prune(connection: Connection, *, lasts: timedelta) -> None:
+async def prune_groups(connection: Connection, *, max_age: timedelta) -> None:
     """Delete the address digest of groups that no new account can join."""
-    await _PRUNE.run(connection, lasts=lasts)
+    await _PRUNE.run(connection, max_age=max_age)

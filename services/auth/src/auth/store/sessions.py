@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from auth.domain.refresh_token import Family
+from auth.domain.refresh_token import LockedSession
 from chassis.database.statement import Connection, Statement
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
+class PresentedToken:
     """A refresh token found by its digest."""
 
     session_id: UUID
@@ -46,39 +46,39 @@ WHERE least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() 
 """)
 
 
-async def begin(connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta) -> None:
+async def create_session(connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta) -> None:
     """Create a session at generation 1 that ends after its lifetime regardless of refreshes."""
     await _OPEN.run(connection, id=session_id, user_id=user_id, life=life)
 
 
-async def add_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
+async def add_refresh_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
     """Store the digest of a refresh token."""
     await _ADD_TOKEN.run(connection, session_id=session_id, digest=digest, generation=generation)
 
 
-async def find_token(connection: Connection, digest: bytes) -> Presented | None:
+async def find_refresh_token(connection: Connection, digest: bytes) -> PresentedToken | None:
     """Return the token with that digest, used or not."""
     row = await _FIND.first(connection, digest=digest)
-    return Presented(**row) if row else None
+    return PresentedToken(**row) if row else None
 
 
-async def lock(connection: Connection, session_id: UUID) -> Family | None:
+async def lock_session(connection: Connection, session_id: UUID) -> LockedSession | None:
     """Lock a session until the transaction ends. Take the lock of its user first."""
     row = await _LOCK.first(connection, id=session_id)
-    return Family(**row) if row else None
+    return LockedSession(**row) if row else None
 
 
-async def rotate(connection: Connection, session_id: UUID, generation: int) -> None:
+async def start_generation(connection: Connection, session_id: UUID, generation: int) -> None:
     """Start this generation, under the session's lock."""
     await _ROTATE.run(connection, id=session_id, generation=generation)
 
 
-async def end(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
+async def end_session(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
     """End a session of this user; False when it had ended before or belongs to somebody else."""
     return await _END.value(connection, id=session_id, user_id=user_id) is not None
 
 
-async def end_others(
+async def end_other_sessions(
     connection: Connection, user_id: UUID, *, kept: UUID | None, token_life: timedelta
 ) -> tuple[int, list[UUID]]:
     """End all sessions of a user but one; returns their number and those that may have valid access tokens."""
@@ -86,6 +86,6 @@ async def end_others(
     return len(rows), [row["id"] for row in rows if row["has_tokens"]]
 
 
-async def prune(connection: Connection, *, idle: timedelta) -> None:
+async def prune_sessions(connection: Connection, *, idle: timedelta) -> None:
     """Delete sessions and their tokens a day after they ended."""
     await _PRUNE.run(connection, idle=idle)

@@ -9,25 +9,26 @@ _LOCK_KEY = 0x6B6579736574  # "keyset"
 
 
 @dataclass(frozen=True, slots=True)
-class SealedKey:
+class EncryptedKey:
     """A stored signing key.
 
     Attributes:
-        signs: whether it is active.
-        due: whether it has been active for its lifetime and must be replaced.
+        is_active: whether it is active.
+        is_due: whether it has been active for its lifetime and must be replaced.
         now: the transaction's time by the database clock.
     """
 
     kid: str
     private_key: bytes
-    signs: bool
-    due: bool
+    is_active: bool
+    is_due: bool
     now: datetime
 
 
 _LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
 _COLUMNS = """
-kid, private_key, signs_from <= now() AS signs, signs_from <= now() - CAST(:life AS interval) AS due, now() AS now
+kid, private_key, signs_from <= now() AS is_active,
+signs_from <= now() - CAST(:life AS interval) AS is_due, now() AS now
 """
 _YOUNGEST = Statement(f"""
 SELECT {_COLUMNS} FROM signing_keys ORDER BY signs_from DESC, kid LIMIT 1
@@ -38,7 +39,7 @@ SELECT {_COLUMNS} FROM signing_keys WHERE signs_from <= now() ORDER BY signs_fro
 _EVERY = Statement("SELECT kid, public_key FROM signing_keys ORDER BY signs_from DESC, kid")
 _ADD = Statement("""
 INSERT INTO signing_keys (kid, public_key, private_key, signs_from)
-VALUES (:kid, :public_key, :private_key, now() + CAST(:in_ AS interval))
+VALUES (:kid, :public_key, :private_key, now() + CAST(:active_in AS interval))
 """)
 # A key signs until the next one becomes active, and verifies until the last token it signed expires.
 _PRUNE = Statement("""
@@ -49,38 +50,40 @@ WHERE EXISTS (SELECT 1 FROM signing_keys young
 _CLEAR = Statement("DELETE FROM signing_keys")
 
 
-async def hold(connection: Connection) -> None:
+async def lock_keys(connection: Connection) -> None:
     """Prevent other transactions from adding or removing keys until this one ends."""
     await _LOCK.run(connection, key=_LOCK_KEY)
 
 
-async def youngest(connection: Connection, *, life: timedelta) -> SealedKey | None:
+async def find_newest_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
     """Return the newest key."""
     row = await _YOUNGEST.first(connection, life=life)
-    return SealedKey(**row) if row else None
+    return EncryptedKey(**row) if row else None
 
 
-async def signing(connection: Connection, *, life: timedelta) -> SealedKey | None:
+async def find_active_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
     """Return the active key of this transaction."""
     row = await _SIGNING.first(connection, life=life)
-    return SealedKey(**row) if row else None
+    return EncryptedKey(**row) if row else None
 
 
-async def every(connection: Connection) -> list[tuple[str, bytes]]:
+async def list_public_keys(connection: Connection) -> list[tuple[str, bytes]]:
     """Return key id and public key of every key, newest first."""
     return [(row["kid"], row["public_key"]) for row in await _EVERY.all(connection)]
 
 
-async def add(connection: Connection, *, kid: str, public_key: bytes, private_key: bytes, in_: timedelta) -> None:
-    """Store a key that becomes active after ``in_``."""
-    await _ADD.run(connection, kid=kid, public_key=public_key, private_key=private_key, in_=in_)
+async def add_key(
+    connection: Connection, *, kid: str, public_key: bytes, private_key: bytes, active_in: timedelta
+) -> None:
+    """Store a key that becomes active after ``active_in``."""
+    await _ADD.run(connection, kid=kid, public_key=public_key, private_key=private_key, active_in=active_in)
 
 
-async def prune(connection: Connection, *, token_life: timedelta) -> None:
+async def prune_keys(connection: Connection, *, token_life: timedelta) -> None:
     """Delete keys whose tokens have all expired."""
     await _PRUNE.run(connection, token_life=token_life)
 
 
-async def clear(connection: Connection) -> None:
+async def delete_all_keys(connection: Connection) -> None:
     """Delete every key, which voids all access tokens."""
     await _CLEAR.run(connection)

@@ -8,12 +8,12 @@ from contracts.auth.tickets import TICKET_LIFETIME_S
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """A used ticket. ``works``: neither the ticket nor its credential had expired."""
+class RedeemedTicket:
+    """A used ticket. ``is_valid``: neither the ticket nor its credential had expired."""
 
     principal: Principal
     origin: str | None
-    works: bool
+    is_valid: bool
 
 
 _ADD = Statement("""
@@ -28,7 +28,7 @@ SELECT t.principal, t.origin,
     t.expires_at > now() AND u.is_active AND CASE
         WHEN t.key_id IS NOT NULL THEN k.id IS NOT NULL AND k.revoked_at IS NULL
         ELSE s.id IS NOT NULL AND s.ended_at IS NULL AND (t.principal->>'version')::bigint >= u.tokens_from
-    END AS works
+    END AS is_valid
 FROM spent t JOIN users u ON u.id = t.user_id
 LEFT JOIN api_keys k ON k.id = t.key_id
 LEFT JOIN sessions s ON s.id = t.session_id
@@ -36,7 +36,7 @@ LEFT JOIN sessions s ON s.id = t.session_id
 _PRUNE = Statement("DELETE FROM ws_tickets WHERE expires_at < now() - interval '1 minute'")
 
 
-async def add(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
+async def add_ticket(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
     """Store a ticket for ``TICKET_LIFETIME_S`` but not beyond its credential; returns its lifetime in seconds."""
     left: float = await _ADD.value(
         connection,
@@ -52,14 +52,14 @@ async def add(connection: Connection, digest: bytes, principal: Principal, origi
     return left
 
 
-async def spend(connection: Connection, digest: bytes) -> Spent | None:
+async def redeem_ticket(connection: Connection, digest: bytes) -> RedeemedTicket | None:
     """Delete and return the ticket with that digest, so that it works once."""
     row = await _SPEND.first(connection, digest=digest)
     if row is None:
         return None
-    return Spent(Principal.model_validate(row["principal"]), row["origin"], row["works"])
+    return RedeemedTicket(Principal.model_validate(row["principal"]), row["origin"], row["is_valid"])
 
 
-async def prune(connection: Connection) -> None:
+async def prune_tickets(connection: Connection) -> None:
     """Delete expired tickets."""
     await _PRUNE.run(connection)

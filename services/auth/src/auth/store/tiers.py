@@ -12,13 +12,13 @@ _SAVE = Statement(
 )
 
 
-async def every(connection: Connection) -> tuple[TierLimits, ...]:
+async def list_tiers(connection: Connection) -> tuple[TierLimits, ...]:
     """Return every tier, smallest first."""
     found = [_tier(row) for row in await _LIST.all(connection)]
     return tuple(sorted(found, key=lambda tier: list(Tier).index(tier.tier)))
 
 
-async def change(connection: Connection, tier: Tier, named: Mapping[str, Any]) -> tuple[Limits, Limits]:
+async def change_tier(connection: Connection, tier: Tier, named: Mapping[str, Any]) -> tuple[Limits, Limits]:
     """Set the named limits; returns the limits before and after.
 
     Raises:

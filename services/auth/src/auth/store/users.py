@@ -47,27 +47,27 @@ _FIND_BY_NAME = Statement(
 )
 
 
-async def find(connection: Connection, user_id: UUID) -> User | None:
+async def find_user(connection: Connection, user_id: UUID) -> User | None:
     """Return the user; None when there is none or it was erased."""
     row = await _FIND.first(connection, id=user_id)
-    return user_of(row) if row else None
+    return build_user(row) if row else None
 
 
-async def lock(connection: Connection, user_id: UUID) -> User | None:
+async def lock_user(connection: Connection, user_id: UUID) -> User | None:
     """Return the user and lock it until the transaction ends."""
     # Lock first, then read: a locking join returns no row when a joined column changed while it waited.
     await _LOCK.run(connection, id=user_id)
-    return await find(connection, user_id)
+    return await find_user(connection, user_id)
 
 
-async def page(connection: Connection, query: ListUsers) -> tuple[list[User], bool]:
+async def list_users(connection: Connection, query: ListUsers) -> tuple[list[User], bool]:
     """Return matching users, newest first, and whether there are more. Search text is matched literally."""
     values = query.model_dump(mode="python") | {"limit": query.limit + 1}
     rows = await _LIST.all(connection, **values)
-    return [user_of(row) for row in rows[: query.limit]], len(rows) > query.limit
+    return [build_user(row) for row in rows[: query.limit]], len(rows) > query.limit
 
 
-async def hold_admins(connection: Connection) -> None:
+async def lock_admins(connection: Connection) -> None:
     """Prevent changes to who is an admin until the transaction ends. Call it before locking any user."""
     await _HOLD_ADMINS.run(connection)
 
@@ -77,36 +77,36 @@ async def is_last_admin(connection: Connection, user_id: UUID) -> bool:
     return await _ANOTHER_ADMIN.value(connection, id=user_id) is None
 
 
-async def save(
-    connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own: Mapping[str, Any]
+async def save_user(
+    connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own_limits: Mapping[str, Any]
 ) -> None:
-    """Store the properties of a locked user; ``own`` are all limits that override the tier."""
-    await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_written(own))
+    """Store the properties of a locked user; ``own_limits`` are all limits that override the tier."""
+    await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_as_json(own_limits))
 
 
-def _written(own: Mapping[str, Any]) -> str | None:
-    return json.dumps(dict(own)) if own else None
+def _as_json(own_limits: Mapping[str, Any]) -> str | None:
+    return json.dumps(dict(own_limits)) if own_limits else None
 
 
 async def end_sessions(connection: Connection, user_id: UUID) -> None:
     await _END_SESSIONS.run(connection, id=user_id)
 
 
-async def ensure(
-    connection: Connection, *, username: str, email: str, role: Role, tier: Tier, own: Mapping[str, Any]
+async def find_or_create_user(
+    connection: Connection, *, username: str, email: str, role: Role, tier: Tier, own_limits: Mapping[str, Any]
 ) -> User | None:
     """Return the user of that name (ignoring case), created if missing; None when the email address is taken.
 
     Args:
-        own: limits that override the tier, if the user is created.
+        own_limits: limits that override the tier, if the user is created.
     """
-    values = {"username": username, "email": email, "role": role, "tier": tier, "own": _written(own)}
+    values = {"username": username, "email": email, "role": role, "tier": tier, "own": _as_json(own_limits)}
     await _MAKE.run(connection, id=new_id(), **values)
     row = await _FIND_BY_NAME.first(connection, username=username)
-    return user_of(row) if row else None
+    return build_user(row) if row else None
 
 
-def user_of(row: Row) -> User:
+def build_user(row: Row) -> User:
     """Build the user from a row with ``COLUMNS``."""
     own = row["own"] or {}
     return User(

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from auth.domain.api_key import Pepper, new_api_key
-from auth.domain.password import Policy
-from auth.domain.password_hash import PasswordHashes
+from auth.domain.api_key import ApiKeyPepper, new_api_key
+from auth.domain.password import PasswordPolicy
+from auth.domain.password_hash import PasswordHasher
 from auth.store import audit, changes, keys, logins, users
-from auth.store.audit import Entry
+from auth.store.audit import NewAuditEntry
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import AccountTaken, InvalidAccount, Role
@@ -17,7 +17,7 @@ from contracts.graph_policy.policy import GraphPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class Bootstrapped:
+class BootstrapResult:
     """A user and its new key."""
 
     user_id: UUID
@@ -26,8 +26,8 @@ class Bootstrapped:
 
 async def bootstrap(
     database: Database,
-    pepper: Pepper,
-    policy: Policy,
+    pepper: ApiKeyPepper,
+    policy: PasswordPolicy,
     *,
     username: str,
     email: str,
@@ -35,7 +35,7 @@ async def bootstrap(
     tier: Tier,
     graph_policy: GraphPolicy | None = None,
     password: str | None = None,
-) -> Bootstrapped:
+) -> BootstrapResult:
     """Create the user unless the name exists, and a new key for it. An existing user is not changed.
 
     The key has every scope of its user and never expires.
@@ -48,31 +48,33 @@ async def bootstrap(
         AccountTaken: the user does not exist and the email address belongs to another one.
         InvalidAccount: the password breaks the policy.
     """
-    hashed = None if password is None else _hashed(policy, password, username, email)
+    hashed = None if password is None else _hash_password(policy, password, username, email)
     key = new_api_key()
     async with database.direct() as connection:
-        own = {} if graph_policy is None else {"graph_policy": graph_policy}
-        user = await users.ensure(connection, username=username, email=email, role=role, tier=tier, own=own)
+        own_limits = {} if graph_policy is None else {"graph_policy": graph_policy}
+        user = await users.find_or_create_user(
+            connection, username=username, email=email, role=role, tier=tier, own_limits=own_limits
+        )
         if user is None:
             raise AccountTaken
         if hashed is not None:
             await _set_password(connection, user.id, hashed)
         scopes = scopes_of(user.role)
-        await keys.add(
+        await keys.add_key(
             connection, user.id, key.id, pepper.digest(key), name="bootstrap", scopes=scopes, expires_at=None
         )
         detail = {"key_id": key.id, "role": user.role, "password": password is not None}
-        await audit.record(connection, Entry("account.bootstrapped", None, user.id, None, detail))
-    return Bootstrapped(user_id=user.id, key=key.text)
+        await audit.append_entry(connection, NewAuditEntry("account.bootstrapped", None, user.id, None, detail))
+    return BootstrapResult(user_id=user.id, key=key.text)
 
 
-def _hashed(policy: Policy, password: str, username: str, email: str) -> str:
-    if errors := policy.errors(password, username=username, email=email, pointer="/password"):
+def _hash_password(policy: PasswordPolicy, password: str, username: str, email: str) -> str:
+    if errors := policy.validate(password, username=username, email=email, pointer="/password"):
         raise InvalidAccount(errors=errors)
-    return PasswordHashes().make(password)
+    return PasswordHasher().hash(password)
 
 
 async def _set_password(connection: Connection, user_id: UUID, hashed: str) -> None:
-    await logins.set_hash(connection, user_id, hashed)
+    await logins.set_password_hash(connection, user_id, hashed)
     await users.end_sessions(connection, user_id)
-    await changes.change(connection, user_id, void_tokens=True)
+    await changes.record_change(connection, user_id, void_tokens=True)

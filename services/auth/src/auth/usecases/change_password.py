@@ -1,12 +1,12 @@
 from datetime import timedelta
 from uuid import UUID
 
-from auth.domain.password import Policy
+from auth.domain.password import PasswordPolicy
 from auth.store import audit, changes, logins, sessions, users
-from auth.store.audit import Entry
-from auth.usecases.announce import Announcer
-from auth.usecases.check_password import Claim, check, settle
-from auth.usecases.hashing import HashingPool
+from auth.store.audit import NewAuditEntry
+from auth.usecases.announce_changes import Announcer
+from auth.usecases.check_password import CheckedLogin, check_password, decide_login
+from auth.usecases.hash_passwords import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import ChangePassword, InvalidAccount
@@ -14,7 +14,8 @@ from contracts.auth.changes import UserChanged
 from contracts.auth.fields import Done
 from contracts.auth.sessions import InvalidLogin
 
-SESSIONS_TOLD = 20  # beyond this, all access tokens are voided at once; the remaining session refreshes its own
+# Beyond this, all access tokens are voided at once; the remaining session refreshes its own.
+MAX_SESSIONS_ANNOUNCED = 20
 
 
 class PasswordChanger:
@@ -25,12 +26,18 @@ class PasswordChanger:
     """
 
     def __init__(
-        self, database: Database, hashing: HashingPool, policy: Policy, announcer: Announcer, *, token_life: timedelta
+        self,
+        database: Database,
+        hashing: HashingPool,
+        policy: PasswordPolicy,
+        announcer: Announcer,
+        *,
+        token_life: timedelta,
     ) -> None:
         self._database, self._hashing, self._policy = database, hashing, policy
         self._announcer, self._token_life = announcer, token_life
 
-    async def change(self, user_id: UUID, command: ChangePassword) -> Done:
+    async def change_password(self, user_id: UUID, command: ChangePassword) -> Done:
         """Set the new password and end every other session of the user.
 
         Raises:
@@ -39,42 +46,44 @@ class PasswordChanger:
             Busy: too many passwords are waiting to be hashed.
         """
         new = command.new_password.get_secret_value()
-        with self._hashing.place():
+        with self._hashing.reserve_slot():
             async with self._database.single() as connection:
-                login = await logins.find_by_id(connection, user_id)
-                user = await users.find(connection, user_id)
+                login = await logins.find_login_by_id(connection, user_id)
+                user = await users.find_user(connection, user_id)
             if user is not None:
-                errors = self._policy.errors(new, username=user.username, email=user.email, pointer="/new_password")
+                errors = self._policy.validate(new, username=user.username, email=user.email, pointer="/new_password")
                 if errors:
                     raise InvalidAccount(errors=errors)
-            claim = await check(self._hashing, login, command.current_password.get_secret_value())
-            new_hash = await self._hashing.make(new) if claim.checked.matches else ""
+            checked_login = await check_password(self._hashing, login, command.current_password.get_secret_value())
+            new_hash = await self._hashing.hash(new) if checked_login.checked.matches else ""
             async with self._database.direct() as connection:
-                told = await self._decide(connection, user_id, claim, new_hash, command)
-        if told is None:
+                user_changes = await self._change_if_correct(connection, user_id, checked_login, new_hash, command)
+        if user_changes is None:
             raise InvalidLogin
-        for change in told:
-            await self._announcer.user_changed(change)
+        for change in user_changes:
+            await self._announcer.announce_user_change(change)
         return Done()
 
-    async def _decide(
-        self, connection: Connection, user_id: UUID, claim: Claim, new_hash: str, command: ChangePassword
+    async def _change_if_correct(
+        self, connection: Connection, user_id: UUID, checked_login: CheckedLogin, new_hash: str, command: ChangePassword
     ) -> list[UserChanged] | None:
-        reason = await settle(connection, claim)
+        reason = await decide_login(connection, checked_login)
         if reason is not None:
             why = {"reason": str(reason), "at": "password.change"}
-            await audit.record(connection, Entry("session.refused", user_id, user_id, command.ip, why))
+            await audit.append_entry(connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, why))
             return None
-        await logins.set_hash(connection, user_id, new_hash)
-        told, count = await self._end_others(connection, user_id, command.session_id)
+        await logins.set_password_hash(connection, user_id, new_hash)
+        user_changes, count = await self._end_other_sessions(connection, user_id, command.session_id)
         detail = {"sessions_ended": count}
-        await audit.record(connection, Entry("password.changed", user_id, user_id, command.ip, detail))
-        return told
+        await audit.append_entry(connection, NewAuditEntry("password.changed", user_id, user_id, command.ip, detail))
+        return user_changes
 
-    async def _end_others(
+    async def _end_other_sessions(
         self, connection: Connection, user_id: UUID, kept: UUID | None
     ) -> tuple[list[UserChanged], int]:
-        count, live = await sessions.end_others(connection, user_id, kept=kept, token_life=self._token_life)
-        if len(live) > SESSIONS_TOLD:
-            return [await changes.change(connection, user_id, void_tokens=True)], count
-        return [await changes.change(connection, user_id, ended_session=ended) for ended in live], count
+        count, with_tokens = await sessions.end_other_sessions(
+            connection, user_id, kept=kept, token_life=self._token_life
+        )
+        if len(with_tokens) > MAX_SESSIONS_ANNOUNCED:
+            return [await changes.record_change(connection, user_id, void_tokens=True)], count
+        return [await changes.record_change(connection, user_id, ended_session=ended) for ended in with_tokens], count

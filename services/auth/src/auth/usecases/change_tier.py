@@ -1,9 +1,9 @@
 from uuid import UUID
 
 from auth.store import audit, tiers, users
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
-from auth.usecases.announce import Announcer
+from auth.store.audit import NewAuditEntry
+from auth.usecases.announce_changes import Announcer
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from contracts.auth.tiers import ChangeTier, TierLimits
 
@@ -21,13 +21,13 @@ class TierChanger:
             MissingScope: the actor is not an active admin.
         """
         async with self._database.direct() as connection:
-            await users.hold_admins(connection)
+            await users.lock_admins(connection)
             await require_admin(connection, actor_id)
-            before, after = await tiers.change(connection, command.tier, command.limits.model_dump())
+            before, after = await tiers.change_tier(connection, command.tier, command.limits.model_dump())
             tier = TierLimits(tier=command.tier, limits=after)
             if after == before:
                 return tier
             detail = {"tier": command.tier, "before": before.model_dump(), "after": after.model_dump()}
-            await audit.record(connection, Entry("tier.changed", actor_id, None, command.ip, detail))
-        await self._announcer.tier_changed(tier)
+            await audit.append_entry(connection, NewAuditEntry("tier.changed", actor_id, None, command.ip, detail))
+        await self._announcer.announce_tier_change(tier)
         return tier

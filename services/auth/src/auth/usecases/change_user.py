@@ -1,11 +1,11 @@
 from uuid import UUID
 
-from auth.domain.standing import UserState, standing_of
 from auth.domain.user import User
+from auth.domain.user_state import UserState, get_user_state
 from auth.store import audit, changes, quota_groups, users
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
-from auth.usecases.announce import Announcer
+from auth.store.audit import NewAuditEntry
+from auth.usecases.announce_changes import Announcer
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import Account, ChangeUser, LastAdmin, UnknownUser
@@ -29,30 +29,32 @@ class UserChanger:
             LastAdmin: no active admin would be left.
         """
         async with self._database.direct() as connection:
-            await users.hold_admins(connection)
+            await users.lock_admins(connection)
             await require_admin(connection, actor_id)
-            user = await users.lock(connection, command.user_id)
+            user = await users.lock_user(connection, command.user_id)
             if user is None:
                 raise UnknownUser
-            before = standing_of(user)
-            after = before.after(command)
+            before = get_user_state(user)
+            after = before.apply(command)
             if after == before:
-                return user.account()
-            if before.leads and not after.leads and await users.is_last_admin(connection, user.id):
+                return user.to_account()
+            if before.is_active_admin and not after.is_active_admin and await users.is_last_admin(connection, user.id):
                 raise LastAdmin
             change = await _write(connection, user, after)
-            detail = {"before": after.beside(before), "after": before.beside(after)}
-            await audit.record(connection, Entry("user.changed", actor_id, user.id, command.ip, detail))
-            changed = await users.find(connection, user.id)
-        await self._announcer.user_changed(change)
-        return (changed or user).account()
+            detail = {"before": after.differences_from(before), "after": before.differences_from(after)}
+            await audit.append_entry(connection, NewAuditEntry("user.changed", actor_id, user.id, command.ip, detail))
+            changed = await users.find_user(connection, user.id)
+        await self._announcer.announce_user_change(change)
+        return (changed or user).to_account()
 
 
 async def _write(connection: Connection, user: User, after: UserState) -> UserChanged:
-    await users.save(connection, user.id, tier=after.tier, role=after.role, is_active=after.is_active, own=after.own)
+    await users.save_user(
+        connection, user.id, tier=after.tier, role=after.role, is_active=after.is_active, own_limits=after.own_limits
+    )
     if user.address_group is not None and not after.shares_quota:
-        await quota_groups.leave(connection, user.id)
+        await quota_groups.leave_group(connection, user.id)
     leaves = user.is_active and not after.is_active
     if leaves:
         await users.end_sessions(connection, user.id)
-    return await changes.change(connection, user.id, void_tokens=leaves)
+    return await changes.record_change(connection, user.id, void_tokens=leaves)

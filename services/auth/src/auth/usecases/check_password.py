@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from auth.domain.login_delay import is_delayed
-from auth.domain.password_hash import Checked
+from auth.domain.password_hash import PasswordCheck
 from auth.store import logins
-from auth.store.logins import NOBODY, Login
-from auth.usecases.hashing import HashingPool
+from auth.store.logins import UNKNOWN_USER_ID, Login
+from auth.usecases.hash_passwords import HashingPool
 from chassis.database.statement import Connection
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Why a password was refused, for the audit log only."""
 
     UNKNOWN = "unknown"
@@ -21,39 +21,41 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CheckedLogin:
     """The result of checking a password against an account; ``login`` is None for an unknown account."""
 
     login: Login | None
-    checked: Checked
+    checked: PasswordCheck
 
 
-async def check(hashing: HashingPool, login: Login | None, password: str) -> Claim:
+async def check_password(hashing: HashingPool, login: Login | None, password: str) -> CheckedLogin:
     """Verify the password outside of any transaction, with one verification whatever was found."""
-    return Claim(login, await hashing.check(password, login.password_hash if login else None))
+    return CheckedLogin(login, await hashing.verify(password, login.password_hash if login else None))
 
 
-async def settle(connection: Connection, claim: Claim) -> Reason | None:
+async def decide_login(connection: Connection, checked_login: CheckedLogin) -> RefusalReason | None:
     """Decide under the account's lock and count the attempt; None when the password is accepted.
 
     Concurrent attempts are serialized here, so they gain no more guesses than sequential ones. Attempts during a delay
     are not counted and do not extend it.
     """
-    found = claim.login
-    login = await logins.lock(connection, found.user_id if found else NOBODY)
-    reason = _reason(claim, login)
+    found = checked_login.login
+    login = await logins.lock_login(connection, found.user_id if found else UNKNOWN_USER_ID)
+    reason = _reason(checked_login, login)
     if reason is not None or login is None:
-        await logins.failed(connection, login.user_id if login else NOBODY, counts=reason is Reason.WRONG)
+        await logins.record_failure(
+            connection, login.user_id if login else UNKNOWN_USER_ID, counts=reason is RefusalReason.WRONG
+        )
         return reason
-    await logins.succeeded(connection, login.user_id, upgraded=claim.checked.upgraded)
+    await logins.record_success(connection, login.user_id, upgraded=checked_login.checked.upgraded)
     return None
 
 
-def _reason(claim: Claim, login: Login | None) -> Reason | None:
-    if claim.login is None or login is None:
-        return Reason.UNKNOWN
+def _reason(checked_login: CheckedLogin, login: Login | None) -> RefusalReason | None:
+    if checked_login.login is None or login is None:
+        return RefusalReason.UNKNOWN
     if is_delayed(login.failed_logins, login.failed_login_at, login.now):
-        return Reason.DELAYED
-    if not claim.checked.matches or login.password_hash != claim.login.password_hash:
-        return Reason.WRONG
-    return None if login.is_active else Reason.DEACTIVATED
+        return RefusalReason.DELAYED
+    if not checked_login.checked.matches or login.password_hash != checked_login.login.password_hash:
+        return RefusalReason.WRONG
+    return None if login.is_active else RefusalReason.DEACTIVATED

@@ -2,10 +2,10 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
-from auth.domain.api_key import ApiKey, Pepper, new_api_key, new_key_id
-from auth.domain.key_request import expiry_of, hash_of, name_of, scopes_to_give
+from auth.domain.api_key import ApiKey, ApiKeyPepper, new_api_key, new_key_id
+from auth.domain.key_request import hash_request, validate_expiry, validate_name, validate_scopes
 from auth.store import audit, keys, users
-from auth.store.audit import Entry
+from auth.store.audit import NewAuditEntry
 from auth.store.keys import KeyRequest
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
@@ -16,16 +16,16 @@ from contracts.auth.keys import CreatedKey, CreateKey, KeyRequestReused, TooMany
 SALT_BYTES = 32
 
 
-class KeyMaker:
+class KeyCreator:
     """Creates API keys. The secret is shown once.
 
     Args:
         life: default lifetime of a key.
-        most: maximum number of working keys per user.
+        max_keys: maximum number of working keys per user.
     """
 
-    def __init__(self, database: Database, pepper: Pepper, *, life: timedelta, most: int) -> None:
-        self._database, self._pepper, self._life, self._most = database, pepper, life, most
+    def __init__(self, database: Database, pepper: ApiKeyPepper, *, life: timedelta, max_keys: int) -> None:
+        self._database, self._pepper, self._life, self._max_keys = database, pepper, life, max_keys
 
     async def create(self, user_id: UUID, command: CreateKey) -> CreatedKey:
         """Return a new key, or the same key again for a repeated request with the same Idempotency-Key.
@@ -41,57 +41,58 @@ class KeyMaker:
         if Scope.KEYS not in command.granted:
             raise MissingScope(scope=Scope.KEYS)
         async with self._database.direct() as connection:
-            user = await users.lock(connection, user_id)
+            user = await users.lock_user(connection, user_id)
             if user is None or not user.is_active:
                 raise UnknownTenant
-            scopes = scopes_to_give(
+            scopes = validate_scopes(
                 command, user.role
             )  # a replay must not show the key to a credential that could not have created it
-            again = await self._again(connection, user_id, command)
-            return again or await self._make(connection, user_id, command, scopes)
+            replay = await self._find_replay(connection, user_id, command)
+            return replay or await self._create(connection, user_id, command, scopes)
 
-    async def _again(self, connection: Connection, user_id: UUID, command: CreateKey) -> CreatedKey | None:
+    async def _find_replay(self, connection: Connection, user_id: UUID, command: CreateKey) -> CreatedKey | None:
         if command.idempotency_key is None:
             return None
-        before = await keys.recall(connection, user_id, command.idempotency_key)
-        if before is None:
+        earlier = await keys.find_key_request(connection, user_id, command.idempotency_key)
+        if earlier is None:
             return None
-        if before.request_hash != hash_of(command):
+        if earlier.request_hash != hash_request(command):
             raise KeyRequestReused
-        key = await keys.read(connection, before.key_id)
-        return CreatedKey(key=key, text=self._derive(user_id, before).text, replayed=True)
+        key = await keys.get_key(connection, earlier.key_id)
+        return CreatedKey(key=key, text=self._derive(user_id, earlier).text, replayed=True)
 
-    async def _make(
+    async def _create(
         self, connection: Connection, user_id: UUID, command: CreateKey, scopes: tuple[Scope, ...]
     ) -> CreatedKey:
-        name, expires_at = name_of(command), expiry_of(command, await keys.now(connection), self._life)
-        if await keys.count(connection, user_id) >= self._most:
-            raise TooManyKeys(limit=self._most)
-        request = _request(command)
-        fresh = self._derive(user_id, request) if request else new_api_key()
-        key = await keys.add(
+        name = validate_name(command)
+        expires_at = validate_expiry(command, await keys.transaction_time(connection), self._life)
+        if await keys.count_working_keys(connection, user_id) >= self._max_keys:
+            raise TooManyKeys(limit=self._max_keys)
+        request = _new_key_request(command)
+        api_key = self._derive(user_id, request) if request else new_api_key()
+        key = await keys.add_key(
             connection,
             user_id,
-            fresh.id,
-            self._pepper.digest(fresh),
+            api_key.id,
+            self._pepper.digest(api_key),
             name=name,
             scopes=scopes,
             expires_at=expires_at,
         )
         if request is not None:
-            await keys.remember(connection, user_id, request)
+            await keys.save_key_request(connection, user_id, request)
         detail = {"key_id": key.id, "scopes": list(key.scopes), "expires_at": expires_at.isoformat()}
-        await audit.record(connection, Entry("key.created", user_id, user_id, command.ip, detail))
-        return CreatedKey(key=key, text=fresh.text)
+        await audit.append_entry(connection, NewAuditEntry("key.created", user_id, user_id, command.ip, detail))
+        return CreatedKey(key=key, text=api_key.text)
 
     def _derive(self, user_id: UUID, request: KeyRequest) -> ApiKey:
-        return self._pepper.derive(
+        return self._pepper.derive_key(
             request.key_id, user=user_id, idempotency_key=request.idempotency_key, salt=request.salt
         )
 
 
-def _request(command: CreateKey) -> KeyRequest | None:
+def _new_key_request(command: CreateKey) -> KeyRequest | None:
     if command.idempotency_key is None:
         return None
     salt = secrets.token_bytes(SALT_BYTES)
-    return KeyRequest(command.idempotency_key, hash_of(command), salt, new_key_id())
+    return KeyRequest(command.idempotency_key, hash_request(command), salt, new_key_id())

@@ -3,11 +3,11 @@
 from uuid import UUID
 
 from auth.store import audit, changes, erasures, logins, users
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
-from auth.usecases.announce import Announcer
-from auth.usecases.check_password import check, settle
-from auth.usecases.hashing import HashingPool
+from auth.store.audit import NewAuditEntry
+from auth.usecases.announce_changes import Announcer
+from auth.usecases.check_password import check_password, decide_login
+from auth.usecases.hash_passwords import HashingPool
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import LastAdmin, Role, UnknownUser
@@ -31,21 +31,23 @@ class AccountEraser:
             LastAdmin: no active admin would be left.
             Busy: too many passwords are waiting to be hashed.
         """
-        with self._hashing.place():
+        with self._hashing.reserve_slot():
             async with self._database.single() as connection:
-                login = await logins.find_by_id(connection, user_id)
-            claim = await check(self._hashing, login, command.password.get_secret_value())
+                login = await logins.find_login_by_id(connection, user_id)
+            checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
         async with self._database.direct() as connection:
-            await users.hold_admins(connection)
-            reason = await settle(connection, claim)
+            await users.lock_admins(connection)
+            reason = await decide_login(connection, checked_login)
             if reason is not None:
                 why = {"reason": str(reason), "at": "account.erase"}
-                await audit.record(connection, Entry("session.refused", user_id, user_id, command.ip, why))
+                await audit.append_entry(
+                    connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, why)
+                )
             else:
                 change = await _erase(connection, user_id, by=user_id, ip=command.ip)
         if reason is not None:
             raise InvalidLogin
-        await self._announcer.user_changed(change)
+        await self._announcer.announce_user_change(change)
         return Done()
 
     async def erase_other(self, actor_id: UUID, command: EraseUser) -> Done:
@@ -57,20 +59,20 @@ class AccountEraser:
             LastAdmin: no active admin would be left.
         """
         async with self._database.direct() as connection:
-            await users.hold_admins(connection)
+            await users.lock_admins(connection)
             await require_admin(connection, actor_id)
             change = await _erase(connection, command.user_id, by=actor_id, ip=command.ip)
-        await self._announcer.user_changed(change)
+        await self._announcer.announce_user_change(change)
         return Done()
 
 
 async def _erase(connection: Connection, user_id: UUID, *, by: UUID, ip: str | None) -> UserChanged:
-    user = await users.lock(connection, user_id)
+    user = await users.lock_user(connection, user_id)
     if user is None:
         raise UnknownUser
     if user.is_active and user.role is Role.ADMIN and await users.is_last_admin(connection, user.id):
         raise LastAdmin
-    await erasures.erase(connection, user.id)
-    change = await changes.change(connection, user.id, void_tokens=True)
-    await audit.record(connection, Entry("account.erased", by, user.id, ip))
+    await erasures.erase_user(connection, user.id)
+    change = await changes.record_change(connection, user.id, void_tokens=True)
+    await audit.append_entry(connection, NewAuditEntry("account.erased", by, user.id, ip))
     return change

@@ -9,7 +9,7 @@ class KeyLister:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, user_id: UUID) -> Keys:
+    async def list_keys(self, user_id: UUID) -> Keys:
         """Return the user's working keys by their prefixes, newest first."""
         async with self._database.single() as connection:
-            return Keys(keys=await keys.live(connection, user_id))
+            return Keys(keys=await keys.list_working_keys(connection, user_id))

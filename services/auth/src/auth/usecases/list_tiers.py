@@ -7,7 +7,7 @@ class TierLister:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self) -> Tiers:
+    async def list_tiers(self) -> Tiers:
         """Return every tier with its limits, smallest first."""
         async with self._database.single() as connection:
-            return Tiers(tiers=await tiers.every(connection))
+            return Tiers(tiers=await tiers.list_tiers(connection))

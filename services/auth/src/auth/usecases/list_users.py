@@ -1,8 +1,8 @@
 from uuid import UUID
 
 from auth.store import audit, users
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
+from auth.store.audit import NewAuditEntry
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from contracts.auth.accounts import ListUsers, UserPage
 
@@ -13,7 +13,7 @@ class UserLister:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, actor_id: UUID, query: ListUsers) -> UserPage:
+    async def list_users(self, actor_id: UUID, query: ListUsers) -> UserPage:
         """Return one page, newest first.
 
         Raises:
@@ -21,7 +21,7 @@ class UserLister:
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
-            found, more = await users.page(connection, query)
+            found, more = await users.list_users(connection, query)
             detail = query.model_dump(mode="json", exclude_none=True) | {"found": len(found)}
-            await audit.record(connection, Entry("users.listed", actor_id, None, None, detail))
-        return UserPage(accounts=tuple(user.account() for user in found), more=more)
+            await audit.append_entry(connection, NewAuditEntry("users.listed", actor_id, None, None, detail))
+        return UserPage(accounts=tuple(user.to_account() for user in found), more=more)

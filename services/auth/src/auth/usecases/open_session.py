@@ -3,13 +3,13 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from auth.domain.account import login_name
+from auth.domain.account import normalise_login_name
 from auth.domain.refresh_token import RefreshPepper, new_refresh_token
 from auth.store import audit, logins, sessions, users
-from auth.store.audit import Entry
-from auth.usecases.check_password import Claim, check, settle
-from auth.usecases.hashing import HashingPool
-from auth.usecases.signing import Signer
+from auth.store.audit import NewAuditEntry
+from auth.usecases.check_password import CheckedLogin, check_password, decide_login
+from auth.usecases.hash_passwords import HashingPool
+from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
@@ -24,12 +24,18 @@ class SessionOpener:
     """
 
     def __init__(
-        self, database: Database, hashing: HashingPool, signer: Signer, pepper: RefreshPepper, *, life: timedelta
+        self,
+        database: Database,
+        hashing: HashingPool,
+        signer: AccessTokenSigner,
+        pepper: RefreshPepper,
+        *,
+        life: timedelta,
     ) -> None:
         self._database, self._hashing, self._signer = database, hashing, signer
         self._pepper, self._life = pepper, life
 
-    async def open(self, command: OpenSession) -> Session:
+    async def open_session(self, command: OpenSession) -> Session:
         """Verify the password and open a session.
 
         Raises:
@@ -37,36 +43,38 @@ class SessionOpener:
                 not reveal which.
             Busy: too many passwords are waiting to be hashed; nothing was looked up.
         """
-        with self._hashing.place():
-            await self._signer.ready()
+        with self._hashing.reserve_slot():
+            await self._signer.ensure_key()
             async with self._database.single() as connection:
-                login = await logins.find(connection, login_name(command.username))
-            claim = await check(self._hashing, login, command.password.get_secret_value())
+                login = await logins.find_login(connection, normalise_login_name(command.username))
+            checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
             async with self._database.direct() as connection:
-                session = await self._decide(connection, claim, command)
+                session = await self._open_if_correct(connection, checked_login, command)
         if session is None:
             raise InvalidLogin
         return session
 
-    async def _decide(self, connection: Connection, claim: Claim, command: OpenSession) -> Session | None:
-        user_id = claim.login.user_id if claim.login else None
-        reason = await settle(connection, claim)
+    async def _open_if_correct(
+        self, connection: Connection, checked_login: CheckedLogin, command: OpenSession
+    ) -> Session | None:
+        user_id = checked_login.login.user_id if checked_login.login else None
+        reason = await decide_login(connection, checked_login)
         if reason is not None or user_id is None:
             # Do not record the submitted name: users sometimes type their password there.
             detail = {"reason": str(reason)}
-            await audit.record(connection, Entry("session.refused", None, user_id, command.ip, detail))
+            await audit.append_entry(connection, NewAuditEntry("session.refused", None, user_id, command.ip, detail))
             return None
-        return await self._begin(connection, user_id, command.ip)
+        return await self._create_session(connection, user_id, command.ip)
 
-    async def _begin(self, connection: Connection, user_id: UUID, ip: str | None) -> Session:
+    async def _create_session(self, connection: Connection, user_id: UUID, ip: str | None) -> Session:
         session_id, refresh_token = new_id(), new_refresh_token()
-        await sessions.begin(connection, session_id, user_id, life=self._life)
-        await sessions.add_token(connection, session_id, self._pepper.digest(refresh_token), generation=1)
-        user = await users.find(connection, user_id)
+        await sessions.create_session(connection, session_id, user_id, life=self._life)
+        await sessions.add_refresh_token(connection, session_id, self._pepper.digest(refresh_token), generation=1)
+        user = await users.find_user(connection, user_id)
         assert user is not None  # noqa: S101 - its lock is held
-        access_token = await self._signer.token(connection, user, session_id)
+        access_token = await self._signer.sign_token(connection, user, session_id)
         detail = {"session_id": str(session_id)}
-        await audit.record(connection, Entry("session.opened", user_id, user_id, ip, detail))
+        await audit.append_entry(connection, NewAuditEntry("session.opened", user_id, user_id, ip, detail))
         return Session(
             access_token=SecretStr(access_token),
             refresh_token=SecretStr(refresh_token),

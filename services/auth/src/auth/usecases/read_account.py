@@ -9,14 +9,14 @@ class AccountReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, user_id: UUID) -> Account:
+    async def read_account(self, user_id: UUID) -> Account:
         """Return the account.
 
         Raises:
             UnknownTenant: the user does not exist or is deactivated.
         """
         async with self._database.single() as connection:
-            user = await users.find(connection, user_id)
+            user = await users.find_user(connection, user_id)
         if user is None or not user.is_active:
             raise UnknownTenant
-        return user.account()
+        return user.to_account()

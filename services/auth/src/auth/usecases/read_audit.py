@@ -1,8 +1,8 @@
 from uuid import UUID
 
 from auth.store import audit
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
+from auth.store.audit import NewAuditEntry
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from contracts.auth.audit import AuditEntry, AuditPage, ReadAudit
 
@@ -13,7 +13,7 @@ class AuditReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, actor_id: UUID, query: ReadAudit) -> AuditPage:
+    async def read_entries(self, actor_id: UUID, query: ReadAudit) -> AuditPage:
         """Return one page, newest first.
 
         Raises:
@@ -21,8 +21,8 @@ class AuditReader:
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
-            found = await audit.page(connection, query)
+            found = await audit.list_entries(connection, query)
             detail = query.model_dump(mode="json", exclude_none=True)
-            await audit.record(connection, Entry("audit.read", actor_id, None, None, detail))
-        entries = tuple(AuditEntry(**link.as_json(), hash=hash_.hex()) for link, hash_ in found[: query.limit])
+            await audit.append_entry(connection, NewAuditEntry("audit.read", actor_id, None, None, detail))
+        entries = tuple(AuditEntry(**entry.as_json(), hash=hash_.hex()) for entry, hash_ in found[: query.limit])
         return AuditPage(entries=entries, more=len(found) > query.limit)

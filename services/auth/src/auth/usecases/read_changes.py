@@ -11,13 +11,13 @@ class ChangeReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, since: datetime | None) -> Changes:
+    async def read_changes(self, since: datetime | None) -> Changes:
         """Return changes since that time (None: the last hour) and every tier.
 
         Changes are dated before their commit, so callers should ask again from slightly before ``now``. A full page
         says from when to continue, and more are available at once.
         """
         async with self._database.single() as connection:
-            found = await changes.read(connection, since)
-            every = await tiers.every(connection)
+            found = await changes.list_changes(connection, since)
+            every = await tiers.list_tiers(connection)
         return Changes(now=found.now, tiers=every, users=found.users)

@@ -12,12 +12,12 @@ class ErasureReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, query: ReadErasures) -> Erasures:
+    async def read_erasures(self, query: ReadErasures) -> Erasures:
         """Return erasures after that number, in commit order."""
         async with self._database.single() as connection:
-            return await erasures.read(connection, query.after)
+            return await erasures.list_erasures(connection, query.after)
 
-    async def sessions(self, user_id: UUID) -> Sessions:
+    async def list_sessions(self, user_id: UUID) -> Sessions:
         """Return the user's stored sessions."""
         async with self._database.single() as connection:
-            return Sessions(sessions=await erasures.sessions(connection, user_id))
+            return Sessions(sessions=await erasures.list_sessions(connection, user_id))

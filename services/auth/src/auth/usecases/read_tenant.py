@@ -11,14 +11,14 @@ class TenantReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, tenant_id: UUID) -> Tenant:
+    async def read_tenant(self, tenant_id: UUID) -> Tenant:
         """Return the tenant, deactivated or not.
 
         Raises:
             UnknownTenant: there is no such tenant.
         """
         async with self._database.single() as connection:
-            user = await users.find(connection, tenant_id)
+            user = await users.find_user(connection, tenant_id)
         if user is None:
             raise UnknownTenant
         return Tenant(

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from auth.store import audit
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
+from auth.store.audit import NewAuditEntry
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from contracts.auth.audit import RecordAction
 from contracts.auth.fields import Done
@@ -16,7 +16,7 @@ class ActionRecorder:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, actor_id: UUID, command: RecordAction) -> Done:
+    async def record_action(self, actor_id: UUID, command: RecordAction) -> Done:
         """Append the action to the audit log.
 
         Raises:
@@ -25,5 +25,7 @@ class ActionRecorder:
         detail = command.detail | ({"key_id": command.key_id} if command.key_id else {})
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
-            await audit.record(connection, Entry(command.action, actor_id, command.subject_id, command.ip, detail))
+            await audit.append_entry(
+                connection, NewAuditEntry(command.action, actor_id, command.subject_id, command.ip, detail)
+            )
         return Done()

@@ -1,7 +1,7 @@
 from uuid import UUID
 
 from auth.store import audit
-from auth.store.audit import Entry
+from auth.store.audit import NewAuditEntry
 from chassis.database.postgres import Database
 from contracts.auth.audit import RecordDenial
 from contracts.auth.fields import Done
@@ -13,8 +13,8 @@ class DenialRecorder:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, user_id: UUID, command: RecordDenial) -> Done:
+    async def record_denial(self, user_id: UUID, command: RecordDenial) -> Done:
         detail = {"what": command.what, "code": command.code, "key_id": command.key_id}
         async with self._database.direct() as connection:
-            await audit.record(connection, Entry("access.denied", user_id, user_id, command.ip, detail))
+            await audit.append_entry(connection, NewAuditEntry("access.denied", user_id, user_id, command.ip, detail))
         return Done()

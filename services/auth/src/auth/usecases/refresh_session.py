@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from auth.domain.refresh_token import RefreshPepper, Use, looks_like_refresh_token, new_refresh_token
+from auth.domain.refresh_token import RefreshDecision, RefreshPepper, looks_like_refresh_token, new_refresh_token
 from auth.domain.user import User
 from auth.store import audit, changes, sessions, users
-from auth.store.audit import Entry
-from auth.store.sessions import Presented
-from auth.usecases.announce import Announcer
-from auth.usecases.signing import Signer
+from auth.store.audit import NewAuditEntry
+from auth.store.sessions import PresentedToken
+from auth.usecases.announce_changes import Announcer
+from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
@@ -38,7 +38,7 @@ class SessionRefresher:
     def __init__(
         self,
         database: Database,
-        signer: Signer,
+        signer: AccessTokenSigner,
         pepper: RefreshPepper,
         announcer: Announcer,
         *,
@@ -48,7 +48,7 @@ class SessionRefresher:
         self._database, self._signer, self._pepper, self._announcer = database, signer, pepper, announcer
         self._idle, self._grace = idle, grace
 
-    async def refresh(self, command: RefreshSession) -> Session:
+    async def refresh_session(self, command: RefreshSession) -> Session:
         """Return a refresh token of the next generation and an access token.
 
         Raises:
@@ -58,46 +58,52 @@ class SessionRefresher:
         token = command.refresh_token.get_secret_value()
         if not looks_like_refresh_token(token):
             raise InvalidRefreshToken
-        await self._signer.ready()
+        await self._signer.ensure_key()
         async with self._database.direct() as connection:
-            presented = await sessions.find_token(connection, self._pepper.digest(token))
-            outcome = await self._decide(connection, presented, command.ip) if presented else _Outcome()
+            presented = await sessions.find_refresh_token(connection, self._pepper.digest(token))
+            outcome = await self._refresh_or_end(connection, presented, command.ip) if presented else _Outcome()
         if outcome.ended is not None:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
-            await self._announcer.user_changed(outcome.ended)
+            await self._announcer.announce_user_change(outcome.ended)
         if outcome.session is None:
             raise InvalidRefreshToken
         return outcome.session
 
-    async def _decide(self, connection: Connection, presented: Presented, ip: str | None) -> _Outcome:
-        user = await users.lock(connection, presented.user_id)
-        family = await sessions.lock(connection, presented.session_id)
-        if user is None or family is None:
+    async def _refresh_or_end(self, connection: Connection, presented: PresentedToken, ip: str | None) -> _Outcome:
+        user = await users.lock_user(connection, presented.user_id)
+        session = await sessions.lock_session(connection, presented.session_id)
+        if user is None or session is None:
             return _Outcome()
-        use = family.use_of(presented.generation, idle=self._idle, grace=self._grace)
-        if use is Use.VOID:
+        decision = session.decide(presented.generation, idle=self._idle, grace=self._grace)
+        if decision is RefreshDecision.SESSION_ENDED:
             return _Outcome()
-        if use is Use.REUSED:
-            return _Outcome(ended=await self._end(connection, presented, ip))
-        generation = family.generation
-        if use is Use.ROTATES:
+        if decision is RefreshDecision.REUSED:
+            return _Outcome(ended=await self._end_reused_session(connection, presented, ip))
+        generation = session.generation
+        if decision is RefreshDecision.ROTATE:
             generation += 1
-            await sessions.rotate(connection, presented.session_id, generation)
-        return _Outcome(session=await self._go_on(connection, user, presented, generation))
+            await sessions.start_generation(connection, presented.session_id, generation)
+        return _Outcome(session=await self._issue_tokens(connection, user, presented, generation))
 
-    async def _go_on(self, connection: Connection, user: User, presented: Presented, generation: int) -> Session:
+    async def _issue_tokens(
+        self, connection: Connection, user: User, presented: PresentedToken, generation: int
+    ) -> Session:
         refresh_token = new_refresh_token()
-        await sessions.add_token(connection, presented.session_id, self._pepper.digest(refresh_token), generation)
+        await sessions.add_refresh_token(
+            connection, presented.session_id, self._pepper.digest(refresh_token), generation
+        )
         return Session(
-            access_token=SecretStr(await self._signer.token(connection, user, presented.session_id)),
+            access_token=SecretStr(await self._signer.sign_token(connection, user, presented.session_id)),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),
         )
 
-    async def _end(self, connection: Connection, presented: Presented, ip: str | None) -> UserChanged:
+    async def _end_reused_session(
+        self, connection: Connection, presented: PresentedToken, ip: str | None
+    ) -> UserChanged:
         """End the session for both parties that hold one of its tokens."""
-        await sessions.end(connection, presented.session_id, presented.user_id)
-        change = await changes.change(connection, presented.user_id, ended_session=presented.session_id)
+        await sessions.end_session(connection, presented.session_id, presented.user_id)
+        change = await changes.record_change(connection, presented.user_id, ended_session=presented.session_id)
         detail = {"session_id": str(presented.session_id), "generation": presented.generation}
-        await audit.record(connection, Entry("refresh.reused", None, presented.user_id, ip, detail))
+        await audit.append_entry(connection, NewAuditEntry("refresh.reused", None, presented.user_id, ip, detail))
         return change

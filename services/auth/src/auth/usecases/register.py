@@ -2,13 +2,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from auth.domain.account import account_errors, normalised_email
+from auth.domain.account import normalise_email, validate_account
 from auth.domain.invite import invite_digest
-from auth.domain.password import Policy
+from auth.domain.password import PasswordPolicy
 from auth.domain.quota_group import AddressPepper
 from auth.store import audit, invites, logins, quota_groups
-from auth.store.audit import Entry
-from auth.usecases.hashing import HashingPool
+from auth.store.audit import NewAuditEntry
+from auth.usecases.hash_passwords import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
@@ -30,7 +30,7 @@ class Registrar:
         self,
         database: Database,
         hashing: HashingPool,
-        policy: Policy,
+        policy: PasswordPolicy,
         addresses: AddressPepper,
         *,
         mode: Registration,
@@ -54,36 +54,38 @@ class Registrar:
             AccountTaken: username or email is taken, ignoring case; does not say which.
             Busy: too many passwords are waiting to be hashed.
         """
-        invite = await self._checked_invite(command)
-        with self._hashing.place():
+        invite = await self._check_invite(command)
+        with self._hashing.reserve_slot():
             password = command.password.get_secret_value()
-            username, email = command.username, normalised_email(command.email)
-            errors = account_errors(username, command.email) + self._policy.errors(
+            username, email = command.username, normalise_email(command.email)
+            errors = validate_account(username, command.email) + self._policy.validate(
                 password, username=username, email=command.email, pointer="/password"
             )
             if errors or email is None:
                 raise InvalidAccount(errors=errors)
-            password_hash = await self._hashing.make(password)
+            password_hash = await self._hashing.hash(password)
             user_id, detail = new_id(), dict[str, Any]()
             async with self._database.direct() as connection:
                 tier = Tier.FREE
                 if invite is not None:
-                    spent = await invites.spend(connection, invite, used_by=user_id)
-                    if spent is None:
+                    redeemed = await invites.redeem_invite(connection, invite, used_by=user_id)
+                    if redeemed is None:
                         raise InvalidInvite
-                    tier, detail = spent.tier, {"invite_id": str(spent.id), "tier": spent.tier}
-                made = await logins.make(
+                    tier, detail = redeemed.tier, {"invite_id": str(redeemed.id), "tier": redeemed.tier}
+                user = await logins.create_user(
                     connection, user_id, username=username, email=email, password_hash=password_hash, tier=tier
                 )
-                if made is None:
+                if user is None:
                     raise AccountTaken
                 if invite is None:
                     await self._share_quota(connection, user_id, command.ip)
-                entry = Entry("account.made", actor_id=made.id, subject_id=made.id, ip=command.ip, detail=detail)
-                await audit.record(connection, entry)
-        return made
+                entry = NewAuditEntry(
+                    "account.made", actor_id=user.id, subject_id=user.id, ip=command.ip, detail=detail
+                )
+                await audit.append_entry(connection, entry)
+        return user
 
-    async def _checked_invite(self, command: Register) -> bytes | None:
+    async def _check_invite(self, command: Register) -> bytes | None:
         """Return the digest of a usable invite; None when none was sent and none is required."""
         if self._mode is Registration.CLOSED:
             raise RegistrationClosed
@@ -93,11 +95,11 @@ class Registrar:
             return None
         digest = invite_digest(command.invite.get_secret_value())
         async with self._database.single() as connection:
-            if digest is None or not await invites.works(connection, digest):
+            if digest is None or not await invites.is_usable(connection, digest):
                 raise InvalidInvite
         return digest
 
     async def _share_quota(self, connection: Connection, user_id: UUID, address: str | None) -> None:
         digest = self._addresses.digest(address or "")
         if self._shared_quota and digest is not None:
-            await quota_groups.join(connection, user_id, digest, lasts=self._shared_quota)
+            await quota_groups.join_group(connection, user_id, digest, max_age=self._shared_quota)

@@ -1,8 +1,8 @@
 from uuid import UUID
 
 from auth.store import audit, changes, keys, users
-from auth.store.audit import Entry
-from auth.usecases.announce import Announcer
+from auth.store.audit import NewAuditEntry
+from auth.usecases.announce_changes import Announcer
 from chassis.database.postgres import Database
 from contracts.auth.fields import Done
 from contracts.auth.keys import RevokeKey, UnknownKey
@@ -21,15 +21,15 @@ class KeyRevoker:
             UnknownKey: the user has no such key.
         """
         async with self._database.direct() as connection:
-            if await users.lock(connection, user_id) is None:
+            if await users.lock_user(connection, user_id) is None:
                 raise UnknownKey
-            ended = await keys.revoke(connection, user_id, command.key_id)
+            ended = await keys.revoke_key(connection, user_id, command.key_id)
             if ended is None:
                 raise UnknownKey
             if not ended:
                 return Done()
-            change = await changes.change(connection, user_id, revoked_key=command.key_id)
+            change = await changes.record_change(connection, user_id, revoked_key=command.key_id)
             detail = {"key_id": command.key_id}
-            await audit.record(connection, Entry("key.revoked", user_id, user_id, command.ip, detail))
-        await self._announcer.user_changed(change)
+            await audit.append_entry(connection, NewAuditEntry("key.revoked", user_id, user_id, command.ip, detail))
+        await self._announcer.announce_user_change(change)
         return Done()

@@ -1,4 +1,4 @@
-"""API keys of the user that asks."""
+"""API keys of the current user."""
 
 import re
 from typing import Annotated, Any
@@ -6,12 +6,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth.keys import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreateKey, ListKeys, RevokeKey, UnknownKey
+from contracts.auth.keys import (
+    CREATE_KEY,
+    LIST_KEYS,
+    REVOKE_KEY,
+    CreateKey,
+    InvalidKey,
+    KeyRequestReused,
+    ListKeys,
+    RevokeKey,
+    ScopeNotGranted,
+    TooManyKeys,
+    UnknownKey,
+)
 from gateway.accounts.requests import KeyRequest
-from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created, present_keys
+from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created_key, present_keys
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import KeyOwner
+from gateway.edge.errors import BadIdempotencyKey
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
@@ -23,36 +36,41 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same one with the same body gives the same key for 24 hours.",
+    "description": "Sending the same Idempotency-Key and body again within 24 hours returns the same key.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 _HEADERS: dict[str, Any] = {
-    "Location": {"description": "The key.", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true` if an earlier request made this key.", "schema": {"type": "string"}},
+    "Location": {"description": "URL path of the key.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier request created this key.",
+        "schema": {"type": "string"},
+    },
 }
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of keys."""
     routes = APIRouter(prefix="/api/v1/auth/keys", tags=["auth"])
 
     @routes.post(
         "",
         status_code=201,
-        summary="Make a key",
+        summary="Create a key",
         openapi_extra=documented(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
-        responses={201: {"headers": _HEADERS}, **problems(400, 409, *BODY)},
+        responses={
+            201: {"headers": _HEADERS},
+            **problems(BadIdempotencyKey, ScopeNotGranted, InvalidKey, KeyRequestReused, TooManyKeys, *JSON_BODY),
+        },
     )
-    async def create(
+    async def create_key(
         who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
-        """The key is shown this once. It gets no scope that the credential which asks does not have."""
-        asked = read_model(KeyRequest, body)
+        """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
+        parsed = read_model(KeyRequest, body)
         command = CreateKey(
-            name=asked.name,
-            scopes=tuple(asked.scopes),
+            name=parsed.name,
+            scopes=tuple(parsed.scopes),
             granted=who.scopes,
-            expires_at=asked.expires_at,
+            expires_at=parsed.expires_at,
             idempotency_key=idempotency_key(request.headers.getlist("idempotency-key")),
             ip=request.state.client_ip,
         )
@@ -60,15 +78,15 @@ def router(*, bus: Bus) -> APIRouter:
         response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
         if created.replayed:
             response.headers["Idempotent-Replayed"] = "true"
-        return present_created(created)
+        return present_created_key(created)
 
     @routes.get("", summary="List own keys, newest first", responses=problems())
-    async def list_(who: KeyOwner) -> KeysBody:
+    async def list_keys(who: KeyOwner) -> KeysBody:
         return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
 
-    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(404))
-    async def revoke(who: KeyOwner, key_id: str, request: Request) -> None:
-        """Idempotent. The key is refused everywhere within a second, and its websockets are closed."""
+    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
+    async def revoke_key(who: KeyOwner, key_id: str, request: Request) -> None:
+        """Idempotent. Within a second the key is refused everywhere and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):
             raise UnknownKey
         command = RevokeKey(key_id=key_id, ip=request.state.client_ip)

@@ -1,4 +1,7 @@
-"""Hears that a tier or a user has other limits; what is not heard is asked for within 30 s."""
+"""Invalidates cached limits when a tier or a user changes.
+
+A missed event is corrected within 30 s, when the cache expires.
+"""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -9,11 +12,11 @@ from chassis.messaging.metadata import Metadata
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.tiers import TIER_CHANGED, TierLimits
 
-EVERY_S = 3600.0  # once it hears there is nothing left to do
+EVERY_S = 3600.0  # once it has subscribed there is nothing left to do
 
 
-def hear_limits(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
-    """The loop that begins to hear."""
+def limit_change_loop(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
+    """The loop that subscribes to the events of auth."""
     subscriptions: list[Unsubscribe] = []
 
     async def on_tier(_: TierLimits, __: Metadata) -> None:

@@ -1,4 +1,4 @@
-"""Who asks, what they may use, what they use: kept a moment, since clients poll it."""
+"""The current user's account, limits and use, cached because clients poll them."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ from gateway.accounts.schemas import present_me
 from gateway.caching import StaleWhileRevalidateCache
 
 ACCOUNT_S, USE_S = 30.0, 1.0
-AT_MOST = 10_000  # users kept at a time
+AT_MOST = 10_000  # users in the cache
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What is known of one user: ``body`` is good ``until`` then, ``account`` is not older than ``version``."""
+    """Cached data of one user. ``body`` is valid ``until`` then; ``account`` is at least as new as ``version``."""
 
     version: int = -1
     account: StaleWhileRevalidateCache[Account] = field(default_factory=lambda: StaleWhileRevalidateCache(ACCOUNT_S))
@@ -31,10 +31,11 @@ class _Known:
 
 
 class MeView:
-    """The body of ``GET /auth/me`` for everybody.
+    """Caches account and use of each user for ``GET /auth/me`` and for limits.
 
-    An account is kept for ``ACCOUNT_S`` or until its user or a tier changes, and believed while auth is away; use is
-    kept for ``USE_S`` or until this gateway changes it, and believed for the day while the scheduler is away.
+    An account is cached for ``ACCOUNT_S`` or until the user or a tier changes, and longer while auth is unavailable.
+    Use is cached for ``USE_S`` or until this gateway changes it, and until the end of the day while the scheduler is
+    unavailable.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -42,41 +43,41 @@ class MeView:
         self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
 
     def ready(self, who: Principal) -> bytes | None:
-        """The body where all of it is fresh, else None: asks nobody."""
+        """The body if everything in it is fresh, else None. Sends no request."""
         known = self._users.get(who.user_id)
         if known is None or known.version < who.version or monotonic() >= known.until:
             return None
         return known.body
 
     async def read(self, who: Principal) -> bytes:
-        """The body. Whoever asks for the same user at the same time shares one question.
+        """The body. Concurrent calls for the same user share one request.
 
         Raises:
-            Unavailable: a service is away that has not told of this user before.
+            Unavailable: auth or the scheduler is unavailable, and nothing is cached.
         """
         known, account = await self._read_account(who)
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
-            known.use.forget()  # of yesterday
+            known.use.forget()  # it counts yesterday's images
         use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
         body = present_me(account, use).model_dump_json().encode()
-        if account is known.account.value and use is known.use.value:  # else something changed in between
+        if account is known.account.value and use is known.use.value:  # else one of them was invalidated meanwhile
             known.body, known.until = body, min(known.account.until, known.use.until)
         return body
 
     async def limits(self, who: Principal) -> Limits:
-        """What the user may use.
+        """The user's limits.
 
         Raises:
-            Unavailable: auth is away and has not told of this user before.
+            Unavailable: auth is unavailable, and nothing is cached.
         """
         return (await self._read_account(who))[1].limits
 
     async def limits_of(self, user_id: UUID) -> Limits:
-        """What a user may use of whom nothing else is known; as old as ``ACCOUNT_S`` where no change was heard.
+        """The limits of a user by id, at most ``ACCOUNT_S`` old where a change event was missed.
 
         Raises:
-            UnknownUser: there is none of this id.
-            Unavailable: auth is away and has not told of this user before.
+            UnknownUser: there is no user with this id.
+            Unavailable: auth is unavailable, and nothing is cached.
         """
         known = self._users.setdefault(user_id, _Known())
         return (await known.account.read(lambda within_s: self._account(user_id, within_s))).limits
@@ -89,20 +90,20 @@ class MeView:
         return known, await known.account.read(lambda within_s: self._account(who.user_id, within_s))
 
     def used(self, user_id: UUID) -> None:
-        """What the user uses has changed."""
+        """Invalidate the cached use of a user."""
         known = self._users.get(user_id)
         if known is not None:
             known.use.forget()
             known.until = 0.0
 
     def limits_changed(self) -> None:
-        """A tier has other limits: ask for every account again."""
+        """Invalidate every cached account: the limits of a tier changed."""
         for known in self._users.values():
             known.account.expire()
             known.until = 0.0
 
     def user_changed(self, user_id: UUID) -> None:
-        """A user has other limits: ask for its account again."""
+        """Invalidate the cached account of a user."""
         known = self._users.get(user_id)
         if known is not None:
             known.account.expire()

@@ -1,22 +1,28 @@
-"""What a user sees of itself."""
+"""The current user."""
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from gateway.accounts.me import MeView
 from gateway.accounts.schemas import MeBody
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Anybody
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.direct_routes import DirectRoute
 
 
-def add_me(app: FastAPI, me: MeView) -> None:
-    """Add the one route to the application."""
+def router(*, me: MeView) -> APIRouter:
+    routes = APIRouter()
 
-    async def read_me(request: Request, who: Anybody) -> Response:  # noqa: ARG001 - every direct route takes it
-        """Limits that hold now, and what is used of them, at most a second old."""
+    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - every direct route takes it
+        """The user, the limits that apply, and what is used of them. At most a second old."""
         return Response(me.ready(who) or await me.read(who), media_type="application/json")
 
-    app.router.add_api_route(
-        "/api/v1/auth/me", read_me, summary="Who am I, what may I use, what do I use", responses=problems(),
-        tags=["auth"], response_model=MeBody, route_class_override=DirectRoute,
-    )  # fmt: skip
+    routes.add_api_route(
+        "/api/v1/auth/me",
+        read_current_user,
+        summary="Read the current user with limits and usage",
+        responses=problems(),
+        tags=["auth"],
+        response_model=MeBody,
+        route_class_override=DirectRoute,
+    )
+    return routes

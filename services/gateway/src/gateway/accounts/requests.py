@@ -1,4 +1,4 @@
-"""Accounts, sessions and keys as clients ask for them."""
+"""Request bodies for accounts, sessions and keys."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,23 +11,23 @@ from contracts.auth.fields import Secret
 from contracts.auth.keys import KeyName
 from contracts.auth.tiers import Cap, Days, LargeCap, LimitsPatch, Tier
 from contracts.graph_policy.policy import GraphPolicy
-from gateway.edge.timestamps import Moment
+from gateway.edge.timestamps import Timestamp
 
 
-class Asked(BaseModel):
-    """A request body: exact types, nothing unknown, and no value in what is said of a wrong one."""
+class RequestBody(BaseModel):
+    """A request body: strict types, no unknown fields, and no values in error messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
 
 
-AskedTier = Annotated[Tier, Field(strict=False)]
-AskedRole = Annotated[Role, Field(strict=False)]
-AskedScope = Annotated[Scope, Field(strict=False)]
-AskedPolicy = Annotated[GraphPolicy, Field(strict=False)]
+TierField = Annotated[Tier, Field(strict=False)]
+RoleField = Annotated[Role, Field(strict=False)]
+ScopeField = Annotated[Scope, Field(strict=False)]
+GraphPolicyField = Annotated[GraphPolicy, Field(strict=False)]
 
 
-class RegisterRequest(Asked):
-    """A new account. ``invite``: the token of an invite, where registration needs one."""
+class RegisterRequest(RequestBody):
+    """A new account. ``invite``: the token of an invite, required where registration needs one."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
     email: Annotated[str, Field(min_length=1, max_length=512)]
@@ -35,15 +35,15 @@ class RegisterRequest(Asked):
     invite: Secret | None = None
 
 
-class LoginRequest(Asked):
-    """Username, or e-mail address, and password."""
+class LoginRequest(RequestBody):
+    """Username or e-mail address, and password."""
 
     username: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
 
 
 class LoginForm(LoginRequest):
-    """The same as an OAuth2 password grant sends it. What the grant has besides is taken and means nothing."""
+    """An OAuth2 password grant. ``scope``, ``client_id`` and ``client_secret`` are accepted and ignored."""
 
     grant_type: Literal["password"] = "password"
     scope: str | None = None
@@ -51,38 +51,38 @@ class LoginForm(LoginRequest):
     client_secret: Secret | Literal[""] | None = None
 
 
-class RefreshRequest(Asked):
-    """A refresh token, which this spends."""
+class RefreshRequest(RequestBody):
+    """A refresh token. It works once."""
 
     refresh_token: Secret
 
 
-class PasswordRequest(Asked):
-    """The password as it is and as it shall be."""
+class PasswordRequest(RequestBody):
+    """The current password and the new one."""
 
     current_password: Secret
     new_password: Secret
 
 
-class EraseRequest(Asked):
-    """The password, which says that it is meant."""
+class EraseRequest(RequestBody):
+    """The password, as confirmation."""
 
     password: Secret
 
 
-class KeyRequest(Asked):
-    """A key to be made. It ends by itself at ``expires_at``, or after the usual life of a key."""
+class KeyRequest(RequestBody):
+    """A new key. It expires at ``expires_at``, or after the default lifetime of a key."""
 
     name: KeyName
-    scopes: Annotated[list[AskedScope], Field(min_length=1, max_length=len(Scope))] = [
+    scopes: Annotated[list[ScopeField], Field(min_length=1, max_length=len(Scope))] = [
         Scope.JOBS_READ,
         Scope.JOBS_WRITE,
     ]
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
 
 
-class LimitsRequest(Asked):
-    """Some limits by name; null means none. ``graph_…`` limit a single graph, ``run_seconds`` a single attempt."""
+class LimitsRequest(RequestBody):
+    """Some limits by name; null means unlimited. ``graph_…`` limit one workflow, ``run_seconds`` one attempt."""
 
     images_per_day: Cap | None = None
     max_running: Cap | None = None
@@ -91,7 +91,7 @@ class LimitsRequest(Asked):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     result_days: Days | None = None
     upload_days: Days | None = None
-    graph_policy: AskedPolicy = GraphPolicy.STRICT
+    graph_policy: GraphPolicyField = GraphPolicy.STRICT
     graph_nodes: Annotated[int, Field(ge=1, le=2000)] | None = None
     graph_text_bytes: LargeCap | None = None
     graph_pixels: LargeCap | None = None
@@ -103,12 +103,12 @@ class LimitsRequest(Asked):
     upload_bytes: LargeCap | None = None
 
     def some(self) -> LimitsPatch:
-        """What was named."""
+        """The limits that the request names."""
         return LimitsPatch.model_validate(self.model_dump(exclude_unset=True))
 
 
-class Patch(Asked):
-    """A change: at least one field, and null in none of them."""
+class Patch(RequestBody):
+    """A partial update: at least one field, and no field is null."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -118,13 +118,13 @@ class Patch(Asked):
 
 
 class UserPatch(Patch):
-    """What an admin changes of a user; ``limits`` replaces all own ones, and {} takes them away.
+    """Changes to a user. ``limits`` replaces all individual limits; {} removes them.
 
     ``shares_quota``: false gives the user a daily image quota of its own.
     """
 
-    tier: AskedTier | None = None
-    role: AskedRole | None = None
+    tier: TierField | None = None
+    role: RoleField | None = None
     is_active: bool | None = None
     limits: LimitsRequest | None = None
     shares_quota: Literal[False] | None = None
@@ -137,6 +137,6 @@ def _some(limits: LimitsRequest) -> LimitsRequest:
 
 
 class TierPatch(Patch):
-    """What an admin changes of a tier; limits that are not named stay."""
+    """Changes to a tier. Limits that are not named stay."""
 
     limits: Annotated[LimitsRequest, AfterValidator(_some)]

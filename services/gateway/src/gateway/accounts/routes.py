@@ -1,14 +1,35 @@
-"""Accounts and sessions: register, log in and out, change a password."""
+"""Accounts and sessions: register, log in and out, change the password, erase the account."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register
+from contracts.auth.accounts import (
+    CHANGE_PASSWORD,
+    REGISTER,
+    AccountTaken,
+    ChangePassword,
+    InvalidAccount,
+    LastAdmin,
+    Register,
+    RegistrationClosed,
+)
 from contracts.auth.credentials import Principal
 from contracts.auth.erasure import ERASE_ACCOUNT, EraseAccount
-from contracts.auth.sessions import END_SESSION, OPEN_SESSION, REFRESH_SESSION, EndSession, OpenSession, RefreshSession
+from contracts.auth.invites import InvalidInvite, InviteRequired
+from contracts.auth.sessions import (
+    END_SESSION,
+    OPEN_SESSION,
+    REFRESH_SESSION,
+    EndSession,
+    InvalidLogin,
+    InvalidRefreshToken,
+    OpenSession,
+    RefreshSession,
+    TooManyLogins,
+)
+from gateway.accounts.errors import SessionNeeded
 from gateway.accounts.requests import (
     EraseRequest,
     LoginForm,
@@ -19,11 +40,10 @@ from gateway.accounts.requests import (
 )
 from gateway.accounts.schemas import SessionBody, UserBody, present_session, present_user
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, open_problems, problems
-from gateway.edge.access import Anybody
+from gateway.api.v1.problems import JSON_BODY, open_problems, problems
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import form_body, json_body
-from gateway.errors import SessionNeeded
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -43,27 +63,29 @@ async def login_body(request: Request) -> LoginRequest:
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of accounts and sessions."""
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(
         "/register",
         status_code=201,
-        summary="Make an account",
+        summary="Create an account",
         openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
-        responses=open_problems(403, 409, *BODY),
+        responses=open_problems(
+            RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, TooManyLogins, *JSON_BODY
+        ),
     )
-    async def register(request: Request, body: Body) -> UserBody:
-        """Of tier ``free``, or of the tier of the invite. Log in to get further.
+    async def register_account(request: Request, body: Body) -> UserBody:
+        """The account has the tier ``free``, or the tier of the invite. Log in to get an access token.
 
-        A server may need an invite, or be closed. An address can make 5 accounts an hour, or as the server says.
+        A server may require an invite, or have registration closed. By default an address can create 5 accounts an
+        hour.
         """
-        asked = read_model(RegisterRequest, body)
+        parsed = read_model(RegisterRequest, body)
         command = Register(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            invite=asked.invite,
+            username=parsed.username,
+            email=parsed.email,
+            password=parsed.password,
+            invite=parsed.invite,
             ip=request.state.client_ip,
         )
         return present_user(await bus.request(REGISTER, command))
@@ -72,33 +94,36 @@ def router(*, bus: Bus) -> APIRouter:
         "/login",
         summary="Log in",
         openapi_extra=documented(LoginRequest, FORM, example=_ADA),
-        responses=open_problems(401, *BODY),
+        responses=open_problems(InvalidLogin, TooManyLogins, *JSON_BODY),
     )
-    async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
-        """``username`` may be the e-mail address. An access token lives for minutes; refresh it."""
-        command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
+    async def log_in(request: Request, parsed: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
+        """``username`` can be the e-mail address. The access token expires after minutes; refresh it."""
+        command = OpenSession(username=parsed.username, password=parsed.password, ip=request.state.client_ip)
         return present_session(await bus.request(OPEN_SESSION, command))
 
     @routes.post(
         "/refresh",
-        summary="Exchange a refresh token",
+        summary="Refresh a session",
         openapi_extra=documented(RefreshRequest, example=_REFRESH),
-        responses=open_problems(401, *BODY),
+        responses=open_problems(InvalidRefreshToken, *JSON_BODY),
     )
-    async def refresh(request: Request, body: Body) -> SessionBody:
-        """Each works once; one that is used again ends the whole session."""
+    async def refresh_session(request: Request, body: Body) -> SessionBody:
+        """A refresh token works once. Using it again ends the whole session."""
         token = read_model(RefreshRequest, body).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
         return present_session(await bus.request(REFRESH_SESSION, command))
 
-    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(422))
-    async def logout(
-        who: Anybody,
+    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
+    async def log_out(
+        who: AnyPrincipal,
         request: Request,
         *,
-        everywhere: Annotated[bool, Query(alias="all", description="every session of the user")] = False,
+        everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
     ) -> None:
-        """Ends this session, its access token included, or with ``?all=true`` every one. Keys go on."""
+        """Ends this session and revokes its access token; with ``?all=true`` end every session of the user.
+
+        API keys stay valid.
+        """
         _session(who)
         session_id = None if everywhere else who.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
@@ -109,15 +134,15 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=204,
         summary="Change the password",
         openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
-        responses=problems(*BODY),
+        responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
-    async def password(who: Anybody, request: Request, body: Body) -> None:
-        """Every other session of the user ends."""
+    async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
+        """Ends all other sessions of the user."""
         _session(who)
-        asked = read_model(PasswordRequest, body)
+        parsed = read_model(PasswordRequest, body)
         command = ChangePassword(
-            current_password=asked.current_password,
-            new_password=asked.new_password,
+            current_password=parsed.current_password,
+            new_password=parsed.new_password,
             session_id=who.session_id,
             ip=request.state.client_ip,
         )
@@ -128,12 +153,12 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=204,
         summary="Erase the account",
         openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
-        responses=problems(409, *BODY),
+        responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
-    async def erase(who: Anybody, request: Request, body: Body) -> None:
-        """Everywhere and for good: credentials at once, jobs, results, uploads and saved workflows within seconds.
+    async def erase_own_account(who: AnyPrincipal, request: Request, body: Body) -> None:
+        """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.
 
-        Jobs that run are cancelled. Take along what you want to keep first: `GET /api/v1/auth/me/export`.
+        Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.
         """
         _session(who)
         command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)

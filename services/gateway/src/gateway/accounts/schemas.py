@@ -1,4 +1,4 @@
-"""Accounts, sessions and keys as the public API shows them."""
+"""Response bodies for accounts, sessions and keys."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -57,7 +57,7 @@ class UserBody(BaseModel):
 
 
 class MeBody(UserBody):
-    """Who asks, what they may use, and what they use. Limits: null means none."""
+    """The current user with limits and use. A limit that is null means unlimited."""
 
     model_config = _shown(
         _USER
@@ -74,9 +74,9 @@ class MeBody(UserBody):
 
 
 class AccountBody(UserBody):
-    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's.
+    """An account as admins see it. ``own_limits`` names the limits that differ from those of the tier.
 
-    ``shares_quota``: it shares its daily image quota with free accounts that registered from the same address.
+    ``shares_quota``: the account shares its daily image quota with free accounts registered from the same address.
     """
 
     model_config = _shown(_USER | {"limits": _LIMITS, "own_limits": ["queue_cap"], "shares_quota": False})
@@ -87,14 +87,14 @@ class AccountBody(UserBody):
 
 
 class AccountsBody(BaseModel):
-    """A page of accounts, newest first; ``next_cursor`` is null on the last one."""
+    """A page of accounts, newest first. ``next_cursor`` is null on the last page."""
 
     users: list[AccountBody]
     next_cursor: str | None
 
 
 class SessionBody(BaseModel):
-    """What a login gives; ``expires_in``: life of the access token, seconds."""
+    """The tokens of a session. ``expires_in``: lifetime of the access token, seconds."""
 
     model_config = _shown(
         {"access_token": "eyJhbGciOiJFZERTQSJ9…", "refresh_token": "cfr_…", "token_type": "bearer", "expires_in": 900}
@@ -107,7 +107,7 @@ class SessionBody(BaseModel):
 
 
 class KeyBody(BaseModel):
-    """A key as it is listed; ``prefix`` is how it begins, ``last_used_at`` is some minutes exact."""
+    """A key in a list. ``prefix`` is how its text begins; ``last_used_at`` is accurate to some minutes."""
 
     model_config = _shown(_KEY | {"prefix": "cf_4fT0zLq81wXc", "last_used_at": None})
 
@@ -121,7 +121,7 @@ class KeyBody(BaseModel):
 
 
 class CreatedKeyBody(BaseModel):
-    """A new key. ``key`` is its text, which is shown this once."""
+    """A new key. ``key`` is its text, shown only in this response."""
 
     model_config = _shown(_KEY | {"key": "cf_4fT0zLq81wXc_…"})
 
@@ -134,14 +134,14 @@ class CreatedKeyBody(BaseModel):
 
 
 class KeysBody(BaseModel):
-    """All keys of a user that work, newest first; there is never a next page."""
+    """All valid keys of a user, newest first, on one page."""
 
     keys: list[KeyBody]
     next_cursor: None = None
 
 
 class TierBody(BaseModel):
-    """A tier, and what everybody in it may use who has no own limits."""
+    """A tier, and the limits of its users who have no individual ones."""
 
     model_config = _shown({"name": "basic", "limits": _LIMITS})
 
@@ -150,25 +150,23 @@ class TierBody(BaseModel):
 
 
 class TiersBody(BaseModel):
-    """Every tier, smallest first; there is never a next page."""
+    """All tiers, smallest first, on one page."""
 
     tiers: list[TierBody]
     next_cursor: None = None
 
 
 class KeysetBody(BaseModel):
-    """The public keys that access tokens are signed with (RFC 7517)."""
+    """The public keys that verify access tokens (RFC 7517)."""
 
     keys: list[Jwk]
 
 
 def present_user(user: User) -> UserBody:
-    """The public body of a user."""
     return UserBody(**user.model_dump())
 
 
 def present_account(account: Account) -> AccountBody:
-    """What admins see of a user."""
     return AccountBody(
         **account.user.model_dump(),
         limits=account.limits,
@@ -178,7 +176,6 @@ def present_account(account: Account) -> AccountBody:
 
 
 def present_me(account: Account, use: TenantUsage) -> MeBody:
-    """What a user sees of itself."""
     limit, used = use.quota.limit, use.quota.used
     return MeBody(
         **account.user.model_dump(),
@@ -192,7 +189,6 @@ def present_me(account: Account, use: TenantUsage) -> MeBody:
 
 
 def present_session(session: Session) -> SessionBody:
-    """The answer to a login, tokens in plain text."""
     return SessionBody(
         access_token=session.access_token.get_secret_value(),
         refresh_token=session.refresh_token.get_secret_value(),
@@ -201,16 +197,13 @@ def present_session(session: Session) -> SessionBody:
 
 
 def present_keys(keys: Iterable[Key]) -> KeysBody:
-    """Keys without their text."""
     return KeysBody(keys=[KeyBody(**key.model_dump()) for key in keys])
 
 
-def present_created(created: CreatedKey) -> CreatedKeyBody:
-    """A new key with its text."""
+def present_created_key(created: CreatedKey) -> CreatedKeyBody:
     fields = created.key.model_dump(exclude={"prefix", "last_used_at"})
     return CreatedKeyBody(key=created.text.get_secret_value(), **fields)
 
 
 def present_tier(tier: TierLimits) -> TierBody:
-    """The public body of a tier."""
     return TierBody(name=tier.tier, limits=tier.limits)

@@ -1,4 +1,4 @@
-"""Tickets: how a browser, which cannot send headers with it, opens a websocket."""
+"""Tickets that open a websocket from a browser, which cannot send headers with it."""
 
 from typing import Annotated
 
@@ -8,14 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis.messaging.bus import Bus
 from contracts.auth.tickets import CREATE_TICKET, CreateTicket
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Watcher
+from gateway.edge.access import ReaderPrincipal
 from gateway.edge.page_origin import ORIGIN, page_origin
 
 _TICKET = "cft_3q2-7wTgD0c5v9Jm1aYk8PzXhRnQeLs4uVbWoKtE6iA"
 
 
 class TicketBody(BaseModel):
-    """A ticket, good once and for ``expires_in`` seconds. ``url``: a websocket for many jobs that it opens."""
+    """A ticket.
+
+    It works once and expires after ``expires_in`` seconds. ``url``: the websocket for many jobs, with the ticket.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -31,13 +34,14 @@ class TicketBody(BaseModel):
 
 
 def router(*, bus: Bus, public_url: str) -> APIRouter:
-    """The one route."""
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
     socket = "ws" + public_url.removeprefix("http")
 
-    @routes.post("/ws-tickets", status_code=201, summary="A ticket for one websocket", responses=problems(422))
-    async def make(
-        who: Watcher,
+    @routes.post(
+        "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
+    )
+    async def create_ticket(
+        who: ReaderPrincipal,
         request: Request,
         *,
         origin: Annotated[
@@ -45,14 +49,14 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
             Query(
                 pattern=f"^{ORIGIN}$",
                 max_length=255,
-                description="of the page that will open the socket, where the request does not come from that page",
+                description="origin of the page that will open the websocket; default: the Origin header",
             ),
         ] = None,
     ) -> TicketBody:
-        """Put it into the URL of ``/ws`` or ``/ws/jobs/{id}`` as ``?ticket=``; nothing else is taken there.
+        """Add it to the URL of ``/ws`` or ``/ws/jobs/{id}`` as ``?ticket=``: no other credential is accepted in a URL.
 
-        It opens one socket, from pages of the origin that asked (or of ``?origin=``; neither: from no page), and that
-        ends with the credential which asked.
+        A ticket opens one websocket, from pages of the request's origin or of ``?origin=``; without either, not from a
+        page. The websocket closes when the credential of this request expires or is revoked.
         """
         command = CreateTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
         ticket = await bus.request(CREATE_TICKET, command, tenant=who.tenant)

@@ -1,20 +1,20 @@
-"""Class rules and invites as admins ask for them."""
+"""Request bodies for class rules and invites."""
 
 from typing import Literal
 
 from contracts.auth.invites import InviteDays
 from contracts.auth.tiers import Tier
-from gateway.accounts.requests import Asked, AskedTier
+from gateway.accounts.requests import RequestBody, TierField
 
 
-class ClassRuleRequest(Asked):
-    """What an admin decides about a node class or a pack."""
+class ClassRuleRequest(RequestBody):
+    """Whether a node class or a pack is allowed or denied."""
 
     verdict: Literal["allow", "deny"]
 
 
-class InviteRequest(Asked):
-    """An invite to be made: the tier of its account, and for how many days it can be used."""
+class InviteRequest(RequestBody):
+    """A new invite: the tier of the account it creates, and how many days it is valid."""
 
-    tier: AskedTier = Tier.FREE
+    tier: TierField = Tier.FREE
     expires_in_days: InviteDays = 7

@@ -1,4 +1,4 @@
-"""Class rules and invites as the public API shows them."""
+"""Response bodies for class rules and invites."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -40,7 +40,10 @@ class RulesBody(BaseModel):
 
 
 class ClassRulesBody(RulesBody):
-    """The rules in force; a denial wins over an allowance. Those of ``from_settings`` cannot be changed here."""
+    """The rules in force.
+
+    A denial overrides an allowance. Rules under ``from_settings`` cannot be changed by the API.
+    """
 
     model_config = _shown(_RULES | {"from_settings": _NO_RULES | {"denied_packs": ["custom_nodes.my_pack"]}})
 
@@ -48,7 +51,7 @@ class ClassRulesBody(RulesBody):
 
 
 class InviteBody(BaseModel):
-    """An invite without its token. ``used_by`` is the account that it made, null while it has made none."""
+    """An invite without its token. ``used_by`` is the account that it created, or null."""
 
     model_config = _shown(_INVITE | {"used_by": None, "used_at": None})
 
@@ -62,14 +65,14 @@ class InviteBody(BaseModel):
 
 
 class InvitesBody(BaseModel):
-    """A page of invites, newest first; ``next_cursor`` is null on the last one."""
+    """A page of invites, newest first. ``next_cursor`` is null on the last page."""
 
     invites: list[InviteBody]
     next_cursor: str | None
 
 
 class CreatedInviteBody(BaseModel):
-    """A new invite. ``invite`` is its token, shown this once: send it as ``invite`` to register."""
+    """A new invite. ``invite`` is its token, shown only in this response: send it as ``invite`` to register."""
 
     model_config = _shown(_INVITE | {"invite": "cfi_…"})
 
@@ -82,16 +85,13 @@ class CreatedInviteBody(BaseModel):
 
 
 def present_rules(rules: OperatorRules) -> ClassRulesBody:
-    """The public body of the rules in force."""
     return ClassRulesBody.model_validate(rules.model_dump(mode="json"))
 
 
 def present_invites(invites: Iterable[Invite], next_cursor: str | None) -> InvitesBody:
-    """A page of invites."""
     return InvitesBody(invites=[InviteBody(**invite.model_dump()) for invite in invites], next_cursor=next_cursor)
 
 
 def present_created_invite(created: CreatedInvite) -> CreatedInviteBody:
-    """A new invite with its token."""
     fields = created.invite.model_dump(exclude={"used_by", "used_at"})
     return CreatedInviteBody(invite=created.token.get_secret_value(), **fields)

@@ -5,13 +5,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth.class_rules import CHANGE_CLASS_RULE, READ_CLASS_RULES, ChangeClassRule, ReadClassRules, RuleVerdict
+from contracts.auth.class_rules import (
+    CHANGE_CLASS_RULE,
+    READ_CLASS_RULES,
+    ChangeClassRule,
+    ReadClassRules,
+    RuleVerdict,
+    TooManyClassRules,
+)
 from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
 from gateway.admin.access_requests import ClassRuleRequest
 from gateway.admin.access_schemas import ClassRulesBody, present_rules
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
+from gateway.edge.errors import NoSuchPath
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
 
@@ -24,58 +32,58 @@ Name = Annotated[
         min_length=1,
         max_length=NAME_MAX,
         pattern=PRINTABLE,
-        description="Percent-encoded, a slash as %2F. A name that no node has is accepted: such a node may join later.",
+        description="Percent-encoded, a slash as %2F. Need not exist on a node yet.",
     ),
 ]
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of class rules. ``:path`` lets a name hold a slash, as those of some packs do."""
+    """The routes of class rules. ``:path`` permits names with a slash, which some packs have."""
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
-    def asked(body: Any) -> RuleVerdict:
+    def verdict_of(body: Any) -> RuleVerdict:
         return RuleVerdict(read_model(ClassRuleRequest, body).verdict)
 
-    async def change(
+    async def change_rule(
         who: Admin, request: Request, verdict: RuleVerdict, *, class_name: str | None = None, pack: str | None = None
     ) -> ClassRulesBody:
         command = ChangeClassRule(class_name=class_name, pack=pack, verdict=verdict, ip=request.state.client_ip)
         return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=who.tenant))
 
-    @routes.get("", summary="Read the rules about node classes", responses=problems())
-    async def read(who: Admin) -> ClassRulesBody:
+    @routes.get("", summary="Read the class rules", responses=problems())
+    async def read_class_rules(who: Admin) -> ClassRulesBody:
         return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=who.tenant))
 
     @routes.put(
         "/classes/{class_name:path}",
         summary="Allow or deny a node class",
         openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
-        responses=problems(404, 409, *BODY),
+        responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
-    async def put_class(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
-        """For every tenant, whatever its graph policy; holds within a second. Idempotent."""
-        return await change(who, request, asked(body), class_name=class_name)
+    async def set_class_rule(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
+        """Applies to every tenant, whatever its graph policy, within a second. Idempotent."""
+        return await change_rule(who, request, verdict_of(body), class_name=class_name)
 
     @routes.put(
         "/packs/{pack:path}",
         summary="Allow or deny all node classes of a pack",
         openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
-        responses=problems(404, 409, *BODY),
+        responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
-    async def put_pack(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
+    async def set_pack_rule(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
         """A pack is the Python module of its classes, such as ``custom_nodes.my_pack``. Idempotent."""
-        return await change(who, request, asked(body), pack=pack)
+        return await change_rule(who, request, verdict_of(body), pack=pack)
 
     @routes.delete(
-        "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(404, 422)
+        "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
-    async def delete_class(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
-        """Each tenant's graph policy decides again, unless the settings have a rule. Idempotent."""
-        return await change(who, request, RuleVerdict.DEFAULT, class_name=class_name)
+    async def delete_class_rule(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
+        """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
+        return await change_rule(who, request, RuleVerdict.DEFAULT, class_name=class_name)
 
-    @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(404, 422))
-    async def delete_pack(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
-        """Each tenant's graph policy decides again, unless the settings have a rule. Idempotent."""
-        return await change(who, request, RuleVerdict.DEFAULT, pack=pack)
+    @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
+    async def delete_pack_rule(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
+        """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
+        return await change_rule(who, request, RuleVerdict.DEFAULT, pack=pack)
 
     return routes

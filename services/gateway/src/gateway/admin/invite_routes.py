@@ -5,56 +5,58 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth.invites import CREATE_INVITE, REVOKE_INVITE, CreateInvite, RevokeInvite
+from contracts.auth.invites import CREATE_INVITE, REVOKE_INVITE, CreateInvite, InviteUsed, RevokeInvite, UnknownInvite
 from gateway.admin.access_requests import InviteRequest
 from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
-from gateway.admin.list_invites import invite_id_of, list_invites
+from gateway.admin.invites import InviteDirectory, parse_invite_id
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
 
 _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
-_HEADERS: dict[str, Any] = {"Location": {"description": "The invite.", "schema": {"type": "string"}}}
+_HEADERS: dict[str, Any] = {"Location": {"description": "URL path of the invite.", "schema": {"type": "string"}}}
 
 
-def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
-    """The routes of invites."""
+def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/invites", tags=["admin"])
 
     @routes.post(
         "",
         status_code=201,
-        summary="Make an invite",
+        summary="Create an invite",
         openapi_extra=documented(InviteRequest, example=_EXAMPLE),
-        responses={201: {"headers": _HEADERS}, **problems(*BODY)},
+        responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
-    async def create(
+    async def create_invite(
         who: Admin, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
-        """Lets one person register, with the tier that it names. The token is shown this once."""
-        asked = read_model(InviteRequest, body)
-        command = CreateInvite(tier=asked.tier, expires_in_days=asked.expires_in_days, ip=request.state.client_ip)
+        """An invite lets one person register with the tier it names. The token is shown only in this response."""
+        parsed = read_model(InviteRequest, body)
+        command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
         created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)
 
-    @routes.get("", summary="List invites, newest first", responses=problems(422))
-    async def list_(
+    @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
+    async def list_invites(
         who: Admin,
         *,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> InvitesBody:
-        """Used and expired ones too, until 90 days after they expired."""
-        found, next_cursor = await list_invites(admin=who.tenant, limit=limit, cursor=cursor, key=cursor_key, bus=bus)
+        """Includes used and expired invites, until 90 days after they expired."""
+        found, next_cursor = await invites.list_invites(admin=who.tenant, limit=limit, cursor=cursor)
         return present_invites(found, next_cursor)
 
-    @routes.delete("/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(404, 409))
-    async def revoke(who: Admin, invite_id: str, request: Request) -> None:
-        """It expires now. Idempotent. One that has made an account cannot be revoked."""
-        command = RevokeInvite(invite_id=invite_id_of(invite_id), ip=request.state.client_ip)
+    @routes.delete(
+        "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
+    )
+    async def revoke_invite(who: Admin, invite_id: str, request: Request) -> None:
+        """The invite expires immediately. Idempotent. An invite that has created an account cannot be revoked."""
+        command = RevokeInvite(invite_id=parse_invite_id(invite_id), ip=request.state.client_ip)
         await bus.request(REVOKE_INVITE, command, tenant=who.tenant)
 
     return routes

@@ -1,13 +1,13 @@
-"""What operators ask for."""
+"""Request bodies for the actions of admins."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from gateway.accounts.requests import Asked
+from gateway.accounts.requests import RequestBody
 
 
-class JobPatch(Asked):
-    """What an operator changes of a job that has not ended: its place among its owner's own, higher first."""
+class JobPatch(RequestBody):
+    """The priority of a job that has not ended among its owner's jobs. Higher runs first."""
 
     priority: Annotated[int, Field(ge=-100, le=100)]

@@ -1,4 +1,4 @@
-"""Nodes, everybody's jobs, statistics and the audit log, for admins."""
+"""Nodes, jobs of all users, statistics and the audit log, for admins."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
 from contracts.auth.credentials import Principal
-from contracts.scheduler.job_actions import JobAction
-from contracts.scheduler.jobs import JobStatus
-from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction
+from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting
+from contracts.scheduler.jobs import JobStatus, UnknownJob
+from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -19,127 +19,154 @@ from gateway.admin.operation_schemas import (
     NodeBody,
     NodesBody,
     StatsBody,
+    present_admin_job,
+    present_audit_entry,
     present_dead_letter,
-    present_entry,
-    present_inspected,
+    present_inspected_job,
     present_node,
-    present_seen,
 )
-from gateway.admin.operations import AdminContext, Operations
-from gateway.admin.search import Search
+from gateway.admin.operations import AdminActions, AdminContext
+from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
-from gateway.edge.timestamps import Bound
+from gateway.edge.timestamps import QueryTimestamp
+from gateway.jobs.errors import ADMISSION
 from gateway.jobs.routes import AFTER, BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")]
-Node = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of any attempt")]
-Action = Annotated[
-    str | None, Query(pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["node.drain"], description="what was done")
+Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")]
+Node = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="only jobs with an attempt on this node")
 ]
-Grace = Annotated[float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="its job may run so long still")]
+Action = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["node.drain"], description="only entries with this action"
+    ),
+]
+Grace = Annotated[
+    float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
+]
 
 
-def acting(who: Principal, request: Request) -> AdminContext:
-    """The admin of a request."""
+def admin_context(who: Principal, request: Request) -> AdminContext:
+    """The admin who sends the request."""
     return AdminContext(who, request.state.client_ip)
 
 
-def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRouter:
-    """The routes of nodes, and of how all is going."""
+def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView) -> APIRouter:
+    """The routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/stats", summary="How the fleet does", responses=problems())
+    @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
     async def read_stats(who: Admin) -> StatsBody:
-        """Some seconds old at most, what is stored a minute."""
-        return await stats.read(who.tenant)
+        """Cached: job counts up to 5 s, storage totals up to 60 s."""
+        return await stats.read_stats(who.tenant)
 
-    @routes.get("/nodes", summary="Every node, by name", responses=problems())
-    async def nodes(who: Admin) -> NodesBody:
+    @routes.get("/nodes", summary="List nodes by name", responses=problems())
+    async def list_nodes(who: Admin) -> NodesBody:
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
         return NodesBody(nodes=[present_node(node) for node in found])
 
-    @routes.post("/nodes/refresh", summary="Read every node's classes and models again", responses=problems())
-    async def refresh_all(who: Admin, request: Request) -> NodesBody:
-        """Each node's executor does so within seconds."""
-        return NodesBody(nodes=[present_node(one) for one in await operations.refresh_nodes(acting(who, request))])
+    @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
+    async def refresh_all_nodes(who: Admin, request: Request) -> NodesBody:
+        """Each node's executor reads them within seconds."""
+        return NodesBody(
+            nodes=[present_node(one) for one in await operations.refresh_nodes(admin_context(who, request))]
+        )
 
     return routes
 
 
-def node_orders_router(*, operations: Operations) -> APIRouter:
-    """The routes of what is ordered of one node."""
+def node_orders_router(*, operations: AdminActions) -> APIRouter:
+    """The routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    async def order(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
+    async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
         return present_node(stands)
 
-    @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(404))
-    async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
-        """What it runs goes on. Idempotent."""
-        return await order(acting(who, request), node, NodeAction.CORDON)
+    @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
+    async def cordon_node(who: Admin, node: str, request: Request) -> NodeBody:
+        """Its current job continues. Idempotent."""
+        return await change_node(admin_context(who, request), node, NodeAction.CORDON)
 
-    @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(404))
-    async def uncordon(who: Admin, node: str, request: Request) -> NodeBody:
+    @routes.post(
+        "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
+    )
+    async def uncordon_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await order(acting(who, request), node, NodeAction.UNCORDON)
+        return await change_node(admin_context(who, request), node, NodeAction.UNCORDON)
 
-    @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(404, 422))
-    async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
-        """It gets no new work, and after the grace its job waits for another node, at no cost to its owner."""
-        return await order(acting(who, request), node, NodeAction.DRAIN, grace_seconds)
+    @routes.post(
+        "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
+    )
+    async def drain_node(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
+        """The node gets no new jobs.
 
-    @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(404))
-    async def clear(who: Admin, node: str, request: Request) -> NodeBody:
+        After the grace period its job is queued for another node, without using up an attempt.
+        """
+        return await change_node(admin_context(who, request), node, NodeAction.DRAIN, grace_seconds)
+
+    @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
+    async def clear_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
-        The node's executor does so within seconds; the answer is the node as it stands before. Where ``occupied.by`` is
-        ``dead_worker``, ComfyUI has to be restarted.
+        The node's executor does it within seconds; the response is the node before that. Where ``occupied.by`` is
+        ``dead_worker``, restart ComfyUI instead.
         """
-        return await order(acting(who, request), node, NodeAction.CLEAR)
+        return await change_node(admin_context(who, request), node, NodeAction.CLEAR)
 
-    @routes.post("/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(404))
-    async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
-        """Its executor does so within seconds. Model files that come or go are seen without this, too."""
-        return await order(acting(who, request), node, NodeAction.REFRESH)
+    @routes.post(
+        "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
+    )
+    async def refresh_node(who: Admin, node: str, request: Request) -> NodeBody:
+        """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
+        return await change_node(admin_context(who, request), node, NodeAction.REFRESH)
 
-    @routes.delete("/nodes/{node}", status_code=204, summary="Forget a node that is gone", responses=problems(404, 409))
-    async def forget(who: Admin, node: str, request: Request) -> Response:
-        """One that comes back is new."""
-        await operations.order_node(acting(who, request), node, NodeAction.FORGET)
+    @routes.delete(
+        "/nodes/{node}",
+        status_code=204,
+        summary="Remove a node that no longer exists",
+        responses=problems(UnknownNode, NodeAlive),
+    )
+    async def remove_node(who: Admin, node: str, request: Request) -> Response:
+        """A node that comes back counts as new."""
+        await operations.order_node(admin_context(who, request), node, NodeAction.FORGET)
         return Response(status_code=204)
 
     return routes
 
 
-def search_router(*, search: Search, public_url: str) -> APIRouter:
-    """The routes of what is looked for."""
+def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
+    """The routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/jobs", summary="Everybody's jobs, newest first", responses=problems(422))
-    async def jobs(
+    @routes.get("/jobs", summary="List jobs of all users, newest first", responses=problems(BadCursor))
+    async def list_all_jobs(
         who: Admin,
         request: Request,
         *,
-        tenant: Annotated[UUID | None, Query(description="id of a user")] = None,
+        tenant: Annotated[UUID | None, Query(description="only jobs of the user with this id")] = None,
         status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
         node: Node = None,
-        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
-        created_after: Annotated[Bound | None, AFTER] = None,
-        created_before: Annotated[Bound | None, BEFORE] = None,
+        workflow: Annotated[
+            str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
+        ] = None,
+        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AdminJobsBody:
-        """Places in the queue are not told here; read the job."""
-        found, next_cursor = await search.jobs(
-            acting(who, request),
+        """Queue positions are null here; read a single job for its position."""
+        found, next_cursor = await search.search_jobs(
+            admin_context(who, request),
             limit=limit,
             cursor=cursor,
             status=status,
@@ -150,25 +177,25 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             created_before=created_before,
         )
         return AdminJobsBody(
-            jobs=[present_seen(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
+            jobs=[present_admin_job(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
         )
 
-    @routes.get("/audit", summary="The audit log, newest first", responses=problems(422))
-    async def audit(
+    @routes.get("/audit", summary="List the audit log, newest first", responses=problems(BadCursor))
+    async def list_audit_entries(
         who: Admin,
         request: Request,
         *,
-        actor: Annotated[UUID | None, Query(description="id of who did it")] = None,
-        subject: Annotated[UUID | None, Query(description="id of whose account it is about")] = None,
+        actor: Annotated[UUID | None, Query(description="only entries of the user with this id")] = None,
+        subject: Annotated[UUID | None, Query(description="only entries about the user with this id")] = None,
         action: Action = None,
-        after: Annotated[Bound | None, Query(description="then or later")] = None,
-        before: Annotated[Bound | None, Query(description="before then")] = None,
+        after: Annotated[QueryTimestamp | None, Query(description="only entries at this time or later")] = None,
+        before: Annotated[QueryTimestamp | None, Query(description="only entries before this time")] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AuditBody:
-        """That somebody looked is in it, too. ``python -m auth audit verify`` says if it is whole."""
-        found, next_cursor = await search.audit(
-            acting(who, request),
+        """Reading the log is recorded in it, too. ``python -m auth audit verify`` checks its integrity."""
+        found, next_cursor = await search.search_audit_log(
+            admin_context(who, request),
             limit=limit,
             cursor=cursor,
             actor_id=actor,
@@ -177,69 +204,85 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             after=after,
             before=before,
         )
-        return AuditBody(audit=[present_entry(entry) for entry in found], next_cursor=next_cursor)
+        return AuditBody(audit=[present_audit_entry(entry) for entry in found], next_cursor=next_cursor)
 
-    @routes.get("/dead-letters", summary="Messages that could not be handled, newest first", responses=problems(422))
-    async def dead_letters(
+    @routes.get(
+        "/dead-letters",
+        summary="List messages that could not be processed, newest first",
+        responses=problems(BadCursor),
+    )
+    async def list_dead_letters(
         who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
     ) -> DeadLettersBody:
-        """What executors sent that can never be handled: unreadable, impossible to store, or meeting a bug.
+        """Messages of executors that can never be processed: unreadable, impossible to store, or hitting a bug.
 
-        Kept for 14 days, 10,000 at most; those of a job are deleted with it.
+        Kept for 14 days, at most 10,000; purging a job deletes its dead letters.
         """
-        found, next_cursor = await search.dead_letters(acting(who, request), limit=limit, cursor=cursor, node=node)
+        found, next_cursor = await search.list_dead_letters(
+            admin_context(who, request), limit=limit, cursor=cursor, node=node
+        )
         return DeadLettersBody(dead_letters=[present_dead_letter(one) for one in found], next_cursor=next_cursor)
 
     return routes
 
 
-def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
-    """The routes of one job, whosever it is."""
+def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
+    """The routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
 
-    async def order(who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None) -> InspectedJobBody:
+    async def change_job(
+        who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None
+    ) -> InspectedJobBody:
         job = await operations.order_job(who, job_id, wanted, priority=priority)
-        return present_inspected(await operations.look(who, job.job_id), public_url)
+        return present_inspected_job(await operations.read_job(who, job.job_id), public_url)
 
-    @routes.get("/{job_id}", summary="Read anybody's job, with its attempts", responses=problems(404))
-    async def read(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        return present_inspected(await operations.inspect(acting(who, request), job_id), public_url)
+    @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
+    async def read_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+        return present_inspected_job(await operations.inspect_job(admin_context(who, request), job_id), public_url)
 
     @routes.patch(
         "/{job_id}",
         summary="Change a job's priority",
         openapi_extra=documented(JobPatch, example={"priority": 50}),
-        responses=problems(404, 409, *BODY),
+        responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
-    async def change(
+    async def change_job_priority(
         who: Admin, job_id: str, body: Annotated[Any, Depends(json_body)], request: Request
     ) -> InspectedJobBody:
-        """Among its owner's own jobs; how owners share the fleet is a matter of their tiers."""
+        """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = read_model(JobPatch, body).priority
-        return await order(acting(who, request), job_id, JobAction.PRIORITISE, priority)
+        return await change_job(admin_context(who, request), job_id, JobAction.PRIORITISE, priority)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(404))
-    async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        """As its owner would. Idempotent."""
-        return await order(acting(who, request), job_id, JobAction.CANCEL)
+    @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
+    async def cancel_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+        """Same as a cancellation by the owner. Idempotent."""
+        return await change_job(admin_context(who, request), job_id, JobAction.CANCEL)
 
-    @routes.post("/{job_id}/hold", summary="Keep a waiting job from being run", responses=problems(404, 409))
-    async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        """It stays pending, ``held`` is true, and it takes no place in the queue. Idempotent."""
-        return await order(acting(who, request), job_id, JobAction.HOLD)
+    @routes.post(
+        "/{job_id}/hold",
+        summary="Hold a pending job",
+        responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
+    )
+    async def hold_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+        """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
+        return await change_job(admin_context(who, request), job_id, JobAction.HOLD)
 
-    @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(404, 409))
-    async def release(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
+    async def release_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await order(acting(who, request), job_id, JobAction.RELEASE)
+        return await change_job(admin_context(who, request), job_id, JobAction.RELEASE)
 
-    @routes.post("/{job_id}/requeue", summary="Run a job anew", responses=problems(404, 409, 422, 429))
-    async def requeue(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        """One that runs is taken from its node and waits again.
+    @routes.post(
+        "/{job_id}/requeue",
+        summary="Requeue a running job, or run a failed one again",
+        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
+    )
+    async def requeue_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+        """A running job is taken from its node and queued again.
 
-        One that failed runs again as a new job of its owner, within the owner's limits, which ``retry_of`` tells; asked
-        again, the answer is that same new job.
+        A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
+        names the failed one. Repeating the request returns the same new job.
         """
-        return await order(acting(who, request), job_id, JobAction.REQUEUE)
+        return await change_job(admin_context(who, request), job_id, JobAction.REQUEUE)
 
     return routes

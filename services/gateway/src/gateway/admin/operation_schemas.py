@@ -1,4 +1,4 @@
-"""Nodes, everybody's jobs, statistics and the audit log as admins see them."""
+"""Response bodies for nodes, jobs of all users, statistics and the audit log."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from contracts.scheduler.nodes import NodeStatus
 from contracts.scheduler.search import JobWithAttempts
 from contracts.scheduler.statistics import NodeCounts, Stats
 from contracts.wire.dead_letters import DeadLetter
-from gateway.jobs.schemas import JobBody, present
+from gateway.jobs.schemas import JobBody, present_job
 
 _AT = "2026-11-23T09:00:00Z"
 _JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -30,11 +30,11 @@ def _shown(**example: Any) -> ConfigDict:
 
 
 class OccupationBody(BaseModel):
-    """What keeps a node that answers from taking jobs.
+    """What keeps a reachable node from taking jobs.
 
-    ``by``: ``foreign_prompt``, somebody else's; ``own_prompt``, one of an attempt that has ended (``job_id``) and does
-    not stop; ``dead_worker``, ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the node names
-    it. ``seconds``: since when it was first seen there.
+    ``by``: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
+    that does not stop; ``dead_worker``, ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the
+    node names it. ``seconds``: since it was first seen.
     """
 
     by: OccupancyCause
@@ -45,10 +45,10 @@ class OccupationBody(BaseModel):
 
 
 class NodeBody(BaseModel):
-    """A node, and the attempt that it holds.
+    """A node and its current attempt.
 
-    ``cordoned_at``: since when it gets no new work; null where it does. ``drain_at``: when it loses its attempt.
-    ``occupied``: what keeps it from taking jobs; ``blocked``: it lasts so long that somebody should look after it.
+    ``cordoned_at``: since when it gets no new jobs, or null. ``drain_at``: when it loses its attempt. ``occupied``:
+    what keeps it from taking jobs. ``blocked``: it has been occupied for so long that an operator should look at it.
     """
 
     model_config = _shown(**_NODE)
@@ -67,14 +67,17 @@ class NodeBody(BaseModel):
 
 
 class NodesBody(BaseModel):
-    """Every node, by name; there is never a next page."""
+    """All nodes by name, on one page."""
 
     nodes: list[NodeBody]
     next_cursor: None = None
 
 
 class AdminJobBody(JobBody):
-    """A job with what its owner does not see. ``node``: of its newest attempt; ``images``: reserved, then made."""
+    """A job with fields for admins.
+
+    ``node``: of its newest attempt. ``images``: reserved, and once it has ended, made.
+    """
 
     tenant_id: UUID
     state: JobState
@@ -85,14 +88,17 @@ class AdminJobBody(JobBody):
 
 
 class AdminJobsBody(BaseModel):
-    """A page of everybody's jobs, newest first; ``next_cursor`` is null on the last one."""
+    """A page of jobs of all users, newest first. ``next_cursor`` is null on the last page."""
 
     jobs: list[AdminJobBody]
     next_cursor: str | None
 
 
 class AttemptBody(BaseModel):
-    """One try. ``outcome``: null while it lives, succeeded, failed, node_fault, cancelled, withdrawn by an operator."""
+    """An attempt.
+
+    ``outcome``: null while it runs; else succeeded, failed, node_fault, cancelled or withdrawn (by an operator).
+    """
 
     attempt: int
     node: str
@@ -104,16 +110,16 @@ class AttemptBody(BaseModel):
 
 
 class InspectedJobBody(AdminJobBody):
-    """A job with every try at it, first to last."""
+    """A job with its attempts, oldest first."""
 
     attempts: list[AttemptBody]
 
 
 class DeadLetterBody(BaseModel):
-    """A message of an executor that can never be handled.
+    """A message of an executor that can never be processed.
 
-    ``tenant_id``, ``job_id``: as the message claims, where they could be read. ``code``: what it was refused with.
-    ``excerpt``: its first 16 KiB as text. ``size_bytes``: of the whole message.
+    ``tenant_id``, ``job_id``: as the message claims, where readable. ``code``: of the refusal. ``excerpt``: the first
+    16 KiB as text. ``size_bytes``: of the whole message.
     """
 
     model_config = _shown(
@@ -136,14 +142,14 @@ class DeadLetterBody(BaseModel):
 
 
 class DeadLettersBody(BaseModel):
-    """A page of dead letters, newest first; ``next_cursor`` is null on the last one."""
+    """A page of dead letters, newest first. ``next_cursor`` is null on the last page."""
 
     dead_letters: list[DeadLetterBody]
     next_cursor: str | None
 
 
 class TierQueueBody(BaseModel):
-    """What waits and runs in one tier; jobs on hold are counted apart."""
+    """Waiting and running jobs of one tier. Held jobs are counted separately."""
 
     tier: Tier
     waiting: int
@@ -153,7 +159,7 @@ class TierQueueBody(BaseModel):
 
 
 class ThroughputBody(BaseModel):
-    """Jobs that ended in the last so many minutes, however, and images that they made."""
+    """Jobs that ended in the last ``minutes``, with any outcome, and the images they made."""
 
     minutes: int
     jobs: int
@@ -163,28 +169,28 @@ class ThroughputBody(BaseModel):
 
 
 class WaitsBody(BaseModel):
-    """How long jobs that ended in the last hour had waited for a node; null where there is none."""
+    """How long the jobs that ended in the last hour waited for a node; null without such jobs."""
 
     p50_seconds: float | None
     p95_seconds: float | None
 
 
 class StoredBody(BaseModel):
-    """What lies in the artifact store, by its records."""
+    """Number and total size of stored files."""
 
     count: int
     size_bytes: int
 
 
 class StorageBody(BaseModel):
-    """Counted once a minute."""
+    """Storage totals, cached for a minute."""
 
     artifacts: StoredBody
     uploads: StoredBody
 
 
 class StatsBody(BaseModel):
-    """How the fleet does. ``failures``: how often each error code ended a job in 24 hours."""
+    """Statistics of the fleet. ``failures``: number of jobs that ended with each error code in the last 24 hours."""
 
     model_config = _shown(
         at=_AT,
@@ -209,9 +215,9 @@ class StatsBody(BaseModel):
 
 
 class AuditEntryBody(BaseModel):
-    """One entry: who (``actor_id``) did what (``action``) to whom (``subject_id``), from where and in which request.
+    """An entry: ``actor_id`` did ``action`` to ``subject_id``, from ``ip`` and in the request ``request_id``.
 
-    ``id`` counts without a gap; ``hash`` covers this entry and the one before.
+    ``id`` counts without gaps; ``hash`` covers this entry and the hash of the previous one.
     """
 
     model_config = _shown(
@@ -231,14 +237,13 @@ class AuditEntryBody(BaseModel):
 
 
 class AuditBody(BaseModel):
-    """A page of the audit log, newest first; ``next_cursor`` is null on the last one."""
+    """A page of the audit log, newest first. ``next_cursor`` is null on the last page."""
 
     audit: list[AuditEntryBody]
     next_cursor: str | None
 
 
 def present_node(node: NodeStatus) -> NodeBody:
-    """The public body of a node."""
     occupied = None
     if node.occupied is not None:
         seconds = max((node.seen_at - node.occupied.since).total_seconds(), 0.0)
@@ -246,20 +251,17 @@ def present_node(node: NodeStatus) -> NodeBody:
     return NodeBody(**node.model_dump(exclude={"occupied"}), occupied=occupied)
 
 
-def present_seen(job: Job, node: str | None, public_url: str) -> AdminJobBody:
-    """The public body of somebody's job."""
+def present_admin_job(job: Job, node: str | None, public_url: str) -> AdminJobBody:
     return AdminJobBody(**_fields(job, node, public_url))
 
 
-def present_inspected(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
-    """The same with every try."""
+def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
     node = found.attempts[-1].node if found.attempts else None
     attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]
     return InspectedJobBody(**_fields(found.job, node, public_url), attempts=attempts)
 
 
 def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
-    """The public body of the statistics."""
     return StatsBody(
         at=stats.at,
         queue=[
@@ -282,15 +284,13 @@ def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
 
 
 def present_dead_letter(letter: DeadLetter) -> DeadLetterBody:
-    """The public body of a dead letter."""
     return DeadLetterBody(**letter.model_dump())
 
 
-def present_entry(entry: AuditEntry) -> AuditEntryBody:
-    """The public body of an entry."""
+def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:
     return AuditEntryBody(**entry.model_dump())
 
 
 def _fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
     more = job.model_dump(include={"tenant_id", "state", "workflow", "priority", "images"})
-    return present(job, public_url).model_dump() | more | {"node": node}
+    return present_job(job, public_url).model_dump() | more | {"node": node}

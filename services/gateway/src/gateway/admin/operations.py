@@ -1,4 +1,4 @@
-"""What admins do to nodes and jobs. Auth writes it into the audit log first, or it is not done."""
+"""Actions of admins on nodes and jobs. An action is performed only after auth has written it to the audit log."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from contracts.scheduler.nodes import (
 from contracts.scheduler.search import INSPECT_JOB, InspectJob, JobWithAttempts
 from contracts.wire.errors import Refusal
 from gateway.jobs.input_pins import InputPins
-from gateway.jobs.read import job_id_of
+from gateway.jobs.service import parse_job_id
 from gateway.jobs.submit import in_doubt
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -31,85 +31,90 @@ _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class AdminContext:
-    """An admin who asks, and from where."""
+    """The admin who sends a request, and the client's address."""
 
     principal: Principal
     ip: str
 
     @property
     def tenant(self) -> str:
-        """What stands in a subject for them."""
+        """The admin's tenant token in NATS subjects."""
         return self.principal.tenant
 
 
-class Operations:
-    """Has things recorded and done.
+class AdminActions:
+    """Records and performs the actions of admins.
 
-    The log says what was wanted. Whether it could be done says the answer, and the log of the same request id.
+    The audit log says what was requested. The response, and the service log of the same request id, say whether it
+    worked.
     """
 
     def __init__(self, bus: Bus, pins: InputPins) -> None:
         self._bus, self._pins = bus, pins
 
-    async def record(self, who: AdminContext, action: str, *, subject_id: UUID | None = None, **detail: Any) -> None:
-        """Write it into the audit log.
+    async def record_action(
+        self, who: AdminContext, action: str, *, subject_id: UUID | None = None, **detail: Any
+    ) -> None:
+        """Write an action to the audit log.
 
         Raises:
-            Relayed: who acts is no admin any more.
-            Unavailable: auth is away, so it must not be done.
+            Relayed: MissingScope, the user is no longer an admin.
+            Unavailable: auth is unavailable, so the action must not be performed.
         """
-        told = {name: value for name, value in detail.items() if value is not None}
+        set_details = {name: value for name, value in detail.items() if value is not None}
         command = RecordAction(
-            action=action, subject_id=subject_id, detail=told, key_id=who.principal.key_id, ip=who.ip
+            action=action, subject_id=subject_id, detail=set_details, key_id=who.principal.key_id, ip=who.ip
         )
         await self._bus.request(RECORD_ACTION, command, tenant=who.tenant)
 
     async def order_node(
         self, who: AdminContext, node: str, order: NodeAction, *, grace_s: float = 0
     ) -> NodeStatus | None:
-        """The node as it stands then; None once it is forgotten.
+        """Change a node; the node as it is afterwards, or None once it is forgotten.
 
         Raises:
-            UnknownNode, Relayed: there is none of that name, or it cannot be done.
+            UnknownNode, Relayed: there is no such node, or its state does not permit this.
         """
         if not _NODE.fullmatch(node):
             raise UnknownNode
         grace = grace_s if order is NodeAction.DRAIN else None
-        await self.record(who, f"node.{order}", node=node, grace_seconds=grace)
+        await self.record_action(who, f"node.{order}", node=node, grace_seconds=grace)
         command = RunNodeAction(node=node, order=order, grace_s=grace_s)
         return (await self._bus.request(RUN_NODE_ACTION, command, tenant=who.tenant)).node
 
     async def refresh_nodes(self, who: AdminContext) -> tuple[NodeStatus, ...]:
-        """Refresh the catalogs of all nodes. Answers with the nodes as they are now."""
-        await self.record(who, "nodes.refresh")
+        """Refresh the catalogs of all nodes; the nodes as they are before that."""
+        await self.record_action(who, "nodes.refresh")
         await self._bus.request(RUN_NODE_ACTION, RunNodeAction(node=None, order=NodeAction.REFRESH), tenant=who.tenant)
         return (await self._bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
 
-    async def inspect(self, who: AdminContext, text: str) -> JobWithAttempts:
-        """Somebody's job; that it was looked at is recorded.
+    async def inspect_job(self, who: AdminContext, text: str) -> JobWithAttempts:
+        """A job of any user. Reading it is recorded.
 
         Raises:
-            UnknownJob, Relayed: there is none of that id.
+            UnknownJob, Relayed: there is no such job.
         """
-        found = await self._find(who, text)
-        await self.record(who, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
+        found = await self._find_job(who, text)
+        await self.record_action(who, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
         return found
 
     async def order_job(self, who: AdminContext, text: str, order: JobAction, *, priority: int | None = None) -> Job:
-        """The job as it stands then, or the new one that runs a failed one again.
+        """Change a job; the job as it is afterwards, or the new job that runs a failed one again.
 
         Raises:
-            UnknownJob, Relayed: there is none of that id, or it cannot be done.
+            UnknownJob, Relayed: there is no such job, or its state does not permit this.
         """
-        job = (await self._find(who, text)).job
-        await self.record(who, f"job.{order}", subject_id=job.tenant_id, job_id=str(job.job_id), priority=priority)
+        job = (await self._find_job(who, text)).job
+        await self.record_action(
+            who, f"job.{order}", subject_id=job.tenant_id, job_id=str(job.job_id), priority=priority
+        )
         command = RunJobAction(job_id=job.job_id, order=order, priority=priority, retry_id=(retry_id := new_id()))
         if order is JobAction.REQUEUE and job.state in FINAL_STATES:
-            return await self._repeated(who, job, command, retry_id)
+            return await self._run_again(who, job, command, retry_id)
         return (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
 
-    async def _repeated(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
-        """The job that runs it again, with its uploads. A retry that will never be keeps none."""
+    async def _run_again(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
+        """The new job that runs a failed one again, with the same uploads. A refused one pins none."""
         await self._pins.pin_again(str(job.tenant_id), job.job_id, retry_id)
         try:
             again = (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
@@ -117,13 +122,13 @@ class Operations:
             if not in_doubt(refusal):
                 await self._pins.release(retry_id)
             raise
-        if again.job_id != retry_id:  # it was run again before, and that job has pins of its own
+        if again.job_id != retry_id:  # it was already run again, and that job has pins of its own
             await self._pins.release(retry_id)
         return again
 
-    async def look(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:
-        """How a job stands with which something was done, which is recorded already."""
+    async def read_job(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:
+        """A job of any user, after an action on it that is already recorded."""
         return await self._bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=who.tenant)
 
-    async def _find(self, who: AdminContext, text: str) -> JobWithAttempts:
-        return await self.look(who, job_id_of(text))
+    async def _find_job(self, who: AdminContext, text: str) -> JobWithAttempts:
+        return await self.read_job(who, parse_job_id(text))

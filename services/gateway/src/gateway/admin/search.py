@@ -1,4 +1,4 @@
-"""Everybody's jobs, the audit log and dead letters, page by page. Cursors are good for one admin and one filter."""
+"""Searches over jobs of all users, the audit log and dead letters. A cursor is valid for one admin and one filter."""
 
 import json
 from datetime import datetime
@@ -11,79 +11,81 @@ from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobState, JobStatus
 from contracts.scheduler.search import SEARCH_JOBS, AdminJob, SearchJobs
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
-from gateway.admin.operations import AdminContext, Operations
+from gateway.admin.operations import AdminActions, AdminContext
 from gateway.api.v1 import cursors
 
 
-class Search:
-    """Looks for admins, and has it recorded that they looked."""
+class AdminSearch:
+    """Searches for admins, and records each search."""
 
-    def __init__(self, bus: Bus, operations: Operations, *, cursor_key: bytes) -> None:
+    def __init__(self, bus: Bus, operations: AdminActions, *, cursor_key: bytes) -> None:
         self._bus, self._operations, self._key = bus, operations, cursor_key
 
-    async def jobs(
-        self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **asked: Any
+    async def search_jobs(
+        self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **criteria: Any
     ) -> tuple[tuple[AdminJob, ...], str | None]:
-        """A page, newest first, and the cursor of the next one.
+        """A page of jobs, newest first, and the cursor of the next page.
 
         Raises:
-            BadCursor: the cursor was not given out for this admin and filter.
+            BadCursor: the cursor was made for another admin or filter.
         """
-        told = _told(asked | {"status": status})
-        filters, before = self._where(who, "jobs", told, cursor)
-        await self._operations.record(who, "jobs.search", subject_id=asked["tenant_id"], **told)
+        shown_criteria = _as_text(criteria | {"status": status})
+        filters, before = self._filters_and_start(who, "jobs", shown_criteria, cursor)
+        await self._operations.record_action(who, "jobs.search", subject_id=criteria["tenant_id"], **shown_criteria)
         states = tuple(state for state in JobState if STATUS_OF_STATE[state] is status)
-        query = SearchJobs(limit=limit, before=before, states=states, **asked)
+        query = SearchJobs(limit=limit, before=before, states=states, **criteria)
         page = await self._bus.request(SEARCH_JOBS, query, tenant=who.tenant)
         last = page.jobs[-1].job.job_id if page.more and page.jobs else None
-        return page.jobs, self._next(who, filters, last)
+        return page.jobs, self._next_cursor(who, filters, last)
 
-    async def audit(
-        self, who: AdminContext, *, limit: int, cursor: str | None, **asked: Any
+    async def search_audit_log(
+        self, who: AdminContext, *, limit: int, cursor: str | None, **criteria: Any
     ) -> tuple[tuple[AuditEntry, ...], str | None]:
-        """A page of the audit log, newest first, and the cursor of the next one; auth itself records it.
+        """A page of the audit log, newest first, and the cursor of the next page. Auth itself records this search.
 
         Raises:
-            BadCursor: the cursor was not given out for this admin and filter.
+            BadCursor: the cursor was made for another admin or filter.
         """
-        filters, before = self._where(who, "audit", _told(asked), cursor)
-        query = ReadAudit(limit=limit, before_id=before.int if before else None, **asked)
+        filters, before = self._filters_and_start(who, "audit", _as_text(criteria), cursor)
+        query = ReadAudit(limit=limit, before_id=before.int if before else None, **criteria)
         page = await self._bus.request(READ_AUDIT, query, tenant=who.tenant)
         last = UUID(int=page.entries[-1].id) if page.more and page.entries else None
-        return page.entries, self._next(who, filters, last)
+        return page.entries, self._next_cursor(who, filters, last)
 
-    async def dead_letters(
+    async def list_dead_letters(
         self, who: AdminContext, *, limit: int, cursor: str | None, node: str | None
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
-        """A page of messages that can never be handled, newest first, and the cursor of the next one.
+        """A page of dead letters, newest first, and the cursor of the next page.
 
         Raises:
-            BadCursor: the cursor was not given out for this admin and filter.
+            BadCursor: the cursor was made for another admin or filter.
         """
-        told = _told({"node": node})
-        filters, before = self._where(who, "dead_letters", told, cursor)
-        await self._operations.record(who, "dead_letters.list", subject_id=None, **told)
+        shown_criteria = _as_text({"node": node})
+        filters, before = self._filters_and_start(who, "dead_letters", shown_criteria, cursor)
+        await self._operations.record_action(who, "dead_letters.list", subject_id=None, **shown_criteria)
         page = await self._bus.request(
             LIST_DEAD_LETTERS, ListDeadLetters(limit=limit, before=before, node=node), tenant=who.tenant
         )
         last = page.letters[-1].id if page.more and page.letters else None
-        return page.letters, self._next(who, filters, last)
+        return page.letters, self._next_cursor(who, filters, last)
 
-    def _where(self, who: AdminContext, what: str, told: dict[str, str], cursor: str | None) -> tuple[str, UUID | None]:
-        filters = json.dumps([what, told], sort_keys=True)
+    def _filters_and_start(
+        self, who: AdminContext, what: str, shown_criteria: dict[str, str], cursor: str | None
+    ) -> tuple[str, UUID | None]:
+        filters = json.dumps([what, shown_criteria], sort_keys=True)
         before = None if cursor is None else cursors.decode(self._key, cursor, tenant=who.tenant, filters=filters)
         return filters, before
 
-    def _next(self, who: AdminContext, filters: str, last: UUID | None) -> str | None:
+    def _next_cursor(self, who: AdminContext, filters: str, last: UUID | None) -> str | None:
         if last is None:
             return None
         return cursors.encode(self._key, tenant=who.tenant, filters=filters, before=last)
 
 
-def _told(asked: dict[str, Any]) -> dict[str, str]:
-    """What was asked for, as text."""
+def _as_text(criteria: dict[str, Any]) -> dict[str, str]:
+    """The filters that are set, as text."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in asked.items()
+        for name, value in criteria.items()
         if value is not None
     }

@@ -1,4 +1,4 @@
-"""How the fleet does, and how much is stored."""
+"""Statistics of the fleet and of storage."""
 
 import asyncio
 from dataclasses import asdict
@@ -6,21 +6,20 @@ from dataclasses import asdict
 from chassis.messaging.bus import Bus
 from contracts.scheduler.statistics import READ_STATS, ReadStats
 from gateway.admin.operation_schemas import StatsBody, StorageBody, StoredBody, present_stats
-from gateway.admin.storage_store import Storage
+from gateway.admin.storage_store import StorageTotals
 from gateway.caching import StaleWhileRevalidateCache
 
-STORAGE_S = 60.0  # so long a count of what is stored is good: it reads every record
+STORAGE_S = 60.0  # the count reads every record
 
 
 class StatsView:
-    """Puts both together; what is stored is counted once a minute at most."""
+    """Combines the scheduler's statistics with storage totals, which are cached for ``STORAGE_S``."""
 
-    def __init__(self, bus: Bus, storage: Storage) -> None:
+    def __init__(self, bus: Bus, storage: StorageTotals) -> None:
         self._bus, self._storage = bus, storage
         self._stored: StaleWhileRevalidateCache[StorageBody] = StaleWhileRevalidateCache(STORAGE_S)
 
-    async def read(self, admin: str) -> StatsBody:
-        """The statistics."""
+    async def read_stats(self, admin: str) -> StatsBody:
         stats, stored = await asyncio.gather(
             self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._stored.read(self._count)
         )

@@ -1,4 +1,4 @@
-"""How much lies in the artifact store, by its records."""
+"""Storage totals."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from chassis.database.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """Things of one sort, and their bytes."""
+class FileTotals:
+    """Number and total size of stored files."""
 
     count: int
     size_bytes: int
@@ -18,22 +18,22 @@ _ARTIFACTS = Statement("SELECT count(*) AS count, coalesce(sum(size_bytes), 0)::
 _UPLOADS = Statement("SELECT count(*) AS count, coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM uploads")
 
 
-class Storage:
-    """Counts every record: a tenth of a second for a million of them, so it is not to be asked often."""
+class StorageTotals:
+    """Counts every record, which takes a tenth of a second for a million of them: cache the result."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def artifacts(self) -> Stored:
-        """What jobs have made."""
+    async def artifacts(self) -> FileTotals:
+        """Totals of the outputs of jobs."""
         return await self._count(_ARTIFACTS)
 
-    async def uploads(self) -> Stored:
-        """What users have sent."""
+    async def uploads(self) -> FileTotals:
+        """Totals of uploads."""
         return await self._count(_UPLOADS)
 
-    async def _count(self, statement: Statement) -> Stored:
+    async def _count(self, statement: Statement) -> FileTotals:
         async with self._database.single() as connection:
             row = await statement.first(connection)
         assert row is not None  # noqa: S101 - an aggregate is always one row
-        return Stored(**row)
+        return FileTotals(**row)

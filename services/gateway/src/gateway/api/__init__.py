@@ -1,1 +1,1 @@
-"""HTTP in: parse, one use case, render."""
+"""The native HTTP API."""

@@ -1,6 +1,6 @@
-"""The pages that show what can be asked of us, where they are public: OpenAPI readable, and AsyncAPI.
+"""Public documentation pages: the OpenAPI document in a viewer, and the AsyncAPI document.
 
-The viewer is ours to serve, out of a package: the page loads nothing from anywhere else.
+The viewer is served from a Python package, so the page loads nothing from other hosts.
 """
 
 import base64
@@ -13,8 +13,9 @@ from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from gateway.errors import NoSuchPath
-from gateway.surfaces.nats.asyncapi import door_document
+from gateway.api.v1.problems import open_problems
+from gateway.edge.errors import NoSuchPath
+from gateway.surfaces.nats.asyncapi import nats_api_document
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 _KEEP = {"Cache-Control": "public, max-age=86400"}
@@ -42,27 +43,27 @@ def router(*, title: str, document: str) -> APIRouter:
     policy = _policy(page)
     viewer = files("fastapi_offline") / "static"
     assets = {name: (viewer / name).read_bytes() for name in ASSETS}
-    door = json.dumps(door_document(title)).encode()
+    door = json.dumps(nats_api_document(title)).encode()
 
     @routes.get("/docs")
-    async def docs() -> HTMLResponse:
+    async def show_openapi() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @routes.get("/docs/{asset}")
-    async def asset(asset: str) -> Response:
+    @routes.get("/docs/{asset}", responses=open_problems(NoSuchPath))
+    async def read_asset(asset: str) -> Response:
         if asset not in assets:
             raise NoSuchPath
         return Response(assets[asset], media_type=ASSETS[asset], headers=_KEEP)
 
     @routes.get("/asyncapi")
-    async def asyncapi() -> Response:
+    async def read_asyncapi() -> Response:
         return Response(door, media_type="application/json")
 
     return routes
 
 
 def _policy(page: bytes) -> str:
-    """Only the viewer and the page's own script run, and they talk to us alone."""
+    """A content security policy: only the viewer and the page's own script run, and connect only to this origin."""
     hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
     scripts = " ".join(f"'sha256-{found}'" for found in hashes)
     return (

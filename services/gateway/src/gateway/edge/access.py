@@ -1,6 +1,6 @@
-"""What a route asks of a credential. Each route declares it by the type of one parameter; that is all it takes.
+"""What a route requires of the credential. A route declares it by the type of one parameter, such as ``Reader``.
 
-``gateway.edge.admission`` has found out who asks; here it is only looked at.
+``gateway.edge.admission`` authenticates each request before it is routed; this module only checks the result.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,15 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 
 from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
-from gateway.edge.denials import Denials
 
 _SCOPES = {
-    Scope.JOBS_READ: "Jobs, results, what the fleet can run.",
-    Scope.JOBS_WRITE: "Submit and cancel.",
-    Scope.KEYS: "Make, list and revoke keys.",
-    Scope.ADMIN: "Users and limits of everybody.",
+    Scope.JOBS_READ: "Read jobs, results, models and node classes.",
+    Scope.JOBS_WRITE: "Submit, cancel and purge jobs; change uploads and workflows.",
+    Scope.KEYS: "Create, list and revoke keys.",
+    Scope.ADMIN: "Administer users, nodes and jobs of all users.",
 }
 
-# Only for the document: reading and judging was done before, for all at once.
+# Only for the OpenAPI document: ``gateway.edge.admission`` reads and checks the credential.
 _KEY = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False, description="An API key.")
 _BEARER = HTTPBearer(scheme_name="Bearer", auto_error=False, description="An access token, or an API key.")
 _PASSWORD = OAuth2PasswordBearer(
@@ -33,13 +32,16 @@ _PASSWORD = OAuth2PasswordBearer(
 )
 
 
-class Needs:
-    """A dependency: the principal, if there is one and it has the scope. None is for any valid credential.
+class RequiresScope:
+    """A dependency that gives the route the principal of the request.
+
+    Args:
+        scope: the scope that the credential must have; None accepts any valid credential.
 
     Raises:
-        InvalidCredential: there is no valid credential.
-        Unavailable: whose it is cannot be found out now.
-        MissingScope: it is not good for this.
+        BadCredential: the credential is missing or invalid.
+        Unavailable: the credential cannot be checked now.
+        MissingScope: the credential lacks the scope.
     """
 
     def __init__(self, scope: Scope | None) -> None:
@@ -52,53 +54,50 @@ class Needs:
         _bearer: Annotated[object, Security(_BEARER)],
         _password: Annotated[object, Security(_PASSWORD)],
     ) -> Any:
-        """Look at who asks."""
         return self.value(request)
 
     def value(self, request: Request) -> Any:
-        """What the parameter of the route becomes: the principal."""
+        """The value of the route's parameter: the principal."""
         return self.granted(request)
 
     def granted(self, request: Request) -> Principal:
-        """The principal of a request."""
+        """The principal, after checking its scope."""
         principal: Principal | None = request.state.principal
         if principal is None:
             raise request.state.refusal or InvalidCredential()
         if self.scope is not None and self.scope not in principal.scopes:
-            denials: Denials = request.app.state.denials
-            what = f"{request.method} {request.scope['path']}"
-            denials.note(principal, what=what, code=MissingScope.code, ip=request.state.client_ip)
+            request.state.denied = MissingScope.code
             raise MissingScope(scope=self.scope)
         return principal
 
 
-class NeedsTenant(Needs):
-    """The same, for routes that need to know no more than the tenant's id."""
+class RequiresTenantScope(RequiresScope):
+    """The same for routes that need only the tenant's id."""
 
     def value(self, request: Request) -> str:
-        """What the parameter of the route becomes: the tenant."""
+        """The value of the route's parameter: the tenant's id."""
         return self.granted(request).tenant
 
 
-def needs_of(route: APIRoute) -> Needs | None:
-    """What a route declares; None if it is open to everybody."""
+def requirement_of(route: APIRoute) -> RequiresScope | None:
+    """What the route requires; None for a route that is open to everybody."""
     return next((needs for _, needs in _declared(route)), None)
 
 
-def granted_by(route: APIRoute) -> tuple[str, Needs]:
-    """The parameter by which a route that is open to nobody declares what it needs."""
+def credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:
+    """The name and dependency of the parameter by which a route declares what it requires."""
     return next(_declared(route))
 
 
-def _declared(route: APIRoute) -> Iterator[tuple[str, Needs]]:
+def _declared(route: APIRoute) -> Iterator[tuple[str, RequiresScope]]:
     for dependency in route.dependant.dependencies:
-        if isinstance(dependency.call, Needs):
+        if isinstance(dependency.call, RequiresScope):
             yield dependency.name or "", dependency.call
 
 
-Reader = Annotated[str, Security(NeedsTenant(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
-Writer = Annotated[str, Security(NeedsTenant(Scope.JOBS_WRITE), scopes=[Scope.JOBS_WRITE.value])]
-Watcher = Annotated[Principal, Security(Needs(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
-Anybody = Annotated[Principal, Security(Needs(None))]
-KeyOwner = Annotated[Principal, Security(Needs(Scope.KEYS), scopes=[Scope.KEYS.value])]
-Admin = Annotated[Principal, Security(Needs(Scope.ADMIN), scopes=[Scope.ADMIN.value])]
+Reader = Annotated[str, Security(RequiresTenantScope(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
+Writer = Annotated[str, Security(RequiresTenantScope(Scope.JOBS_WRITE), scopes=[Scope.JOBS_WRITE.value])]
+ReaderPrincipal = Annotated[Principal, Security(RequiresScope(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
+AnyPrincipal = Annotated[Principal, Security(RequiresScope(None))]
+KeyOwner = Annotated[Principal, Security(RequiresScope(Scope.KEYS), scopes=[Scope.KEYS.value])]
+Admin = Annotated[Principal, Security(RequiresScope(Scope.ADMIN), scopes=[Scope.ADMIN.value])]

@@ -1,4 +1,4 @@
-"""What every request passes before it is routed: who asks, from where, and whether they ask too often."""
+"""Authenticates, rate-limits and counts every request before it is routed."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,37 +15,42 @@ from authn.credentials import read_credentials
 from chassis.http.app import problem_response
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
+from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.denials import DenialReporter
+from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
-from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.errors import BatchTooLarge
+from gateway.edge.rate_limits.service import RateLimiter, rate_limited
 
 LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
 REGISTER = "/api/v1/auth/register"
-TELLS_NOTHING = frozenset({400, 403, 408, 413, 415, 422})  # nobody learns from such an answer which names are taken
-FREE = frozenset({"/healthz", "/readyz"})
-INTERNAL = "/internal/"  # executors; the link that they were given is their right
-READS = frozenset({"GET", "HEAD"})
+REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
+UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
+INTERNAL = "/internal/"  # used by executors; the token in the link authorizes them
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 Used = Callable[[UUID, str, str], None]
 
 
 class CredentialResolver(Protocol):
-    """Whom credentials belong to; ``door.identity.Identity`` is one."""
+    """Finds the principal of a credential; ``authn.authenticator.Authenticator`` is one."""
 
-    def known(self, credential: str) -> Principal | None:
-        """Whose it is, if that is known without asking."""
+    def find_cached(self, credential: str) -> Principal | None:
+        """The principal if it is cached, else None."""
 
-    async def principal(self, credential: str) -> Principal:
-        """Whose it is. Raises InvalidCredential, Unavailable."""
+    async def authenticate(self, credential: str) -> Principal:
+        """The principal. Raises BadCredential, Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """How requests are counted: those of logins and those without a valid credential, by address.
+class AddressRateLimits:
+    """Rate limits of requests that are counted by address rather than by user.
 
     Attributes:
-        register: registrations by address; ``register_network``: by the network around it.
+        login: logins and refreshes.
+        open: requests without a valid credential.
+        register: registrations by address.
+        register_network: registrations by the network around the address.
     """
 
     limiter: RateLimiter
@@ -57,10 +62,10 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What the answer says of the bucket, and the refusal if that is empty.
+    """The rate limit headers of the response, and the refusal if the bucket is empty.
 
     Attributes:
-        refundable: buckets that get their token back if the answer is one of ``TELLS_NOTHING``.
+        refundable: buckets that get their token back if the status is one of ``REFUNDED_STATUSES``.
     """
 
     headers: rate_limit.Headers
@@ -72,20 +77,23 @@ _NOT_COUNTED = _Counted([])
 
 
 class Admission:
-    """ASGI middleware. Puts ``client_ip``, ``principal``, ``refusal`` and ``charge`` into the request's state.
+    """ASGI middleware. Puts ``client_ip``, ``principal``, ``refusal``, ``charge``, ``bodies`` into the request's state.
 
-    ``refusal`` says why a credential has no principal, for routes that need one; others never look. A credential that
-    is not yet known is counted like none at all until auth has said whose it is: nobody guesses faster than that.
+    ``refusal`` says why the credential is invalid; only routes that require a credential raise it. Until auth has
+    answered for an unknown credential, the request counts as one without a credential, so guessing keys is
+    rate-limited.
 
-    ``charge`` is for routes that do the work of several requests: called with how many more this one counts as, it
-    raises RateLimited where they are not left, and BatchTooLarge where no minute has so many.
+    ``charge`` is for routes that do the work of several requests. Called with the number of additional requests, it
+    raises RateLimited where the bucket has fewer tokens, and BatchTooLarge where the limit of a minute is lower.
 
     Args:
-        app: what is inside.
-        identity: whom credentials belong to.
-        clients: finds a request's client.
-        rates: None lets everybody ask as often as they like.
-        used: told of every request of a known user when it is answered: whose, method, template of the path.
+        app: the next ASGI application.
+        identity: finds the principal of a credential.
+        clients: finds the client's address.
+        rates: None disables rate limits.
+        used: told of each answered request of a known user: user id, method, path template.
+        denials: records requests that lack a scope.
+        bodies: limits the memory of request bodies.
     """
 
     def __init__(
@@ -94,27 +102,29 @@ class Admission:
         *,
         identity: CredentialResolver,
         clients: ClientAddressResolver,
-        rates: Rates | None,
+        rates: AddressRateLimits | None,
         used: Used,
+        denials: DenialReporter,
+        bodies: BodyMemoryLimit,
     ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
+        self._denials, self._bodies = denials, bodies
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
         self._register = (rates.register, rates.register_network) if rates else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
         peer = scope.get("client")
-        state["client_ip"] = self._clients.of(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
-        state["principal"], state["refusal"] = None, None
+        state["client_ip"] = self._clients.resolve(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
+        state["principal"], state["refusal"], state["bodies"] = None, None, self._bodies
         try:
             counted = await self._count(scope, headers)
-        except Refusal as refusal:  # logins, while nobody counts
+        except Refusal as refusal:  # logins while the database is unavailable
             counted = _Counted([], refusal)
 
         async def charge(more: int) -> None:
@@ -128,8 +138,9 @@ class Admission:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
-                self._settle(counted, message["status"])
-                self._note(scope)
+                self._refund_if_uninformative(counted, message["status"])
+                self._count_use(scope)
+                self._record_denial(scope)
             await send(message)
 
         inside: ASGIApp = self._app
@@ -137,66 +148,72 @@ class Admission:
             inside = problem_response(Request(scope), counted.refusal.refused)
         await inside(scope, receive, send_counted)
 
-    def _settle(self, counted: _Counted, status: int) -> None:
-        """Give tokens back once it is known that the answer tells nothing."""
-        if status in TELLS_NOTHING:
+    def _refund_if_uninformative(self, counted: _Counted, status: int) -> None:
+        """Refund tokens once the status shows that the response reveals nothing about accounts."""
+        if status in REFUNDED_STATUSES:
             self._refund(counted.refundable)
 
-    def _note(self, scope: Scope) -> None:
-        """Have a request counted that found a route, by the route's template: paths name jobs and people."""
+    def _count_use(self, scope: Scope) -> None:
+        """Count a routed request by its path template, since paths contain ids."""
         principal, route = scope["state"]["principal"], scope.get("route")
         if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
             self._used(principal.user_id, method, route.path_format)
 
+    def _record_denial(self, scope: Scope) -> None:
+        state = scope["state"]
+        if "denied" in state:
+            what = f"{scope['method']} {scope['path']}"
+            self._denials.note(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
+
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]
-        if path in FREE or method == "OPTIONS" or path.startswith(INTERNAL):
+        if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith(INTERNAL):
             return _NOT_COUNTED
-        whose = rate_limit_group(state["client_ip"])
+        client = rate_limit_group(state["client_ip"])
         if path in LOGIN and method == "POST":
-            return await self._take(self._login, whose)
+            return await self._take(self._login, client)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
         match read_credentials(headers):
             case [str(credential)]:
-                principal = self._identity.known(credential)
+                principal = self._identity.find_cached(credential)
                 if principal is None:
-                    return await self._ask(credential, whose, scope)
-                return await self._let_in(principal, scope)
+                    return await self._resolve(credential, client, scope)
+                return await self._admit(principal, scope)
             case _:
-                return await self._take(self._open, whose)
+                return await self._take(self._open, client)
 
-    async def _ask(self, credential: str, whose: str, scope: Scope) -> _Counted:
-        """Ask auth, on the address's account until the answer is there."""
-        counted = await self._take(self._open, whose)
+    async def _resolve(self, credential: str, client: str, scope: Scope) -> _Counted:
+        """Ask auth for the principal. Until it answers, the request counts against the client's address."""
+        counted = await self._take(self._open, client)
         if counted.refusal is not None:
             return counted
         try:
-            principal = await self._identity.principal(credential)
+            principal = await self._identity.authenticate(credential)
         except Refusal as refusal:
             scope["state"]["refusal"] = refusal
             return counted
         if self._limiter and self._open:
-            self._limiter.back(self._open.key(whose))
-        return await self._let_in(principal, scope)
+            self._limiter.back(self._open.key(client))
+        return await self._admit(principal, scope)
 
     async def _count_registration(self, client: str) -> _Counted:
-        """Count an attempt by its address and by its network; both get their token back if it tells nothing.
+        """Count an attempt by address and by network; both tokens are refunded if the response reveals nothing.
 
-        Attempts that get it back are bounded like other requests without a credential. Logins are counted apart: those
-        who register too often lock nobody out behind the same address.
+        Refunded attempts still count as requests without a credential. Logins are counted separately, so too many
+        registrations from an address do not block logins from it.
         """
         counted = await self._take(self._open, rate_limit_group(client))
         if counted.refusal is not None:
             return counted
         taken: dict[str, _Counted] = {}
-        for counted_by, whose in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
-            counted = await self._take(counted_by, whose)
+        for counted_by, group in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
+            counted = await self._take(counted_by, group)
             if counted.refusal is not None:
                 self._refund(taken)
                 return counted
-            taken[counted_by.key(whose)] = counted
+            taken[counted_by.key(group)] = counted
         by_address = next(iter(taken.values()), counted)
         return _Counted(by_address.headers, refundable=tuple(taken))
 
@@ -205,29 +222,29 @@ class Admission:
             for key in keys:
                 self._limiter.back(key)
 
-    async def _let_in(self, principal: Principal, scope: Scope) -> _Counted:
+    async def _admit(self, principal: Principal, scope: Scope) -> _Counted:
         scope["state"]["principal"] = principal
         return await self._take(_policy_of(principal, scope), principal.tenant)
 
     async def _charge(self, scope: Scope, more: int) -> _Counted:
-        """Count a request that was let in as so many more."""
+        """Count an admitted request as ``more`` additional requests."""
         principal = scope["state"]["principal"]
         counted_by = _policy_of(principal, scope)
         if counted_by is not None and self._limiter is not None and more >= counted_by.limit:
             raise BatchTooLarge(jobs=more + 1, limit=counted_by.limit)
         return await self._take(counted_by, principal.tenant, more)
 
-    async def _take(self, counted_by: Policy | None, whose: str, count: int = 1) -> _Counted:
+    async def _take(self, counted_by: Policy | None, client: str, count: int = 1) -> _Counted:
         if counted_by is None or self._limiter is None:
             return _NOT_COUNTED
-        key = counted_by.key(whose)
-        verdict = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
-        headers = rate_limit.headers(counted_by, verdict)
-        return _Counted(headers, None if verdict.allowed else used_up(counted_by, verdict))
+        key = counted_by.key(client)
+        decision = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
+        headers = rate_limit.headers(counted_by, decision)
+        return _Counted(headers, None if decision.allowed else rate_limited(counted_by, decision))
 
 
 def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
-    """What counts a user's request; None where its requests are not limited."""
+    """The rate limit of a user's request; None where the user is unlimited."""
     if principal.requests_per_minute is None:
         return None
-    return policy("read" if scope["method"] in READS else "write", principal.requests_per_minute)
+    return policy("read" if scope["method"] in SAFE_METHODS else "write", principal.requests_per_minute)

@@ -1,4 +1,4 @@
-"""How many bytes of request bodies there may be in memory at a time, and for how long they may come."""
+"""Limits the memory of request bodies that are being received, and the time to receive them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager
 from math import inf
 
 from contracts.wire.errors import Unavailable
-from gateway.errors import BodyTooSlow, TooManyBodies
+from gateway.edge.errors import BodyTooSlow, TooManyBodies
 
 
 class BodyMemoryLimit:
-    """Room for bodies that are being read or parsed.
+    """Memory for bodies that are being received or parsed.
 
     Args:
-        total: bytes for everybody.
-        each: bytes of them for one client.
-        clock: seconds that never go back.
+        total: bytes for all clients.
+        each: bytes for one client.
+        clock: monotonic, seconds.
     """
 
     def __init__(self, *, total: int, each: int, clock: Callable[[], float]) -> None:
@@ -23,15 +23,16 @@ class BodyMemoryLimit:
         self._taken: Counter[str] = Counter()
 
     def of(self, whose: str, *, within_s: float = inf) -> AbstractContextManager[Callable[[int], None]]:
-        """A place for one body, given back in the end: call what this yields with the size of each part of it.
+        """A reservation for one body, until the end of the block. Call what it yields with the size of each chunk.
 
-        That raises TooManyBodies where the client has no room left, Unavailable where nobody has, and BodyTooSlow for a
-        part that comes after ``within_s`` seconds. Pauses between two parts are for chassis.http to bound.
+        The call raises TooManyBodies where the client's memory is used up, Unavailable where the total is, and
+        BodyTooSlow for a chunk that comes after ``within_s`` seconds. ``chassis.http`` limits the pauses between
+        chunks.
         """
         return _Reservation(self, whose, within_s)
 
     def take(self, count: int, whose: str) -> None:
-        """Take so many bytes; see ``of``."""
+        """Reserve bytes; see ``of``."""
         if self._taken[whose] + count > self._each:
             raise TooManyBodies(retry_after_s=1)
         if count > self._left:
@@ -40,7 +41,7 @@ class BodyMemoryLimit:
         self._taken[whose] += count
 
     def give_back(self, count: int, whose: str) -> None:
-        """Give back what was taken."""
+        """Release reserved bytes."""
         self._left += count
         self._taken[whose] -= count
         if not self._taken[whose]:
@@ -48,7 +49,7 @@ class BodyMemoryLimit:
 
 
 class _Reservation:
-    """A context manager without a generator: every request with a body has one."""
+    """A context manager without a generator, because every request with a body uses one."""
 
     __slots__ = ("_room", "_size", "_until", "_whose", "_within_s")
 

@@ -1,4 +1,4 @@
-"""Cross-origin requests of browsers."""
+"""Cross-origin requests from browsers."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -11,10 +11,9 @@ from chassis.http.app import http_problem
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, but a preflight that is refused is a problem."""
+    """Starlette's CORS middleware, but a refused preflight is answered with a problem."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a preflight."""
         answer = super().preflight_response(request_headers)
         return answer if answer.status_code == 200 else _Refused(headers={"Vary": answer.headers["vary"]})
 

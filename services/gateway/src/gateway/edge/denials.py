@@ -1,4 +1,4 @@
-"""Who was refused what they may not do is told to auth, which keeps the audit log."""
+"""Reports requests that lack a scope to auth, for the audit log."""
 
 import asyncio
 from time import monotonic
@@ -13,8 +13,11 @@ from gateway.edge.rate_limits.domain import Bucket, Policy
 PER_SECOND = 10
 
 
-class Denials:
-    """Tells auth in the background, at most ``PER_SECOND`` a second; nobody waits for it, and a failure is logged."""
+class DenialReporter:
+    """Reports in the background, at most ``PER_SECOND`` a second.
+
+    A failure is logged and does not affect the request.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -22,13 +25,13 @@ class Denials:
         self._telling: set[asyncio.Task[None]] = set()
 
     def note(self, principal: Principal, *, what: str, code: str, ip: str) -> None:
-        """Have it recorded.
+        """Report one denied request.
 
         Args:
-            principal: who was refused.
-            what: they wanted to do.
+            principal: who was denied.
+            what: method and path.
             code: of the refusal.
-            ip: where they asked from.
+            ip: address of the client.
         """
         if not self._bucket.take(monotonic()).allowed:
             log.warning("gateway.denial.not_recorded", error="too many", user_id=principal.tenant, what=what)

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.edge.access import granted_by
+from gateway.edge.access import credential_parameter
 
 
 class DirectRoute(APIRoute):
@@ -21,7 +21,7 @@ class DirectRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
-        self._name, self._needs = granted_by(self)
+        self._name, self._needs = credential_parameter(self)
         self.app = self._answer
 
     async def respond(self, request: Request) -> Response:

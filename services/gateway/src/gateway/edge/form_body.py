@@ -1,10 +1,10 @@
-"""URL-encoded forms from outside."""
+"""Parses URL-encoded forms."""
 
 from typing import NoReturn
 from urllib.parse import parse_qsl
 
 from contracts.wire.errors import FieldError
-from gateway.errors import Malformed
+from gateway.edge.errors import Malformed
 
 FORM_BYTES = 8192
 MAX_FIELDS = 16
@@ -14,14 +14,14 @@ def read_form(body: bytes) -> dict[str, str]:
     """The fields of a form.
 
     Raises:
-        Malformed: it is none, or it means different things to different readers.
+        Malformed: the body is not a form, or is ambiguous.
     """
     try:
         fields = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), encoding="utf-8",
             errors="strict", max_num_fields=MAX_FIELDS,
         )  # fmt: skip
-    except ValueError:  # also what is not ASCII, or not UTF-8 once decoded
+    except ValueError:  # also raised for bytes that are not ASCII, or not UTF-8 once decoded
         _refuse("form_invalid", "The body is not a URL-encoded form.")
     form = dict(fields)
     if len(form) != len(fields):

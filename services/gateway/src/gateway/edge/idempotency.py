@@ -3,16 +3,16 @@
 import re
 from collections.abc import Sequence
 
-from gateway.errors import BadIdempotencyKey
+from gateway.edge.errors import BadIdempotencyKey
 
 SHAPE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def idempotency_key(sent: Sequence[str]) -> str | None:
-    """The one key that was sent, if any.
+    """The key of the request, if it has one.
 
     Raises:
-        BadIdempotencyKey: it is malformed, or there are several.
+        BadIdempotencyKey: the key is malformed, or there are several.
     """
     if not sent:
         return None

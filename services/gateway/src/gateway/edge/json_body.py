@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.wire.errors import FieldError
 from contracts.wire.field_messages import field_message
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_faults import find_duplicate_key, find_syntax_error
-from gateway.errors import InvalidRequest, Malformed
 
 MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32

@@ -1,24 +1,24 @@
-"""For pages of which origin something is."""
+"""The web origin for which a ticket is valid."""
 
 import re
 from collections.abc import Sequence
 
 from contracts.wire.errors import FieldError
-from gateway.errors import InvalidRequest
+from gateway.edge.errors import InvalidRequest
 
 ORIGIN = r"https?://[a-z0-9.-]{1,200}(:[0-9]{1,5})?"
 _SHAPE = re.compile(ORIGIN)
 
 
 def page_origin(named: str | None, sent: Sequence[str]) -> str | None:
-    """The origin that a request names, or else that of the page which sends it; None if neither is there.
+    """The origin that the request names, else the origin of the page that sends it, else None.
 
     Args:
-        named: by the request, where a server asks for a page.
-        sent: every ``Origin`` header.
+        named: the query parameter, used where a server sends the request for a page.
+        sent: all ``Origin`` headers.
 
     Raises:
-        InvalidRequest: it is none that a browser will say again: null, several, with a path.
+        InvalidRequest: browsers do not send such an origin: null, several, or with a path.
     """
     origin = named if named is not None else ", ".join(sent) or None
     if origin is None or _SHAPE.fullmatch(origin):

@@ -1,4 +1,4 @@
-"""The header Prefer (RFC 7240): how long a client would wait."""
+"""The header Prefer (RFC 7240): how long the client is willing to wait."""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ _WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.IGNORECASE)
 
 
 def preferred_wait_s(sent: Sequence[str]) -> int | None:
-    """The whole seconds of the first ``wait``, brought within our bounds; None if there is none that can be read.
+    """The seconds of the first valid ``wait``, clamped to ``MIN_WAIT_S`` and ``MAX_WAIT_S``; None without one.
 
-    What else is preferred, or malformed, is passed over: RFC 7240 has a preference be no demand.
+    Other and malformed preferences are ignored, as RFC 7240 requires.
     """
     for preference in ",".join(sent).split(","):
         found = _WAIT.fullmatch(preference.partition(";")[0].strip())

@@ -1,4 +1,4 @@
-"""Reads a request body: of one type, capped in bytes and seconds, parsed once, never echoed."""
+"""Reads request bodies with limits on media type, size and time."""
 
 import re
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from authn.client_address import rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.credentials import Principal
 from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.edge.form_body import FORM_BYTES, read_form
 from gateway.edge.json_body import MAX_BYTES, read_json
-from gateway.errors import BodyTooLarge, UnsupportedMediaType
 
 JSON_BYTES = 1 << 20
 READ_S = 30
@@ -22,21 +22,21 @@ _UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
 
 
 async def json_body(request: Request) -> Any:
-    """The decoded body, of 1 MiB at most. ``request.state.is_large`` says whether it is worth a thread.
+    """The parsed body, at most 1 MiB. ``request.state.is_large`` says whether to process it in a thread.
 
     Raises:
-        UnsupportedMediaType: not sent as ``application/json`` in UTF-8.
-        BodyTooLarge: more bytes, declared or sent.
+        UnsupportedMediaType: the body is not ``application/json`` in UTF-8.
+        BodyTooLarge: the declared or received size is too large.
         BodyTooSlow: it took more than ``READ_S``.
-        TooManyBodies: the client sends too many at once.
-        Unavailable: everybody does.
-        Malformed: not JSON as we take it.
+        TooManyBodies: the client sends too many bodies at once.
+        Unavailable: all clients together do.
+        Malformed: the body is not valid JSON.
     """
     return await _json(request, JSON_BYTES)
 
 
 async def workflow_body(request: Request) -> Any:
-    """The same for a workflow, which may have 8 MiB."""
+    """The same for a body with a workflow, at most 8 MiB."""
     return await _json(request, MAX_BYTES)
 
 
@@ -44,25 +44,25 @@ async def form_body(request: Request) -> dict[str, str]:
     """The fields of a URL-encoded form.
 
     Raises:
-        UnsupportedMediaType: not sent as ``application/x-www-form-urlencoded`` in UTF-8.
+        UnsupportedMediaType: the body is not ``application/x-www-form-urlencoded`` in UTF-8.
         BodyTooLarge: more than ``FORM_BYTES``.
         BodyTooSlow: it took more than ``READ_S``.
-        Malformed: not a form as we take it.
+        Malformed: the body is not a valid form.
     """
-    with room_of(request, READ_S) as take:
+    with reserve_body_memory(request, READ_S) as take:
         return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
 async def _json(request: Request, limit: int) -> Any:
-    with room_of(request, READ_S) as take:
+    with reserve_body_memory(request, READ_S) as take:
         body = await _read(request, "application/json", limit, take)
         request.state.is_large = len(body) > INLINE_BYTES
         return await offload(read_json, body) if request.state.is_large else read_json(body)
 
 
-def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
-    """Room for the body of a request, among those of the same client; see ``BodyMemoryLimit.of``."""
-    room: BodyMemoryLimit = request.app.state.room
+def reserve_body_memory(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
+    """A memory reservation for the request's body; see ``BodyMemoryLimit.of``."""
+    room: BodyMemoryLimit = request.state.bodies
     principal: Principal | None = request.state.principal
     return room.of(principal.tenant if principal else rate_limit_group(request.state.client_ip), within_s=within_s)
 
@@ -70,7 +70,7 @@ def room_of(request: Request, within_s: float) -> AbstractContextManager[Callabl
 async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:
     _check_type(request.headers.get("content-type", ""), media_type)
     declared = request.headers.get("content-length", "0")
-    if int(declared) > limit:  # digits, or the connection had been refused
+    if int(declared) > limit:  # the server has checked that it is a number
         raise BodyTooLarge(limit=limit)
     body = bytearray()
     async for chunk in request.stream():

@@ -1,7 +1,7 @@
-"""Requests that no route could mean well by, refused before they cost anything.
+"""Refuses malformed paths, queries and encodings before the request is authenticated.
 
-What is left alone, on purpose: ``Accept`` (the answer is what it is), ``X-HTTP-Method-Override`` (nobody looks), the
-body of a GET, HEAD or DELETE (nobody reads it), and query parameters that no route knows.
+Ignored on purpose: ``Accept``, ``X-HTTP-Method-Override``, the body of a GET, HEAD or DELETE, and unknown query
+parameters.
 """
 
 import re
@@ -14,13 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.app import problem_response
 from contracts.wire.errors import FieldError, Refusal
-from gateway.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
+from gateway.edge.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
 
 MAX_PARAMETERS = 50
 MAX_NAME = 64
 
-_PATH = re.compile(rb"(/[A-Za-z0-9._~@:=+,-]*)+")  # none of ours has an escape, a backslash or a parameter
-_NAMES_CLASS = re.compile(  # but those that name a node class or a pack, which may be called anything
+_PATH = re.compile(rb"(/[A-Za-z0-9._~@:=+,-]*)+")  # no path of the API has an escape, a backslash or a path parameter
+_NAMES_CLASS = re.compile(  # except paths with the name of a node class or pack, which can have any characters
     rb"/api/v1/admin/class-rules/(classes|packs)/([A-Za-z0-9._~@:=+,/-]|%[0-9A-Fa-f]{2})+"
 )
 _MAX_PATH = 2048
@@ -28,14 +28,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNFIT = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 
 
-class Guard:
-    """ASGI middleware: one way to write a path, each query parameter once, bodies as they are."""
+class RequestGuard:
+    """ASGI middleware: paths without escapes, each query parameter once, no Content-Encoding."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         inside = self._app
         if scope["type"] == "http":
             try:
@@ -62,7 +61,7 @@ def _check_encoding(headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def _check_query(query: bytes) -> None:
-    """No parameter twice: which of the two counts would be chance."""
+    """Refuse repeated parameters, which are ambiguous, and control characters."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
     except ValueError:

@@ -1,4 +1,4 @@
-"""A body that is sent piece by piece and ends with its reader."""
+"""A streamed response that releases its source when the client disconnects."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 
@@ -6,8 +6,8 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 
-class Streamed(StreamingResponse):
-    """Closes what it reads from as soon as everything was sent or nobody takes any more; then calls ``ended``."""
+class StreamedResponse(StreamingResponse):
+    """Closes ``content`` once everything is sent or the client has disconnected, then calls ``ended``."""
 
     def __init__(
         self, content: AsyncGenerator[bytes, None], headers: Mapping[str, str], ended: Callable[[], None] = lambda: None
@@ -16,7 +16,6 @@ class Streamed(StreamingResponse):
         self._content, self._ended = content, ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
         try:
             await super().__call__(scope, receive, send)
         finally:

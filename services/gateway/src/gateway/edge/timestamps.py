@@ -1,4 +1,4 @@
-"""Times as clients say them."""
+"""Timestamps in requests."""
 
 import re
 from datetime import datetime
@@ -8,11 +8,11 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-FIRST_YEAR, LAST_YEAR = 1970, 9998  # what lies a day outside can still be told in every zone
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # a day outside these years is still representable in every time zone
 
 
 def _moment(value: Any) -> Any:
-    if not isinstance(value, str) or not MOMENT.fullmatch(value):  # pydantic also takes numbers
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):  # pydantic would also accept numbers
         raise PydanticCustomError(
             "datetime_type", "Send a time with its zone in the form of RFC 3339, such as 2026-11-29T10:00:00Z."
         )
@@ -25,8 +25,8 @@ def _in_range(at: datetime) -> datetime:
     return at
 
 
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
+Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
 """In a body of exact types."""
 
-Bound = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
+QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
 """In a query, where it bounds a list."""

@@ -1,4 +1,4 @@
-"""The bytes that go with the records of an export: named while these are written, sent after them."""
+"""The files of an account export: named while the records are written, sent after them."""
 
 import zipfile
 from collections.abc import AsyncGenerator
@@ -7,28 +7,28 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.scheduler.jobs import Job
-from gateway.outputs.zip_files import StoredFile, pack
+from gateway.outputs.zip_files import StoredFile, pack_file
 from gateway.outputs.zip_sink import ZipSink
-from gateway.storage.artifacts import Artifacts
+from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.file_extensions import extension_of
 from gateway.storage.file_names import ArchiveNames
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.store import Upload
 
 
 class ExportFiles:
-    """The files of one export, ``at_most`` so many: each is remembered until all are sent, with less than a kilobyte.
+    """Collects at most ``at_most`` files, each with less than a kilobyte of memory, and writes them into the ZIP file.
 
-    What nobody can find any more when its turn comes, because it was deleted meanwhile, is left out.
+    Files that were deleted meanwhile are left out.
     """
 
-    def __init__(self, tenant: str, artifacts: Artifacts, objects: Objects, *, at_most: int) -> None:
+    def __init__(self, tenant: str, artifacts: ArtifactRecords, objects: ArtifactStore, *, at_most: int) -> None:
         self._tenant, self._artifacts, self._objects, self._left = tenant, artifacts, objects, at_most
         self._uploads: list[StoredFile] = []
         self._outputs: list[tuple[UUID, str, datetime]] = []
 
     def of_upload(self, upload: Upload) -> str | None:
-        """What the file with its bytes will be called; None where there is no room for it."""
+        """The name of the upload's file in the export; None beyond ``at_most``."""
         if not self._has_room():
             return None
         name = f"uploads/{upload.id}{extension_of(upload.content_type)}"
@@ -36,7 +36,7 @@ class ExportFiles:
         return name
 
     def of_outputs(self, job: Job) -> list[str | None]:
-        """The same for each output of a job, previews too."""
+        """The name of each output's file in the export, previews included; None beyond ``at_most``."""
         names, given = ArchiveNames(), list[str | None]()
         for output in job.outputs:
             if not self._has_room():
@@ -51,16 +51,16 @@ class ExportFiles:
         self._left -= 1
         return self._left >= 0
 
-    async def pack(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
-        """Write all of them, piece by piece.
+    async def pack_file(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
+        """Write all files, in chunks.
 
         Raises:
-            BrokenOffError: one ended before its time.
+            TruncatedFileError: a file is shorter than its record says.
         """
         async with aclosing(self._found()) as files:
             async for file in files:
                 try:
-                    async with aclosing(pack(file, into=into, sink=sink, objects=self._objects)) as pieces:
+                    async with aclosing(pack_file(file, into=into, sink=sink, objects=self._objects)) as pieces:
                         async for piece in pieces:
                             yield piece
                 except FileNotFoundError:

@@ -1,41 +1,45 @@
-"""All that is kept of a user, to take along."""
+"""The export of an account."""
 
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from gateway.accounts.errors import SessionNeeded
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Anybody
-from gateway.edge.streaming import Streamed
-from gateway.errors import SessionNeeded
+from gateway.edge.access import AnyPrincipal
+from gateway.edge.streaming import StreamedResponse
+from gateway.exports.errors import ExportRunning
 from gateway.exports.service import AccountExport
 
 _ZIP: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/zip": {}}, "description": "A ZIP file, streamed: without Content-Length and Range."}
+    200: {
+        "content": {"application/zip": {}},
+        "description": "A ZIP file, streamed without Content-Length; Range is not supported.",
+    }
 }
 
 
 def router(*, export: AccountExport) -> APIRouter:
-    """The route of the export."""
     routes = APIRouter(tags=["auth"])
 
     @routes.get(
         "/api/v1/auth/me/export",
-        summary="Everything that is kept of the account, as one ZIP file",
-        responses=_ZIP | problems(422),
+        summary="Export all data of the account as a ZIP file",
+        responses=_ZIP | problems(SessionNeeded, ExportRunning),
         response_class=Response,
     )
-    async def read(
-        who: Anybody,
+    async def export_account(
+        who: AnyPrincipal,
         *,
-        files: Annotated[bool, Query(description="With uploads and outputs themselves.")] = True,
+        files: Annotated[bool, Query(description="include the files of uploads and outputs")] = True,
     ) -> Response:
-        """A file of JSON lines for each sort of thing, and behind them the uploads and the outputs of all jobs.
+        """A ZIP file with one JSON Lines file per kind of record, followed by the uploads and the outputs of all jobs.
 
-        Account, keys, sessions, usage by day, saved workflows, uploads, jobs with their workflows; no secrets. The
-        record of an upload or output names its `file`, null where it has none: 50,000 files at most, the newest. What
-        is deleted meanwhile is left out. One export at a time; if something cannot be read, the connection breaks off.
+        Kinds: account, keys, sessions, usage by day, saved workflows, uploads, and jobs with their workflows; no
+        secrets. `file` in the record of an upload or output names its file, or is null: at most the newest 50,000 files
+        are included. Files deleted during the export are left out. One export at a time. The connection is closed early
+        if a file cannot be read.
         """
         if who.session_id is None:
             raise SessionNeeded
@@ -46,6 +50,6 @@ def router(*, export: AccountExport) -> APIRouter:
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-store",
         }
-        return Streamed(content, headers, partial(export.end, who.user_id))
+        return StreamedResponse(content, headers, partial(export.end, who.user_id))
 
     return routes

@@ -1,4 +1,4 @@
-"""All that is kept of a user, as one ZIP stream: a file of JSON lines for each sort of thing, then all files."""
+"""Exports all data of a user as a ZIP stream: one JSON Lines file per kind of record, then all files."""
 
 import json
 import zipfile
@@ -17,48 +17,48 @@ from contracts.auth.sessions import LIST_SESSIONS, ListSessions
 from contracts.scheduler.jobs import LIST_JOBS, READ_JOB_GRAPH, Job, ListJobs, ReadJobGraph, UnknownJob
 from contracts.scheduler.usage import READ_DAILY_USAGE, USAGE_DAYS, ReadDailyUsage
 from contracts.wire.errors import Relayed
-from gateway.errors import ExportRunning
+from gateway.exports.errors import ExportRunning
 from gateway.exports.files import ExportFiles
 from gateway.outputs.zip_sink import ZipSink
-from gateway.storage.artifacts import Artifacts
-from gateway.storage.objects import Objects
-from gateway.uploads.store import Uploads
-from gateway.workflows.store import Workflows
+from gateway.storage.artifacts import ArtifactRecords
+from gateway.storage.objects import ArtifactStore
+from gateway.uploads.store import UploadStore
+from gateway.workflows.store import WorkflowStore
 
 PAGE = 100
 AGAIN_S = 10
-FILES = 50_000  # in one export; zipfile and we remember some hundred bytes of each
+FILES = 50_000  # per export; each takes some hundred bytes of memory
 
 Records = AsyncGenerator[dict[str, Any], None]
 
 
 @dataclass
 class AccountExport:
-    """Makes exports, one at a time for each user in each process.
+    """Creates exports, one at a time per user and process.
 
-    It holds one page of records or one piece of a file in memory, and the names of the files that follow.
+    Memory holds one page of records or one chunk of a file, and the names of the files to come.
 
-    Passwords, keys and tokens are in none: nobody keeps them but as digests.
+    Passwords, keys and tokens are not exported: only their digests are stored.
     """
 
     bus: Bus
-    uploads: Uploads
-    workflows: Workflows
-    artifacts: Artifacts
-    objects: Objects
+    uploads: UploadStore
+    workflows: WorkflowStore
+    artifacts: ArtifactRecords
+    objects: ArtifactStore
     _running: set[UUID] = field(default_factory=set)
 
     async def begin(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:
-        """The ZIP file, piece by piece. What can be refused is refused before its first.
+        """The ZIP file in chunks. All refusals are raised before the first chunk.
 
         Args:
-            user_id: whose.
-            with_files: with the bytes of uploads and outputs, the newest ``FILES`` of them. The records of all of them
-                say under ``file`` which one it is, null for none.
+            user_id: whose data.
+            with_files: whether to include the newest ``FILES`` uploads and outputs. Their records name the file under
+                ``file``, or null.
 
         Raises:
-            ExportRunning: one of this user is on its way.
-            Unavailable, Relayed: auth or scheduler cannot tell now.
+            ExportRunning: another export of this user is running.
+            Unavailable, Relayed: auth or the scheduler does not answer.
         """
         if user_id in self._running:
             raise ExportRunning(retry_after_s=AGAIN_S)
@@ -72,11 +72,11 @@ class AccountExport:
             raise
 
     def end(self, user_id: UUID) -> None:
-        """The export was sent, or nobody takes it any more."""
+        """Allow the next export of this user."""
         self._running.discard(user_id)
 
     async def _known(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
-        """What is small, by file."""
+        """The small record files, by name."""
         account = await self.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
         keys = await self.bus.request(LIST_KEYS, ListKeys(), tenant=tenant)
         sessions = await self.bus.request(LIST_SESSIONS, ListSessions(), tenant=tenant)

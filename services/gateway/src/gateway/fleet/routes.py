@@ -1,4 +1,4 @@
-"""What the fleet can run."""
+"""Models and node classes of the fleet."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from chassis.offload import offload
 from contracts.auth.credentials import MissingScope, Scope
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Reader, Watcher
+from gateway.edge.access import Reader, ReaderPrincipal
 from gateway.fleet.schemas import ClassesBody, ModelsBody, present_classes
 from gateway.fleet.service import FleetView
 from gateway.storage.byte_range import matches
@@ -19,7 +19,7 @@ from gateway.storage.byte_range import matches
 _ETAG = {"ETag": {"description": "Changes with the body; send it as If-None-Match.", "schema": {"type": "string"}}}
 _KEPT: dict[int | str, dict[str, Any]] = {
     200: {"headers": _ETAG},
-    304: {"description": "If-None-Match names the ETag.", "headers": _ETAG},
+    304: {"description": "The ETag matches If-None-Match.", "headers": _ETAG},
 }
 _IF_NONE_MATCH = {
     "parameters": [
@@ -27,7 +27,7 @@ _IF_NONE_MATCH = {
             "name": "If-None-Match",
             "in": "header",
             "required": False,
-            "description": "ETags of the bodies that the client has.",
+            "description": "ETags of cached bodies.",
             "schema": {"type": "string"},
         }
     ]
@@ -35,43 +35,44 @@ _IF_NONE_MATCH = {
 
 
 def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
-    """The routes of the fleet."""
     routes = APIRouter(prefix="/api/v1", tags=["fleet"])
 
     @routes.get(
         "/models",
-        summary="Models that the fleet has now",
+        summary="List the models of the fleet",
         response_model=ModelsBody,
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
     )
-    async def models(tenant: Reader, request: Request) -> Response:
-        """Of all nodes that were seen within a day, for the node classes that your policy allows."""
-        found = (await fleet.read(tenant)).models
+    async def list_models(tenant: Reader, request: Request) -> Response:
+        """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
+        found = (await fleet.read_fleet(tenant)).models
         return _unless_kept(request, await offload(_written, found))
 
     @routes.get(
         "/nodes/classes",
-        summary="Node classes that the fleet has now, with their inputs",
+        summary="List the node classes of the fleet, with their inputs",
         response_model=ClassesBody,
         openapi_extra=_IF_NONE_MATCH,
-        responses={**_KEPT, **problems(422)},
+        responses={**_KEPT, **problems()},
     )
-    async def classes(
-        principal: Watcher,
+    async def list_node_classes(
+        principal: ReaderPrincipal,
         request: Request,
         *,
         name: Annotated[str | None, Query(min_length=1, max_length=200, description="only this class")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 100,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
         everything: Annotated[
             bool,
-            Query(alias="all", description="also the classes that your policy refuses, with the reason; for admins"),
+            Query(
+                alias="all", description="include classes that your graph policy refuses, with the reason; admins only"
+            ),
         ] = False,
     ) -> Response:
-        """What a workflow of yours may be made of.
+        """The node classes that your workflows can use.
 
-        A page has 256 KiB at most, so it may have fewer than ``limit`` classes.
+        A page has at most 256 KiB, so it can have fewer than ``limit`` classes.
         """
         if everything and Scope.ADMIN not in principal.scopes:
             raise MissingScope(scope=Scope.ADMIN)
@@ -87,7 +88,7 @@ def _written(models: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def _unless_kept(request: Request, content: bytes) -> Response:
-    """The body, unless the client says that it has it."""
+    """The body, or 304 if the client already has it."""
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)

@@ -1,4 +1,4 @@
-"""What the fleet can run, as the public API shows it."""
+"""Response bodies for models and node classes."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -7,7 +7,7 @@ from contracts.scheduler.fleet import ClassPage, FleetClass
 
 
 class ModelsBody(BaseModel):
-    """Model files by the loader input that takes them, most common in the fleet first."""
+    """Model files by loader input (class and input name), most common in the fleet first."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"models": {"CheckpointLoaderSimple.ckpt_name": ["sd15.safetensors"]}}]}
@@ -17,9 +17,9 @@ class ModelsBody(BaseModel):
 
 
 class InputBody(BaseModel):
-    """What an input of a node class takes: a link or value of ``type``; if that is COMBO, one of ``options``.
+    """An input of a node class: a link or value of ``type``. If ``type`` is COMBO, one of ``options``.
 
-    ``options`` are those of all nodes, 1,000 at most. An input with ``upload`` takes the id of an upload.
+    ``options`` combines those of all nodes, at most 1,000. An input with ``upload`` accepts the id of an upload.
     """
 
     type: str
@@ -31,9 +31,9 @@ class InputBody(BaseModel):
 
 
 class ClassBody(BaseModel):
-    """A node class. ``outputs``: the types that links from it give; ``output_node``: it keeps what it is given.
+    """A node class. ``outputs``: types of its outputs. ``output_node``: it stores results.
 
-    ``refused``: why your policy does not allow it and who can; null if it does.
+    ``refused``: why your graph policy does not allow it and who can allow it, or null.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ClassBody(BaseModel):
 
 
 class ClassesBody(BaseModel):
-    """A page of node classes by name; ``next_cursor`` is null on the last one."""
+    """A page of node classes by name. ``next_cursor`` is null on the last page."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -79,7 +79,6 @@ class ClassesBody(BaseModel):
 
 
 def present_classes(page: ClassPage) -> ClassesBody:
-    """The public body of a page."""
     return ClassesBody(
         classes=[_class(found) for found in page.classes],
         next_cursor=page.classes[-1].name if page.more and page.classes else None,

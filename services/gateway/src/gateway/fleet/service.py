@@ -1,4 +1,4 @@
-"""What the fleet can run, a few seconds old at most."""
+"""What the fleet can run."""
 
 import asyncio
 import time
@@ -7,11 +7,11 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler.fleet import READ_FLEET, Fleet, ReadFleet
 from contracts.scheduler.submissions import EmptyFleet
 from contracts.wire.errors import FieldError
-from gateway.errors import NoModel
+from gateway.fleet.errors import NoModel
 
 
 class FleetView:
-    """The scheduler's view of the fleet, asked for at most once in ``keep_s`` for default models."""
+    """The scheduler's view of the fleet. For default models it is cached for ``keep_s`` seconds."""
 
     def __init__(self, bus: Bus, *, keep_s: float) -> None:
         self._bus, self._keep_s = bus, keep_s
@@ -19,16 +19,16 @@ class FleetView:
         self._known_at = 0.0
         self._asking = asyncio.Lock()
 
-    async def read(self, tenant: str) -> Fleet:
-        """The fleet as it is now, as far as the tenant may use it.
+    async def read_fleet(self, tenant: str) -> Fleet:
+        """The fleet now, limited to what the tenant may use.
 
         Raises:
             Unavailable: the scheduler does not answer.
         """
         return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
 
-    async def _read_all(self) -> Fleet:
-        """The whole fleet as it is now.
+    async def _refresh(self) -> Fleet:
+        """The whole fleet now.
 
         Raises:
             Unavailable: the scheduler does not answer.
@@ -38,18 +38,18 @@ class FleetView:
         return self._known
 
     async def default_model(self) -> str:
-        """The checkpoint that a prompt without a model runs on: never one that a job may have written.
+        """The checkpoint for a prompt without a model. Files that a job may have written are never chosen.
 
-        It is the first that operators named, or else the most common one that a node had when it joined, a loaded one
-        if several are.
+        It is the first checkpoint that operators configured; else the most common one among those that nodes had when
+        they joined, preferring a loaded one.
 
         Raises:
-            EmptyFleet: no node was seen yet.
-            NoModel: no node has such a checkpoint.
+            EmptyFleet: no node has joined yet.
+            NoModel: no node has a checkpoint.
         """
         async with self._asking:
             fresh = self._known is not None and time.monotonic() - self._known_at < self._keep_s
-            fleet = self._known if fresh and self._known and self._known.default_models else await self._read_all()
+            fleet = self._known if fresh and self._known and self._known.default_models else await self._refresh()
         if fleet.default_models:
             return fleet.default_models[0]
         if not fleet.nodes:

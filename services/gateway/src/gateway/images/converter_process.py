@@ -1,8 +1,8 @@
-"""Converts one picture in a process of its own: from standard input to standard output, then it ends.
+"""Converts one image from standard input to standard output, in a process of its own.
 
-Pictures come from custom nodes, and a decoder is the part of a system that hostile bytes break first. So this process
-has nothing that is worth breaking into: no environment, no secrets, no other tenant's picture before or after; it can
-open no file and no connection, and has little memory and time. It begins in about 0.1 s with 17 MiB.
+Images come from custom nodes, and decoders are the code most exposed to hostile bytes. So this process has no
+environment, no secrets and never a second tenant's image; it cannot open files or connections, and its memory and CPU
+time are limited. It starts in about 0.1 s with 17 MiB.
 """
 
 import resource
@@ -13,10 +13,10 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see Image.preinit
 
-from gateway.images.formats import ImageFormat, Said, Wanted, format_of
-from gateway.images.headers import Size, Unfit, webp_size
+from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, format_of
+from gateway.images.headers import HeaderProblem, Size, webp_size
 
-Image.preinit()  # what Pillow would load when it meets it (EXIF is TIFF, a JPEG can be MPO) cannot be opened then
+Image.preinit()  # load plugins (EXIF needs TIFF, a JPEG can be MPO) before opening files is forbidden
 ORIENTATION = 0x0112  # the EXIF tag
 TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -32,35 +32,35 @@ END_OF_IMAGE = b"\xff\xd9"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def main(arguments: list[str]) -> Said:
-    """Convert. The arguments: format, quality, width, height (0 for any), faithful; the four bounds."""
+def main(arguments: list[str]) -> ExitStatus:
+    """Convert. Arguments: format, quality, width, height (0 for any), faithful, and the four limits."""
     format_, (quality, width, height, faithful, *bounds) = arguments[0], map(int, arguments[1:])
     pixels, source_bytes, memory, seconds = bounds
     confine(memory, seconds)
-    wanted = Wanted(ImageFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
+    wanted = ConversionOptions(ImageFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
     try:
         source = sys.stdin.buffer.read(source_bytes + 1)
         if len(source) > source_bytes:
-            return Said.NOT_CONVERTIBLE
+            return ExitStatus.NOT_CONVERTIBLE
         if format_of(source) is ImageFormat.WEBP and not fits(webp_size(source), pixels):
-            return Said.TOO_MANY_PIXELS
+            return ExitStatus.TOO_MANY_PIXELS
         converted = convert(source, wanted, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return Said.TOO_MANY_PIXELS
+        return ExitStatus.TOO_MANY_PIXELS
     except (Exception, MemoryError):  # noqa: BLE001 - a decoder may raise anything at all about a broken file
-        return Said.NOT_CONVERTIBLE
+        return ExitStatus.NOT_CONVERTIBLE
     sys.stdout.buffer.write(converted)
     sys.stdout.buffer.flush()
-    return Said.CONVERTED
+    return ExitStatus.CONVERTED
 
 
-def fits(size: Size | Unfit, pixels: int) -> bool:
-    """Whether a picture may be opened at all; one that does not say its size is refused by the decoder."""
-    return isinstance(size, Unfit) or size[0] * size[1] <= pixels
+def fits(size: Size | HeaderProblem, pixels: int) -> bool:
+    """Whether an image may be opened. Without a known size it may: the decoder refuses it."""
+    return isinstance(size, HeaderProblem) or size[0] * size[1] <= pixels
 
 
 def confine(memory: int, seconds: int) -> None:
-    """Give up whatever a decoder does not need."""
+    """Set limits on everything that a decoder does not need."""
     for limit, value in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),
@@ -72,34 +72,34 @@ def confine(memory: int, seconds: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def convert(source: bytes, wanted: Wanted, pixels: int) -> bytes:
-    """The first frame of the picture, upright, in sRGB, as wanted, without anything that is not a pixel."""
+def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
+    """The first frame of the image, upright, in sRGB, as wanted, without metadata."""
     Image.MAX_IMAGE_PIXELS = pixels
-    warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged: no pixel depends on them
+    warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged without affecting pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     if wanted.faithful and format_of(source) is ImageFormat.JPEG:
         source += END_OF_IMAGE
-    picture: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # the header alone, so far
-    if wanted.faithful and getattr(picture, "is_animated", False) and picture.format != "MPO":
+    image: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # reads only the header
+    if wanted.faithful and getattr(image, "is_animated", False) and image.format != "MPO":
         raise ValueError("it moves")
-    orientation, profile = _orientation(picture), picture.info.get("icc_profile")
+    orientation, profile = _orientation(image), image.info.get("icc_profile")
     sideways = orientation >= 5
-    across, down = (picture.height, picture.width) if sideways else picture.size
+    across, down = (image.height, image.width) if sideways else image.size
     box = (min(wanted.width or across, across), min(wanted.height or down, down))
     if box != (across, down):
-        picture.draft(None, _box(box, sideways))  # a JPEG can be decoded smaller
-    picture = _plain(picture, profile)
+        image.draft(None, _box(box, sideways))  # a JPEG can be decoded at a smaller size
+    image = _plain(image, profile)
     if orientation in TURNED:
-        picture = picture.transpose(TURNED[orientation])
+        image = image.transpose(TURNED[orientation])
     if box != (across, down):
-        picture.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2)
-    if wanted.format is ImageFormat.JPEG and picture.mode == "RGBA":
-        white = Image.new("RGB", picture.size, "white")
-        white.paste(picture, mask=picture.getchannel("A"))
-        picture = white
-    picture.info = {}
+        image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2)
+    if wanted.format is ImageFormat.JPEG and image.mode == "RGBA":
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        image = white
+    image.info = {}
     sink = BytesIO()
-    picture.save(sink, wanted.format.value, **_options(wanted))
+    image.save(sink, wanted.format.value, **_options(wanted))
     return sink.getvalue()
 
 
@@ -107,33 +107,33 @@ def _box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
     return (box[1], box[0]) if sideways else box
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     try:
-        return int(picture.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - EXIF that cannot be read says nothing
         return 1
 
 
-def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB or RGBA, 8 bits each."""
-    if picture.mode.startswith("I"):  # 16 bits of grey; Pillow would cut them off at 255
-        picture = picture.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
+def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The image as RGB or RGBA with 8 bits per channel."""
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
+        image = image.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
     if profile:
-        coloured = picture if picture.mode in {"CMYK", "L"} and mode == "RGB" else picture.convert(mode)
-        with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a broken profile is as good as none
+        coloured = image if image.mode in {"CMYK", "L"} and mode == "RGB" else image.convert(mode)
+        with suppress(ImageCms.PyCMSError, OSError, ValueError):  # ignore an invalid profile
             opened = ImageCms.ImageCmsProfile(BytesIO(profile))
             converted = ImageCms.profileToProfile(coloured, opened, SRGB, outputMode=mode)
             if converted is not None:
                 return converted
-    return picture.convert(mode)
+    return image.convert(mode)
 
 
-def _options(wanted: Wanted) -> dict[str, int | bool]:
+def _options(wanted: ConversionOptions) -> dict[str, int | bool]:
     if wanted.format is ImageFormat.PNG:
         return {"compress_level": 1 if wanted.faithful else 6}
     if wanted.format is ImageFormat.JPEG:
-        if wanted.faithful:  # baseline: a node does not look while it loads, and 50 megapixels take half the time
+        if wanted.faithful:  # baseline: nodes need no progressive loading, and encoding takes half as long
             return {"quality": wanted.quality, "subsampling": 0}
         return {"quality": wanted.quality, "progressive": True}
     return {"quality": wanted.quality, "method": 3}

@@ -1,4 +1,4 @@
-"""Which picture formats are known, how one is recognised by its bytes, and what a client may want of a picture."""
+"""Image formats, how to recognize them by content, and the options of a conversion."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 class ImageFormat(StrEnum):
-    """A format that pictures are read from and converted to."""
+    """A format that images are read from and converted to."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -16,24 +16,23 @@ class ImageFormat(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """The Content-Type."""
         return f"image/{self.value}"
 
     @property
     def extension(self) -> str:
-        """What file names end in, without the dot."""
+        """The extension of file names, without the dot."""
         return "jpg" if self is ImageFormat.JPEG else self.value
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A picture as a client wants it.
+class ConversionOptions:
+    """The options of a conversion.
 
     Attributes:
-        quality: 1 to 100; PNG loses nothing and knows none.
-        width, height: the box that it must fit into, pixels; its shape is kept, and it is never enlarged.
-        faithful: as a workflow's input: what moves or makes the decoder complain is refused, and JPEG keeps its colours
-            at full size.
+        quality: 1 to 100; ignored for PNG.
+        width, height: pixels; the image is scaled down to fit, keeps its aspect ratio, and is never enlarged.
+        faithful: for the input of a workflow: animated and damaged images are refused, and JPEG keeps full colour
+            resolution.
     """
 
     format: ImageFormat
@@ -43,14 +42,14 @@ class Wanted:
     faithful: bool = False
 
     def etag(self, sha256: str, encoder: str) -> str:
-        """The strong ETag of the picture made of the bytes with this SHA-256 by this version of the encoder."""
+        """The strong ETag of the conversion of the bytes with this SHA-256 by this version of the encoder."""
         quality = 0 if self.format is ImageFormat.PNG else self.quality
         made_of = f"{sha256} {encoder} {self.format} {quality} {self.width} {self.height}"
         return f'"{hashlib.sha256(made_of.encode()).hexdigest()}"'
 
 
-class Said(IntEnum):
-    """How the process that converts a picture ends: its exit status. Any other is a crash."""
+class ExitStatus(IntEnum):
+    """Exit status of the converter process. Any other status is a crash."""
 
     CONVERTED = 0
     NOT_CONVERTIBLE = 10
@@ -58,7 +57,7 @@ class Said(IntEnum):
 
 
 def format_of(begun: bytes) -> ImageFormat | None:
-    """The format of a file that begins like this (12 bytes tell), None for any other."""
+    """The format of a file that begins with these bytes (12 suffice), or None."""
     if begun.startswith(_PNG):
         return ImageFormat.PNG
     if begun.startswith(_JPEG):

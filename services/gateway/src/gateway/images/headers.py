@@ -1,8 +1,8 @@
-"""How large a picture says that it is, by its header alone: nothing is decoded, and nothing is started to find out.
+"""Reads the size of an image from its header, without decoding it and without a helper process.
 
 A file of 57 bytes can claim 60,000 x 60,000 pixels, one of 642 KiB can hold 13,000 x 13,000, and one of 190 KiB a text
-of 200 MB. All are found out here, by reading a few numbers and inflating a few megabytes. What is walked over on the
-way to them (metadata, colour profiles) is bounded in number.
+of 200 MB. Reading a few numbers and inflating a few megabytes detects them all. The number of chunks and segments that
+are skipped on the way (metadata, colour profiles) is limited.
 """
 
 import zlib
@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 from gateway.images.formats import ImageFormat, format_of
 
-MAX_CHUNKS = 20_000  # of a PNG; before the pixels of a JPEG. A camera's has some dozens, a PNG one for 8 KiB of pixels
-INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow takes no more than 1 MiB of each
+MAX_CHUNKS = 20_000  # chunks of a PNG, segments of a JPEG. Cameras write some dozens, PNG encoders one per 8 KiB
+INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow reads at most 1 MiB of each
 
-_TELLING_BYTES = 33  # by which the format is known, and the size of a PNG or WebP
+_TELLING_BYTES = 33  # enough for the format, and for the size of a PNG or WebP
 _NO_SIZE = {0x01, 0xD8, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM, SOI, RST
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF: all but DHT, JPG, DAC
 _SCAN, _END = 0xDA, 0xD9
@@ -23,17 +23,17 @@ _WEBP_ANIMATED = 0x02
 _PACKED = {b"zTXt", b"iTXt", b"iCCP"}
 
 
-class Unfit(Enum):
-    """Why a file is none that is looked at any further."""
+class HeaderProblem(Enum):
+    """Why a file is refused."""
 
-    UNSUPPORTED = auto()  # no PNG, JPEG or WebP, or it says nothing sensible of its size
+    UNSUPPORTED = auto()  # not a PNG, JPEG or WebP, or without a valid size
     ANIMATED = auto()
-    BLOATED = auto()  # beside its pixels there is more than anybody needs, packed small
+    BLOATED = auto()  # its metadata inflates to far more than an image needs
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a picture says of itself. Sides are in pixels and at least 1."""
+    """The format and size of an image; sides are in pixels, at least 1."""
 
     format: ImageFormat
     width: int
@@ -43,38 +43,39 @@ class ImageHeader:
 Size: TypeAlias = tuple[int, int]
 
 
-def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | Unfit | None:
-    """The header of a file that begins like this; None if more of it is needed to tell.
+def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | HeaderProblem | None:
+    """The header of a file that begins with these bytes; None if more bytes are needed.
 
     Args:
         begun: the first bytes.
-        whole: whether they are all: then it tells. That a PNG is animated or bloated is seen only then.
+        whole: whether these are all bytes; then the result is never None. Animated and bloated PNGs are detected only
+            then.
     """
     if len(begun) < _TELLING_BYTES:
-        return Unfit.UNSUPPORTED if whole else None
+        return HeaderProblem.UNSUPPORTED if whole else None
     format_, size = format_of(bytes(begun[:12])), None
     match format_:
         case None:
-            return Unfit.UNSUPPORTED
+            return HeaderProblem.UNSUPPORTED
         case ImageFormat.PNG:
             size = _png_size(begun, whole=whole)
         case ImageFormat.JPEG:
             size = _jpeg_size(begun)
         case ImageFormat.WEBP:
-            size = Unfit.ANIMATED if _moves(begun) else webp_size(begun)
+            size = HeaderProblem.ANIMATED if _moves(begun) else webp_size(begun)
     if isinstance(size, tuple):
-        return ImageHeader(format_, *size) if all(size) else Unfit.UNSUPPORTED
-    return size or (Unfit.UNSUPPORTED if whole else None)
+        return ImageHeader(format_, *size) if all(size) else HeaderProblem.UNSUPPORTED
+    return size or (HeaderProblem.UNSUPPORTED if whole else None)
 
 
-def webp_size(begun: bytes | bytearray) -> Size | Unfit:
-    """Width and height of the canvas of a WebP, by its first 30 bytes.
+def webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
+    """Width and height of the canvas of a WebP, from its first 30 bytes.
 
-    Pillow sets the canvas aside when it opens such a file, before anybody can ask for its size.
+    Pillow allocates the canvas when it opens such a file, before its size can be checked.
     """
     kind, head = begun[12:16], begun[20:30]
     if len(head) < 10:
-        return Unfit.UNSUPPORTED
+        return HeaderProblem.UNSUPPORTED
     if kind == b"VP8X":
         return _little(head[4:7]) + 1, _little(head[7:10]) + 1
     if kind == b"VP8L":
@@ -82,40 +83,40 @@ def webp_size(begun: bytes | bytearray) -> Size | Unfit:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
         return _little(head[6:8]) & 0x3FFF, _little(head[8:10]) & 0x3FFF
-    return Unfit.UNSUPPORTED
+    return HeaderProblem.UNSUPPORTED
 
 
 def _moves(webp: bytes | bytearray) -> bool:
     return webp[12:16] == b"VP8X" and bool(webp[20] & _WEBP_ANIMATED)
 
 
-def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | Unfit:
+def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | HeaderProblem:
     if begun[8:16] != b"\0\0\0\rIHDR":
-        return Unfit.UNSUPPORTED
+        return HeaderProblem.UNSUPPORTED
     unfit = _png_unfit(begun) if whole else None
     return unfit or (_big(begun[16:20]), _big(begun[20:24]))
 
 
-def _png_unfit(png: bytes | bytearray) -> Unfit | None:
-    """What a whole PNG says in its chunks: an animation before its first pixels, texts and a profile anywhere."""
+def _png_unfit(png: bytes | bytearray) -> HeaderProblem | None:
+    """Whether the chunks of a whole PNG contain an animation, or texts and profiles that inflate to too much."""
     at, pixels, left = 33, False, INFLATED_BYTES
     for _ in range(MAX_CHUNKS):
         length, kind = _big(png[at : at + 4]), bytes(png[at + 4 : at + 8])
         if len(kind) < 4:
-            return None if pixels else Unfit.UNSUPPORTED
+            return None if pixels else HeaderProblem.UNSUPPORTED
         if kind == b"acTL" and not pixels:
-            return Unfit.ANIMATED
+            return HeaderProblem.ANIMATED
         if kind in _PACKED:
             left -= _inflated_bytes(kind, bytes(png[at + 8 : at + 8 + length]), left)
             if left < 0:
-                return Unfit.BLOATED
+                return HeaderProblem.BLOATED
         pixels = pixels or kind == b"IDAT"
         at += 12 + length
-    return Unfit.UNSUPPORTED
+    return HeaderProblem.UNSUPPORTED
 
 
 def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
-    """How large the text or profile of a chunk is when it is inflated; of one above ``most`` no more is known."""
+    """The inflated size of the text or profile in a chunk; more than ``most`` if it is above that."""
     _, _, rest = content.partition(b"\0")
     packed = rest[1:]  # after the method
     if kind == b"iTXt":  # flag, method, language, translated keyword, text
@@ -123,30 +124,30 @@ def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
     try:
         return len(zlib.decompressobj().decompress(packed, most + 1))
     except zlib.error:
-        return 0  # whether it minds is for the decoder to say
+        return 0  # the decoder decides whether this is an error
 
 
-def _jpeg_size(begun: bytes | bytearray) -> Size | Unfit | None:
+def _jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
     at = 2
     for _ in range(MAX_CHUNKS):
         head = begun[at : at + 9]
         if len(head) < 9:
             return None
         marker = head[1]
-        if head[0] != 0xFF:  # a segment is longer than it says: decoders look for the next marker, and so do we
+        if head[0] != 0xFF:  # a segment is longer than declared: decoders search for the next marker, and so does this
             at = begun.find(b"\xff", at)
             if at < 0:
                 return None
             continue
         if marker in {_SCAN, _END}:
-            return Unfit.UNSUPPORTED
+            return HeaderProblem.UNSUPPORTED
         if marker in _FRAMES:
             return _big(head[7:9]), _big(head[5:7])
         if marker == 0xFF:  # a fill byte
             at += 1
         else:
             at += 2 if marker in _NO_SIZE else 2 + _big(head[2:4])
-    return Unfit.UNSUPPORTED
+    return HeaderProblem.UNSUPPORTED
 
 
 def _big(number: bytes | bytearray) -> int:

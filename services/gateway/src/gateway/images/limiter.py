@@ -1,4 +1,4 @@
-"""Who may have a picture worked on: as many at once as this machine can take, the others in a short line."""
+"""Limits how many images are processed at once, and how many requests wait for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,17 +6,18 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from gateway.edge.body_memory import BodyMemoryLimit
-from gateway.errors import TooManyBodies, TooManyConversions
+from gateway.edge.errors import TooManyBodies
+from gateway.images.errors import TooManyConversions
 
-IN_LINE = 16  # pictures that wait or are worked on, for each that may be
-EACH_IN_LINE = 4  # of them of one tenant
+IN_LINE = 16  # images queued or in progress, per slot
+EACH_IN_LINE = 4  # of one tenant, per slot
 
 
 class ImageLimiter:
-    """One line for all work on pictures.
+    """A queue for all image processing.
 
     Args:
-        at_once: pictures that are worked on at a time. ``IN_LINE`` times as many may be there, waiting included, and
+        at_once: images processed at a time. ``IN_LINE`` times as many may be queued or in progress, and
             ``EACH_IN_LINE`` times as many of one tenant.
     """
 
@@ -25,11 +26,11 @@ class ImageLimiter:
         self._line = BodyMemoryLimit(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once, clock=monotonic)
 
     @asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Wait for one's turn, and have it until the block ends.
+    async def slot(self, tenant: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it until the block ends.
 
         Raises:
-            TooManyConversions: this tenant has too many in line.
+            TooManyConversions: this tenant has too many images queued.
             Unavailable: all tenants together have.
         """
         with self._line.of(tenant) as stand_in_line:

@@ -1,4 +1,4 @@
-"""Many submissions in one request, and what became of each."""
+"""Bodies of a batch."""
 
 from typing import Annotated, Any
 
@@ -9,11 +9,11 @@ from contracts.wire.errors import Refused
 from gateway.jobs.schemas import JobBody
 
 MOST = 100
-MAX_ERRORS = 200  # of all submissions of a batch together; each tells one at least
+MAX_ERRORS = 200  # listed for all submissions of a batch together, at least one for each
 
 
 class Batch(BaseModel):
-    """The envelope of a batch; what is in it is looked at one by one."""
+    """The envelope of a batch. Each submission is parsed separately."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -21,7 +21,7 @@ class Batch(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """The same as the document shows it."""
+    """The body of a batch in the OpenAPI document."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,14 +29,14 @@ class BatchRequest(BaseModel):
 
 
 class BatchItem(BaseModel):
-    """What became of one submission.
+    """The outcome of one submission.
 
     Attributes:
-        index: which one, from 0.
-        status: what ``POST /api/v1/jobs`` would have answered: 201, or the status of the problem.
-        replayed: whether an earlier request with the same key made the job.
-        job: the job, if it was accepted.
-        problem: why not, otherwise (RFC 9457).
+        index: of the submission, from 0.
+        status: what ``POST /api/v1/jobs`` would answer: 201, or the status of the problem.
+        replayed: whether an earlier request with the same key created the job.
+        job: the job, if accepted.
+        problem: the error, if refused (RFC 9457).
     """
 
     index: int
@@ -47,13 +47,13 @@ class BatchItem(BaseModel):
 
 
 class BatchBody(BaseModel):
-    """One item for each submission, in their order."""
+    """One item per submission, in order."""
 
     jobs: list[BatchItem]
 
 
-def placed(refused: Refused, index: int, at_most: int) -> Refused:
-    """A refusal of one submission with its first ``at_most`` errors, pointing into the body of the whole request."""
+def place_refusal(refused: Refused, index: int, at_most: int) -> Refused:
+    """A refusal with its first ``at_most`` errors, whose pointers refer to the body of the batch."""
     errors = tuple(
         error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:at_most]
     )

@@ -1,4 +1,4 @@
-"""A job's log as server-sent events, for clients without a websocket. Thin: it asks the scheduler once a second."""
+"""A job's events as server-sent events, for clients without a websocket. Polls the scheduler once a second."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,14 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from chassis.messaging.bus import Bus
 from contracts.auth.credentials import Principal
-from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents
+from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.jobs.event_stream import status_event
-from gateway.jobs.read import job_id_of, read_log
+from gateway.jobs.service import JobService, parse_job_id
 
 POLL_S = 1.0
 Watching = Callable[[Principal], AbstractContextManager[asyncio.Event]]
@@ -24,31 +23,32 @@ MAX_SEQ = 2**31 - 1
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, bus: Bus, watching: Watching) -> APIRouter:
-    """The route of events; ``watching`` tells when a principal's credential is good no more."""
+def router(*, jobs: JobService, watching: Watching) -> APIRouter:
+    """The route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.get(
         "/{job_id}/events",
-        summary="A job's log as server-sent events",
+        summary="Stream the events of a job (server-sent events)",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}, "description": "The log."}, **problems(404, 422)},
+        responses={200: {"content": {"text/event-stream": {}}, "description": "The events."}, **problems(UnknownJob)},
     )
-    async def events(
+    async def stream_events(
         tenant: Reader,
         request: Request,
         job_id: str,
-        after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a greater seq")] = 0,
+        after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a higher seq")] = 0,
         last_event_id: Annotated[
-            int | None, Header(ge=0, le=MAX_SEQ, description="id of the last event that was seen: go on after it")
+            int | None,
+            Header(ge=0, le=MAX_SEQ, description="id of the last received event; the stream continues after it"),
         ] = None,
     ) -> StreamingResponse:
         known = last_event_id if last_event_id is not None else after
-        wanted = job_id_of(job_id)
-        first = await read_log(wanted, after=known, tenant=tenant, bus=bus)
+        wanted = parse_job_id(job_id)
+        first = await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def again(known: int) -> JobWithEvents:
-            return await read_log(wanted, after=known, tenant=tenant, bus=bus)
+            return await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def lines() -> AsyncIterator[bytes]:
             with watching(request.state.principal) as ended:
@@ -63,7 +63,7 @@ def router(*, bus: Bus, watching: Watching) -> APIRouter:
 async def _follow(
     known: int, read: JobWithEvents, again: Callable[[int], Awaitable[JobWithEvents]], ended: asyncio.Event
 ) -> AsyncIterator[bytes]:
-    """Each event once, in order, until the job has ended, or the right to see it; comments show that we live."""
+    """Each event once, in order, until the job or the credential has ended; comments keep the connection alive."""
     while True:
         for event in read.events:
             yield status_event(event)

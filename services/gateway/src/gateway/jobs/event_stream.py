@@ -1,4 +1,4 @@
-"""A job's log as server-sent events: the same frames as on the websocket."""
+"""Formats events of a job as server-sent events, with the same frames as on the websocket."""
 
 import json
 
@@ -6,7 +6,7 @@ from contracts.scheduler.jobs import STATUS_OF_STATE, JobEvent
 
 
 def status_event(event: JobEvent) -> bytes:
-    """One state event; its id is what ``Last-Event-ID`` resumes after."""
+    """A state event. Its id can be sent as ``Last-Event-ID``."""
     frame = {
         "type": "status",
         "job_id": str(event.job_id),

@@ -1,4 +1,4 @@
-"""``extra_data``: what nodes get beside their inputs. ComfyUI's clients send it along with a graph."""
+"""``extra_data``: data that nodes get besides their inputs. ComfyUI's clients send it with a graph."""
 
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -7,33 +7,33 @@ import orjson
 
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_too_wide
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_faults import shown_key
-from gateway.errors import InvalidRequest
 
-MAX_BYTES = 1 << 20  # as compact JSON; it is stored with the job, and ComfyUI writes it into every picture
+MAX_BYTES = 1 << 20  # as compact JSON; stored with the job, and written into every image by ComfyUI
 PNG_INFO, PREVIEW_METHOD = "extra_pnginfo", "preview_method"
 PREVIEW_METHODS = ("default", "auto", "latent2rgb", "taesd", "none")
 
 _ALWAYS = frozenset({PNG_INFO, PREVIEW_METHOD})
-_SET_BY_NODES = frozenset({"client_id", "create_time", "comfy_usage_source"})  # left out without a word
+_SET_BY_NODES = frozenset({"client_id", "create_time", "comfy_usage_source"})  # removed silently
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraDataKeys:
-    """The keys that reach nodes; all others are refused, since they may be secrets or steer a node."""
+    """The allowed keys. Others are refused, since they can carry secrets or change how a node behaves."""
 
     allowed: frozenset[str] = _ALWAYS
 
     @classmethod
     def of(cls, more: str | None) -> "ExtraDataKeys":
-        """With more keys, comma separated."""
+        """The default keys and these, comma separated."""
         return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
 
-    def read(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
-        """What reaches the nodes; None where that is nothing.
+    def filter_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The data that nodes get; None without any.
 
         Raises:
-            InvalidRequest: a key is not allowed, a value would break a node, or it is larger than ``MAX_BYTES``.
+            InvalidRequest: a key is not allowed, a value is invalid, or the whole is larger than ``MAX_BYTES``.
         """
         kept = {name: value for name, value in (sent or {}).items() if value is not None and name not in _SET_BY_NODES}
         if not kept:

@@ -1,4 +1,4 @@
-"""The synchronous call: submit, wait, answer with what was made."""
+"""Submit a job and wait for its result in one request."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,15 +14,16 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler.jobs import FINAL_STATES
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.edge.request_body import workflow_body
-from gateway.jobs.generate_schemas import GenerateBody, generated
+from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
+from gateway.jobs.generate_schemas import GenerateBody, present_generated
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
-from gateway.jobs.schemas import JobBody, present
+from gateway.jobs.schemas import JobBody, present_job
 from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Submitter
+from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWait
 from gateway.workflows.submission_forms import read_submission
 
@@ -32,21 +33,21 @@ _PREFER = {
     "in": "header",
     "required": False,
     "description": (
-        f"`wait=N` (RFC 7240): wait N seconds, {MIN_WAIT_S} to {MAX_WAIT_S}; {DEFAULT_WAIT_S} without it. "
-        "What is beyond the bounds is brought to them; see Preference-Applied."
+        f"`wait=N` (RFC 7240): wait N seconds, {MIN_WAIT_S} to {MAX_WAIT_S}; default {DEFAULT_WAIT_S}. "
+        "Values outside are clamped; see Preference-Applied."
     ),
     "schema": {"type": "string"},
     "example": "wait=120",
 }
-_APPLIED = {"Preference-Applied": {"description": "The `wait` that was kept to.", "schema": {"type": "string"}}}
+_APPLIED = {"Preference-Applied": {"description": "The `wait` that was applied.", "schema": {"type": "string"}}}
 _BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
-_LATER = {"model": JobBody, "description": "It takes longer: the job as it stands.", "headers": HEADERS | _APPLIED}
+_LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
 
 
 def router(
     *,
     bus: Bus,
-    submitter: Submitter,
+    submitter: JobSubmitter,
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
@@ -55,19 +56,23 @@ def router(
 
     @routes.post(
         "/generate",
-        summary="Submit a job and wait for its end",
+        summary="Submit a job and wait for its result",
         openapi_extra=_BODY,
         response_model=GenerateBody,
-        responses={200: {"headers": HEADERS | _APPLIED}, 202: _LATER, **problems(400, 404, 409, *BODY, 429)},
+        responses={
+            200: {"headers": HEADERS | _APPLIED},
+            202: _LATER,
+            **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
+        },
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
-        """Answers 200 once the job is completed, and 202 with the job where that takes longer than `Prefer: wait`.
+        """Answers 200 once the job is completed, and 202 with the job if it takes longer than `Prefer: wait`.
 
-        A job that failed is a problem: 422 `job.failed` where it would fail again, 503 `job.lost` where it was not to
-        blame, 409 `job.cancelled` where somebody cancelled it; `errors` says why, `Location` names the job.
+        A failed job is an error: 422 `job.failed` if it would fail again, 503 `job.lost` for an infrastructure fault,
+        409 `job.cancelled` if it was cancelled. `errors` has the cause; `Location` names the job.
 
-        Whoever hangs up before the answer cancels the job, unless the request has an `Idempotency-Key`: that says that
-        it will be sent again, and then waits for the same job.
+        Closing the connection cancels the job, unless the request has an `Idempotency-Key`: then sending it again waits
+        for the same job.
         """
         submission = read_submission(body)
         keys = request.headers.getlist("idempotency-key")
@@ -84,9 +89,9 @@ def router(
             raise ClientDisconnect
         used(accepted.job.tenant_id)
         if wait.job.state not in FINAL_STATES:
-            return _answer(present(wait.job, public_url), 202, headers)
+            return _answer(present_job(wait.job, public_url), 202, headers)
         try:
-            return _answer(generated(wait.job, public_url), 200, headers)
+            return _answer(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
             answer = problem_response(request, refusal.refused)
             answer.headers.update(headers)
@@ -96,9 +101,9 @@ def router(
 
 
 async def _gone(request: Request, wait: JobWait, wait_s: float) -> bool:
-    """Wait for the job's end, for ``wait_s`` seconds at most; whether the client went away meanwhile.
+    """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
 
-    A gateway that is told to stop ends this by cancelling it, which is no client that went away: the job goes on.
+    Shutdown of the gateway cancels this coroutine. That is not a disconnect: the job continues.
     """
     ended = asyncio.create_task(wait.ended(), name="gateway.generate.wait")
     left = asyncio.create_task(_disconnected(request), name="gateway.generate.client")
@@ -115,7 +120,7 @@ async def _gone(request: Request, wait: JobWait, wait_s: float) -> bool:
 
 
 async def _disconnected(request: Request) -> None:
-    """Return once the client has hung up. The body was read before."""
+    """Return once the client has disconnected. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -1,4 +1,4 @@
-"""What the synchronous call answers."""
+"""Response body of the synchronous submission."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from pydantic import ConfigDict
 from contracts.scheduler.jobs import FINAL_STATES, Job, JobError, JobState
 from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError, Refusal
-from gateway.errors import JobCancelled, JobFailed, JobLost
-from gateway.jobs.no_result import cause, would_fail_again
-from gateway.jobs.schemas import JobBody, pick_output, present, saved_or_previews, urls_of
+from gateway.jobs.errors import JobCancelled, JobFailed, JobLost
+from gateway.jobs.no_result import describe_cause, would_fail_again
+from gateway.jobs.schemas import JobBody, job_urls, pick_output, present_job, saved_or_previews
 
 _RETRY_S = 5
 
@@ -24,11 +24,11 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class GenerateBody(JobBody):
-    """A completed job, and what it made.
+    """A completed job with the URLs of its images.
 
     Attributes:
-        images: give the bytes of every saved image; of every preview, if none was saved.
-        image_url: gives those of the first of them; null if there is none. Other outputs are in ``outputs``.
+        images: URLs of all saved images, or of all previews if none was saved.
+        image_url: the first of them, or null. Other outputs are in ``outputs``.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -37,23 +37,23 @@ class GenerateBody(JobBody):
     images: list[str]
 
 
-def generated(job: Job, public_url: str) -> GenerateBody:
-    """The answer for a job that succeeded.
+def present_generated(job: Job, public_url: str) -> GenerateBody:
+    """The body for a job that has ended.
 
     Raises:
-        JobFailed: it failed, and would again.
-        JobLost: it failed otherwise.
-        JobCancelled: somebody cancelled it.
+        JobFailed: the job failed and would fail again.
+        JobLost: the job failed because of an infrastructure fault.
+        JobCancelled: the job was cancelled.
     """
     if job.state is not JobState.SUCCEEDED:
         raise _why_not(job)
-    body = present(job, public_url)
+    body = present_job(job, public_url)
     url_of = {output.id: output.url for output in body.outputs}
     images = saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
     urls = [url_of[image.id] for image in images]
     image_url = urls[0] if urls else None
     if images and pick_output(job.outputs) == images[0]:
-        image_url = urls_of(job.job_id, public_url).result
+        image_url = job_urls(job.job_id, public_url).result
     return GenerateBody(**body.model_dump(), image_url=image_url, images=urls)
 
 
@@ -64,5 +64,5 @@ def _why_not(job: Job) -> Refusal:
     error = job.error or JobError(code="node.lost", message="The job did not succeed.")
     errors = (FieldError(code=error.code, message=error.message, node_id=error.node_id),)
     if would_fail_again(error):
-        return JobFailed(cause=cause(error), errors=errors)
+        return JobFailed(cause=describe_cause(error), errors=errors)
     return JobLost(errors=errors, retry_after_s=_RETRY_S)

@@ -1,4 +1,4 @@
-"""Keep the uploads that a graph names for as long as its job needs them."""
+"""Pins the uploads that a graph refers to, so that they are kept while the job needs them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,36 +9,36 @@ from chassis.offload import offload
 from chassis.telemetry.logs import log
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Unavailable
-from gateway.errors import UnknownUpload
 from gateway.jobs.output_copies import OutputCopies
+from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.references import MOST, is_upload_id, output_references, too_many, upload_ids, with_uploads
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.store import Upload, UploadStore
 
 
-class Pinned(NamedTuple):
-    """A graph with its uploads: an output that it referred to is one of them now."""
+class PinnedGraph(NamedTuple):
+    """A graph and its uploads, where references to outputs are replaced by uploads."""
 
     graph: Mapping[str, Any]
     uploads: tuple[Upload, ...]
 
 
 class InputPins:
-    """Finds a tenant's uploads in graphs, and pins them."""
+    """Finds a tenant's uploads in graphs, and pins them for jobs."""
 
-    def __init__(self, uploads: Uploads, copies: OutputCopies) -> None:
+    def __init__(self, uploads: UploadStore, copies: OutputCopies) -> None:
         self._uploads, self._copies = uploads, copies
 
-    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False) -> Pinned:
-        """Pin the tenant's uploads among what looks like their ids, for a job that is about to be submitted.
+    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False) -> PinnedGraph:
+        """Pin the tenant's uploads that the graph refers to, for a job that is about to be submitted.
 
-        An output of the tenant's that it refers to is copied first, so that it stays whatever becomes of its job.
+        An output of the tenant is copied first, so that purging its job does not affect the new one.
 
-        What is nobody's upload, or somebody else's, is left alone: it may be a text like any other, and where it is not
-        the scheduler says so. A graph without such texts costs nothing.
+        Ids that are not uploads of the tenant are left alone, since any text can look like an id; the scheduler refuses
+        them where a file is required. A graph without such ids costs no query.
 
         Raises:
-            InvalidWorkflow: it names more than a job may.
-            Unavailable: the database is away.
+            InvalidWorkflow: the graph refers to too many uploads.
+            Unavailable: the database is unavailable.
         """
         named, referred = await _named(graph, is_large=is_large)
         while named or referred:
@@ -47,29 +47,29 @@ class InputPins:
             try:
                 await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
-                continue  # it was deleted since
+                continue  # an upload was deleted meanwhile
             except Exception as error:
                 raise _unavailable(error) from error
             return _with_copies(graph, found, copies)
-        return Pinned(graph, ())
+        return PinnedGraph(graph, ())
 
-    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> Pinned:
-        """What ``pin`` would pin; what it copies stays for as long as an upload that nobody uses.
+    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> PinnedGraph:
+        """What ``pin`` would pin. Copies of outputs are kept as long as unused uploads.
 
         Raises:
             InvalidWorkflow, Unavailable: see ``pin``.
         """
         named, referred = await _named(graph, is_large=is_large)
         if not named and not referred:
-            return Pinned(graph, ())
+            return PinnedGraph(graph, ())
         copies = await self._copied(referred, tenant=tenant)
         return _with_copies(graph, await self._find(named | {copy.id for copy in copies.values()}, tenant), copies)
 
     async def pin_again(self, tenant: str, job_id: UUID, again: UUID) -> None:
-        """Pin what is pinned for a job, or was, for the one that is about to run it again.
+        """Pin the uploads of a job, including ended ones, for the job that runs it again.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is unavailable.
         """
         try:
             await self._uploads.pin_again(tenant, job_id, again)
@@ -77,10 +77,10 @@ class InputPins:
             raise _unavailable(error) from error
 
     async def find(self, names: set[str], *, tenant: str) -> dict[str, Upload]:
-        """Those uploads that the tenant has, and copies of its outputs, by what a submission calls them.
+        """The tenant's uploads, and copies of its outputs, by the names in the submission.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is unavailable.
         """
         found = await self._find({UUID(name) for name in names if is_upload_id(name)}, tenant)
         copies = await self._copied({name for name in names if not is_upload_id(name)}, tenant=tenant)
@@ -103,7 +103,7 @@ class InputPins:
             raise _unavailable(error) from error
 
     async def release(self, job_id: UUID) -> None:
-        """Let go of what was pinned for a job that will never be. Where this fails, time will tell the same."""
+        """Unpin the uploads of a job that was not accepted. If this fails, the sweep does it later."""
         try:
             await self._uploads.unpin([job_id])
         except Exception as error:
@@ -113,10 +113,10 @@ class InputPins:
 
 
 async def _named(graph: Mapping[str, Any], *, is_large: bool) -> tuple[set[UUID], set[str]]:
-    """What looks like the ids of uploads in a graph, and its references to outputs.
+    """Texts in the graph that look like ids of uploads, and references to outputs.
 
     Raises:
-        InvalidWorkflow: it names more than a job may.
+        InvalidWorkflow: there are too many.
     """
     named, referred = await offload(_names, graph) if is_large else _names(graph)
     if len(named) + len(referred) > MOST:
@@ -128,12 +128,12 @@ def _names(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return upload_ids(graph), output_references(graph)
 
 
-def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]) -> Pinned:
+def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]) -> PinnedGraph:
     if copies:
         graph = with_uploads(graph, {reference: str(copy.id) for reference, copy in copies.items()})
-    return Pinned(graph, tuple(found[upload] for upload in sorted(found)))
+    return PinnedGraph(graph, tuple(found[upload] for upload in sorted(found)))
 
 
 def _unavailable(error: Exception) -> Exception:
-    """Of a database that is away; any other error is what it is."""
+    """Unavailable for an error of an unavailable database; any other error as it is."""
     return Unavailable(service="gateway", retry_after_s=1) if is_unavailable(error) else error

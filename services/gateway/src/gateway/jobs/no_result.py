@@ -8,14 +8,14 @@ _SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"
 _WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or follow its events"
 
 
-def without_result(job: Job) -> JobNotFinished:
-    """The refusal for a job that is not completed: what has become of it, why, and what to do."""
+def no_result_refusal(job: Job) -> JobNotFinished:
+    """The refusal for a job that is not completed: its state, the cause, and what to do."""
     match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:
             error = job.error or JobError(code="node.fault", message="")
-            told = FieldError(code=error.code, message=error.message, node_id=error.node_id)
+            field_error = FieldError(code=error.code, message=error.message, node_id=error.node_id)
             advice = "Correct it and submit it again" if would_fail_again(error) else "Submit it again"
-            return JobNotFinished(reason=f"it failed: {cause(error)}. {advice}", errors=(told,))
+            return JobNotFinished(reason=f"it failed: {describe_cause(error)}. {advice}", errors=(field_error,))
         case JobStatus.CANCELLED:
             return JobNotFinished(reason="it was cancelled. Submit it again to have it run")
         case JobStatus.PROCESSING:
@@ -27,12 +27,12 @@ def without_result(job: Job) -> JobNotFinished:
 
 
 def would_fail_again(error: JobError) -> bool:
-    """Whether another try of the same job meets the same error."""
+    """Whether running the same job again would give the same error."""
     return error.code.startswith("workflow.") or error.code in _SAME_AGAIN
 
 
-def cause(error: JobError) -> str:
-    """The failed node and its error as one clause without a final period. Falls back to what its code means."""
+def describe_cause(error: JobError) -> str:
+    """The failed node and its error as one clause without a final period. Falls back to the meaning of the code."""
     where = f"Node {error.node_id}" if error.node_id else ""
     if error.node_class:
         where = f"{where} ({error.node_class})" if where else error.node_class

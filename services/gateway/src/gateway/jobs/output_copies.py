@@ -1,6 +1,6 @@
-"""Make an output of an earlier job an upload, so that the next job can take it as an input.
+"""Copies outputs of earlier jobs into uploads, so that later jobs can use them as inputs.
 
-The bytes are copied within the store, untouched: what becomes of the earlier job is of no matter to the later one.
+The bytes are copied inside the store, unchanged. Purging the earlier job does not affect the copy.
 """
 
 import hashlib
@@ -12,26 +12,26 @@ from chassis.ids import new_id
 from contracts.gateway.submissions import OUTPUT_PREFIX
 from gateway.images.formats import format_of
 from gateway.images.headers import ImageHeader, read_header, webp_size
-from gateway.storage.artifacts import Artifact, Artifacts
+from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of
-from gateway.uploads.store import NewUpload, Upload, Uploads
+from gateway.uploads.store import NewUpload, Upload, UploadStore
 
-KEPT = timedelta(days=1)  # longer than from a copy to its pin, and so long a job can be run again by an operator
-HEADER_BYTES = 1 << 16  # before the size of a JPEG there may be a profile
+KEPT = timedelta(days=1)  # covers the time from a copy to its pin, and from a failure to a requeue
+HEADER_BYTES = 1 << 16  # a profile can precede the size of a JPEG
 
 
 @dataclass(frozen=True, slots=True)
 class OutputCopies:
-    """Copies outputs. The same output of a tenant is copied once, however often jobs refer to it."""
+    """Copies each output at most once per tenant, however many jobs refer to it."""
 
-    artifacts: Artifacts
-    uploads: Uploads
-    objects: Objects
+    artifacts: ArtifactRecords
+    uploads: UploadStore
+    objects: ArtifactStore
 
     async def copy(self, reference: str, *, tenant: str) -> Upload | None:
-        """The copy of the output that ``output:<id>`` refers to; None if the tenant has no such output."""
+        """The copy of the output in ``output:<id>``; None if the tenant has no such output."""
         artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
         if artifact is None:
             return None
@@ -70,19 +70,19 @@ class OutputCopies:
 
 
 def _mark(artifact: Artifact) -> str:
-    """Stands in place of a digest of the sent bytes, because a re-encoded upload of the same bytes is another file."""
+    """The ``sent_sha256`` of a copy. It differs from that of an upload of the same bytes, which is re-encoded."""
     return hashlib.sha256(f"{OUTPUT_PREFIX}{artifact.id} {artifact.sha256}".encode()).hexdigest()
 
 
 def _described(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
-    """Media type by content, else as the executor told by the file's name; and the size of an image."""
-    picture = format_of(begun[:12])
-    if picture is not None:
+    """The media type by content, or else as the executor reported it; and the size of an image."""
+    image_format = format_of(begun[:12])
+    if image_format is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)
         if isinstance(header, ImageHeader):
-            return picture.media_type, (header.width, header.height)
+            return image_format.media_type, (header.width, header.height)
         canvas = webp_size(begun)
-        return picture.media_type, canvas if isinstance(canvas, tuple) else None
+        return image_format.media_type, canvas if isinstance(canvas, tuple) else None
     known = file_type_of(begun[:LOOK_AT_BYTES], artifact.size_bytes)
     if known is None:
         return artifact.content_type, None

@@ -1,4 +1,4 @@
-"""The hash by which submissions with the same idempotency key are compared."""
+"""The hash that compares submissions with the same idempotency key."""
 
 import hashlib
 import json
@@ -11,25 +11,25 @@ from contracts.gateway.submissions import Submission
 
 
 def request_hash(submission: Submission, part_of: str) -> str:
-    """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
-    asked = _asked(submission)
+    """The hash of the request as sent, without generated values such as the seed."""
+    sent_fields = _sent_fields(submission)
     try:
-        written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # an integer of more than 64 bits
-        written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
+        written = orjson.dumps(sent_fields, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # an integer has more than 64 bits
+        written = json.dumps(sent_fields, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(written + part_of.encode()).hexdigest()
 
 
 def request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
-    """The same hash, and the bytes of what was asked as JSON.
+    """The same hash, and the size of the request as compact JSON.
 
-    Written piece by piece: no call into C takes the interpreter's lock for long.
+    It is serialized in small pieces, so that no call holds the GIL for long.
     """
-    asked = _asked(submission)
+    sent_fields = _sent_fields(submission)
     try:
-        digest, size = _digest_of(_written(asked))
+        digest, size = _digest_of(_serialized(sent_fields))
     except orjson.JSONEncodeError:
-        whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked)
+        whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(sent_fields)
         digest, size = _digest_of(text.encode() for text in whole)
     digest.update(part_of.encode())
     return digest.hexdigest(), size
@@ -43,22 +43,22 @@ def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
     return digest, size
 
 
-def _asked(submission: Submission) -> dict[str, Any]:
+def _sent_fields(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in submission.model_fields_set}
 
 
-def _written(value: Any) -> Iterator[bytes]:
-    """The pieces of what orjson writes of a value with its keys sorted."""
+def _serialized(value: Any) -> Iterator[bytes]:
+    """The value in the serialization of orjson with sorted keys, in pieces."""
     if isinstance(value, dict) and value:
         for number, key in enumerate(sorted(value)):
             yield b"," if number else b"{"
             yield orjson.dumps(key) + b":"
-            yield from _written(value[key])
+            yield from _serialized(value[key])
         yield b"}"
     elif isinstance(value, list) and value:
         for number, one in enumerate(value):
             yield b"," if number else b"["
-            yield from _written(one)
+            yield from _serialized(one)
         yield b"]"
     else:
         yield orjson.dumps(value)

@@ -1,4 +1,4 @@
-"""Submit, list, read, cancel."""
+"""Submit, list, read, cancel and purge jobs."""
 
 from collections.abc import Callable
 from time import time
@@ -7,22 +7,23 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from chassis.messaging.bus import Bus
-from contracts.scheduler.jobs import JobStatus
+from contracts.scheduler.jobs import JobStatus, UnknownJob
+from contracts.scheduler.purges import JobNotEnded, JobStopping
 from contracts.scheduler.usage import Quota
 from contracts.wire.errors import FieldError
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.direct_routes import DirectRoute, json_response
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
-from gateway.edge.timestamps import Bound
-from gateway.errors import InvalidRequest
-from gateway.jobs.list_jobs import list_jobs
-from gateway.jobs.read import cancel_job, purge_job, read_job
-from gateway.jobs.schemas import JobBody, JobsBody, present
+from gateway.edge.timestamps import QueryTimestamp
+from gateway.jobs.errors import SUBMISSION
+from gateway.jobs.schemas import JobBody, JobsBody, present_job
+from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Accepted, Submitter
+from gateway.jobs.submit import Accepted, JobSubmitter
 from gateway.workflows.submission_forms import read_submission
 
 ENDPOINT = "POST /api/v1/jobs"
@@ -65,16 +66,21 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key and body give the same job for 24 hours.",
+    "description": "Sending the same key with the same body again within 24 hours returns the same job.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-AFTER = Query(description="accepted then or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"])
-BEFORE = Query(description="accepted before then; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
+AFTER = Query(
+    description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
+)
+BEFORE = Query(description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
 _BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 HEADERS: dict[str, Any] = {
-    "Location": {"description": "The job.", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true` if an earlier request made this job.", "schema": {"type": "string"}},
-    "X-Quota-Limit": {"description": "Images a day; absent if unlimited.", "schema": {"type": "integer"}},
+    "Location": {"description": "URL path of the job.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier request created this job.",
+        "schema": {"type": "string"},
+    },
+    "X-Quota-Limit": {"description": "Images per day; absent if unlimited.", "schema": {"type": "integer"}},
     "X-Quota-Remaining": {"description": "Images left today; absent if unlimited.", "schema": {"type": "integer"}},
     "X-Quota-Reset": {"description": "Seconds until the next day (UTC).", "schema": {"type": "integer"}},
 }
@@ -82,16 +88,15 @@ HEADERS: dict[str, Any] = {
 
 def router(
     *,
-    bus: Bus,
-    submitter: Submitter,
+    jobs: JobService,
+    submitter: JobSubmitter,
     public_url: str,
-    cursor_key: bytes,
     used: Callable[[UUID], None],
 ) -> APIRouter:
     """The routes of jobs; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    async def submit(tenant: Writer, request: Request) -> Response:
+    async def submit_job(tenant: Writer, request: Request) -> Response:
         accepted = await submitter.submit(
             read_submission(await workflow_body(request)),
             tenant=tenant,
@@ -99,35 +104,38 @@ def router(
             endpoint=ENDPOINT,
             is_large=request.state.is_large,
         )
-        return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
+        return json_response(present_job(accepted.job, public_url), 201, headers_of(accepted))
 
     routes.add_api_route(
         "",
-        submit,
+        submit_job,
         methods=["POST"],
         status_code=201,
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
+        responses={201: {"headers": HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
         route_class_override=DirectRoute,
     )
 
-    @routes.get("", summary="List own jobs, newest first", responses=problems(422))
-    async def list_(
+    @routes.get("", summary="List own jobs, newest first", responses=problems(BadCursor))
+    async def list_jobs(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
         status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
-        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
-        label: Annotated[
-            str | None, Query(max_length=127, description="key:value", examples=["campaign:autumn"])
+        workflow: Annotated[
+            str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
         ] = None,
-        created_after: Annotated[Bound | None, AFTER] = None,
-        created_before: Annotated[Bound | None, BEFORE] = None,
+        label: Annotated[
+            str | None,
+            Query(max_length=127, description="only jobs with this label, as key:value", examples=["campaign:autumn"]),
+        ] = None,
+        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
     ) -> JobsBody:
-        jobs, next_cursor = await list_jobs(
+        page, next_cursor = await jobs.list_jobs(
             tenant=tenant,
             limit=limit,
             cursor=cursor,
@@ -136,55 +144,52 @@ def router(
             label=_label(label),
             created_after=created_after,
             created_before=created_before,
-            key=cursor_key,
-            bus=bus,
         )
-        return JobsBody(jobs=[present(job, public_url) for job in jobs], next_cursor=next_cursor)
+        return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
 
-    async def read(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
-        return json_response(present(await read_job(job_id, tenant=tenant, bus=bus), public_url))
+    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
+        return json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
-        read,
+        read_job,
         summary="Read a job",
         response_model=JobBody,
-        responses=problems(404),
+        responses=problems(UnknownJob),
         route_class_override=DirectRoute,
     )
 
     @routes.delete(
         "/{job_id}",
         summary="Cancel or purge a job",
-        operation_id="cancel_by_delete",
         responses={
-            200: {"description": "Cancelled, or ended before: how it stands."},
-            204: {"description": "Purged. What belonged to it is gone everywhere within seconds."},
-            **problems(404, 409, 422),
+            200: {"description": "The job, cancelled or already ended."},
+            204: {"description": "Purged. Its data is deleted everywhere within seconds."},
+            **problems(UnknownJob, JobNotEnded, JobStopping),
         },
         response_model=JobBody,
     )
-    async def delete(
+    async def cancel_or_purge_job(
         tenant: Writer,
         job_id: str,
         *,
         purge: Annotated[bool, Query(description="delete an ended job with its inputs and outputs")] = False,
     ) -> JobBody | Response:
-        """Cancels as POST to `/cancel` does. With `purge=true` deletes a job that has ended: afterwards there is none.
+        """Cancels the job, like POST to `/cancel`. With `purge=true` deletes an ended job with its inputs and outputs.
 
-        A job that has not ended is 409: cancel it first, and purge it when its node has let go of it.
+        Purging a job that has not ended is 409: cancel it first, and purge it once its node has released it.
         """
         if not purge:
-            return await cancel(tenant, job_id)
-        await purge_job(job_id, tenant=tenant, bus=bus)
+            return await cancel_job(tenant, job_id)
+        await jobs.purge_job(job_id, tenant=tenant)
         return Response(status_code=204)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))
-    async def cancel(tenant: Writer, job_id: str) -> JobBody:
-        """Idempotent; the answer is how the job stands then, whoever was first."""
-        job = await cancel_job(job_id, tenant=tenant, bus=bus)
+    @routes.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(UnknownJob))
+    async def cancel_job(tenant: Writer, job_id: str) -> JobBody:
+        """Idempotent. The response is the job as it is afterwards."""
+        job = await jobs.cancel_job(job_id, tenant=tenant)
         used(job.tenant_id)
-        return present(job, public_url)
+        return present_job(job, public_url)
 
     return routes
 
@@ -200,7 +205,7 @@ def _label(text: str | None) -> tuple[str, str] | None:
 
 
 def headers_of(accepted: Accepted) -> dict[str, str]:
-    """What an answer's headers say of a job that was accepted."""
+    """The response headers for an accepted job."""
     headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -208,7 +213,7 @@ def headers_of(accepted: Accepted) -> dict[str, str]:
 
 
 def quota_headers(quota: Quota) -> dict[str, str]:
-    """What they say of a quota."""
+    """The response headers about the image quota."""
     headers = {"X-Quota-Reset": str(max(0, round(quota.resets_at.timestamp() - time())))}
     if quota.limit is not None:
         headers["X-Quota-Limit"] = str(quota.limit)

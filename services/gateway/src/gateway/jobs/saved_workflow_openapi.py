@@ -1,20 +1,26 @@
-"""The OpenAPI document of one saved workflow's own endpoint."""
+"""The OpenAPI document of a saved workflow's own endpoint."""
 
 from typing import Any
 
 from gateway.api.v1.openapi import JSON
-from gateway.api.v1.problems import BODY, Problem, problems
+from gateway.api.v1.problems import Problem, Responses
 from gateway.jobs.schemas import JobBody
 from gateway.workflows import parameters
 from gateway.workflows.schemas import Version
 
 _COMPONENTS = "#/components/schemas/{model}"
-_LOCATION = {"description": "The job.", "schema": {"type": "string"}}
-STATUSES = (400, 404, *BODY, 429)
+_LOCATION = {"description": "URL path of the job.", "schema": {"type": "string"}}
 
 
-def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any]) -> dict[str, Any]:
-    """An OpenAPI 3.1 document with the one route that runs this workflow, its parameters typed."""
+def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses) -> dict[str, Any]:
+    """An OpenAPI 3.1 document with the one route that runs this workflow, with typed parameters.
+
+    Args:
+        saved: the workflow.
+        public_url: origin of the API.
+        idempotency: describes the header Idempotency-Key.
+        problems: the errors that the route declares.
+    """
     heading = saved.heading
     post = {
         "operationId": f"run_{heading.name.replace('-', '_')}",
@@ -28,7 +34,7 @@ def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any])
                 "headers": {"Location": _LOCATION},
                 "content": {JSON: {"schema": {"$ref": "#/components/schemas/JobBody"}}},
             },
-            **{str(status): said for status, said in problems(*STATUSES).items()},
+            **{str(status): described for status, described in problems.items()},
         },
         "security": [{"ApiKey": []}, {"Bearer": []}],
     }

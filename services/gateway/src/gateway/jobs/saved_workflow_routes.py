@@ -1,4 +1,4 @@
-"""Run a saved workflow with parameters, at an endpoint of its own."""
+"""Runs a saved workflow at an endpoint of its own."""
 
 from typing import Annotated, Any
 
@@ -6,27 +6,30 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import RootModel
 
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
+from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.routes import HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.jobs.saved_workflow_openapi import document_of
-from gateway.jobs.schemas import JobBody, present
-from gateway.jobs.submit import Submitter
+from gateway.jobs.schemas import JobBody, present_job
+from gateway.jobs.submit import JobSubmitter
+from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.routes import WorkflowPath
-from gateway.workflows.schemas import name_of
+from gateway.workflows.schemas import parse_workflow_name
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_forms import read_submission
 
 ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
+_PROBLEMS = problems(*SUBMISSION, *JSON_BODY)
 
 
 class ParametersBody(RootModel[dict[str, Any]]):
-    """Values by parameter name; the workflow's own ``openapi.json`` lists the parameters."""
+    """Values by parameter name. ``openapi.json`` of the workflow lists its parameters."""
 
 
-def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
+def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
@@ -34,17 +37,17 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         status_code=201,
         summary="Run a saved workflow",
         openapi_extra={**documented(ParametersBody, example={"color": 0x336699}), "parameters": [IDEMPOTENCY_KEY]},
-        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
+        responses={201: {"headers": HEADERS}, **_PROBLEMS},
     )
-    async def run(
+    async def run_workflow(
         tenant: Writer,
         workflow_name: WorkflowPath,
         body: Annotated[Any, Depends(json_body)],
         request: Request,
         response: Response,
     ) -> JobBody:
-        """Submits a job of the newest version; the body is its parameters and nothing else."""
-        name, values = name_of(workflow_name), read_model(ParametersBody, body).root
+        """Submits a job of the newest version. The body has only the parameters."""
+        name, values = parse_workflow_name(workflow_name), read_model(ParametersBody, body).root
         accepted = await submitter.submit(
             read_submission({"workflow_name": name, "parameters": values}),
             tenant=tenant,
@@ -54,16 +57,16 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
             is_large=request.state.is_large,
         )
         response.headers.update(headers_of(accepted))
-        return present(accepted.job, public_url)
+        return present_job(accepted.job, public_url)
 
     @routes.get(
         "/{workflow_name}/openapi.json",
-        summary="The OpenAPI document of a saved workflow's own endpoint",
-        responses=problems(404),
+        summary="Read the OpenAPI document of a saved workflow's endpoint",
+        responses=problems(UnknownWorkflow),
     )
-    async def document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
-        """An OpenAPI 3.1 document of just ``POST /api/v1/workflows/{workflow_name}/jobs``, its parameters typed."""
-        version = await saved.read(workflow_name, None, tenant=tenant)
-        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY)
+    async def read_workflow_document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
+        """An OpenAPI 3.1 document of ``POST /api/v1/workflows/{workflow_name}/jobs`` with typed parameters."""
+        version = await saved.read_workflow(workflow_name, None, tenant=tenant)
+        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY, problems=_PROBLEMS)
 
     return routes

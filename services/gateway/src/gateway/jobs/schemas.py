@@ -1,4 +1,4 @@
-"""A job as the public API shows it."""
+"""Response bodies for jobs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from contracts.scheduler.waiting import Waiting
 
 
 class Urls(BaseModel):
-    """Where everything about a job is, absolute."""
+    """Absolute URLs of a job."""
 
     self: str
     events: str
@@ -23,14 +23,14 @@ class Urls(BaseModel):
 
 
 class OutputBody(BaseModel):
-    """One output; ``url`` gives its bytes.
+    """An output; its bytes are at ``url``.
 
     Attributes:
-        temporary: a preview; a node saved it only for the time being.
-        source: "file", or "value": a text or another JSON value that a node reported, of kind "text".
-        key: under which the node reported it, as in ComfyUI's history: "images", "text"; null where it is not known.
-        position: its place in the list under that key, from 0.
-        value: of a value that is small; null of any other output. ``url`` gives it in any case.
+        temporary: whether it is a preview, which a node saved only temporarily.
+        source: "file", or "value" for a text or JSON value that a node reported; its kind is "text".
+        key: under which the node reported it, as in ComfyUI's history: "images", "text"; null if unknown.
+        position: index in the list under that key, from 0.
+        value: the value itself if it is small, else null. It is at ``url`` in any case.
     """
 
     id: UUID
@@ -49,23 +49,23 @@ class OutputBody(BaseModel):
 
 
 class OutputsBody(BaseModel):
-    """Outputs of a job."""
+    """The outputs of a job."""
 
     outputs: list[OutputBody]
 
 
 class JobBody(BaseModel):
-    """One job. Times are RFC 3339, durations seconds.
+    """A job. Times are RFC 3339, durations seconds.
 
     Attributes:
-        eta_seconds: until it will have ended, a guess; null where nobody can know.
-        held: an operator keeps it waiting.
-        waiting: why it has not started and since when; null unless it is pending.
-        warnings: what its owner should know though it completed, such as outputs beyond the day's quota.
+        eta_seconds: estimated time until the job ends; null if it cannot be estimated.
+        held: whether an operator holds it back.
+        waiting: why it has not started, and since when; null unless it is pending.
+        warnings: problems of a completed job, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
-        model: checkpoint that a built-in workflow runs on, also where we chose it; null for any other workflow.
-        seed: of a built-in workflow; for any other the first of ``seeds``, or null.
-        seeds: random seeds that the workflow's nodes got: those of -1, with ``randomize_seeds`` all. 50 at most.
+        model: checkpoint of a built-in workflow, also if the server chose it; null for other workflows.
+        seed: of a built-in workflow; for others the first of ``seeds``, or null.
+        seeds: random seeds that nodes got in place of -1, or for all seeds with ``randomize_seeds``; at most 50.
     """
 
     model_config = ConfigDict(
@@ -133,14 +133,13 @@ class JobBody(BaseModel):
 
 
 class JobsBody(BaseModel):
-    """A page of jobs, newest first; ``next_cursor`` is null on the last one."""
+    """A page of jobs, newest first. ``next_cursor`` is null on the last page."""
 
     jobs: list[JobBody]
     next_cursor: str | None
 
 
-def present(job: Job, public_url: str) -> JobBody:
-    """The public body of a job."""
+def present_job(job: Job, public_url: str) -> JobBody:
     return JobBody(
         job_id=job.job_id,
         status=STATUS_OF_STATE[job.state],
@@ -162,20 +161,19 @@ def present(job: Job, public_url: str) -> JobBody:
         model=job.model,
         seed=job.seed,
         seeds=list(job.seeds),
-        urls=urls_of(job.job_id, public_url),
+        urls=job_urls(job.job_id, public_url),
     )
 
 
 def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
-    """The outputs of a job in the order that ``?index=`` counts."""
+    """The outputs of a job in the order of ``?index=``."""
     result = f"{public_url}/api/v1/jobs/{job.job_id}/result" if job.outputs else ""
     return [
         OutputBody(**output.model_dump(), url=f"{result}?index={index}") for index, output in enumerate(job.outputs)
     ]
 
 
-def urls_of(job_id: UUID, public_url: str) -> Urls:
-    """Where everything about a job is."""
+def job_urls(job_id: UUID, public_url: str) -> Urls:
     text = str(job_id)
     job = f"{public_url}/api/v1/jobs/{text}"
     socket = "ws" + public_url.removeprefix("http")
@@ -191,9 +189,9 @@ def urls_of(job_id: UUID, public_url: str) -> Urls:
 def pick_output(
     outputs: tuple[Output, ...], *, index: int | None = None, node: str | None = None, temporary: bool | None = None
 ) -> Output | None:
-    """The output that ``?index=``, ``?node=`` and ``?temporary=`` mean.
+    """The output that ``?index=``, ``?node=`` and ``?temporary=`` select.
 
-    Without an index the first saved file that fits; else the first preview; else the first value.
+    Without an index: the first matching saved file, else the first preview, else the first value.
     """
     if index is not None:
         chosen = outputs[index : index + 1]
@@ -204,5 +202,5 @@ def pick_output(
 
 
 def saved_or_previews(outputs: Sequence[Output]) -> list[Output]:
-    """The outputs that are no previews; if all are, these."""
+    """The outputs that are not previews, or all if there are only previews."""
     return [output for output in outputs if not output.temporary] or list(outputs)

@@ -1,4 +1,4 @@
-"""Whether a tenant has room for more results."""
+"""The limit on the stored results of a tenant."""
 
 from uuid import UUID
 
@@ -10,29 +10,28 @@ from contracts.auth.tiers import Limits
 from contracts.wire.errors import Kind, Refusal, Unavailable
 from gateway.accounts.me import MeView
 from gateway.caching import StaleWhileRevalidateCache
-from gateway.errors import ResultStorageFull
-from gateway.storage.artifacts import Artifacts
+from gateway.jobs.errors import ResultStorageFull
+from gateway.storage.artifacts import ArtifactRecords
 
-STORED_S = 5.0  # a sum is believed for so long
-AT_MOST = 10_000  # tenants kept at a time
+STORED_S = 5.0  # how long a sum is cached
+AT_MOST = 10_000  # tenants in the cache
 
 
 class ResultStorage:
-    """Compares what the outputs of a tenant take with its limit ``result_bytes``.
+    """Compares the size of a tenant's stored outputs with its limit ``result_bytes``.
 
-    Costs nothing but a look into a cache for tenants without that limit. Where auth or the database is away, nobody is
-    refused for it.
+    Tenants without that limit cost only a cache lookup. If auth or the database is unavailable, nothing is refused.
     """
 
-    def __init__(self, me: MeView, artifacts: Artifacts) -> None:
+    def __init__(self, me: MeView, artifacts: ArtifactRecords) -> None:
         self._me, self._artifacts = me, artifacts
         self._stored: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=AT_MOST)
 
     async def check(self, tenant: str) -> None:
-        """Refuse more jobs while the stored outputs take as much as they may.
+        """Refuse a job if the tenant's stored outputs have reached the limit.
 
         Raises:
-            ResultStorageFull: they do.
+            ResultStorageFull: they have.
         """
         tenant_id = UUID(tenant)
         limits = await self._limits(tenant_id)
@@ -44,7 +43,7 @@ class ResultStorage:
         except Unavailable:
             return
         if size >= limits.result_bytes:
-            stored.forget()  # jobs may be deleted now
+            stored.forget()  # the client will purge jobs now
             raise ResultStorageFull(stored=size, limit=limits.result_bytes)
 
     async def _limits(self, tenant_id: UUID) -> Limits | None:

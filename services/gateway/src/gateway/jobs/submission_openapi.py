@@ -1,11 +1,11 @@
-"""What the OpenAPI document says of the body of a submission: more than ``Submission``, which is what is made of it."""
+"""The JSON Schema of a submission in the OpenAPI document. It accepts more than ``Submission``, its normalized form."""
 
 from typing import Any
 
 from contracts.gateway.submissions import Submission
 
 _COMPONENTS = "#/components/schemas/{model}"
-_ABOUT = frozenset({"title", "description", "default"})  # of a field, not of its values
+_ABOUT = frozenset({"title", "description", "default"})  # keywords that describe a field, not its values
 _MORE = (
     'A bare graph, `{"input": {"workflow": ...}}` and files of ComfyUI\'s editor are accepted, too; '
     "see docs/api/submitting.md. A field that is null counts as not given."
@@ -13,12 +13,12 @@ _MORE = (
 
 
 def submission_schema() -> dict[str, Any]:
-    """The JSON Schema of the body: every field may be null, and a graph may be called ``prompt`` or be JSON text."""
+    """The JSON Schema of the body: every field can be null, and a graph can be in ``prompt`` or be JSON text."""
     schema = Submission.model_json_schema(ref_template=_COMPONENTS)
     fields = schema["properties"]
     for name in ("prompt", "workflow"):
         fields[name]["anyOf"].append({"type": "object" if name == "prompt" else "string"})
-    fields["client_id"] = {"type": "string", "title": "Client Id", "description": "ComfyUI's; it means nothing here"}
+    fields["client_id"] = {"type": "string", "title": "Client Id", "description": "of ComfyUI's clients; ignored"}
     fields["labels"]["additionalProperties"] = _nullable(fields["labels"]["additionalProperties"])
     schema["properties"] = {name: _nullable(field) for name, field in fields.items()}
     schema["description"] = f"{schema.get('description', '')}\n\n{_MORE}"

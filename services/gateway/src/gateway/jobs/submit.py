@@ -1,4 +1,4 @@
-"""Hand a submission to the scheduler: the same for HTTP and for the door."""
+"""Submits jobs to the scheduler, for all APIs."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Rela
 from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
-from gateway.errors import ResultStorageFull
 from gateway.fleet.service import FleetView
+from gateway.jobs.errors import ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of
 from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
-from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.jobs.workflow_pointers import largest_text, relocate_errors
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
 from gateway.workflows.builtin import choice as built_in
@@ -42,18 +42,18 @@ from gateway.workflows.builtin.nodes import MAX_SEED
 from gateway.workflows.service import SavedWorkflows, fill_in
 from gateway.workflows.submission_forms import SentSubmission
 
-READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
+READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
 PATIENT_S = 5.0
-MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service that passes it on reads or writes it in one go
+MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service parses or serializes it in one call
 
 
 class Plan(NamedTuple):
-    """What a submission becomes.
+    """A submission as it will be run.
 
     Attributes:
         model, seed: of a built-in workflow.
-        explain: has errors of the graph point at what the client sent instead.
-        is_large: to look through the graph would hold the event loop for more than a millisecond.
+        explain: makes the pointers of errors refer to the submission as it was sent.
+        is_large: whether checking the graph takes more than a millisecond, so that a thread does it.
     """
 
     graph: dict[str, Any]
@@ -65,27 +65,27 @@ class Plan(NamedTuple):
 
 
 class Accepted:
-    """A job that the scheduler committed.
+    """A job that the scheduler has committed.
 
     Attributes:
-        quota: None where only reading it back told that it was.
+        quota: None if the reply was lost and the job was read back.
     """
 
     def __init__(self, job: Job, *, replayed: bool, quota: Quota | None) -> None:
         self.job, self.replayed, self.quota = job, replayed, quota
 
 
-class Submitter:
-    """Has submissions committed.
+class JobSubmitter:
+    """Submits jobs.
 
     Args:
-        bus: the way to the scheduler.
-        fleet: names the model where a submission does not.
-        saved: has the workflow that a submission names.
-        pins: keeps the uploads that it names.
-        results: says whether there is room for what it makes.
+        bus: connection to the scheduler.
+        fleet: has the default model.
+        saved: the saved workflows.
+        pins: pins the uploads of jobs.
+        results: limits stored results.
         used: told whose use has changed.
-        extra_data_keys: which keys of ``extra_data`` reach nodes.
+        extra_data_keys: the keys of ``extra_data`` that reach nodes.
     """
 
     def __init__(
@@ -114,41 +114,41 @@ class Submitter:
         parameters_at: str = "/parameters",
         is_large: bool = False,
     ) -> Accepted:
-        """Have one committed.
+        """Submit one job.
 
-        The job's id is minted here, so that an answer that was lost can be asked for again without a second job. A key
-        gives the job that it made also where what it ran is no longer there.
+        The job's id is generated here, so that after a lost reply the job can be looked up instead of submitted twice.
+        An idempotency key returns its job even if the saved workflow or upload of the request no longer exists.
 
         Args:
             sent: what to run.
-            tenant: for whom.
-            idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
-            endpoint: by which it came, method and template of the path, as its requests are counted.
-            part_of: digest of the request that this is a part of; the key is compared by all of that.
-            parameters_at: where in the request the parameters are, as a JSON Pointer.
-            is_large: to look through it would hold the event loop for more than a millisecond.
+            tenant: owner of the job.
+            idempotency_keys: all Idempotency-Key headers of the request; more than one is refused.
+            endpoint: method and path template of the request, for usage statistics.
+            part_of: digest of the batch that this belongs to, which is part of what the key is compared by.
+            parameters_at: JSON Pointer to the parameters in the request.
+            is_large: whether checking it takes more than a millisecond, so that a thread does it.
 
         Raises:
             BadIdempotencyKey: the key is malformed.
-            InvalidRequest: ``extra_data`` has what no node may get.
-            InvalidWorkflow: the graph cannot run, or a submission is larger than ``MAX_WORKFLOW_BYTES``.
-            UnknownWorkflow: the tenant has saved none of this name and version.
-            BadParameters: they are not what that workflow takes.
-            ResultStorageFull: the tenant's stored outputs take as much as they may.
+            InvalidRequest: ``extra_data`` is invalid.
+            InvalidWorkflow: the graph cannot run, or the submission is larger than ``MAX_WORKFLOW_BYTES``.
+            UnknownWorkflow: the tenant has no saved workflow of this name and version.
+            BadParameters: the parameters do not fit the saved workflow.
+            ResultStorageFull: the tenant's stored outputs have reached their limit.
             Relayed: the scheduler refused.
-            Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
+            Unavailable: the job may or may not be committed. Sending the same Idempotency-Key again is safe.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
         submission = sent.submission
         request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
             plan = await self._plan(sent, tenant, parameters_at, is_large)
-            extra_data = self._extra_data_keys.read(submission.extra_data)
+            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             await self._results.check(tenant)
         except Refusal as refusal:
-            if key is None or not _may_change(refusal, submission):
+            if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
-            return await self._made_before(job_id, key, request_hash, tenant, refusal)
+            return await self._replay(job_id, key, request_hash, tenant, refusal)
         graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = _command(
             submission,
@@ -169,7 +169,7 @@ class Submitter:
                 if refusal.refused.code == InvalidWorkflow.code:
                     raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
                 raise
-            if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
+            if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has its own pins
                 await self._pins.release(job_id)
         self._used(accepted.job.tenant_id)
         return accepted
@@ -177,7 +177,7 @@ class Submitter:
     async def validate(
         self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
     ) -> ValidationReply:
-        """What ``submit`` would be told, without a job. What it would refuse as invalid is among the errors.
+        """Check a submission without creating a job. What ``submit`` would refuse as invalid is among the errors.
 
         Raises:
             UnknownWorkflow, Relayed, Unavailable: see ``submit``.
@@ -187,7 +187,7 @@ class Submitter:
             if is_large:
                 await _hash_of_large(submission, "")
             plan = await self._plan(sent, tenant, parameters_at, is_large)
-            extra_data = self._extra_data_keys.read(submission.extra_data)
+            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
             used = plan._replace(graph=dict(graph))
             command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
@@ -196,27 +196,30 @@ class Submitter:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
             return ValidationReply(errors=errors_of(refusal))
-        told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
-        found = found.model_copy(update=told)
+        explained = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
+        found = found.model_copy(update=explained)
         try:
             await self._results.check(tenant)
         except ResultStorageFull as refusal:
             found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
         return found
 
-    async def _made_before(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
-        """The job that a request made while it could still be planned; else raises why it cannot be.
+    async def _replay(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+        """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.
 
-        No graph is refused where there is no such job.
+        Sends an empty graph, which the scheduler refuses if there is no such job.
         """
         command = SubmitJob(job_id=job_id, graph={}, idempotency_key=key, request_hash=request_hash)
         try:
             return await self._commit(command, tenant)
-        except Refusal as told:
-            raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
+        except Refusal as replayed:
+            raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
 
     async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
-        """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
+        """Submit the job.
+
+        After a lost reply, look the job up; if the scheduler answers but has no such job, submit it again.
+        """
         try:
             return _accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except Refusal as refusal:
@@ -234,28 +237,28 @@ class Submitter:
                 raise doubt from doubt.__cause__
         except (Unavailable, InternalFault):
             raise doubt from doubt.__cause__
-        if doubt.refused.kind is Kind.INTERNAL:  # it was not committed, and would meet the same bug again
+        if doubt.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
             raise doubt from doubt.__cause__
         try:
-            asked = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
-            return _accepted(await asked)
-        except Unavailable:  # so much for asking again; the first may have come through all the same
+            reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            return _accepted(await reply)
+        except Unavailable:  # the second request failed, too; the first may still have been committed
             raise doubt from doubt.__cause__
 
     async def _plan(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
         submission = sent.submission
         if submission.workflow_name is not None:
-            version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
+            version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
             graph = fill_in(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
             return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
         if submission.workflow is None:
             model = submission.model or await self._fleet.default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
-            graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
+            graph = built_in.build(await self._with_image_size(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
-        explain = partial(relocated, at=sent.workflow_at)
-        if is_ui_format(submission.workflow):  # the scheduler knows the classes that it takes to read it
+        explain = partial(relocate_errors, at=sent.workflow_at)
+        if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it
             return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
         if is_large:
             _, errors = await offload(read_graph, submission.workflow, sent.workflow_at)
@@ -265,8 +268,8 @@ class Submitter:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
         return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
 
-    async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
-        """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
+    async def _with_image_size(self, submission: Submission, tenant: str) -> Submission:
+        """The submission with both sides of an image that is scaled: it may name one side, or be too large."""
         named = {one for one in (submission.image, submission.mask) if one}
         if not named:
             return submission
@@ -309,15 +312,15 @@ def _command(
 
 
 def errors_of(refusal: Refusal) -> tuple[FieldError, ...]:
-    """Its errors; where it has none, the refusal itself as one."""
+    """The errors of a refusal; without any, the refusal itself as one."""
     refused = refusal.refused
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
 
 def in_doubt(refusal: Refusal) -> bool:
-    """Whether it may have been committed all the same.
+    """Whether the job may have been committed despite the refusal.
 
-    There was no answer in time, or the database went away, or a fault was met that may have come after the commit.
+    The reply was lost, the database failed, or a fault occurred that may have come after the commit.
     """
     return (
         refusal.refused.code == InternalFault.code
@@ -326,8 +329,8 @@ def in_doubt(refusal: Refusal) -> bool:
     )
 
 
-def _may_change(refusal: Refusal, submission: Submission) -> bool:
-    """Whether the same submission may have been accepted before, when something else was stored."""
+def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
+    """Whether the same submission may have been accepted earlier, with other stored data."""
     if isinstance(refusal, ResultStorageFull):
         return True
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Many submissions at once: each is accepted or refused for itself."""
+"""Submits many jobs at once; each is accepted or refused separately."""
 
 import asyncio
 import hashlib
@@ -10,19 +10,19 @@ from chassis.offload import offload
 from contracts.scheduler.submissions import IdempotencyKeyReused
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.idempotency import idempotency_key
-from gateway.jobs.submit import Accepted, Submitter
+from gateway.jobs.submit import Accepted, JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 ENDPOINT = "POST /api/v1/jobs/batch"
-LARGE_AT_ONCE = 8  # submissions of a large batch on their way: more would reach the scheduler as one long piece of work
+LARGE_AT_ONCE = 8  # concurrent submissions of a large batch: more would block the scheduler's event loop
 Outcome = Accepted | Refusal
 
 
 class BatchSubmitter:
-    """Submits one tenant's batch. Submissions that the scheduler is asked for at the same time share its transaction.
+    """Submits the batch of one tenant.
 
-    With an Idempotency-Key each submission has a key of its own, made of that and its place, which is compared by the
-    whole batch: sent again it is the same jobs, and what was refused is tried again.
+    With an Idempotency-Key each submission gets a key derived from it and from its index, compared by the whole batch:
+    sending the batch again returns the same jobs, and retries the refused submissions.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class BatchSubmitter:
         *,
         tenant: str,
         idempotency_keys: list[str],
-        submitter: Submitter,
+        submitter: JobSubmitter,
         is_large: bool = False,
     ) -> None:
         self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large
@@ -40,11 +40,11 @@ class BatchSubmitter:
         self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else len(items))
 
     async def submit(self) -> list[Outcome]:
-        """What became of each, in order.
+        """The outcome of each submission, in order.
 
         Raises:
             IdempotencyKeyReused, Relayed: the key was used with another batch.
-            Refusal: of a part that is away, where that is all that became of any of them.
+            Refusal: all submissions failed because a service is unavailable.
         """
         if self._key is not None:
             self._digest = await offload(_digest, self._items) if self._is_large else _digest(self._items)
@@ -56,14 +56,14 @@ class BatchSubmitter:
         return outcomes
 
     async def _prove_key(self) -> list[Outcome]:
-        """One after another until one is accepted: with a key that was used for another batch none may be."""
+        """Submit one by one until one is accepted: if the key was used with another batch, none may be accepted."""
         outcomes: list[Outcome] = []
         for index in range(len(self._items)):
             outcome = await self._outcome(index)
             if isinstance(outcome, Refusal) and (
                 outcome.refused.code == IdempotencyKeyReused.code or _is_outage(outcome)
             ):
-                raise outcome  # nothing was accepted so far
+                raise outcome  # no submission has been accepted so far
             outcomes.append(outcome)
             if isinstance(outcome, Accepted):
                 break
@@ -94,7 +94,7 @@ def _is_outage(outcome: Outcome) -> bool:
 
 
 def _key_of(key: str, index: int) -> str:
-    """The key of one submission; no client can mean another by it."""
+    """The key of one submission. No client can send a key that is equal to it."""
     return hashlib.sha256(f"batch\n{key}\n{index}".encode()).hexdigest()
 
 

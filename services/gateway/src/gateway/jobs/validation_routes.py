@@ -2,35 +2,35 @@
 
 from fastapi import APIRouter, Request
 
-from contracts.scheduler.submissions import ValidationReply
+from contracts.scheduler.submissions import EmptyFleet, ValidationReply
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
-from gateway.errors import InvalidRequest
 from gateway.jobs.routes import EXAMPLES
 from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Submitter
+from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.validation_schemas import ValidationBody, present_validation
+from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_forms import read_submission
 
 
-def router(*, submitter: Submitter) -> APIRouter:
-    """The route."""
+def router(*, submitter: JobSubmitter) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
         "/validate",
         summary="Check a submission without running it",
         openapi_extra=documented(submission_schema(), examples=EXAMPLES),
-        responses=problems(400, 404, *BODY, 429),
+        responses=problems(UnknownWorkflow, EmptyFleet, *JSON_BODY),
         response_model_exclude_none=True,
     )
-    async def validate(tenant: Writer, request: Request) -> ValidationBody:
-        """Takes the body of a submit, and costs nothing but a request. What a submit answers with 422 is in `errors`.
+    async def validate_submission(tenant: Writer, request: Request) -> ValidationBody:
+        """Takes the body of a submission; uses no quota. `errors` has what a submission would be refused for with 422.
 
-        `warnings` tell what runs otherwise than it was sent (converted values, inputs that no node reads, nodes that no
-        output needs, random seeds), and which limit would refuse a submit just now.
+        `warnings` lists what runs differently from what was sent (converted values, inputs that no node reads, nodes
+        that no output needs, random seeds), and the limit that would refuse a submission now.
         """
         body = await workflow_body(request)
         try:

@@ -1,4 +1,4 @@
-"""The answer to a validation as the public API shows it."""
+"""Response body of a validation."""
 
 from pydantic import BaseModel
 
@@ -10,10 +10,10 @@ class ValidationBody(BaseModel):
     """The result of a validation.
 
     Attributes:
-        errors: why it would be refused, in the form of a 422's ``errors``.
-        warnings: what runs otherwise than it was sent, and limits that would refuse a submit just now.
-        images: that a submit reserves of the day's quota; absent if it would be refused.
-        random_seeds: inputs that get another random value at each submit, the first 50.
+        errors: why a submission would be refused, in the form of a 422's ``errors``.
+        warnings: what would run differently from what was sent, and limits that would refuse a submission now.
+        images: that a submission would reserve of the day's quota; absent if it would be refused.
+        random_seeds: inputs that get another random value with each submission, at most 50.
     """
 
     valid: bool
@@ -24,7 +24,6 @@ class ValidationBody(BaseModel):
 
 
 def present_validation(found: ValidationReply) -> ValidationBody:
-    """The public body."""
     return ValidationBody(
         valid=not found.errors,
         errors=list(found.errors),

@@ -1,4 +1,4 @@
-"""Wait for a job's end, and end it when nobody waits any more."""
+"""Waits for the end of a job."""
 
 import asyncio
 import random
@@ -20,12 +20,12 @@ from contracts.scheduler.jobs import (
 )
 from contracts.wire.errors import Kind, Refusal, Unavailable
 
-REREAD_S = 2.0  # a live event may be lost, and nobody would say so
+REREAD_S = 2.0  # poll, because live events can be lost
 CANCEL_TRIES, CANCEL_PAUSE_S = 10, 1.0
 
 
 class JobWait:
-    """Waits for the end of one job. ``job`` is how it was last seen."""
+    """Waits for the end of one job. ``job`` is its last known state."""
 
     def __init__(self, job: Job, *, bus: Bus) -> None:
         self.job = job
@@ -33,16 +33,16 @@ class JobWait:
         self._changed = asyncio.Event()
 
     async def ended(self) -> None:
-        """Return once the job has ended; it may take for ever. An outage is waited out.
+        """Return once the job has ended, with no time limit. Outages of the scheduler are waited out.
 
         Raises:
-            Relayed: the scheduler knows of no such job.
+            Relayed: there is no such job any more.
         """
         if self.job.state in FINAL_STATES:
             return
-        async with self._hearing():
+        async with self._subscribed():
             while True:
-                await self.look()
+                await self.read_job()
                 if self.job.state in FINAL_STATES:
                     return
                 with suppress(TimeoutError):
@@ -50,8 +50,8 @@ class JobWait:
                         await self._changed.wait()
                 self._changed.clear()
 
-    async def look(self) -> None:
-        """See how the job stands, if anybody can say."""
+    async def read_job(self) -> None:
+        """Read the job, unless the scheduler is unavailable."""
         try:
             self.job = (await self._bus.request(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
         except Refusal as refusal:
@@ -59,7 +59,7 @@ class JobWait:
                 raise
 
     async def cancel(self) -> None:
-        """End the job, trying for a while; if nobody hears it, the job goes on."""
+        """Cancel the job, with up to ``CANCEL_TRIES`` attempts. If all fail, the job continues."""
         for _ in range(CANCEL_TRIES):
             try:
                 self.job = (
@@ -75,8 +75,8 @@ class JobWait:
         log.warning("gateway.generate.not_cancelled", job_id=str(self.job.job_id))
 
     @asynccontextmanager
-    async def _hearing(self) -> AsyncIterator[None]:
-        """Look at once when the job ends. Without a connection there is only looking now and then."""
+    async def _subscribed(self) -> AsyncIterator[None]:
+        """Wake up when an event says that the job has ended. Without a NATS connection there is only polling."""
         try:
             unsubscribe = await self._bus.subscribe(
                 JOB_CHANGED_LIVE, self._on_event, tenant=self._tenant, key=str(self.job.job_id)

@@ -1,4 +1,4 @@
-"""Places in a workflow as a request has it."""
+"""Locations in a workflow as it was sent."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ class TextInput(NamedTuple):
     size: int
 
 
-def relocated(errors: Iterable[FieldError], at: str) -> tuple[FieldError, ...]:
-    """The same errors with pointers into the body as it was sent, where the graph is at ``at``."""
+def relocate_errors(errors: Iterable[FieldError], at: str) -> tuple[FieldError, ...]:
+    """The errors with pointers into the body as it was sent, where the graph is at ``at``."""
     if at == WORKFLOW_AT:
         return tuple(errors)
     return tuple(

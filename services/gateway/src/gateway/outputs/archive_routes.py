@@ -1,51 +1,52 @@
-"""All outputs of a job in one file."""
+"""All outputs of a job in one ZIP file."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from chassis.messaging.bus import Bus
+from contracts.gateway.outputs import JobNotFinished, UnknownOutput
+from contracts.scheduler.jobs import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
-from gateway.edge.streaming import Streamed
-from gateway.outputs.archive import find_archive, stream
-from gateway.storage.artifacts import Artifacts
-from gateway.storage.objects import Objects
+from gateway.edge.streaming import StreamedResponse
+from gateway.outputs.archive import stream_archive
+from gateway.outputs.service import ResultService
+from gateway.storage.objects import ArtifactStore
 
 _ZIP: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/zip": {}}, "description": "A ZIP file, streamed: without Content-Length and Range."}
+    200: {
+        "content": {"application/zip": {}},
+        "description": "A ZIP file, streamed without Content-Length; Range is not supported.",
+    }
 }
 
 
-def router(*, bus: Bus, artifacts: Artifacts, objects: Objects) -> APIRouter:
-    """The route of the archive."""
+def router(*, results: ResultService, objects: ArtifactStore) -> APIRouter:
     routes = APIRouter(tags=["results"])
 
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
-        summary="All outputs of a completed job as one ZIP file",
-        responses=_ZIP | problems(404, 409, 422),
+        summary="Download all outputs of a completed job as a ZIP file",
+        responses=_ZIP | problems(UnknownJob, UnknownOutput, JobNotFinished),
         response_class=Response,
     )
-    async def archive(
+    async def download_archive(
         tenant: Reader,
         job_id: str,
         *,
-        temporary: Annotated[bool | None, Query(description="true: previews alone; false: no previews")] = None,
+        temporary: Annotated[bool | None, Query(description="true: only previews; false: no previews")] = None,
     ) -> Response:
-        """The outputs as they are, without previews unless there is nothing else or `temporary` asks for them.
+        """Contains previews only if there are no other outputs, or if `temporary` asks for them.
 
-        If one cannot be read, the connection breaks off.
+        The connection is closed early if an output cannot be read.
         """
-        found = await find_archive(
-            job_id, tenant=tenant, temporary=temporary, bus=bus, artifacts=artifacts, objects=objects
-        )
+        found = await results.find_archive(job_id, tenant=tenant, temporary=temporary)
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": f'attachment; filename="{job_id}.zip"',
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-cache",
         }
-        return Streamed(stream(found, objects), headers)
+        return StreamedResponse(stream_archive(found, objects), headers)
 
     return routes

@@ -1,4 +1,4 @@
-"""A stored output as another picture."""
+"""Converts stored images."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -6,51 +6,54 @@ from time import monotonic
 
 from contracts.gateway.outputs import UnknownOutput
 from gateway.edge.body_memory import BodyMemoryLimit
-from gateway.errors import NotConvertible, TooManyBodies, TooManyConversions
+from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, ImageConverter
-from gateway.images.formats import Wanted
+from gateway.images.errors import NotConvertible, TooManyConversions
+from gateway.images.formats import ConversionOptions
 from gateway.images.limiter import ImageLimiter
 from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 
-class Converter:
+class OutputConverter:
     """Converts outputs.
 
     Args:
-        pictures: does the work.
-        objects: where the outputs are.
-        line: for all work on pictures.
+        converter: converts images in helper processes.
+        objects: the artifact store.
+        limiter: limits all image processing.
     """
 
-    def __init__(self, pictures: ImageConverter, objects: Objects, line: ImageLimiter) -> None:
-        self._pictures, self._objects, self._line = pictures, objects, line
-        largest = pictures.max_result_bytes
+    def __init__(self, converter: ImageConverter, objects: ArtifactStore, limiter: ImageLimiter) -> None:
+        self._converter, self._objects, self._limiter = converter, objects, limiter
+        largest = converter.max_result_bytes
         self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
-    def etag(self, artifact: Artifact, wanted: Wanted) -> str:
-        """The strong ETag of the converted picture; known without converting."""
+    def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
+        """The strong ETag of the converted image, without converting it."""
         return wanted.etag(artifact.sha256, ENCODER)
 
-    async def convert(self, artifact: Artifact, wanted: Wanted, *, tenant: str) -> tuple[bytes, Callable[[], None]]:
-        """The converted picture, and what is to be called when it has been sent: until then its memory is counted.
+    async def convert(
+        self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str
+    ) -> tuple[bytes, Callable[[], None]]:
+        """The converted image, and a function to call once it is sent, which releases its memory.
 
         Raises:
-            NotConvertible, TooManyPixels, ConversionFailed: it cannot be.
-            TooManyConversions: this tenant has too many in line, or too much that is not fetched yet.
+            NotConvertible, TooManyPixels, ConversionFailed: the image cannot be converted.
+            TooManyConversions: the tenant has too many images queued or not yet fetched.
             Unavailable: all tenants together have.
-            UnknownOutput: the bytes of the output are gone.
+            UnknownOutput: the bytes of the output were deleted.
         """
-        if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
+        if artifact.size_bytes > self._converter.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            async with self._line.turn(tenant):
+            async with self._limiter.slot(tenant):
                 source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
-                picture = await self._pictures.convert(wanted, source)
+                image = await self._converter.convert(wanted, source)
             with ExitStack() as held:
-                held.enter_context(self._answers.of(tenant))(len(picture))
-                return picture, held.pop_all().close
+                held.enter_context(self._answers.of(tenant))(len(image))
+                return image, held.pop_all().close
         except TooManyBodies:
             raise TooManyConversions(retry_after_s=1) from None
         except FileNotFoundError:

@@ -1,61 +1,64 @@
-"""The bytes that jobs made."""
+"""Outputs of jobs: lists and bytes."""
 
 import re
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from chassis.messaging.bus import Bus
-from contracts.gateway.outputs import UnknownOutput
+from contracts.gateway.outputs import JobNotFinished, UnknownOutput
+from contracts.scheduler.jobs import UnknownJob
 from contracts.scheduler.outputs import Output, OutputKind
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
-from gateway.edge.streaming import Streamed
-from gateway.errors import NotConvertible
-from gateway.images.formats import ImageFormat, Wanted
+from gateway.edge.streaming import StreamedResponse
+from gateway.images.errors import NotConvertible
+from gateway.images.formats import ConversionOptions, ImageFormat
 from gateway.jobs.schemas import OutputsBody, present_outputs
-from gateway.outputs.conversion import Converter
-from gateway.outputs.find_result import find_result, read_finished
-from gateway.storage.artifacts import Artifact, Artifacts
+from gateway.outputs.conversion import OutputConverter
+from gateway.outputs.errors import RESULT
+from gateway.outputs.service import ResultService
+from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import matches
-from gateway.storage.objects import Objects
-from gateway.storage.responses import Stored, answer, disposition
+from gateway.storage.objects import ArtifactStore
+from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
 
 QUALITY, THUMBNAIL_QUALITY = 85, 75
 CHUNK_BYTES = 1 << 18
 
 
-_PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
+_IMAGE_TYPES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
 
-Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")]
-Node = Annotated[str | None, Query(max_length=256, description="the first output of this node")]
-Temporary = Annotated[bool | None, Query(description="true: only previews; false: only others")]
-Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; fits in, keeps its shape, is never enlarged")]
+Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="index among all outputs, from 0")]
+Node = Annotated[str | None, Query(max_length=256, description="only outputs of the node with this id")]
+Temporary = Annotated[bool | None, Query(description="true: only previews; false: no previews")]
+Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; scales down to fit, keeping the aspect ratio")]
 
 
-def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Converter, public_url: str) -> APIRouter:
-    """The routes of results."""
+def router(*, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
-        200: {"content": {**_PICTURES, "application/octet-stream": {}}, "description": "The bytes."},
-        206: {"description": "The part that Range asked for."},
-        304: {"description": "If-None-Match names the ETag."},
-        **problems(404, 409, 416, 422),
+        200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
+        206: {"description": "The requested range."},
+        304: {"description": "The ETag matches If-None-Match."},
+        **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     documented_thumbnail: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: documented[304],
-        **problems(404, 409, 422),
+        **problems(*RESULT),
     }
 
-    @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(404, 409, 422))
-    async def outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
-        job = await read_finished(job_id, tenant=tenant, bus=bus)
+    @routes.get(
+        "/outputs", summary="List the outputs of a completed job", responses=problems(UnknownJob, JobNotFinished)
+    )
+    async def list_outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
+        job = await results.read_completed_job(job_id, tenant=tenant)
         shown = present_outputs(job, public_url)
         return OutputsBody(outputs=[one for one in shown if temporary in {None, one.temporary}])
 
-    async def result(
+    async def download_result(
         request: Request,
         tenant: Reader,
         job_id: str,
@@ -63,34 +66,34 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         index: Index = None,
         node: Node = None,
         temporary: Temporary = None,
-        format_: Annotated[ImageFormat | None, Query(alias="format", description="convert the image to this")] = None,
-        quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; 85 if not said")] = None,
+        format_: Annotated[
+            ImageFormat | None, Query(alias="format", description="convert the image to this format")
+        ] = None,
+        quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; default 85")] = None,
         width: Side = None,
         height: Side = None,
     ) -> Response:
         """The bytes of the first saved file; else of the first preview; else of the first text or value.
 
-        `index`, `node` and `temporary` ask for another one. One Range at a time; ETag is the SHA-256.
+        `index`, `node` and `temporary` select another output. One Range per request; the ETag is the SHA-256.
 
         With `format`, `quality`, `width` or `height` an image is converted: its first frame, upright, in sRGB, without
-        metadata, for JPEG on white. Only PNG, JPEG and WebP are, whole (no Range), with an ETag of their own. Without
-        `format` they stay what they are.
+        metadata, and for JPEG on a white background. Only PNG, JPEG and WebP images can be converted; the response has
+        an ETag of its own and no Range. Without `format` the image keeps its format.
         """
-        output, artifact = await find_result(
-            job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
-        )
+        output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
             return await _as_it_is(request, output, artifact, objects)
-        wanted = Wanted(format_ or _own_format(artifact), quality or QUALITY, width, height)
+        wanted = ConversionOptions(format_ or _own_format(artifact), quality or QUALITY, width, height)
         return await _converted(request, output, artifact, wanted, converter)
 
     @routes.get(
         "/thumbnail",
-        summary="A small WebP of one output",
+        summary="Download a thumbnail of one output (WebP)",
         responses=documented_thumbnail,
         response_class=Response,
     )
-    async def thumbnail(
+    async def download_thumbnail(
         request: Request,
         tenant: Reader,
         job_id: str,
@@ -98,43 +101,41 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         index: Index = None,
         node: Node = None,
         temporary: Temporary = None,
-        size: Annotated[int, Query(ge=1, le=1024, description="of its longer side at most, pixels")] = 256,
+        size: Annotated[int, Query(ge=1, le=1024, description="largest length of the longer side, pixels")] = 256,
     ) -> Response:
-        """The image that `/result` gives for this `index` and `node`, fitted into a square; never enlarged."""
-        output, artifact = await find_result(
-            job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
-        )
-        wanted = Wanted(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
+        """The image that `/result` gives for the same parameters, scaled down to fit into a square."""
+        output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
+        wanted = ConversionOptions(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
         return await _converted(request, output, artifact, wanted, converter)
 
-    for path, name in (("/result", "result"), ("/image", "image")):
+    for path, name in (("/result", "download_result"), ("/image", "download_image")):
         routes.get(
-            path, summary="The bytes of one output", operation_id=name, responses=documented, response_class=Response
-        )(result)
-        routes.head(path, include_in_schema=False)(result)
+            path, summary="Download one output", operation_id=name, responses=documented, response_class=Response
+        )(download_result)
+        routes.head(path, include_in_schema=False)(download_result)
     return routes
 
 
 async def _converted(
-    request: Request, output: Output, artifact: Artifact, wanted: Wanted, converter: Converter
+    request: Request, output: Output, artifact: Artifact, wanted: ConversionOptions, converter: OutputConverter
 ) -> Response:
     if output.kind is not OutputKind.IMAGE:
         raise NotConvertible
     headers = {"ETag": converter.etag(artifact, wanted), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    picture, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id))
+    image, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id))
     renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", output.name) + f".{wanted.format.extension}"
     headers |= {
         "Content-Type": wanted.format.media_type,
-        "Content-Length": str(len(picture)),
-        "Content-Disposition": disposition(renamed, wanted.format.media_type),
+        "Content-Length": str(len(image)),
+        "Content-Disposition": content_disposition(renamed, wanted.format.media_type),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if request.method == "HEAD":
         sent()
         return Response(headers=headers)
-    return Streamed(_pieces(picture), headers, sent)
+    return StreamedResponse(_pieces(image), headers, sent)
 
 
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
@@ -143,15 +144,15 @@ async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _own_format(artifact: Artifact) -> ImageFormat:
-    """What it says that it is; PNG keeps whatever else there may be."""
+    """The format of the stored image; PNG for formats that cannot be written."""
     named = artifact.content_type.removeprefix("image/")
     return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
 
 
-async def _as_it_is(request: Request, output: Output, artifact: Artifact, objects: Objects) -> Response:
-    saved_as = disposition(output.name, output.content_type)
-    stored = Stored(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
+async def _as_it_is(request: Request, output: Output, artifact: Artifact, objects: ArtifactStore) -> Response:
+    saved_as = content_disposition(output.name, output.content_type)
+    stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
     try:
-        return await answer(request, stored, objects)
+        return await respond_with_object(request, stored, objects)
     except FileNotFoundError:
         raise UnknownOutput from None

@@ -1,4 +1,4 @@
-"""A stored object as a file of a ZIP stream."""
+"""Writes stored objects into a ZIP stream."""
 
 import zipfile
 from collections.abc import AsyncGenerator
@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 
-class BrokenOffError(RuntimeError):
-    """A file vanished while it was being sent. The connection ends with it, so that nobody takes a part for all."""
+class TruncatedFileError(RuntimeError):
+    """A file was deleted while it was being sent.
+
+    Closing the connection shows the client that the file is incomplete.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What goes into a ZIP file: under which name, from which place in the store. ``at``: the time that it bears."""
+    """A file of a ZIP: its name, key in the store and size. ``at``: its modification time."""
 
     name: str
     key: str
@@ -25,19 +28,19 @@ class StoredFile:
     at: datetime
 
 
-async def pack(
-    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: Objects
+async def pack_file(
+    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: ArtifactStore
 ) -> AsyncGenerator[bytes, None]:
-    """Write a file into an archive that writes to this sink, piece by piece; pictures do not get smaller, so as it is.
+    """Write a file into the archive uncompressed, in chunks: images do not get smaller.
 
     Raises:
-        FileNotFoundError: it is not there; nothing of it was written.
-        BrokenOffError: it is not there any more, or not as long as it was.
+        FileNotFoundError: the object does not exist; nothing was written.
+        TruncatedFileError: the object was deleted meanwhile, or is shorter than recorded.
     """
     async with aclosing(await _content(file, objects)) as chunks:
         entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
         entry.external_attr = 0o644 << 16
-        entry.file_size = left = file.size_bytes  # by which zipfile decides about ZIP64
+        entry.file_size = left = file.size_bytes  # zipfile decides by it whether to use ZIP64
         with into.open(entry, "w") as writing:
             try:
                 async for chunk in chunks:
@@ -45,12 +48,12 @@ async def pack(
                     writing.write(chunk)
                     yield sink.taken()
             except OSError as error:
-                raise BrokenOffError(file.key) from error
+                raise TruncatedFileError(file.key) from error
             if left:
-                raise BrokenOffError(file.key)
+                raise TruncatedFileError(file.key)
 
 
-async def _content(file: StoredFile, objects: Objects) -> AsyncGenerator[bytes, None]:
+async def _content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
     if not file.size_bytes:
         return _nothing()
     return await objects.open(file.key, ByteRange(0, file.size_bytes))

@@ -1,25 +1,24 @@
-"""ZIP files that are sent while they are written."""
+"""The target of ZIP files that are sent while they are written."""
 
 
 class ZipSink:
-    """Where zipfile writes to; it cannot seek, and so zipfile puts sizes and checksums behind the content."""
+    """A file object for zipfile that cannot seek, so zipfile writes sizes and checksums after the content."""
 
     def __init__(self) -> None:
         self._written = bytearray()
 
     def write(self, content: bytes) -> int:
-        """Take what zipfile has made."""
         self._written += content
         return len(content)
 
     def flush(self) -> None:
-        """Nothing waits here for anything."""
+        """Required by zipfile."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Required by zipfile."""
 
     def taken(self) -> bytes:
-        """What was written since the last time."""
+        """What was written since the last call."""
         taken = bytes(self._written)
         self._written.clear()
         return taken

@@ -1,4 +1,4 @@
-"""Reads which jobs were purged from their stream; each message is acknowledged once nothing of its job is left."""
+"""Consumes the purges of jobs. A message is acknowledged once everything of its job is deleted."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from gateway.purges.service import JobRemover
 
 
 def purge_consumer(bus: Bus, remover: JobRemover, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
-    """The consumer that removes what belonged to purged jobs."""
+    """The consumer that deletes what belonged to purged jobs."""
 
     async def remove(messages: Sequence[Received[JobPurged]]) -> None:
         await remover.remove([message.payload for message in messages])

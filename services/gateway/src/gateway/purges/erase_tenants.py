@@ -1,4 +1,7 @@
-"""Nothing is left here of a tenant whose account was erased. Its jobs' outputs go with its jobs, or with this."""
+"""Deletes all data of tenants whose account was erased.
+
+Outputs are deleted with their jobs or here, whichever is first.
+"""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -7,29 +10,32 @@ from uuid import UUID
 from chassis.messaging.bus import Bus
 from contracts.auth.erasure import READ_ERASURES, ReadErasures
 from contracts.wire.errors import Relayed, Unavailable
-from gateway.purges.erasure_store import Erasures
-from gateway.storage.objects import Objects
+from gateway.purges.erasure_store import ErasureStore
+from gateway.storage.objects import ArtifactStore
 
-LATE = timedelta(hours=1)  # what was on its way when an account was erased has arrived by then
+LATE = timedelta(hours=1)  # by then, everything that was in transit when the account was erased has arrived
 
 
 class TenantEraser:
-    """Asks auth who was erased, and forgets them: bytes, uploads, saved workflows.
+    """Reads erased tenants from auth, and deletes their files, uploads and saved workflows.
 
-    A fresh process asks about all that ever were, so that nobody is missed: not by a service that was away, nor by a
-    database that came from a backup. Those of the last hour are done again and again.
+    A new process starts with the first erasure ever, so that none is missed while a service was down or after a
+    database was restored from a backup. Erasures of the last hour are repeated.
     """
 
-    def __init__(self, bus: Bus, erasures: Erasures, objects: Objects) -> None:
+    def __init__(self, bus: Bus, erasures: ErasureStore, objects: ArtifactStore) -> None:
         self._bus, self._erasures, self._objects = bus, erasures, objects
         self._after = 0
         self._undone: dict[UUID, datetime] = {}
         self._now = datetime.min.replace(tzinfo=UTC)
 
-    async def look(self) -> None:
-        """One look. Without auth there is nothing new, and what was heard of goes on."""
+    async def erase_pending(self) -> None:
+        """Read new erasures and process all pending ones.
+
+        While auth is unavailable, only the known ones are processed.
+        """
         with suppress(Unavailable, Relayed):
-            while await self._hear():
+            while await self._read_erasures():
                 pass
         for tenant_id, at in list(self._undone.items()):
             await self._objects.delete_under(str(tenant_id))
@@ -37,8 +43,8 @@ class TenantEraser:
             if at < self._now - LATE:
                 del self._undone[tenant_id]
 
-    async def _hear(self) -> bool:
-        """Hear who was erased since; whether there is more to hear."""
+    async def _read_erasures(self) -> bool:
+        """Read the next erasures; whether there are more."""
         found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
         self._undone |= {one.tenant_id: one.at for one in found.erasures}
         self._now = found.now

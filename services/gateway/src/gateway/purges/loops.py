@@ -1,4 +1,4 @@
-"""What no message tells of is looked for: uploads that overlapped with a purge, purges whose message was lost."""
+"""Finds what no message announces: uploads that overlapped with a purge, and purges whose message was lost."""
 
 from chassis.loop import Loop
 from chassis.messaging.dead_letters import DeadLetterStore
@@ -10,7 +10,7 @@ PRUNE_EVERY_S = 3600.0
 
 
 def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
-    """The loop that looks."""
+    """The loop that deletes leftovers of purged jobs, and detects missed purges."""
 
     async def look() -> None:
         await remover.clear()
@@ -20,8 +20,8 @@ def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
 
 
 def erasure_loop(eraser: TenantEraser) -> Loop:
-    """The loop that forgets tenants whose account was erased."""
-    return Loop("gateway.erase", eraser.look, every_s=ERASE_EVERY_S)
+    """The loop that deletes data of erased tenants."""
+    return Loop("gateway.erase", eraser.erase_pending, every_s=ERASE_EVERY_S)
 
 
 def dead_letter_loop(dead_letters: DeadLetterStore) -> Loop:

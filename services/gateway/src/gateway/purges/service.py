@@ -1,6 +1,6 @@
-"""What belonged to a job that is gone goes: its bytes first, then what is known of them.
+"""Deletes what belonged to purged jobs: the files first, then the rows.
 
-Whoever is killed in between finds the rows again, and begins anew; deleting what is not there is no error.
+A process that is killed in between finds the rows again and starts over. Deleting a missing file is not an error.
 """
 
 from collections.abc import Sequence
@@ -11,30 +11,30 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs, JobPurged
 from contracts.wire.errors import Relayed, Unavailable
-from gateway.purges.store import Purges
-from gateway.storage.objects import Objects
+from gateway.purges.store import PurgeStore
+from gateway.storage.objects import ArtifactStore
 
-BATCH = 100  # artifacts that are deleted before their rows are
+BATCH = 100  # artifacts deleted per batch
 FIRST = UUID(int=0)
 
 
 class JobRemover:
-    """Deletes outputs of purged jobs, and finds those of whose purge nobody told us."""
+    """Deletes outputs of purged jobs, and detects purges whose message was lost."""
 
-    def __init__(self, bus: Bus, purges: Purges, objects: Objects) -> None:
+    def __init__(self, bus: Bus, purges: PurgeStore, objects: ArtifactStore) -> None:
         self._bus, self._purges, self._objects = bus, purges, objects
         self._after = FIRST
 
     async def remove(self, gone: Sequence[JobPurged]) -> None:
-        """Take nothing of these jobs any more, and delete what there is. May be told any number of times."""
+        """Refuse later outputs of these jobs, and delete existing ones. Idempotent."""
         if not gone:
             return
         await self._purges.note(gone)
         for job in gone:
-            # By folder as well: bytes whose upload was cut off before its row was written are in no table.
+            # By folder, too: files of an upload that was interrupted before its row was written are in no table.
             await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
-        if asked := [job.job_id for job in gone if job.with_inputs]:
-            await self._purges.drop_inputs(asked, self._objects.delete)
+        if with_inputs := [job.job_id for job in gone if job.with_inputs]:
+            await self._purges.drop_inputs(with_inputs, self._objects.delete)
         await self._purges.expire_copies([job.job_id for job in gone])
         await self._purges.drop_uses([job.job_id for job in gone])
         await self.clear()
@@ -49,10 +49,10 @@ class JobRemover:
         await self._purges.prune()
 
     async def compare(self) -> None:
-        """Ask the scheduler about some of the jobs that we have outputs of, further on each time, round and round.
+        """Ask the scheduler about the next batch of jobs with outputs, starting over after the last.
 
-        So a purge is found whose message was lost with its stream. The scheduler is the truth: what it does not know
-        is gone.
+        This detects a purge whose message was lost with its stream. Jobs that the scheduler does not know count as
+        purged.
         """
         jobs = {row["job_id"]: row["tenant_id"] for row in await self._purges.walk(self._after, batch=MAX_FIND_JOBS)}
         if jobs:
@@ -66,6 +66,6 @@ class JobRemover:
                 for job_id in jobs.keys() - set(found.job_ids)
             ]
             if missing:
-                log.warning("gateway.purges_missed", count=len(missing))
+                log.warning("gateway.purges.missed", count=len(missing))
             await self.remove(missing)
         self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else FIRST

@@ -1,4 +1,4 @@
-"""Which jobs are gone, and what is left of them."""
+"""Purged jobs, and what is left of them."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from uuid import UUID
@@ -15,7 +15,7 @@ _LEFT = Statement("""
 SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id LIMIT :batch
 """)
 _FORGET = Statement("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
-# A link to upload an output lives for minutes; nothing of the job can come after a week.
+# A link to upload an output expires after minutes; after a week nothing of the job can arrive.
 _PRUNE = Statement("DELETE FROM purged_jobs WHERE at < now() - interval '7 days'")
 _WALK = Statement("""
 SELECT DISTINCT job_id, tenant_id FROM artifacts
@@ -23,7 +23,7 @@ WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id
 """)
 
 
-# Locked first, judged then: a job that has just pinned one keeps it.
+# Lock first, then check: an upload that another job has just pinned is kept.
 _HOLD_INPUTS = Statement("""
 SELECT id FROM uploads WHERE id IN (SELECT upload_id FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[])))
 ORDER BY id FOR UPDATE
@@ -33,59 +33,59 @@ DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
     SELECT 1 FROM upload_uses o WHERE o.upload_id = u.id AND o.job_id <> ALL(CAST(:jobs AS uuid[]))
 ) RETURNING key
 """)
-# Gone with the next sweep, or once the last job that uses them has ended.
+# The next sweep deletes them, or the one after the last job that uses them has ended.
 _EXPIRE_COPIES = Statement("""
 UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uuid[])) AND expires_at > now()
 """)
 _DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 
 
-class Purges:
-    """The purged_jobs table, and the artifacts of jobs that are in it."""
+class PurgeStore:
+    """The purged_jobs table, and the artifacts and uploads of these jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def note(self, gone: Iterable[JobPurged]) -> None:
-        """Take no output of these jobs any more."""
-        said = list(gone)
+        """Record these jobs as purged, so that no output of them is accepted any more."""
+        purged = list(gone)
         async with self._database.single() as connection:
-            jobs, tenants = [one.job_id for one in said], [one.tenant_id for one in said]
+            jobs, tenants = [one.job_id for one in purged], [one.tenant_id for one in purged]
             await _NOTE.run(connection, jobs=jobs, tenants=tenants)
 
     async def drop_inputs(self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]) -> None:
-        """Forget uploads that nobody but these jobs used, once ``delete`` has ended the bytes of each by its key."""
+        """Delete uploads that only these jobs used. ``delete`` deletes the file of each by its key."""
         async with self._database.direct() as connection:
             held = await _HOLD_INPUTS.all(connection, jobs=list(job_ids))
             for row in await _DROP_INPUTS.all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
                 await delete(row["key"])
 
     async def expire_copies(self, job_ids: Collection[UUID]) -> None:
-        """Keep copies of these jobs' outputs no longer than the jobs that use them take."""
+        """Let copies of these jobs' outputs expire once no job uses them."""
         async with self._database.single() as connection:
             await _EXPIRE_COPIES.run(connection, jobs=list(job_ids))
 
     async def drop_uses(self, job_ids: Collection[UUID]) -> None:
-        """Forget which uploads these jobs used."""
+        """Delete the records of which uploads these jobs used."""
         async with self._database.single() as connection:
             await _DROP_USES.run(connection, jobs=list(job_ids))
 
     async def left(self, *, batch: int) -> Sequence[Row]:
-        """Artifacts (id, key) of jobs that are gone."""
+        """Artifacts (id, key) of purged jobs."""
         async with self._database.single() as connection:
             return await _LEFT.all(connection, batch=batch)
 
     async def forget(self, artifact_ids: Iterable[UUID]) -> None:
-        """Forget artifacts whose bytes are gone."""
+        """Delete the rows of artifacts whose files are deleted."""
         async with self._database.single() as connection:
             await _FORGET.run(connection, ids=[*artifact_ids])
 
     async def prune(self) -> None:
-        """Forget jobs of which nothing can come any more."""
+        """Delete records of purges so old that no output can arrive any more."""
         async with self._database.single() as connection:
             await _PRUNE.run(connection)
 
     async def walk(self, after: UUID, *, batch: int) -> Sequence[Row]:
-        """Jobs (job_id, tenant_id) that have had artifacts for an hour, by id."""
+        """Jobs (job_id, tenant_id) with artifacts older than an hour, by id."""
         async with self._database.single() as connection:
             return await _WALK.all(connection, after=after, batch=batch)

@@ -1,28 +1,35 @@
-"""The parts that remove what belonged to purged jobs and erased accounts, put together."""
+"""Constructs the deletion of what belonged to purged jobs and erased accounts."""
 
-from chassis.database.postgres import Database
-from chassis.loop import Loop
-from chassis.messaging.bus import Bus
+from dataclasses import dataclass
+
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from gateway.purges.consumer import purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
-from gateway.purges.erasure_store import Erasures
+from gateway.purges.erasure_store import ErasureStore
 from gateway.purges.loops import dead_letter_loop, erasure_loop, remains_loop
 from gateway.purges.service import JobRemover
-from gateway.purges.store import Purges
-from gateway.storage.objects import Objects
+from gateway.purges.store import PurgeStore
+from gateway.wiring import Feature, Infrastructure
 
 
-def wire_purges(
-    bus: Bus, database: Database, objects: Objects, *, remains_every_s: float
-) -> tuple[tuple[Loop, ...], DeadLetters]:
-    """The loops, and the purges that could not be handled."""
-    remover, store = JobRemover(bus, Purges(database), objects), DeadLetterStore(database)
+@dataclass(frozen=True, kw_only=True)
+class PurgesFeature(Feature):
+    """The feature, and the purges that could not be handled."""
+
+    dead_letters: DeadLetters
+
+
+def wire_purges(infra: Infrastructure) -> PurgesFeature:
+    """Construct the feature."""
+    bus, database, objects = infra.bus, infra.database, infra.objects
+    remover, store = JobRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
     consumer = purge_consumer(bus, remover, store)
-    loops = (
-        consumer.loop("gateway.remove_purged"),
-        remains_loop(remover, every_s=remains_every_s),
-        erasure_loop(TenantEraser(bus, Erasures(database), objects)),
-        dead_letter_loop(store),
+    return PurgesFeature(
+        dead_letters=DeadLetters("gateway", store, (consumer,)),
+        loops=(
+            consumer.loop("gateway.remove_purged"),
+            remains_loop(remover, every_s=infra.settings.remains_every_s),
+            erasure_loop(TenantEraser(bus, ErasureStore(database), objects)),
+            dead_letter_loop(store),
+        ),
     )
-    return loops, DeadLetters("gateway", store, (consumer,))

@@ -1,4 +1,4 @@
-"""Which outputs are stored."""
+"""Records of stored outputs."""
 
 from dataclasses import asdict, dataclass
 from uuid import UUID
@@ -9,7 +9,7 @@ from chassis.database.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One stored output. ``sha256`` is hex, ``key`` its place in the artifact store."""
+    """A stored output. ``sha256`` is hex; ``key`` is its key in the artifact store."""
 
     id: UUID
     tenant_id: UUID
@@ -38,25 +38,25 @@ WHERE id = :id AND tenant_id = :tenant_id AND NOT EXISTS (SELECT 1 FROM purged_j
 _SIZE = Statement("SELECT coalesce(sum(size_bytes), 0)::bigint FROM artifacts WHERE tenant_id = :tenant_id")
 
 
-class Artifacts:
+class ArtifactRecords:
     """The artifacts table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def put(self, artifact: Artifact) -> bool:
-        """Record what was stored, unless its job is gone. The last complete upload of an id is what it is."""
+        """Record a stored output; False if its job was purged. A later upload of the same id replaces the record."""
         async with self._database.single() as connection:  # one statement: a transaction of its own
             return await _PUT.value(connection, **asdict(artifact)) is not None
 
     async def size_of(self, tenant_id: UUID) -> int:
-        """Bytes of all stored outputs of a tenant."""
+        """Total size of a tenant's stored outputs, bytes."""
         async with self._database.single() as connection:
             size: int = await _SIZE.value(connection, tenant_id=tenant_id)
         return size
 
     async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
-        """The record of an output of this tenant, unless its job is gone."""
+        """The record of an output of this tenant; None if its job was purged."""
         async with self._database.single() as connection:
             row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
         return Artifact(**row) if row else None

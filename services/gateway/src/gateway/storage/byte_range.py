@@ -14,16 +14,16 @@ class ByteRange:
     end: int
 
     def content_range(self, size: int) -> str:
-        """The Content-Range of an answer with these bytes of ``size``."""
+        """The Content-Range of a response with these bytes out of ``size``."""
         return f"bytes {self.first}-{self.end - 1}/{size}"
 
 
 class UnsatisfiableError(ValueError):
-    """The range lies outside of what there is."""
+    """The range begins after the last byte."""
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """The range asked for, None for the whole: no header, another unit, nonsense, or several ranges at once.
+    """The requested range; None for the whole: without a header, with another unit, invalid, or with several ranges.
 
     Raises:
         UnsatisfiableError: the range begins after the last byte.
@@ -44,7 +44,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 
 
 def matches(header: str | None, etag: str) -> bool:
-    """Whether If-None-Match names this ETag; the comparison is weak, as RFC 9110 has it."""
+    """Whether If-None-Match contains this ETag, by weak comparison (RFC 9110)."""
     if header is None:
         return False
     named = [candidate.strip().removeprefix("W/") for candidate in header.split(",")]

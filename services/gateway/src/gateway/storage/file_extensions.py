@@ -1,4 +1,4 @@
-"""What the name of a file ends with, by its type."""
+"""File extensions by media type."""
 
 from contracts.file_types import FILE_TYPES
 
@@ -18,7 +18,7 @@ _OTHERS = {
 
 
 def extension_of(content_type: str) -> str:
-    """With its dot; ``.bin`` for a type that is not known."""
+    """The extension with its dot; ``.bin`` for an unknown type."""
     media_type = content_type.partition(";")[0].strip()
     known = FILE_TYPES.get(media_type)
     return known.extension if known is not None else _OTHERS.get(media_type, ".bin")

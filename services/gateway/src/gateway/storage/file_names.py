@@ -1,23 +1,23 @@
-"""Names of files that are safe wherever somebody saves them: downloads, and files inside of an archive."""
+"""File names that are safe on every file system, for downloads and archives."""
 
 import re
 import unicodedata
 
-MAX_BYTES = 240  # in UTF-8; file systems take 255
+MAX_BYTES = 240  # in UTF-8; file systems permit 255
 MAX_ENDING = 20  # characters
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows does not take for a file
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved device names of Windows
 
 
 class ArchiveNames:
-    """Gives each file of one archive a name that no other has, on file systems that ignore case too."""
+    """Gives each file of an archive a unique name, also on case-insensitive file systems."""
 
     def __init__(self) -> None:
         self._given: set[str] = set()
 
-    def name(self, asked: str) -> str:
-        """A name as close to the one asked for as can be: 1 to ``MAX_BYTES`` bytes, no folder, no control."""
-        stem, ending = _split(safe_name(asked))
+    def name(self, requested: str) -> str:
+        """A name close to the requested one: 1 to ``MAX_BYTES`` bytes, without folders and control characters."""
+        stem, ending = _split(safe_name(requested))
         name, number = stem + ending, 1
         while _folded(name) in self._given:
             number += 1
@@ -26,9 +26,9 @@ class ArchiveNames:
         return name
 
 
-def safe_name(asked: str) -> str:
-    """A name of 1 to ``MAX_BYTES`` bytes, without folder, control characters, and what a file system may not take."""
-    last = re.split(r"[/\\]", asked)[-1]
+def safe_name(requested: str) -> str:
+    """A name of 1 to ``MAX_BYTES`` bytes, without folders, control characters and reserved characters."""
+    last = re.split(r"[/\\]", requested)[-1]
     visible = "".join("_" if unicodedata.category(sign).startswith("C") else sign for sign in last)
     name = _UNSAFE.sub("_", visible).strip(". ") or "output"
     return "".join(_split(f"_{name}" if _DEVICES.fullmatch(name) else name))

@@ -1,4 +1,4 @@
-"""The bytes of artifacts: a directory or a bucket (obstore)."""
+"""The artifact store: a directory or a bucket (obstore)."""
 
 import asyncio
 import os
@@ -17,19 +17,19 @@ from typing_extensions import Buffer
 from gateway.storage.byte_range import ByteRange
 
 CHUNK_BYTES = 1 << 20
-SMALL_BYTES = 1 << 20  # most pictures: written at once, which takes half as long as a part by part upload
+SMALL_BYTES = 1 << 20  # most images: written in one call, which takes half as long as a multipart upload
 PART_BYTES = 8 << 20
-LISTED = 1000  # keys at a time, as many as a bucket gives
-PARTS_AT_ONCE = 2  # parts that one upload holds in memory while they are written
+LISTED = 1000  # keys per page, the maximum of S3
+PARTS_AT_ONCE = 2  # parts of one upload in memory
 
-_HALF = re.compile(r".+#\d+")  # what obstore's local store calls a file that it is writing
+_HALF = re.compile(r".+#\d+")  # temporary file names of obstore's local store
 
 
-class Objects:
+class ArtifactStore:
     """An artifact store.
 
     Args:
-        url: ``file:///folder`` (made if missing) or whatever obstore understands, e.g. ``s3://bucket/prefix``.
+        url: ``file:///folder``, created if missing, or any URL of obstore, such as ``s3://bucket/prefix``.
     """
 
     def __init__(self, url: str) -> None:
@@ -38,15 +38,15 @@ class Objects:
         if url.startswith("file://"):
             self._folder = Path(unquote(urlsplit(url).path))
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(self._folder, automatic_cleanup=True)  # of folders that a deletion leaves empty
+            self._store = LocalStore(self._folder, automatic_cleanup=True)  # removes empty folders
         else:
             self._store = from_url(url)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store all chunks durably, or nothing: where reading them raises, whatever was there before stays.
+        """Store all chunks durably. If reading them raises, the previous object stays.
 
         Raises:
-            OSError: the store is away or full.
+            OSError: the store is unavailable or full.
         """
         begun, whole = await _beginning(chunks)
         if whole:
@@ -64,7 +64,7 @@ class Objects:
             await asyncio.to_thread(_sync, self._folder, key)
 
     async def copy(self, key: str, to: str) -> None:
-        """Store the same bytes under another key, durably, without fetching them.
+        """Copy an object to another key, durably, inside the store.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -79,7 +79,7 @@ class Objects:
             _sync(self._folder, key)
 
     async def read(self, key: str, part: ByteRange) -> bytes:
-        """The bytes of a non-empty part of at most ``SMALL_BYTES``.
+        """The bytes of a non-empty range of at most ``SMALL_BYTES``.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -87,42 +87,42 @@ class Objects:
         return bytes(await obstore.get_range_async(self._store, key, start=part.first, end=part.end))
 
     async def delete_under(self, folder: str) -> None:
-        """Delete every object whose key begins with this folder."""
+        """Delete every object in this folder."""
         async for found in obstore.list(self._store, prefix=folder):
             for one in found:
                 await self.delete(one["path"])
 
     async def size(self, key: str) -> int | None:
-        """How many bytes the object has; None if there is none."""
+        """The size of the object in bytes, or None."""
         try:
             return int((await obstore.head_async(self._store, key))["size"])
         except FileNotFoundError:
             return None
 
     async def delete(self, key: str) -> None:
-        """Have the object gone; one that is not there is."""
+        """Delete the object if it exists."""
         with suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
 
     async def old(self, age: timedelta) -> AsyncIterator[list[str]]:
-        """The keys of all objects that are older than this, some at a time."""
+        """The keys of all objects older than this, in batches."""
         before = datetime.now(UTC) - age
         async for batch in obstore.list(self._store, chunk_size=LISTED):
             if found := [one["path"] for one in batch if one["last_modified"] < before]:
                 yield found
 
     async def delete_halves(self, age: timedelta) -> int:
-        """Delete what writes that never ended have left, if it is older than this; how many there were.
+        """Delete temporary files of interrupted writes that are older than this; their number.
 
-        A folder keeps such files under another name until they are whole. A bucket has a rule for it, which is its
-        owner's to set: abort incomplete multipart uploads.
+        A directory store keeps a file under a temporary name until it is complete. For a bucket, configure the rule
+        "abort incomplete multipart uploads".
         """
         if self._folder is None:
             return 0
         return await asyncio.to_thread(_delete_halves, self._folder, time.time() - age.total_seconds())
 
     async def open(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
-        """The bytes of a non-empty part, in chunks, without holding more than one of them.
+        """The bytes of a non-empty range in chunks; one chunk is in memory at a time.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -132,7 +132,7 @@ class Objects:
 
 
 async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """The first bytes, a little more than ``SMALL_BYTES`` at most, and whether they are all."""
+    """The first bytes, at most one chunk more than ``SMALL_BYTES``, and whether they are all."""
     begun = bytearray()
     async for chunk in chunks:
         begun += chunk
@@ -152,13 +152,13 @@ async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
         async for chunk in stream:
             yield bytes(chunk)
     finally:
-        del stream  # an error's traceback may hold this frame for long, and with it the open file
+        del stream  # a traceback can keep this frame alive, and with it the open file
 
 
 def _delete_halves(folder: Path, before_s: float) -> int:
     count = 0
     for path in folder.rglob("*#*"):
-        with suppress(FileNotFoundError):  # it became whole
+        with suppress(FileNotFoundError):  # it was completed meanwhile
             if _HALF.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before_s:
                 path.unlink()
                 count += 1
@@ -166,7 +166,7 @@ def _delete_halves(folder: Path, before_s: float) -> int:
 
 
 def _sync(folder: Path, key: str) -> None:
-    """Have the file and the names that lead to it on disk: obstore 0.12's local store leaves that to the kernel."""
+    """Flush the file and its folders to disk, which obstore 0.12's local store does not do."""
     path = folder / key
     for place in (path, *path.parents):
         descriptor = os.open(place, os.O_RDONLY)

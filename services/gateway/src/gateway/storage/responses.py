@@ -1,4 +1,4 @@
-"""Stored bytes as an answer: ETag, one Range, and nothing that a browser would run."""
+"""HTTP responses with stored bytes: ETag, Range, and headers that keep browsers from running them."""
 
 import re
 from dataclasses import dataclass
@@ -10,30 +10,32 @@ from starlette.exceptions import HTTPException
 
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.storage.file_names import safe_name
-from gateway.storage.objects import SMALL_BYTES, Objects
+from gateway.storage.objects import SMALL_BYTES, ArtifactStore
 
-_MEDIA = re.compile(r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$")  # what a browser shows without running any of it
+_MEDIA = re.compile(
+    r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$"
+)  # media that browsers display without executing anything
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """An object as it is recorded, and its Content-Disposition. ``sha256`` is hex."""
+class StoredObject:
+    """A stored object and its Content-Disposition. ``sha256`` is hex."""
 
     key: str
     sha256: str
     size_bytes: int
     content_type: str
-    disposition: str
+    content_disposition: str
 
 
-async def answer(request: Request, stored: Stored, objects: Objects) -> Response:
-    """All of it, the part that Range asks for, or 304. The ETag is the SHA-256.
+async def respond_with_object(request: Request, stored: StoredObject, objects: ArtifactStore) -> Response:
+    """The object, the requested range of it, or 304. The ETag is the SHA-256.
 
     Raises:
         HTTPException: 416, the range begins after the last byte.
-        FileNotFoundError: the bytes are gone.
+        FileNotFoundError: the object was deleted.
     """
     etag = f'"{stored.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
@@ -45,7 +47,7 @@ async def answer(request: Request, stored: Stored, objects: Objects) -> Response
         "Accept-Ranges": "bytes",
         "Content-Type": stored.content_type if _TYPE.match(stored.content_type) else "application/octet-stream",
         "Content-Length": str(whole.end - whole.first),
-        "Content-Disposition": stored.disposition,
+        "Content-Disposition": stored.content_disposition,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
@@ -60,7 +62,7 @@ async def answer(request: Request, stored: Stored, objects: Objects) -> Response
 
 
 def _part(request: Request, etag: str, size: int) -> ByteRange | None:
-    """The part asked for; None for all of it, also where If-Range names other bytes than these."""
+    """The requested range; None for the whole, also if If-Range does not match."""
     if request.headers.get("if-range", etag) != etag:
         return None
     try:
@@ -71,8 +73,8 @@ def _part(request: Request, etag: str, size: int) -> ByteRange | None:
         ) from None
 
 
-def disposition(name: str, content_type: str) -> str:
-    """Shown where a browser runs none of it, saved otherwise; the name is only a suggestion (RFC 6266, RFC 8187)."""
+def content_disposition(name: str, content_type: str) -> str:
+    """``inline`` for media that browsers do not execute, else ``attachment``, with a file name (RFC 6266, RFC 8187)."""
     how = "inline" if _MEDIA.match(content_type) else "attachment"
     safe = safe_name(name)
     return f"{how}; filename=\"{_NOT_PLAIN.sub('_', safe)}\"; filename*=UTF-8''{quote(safe, safe='')}"

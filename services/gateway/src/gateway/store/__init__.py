@@ -1,1 +1,1 @@
-"""The gateway's database and its artifact store."""
+"""Tables and migrations of the gateway's database."""

@@ -1,5 +1,3 @@
-"""The gateway's tables."""
-
 from sqlalchemy import (
     BigInteger,
     Boolean,

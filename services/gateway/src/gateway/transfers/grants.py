@@ -1,4 +1,4 @@
-"""Executors ask where the uploads of a job are, and where the outputs of an attempt go."""
+"""Answers executors that ask for links to the inputs of a job and for its outputs."""
 
 from uuid import UUID
 
@@ -17,14 +17,14 @@ from gateway.transfers.input_downloads import InputDownloads
 from gateway.transfers.output_uploads import OutputUploads
 
 
-def serve_grants(bus: Bus, handout: InputDownloads, intake: OutputUploads) -> None:
-    """Answer executors. To be called before the bus starts."""
+def serve_grants(bus: Bus, downloads: InputDownloads, uploads: OutputUploads) -> None:
+    """Answer executors. Call it before the bus starts."""
 
-    async def grant_inputs(asked: GrantInputs, address: Address) -> InputsGranted:
-        return await handout.grant(asked, _tenant(address))
+    async def grant_inputs(request: GrantInputs, address: Address) -> InputsGranted:
+        return await downloads.grant(request, _tenant(address))
 
-    async def grant_outputs(asked: GrantOutputs, address: Address) -> OutputsGranted:
-        return intake.grant(asked, _tenant(address))
+    async def grant_outputs(request: GrantOutputs, address: Address) -> OutputsGranted:
+        return uploads.grant(request, _tenant(address))
 
     bus.serve(GRANT_INPUTS, grant_inputs)
     bus.serve(GRANT_OUTPUTS, grant_outputs)

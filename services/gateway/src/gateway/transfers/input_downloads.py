@@ -1,4 +1,4 @@
-"""Give executors the bytes of the uploads that a job names."""
+"""Sends the uploads of a job to executors."""
 
 import hashlib
 import hmac
@@ -9,37 +9,37 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from contracts.gateway.transfers import GrantInputs, InputGrant, InputsGranted
-from gateway.errors import UnknownUpload
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.file_extensions import extension_of
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.transfers import input_token
 from gateway.transfers.input_token import InputRight
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.errors import UnknownUpload
+from gateway.uploads.store import Upload, UploadStore
 
 
 @dataclass(frozen=True, slots=True)
 class InputDownloads:
-    """Where inputs go out.
+    """Creates links for inputs, and serves their bytes.
 
     Attributes:
         key: signs links.
-        names: makes the names by which nodes know files.
-        origin: of the links, as executors see this gateway.
-        link_s: how long a link works, seconds.
+        names: derives the file names that nodes see.
+        origin: of links, as executors reach this gateway.
+        link_s: lifetime of a link, seconds.
     """
 
-    uploads: Uploads
-    objects: Objects
+    uploads: UploadStore
+    objects: ArtifactStore
     key: bytes
     names: bytes
     origin: str
     link_s: float
 
-    async def grant(self, asked: GrantInputs, tenant: UUID) -> InputsGranted:
-        """A link for each upload of the tenant that is pinned for the job, and for no other."""
+    async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
+        """A link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
-        pinned = await self.uploads.pinned(str(tenant), asked.job_id)
+        pinned = await self.uploads.pinned(str(tenant), request.job_id)
         return InputsGranted(
             grants=tuple(self._granted(upload, expires_s) for upload in pinned),
             expires_at=datetime.fromtimestamp(expires_s, UTC),
@@ -49,8 +49,8 @@ class InputDownloads:
         """An upload and its bytes.
 
         Raises:
-            BadInputToken: the link is not ours or has expired.
-            UnknownUpload: it is there no more.
+            BadInputToken: the link is invalid or has expired.
+            UnknownUpload: the upload was deleted.
         """
         right = input_token.verify(self.key, token, now_s=time.time())
         upload = (await self.uploads.find_all(str(right.tenant_id), [right.upload_id])).get(right.upload_id)
@@ -72,9 +72,9 @@ class InputDownloads:
         )
 
     def _name(self, upload: Upload) -> str:
-        """The same for the same bytes of a tenant, so that a node is given them once; a secret to everybody else.
+        """The file name: equal for equal bytes of a tenant, so that a node gets them once; not guessable by others.
 
-        Its end tells the type: loaders of nodes go by that.
+        The extension shows the type, which loaders of nodes require.
         """
         secret = hmac.new(self.names, upload.tenant_id.bytes + bytes.fromhex(upload.sha256), hashlib.sha256)
         return secret.hexdigest()[:32] + extension_of(upload.content_type)

@@ -1,18 +1,20 @@
-"""Where executors GET the bytes of uploads. Not part of the public API; the token in the path is the right to do it."""
+"""The internal route from which executors GET uploads. The token in the path authorizes the request."""
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from gateway.api.v1.problems import open_problems
+from gateway.transfers.errors import BadInputToken
 from gateway.transfers.input_downloads import InputDownloads
+from gateway.uploads.errors import UnknownUpload
 
 
-def router(*, handout: InputDownloads) -> APIRouter:
-    """The internal route of inputs."""
+def router(*, downloads: InputDownloads) -> APIRouter:
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    @routes.get("/inputs/{token}")
+    @routes.get("/inputs/{token}", responses=open_problems(BadInputToken, UnknownUpload))
     async def fetch(token: str) -> StreamingResponse:
-        upload, chunks = await handout.open(token)
+        upload, chunks = await downloads.open(token)
         headers = {"Content-Length": str(upload.size_bytes), "Cache-Control": "no-store"}
         return StreamingResponse(chunks, media_type=upload.content_type, headers=headers)
 

@@ -4,8 +4,8 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.errors import BadInputToken
 from gateway.signing import signed
+from gateway.transfers.errors import BadInputToken
 
 _LAYOUT = struct.Struct(">16s16sQ")  # tenant, upload, expiry in Unix seconds
 

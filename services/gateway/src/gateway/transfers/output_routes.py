@@ -1,4 +1,4 @@
-"""Where executors PUT the bytes of outputs. Not part of the public API; the token in the path is the right to do it."""
+"""The internal route to which executors PUT outputs. The token in the path authorizes the request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,26 +7,28 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from contracts.gateway.transfers import StoredOutput
-from gateway.errors import BrokenOutput
+from contracts.scheduler.jobs import UnknownJob
+from gateway.api.v1.problems import open_problems
+from gateway.transfers.errors import BadOutputToken, BrokenOutput, OutputTooLarge
 from gateway.transfers.output_uploads import OutputUploads
 
 MAX_TYPE = 200
 
 
-def router(*, intake: OutputUploads, idle_s: float) -> APIRouter:
-    """The internal route of uploads.
+def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
+    """The internal route of outputs.
 
     Args:
-        intake: takes the bytes.
-        idle_s: longest pause between two pieces of a body, seconds.
+        uploads: stores the bytes.
+        idle_s: longest pause between two chunks of a body, seconds.
     """
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    @routes.put("/outputs/{token}")
+    @routes.put("/outputs/{token}", responses=open_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput))
     async def store(token: str, request: Request) -> StoredOutput:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:
-            return await intake.store(token, _chunks(request, idle_s), content_type)
+            return await uploads.store(token, _chunks(request, idle_s), content_type)
         except ClientDisconnect:
             raise BrokenOutput from None
 
@@ -34,13 +36,13 @@ def router(*, intake: OutputUploads, idle_s: float) -> APIRouter:
 
 
 async def _chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    """The body, piece by piece."""
+    """The chunks of the body."""
     stream = request.stream()
     while True:
         try:
             async with asyncio.timeout(idle_s):
                 chunk = await anext(stream, None)
-        except TimeoutError:  # not to be taken for one of the database's
+        except TimeoutError:  # must not be mistaken for a timeout of the database
             raise ClientDisconnect from None
         if chunk is None:
             return

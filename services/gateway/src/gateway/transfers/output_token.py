@@ -4,8 +4,8 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.errors import BadOutputToken
 from gateway.signing import signed
+from gateway.transfers.errors import BadOutputToken
 
 _LAYOUT = struct.Struct(">16s16s16sIQ")  # tenant, job, output, attempt, expiry in Unix seconds
 

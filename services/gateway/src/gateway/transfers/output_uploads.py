@@ -1,4 +1,4 @@
-"""Grant an attempt places for its outputs, and take their bytes."""
+"""Receives the outputs of attempts from executors."""
 
 import hashlib
 import time
@@ -11,37 +11,37 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
-from gateway.errors import OutputTooLarge
-from gateway.storage.artifacts import Artifact, Artifacts
-from gateway.storage.objects import Objects
+from gateway.storage.artifacts import Artifact, ArtifactRecords
+from gateway.storage.objects import ArtifactStore
 from gateway.transfers import output_token
+from gateway.transfers.errors import OutputTooLarge
 from gateway.transfers.output_token import OutputRight
 
 
 @dataclass(frozen=True, slots=True)
 class OutputUploads:
-    """Where outputs come in.
+    """Creates links for outputs, and stores their bytes.
 
     Attributes:
-        key: signs upload links.
-        origin: of the links, as executors see this gateway.
-        link_s: how long a link works, seconds.
+        key: signs links.
+        origin: of links, as executors reach this gateway.
+        link_s: lifetime of a link, seconds.
         max_bytes: of one output.
     """
 
-    artifacts: Artifacts
-    objects: Objects
+    artifacts: ArtifactRecords
+    objects: ArtifactStore
     key: bytes
     origin: str
     link_s: float
     max_bytes: int
 
-    def grant(self, asked: GrantOutputs, tenant: UUID) -> OutputsGranted:
-        """A link for each output, good for that output alone. Nothing is written: asking again costs nothing."""
+    def grant(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
+        """A link for each output, valid only for that output. Nothing is written."""
         expires_s = int(time.time() + self.link_s)
         rights = [
-            OutputRight(tenant, asked.job_id, asked.attempt, output_id=new_id(), expires_s=expires_s)
-            for _ in range(asked.count)
+            OutputRight(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)
+            for _ in range(request.count)
         ]
         return OutputsGranted(
             grants=tuple(
@@ -54,15 +54,14 @@ class OutputUploads:
         )
 
     async def store(self, token: str, chunks: AsyncIterator[bytes], content_type: str) -> StoredOutput:
-        """Take the bytes of one output; they are durable before this returns, and recorded only then.
+        """Store the bytes of one output durably, then record it.
 
-        Sending them again is the same output; the last complete upload holds. Whatever ``chunks`` raises ends it
-        without a trace.
+        Sending an output again replaces it. If ``chunks`` raises, nothing is stored.
 
         Raises:
-            BadOutputToken: the link is not ours or has expired.
+            BadOutputToken: the link is invalid or has expired.
             OutputTooLarge: more than ``max_bytes``.
-            UnknownJob: it was purged meanwhile.
+            UnknownJob: the job was purged meanwhile.
         """
         right = output_token.verify(self.key, token, now_s=time.time())
         meter = _Meter(chunks, self.max_bytes)
@@ -86,7 +85,7 @@ class OutputUploads:
 
 
 class _Meter:
-    """Counts and hashes what flows through it."""
+    """Counts and hashes the bytes that pass through."""
 
     def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
         self._source, self._max_bytes = chunks, max_bytes

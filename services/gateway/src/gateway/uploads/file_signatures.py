@@ -1,9 +1,9 @@
-"""What type of file begins like this: by its first bytes alone, and nothing of it is decoded.
+"""Recognizes file types by their first bytes, without decoding anything.
 
-No library knows latents and 3D files, so there is one table for all. Where a format has a public specification, that is
-the source: ISO/IEC 14496-12 (MP4), RFC 8794 (EBML), RFC 3533 (Ogg), ISO/IEC 11172-3 and 13818-7 (MP3, AAC), RFC 9639
-(FLAC), glTF 2.0, safetensors 0.5, OpenEXR 3. The others as their readers read them: three.js (OBJ, STL, PLY, FBX),
-Niantic's spz, antimatter15's splat, mkkellogg's GaussianSplats3D (ksplat).
+No library knows latents and 3D files, so one table covers all types. Sources, where a format has a public
+specification: ISO/IEC 14496-12 (MP4), RFC 8794 (EBML), RFC 3533 (Ogg), ISO/IEC 11172-3 and 13818-7 (MP3, AAC), RFC 9639
+(FLAC), glTF 2.0, safetensors 0.5, OpenEXR 3. The others follow their readers: three.js (OBJ, STL, PLY, FBX), Niantic's
+spz, antimatter15's splat, mkkellogg's GaussianSplats3D (ksplat).
 """
 
 import re
@@ -14,22 +14,22 @@ from math import isfinite
 
 from contracts.file_types import FILE_TYPES, FileType
 
-LOOK_AT_BYTES = 4096  # of a file are enough to tell its type
+LOOK_AT_BYTES = 4096  # enough to recognize every type
 
 _MP4_IMAGE = {
     *(b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ", b"jxl "),
 }
 _MP4_AUDIO = {b"M4A ", b"M4B ", b"M4P ", b"F4A "}
-_MOVIE_ATOMS = {b"moov", b"mdat", b"wide"}  # a QuickTime file of before 2001 begins with one of these
+_MOVIE_ATOMS = {b"moov", b"mdat", b"wide"}  # QuickTime files from before 2001 begin with one of these
 _WAVE_CHUNKS = {b"fmt ", b"JUNK", b"junk", b"bext", b"LIST", b"fact", b"ds64", b"PAD ", b"FLLR", b"iXML", b"id3 "}
-_SAFETENSORS_HEADER = 100_000_000  # bytes; its reader takes no larger one
+_SAFETENSORS_HEADER = 100_000_000  # bytes; the maximum of its reader
 _OBJ_WORDS = {*(b"v", b"vn", b"vt", b"vp", b"f", b"l", b"p", b"o", b"g", b"s", b"mtllib", b"usemtl", b"usemap")}
 _OBJ_TELLING = {b"v", b"vn", b"vt", b"f", b"o", b"g", b"mtllib"}
 _GLTF_KEYS = re.compile(rb'"(asset|accessors|bufferViews|buffers|scenes|meshes|nodes|materials)"\s*:\s*[\[{]')
 _DATA_WINDOW = re.compile(rb"dataWindow\0box2i\0\x10\0\0\0(.{16})", re.DOTALL)
 _SPLAT_BYTES, _KSPLAT_HEADER = 32, 4096
 _STL_HEADER, _STL_TRIANGLE = 84, 50
-_FLOAT_LIMIT = 1e7  # coordinates of a scene are below it; text or noise that is read as floats is not
+_FLOAT_LIMIT = 1e7  # coordinates of a scene are smaller; text or noise interpreted as floats usually is not
 
 _MP3_KBITS = {  # by MPEG version 1 or not, of layer III
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -39,11 +39,11 @@ _MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_0
 
 
 def file_type_of(begun: bytes, size: int | None) -> FileType | None:
-    """The type of a file that begins like this; None for one that is not taken as it is.
+    """The type of a file that begins with these bytes; None for unsupported types.
 
     Args:
-        begun: ``LOOK_AT_BYTES`` of it, or all.
-        size: of the whole file, where it is known. Two formats have no other mark.
+        begun: the first ``LOOK_AT_BYTES``, or all bytes.
+        size: of the whole file, if known. Two formats are recognized only by it.
     """
     for looks_like in _TESTS:
         media_type = looks_like(begun, size)
@@ -52,19 +52,19 @@ def file_type_of(begun: bytes, size: int | None) -> FileType | None:
     return None
 
 
-def may_be_told_by_size(begun: bytes, at_most: int) -> bool:
-    """Whether a file that begins like this may turn out to be of a type without a mark of its own, once it is whole.
+def may_be_recognized_by_size(begun: bytes, at_most: int) -> bool:
+    """Whether the file can still turn out to be of a type that is recognized only by the size of the whole file.
 
     Args:
         begun: see ``file_type_of``.
-        at_most: bytes that the whole file may have.
+        at_most: largest size of the whole file, bytes.
     """
     triangles_end = _stl_bytes(begun)
     return (triangles_end is not None and triangles_end <= at_most) or _are_gaussians(begun) or _is_ksplat(begun)
 
 
 def exr_size(begun: bytes) -> tuple[int, int] | None:
-    """Width and height of an OpenEXR image, by its header; None where that is not within the first bytes."""
+    """Width and height of an OpenEXR image; None if its first bytes do not contain them."""
     found = _DATA_WINDOW.search(begun)
     if found is None:
         return None
@@ -134,12 +134,12 @@ def _sound(begun: bytes, _size: int | None) -> str | None:
         return "audio/mpeg"
     length = _frame_bytes(begun)
     if length is None or begun[length] != 0xFF or (begun[length + 1] ^ begun[1]) & 0xFE:
-        return None  # no second frame of the same sort follows
+        return None  # no second frame of the same kind follows
     return "audio/aac" if begun[1] & 0xF6 == 0xF0 else "audio/mpeg"
 
 
 def _frame_bytes(begun: bytes) -> int | None:
-    """How long the first frame of an MP3 or ADTS file is, if the next one begins within the bytes that are there."""
+    """The length of the first frame of an MP3 or ADTS file, if the next frame begins within these bytes."""
     if len(begun) < 9 or begun[0] != 0xFF or begun[1] & 0xE0 != 0xE0:
         return None
     if begun[1] & 0xF6 == 0xF0:
@@ -176,7 +176,7 @@ def _model(begun: bytes, _size: int | None) -> str | None:
 
 
 def _spz(begun: bytes, _size: int | None) -> str | None:
-    """Gaussians, packed by gzip until version 3: sixteen bytes of it are unpacked."""
+    """Gaussian splats in gzip (until version 3) or plain: unpacks sixteen bytes."""
     if begun[:3] == b"\x1f\x8b\x08":
         try:
             begun = zlib.decompressobj(31).decompress(begun, 16)
@@ -186,7 +186,7 @@ def _spz(begun: bytes, _size: int | None) -> str | None:
 
 
 def _obj(begun: bytes, size: int | None) -> str | None:
-    """A text in which each line begins with a keyword of the format."""
+    """A text whose lines all begin with a keyword of the format."""
     if b"\0" in begun:
         return None
     is_all = size is not None and size <= len(begun)
@@ -213,7 +213,7 @@ def _splat(begun: bytes, size: int | None) -> str | None:
 
 
 def _are_gaussians(begun: bytes) -> bool:
-    """Whether these are floats that a scene may have: position and scale, 24 of the 32 bytes of each."""
+    """Whether these are plausible floats of a scene: position and scale, 24 of the 32 bytes of each splat."""
     rows = len(begun) // _SPLAT_BYTES
     if not rows or begun.isascii():
         return False

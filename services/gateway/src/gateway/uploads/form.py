@@ -1,8 +1,7 @@
-"""The one file of a ``multipart/form-data`` body, as its bytes come (RFC 7578).
+"""Extracts the file from a ``multipart/form-data`` body while it is received (RFC 7578).
 
-A form here has one file, in a part that is named ``file``, or ``image`` or ``images`` as ComfyUI's clients name it.
-Their other fields are skipped. What the file is called, and what type it says that it has, is nowhere looked at.
-Anything more is refused at the first byte of it: nobody has to wait for the rest to come.
+The form has one file, in a part named ``file``, or ``image`` or ``images`` as ComfyUI's clients name it. Their other
+fields are skipped. The file name and the declared type are ignored. Anything else is refused as soon as it arrives.
 """
 
 import re
@@ -12,14 +11,14 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from contracts.wire.errors import FieldError
-from gateway.errors import Malformed
+from gateway.edge.errors import Malformed
 
 FIELD = "file"
 FIELDS = frozenset({b"file", b"image", b"images"})
-SKIPPED = frozenset({b"type", b"subfolder", b"overwrite"})  # of ComfyUI's own upload route; they mean nothing here
-FRAMING_BYTES = 8192  # of a body, besides the file
+SKIPPED = frozenset({b"type", b"subfolder", b"overwrite"})  # fields of ComfyUI's own upload route, ignored here
+FRAMING_BYTES = 8192  # of a body around the file
 _PREAMBLE_BYTES = 1024
-_SKIPPED_BYTES = 1024  # of fields that mean nothing here
+_SKIPPED_BYTES = 1024  # of ignored fields
 _HEADERS, _HEADER_BYTES = 8, 2048
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _AS_IS = {b"", b"7bit", b"8bit", b"binary"}
@@ -27,10 +26,10 @@ _ADVICE = f'Send one file, in a field named "{FIELD}" or "image".'
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary that a Content-Type names; None for another type.
+    """The boundary in a Content-Type; None for another media type.
 
     Raises:
-        Malformed: it is a form without a boundary, or not with one that RFC 2046 allows.
+        Malformed: the form has no boundary, or one that RFC 2046 does not permit.
     """
     named, parameters = parse_options_header(content_type)
     if named != b"multipart/form-data":
@@ -42,7 +41,7 @@ def boundary_of(content_type: str) -> bytes | None:
 
 
 class UploadForm:
-    """Takes a body piece by piece and gives the bytes of its file.
+    """Parses a body chunk by chunk, and returns the bytes of its file.
 
     Args:
         boundary: see ``boundary_of``.
@@ -73,10 +72,10 @@ class UploadForm:
         self._ended = False
 
     def take(self, chunk: bytes) -> bytes:
-        """The bytes of the file that this piece of the body brings.
+        """The bytes of the file in this chunk of the body.
 
         Raises:
-            Malformed: the body is no form, or not one with one file.
+            Malformed: the body is not a form, or not a form with one file.
         """
         try:
             self._parser.write(chunk)
@@ -93,10 +92,10 @@ class UploadForm:
         return content
 
     def end(self) -> None:
-        """The body is over.
+        """Check that the form is complete, after the last chunk.
 
         Raises:
-            Malformed: its form is not.
+            Malformed: it is not.
         """
         if not self._ended:
             _refuse("unfinished", "The body ended before the last boundary. Send it again.")
@@ -104,7 +103,7 @@ class UploadForm:
             _refuse("empty", f"The form has no file. {_ADVICE}")
 
     def refuse_framing(self) -> NoReturn:
-        """Refuse a form that has too much beside its file."""
+        """Refuse a form with too many bytes around its file."""
         _refuse("framing", f"The form has more than {FRAMING_BYTES} bytes beside its file. {_ADVICE}")
 
     def _part_begins(self) -> None:

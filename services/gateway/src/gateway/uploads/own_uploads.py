@@ -1,19 +1,19 @@
-"""A tenant's own uploads: found and listed. What is somebody else's is absent."""
+"""Reads and lists the uploads of a tenant. Uploads of others do not exist for it."""
 
 from uuid import UUID
 
 from gateway.api.v1 import cursors
-from gateway.errors import UnknownUpload
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.errors import UnknownUpload
+from gateway.uploads.store import Upload, UploadStore
 
 FILTERS = "uploads"
 
 
-def upload_id_of(text: str) -> UUID:
-    """The id in a path.
+def parse_upload_id(text: str) -> UUID:
+    """The upload id in a path.
 
     Raises:
-        UnknownUpload: it is none; a malformed id is answered like one that nobody has.
+        UnknownUpload: the text is not a UUID in its canonical form.
     """
     try:
         upload_id = UUID(text)
@@ -25,28 +25,26 @@ def upload_id_of(text: str) -> UUID:
 
 
 class OwnUploads:
-    """Uploads as their tenant sees them."""
-
-    def __init__(self, uploads: Uploads, *, cursor_key: bytes) -> None:
+    def __init__(self, uploads: UploadStore, *, cursor_key: bytes) -> None:
         self._uploads, self._key = uploads, cursor_key
 
-    async def read(self, text: str, *, tenant: str) -> Upload:
-        """The upload of this id.
+    async def read_upload(self, text: str, *, tenant: str) -> Upload:
+        """The upload with this id.
 
         Raises:
-            UnknownUpload: there is none, or it is somebody else's.
+            UnknownUpload: the tenant has no such upload.
         """
-        upload_id = upload_id_of(text)
+        upload_id = parse_upload_id(text)
         found = await self._uploads.find_all(tenant, (upload_id,))
         if upload_id not in found:
             raise UnknownUpload
         return found[upload_id]
 
-    async def page(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
-        """A page, newest first, and the cursor of the next one.
+    async def list_uploads(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
+        """A page of uploads, newest first, and the cursor of the next page.
 
         Raises:
-            BadCursor: the cursor was not given out for this tenant.
+            BadCursor: the cursor was made for another tenant.
         """
         before = cursors.decode(self._key, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
         found = await self._uploads.page(tenant, before=before, at_most=limit + 1)

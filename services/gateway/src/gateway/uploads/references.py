@@ -1,4 +1,4 @@
-"""What in a graph looks like the id of an upload, or like a reference to an output (``output:<id>``)."""
+"""Finds ids of uploads and references to outputs (``output:<id>``) in graphs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from contracts.gateway.submissions import OUTPUT_PREFIX
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 
-MOST = 100  # uploads that one job may name; a batch of frames has tens
+MOST = 100  # uploads of one job; a batch of frames has tens
 LENGTH = 36
 REFERENCE_LENGTH = len(OUTPUT_PREFIX) + LENGTH
 
@@ -18,15 +18,15 @@ _UPLOAD, _OUTPUT = re.compile(_ID), re.compile(OUTPUT_PREFIX + _ID)
 
 
 def upload_ids(graph: Mapping[str, Any]) -> set[str]:
-    """Every text that may be an upload's id: a UUID in lower case, alone in an input or in a part of one.
+    """Every text that can be an upload's id: a lowercase UUID as an input or as a field of an input.
 
-    For graphs without errors, and for files of the editor, where widgets hold what becomes an input.
+    For valid graphs, and for files of the editor, whose widget values become inputs.
     """
     return {text for text in _texts(graph) if is_upload_id(text)}
 
 
 def output_references(graph: Mapping[str, Any]) -> set[str]:
-    """Every text that may refer to an output, in the same places."""
+    """Every text in the same places that can refer to an output."""
     return {text for text in _texts(graph) if is_output_reference(text)}
 
 
@@ -41,7 +41,7 @@ def is_output_reference(text: str) -> bool:
 
 
 def with_uploads(graph: Mapping[str, Any], uploads: Mapping[str, str]) -> dict[str, Any]:
-    """The graph, or the editor's file, with ids of uploads where it refers to these outputs."""
+    """The graph or editor file, with these references to outputs replaced by ids of uploads."""
     if is_ui_format(graph):
         return {key: _widgets_with_uploads(key, part, uploads) for key, part in graph.items()}
     return {
@@ -59,7 +59,7 @@ def _with_uploads(value: Any, uploads: Mapping[str, str]) -> Any:
 
 
 def _widgets_with_uploads(key: str | None, part: Any, uploads: Mapping[str, str]) -> Any:
-    """A part of an editor's file, with ids of uploads in the widgets of its nodes, also inside of subgraphs."""
+    """A part of an editor file with references replaced in the widgets of its nodes, also in subgraphs."""
     if key in _WIDGETS and isinstance(part, dict | list):
         values = part.items() if isinstance(part, dict) else enumerate(part)
         replaced = {name: _with_uploads(value, uploads) for name, value in values}
@@ -72,13 +72,13 @@ def _widgets_with_uploads(key: str | None, part: Any, uploads: Mapping[str, str]
 
 
 def too_many(count: int) -> FieldError:
-    """What is wrong with a graph that names more than ``MOST``."""
+    """The error of a graph that refers to more than ``MOST`` uploads."""
     message = f"A workflow names at most {MOST} uploads; this one has {count} texts that look like their ids."
     return FieldError(pointer="/workflow", code="too_many_uploads", message=message)
 
 
 def _texts(graph: Mapping[str, Any]) -> Iterator[str]:
-    """Texts of inputs or widgets, and of the parts of those that are objects (``Load3D.image``)."""
+    """Texts of inputs or widgets, and fields of those that are objects (``Load3D.image``)."""
     for value in _widget_values(graph) if is_ui_format(graph) else _input_values(graph):
         if isinstance(value, str):
             yield value
@@ -92,7 +92,7 @@ def _input_values(graph: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _widget_values(part: Any) -> Iterator[Any]:
-    """What the widgets of all nodes hold, also inside of subgraphs."""
+    """The widget values of all nodes, also in subgraphs."""
     for key, value in part.items() if isinstance(part, Mapping) else ((None, one) for one in part):
         if key in _WIDGETS:
             yield from value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()

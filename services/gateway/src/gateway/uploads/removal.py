@@ -1,7 +1,7 @@
-"""Uploads go: by wish, by age, and what was left of them where somebody was killed half-way.
+"""Deletes uploads on request and on expiry, and files without a record.
 
-The row goes first, then the bytes: what is listed is there. Bytes that stay behind are found by their age and by having
-no row, whatever left them: a gateway that died between the two, a write that never ended, a purge that was cut short.
+The row is deleted first, then the file, so every listed upload exists. Files that stay behind (a gateway died in
+between, a write or a purge was interrupted) are recognized by their age and by having no row.
 """
 
 import re
@@ -11,37 +11,37 @@ from uuid import UUID
 
 from chassis.telemetry.logs import log
 from contracts.wire.errors import FieldError, Relayed, Unavailable
-from gateway.errors import UploadInUse
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.ended_jobs import EndedJobs
-from gateway.uploads.own_uploads import upload_id_of
-from gateway.uploads.store import Uploads, Use
-from gateway.uploads.sweep_store import Expired, UploadSweep
+from gateway.uploads.errors import UploadInUse
+from gateway.uploads.own_uploads import parse_upload_id
+from gateway.uploads.store import UploadStore, UploadUse
+from gateway.uploads.sweep_store import Expired, UploadSweepStore
 
 BATCH = 100
-NAMED = 10  # jobs in a refusal
+NAMED = 10  # jobs listed in a refusal
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OURS = re.compile(rf"{_ID}/(?:uploads|{_ID}/\d+)/({_ID})")
 
 
 class UploadRemover:
-    """Removes one upload for its tenant."""
+    """Deletes one upload for its tenant."""
 
-    def __init__(self, uploads: Uploads, objects: Objects, ended: EndedJobs) -> None:
+    def __init__(self, uploads: UploadStore, objects: ArtifactStore, ended: EndedJobs) -> None:
         self._uploads, self._objects, self._ended = uploads, objects, ended
 
-    async def remove(self, text: str, *, tenant: str) -> None:
-        """Delete it, with its bytes.
+    async def remove_upload(self, text: str, *, tenant: str) -> None:
+        """Delete the upload and its file.
 
         Raises:
-            UnknownUpload: there is none, or it is somebody else's.
+            UnknownUpload: the tenant has no such upload.
             UploadInUse: a job that has not ended uses it.
-            Unavailable, Relayed: a job uses it, and whether that has ended cannot be found out now.
+            Unavailable, Relayed: a job uses it, and the scheduler does not answer whether it has ended.
         """
-        upload_id = upload_id_of(text)
+        upload_id = parse_upload_id(text)
         outcome = await self._uploads.delete(tenant, upload_id)
-        if not isinstance(outcome, str) and not await self._ended.still_held(outcome):
+        if not isinstance(outcome, str) and not await self._ended.still_used(outcome):
             outcome = await self._uploads.delete(tenant, upload_id)
         if not isinstance(outcome, str):
             raise UploadInUse(errors=_named(outcome))
@@ -49,20 +49,22 @@ class UploadRemover:
 
 
 class UploadSweeper:
-    """Removes what is due, of all tenants. Any number of gateways may do it at once.
+    """Deletes expired uploads and orphaned files of all tenants. Any number of gateways can do it at once.
 
     Args:
-        sweep: finds it.
-        objects: where the bytes are.
-        ended: knows which jobs hold an upload.
-        orphan_age: how old bytes without a row are when they go; longer than anything takes to be written.
+        sweep: finds expired uploads.
+        objects: the artifact store.
+        ended: knows which jobs still use an upload.
+        orphan_age: minimum age of files without a row to be deleted; longer than any write takes.
     """
 
-    def __init__(self, sweep: UploadSweep, objects: Objects, ended: EndedJobs, *, orphan_age: timedelta) -> None:
+    def __init__(
+        self, sweep: UploadSweepStore, objects: ArtifactStore, ended: EndedJobs, *, orphan_age: timedelta
+    ) -> None:
         self._sweep, self._objects, self._ended, self._orphan_age = sweep, objects, ended, orphan_age
 
     async def expire(self) -> None:
-        """Delete uploads whose time is over, but for those that a job holds."""
+        """Delete expired uploads that no job uses."""
         last: Expired | None = None
         while page := await self._sweep.expired(after=last, at_most=BATCH):
             last = page[-1]
@@ -73,14 +75,16 @@ class UploadSweeper:
             if keys:
                 log.info("gateway.uploads.expired", count=len(keys))
 
-    async def _let_go(self, uses: set[Use]) -> None:
+    async def _let_go(self, uses: set[UploadUse]) -> None:
         try:
-            await self._ended.still_held(uses)
+            await self._ended.still_used(uses)
         except (Unavailable, Relayed):
-            log.warning("gateway.uploads.held_on", count=len(uses))  # until somebody says that their jobs have ended
+            log.warning(
+                "gateway.uploads.held_on", count=len(uses)
+            )  # until the scheduler says that their jobs have ended
 
     async def collect_orphans(self) -> None:
-        """Delete old bytes that no row tells of. Files whose names are not of ours stay."""
+        """Delete old files without a row. Files with unknown names are kept."""
         count = await self._objects.delete_halves(self._orphan_age)
         async for keys in self._objects.old(self._orphan_age):
             ids = {UUID(match[1]): key for key in keys if (match := _OURS.fullmatch(key))}
@@ -91,7 +95,7 @@ class UploadSweeper:
             log.warning("gateway.orphans.deleted", count=count)
 
 
-def _named(uses: Iterable[Use]) -> tuple[FieldError, ...]:
+def _named(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
     return tuple(
         FieldError(code="job_not_ended", message=f"Job {use.job_id} has not ended.") for use in list(uses)[:NAMED]
     )

@@ -1,6 +1,7 @@
-"""Uploads: create, read, list and delete."""
+"""Upload, read, list and delete files."""
 
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,13 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from contracts.auth.tiers import Limits
 from contracts.file_types import FILE_TYPES
 from gateway.accounts.me import MeView
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
-from gateway.errors import UnknownUpload
 from gateway.storage.file_extensions import extension_of
-from gateway.storage.objects import Objects
-from gateway.storage.responses import Stored, answer, disposition
+from gateway.storage.objects import ArtifactStore
+from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
 from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
+from gateway.uploads.errors import UPLOAD, UnknownUpload, UploadInUse
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover
 from gateway.uploads.schemas import UploadBody, UploadsBody
@@ -43,15 +45,18 @@ _BODY: dict[str, Any] = {
 def router(
     *,
     bodies: UploadBodies,
-    desk: UploadService,
+    service: UploadService,
     own: OwnUploads,
     remover: UploadRemover,
-    objects: Objects,
+    objects: ArtifactStore,
     me: MeView,
     longest: timedelta | None,
     public_url: str,
 ) -> APIRouter:
-    """The routes of uploads; ``longest`` is how long one is kept where the user's limits do not say, None for good."""
+    """The routes of uploads.
+
+    ``longest``: how long an upload is kept if the user has no limit of its own, None for ever.
+    """
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
@@ -63,82 +68,89 @@ def router(
         summary="Upload a file",
         openapi_extra=_BODY,
         responses={
-            201: {"headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}}},
-            200: {"model": UploadBody, "description": "These bytes are kept already; from now on as long as new ones."},
-            **problems(400, 408, 413, 415, 422),
+            201: {"headers": {"Location": {"description": "URL path of the upload.", "schema": {"type": "string"}}}},
+            200: {
+                "model": UploadBody,
+                "description": "The same bytes were uploaded before; that upload, with its life extended.",
+            },
+            **problems(*UPLOAD),
         },
     )
-    async def upload(
+    async def upload_file(
         *,
         tenant: Writer,
         request: Request,
         response: Response,
-        exact: Annotated[bool, Query(description="keep a PNG as it is; any other file but an image always is")] = False,
+        exact: Annotated[bool, Query(description="keep a PNG unchanged; files other than images always are")] = False,
     ) -> UploadBody:
-        """The one file of a form, or the body itself. What it is, its bytes say, and neither its name nor Content-Type.
+        """Takes the one file of a form, or the body itself. Only its content determines its type.
 
-        Of a PNG, JPEG or WebP image the pixels are kept, upright and in sRGB, with their alpha: as JPEG where it was
-        one, as PNG otherwise. Nothing else of the file is, neither metadata nor name. ``exact=true`` keeps a PNG as it
-        is, for what would be lost: 16 bits of each colour.
+        PNG, JPEG and WebP images are re-encoded: upright, in sRGB, with alpha; JPEG stays JPEG, others become PNG.
+        Metadata and name are removed. ``exact=true`` keeps a PNG unchanged, which preserves 16 bits per channel.
 
-        Videos, sounds, latents (safetensors), 3D files and EXR images are kept as they are, byte for byte. They are
-        given to nodes and to their owner, who can only save them.
+        Videos, sounds, latents (safetensors), 3D files and EXR images are kept unchanged. Nodes and their owner can
+        read them; browsers only download them.
 
-        The same bytes again are the same upload.
+        Uploading the same bytes again returns the same upload.
         """
         limits = await me.limits(request.state.principal)
-        keep, file_bytes = _kept_for(limits, longest), desk.file_bytes(limits.upload_bytes)
+        keep, file_bytes = _kept_for(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
-            taken, new = await _taken(desk, sent, Terms(tenant, keep, exact=exact, file_bytes=file_bytes))
-        response.status_code = 201 if new else 200
-        response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
-        return present(taken)
+            upload, is_new = await _store(service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
+        response.status_code = 201 if is_new else 200
+        response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
+        return present(upload)
 
-    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(422))
-    async def list_(
+    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(BadCursor))
+    async def list_uploads(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> UploadsBody:
-        found, next_cursor = await own.page(tenant=tenant, limit=limit, cursor=cursor)
+        found, next_cursor = await own.list_uploads(tenant=tenant, limit=limit, cursor=cursor)
         return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
 
-    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(404))
-    async def read(tenant: Reader, upload_id: str) -> UploadBody:
-        return present(await own.read(upload_id, tenant=tenant))
+    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(UnknownUpload))
+    async def read_upload(tenant: Reader, upload_id: str) -> UploadBody:
+        return present(await own.read_upload(upload_id, tenant=tenant))
 
-    @routes.delete("/uploads/{upload_id}", status_code=204, summary="Delete an upload", responses=problems(404, 409))
-    async def delete(tenant: Writer, upload_id: str) -> None:
+    @routes.delete(
+        "/uploads/{upload_id}",
+        status_code=204,
+        summary="Delete an upload",
+        responses=problems(UnknownUpload, UploadInUse),
+    )
+    async def delete_upload(tenant: Writer, upload_id: str) -> None:
         """409 while a job that has not ended uses it: wait for the job, or cancel it."""
-        await remover.remove(upload_id, tenant=tenant)
+        await remover.remove_upload(upload_id, tenant=tenant)
 
-    async def content(request: Request, tenant: Reader, upload_id: str) -> Response:
-        """The bytes that are kept. One Range at a time; ETag is the SHA-256."""
-        upload = await own.read(upload_id, tenant=tenant)
-        stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
+    async def download_upload(request: Request, tenant: Reader, upload_id: str) -> Response:
+        """The stored bytes. One Range per request; the ETag is the SHA-256."""
+        upload = await own.read_upload(upload_id, tenant=tenant)
+        stored = StoredObject(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
         try:
-            return await answer(request, stored, objects)
+            return await respond_with_object(request, stored, objects)
         except FileNotFoundError:
             raise UnknownUpload from None
 
     routes.get(
         "/uploads/{upload_id}/content",
-        summary="The bytes of an upload",
+        summary="Download an upload",
         response_class=Response,
         responses={
             200: {"content": {media_type: {} for media_type in FILE_TYPES}, "description": "The bytes."},
-            206: {"description": "The part that Range asked for."},
-            304: {"description": "If-None-Match names the ETag."},
-            **problems(404, 416),
+            206: {"description": "The requested range."},
+            304: {"description": "The ETag matches If-None-Match."},
+            **problems(UnknownUpload, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
         },
-    )(content)
-    routes.head("/uploads/{upload_id}/content", include_in_schema=False)(content)
+    )(download_upload)
+    routes.head("/uploads/{upload_id}/content", include_in_schema=False)(download_upload)
     return routes
 
 
-class Terms(NamedTuple):
-    """How an upload is to be kept: whose, for how long, and what the client and the tenant's limits say."""
+class StorageTerms(NamedTuple):
+    """How to keep an upload: its owner, for how long, whether unchanged, and the size limit."""
 
     tenant: str
     keep: timedelta | None
@@ -146,10 +158,14 @@ class Terms(NamedTuple):
     file_bytes: int
 
 
-async def _taken(desk: UploadService, sent: ReceivedImage | ReceivedFile, terms: Terms) -> tuple[Upload, bool]:
+async def _store(
+    service: UploadService, sent: ReceivedImage | ReceivedFile, terms: StorageTerms
+) -> tuple[Upload, bool]:
     if isinstance(sent, ReceivedImage):
-        return await desk.take(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
-    return await desk.take_file(sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes)
+        return await service.store_image(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
+    return await service.store_file(
+        sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes
+    )
 
 
 def _kept_for(limits: Limits, longest: timedelta | None) -> timedelta | None:
@@ -164,6 +180,6 @@ def _presented(upload: Upload, public_url: str) -> UploadBody:
 
 
 def _saved_as(upload: Upload) -> str:
-    """Files kept byte for byte are not inspected, so they are served as attachments and never rendered in a browser."""
+    """Unchanged files are not inspected, so they are served as attachments and browsers do not render them."""
     name = f"{upload.id}{extension_of(upload.content_type)}"
-    return disposition(name, "application/octet-stream" if upload.exact else upload.content_type)
+    return content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

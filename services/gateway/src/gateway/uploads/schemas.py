@@ -1,4 +1,4 @@
-"""An upload as the public API shows it."""
+"""Response bodies for uploads."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,13 +9,12 @@ from contracts.file_types import FileKind
 
 
 class UploadBody(BaseModel):
-    """One file that is kept. Its type, sizes and SHA-256 are those of what is kept; ``url`` gives its bytes.
+    """An upload. Type, size and SHA-256 are those of the stored file, whose bytes are at ``url``.
 
-    ``width`` and ``height`` are those of an image. ``kind`` says which inputs take it. ``exact``: what is kept is what
-    was sent, byte for byte.
+    ``width`` and ``height``: of an image. ``kind``: which inputs accept it. ``exact``: the stored file is the sent
+    file, byte for byte.
 
-    From ``expires_at`` on, or from the end of the last job that uses it, it may be gone; where that is null it is kept
-    until it is deleted.
+    It is deleted after ``expires_at``, or later once no job uses it. If that is null, it is kept until it is deleted.
     """
 
     model_config = ConfigDict(
@@ -52,7 +51,7 @@ class UploadBody(BaseModel):
 
 
 class UploadsBody(BaseModel):
-    """A page of uploads, newest first; ``next_cursor`` is null on the last one."""
+    """A page of uploads, newest first. ``next_cursor`` is null on the last page."""
 
     uploads: list[UploadBody]
     next_cursor: str | None

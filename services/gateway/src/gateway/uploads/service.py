@@ -1,4 +1,4 @@
-"""Take a file from outside. Of an image the pixels are kept; any other file is kept as it is, and never decoded."""
+"""Stores uploaded files. Images are re-encoded; other files are stored unchanged and never decoded."""
 
 import asyncio
 import hashlib
@@ -12,25 +12,23 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.file_types import FileKind, FileType
 from contracts.wire.errors import Refusal
-from gateway.errors import (
+from gateway.images.converter import ImageConverter
+from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
+from gateway.images.formats import ConversionOptions, ImageFormat
+from gateway.images.headers import HeaderProblem, ImageHeader, read_header
+from gateway.images.limiter import ImageLimiter
+from gateway.storage.objects import ArtifactStore
+from gateway.uploads.errors import (
     AnimatedImage,
     BrokenImage,
-    ConversionFailed,
     FileTooLarge,
-    NotConvertible,
     NotKeptExactly,
-    TooManyPixels,
     TooManyUploads,
     UnsupportedImage,
     UploadTooManyPixels,
 )
-from gateway.images.converter import ImageConverter
-from gateway.images.formats import ImageFormat, Wanted
-from gateway.images.headers import ImageHeader, Unfit, read_header
-from gateway.images.limiter import ImageLimiter
-from gateway.storage.objects import Objects
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
-from gateway.uploads.store import NewUpload, Upload, Uploads
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_recognized_by_size
+from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 CHUNK_BYTES = 1 << 18
 JPEG_QUALITY = 95
@@ -41,73 +39,73 @@ KEPT_AS = {ImageFormat.PNG: ImageFormat.PNG, ImageFormat.JPEG: ImageFormat.JPEG,
 
 @dataclass(frozen=True, slots=True)
 class UploadService:
-    """Where files come in.
+    """Checks and stores uploaded files.
 
     Attributes:
-        max_bytes: of one image as it is sent.
-        max_file_bytes: of any other file, whatever the limits of its tenant.
+        max_bytes: of an image as sent.
+        max_file_bytes: of any other file, for all tenants.
     """
 
-    uploads: Uploads
-    objects: Objects
-    pictures: ImageConverter
-    line: ImageLimiter
+    uploads: UploadStore
+    objects: ArtifactStore
+    converter: ImageConverter
+    limiter: ImageLimiter
     max_bytes: int
     max_file_bytes: int
 
     def file_bytes(self, limit: int | None) -> int:
-        """How large a file may be that is no image, where its tenant has this limit or none."""
+        """The largest size of a file that is not an image, for a tenant with this limit or without one."""
         return self.max_file_bytes if limit is None else min(limit, self.max_file_bytes)
 
     def check_file(self, begun: bytes, *, at_most: int, whole: bool) -> None:
-        """Whether a file that begins like this is one that is kept byte for byte, as far as that can be told.
+        """Check that a file that begins with these bytes can be of a supported type.
 
         Raises:
-            UnsupportedImage: it is none.
-            UploadTooManyPixels: it is an image that says that it is larger than may be.
+            UnsupportedImage: it cannot.
+            UploadTooManyPixels: it is an EXR image that is too large.
         """
         known = file_type_of(begun, len(begun) if whole else None)
-        if known is None and (whole or not may_be_told_by_size(begun, at_most)):
+        if known is None and (whole or not may_be_recognized_by_size(begun, at_most)):
             raise UnsupportedImage
         if known is not None:
             self._size_of(known, begun)
 
-    def look_at(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
-        """The header of an image that begins like this; None while more of it is needed. Costs next to nothing.
+    def check_image(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
+        """The header of an image that begins with these bytes; None if more bytes are needed. Cheap.
 
         Raises:
-            UnsupportedImage, AnimatedImage: it is nothing that is taken.
-            BrokenImage: it has far more beside its pixels than anybody needs.
-            UploadTooManyPixels: it says that it is larger than may be.
+            UnsupportedImage, AnimatedImage: the image is not supported.
+            BrokenImage: it has far too much metadata.
+            UploadTooManyPixels: it is too large.
         """
         header = read_header(begun, whole=whole)
-        if header is Unfit.ANIMATED:
+        if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
-        if header is Unfit.BLOATED:
+        if header is HeaderProblem.BLOATED:
             raise self._broken()
-        if isinstance(header, Unfit):
+        if isinstance(header, HeaderProblem):
             raise UnsupportedImage
-        if header is not None and header.width * header.height > self.pictures.max_pixels:
-            raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=header.width, height=header.height)
+        if header is not None and header.width * header.height > self.converter.max_pixels:
+            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=header.width, height=header.height)
         return header
 
-    async def take(
+    async def store_image(
         self, sent: bytes | bytearray, *, tenant: str, keep: timedelta | None, exact: bool = False
     ) -> tuple[Upload, bool]:
-        """Keep an image for this long, None for good; and whether it is new.
+        """Store an image durably for this long, None for ever; and whether it is new.
 
-        Durable when it returns. The same bytes again are the same upload, kept longer, never shorter. What is kept is
-        made from the pixels alone: upright, in sRGB, with its alpha, and without a byte of what else was in the file.
-        A PNG that is to be ``exact`` is kept as it was sent, since 16 bits of a colour do not survive that.
+        The same bytes are the same upload; sending them again can only extend its life. The stored file is re-encoded
+        from the pixels: upright, in sRGB, with alpha, without metadata. With ``exact`` a PNG is stored unchanged, since
+        re-encoding loses 16-bit channels.
 
         Raises:
-            NotKeptExactly: it is to be, and is no PNG.
-            UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``look_at``.
-            BrokenImage: its pixels cannot be had.
-            TooManyUploads: the tenant has no room for it.
-            TooManyConversions, Unavailable: the machine is busy with images, of this tenant or of all.
+            NotKeptExactly: ``exact``, but the image is not a PNG.
+            UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``check_image``.
+            BrokenImage: it cannot be decoded.
+            TooManyUploads: the tenant has too many uploads.
+            TooManyConversions, Unavailable: too many images of this tenant, or of all, are being processed.
         """
-        header = await asyncio.to_thread(self.look_at, sent, whole=True)  # it may have to inflate some megabytes
+        header = await asyncio.to_thread(self.check_image, sent, whole=True)  # it can inflate some megabytes
         if header is None:
             raise UnsupportedImage
         if exact and header.format is not ImageFormat.PNG:
@@ -117,31 +115,31 @@ class UploadService:
         if known is not None:
             return known, False
         await self.uploads.check_room(tenant, size_bytes=0)
-        async with self.line.turn(tenant):  # also while it is stored: so many are in memory, and no more
-            kept = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
-            new = await _described(kept, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
-            await self.objects.put(new.key, _pieces(kept))
+        async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
+            content = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
+            new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
+            await self.objects.put(new.key, _pieces(content))
         return await self._record(new, keep)
 
-    async def take_file(
+    async def store_file(
         self, begun: bytes, rest: AsyncIterator[bytes], *, tenant: str, keep: timedelta | None, at_most: int
     ) -> tuple[Upload, bool]:
-        """Keep a file as it is, without holding more than some megabytes of it; see ``take`` for what else is the same.
+        """Store a file unchanged, with some megabytes of memory; otherwise like ``store_image``.
 
-        Whatever ``rest`` raises ends it without a trace.
+        If ``rest`` raises, nothing is stored.
 
         Args:
-            begun: ``LOOK_AT_BYTES`` of it or more, or all; see ``check_file``.
-            rest: what follows.
-            tenant: whose it is.
-            keep: for how long, None for good.
-            at_most: bytes that it may have.
+            begun: the first ``LOOK_AT_BYTES`` or more, or all bytes; see ``check_file``.
+            rest: the following bytes.
+            tenant: owner of the upload.
+            keep: for how long, None for ever.
+            at_most: largest size, bytes.
 
         Raises:
-            FileTooLarge: it has more.
-            UnsupportedImage: as a whole it is none of the types that are taken.
-            UploadTooManyPixels: it is an image that says that it is larger than may be.
-            TooManyUploads: the tenant has no room for it.
+            FileTooLarge: it is larger.
+            UnsupportedImage: the whole file is not of a supported type.
+            UploadTooManyPixels: it is an EXR image that is too large.
+            TooManyUploads: the tenant has too many uploads.
         """
         await self.uploads.check_room(tenant, size_bytes=0)
         upload_id = new_id()
@@ -179,25 +177,25 @@ class UploadService:
         size = exr_size(begun)
         if size is None:
             raise UnsupportedImage
-        if size[0] * size[1] > self.pictures.max_pixels:
-            raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=size[0], height=size[1])
+        if size[0] * size[1] > self.converter.max_pixels:
+            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=size[0], height=size[1])
         return size
 
     async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
-        wanted = Wanted(format_, JPEG_QUALITY, faithful=True)
+        wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
-            return await self.pictures.convert(wanted, _pieces(sent))
+            return await self.converter.convert(wanted, _pieces(sent))
         except TooManyPixels:
-            limit = self.pictures.max_pixels
+            limit = self.converter.max_pixels
             raise UploadTooManyPixels(limit=limit, width=header.width, height=header.height) from None
         except (NotConvertible, ConversionFailed):
             raise self._broken() from None
 
     def _broken(self) -> BrokenImage:
-        return BrokenImage(seconds=math.ceil(self.pictures.within_s))
+        return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
     async def _record(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
-        """Whatever else goes wrong leaves bytes that the sweep finds: whether they were recorded is not known then."""
+        """Record the stored file. After other errors than TooManyUploads the file stays: it may have been recorded."""
         try:
             upload, is_new = await self.uploads.add(new, keep)
         except TooManyUploads:
@@ -205,13 +203,13 @@ class UploadService:
             raise
         if is_new:
             log.info("gateway.upload.stored", upload_id=str(upload.id), bytes=upload.size_bytes)
-        else:  # the same bytes came twice at once
+        else:  # a concurrent request uploaded the same bytes
             await self.objects.delete(new.key)
         return upload, is_new
 
 
 class _Passing:
-    """Counts and hashes what flows through it."""
+    """Counts and hashes the bytes that pass through."""
 
     def __init__(self, begun: bytes, rest: AsyncIterator[bytes], at_most: int) -> None:
         self._begun, self._rest, self._at_most = begun, rest, at_most
@@ -252,7 +250,7 @@ async def _described(
 
 
 async def _sha256(content: bytes | bytearray) -> str:
-    """In hex, in a thread: ten milliseconds of it would hold up everybody else."""
+    """In hex; computed in a thread, since it takes some ten milliseconds."""
     return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
 
 

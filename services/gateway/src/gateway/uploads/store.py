@@ -1,4 +1,4 @@
-"""Which files tenants have uploaded, and which jobs use them."""
+"""Uploads, and which jobs use them."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -7,19 +7,19 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
-from gateway.errors import TooManyUploads, UnknownUpload
+from gateway.uploads.errors import TooManyUploads, UnknownUpload
 
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """Bytes that were stored and are to be recorded. SHA-256 are hex.
+    """A stored file that is to be recorded. SHA-256 are hex.
 
     Attributes:
-        sent_sha256: of what the tenant sent; what is recorded with the same one already is the same upload.
+        sent_sha256: of the sent bytes; an upload of the tenant with the same value is the same upload.
         width, height: of an image, pixels.
-        exact: the bytes are those that were sent, and were never decoded.
-        source_job_id: of a copy of an output: the job that made it. Copies are not the tenant's own uploads: they are
-            not listed, not counted, and go when that job is purged and no other job uses them.
+        exact: the stored bytes are the sent ones, and were never decoded.
+        source_job_id: for a copy of an output: the job that made it. Copies are not listed and not counted, and are
+            deleted once that job is purged and no other job uses them.
     """
 
     id: UUID
@@ -37,11 +37,11 @@ class NewUpload:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file that is kept until ``expires_at``, or until the last job that uses it has ended.
+    """An upload. It is kept until ``expires_at``, or longer while a job uses it; None: for ever.
 
-    Where that is None it is kept for good. ``key`` is its place in the artifact store; ``sha256`` (hex) and
-    ``size_bytes`` are of what lies there. ``width`` and ``height`` are those of an image. One that is ``exact`` was
-    never decoded: its bytes are whatever the tenant sent or a job made.
+    ``key`` is its key in the artifact store; ``sha256`` (hex) and ``size_bytes`` are those of the stored file.
+    ``width`` and ``height``: of an image. ``exact``: never decoded, so its bytes can be anything that a tenant sent or
+    a job made.
     """
 
     id: UUID
@@ -58,25 +58,25 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """A job that was not seen to have ended, for this long already."""
+class UploadUse:
+    """A job that uses an upload and is not known to have ended; ``since``: for how long."""
 
     job_id: UUID
     since: timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one tenant may keep at a time."""
+class UploadLimits:
+    """Limits of one tenant."""
 
     files: int
     bytes: int
 
 
 _COLUMNS = "id, tenant_id, sha256, key, content_type, size_bytes, width, height, exact, created_at, expires_at"
-# One tenant adds one at a time: bounds hold, and the same bytes are one upload.
+# Serializes additions of one tenant, so that limits hold and the same bytes are one upload.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('uploads ' || :tenant_id::uuid, 0))")
-# Without a time it never expires, and greatest would rather take any time than none.
+# NULL means never; greatest() ignores NULL, hence the CASE.
 _REFRESH = Statement(f"""
 UPDATE uploads SET expires_at =
     CASE WHEN expires_at IS NOT NULL AND :keep::interval IS NOT NULL THEN greatest(expires_at, now() + :keep) END
@@ -99,7 +99,7 @@ SELECT {_COLUMNS} FROM uploads
 WHERE tenant_id = :tenant_id AND source_job_id IS NULL AND (:before::uuid IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :at_most
 """)  # noqa: S608 - constants only
-# Against a deletion, which locks the row itself; in order, so that two pins never wait for each other.
+# Conflicts with the row lock of a deletion; ordered, so that two pins cannot deadlock.
 _HOLD = Statement("""
 SELECT id FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]) ORDER BY id FOR KEY SHARE
 """)
@@ -124,23 +124,26 @@ _DELETE = Statement("DELETE FROM uploads WHERE id = :id")
 _END = Statement("UPDATE upload_uses SET ended_at = now() WHERE job_id = ANY(:job_ids::uuid[]) AND ended_at IS NULL")
 
 
-class Uploads:
-    """The tables of uploads. Nothing in them is seen or changed but by the tenant that it belongs to."""
+class UploadStore:
+    """The tables of uploads. Every statement is limited to one tenant."""
 
-    def __init__(self, database: Database, bounds: Bounds) -> None:
+    def __init__(self, database: Database, bounds: UploadLimits) -> None:
         self._database, self._bounds = database, bounds
 
     async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta | None) -> Upload | None:
-        """The upload of these very bytes, kept at least so long from now, None for good; None if there is none."""
+        """The upload of the same sent bytes, with its life extended to ``keep`` from now (None: for ever).
+
+        None without one.
+        """
         async with self._database.single() as connection:
             row = await _REFRESH.first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
         return Upload(**row) if row else None
 
     async def add(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
-        """Record what was stored, or refresh what was there already; and whether it is new.
+        """Record an upload, or extend the existing one of the same bytes; and whether it is new.
 
         Raises:
-            TooManyUploads: the tenant has no room for it.
+            TooManyUploads: the tenant has too many uploads.
         """
         async with self._database.direct() as connection:
             await _LOCK.run(connection, tenant_id=new.tenant_id)
@@ -153,10 +156,10 @@ class Uploads:
         return Upload(**_there(row)), True
 
     async def check_room(self, tenant_id: str, size_bytes: int) -> None:
-        """Refuse what could not be added anyway, before any work is done for it.
+        """Refuse early what ``add`` would refuse.
 
         Raises:
-            TooManyUploads: the tenant has no room for it.
+            TooManyUploads: the tenant has too many uploads.
         """
         async with self._database.single() as connection:
             await self._check_room(connection, UUID(tenant_id), size_bytes)
@@ -173,18 +176,18 @@ class Uploads:
         return {row["id"]: Upload(**row) for row in rows}
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Upload]:
-        """The tenant's own uploads, newest first, from after ``before`` on."""
+        """The tenant's uploads, newest first, after ``before``."""
         async with self._database.single() as connection:
             rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [Upload(**row) for row in rows]
 
     async def pin(self, tenant_id: str, ids: Collection[UUID], job_id: UUID) -> None:
-        """Have these uploads stay until the job has ended. To be done before the job is submitted.
+        """Keep these uploads until the job has ended. Call it before the job is submitted.
 
-        Committed when it returns. A job that then never comes to be lets go of them by itself.
+        Committed when it returns. If the job is never submitted, the pins expire.
 
         Raises:
-            UnknownUpload: one of them is not there, or not any more; none is pinned then.
+            UnknownUpload: one of them does not exist; none is pinned.
         """
         wanted = sorted(set(ids))
         if not wanted:
@@ -196,7 +199,7 @@ class Uploads:
             await _PIN.run(connection, ids=wanted, job_id=job_id)
 
     async def pin_again(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
-        """Pin for a job that runs another one again what that one used, as far as it is still there."""
+        """Pin the remaining uploads of a job for the job that runs it again."""
         async with self._database.single() as connection:
             await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
 
@@ -207,15 +210,15 @@ class Uploads:
         return [Upload(**row) for row in rows]
 
     async def unpin(self, job_ids: Collection[UUID]) -> None:
-        """These jobs have ended, or will never be: they hold nothing any more."""
+        """Unpin the uploads of jobs that have ended or were not submitted."""
         async with self._database.single() as connection:
             await _END.run(connection, job_ids=list(job_ids))
 
-    async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[Use]:
-        """Forget an upload and give its key, or leave it and say which jobs hold it.
+    async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[UploadUse]:
+        """Delete the row and return the file's key; or, if jobs use the upload, return these.
 
         Raises:
-            UnknownUpload: the tenant has none of this id.
+            UnknownUpload: the tenant has no such upload.
         """
         async with self._database.direct() as connection:
             key = await _TAKE.value(connection, tenant_id=UUID(tenant_id), id=upload_id)
@@ -223,7 +226,7 @@ class Uploads:
                 raise UnknownUpload
             uses = await _USES.all(connection, id=upload_id)
             if uses:
-                return [Use(**use) for use in uses]
+                return [UploadUse(**use) for use in uses]
             await _DELETE.run(connection, id=upload_id)
         return str(key)
 

@@ -1,4 +1,4 @@
-"""What is due to go of all tenants' uploads, and what is known of an object."""
+"""Expired uploads of all tenants, and known object ids."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
-from gateway.uploads.store import Use
+from gateway.uploads.store import UploadUse
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An upload whose time is over, and the jobs that hold it still."""
+    """An expired upload, and the jobs that still use it."""
 
     id: UUID
     expires_at: datetime
-    uses: tuple[Use, ...]
+    uses: tuple[UploadUse, ...]
 
 
 _EXPIRED = Statement("""
@@ -29,7 +29,7 @@ FROM (
 ) u LEFT JOIN upload_uses x ON x.upload_id = u.id AND x.ended_at IS NULL
 GROUP BY u.id, u.expires_at ORDER BY u.expires_at, u.id
 """)
-# Locked first: then no job can come to use them, and none is refreshed, between the look and the deletion.
+# The lock prevents that a job pins them, or that they are extended, before they are deleted.
 _LOCK = Statement("""
 SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) AND expires_at <= now() ORDER BY id FOR UPDATE SKIP LOCKED
 """)
@@ -43,14 +43,14 @@ SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) UNION ALL SELECT id FROM art
 """)
 
 
-class UploadSweep:
-    """Looks across tenants, for nobody but the sweep."""
+class UploadSweepStore:
+    """Queries over all tenants, for the sweep only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def expired(self, *, after: Expired | None, at_most: int) -> list[Expired]:
-        """Uploads whose time is over, the longest first, from behind ``after`` on."""
+        """Expired uploads, oldest expiry first, after ``after``."""
         async with self._database.single() as connection:
             rows = await _EXPIRED.all(
                 connection,
@@ -59,18 +59,18 @@ class UploadSweep:
                 at_most=at_most,
             )
         return [
-            Expired(row["id"], row["expires_at"], tuple(map(Use, row["job_ids"] or (), row["since"] or ())))
+            Expired(row["id"], row["expires_at"], tuple(map(UploadUse, row["job_ids"] or (), row["since"] or ())))
             for row in rows
         ]
 
     async def delete(self, ids: Collection[UUID]) -> list[str]:
-        """Forget those of them that are still expired and that no job holds; their keys."""
+        """Delete those that are still expired and that no job uses; their keys."""
         async with self._database.direct() as connection:
             locked = await _LOCK.all(connection, ids=[*ids])
             rows = await _DELETE.all(connection, ids=[row["id"] for row in locked])
         return [row["key"] for row in rows]
 
     async def known(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Those of them that are uploads or outputs of ours."""
+        """Those of these ids that belong to an upload or an output."""
         async with self._database.single() as connection:
             return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}

@@ -1,15 +1,15 @@
-"""The duties of counting what is used."""
+"""Background loops of usage."""
 
 from chassis.loop import Loop
 from contracts.scheduler.usage import USAGE_DAYS
 from gateway.usage.request_counts import RequestCounts
-from gateway.usage.store import RequestUsage
+from gateway.usage.store import RequestUsageStore
 
 PRUNE_S = 3600.0
 
 
-def usage_loops(counts: RequestCounts, usage: RequestUsage, *, flush_s: float) -> tuple[Loop, ...]:
-    """What was counted is added every few seconds, and forgotten after ``USAGE_DAYS``."""
+def usage_loops(counts: RequestCounts, usage: RequestUsageStore, *, flush_s: float) -> tuple[Loop, ...]:
+    """Write request counts to the database, and delete those older than ``USAGE_DAYS``."""
 
     async def forget() -> None:
         await usage.forget(keep=USAGE_DAYS)

@@ -1,4 +1,4 @@
-"""Requests are counted beside themselves: in memory at once, in the database a moment later."""
+"""Counts requests in memory, and writes the counts to the database later."""
 
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -8,27 +8,27 @@ from uuid import UUID
 from chassis.database.postgres import is_unavailable
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
-from gateway.usage.store import Batch, RequestUsage
+from gateway.usage.store import Batch, RequestUsageStore
 
 DAY_S = 86_400
-AT_MOST = 100_000  # users times endpoints times days that wait to be added; more are not counted
+AT_MOST = 100_000  # distinct (user, endpoint, day) that wait to be written; more are dropped
 
 
 class RequestCounts:
     """Counts requests by user, endpoint and UTC day.
 
-    What is counted is added to the database by ``flush``, each batch once. A ``kill -9`` loses what was counted since
-    the last flush; a database that is away loses nothing, up to ``AT_MOST`` different counts.
+    ``flush`` adds the counts to the database, each batch exactly once. ``kill -9`` loses the counts since the last
+    flush. An unavailable database loses nothing, up to ``AT_MOST`` distinct counts.
     """
 
-    def __init__(self, usage: RequestUsage) -> None:
+    def __init__(self, usage: RequestUsageStore) -> None:
         self._usage = usage
         self._counts: Counter[tuple[UUID, str, str, int]] = Counter()
         self._adding: Batch | None = None
         self._dropped = 0
 
     def note(self, user_id: UUID, method: str, path: str) -> None:
-        """Count one request; ``path`` is the template of its route."""
+        """Count one request; ``path`` is the path template of its route."""
         key = user_id, method, path, int(time()) // DAY_S
         if len(self._counts) < AT_MOST or key in self._counts:
             self._counts[key] += 1
@@ -36,7 +36,7 @@ class RequestCounts:
             self._dropped += 1
 
     async def flush(self) -> None:
-        """Add what was counted. A batch of which nobody knows if it was added is added again, as the same batch."""
+        """Write the counts. A batch whose outcome is unknown is written again under the same id."""
         while self._adding or self._counts:
             self._adding = self._adding or self._batch()
             await self._usage.add(self._adding)
@@ -46,7 +46,7 @@ class RequestCounts:
             self._dropped = 0
 
     async def stop(self) -> None:
-        """Add the last; what cannot be added any more is lost, and said."""
+        """Write the last counts; if the database is unavailable, they are lost, which is logged."""
         try:
             await self.flush()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What was used by day as the public API shows it."""
+"""Response bodies for usage."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -12,9 +12,9 @@ Requests = Mapping[date, Mapping[str, int]]
 
 
 class EndpointUseBody(BaseModel):
-    """What one endpoint was used for: requests, and what the jobs have taken that they submitted.
+    """The use of one endpoint: its requests, and the jobs submitted by it with their consumption.
 
-    ``images`` are those of jobs that have ended; ``gpu_seconds`` grow as attempts end.
+    ``images``: of jobs that have ended. ``gpu_seconds``: of attempts that have ended.
     """
 
     requests: int = 0
@@ -25,9 +25,9 @@ class EndpointUseBody(BaseModel):
 class UsageDayBody(BaseModel):
     """One UTC day.
 
-    ``requests`` are counted when they are answered. ``jobs``, ``images`` and ``gpu_seconds`` are those of the jobs that
-    were accepted on that day, whenever they ended; images of jobs that have not ended are reserved ones.
-    ``endpoints`` has the share of each (method and template of the path).
+    ``requests`` count on the day of their response. ``jobs``, ``images`` and ``gpu_seconds`` count on the day the job
+    was accepted, whenever it ended; for jobs that have not ended, ``images`` are the reserved ones. ``endpoints``: the
+    same by method and path template.
     """
 
     model_config = ConfigDict(
@@ -57,14 +57,13 @@ class UsageDayBody(BaseModel):
 
 
 class UsageBody(BaseModel):
-    """Days with any use, newest first; there is never a next page."""
+    """Days with any use, newest first, on one page."""
 
     usage: list[UsageDayBody]
     next_cursor: None = None
 
 
 def present_usage(jobs: Iterable[UsageDay], requests: Requests) -> UsageBody:
-    """Both told together, day by day."""
     days = {day.day: day for day in jobs}
     return UsageBody(usage=[_day(at, days.get(at), requests.get(at, {})) for at in sorted({*days, *requests})[::-1]])
 

@@ -1,4 +1,4 @@
-"""What was used by day: jobs as the scheduler settled them, requests as the gateways counted them."""
+"""Usage by day: jobs from the scheduler, requests from the gateways' counts."""
 
 import asyncio
 from uuid import UUID
@@ -7,20 +7,20 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage
 from contracts.wire.topic import FLEET
 from gateway.usage.schemas import UsageBody, present_usage
-from gateway.usage.store import RequestUsage
+from gateway.usage.store import RequestUsageStore
 
 
 class UsageView:
-    """Shows the use of one user, or of everybody."""
+    """Usage of one user or of all."""
 
-    def __init__(self, bus: Bus, requests: RequestUsage) -> None:
+    def __init__(self, bus: Bus, requests: RequestUsageStore) -> None:
         self._bus, self._requests = bus, requests
 
-    async def read(self, user_id: UUID | None, *, days: int) -> UsageBody:
-        """The last UTC days, today included; ``user_id`` None for everybody's."""
+    async def read_usage(self, user_id: UUID | None, *, days: int) -> UsageBody:
+        """The last UTC days including today; ``user_id`` None for all users."""
         tenant = FLEET if user_id is None else str(user_id)
         used, requests = await asyncio.gather(
             self._bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=tenant),
-            self._requests.read(user_id, days=days),
+            self._requests.read_requests(user_id, days=days),
         )
         return present_usage(used.days, requests)

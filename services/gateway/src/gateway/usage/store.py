@@ -1,4 +1,4 @@
-"""How many requests everybody made, by endpoint and UTC day."""
+"""Request counts by user, endpoint and UTC day."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 
-PRUNED = 10_000  # rows at a time
+PRUNED = 10_000  # rows per statement
 
 Counted = tuple[UUID, date, str]
 """Whose requests, on which day, at which endpoint."""
@@ -17,13 +17,13 @@ Counted = tuple[UUID, date, str]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests that one replica has counted. Adding a batch of the same ``id`` again adds nothing."""
+    """Requests counted by one replica. Adding a batch with the same ``id`` again changes nothing."""
 
     id: UUID
     counts: Mapping[Counted, int]
 
 
-# In the order of the key: two replicas wait for each other's rows, never in a ring.
+# Ordered by key, so that two replicas cannot deadlock.
 _ADD = Statement("""
 WITH fresh AS (INSERT INTO usage_batches (id) VALUES (:id) ON CONFLICT (id) DO NOTHING RETURNING id)
 INSERT INTO usage_requests AS kept (user_id, day, endpoint, requests)
@@ -50,14 +50,14 @@ WITH gone AS (
 _FORGET_BATCHES = Statement("DELETE FROM usage_batches WHERE added_at < now() - interval '1 hour'")
 
 
-class RequestUsage:
+class RequestUsageStore:
     """The usage_requests table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, batch: Batch) -> None:
-        """Add what was counted, once."""
+        """Add a batch, once."""
         keys = list(batch.counts)
         async with self._database.single() as connection:  # one statement: a transaction of its own
             await _ADD.run(
@@ -69,8 +69,8 @@ class RequestUsage:
                 requests=list(batch.counts.values()),
             )
 
-    async def read(self, user_id: UUID | None, *, days: int) -> dict[date, dict[str, int]]:
-        """Requests of the last UTC days by endpoint, of one user or of everybody."""
+    async def read_requests(self, user_id: UUID | None, *, days: int) -> dict[date, dict[str, int]]:
+        """Requests of the last UTC days by endpoint, of one user or of all."""
         statement, whose = (_OF_ALL, {}) if user_id is None else (_OF_USER, {"user_id": user_id})
         found: defaultdict[date, dict[str, int]] = defaultdict(dict)
         async with self._database.single() as connection:
@@ -79,7 +79,7 @@ class RequestUsage:
         return dict(found)
 
     async def forget(self, *, keep: int) -> None:
-        """Forget all but the last ``keep`` UTC days, and batches that nobody will add again."""
+        """Delete all but the last ``keep`` UTC days, and ids of batches that will not be repeated."""
         gone = PRUNED
         while gone >= PRUNED:
             async with self._database.single() as connection:

@@ -1,9 +1,9 @@
-"""Parameters of a saved workflow: which inputs of its graph a submission may set, and to what.
+"""Parameters of a saved workflow: which inputs of its graph a submission can set, and to which values.
 
-Without a list of their own they are read off the graph: a node whose title (``_meta.title``) is ``$name`` or
-``param:name`` gives a parameter ``name`` for the one of its inputs that holds a literal. An empty list means none.
+Without an explicit list they are derived from the graph: a node whose title (``_meta.title``) is ``$name`` or
+``param:name`` gives a parameter ``name`` for its only input with a literal. An empty list means no parameters.
 
-A parameter that a submission leaves out takes its default, and without one what the graph has.
+A parameter that a submission omits has its default, or else the value in the graph.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ MAX_PARAMETERS = 100
 MAX_CHOICES = 100
 ALLOWED = 50  # of a FieldError
 _MAX_NAMED = 5  # parameters in a sentence
-SMALLEST, LARGEST = -(2**63), 2**64 - 1  # what a node's INT can be
+SMALLEST, LARGEST = -(2**63), 2**64 - 1  # the range of a node's INT
 TITLES = ("$", "param:")
 
 Value = str | int | float | bool
@@ -29,7 +29,7 @@ ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
 class ValueType(StrEnum):
-    """Types as JSON Schema names them."""
+    """Types of JSON Schema."""
 
     STRING = "string"
     INTEGER = "integer"
@@ -38,7 +38,7 @@ class ValueType(StrEnum):
 
 
 class ParameterBody(BaseModel):
-    """One parameter. ``type`` may be left out where the default or the graph's literal tells it."""
+    """A parameter. ``type`` can be omitted if the default or the literal in the graph shows it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -60,11 +60,11 @@ Parameters = Mapping[str, ParameterBody]
 def declare(
     sent: Parameters | None, graph: Mapping[str, Any]
 ) -> tuple[dict[str, ParameterBody], tuple[FieldError, ...]]:
-    """The parameters of a graph, each with its type and default, or what is wrong with them.
+    """The parameters of a graph with types and defaults, or their errors.
 
     Args:
-        sent: as the client lists them; None reads them off the graph.
-        graph: a graph without errors.
+        sent: as the client lists them; None derives them from the graph.
+        graph: a valid graph.
     """
     errors: list[FieldError] = []
     found = dict(sent) if sent is not None else _read_off(graph, errors)
@@ -86,7 +86,7 @@ def declare(
 
 
 def schema(parameters: Parameters) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of what a submission may send."""
+    """The JSON Schema (2020-12) of the parameters of a submission."""
     return {
         "type": "object",
         "properties": {name: _property(parameter) for name, parameter in parameters.items()},
@@ -96,7 +96,7 @@ def schema(parameters: Parameters) -> dict[str, Any]:
 
 
 def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tuple[FieldError, ...]:
-    """What is wrong with the values sent; each error points to ``pointer``, a slash, and the parameter's name."""
+    """The errors of the sent values; each points to ``pointer``, a slash, and the parameter's name."""
     errors: list[FieldError] = []
     for name, value in sent.items():
         at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"[:256]
@@ -123,7 +123,7 @@ def _named_parameters(parameters: Parameters) -> str:
 
 
 def place(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the graph with the values in it. They have been checked."""
+    """A copy of the graph with checked values set."""
     placed = dict(graph)
     for name, parameter in parameters.items():
         value = sent.get(name, parameter.default)
@@ -135,7 +135,7 @@ def place(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, A
 
 
 def explain(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str) -> tuple[FieldError, ...]:
-    """The same errors, pointing at the parameter that sets the input instead of into a graph that was not sent."""
+    """The errors with pointers to the parameter that sets the input, since the graph is not in the request."""
     names = {(parameter.node, parameter.input): name for name, parameter in parameters.items()}
     return tuple(
         error.model_copy(update={"pointer": f"{pointer}/{name}" if name else ""})
@@ -182,7 +182,7 @@ def _is_name(text: str) -> bool:
 
 
 def _type_of(value: object) -> ValueType | None:
-    """The type of a literal; None for links and all else."""
+    """The type of a literal; None for links and anything else."""
     for kind, type_ in ((bool, ValueType.BOOLEAN), (int, ValueType.INTEGER), (float, ValueType.NUMBER)):
         if isinstance(value, kind):
             return type_
@@ -190,7 +190,7 @@ def _type_of(value: object) -> ValueType | None:
 
 
 def _completed(parameter: ParameterBody, literal: Any) -> ParameterBody:
-    """With the graph's own value as default, and the type that it shows, where nothing else was said."""
+    """The parameter, with default and type from the graph where it has none."""
     default = parameter.default
     if default is None and not parameter.required and _type_of(literal):
         default = literal
@@ -199,7 +199,7 @@ def _completed(parameter: ParameterBody, literal: Any) -> ParameterBody:
 
 
 def _faults(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
-    """What is wrong with one parameter in itself."""
+    """Errors in the definition of one parameter."""
     low, high = parameter.minimum, parameter.maximum
     if parameter.type is None:
         message = "The graph holds no literal here that would tell the type."
@@ -223,7 +223,7 @@ def _faults(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
 
 
 def _misfits(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
-    """Why a value is none of this parameter. JSON's types hold exactly, but a whole number is a number too."""
+    """Why a value does not fit the parameter. Types are strict, but an integer is also a number."""
     type_ = _type_of(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
         message, types = f"The value is {shown(value)}, and must be of type {parameter.type}.", (str(parameter.type),)

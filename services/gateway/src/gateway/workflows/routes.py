@@ -4,11 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from contracts.scheduler.submissions import InvalidWorkflow
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
+from gateway.workflows.errors import TooManyVersions, TooManyWorkflows, UnknownWorkflow
 from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, present_heading, present_workflow
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_forms import with_workflow
@@ -21,31 +24,30 @@ _EXAMPLE = {
     },
     "parameters": {"color": {"node": "1", "input": "color", "minimum": 0, "maximum": 0xFFFFFF}},
 }
-_VERSION = Query(ge=1, le=2**31 - 1, description="without it the newest")
+_VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 
-# A path's name is looked at by us: to FastAPI any will do, so that a malformed one is a 404 like an unknown one.
+# Not validated by FastAPI, so that a malformed name is a 404 like an unknown one.
 WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
 
 
 def router(*, saved: SavedWorkflows) -> APIRouter:
-    """The routes of saved workflows."""
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
-    @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(422))
-    async def list_(
+    @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))
+    async def list_workflows(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> WorkflowsBody:
-        found, next_cursor = await saved.page(tenant=tenant, limit=limit, cursor=cursor)
+        found, next_cursor = await saved.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
         return WorkflowsBody(workflows=[present_heading(one) for one in found], next_cursor=next_cursor)
 
-    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(404, 422))
-    async def read(
+    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
+    async def read_workflow(
         tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
-        return present_workflow(await saved.read(workflow_name, version, tenant=tenant))
+        return present_workflow(await saved.read_workflow(workflow_name, version, tenant=tenant))
 
     @routes.put(
         "/{workflow_name}",
@@ -53,28 +55,34 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         openapi_extra=documented(SaveBody, example=_EXAMPLE),
         responses={
             201: {"model": WorkflowBody, "description": "A new version."},
-            200: {"description": "The newest version has this content already."},
-            **problems(400, 404, 409, *BODY),
+            200: {"description": "The newest version already has this content."},
+            **problems(UnknownWorkflow, TooManyWorkflows, TooManyVersions, InvalidWorkflow, *JSON_BODY),
         },
     )
-    async def save(
+    async def save_workflow(
         tenant: Writer,
         workflow_name: WorkflowPath,
         body: Annotated[Any, Depends(json_body)],
         request: Request,
         response: Response,
     ) -> WorkflowBody:
-        """Every other content is the next version; earlier ones stay. The same content again changes nothing."""
+        """Different content becomes the next version; earlier versions stay.
+
+        Saving the same content again changes nothing.
+        """
         sent, is_large = read_model(SaveBody, with_workflow(body)), request.state.is_large
-        version, new = await saved.save(workflow_name, sent, tenant=tenant, is_large=is_large)
+        version, new = await saved.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
         return present_workflow(version)
 
     @routes.delete(
-        "/{workflow_name}", status_code=204, summary="Delete a workflow with all its versions", responses=problems(404)
+        "/{workflow_name}",
+        status_code=204,
+        summary="Delete a workflow with all its versions",
+        responses=problems(UnknownWorkflow),
     )
-    async def delete(tenant: Writer, workflow_name: WorkflowPath) -> None:
-        """Its jobs stay. Saved again, it begins with version 1."""
-        await saved.delete(workflow_name, tenant=tenant)
+    async def delete_workflow(tenant: Writer, workflow_name: WorkflowPath) -> None:
+        """Its jobs stay. Saving it again starts with version 1."""
+        await saved.delete_workflow(workflow_name, tenant=tenant)
 
     return routes

@@ -1,4 +1,4 @@
-"""Saved workflows: what may be saved, and as the public API shows them."""
+"""Saved workflows: request and response bodies, and what is stored."""
 
 import hashlib
 import json
@@ -15,9 +15,10 @@ from contracts.gateway.submissions import WorkflowName
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_body import MAX_ERRORS
-from gateway.errors import InvalidRequest, UnknownWorkflow
 from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.parameters import MAX_PARAMETERS, ParameterBody, ParameterName, declare, schema
 
 MAX_WORKFLOWS = 100
@@ -30,10 +31,10 @@ _NAME = re.compile(NAME)
 
 
 class SaveBody(BaseModel):
-    """What is saved: a graph in API format and what of it a submission may set.
+    """A graph in API format, and the parameters that submissions can set.
 
-    Without ``parameters`` they are read off the graph: a node with the title ``$name`` or ``param:name`` gives the
-    parameter ``name`` for its one literal input. An empty object means none.
+    Without ``parameters`` they are derived from the graph: a node with the title ``$name`` or ``param:name`` gives the
+    parameter ``name`` for its one literal input. An empty object means no parameters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
@@ -45,7 +46,7 @@ class SaveBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What one version is. ``digest`` is SHA-256 in hex, the same for the same content."""
+    """The content of one version. ``digest``: SHA-256 in hex, equal for equal content."""
 
     graph: Mapping[str, Any]
     parameters: Mapping[str, ParameterBody]
@@ -69,7 +70,7 @@ class Version:
     """One version of a saved workflow.
 
     Attributes:
-        is_large: to look through its graph would hold the event loop for more than a millisecond.
+        is_large: whether checking its graph takes more than a millisecond, so that a thread does it.
     """
 
     heading: Heading
@@ -95,7 +96,7 @@ class Target(BaseModel):
 
 
 class WorkflowBody(HeadingBody):
-    """One version of a saved workflow; ``parameters`` is the JSON Schema of what a submission may send."""
+    """One version of a saved workflow. ``parameters``: the JSON Schema of what a submission can send."""
 
     parameters: dict[str, Any]
     targets: dict[str, Target]
@@ -103,28 +104,28 @@ class WorkflowBody(HeadingBody):
 
 
 class WorkflowsBody(BaseModel):
-    """A page of saved workflows, the last changed first; ``next_cursor`` is null on the last one."""
+    """A page of saved workflows, last changed first. ``next_cursor`` is null on the last page."""
 
     workflows: list[HeadingBody]
     next_cursor: str | None
 
 
-def name_of(text: str) -> str:
-    """The name in a path.
+def parse_workflow_name(text: str) -> str:
+    """The workflow name in a path.
 
     Raises:
-        UnknownWorkflow: it is none; a malformed name is answered like one that nobody has.
+        UnknownWorkflow: the name is malformed.
     """
     if not _NAME.fullmatch(text):
         raise UnknownWorkflow
     return text
 
 
-def new_name_of(text: str) -> str:
-    """The name in a path, to be saved under.
+def parse_new_workflow_name(text: str) -> str:
+    """The name in a path, for saving.
 
     Raises:
-        InvalidRequest: it is none, or one of ours.
+        InvalidRequest: the name is malformed or reserved.
     """
     if not _NAME.fullmatch(text):
         message = "A name is 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit."
@@ -135,12 +136,12 @@ def new_name_of(text: str) -> str:
     return text
 
 
-def content_of(sent: SaveBody) -> Content:
-    """What is to be saved.
+def parse_content(sent: SaveBody) -> Content:
+    """The content to save.
 
     Raises:
-        InvalidWorkflow: the graph is none, or a parameter does not fit it. Whether the fleet has its nodes is asked
-            when it is to run.
+        InvalidWorkflow: the graph is invalid, or a parameter does not fit it. Whether the fleet has its nodes is
+            checked when a job is submitted.
     """
     graph = sent.workflow
     _, errors = read_graph(graph, "/workflow")
@@ -149,13 +150,12 @@ def content_of(sent: SaveBody) -> Content:
         declared, errors = declare(sent.parameters, graph)
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
-    said = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    hashed = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return Content(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 
 def present_heading(heading: Heading) -> HeadingBody:
-    """The public body of a list's entry."""
     return HeadingBody(
         name=heading.name,
         version=heading.version,
@@ -165,7 +165,6 @@ def present_heading(heading: Heading) -> HeadingBody:
 
 
 def present_workflow(version: Version) -> WorkflowBody:
-    """The public body of one version."""
     return WorkflowBody(
         **present_heading(version.heading).model_dump(),
         parameters=schema(version.parameters),

@@ -1,4 +1,4 @@
-"""Save, read, list, delete workflows, and fill one in."""
+"""Saves, reads, lists and deletes workflows, and fills in parameters."""
 
 from typing import Any
 
@@ -7,65 +7,74 @@ from chassis.offload import offload
 from contracts.wire.errors import Unavailable
 from gateway.api.v1 import cursors
 from gateway.edge.json_body import MAX_ERRORS
-from gateway.errors import BadParameters, UnknownWorkflow
 from gateway.workflows import parameters
-from gateway.workflows.schemas import Heading, SaveBody, Version, content_of, name_of, new_name_of
-from gateway.workflows.store import Workflows
+from gateway.workflows.errors import BadParameters, UnknownWorkflow
+from gateway.workflows.schemas import (
+    Heading,
+    SaveBody,
+    Version,
+    parse_content,
+    parse_new_workflow_name,
+    parse_workflow_name,
+)
+from gateway.workflows.store import WorkflowStore
 
 FILTERS = "workflows"
 
 
 class SavedWorkflows:
-    """Every tenant's own; what is somebody else's is absent."""
+    """The saved workflows of a tenant. Those of others do not exist for it."""
 
-    def __init__(self, workflows: Workflows, *, cursor_key: bytes) -> None:
+    def __init__(self, workflows: WorkflowStore, *, cursor_key: bytes) -> None:
         self._workflows, self._key = workflows, cursor_key
 
-    async def save(self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False) -> tuple[Version, bool]:
-        """The newest version from now on, and whether it is a new one: the same content twice is one version.
+    async def save_workflow(
+        self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False
+    ) -> tuple[Version, bool]:
+        """Save the newest version; and whether it is new: saving the same content twice creates one version.
 
         Raises:
-            InvalidRequest: it cannot have this name.
-            InvalidWorkflow: the graph is none, or a parameter does not fit it.
-            TooManyWorkflows, TooManyVersions: no room for it.
+            InvalidRequest: the name is malformed or reserved.
+            InvalidWorkflow: the graph is invalid, or a parameter does not fit it.
+            TooManyWorkflows, TooManyVersions: the tenant has too many.
         """
-        name = new_name_of(name)
-        content = await offload(content_of, sent) if is_large else content_of(sent)
+        name = parse_new_workflow_name(name)
+        content = await offload(parse_content, sent) if is_large else parse_content(sent)
         version, new = await self._workflows.save(tenant, name, content)
         return await self.read(name, version, tenant=tenant), new
 
-    async def read(self, name: str, version: int | None, *, tenant: str) -> Version:
-        """One version; the newest without a number.
+    async def read_workflow(self, name: str, version: int | None, *, tenant: str) -> Version:
+        """One version; without a number the newest.
 
         Raises:
-            UnknownWorkflow: there is none, or it is somebody else's.
-            Unavailable: the database is away.
+            UnknownWorkflow: the tenant has no such workflow or version.
+            Unavailable: the database is unavailable.
         """
         try:
-            found = await self._workflows.get(tenant, name_of(name), version)
+            found = await self._workflows.get(tenant, parse_workflow_name(name), version)
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            # Not an error of asyncpg's: a batch has an item for it.
+            # A refusal rather than an error of asyncpg, so that a batch can report it for one item.
             raise Unavailable(service="gateway", retry_after_s=1) from error
         if found is None:
             raise UnknownWorkflow
         return found
 
-    async def delete(self, name: str, *, tenant: str) -> None:
-        """All versions of it. Jobs that were submitted stay as they are.
+    async def delete_workflow(self, name: str, *, tenant: str) -> None:
+        """Delete all versions. Submitted jobs are not affected.
 
         Raises:
-            UnknownWorkflow: there is none, or it is somebody else's.
+            UnknownWorkflow: the tenant has no such workflow.
         """
-        if not await self._workflows.delete(tenant, name_of(name)):
+        if not await self._workflows.delete(tenant, parse_workflow_name(name)):
             raise UnknownWorkflow
 
-    async def page(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Heading], str | None]:
-        """A page, the last changed first, and the cursor of the next one.
+    async def list_workflows(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Heading], str | None]:
+        """A page of workflows, last changed first, and the cursor of the next page.
 
         Raises:
-            BadCursor: the cursor was not given out for this tenant.
+            BadCursor: the cursor was made for another tenant.
         """
         before = cursors.decode(self._key, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
         found = await self._workflows.page(tenant, before=before, at_most=limit + 1)
@@ -79,12 +88,12 @@ def fill_in(version: Version, sent: dict[str, Any], pointer: str) -> dict[str, A
     """The graph with these values.
 
     Args:
-        version: the workflow; it stays as it is.
+        version: the workflow; it is not modified.
         sent: values by parameter.
-        pointer: where in the request they are.
+        pointer: JSON Pointer to them in the request.
 
     Raises:
-        BadParameters: they are not what the workflow takes.
+        BadParameters: they do not fit the workflow.
     """
     errors = parameters.check(version.parameters, sent, pointer)
     if errors:

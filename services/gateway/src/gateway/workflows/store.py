@@ -1,4 +1,4 @@
-"""Which workflows are saved."""
+"""Saved workflows and their versions."""
 
 import json
 from typing import Any
@@ -8,11 +8,11 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from chassis.ids import new_id
 from chassis.offload import INLINE_BYTES
-from gateway.errors import TooManyVersions, TooManyWorkflows
+from gateway.workflows.errors import TooManyVersions, TooManyWorkflows
 from gateway.workflows.parameters import ParameterBody
 from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS, Content, Heading, Version
 
-# One tenant saves one at a time: versions have no gaps, and limits hold.
+# Serializes saves of one tenant, so that versions have no gaps and limits hold.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('workflows ' || :tenant_id::uuid, 0))")
 _NEWEST = Statement("""
 SELECT version, digest FROM workflows WHERE tenant_id = :tenant_id AND name = :name ORDER BY version DESC LIMIT 1
@@ -40,18 +40,18 @@ SELECT count(*) FROM gone
 """)
 
 
-class Workflows:
-    """The workflows table. Nothing in it is seen or changed but by the tenant that it belongs to."""
+class WorkflowStore:
+    """The workflows table. Every statement is limited to one tenant."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def save(self, tenant_id: str, name: str, content: Content) -> tuple[int, bool]:
-        """Make this the newest version, unless that has this content already; its number, and whether it is new.
+        """Save a new version unless the newest has the same content; its number, and whether it is new.
 
         Raises:
-            TooManyWorkflows: there would be more than ``MAX_WORKFLOWS``.
-            TooManyVersions: there would be more than ``MAX_VERSIONS`` of this one.
+            TooManyWorkflows: the tenant has ``MAX_WORKFLOWS``.
+            TooManyVersions: the workflow has ``MAX_VERSIONS``.
         """
         tenant, graph = UUID(tenant_id), json.dumps(content.graph)  # of 1 MiB at most
         parameters = {name: one.model_dump(mode="json", exclude_none=True) for name, one in content.parameters.items()}
@@ -85,13 +85,13 @@ class Workflows:
         return _version(row) if row is not None else None
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Heading]:
-        """The newest version of each workflow, the last changed first, from after ``before`` on."""
+        """The newest version of each workflow, last changed first, after ``before``."""
         async with self._database.single() as connection:
             rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [Heading(**row) for row in rows]
 
     async def delete(self, tenant_id: str, name: str) -> bool:
-        """Every version of it; False where there was none."""
+        """Delete every version; False if there was none."""
         async with self._database.single() as connection:
             return bool(await _DELETE.value(connection, tenant_id=UUID(tenant_id), name=name))
 

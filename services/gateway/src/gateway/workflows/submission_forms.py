@@ -1,7 +1,7 @@
-"""What clients send to have a job run, made one form: that of ``Submission``.
+"""Normalizes the forms in which clients send a submission to ``Submission``.
 
-ComfyUI's own clients, hosted services and people who export a workflow wrap a graph in different ways. Where the intent
-is certain, the body is rewritten; where it is not, one error says what to send.
+ComfyUI's clients, hosted services and exported files wrap a graph in different ways. If the intent is unambiguous, the
+body is rewritten; otherwise one error says what to send.
 """
 
 from typing import Any, NamedTuple, NoReturn
@@ -9,21 +9,21 @@ from typing import Any, NamedTuple, NoReturn
 from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json, read_model
 from gateway.edge.json_faults import shown_key
-from gateway.errors import InvalidRequest, Malformed
 
-WORKFLOW_AT = "/workflow"  # where a graph is in a submission of our own form
+WORKFLOW_AT = "/workflow"  # pointer to the graph in a native submission
 MAX_NAME = 63  # characters of the name of a label
 MAX_WRAPPERS = 4  # around one graph
 
-_GRAPH_KEYS = ("prompt", "workflow", "output")  # under which other programs keep one; "output" is the editor's own
+_GRAPH_KEYS = ("prompt", "workflow", "output")  # keys that other programs use for a graph; "output" is the editor's
 _COMFYUI_QUEUE_KEYS = ("prompt_id", "number", "front", "partial_execution_targets")
 _MAX_NAMED = 3
 
 
 class SentSubmission(NamedTuple):
-    """A submission, and where in the body its graph is, as a JSON Pointer."""
+    """A submission, and the JSON Pointer to its graph in the body."""
 
     submission: Submission
     workflow_at: str = WORKFLOW_AT
@@ -37,23 +37,24 @@ class SentWorkflow(NamedTuple):
 
 
 def read_submission(body: Any) -> SentSubmission:
-    """The submission in a decoded body. A field that is null counts as not given.
+    """The submission in a parsed body. A field that is null counts as not given.
 
     Raises:
-        InvalidRequest: it has another shape, or what is meant is not certain.
+        InvalidRequest: the body has another shape, or is ambiguous.
     """
     fields, workflow_at = _fields_of(body)
     return SentSubmission(read_model(Submission, fields), workflow_at)
 
 
 def read_workflow(value: Any, at: str) -> SentWorkflow | None:
-    """The graph that a value is or wraps, also as JSON text; None where it is something else.
+    """The graph that a value is or wraps, also as JSON text; None for anything else.
 
     Args:
-        at: where the value is in the body, as a JSON Pointer.
+        value: from the body.
+        at: JSON Pointer to it.
 
     Raises:
-        InvalidRequest: the text is not JSON, or more than a graph is wrapped.
+        InvalidRequest: the text is not JSON, or the wrapper has more than a graph.
     """
     for _ in range(MAX_WRAPPERS):
         if isinstance(value, str):
@@ -69,7 +70,7 @@ def read_workflow(value: Any, at: str) -> SentWorkflow | None:
 
 
 def with_workflow(body: Any) -> Any:
-    """A body of our own form with the graph that its ``workflow`` is or wraps.
+    """A body in the native form, with ``workflow`` replaced by the graph that it is or wraps.
 
     Raises:
         InvalidRequest: see ``read_workflow``.
@@ -81,7 +82,7 @@ def with_workflow(body: Any) -> Any:
 
 
 def is_workflow(value: Any) -> bool:
-    """Whether this is certainly a graph in API format, or a file of ComfyUI's editor."""
+    """Whether this is unambiguously a graph in API format, or a file of ComfyUI's editor."""
     return is_ui_format(value) or (
         isinstance(value, dict)
         and bool(value)
@@ -91,8 +92,8 @@ def is_workflow(value: Any) -> bool:
 
 
 def _fields_of(body: Any) -> tuple[Any, str]:
-    """The fields of a submission, as far as the body tells them, and where its graph is."""
-    value = _from_text(body, "") if isinstance(body, str) else body  # a text is JSON that was encoded twice
+    """The fields of a submission in the body, and where its graph is."""
+    value = _from_text(body, "") if isinstance(body, str) else body  # a text can be JSON that was encoded twice
     return _fields_of_object(value) if isinstance(value, dict) else (value, WORKFLOW_AT)
 
 
@@ -110,7 +111,7 @@ def _fields_of_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The same of a body that has its workflow under none of the names that we give it."""
+    """The same for a body whose workflow is not under a native field name."""
     if isinstance(fields.get("input"), dict):
         return _runpod_fields(fields)
     found = _saved_with_a_picture(fields)
@@ -122,12 +123,12 @@ def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]
 
 
 def _of_our_names(body: dict[str, Any]) -> list[Any]:
-    """The values under names that fields of a submission have; a graph may have nodes of these names."""
+    """The values under native field names; a graph can have nodes with these names."""
     return [body[name] for name in body.keys() & Submission.model_fields.keys()]
 
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
-    """Only what is given; names of labels and parameters that nobody could use stay, to be refused."""
+    """The fields that are not null. Invalid names of labels and parameters stay, to be refused."""
     given = {name: value for name, value in fields.items() if value is not None}
     for name in ("labels", "parameters"):
         if isinstance(given.get(name), dict):
@@ -138,7 +139,7 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Of what ComfyUI's clients post to ``/prompt``: the graph is called ``prompt``."""
+    """The fields of a body that ComfyUI's clients post to ``/prompt``, where ``prompt`` is the graph."""
     queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
     if queueing:
         message = (
@@ -156,7 +157,7 @@ def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Of what RunPod's workers take: everything is inside of ``input``."""
+    """The fields of a body for RunPod's workers, which has everything in ``input``."""
     inner = _without_nulls(fields["input"])
     more = [key for key in (*fields, *inner) if key not in {"input", *_GRAPH_KEYS}]
     found = read_workflow(inner, "/input") if not more else None
@@ -173,7 +174,7 @@ def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _saved_with_a_picture(fields: dict[str, Any]) -> SentWorkflow | None:
-    """The editor's file as ComfyUI keeps it in a picture, where the body has no other workflow."""
+    """The editor file in the metadata of an image, if the body has no other workflow."""
     for path in (("extra_pnginfo", "workflow"), ("extra_data", "extra_pnginfo", "workflow")):
         value: Any = fields
         for key in path:
@@ -184,7 +185,7 @@ def _saved_with_a_picture(fields: dict[str, Any]) -> SentWorkflow | None:
 
 
 def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
-    """Nodes beside other fields: which of them are the workflow is plain, what the rest means is not."""
+    """Refuse nodes next to other fields, since the meaning of the other fields is ambiguous."""
     nodes = [key for key, value in fields.items() if _is_node(value)]
     others = [key for key in fields if key not in nodes]
     if not nodes:
@@ -197,9 +198,9 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
 
 
 def _wrapped_in(value: dict[str, Any]) -> str | None:
-    """The key of the graph in a wrapper; None where the value is no wrapper.
+    """The key of the graph in a wrapper; None if the value is not a wrapper.
 
-    A picture's metadata has the same workflow twice, as a graph and as the editor's file: the graph is taken.
+    The metadata of an image has the workflow as a graph and as an editor file: the graph is used.
     """
     wrappers = [key for key in _GRAPH_KEYS if isinstance(value.get(key), dict | str)]
     graphs = [key for key in wrappers if not is_ui_format(value[key])]
@@ -210,15 +211,15 @@ def _wrapped_in(value: dict[str, Any]) -> str | None:
 
 
 def _from_text(text: str, at: str) -> Any:
-    """The value that a text holds as JSON; the text itself where it does not look like any."""
+    """The JSON value in a text; the text itself if it does not look like JSON."""
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         return text
     try:
         return read_json(text.encode("utf-8", "surrogatepass"))
     except Malformed as malformed:
-        told = malformed.refused.errors[0]
-        message = f"This text looks like a workflow as JSON, but cannot be read. {told.message}"
-        _refuse(at, told.code, message)
+        first_error = malformed.refused.errors[0]
+        message = f"This text looks like a workflow as JSON, but cannot be read. {first_error.message}"
+        _refuse(at, first_error.code, message)
 
 
 def _is_node(value: Any) -> bool:
@@ -226,7 +227,7 @@ def _is_node(value: Any) -> bool:
 
 
 def _listed(keys: list[str]) -> str:
-    """A few of the keys, in quotes."""
+    """Some of the keys, quoted."""
     named = ", ".join(f'"{shown_key(key)}"' for key in keys[:_MAX_NAMED])
     return named if len(keys) <= _MAX_NAMED else f"{named} and {len(keys) - _MAX_NAMED} more"
 

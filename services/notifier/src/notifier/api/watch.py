@@ -8,42 +8,42 @@ from starlette.websockets import WebSocketDisconnect
 from chassis.telemetry.logs import bound
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.handshake import WebSocketAuthenticator, job_id_of, refuse, resume_after
-from notifier.api.line import CloseConnection, Connection, too_slow
+from notifier.api.connection import CloseConnection, Connection, close_slow_client
+from notifier.api.handshake import WebSocketAuthenticator, parse_after, parse_job_id, refuse_socket
 from notifier.usecases.hub import Hub
-from notifier.usecases.viewer import Gone, TooSlow, Viewer
+from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
 
 
-def router(*, doorkeeper: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
+def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
     routes = APIRouter()
 
     @routes.websocket("/ws/jobs/{job_id}")
     async def watch(socket: WebSocket, job_id: str) -> None:
         with bound(job_id=job_id), suppress(WebSocketDisconnect):
             try:
-                async with doorkeeper.admitted(socket) as (who, ended):
-                    line = Connection(socket, ended, send_timeout_s=send_timeout_s)
-                    async with hub.watch(who.tenant, job_id_of(job_id), resume_after(socket)) as viewer:
-                        await doorkeeper.open(socket)
-                        await line.run(_show(line, viewer), _listen(line))
+                async with authenticator.authenticate(socket) as (principal, ended):
+                    connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
+                    async with hub.watch(principal.tenant, parse_job_id(job_id), parse_after(socket)) as viewer:
+                        await authenticator.ensure_open(socket)
+                        await connection.run(_send_frames(connection, viewer), _drain_messages(connection))
             except Refusal as refusal:
-                await refuse(socket, refusal.refused)
+                await refuse_socket(socket, refusal.refused)
 
     return routes
 
 
-async def _show(line: Connection, viewer: Viewer) -> None:
+async def _send_frames(connection: Connection, viewer: Viewer) -> None:
     try:
         while (frame := await viewer.next_frame()) is not None:
-            await line.send(frame)
-    except TooSlow:
-        raise too_slow() from None
-    except Gone:
+            await connection.send(frame)
+    except ViewerTooSlow:
+        raise close_slow_client() from None
+    except JobDeleted:
         raise CloseConnection(4404, UnknownJob.code) from None
     raise CloseConnection(1000)
 
 
-async def _listen(line: Connection) -> None:
+async def _drain_messages(connection: Connection) -> None:
     """Read until the client disconnects; messages after authentication are ignored."""
-    async for _ in line.messages():
+    async for _ in connection.messages():
         pass

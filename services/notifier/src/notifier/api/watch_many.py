@@ -14,30 +14,30 @@ from starlette.websockets import WebSocketDisconnect
 
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.handshake import WebSocketAuthenticator, job_id_of, refuse
-from notifier.api.line import CloseConnection, Connection, too_slow
+from notifier.api.connection import CloseConnection, Connection, close_slow_client
+from notifier.api.handshake import WebSocketAuthenticator, parse_job_id, refuse_socket
 from notifier.domain import frames
 from notifier.domain.errors import TooManyJobs
-from notifier.domain.messages import BadMessage, Subscribe, read_message
+from notifier.domain.messages import InvalidMessage, Subscribe, parse_message
 from notifier.usecases.hub import Hub
-from notifier.usecases.viewer import Gone, TooSlow
+from notifier.usecases.viewer import JobDeleted, ViewerTooSlow
 
 MAX_JOBS = 100  # each costs two NATS subscriptions and a periodic read, shared by all viewers of the job
 
 
-def router(*, doorkeeper: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
+def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
     routes = APIRouter()
 
     @routes.websocket("/ws")
     async def watch_many(socket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):
             try:
-                async with doorkeeper.admitted(socket) as (who, ended):
-                    await doorkeeper.open(socket)
-                    line = Connection(socket, ended, send_timeout_s=send_timeout_s)
-                    await line.run(_Subscriptions(line, hub, who.tenant).follow())
+                async with authenticator.authenticate(socket) as (principal, ended):
+                    await authenticator.ensure_open(socket)
+                    connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
+                    await connection.run(_Subscriptions(connection, hub, principal.tenant).run())
             except Refusal as refusal:
-                await refuse(socket, refusal.refused)
+                await refuse_socket(socket, refusal.refused)
 
     return routes
 
@@ -45,11 +45,11 @@ def router(*, doorkeeper: WebSocketAuthenticator, hub: Hub, send_timeout_s: floa
 class _Subscriptions:
     """The jobs that one socket watches, one task each."""
 
-    def __init__(self, line: Connection, hub: Hub, tenant: str) -> None:
-        self._line, self._hub, self._tenant = line, hub, tenant
-        self._shown: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, connection: Connection, hub: Hub, tenant: str) -> None:
+        self._connection, self._hub, self._tenant = connection, hub, tenant
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Process the client's messages until it disconnects.
 
         Raises:
@@ -57,46 +57,46 @@ class _Subscriptions:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                async for text in self._line.messages():
-                    await self._obey(text, group)
-                for task in self._shown.values():
+                async for text in self._connection.messages():
+                    await self._handle(text, group)
+                for task in self._tasks.values():
                     task.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _obey(self, text: str, group: asyncio.TaskGroup) -> None:
+    async def _handle(self, text: str, group: asyncio.TaskGroup) -> None:
         try:
-            message = read_message(text)
-        except BadMessage:
+            message = parse_message(text)
+        except InvalidMessage:
             raise CloseConnection(4400, "socket.message_invalid") from None
-        await self._end(message.job_id)
+        await self._unsubscribe(message.job_id)
         if not isinstance(message, Subscribe):
-            await self._line.send(frames.unsubscribed(message.job_id, at=datetime.now(UTC)))
-        elif len(self._shown) >= MAX_JOBS:
-            await self._refuse(message.job_id, TooManyJobs(limit=MAX_JOBS))
+            await self._connection.send(frames.encode_unsubscribed(message.job_id, at=datetime.now(UTC)))
+        elif len(self._tasks) >= MAX_JOBS:
+            await self._send_refusal(message.job_id, TooManyJobs(limit=MAX_JOBS))
         else:
-            self._shown[message.job_id] = group.create_task(self._show(message))
+            self._tasks[message.job_id] = group.create_task(self._send_frames(message))
 
-    async def _end(self, job_id: str) -> None:
+    async def _unsubscribe(self, job_id: str) -> None:
         """End a subscription: nothing about the job is sent once this returns."""
-        task = self._shown.pop(job_id, None)
+        task = self._tasks.pop(job_id, None)
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _show(self, message: Subscribe) -> None:
+    async def _send_frames(self, message: Subscribe) -> None:
         try:
-            async with self._hub.watch(self._tenant, job_id_of(message.job_id), message.after) as viewer:
+            async with self._hub.watch(self._tenant, parse_job_id(message.job_id), message.after) as viewer:
                 while (frame := await viewer.next_frame()) is not None:
-                    await self._line.send(frame)
+                    await self._connection.send(frame)
         except Refusal as refusal:
-            await self._refuse(message.job_id, refusal)
-        except Gone:
-            await self._refuse(message.job_id, UnknownJob())
-        except TooSlow:
-            raise too_slow() from None
-        if self._shown.get(message.job_id) is asyncio.current_task():
-            del self._shown[message.job_id]
+            await self._send_refusal(message.job_id, refusal)
+        except JobDeleted:
+            await self._send_refusal(message.job_id, UnknownJob())
+        except ViewerTooSlow:
+            raise close_slow_client() from None
+        if self._tasks.get(message.job_id) is asyncio.current_task():
+            del self._tasks[message.job_id]
 
-    async def _refuse(self, job_id: str, refusal: Refusal) -> None:
-        await self._line.send(frames.refused(job_id, refusal.refused, at=datetime.now(UTC)))
+    async def _send_refusal(self, job_id: str, refusal: Refusal) -> None:
+        await self._connection.send(frames.encode_refusal(job_id, refusal.refused, at=datetime.now(UTC)))

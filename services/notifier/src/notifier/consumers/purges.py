@@ -7,13 +7,13 @@ from chassis.messaging.dead_letters import DeadLetterStore
 from chassis.messaging.stream_consumer import Received, StreamConsumer
 from contracts.registry import NOTIFIER_JOB_PURGES
 from contracts.scheduler.purges import JobPurged
-from notifier.store.events import Events
+from notifier.store.events import EventStore
 
 
-def purge_consumer(bus: Bus, events: Events, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
+def purge_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
     """The consumer that deletes the events of purged jobs."""
 
     async def delete(messages: Sequence[Received[JobPurged]]) -> None:
-        await events.purge([message.payload.job_id for message in messages])
+        await events.purge_jobs([message.payload.job_id for message in messages])
 
     return StreamConsumer(bus, NOTIFIER_JOB_PURGES, delete, dead_letters)

@@ -18,7 +18,7 @@ class Backlog:
         return len(self._frames)
 
     @property
-    def hopeless(self) -> bool:
+    def is_overflowing(self) -> bool:
         """Whether the backlog exceeds what any job produces."""
         return len(self._frames) > MAX_STATES
 
@@ -32,7 +32,7 @@ class Backlog:
             self._frames.pop()
         self._frames.append((frame, True))
 
-    def take(self) -> str:
+    def pop(self) -> str:
         """Remove and return the next frame.
 
         Raises:

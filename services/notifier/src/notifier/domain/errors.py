@@ -3,13 +3,13 @@
 from contracts.wire.errors import Kind, Refusal
 
 
-class BadResume(Refusal):
+class InvalidResumePosition(Refusal):
     """Invalid `after`. Send the seq of the last event that you received: a whole number, 0 or more."""
 
     kind, code = Kind.INVALID, "events.after_invalid"
 
 
-class NoSubprotocol(Refusal):
+class SubprotocolNotSupported(Refusal):
     """WebSocket subprotocols are not supported. Send a ticket as ?ticket= or a key as the first message."""
 
     kind, code = Kind.FORBIDDEN, "socket.no_subprotocol"

@@ -14,7 +14,7 @@ from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refused
 
 
-def snapshot(job: Job, *, progress: float, at: datetime) -> str:
+def encode_snapshot(job: Job, *, progress: float, at: datetime) -> str:
     """The current state of the job, the first frame for every client."""
     body: dict[str, Any] = {
         "type": "snapshot",
@@ -33,7 +33,7 @@ def snapshot(job: Job, *, progress: float, at: datetime) -> str:
     return json.dumps(body | _error(job.error))
 
 
-def of_waiting(job: Job, *, at: datetime) -> str:
+def encode_waiting(job: Job, *, at: datetime) -> str:
     """Why a pending job is waiting."""
     body = {
         "type": "waiting",
@@ -46,7 +46,7 @@ def of_waiting(job: Job, *, at: datetime) -> str:
     return json.dumps(body)
 
 
-def of_event(event: JobEvent) -> tuple[str, ...]:
+def encode_event(event: JobEvent) -> tuple[str, ...]:
     """Return the frames of an event: its status; for a final one the outputs before it and ``end`` after it."""
     status = {
         "type": "status",
@@ -62,10 +62,10 @@ def of_event(event: JobEvent) -> tuple[str, ...]:
         {"type": "output", "at": event.at.isoformat()} | _output(event.job_id, index, output)
         for index, output in enumerate(event.outputs)
     )
-    return (*map(json.dumps, outputs), json.dumps(status), end(event))
+    return (*map(json.dumps, outputs), json.dumps(status), encode_end(event))
 
 
-def end(event: JobEvent) -> str:
+def encode_end(event: JobEvent) -> str:
     """The last frame of a job."""
     return json.dumps(
         {
@@ -78,23 +78,23 @@ def end(event: JobEvent) -> str:
     )
 
 
-def of_progress(progress: Progress) -> str:
+def encode_progress(progress: Progress) -> str:
     """The progress of the running attempt."""
     return json.dumps({"type": "progress"} | progress.model_dump(mode="json"))
 
 
-def unsubscribed(job_id: str, *, at: datetime) -> str:
+def encode_unsubscribed(job_id: str, *, at: datetime) -> str:
     """Confirms the end of a subscription."""
     return json.dumps({"type": "unsubscribed", "job_id": job_id, "at": at.isoformat()})
 
 
-def refused(job_id: str, refusal: Refused, *, at: datetime) -> str:
+def encode_refusal(job_id: str, refusal: Refused, *, at: datetime) -> str:
     """Says that this job cannot be watched; other subscriptions continue."""
     said = {"code": refusal.code, "message": refusal.message}
     return json.dumps({"type": "error", "job_id": job_id, "at": at.isoformat()} | said)
 
 
-def last_event(job: Job) -> JobEvent:
+def build_final_event(job: Job) -> JobEvent:
     """Return the final event of an ended job, as far as the job record contains it."""
     return JobEvent(
         job_id=job.job_id,

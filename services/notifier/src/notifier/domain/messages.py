@@ -6,29 +6,29 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 MAX_SEQ = 2**31 - 1
 
-JobText = Annotated[str, Field(max_length=64)]  # the scheduler decides whether it is a job id
+JobIdText = Annotated[str, Field(max_length=64)]  # the scheduler decides whether it is a job id
 
 
-class BadMessage(Exception):
+class InvalidMessage(Exception):
     """Unknown or malformed message."""
 
 
-class Said(BaseModel):
+class ClientMessage(BaseModel):
     """A message with exact types and no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    job_id: JobText
+    job_id: JobIdText
 
 
-class Subscribe(Said):
+class Subscribe(ClientMessage):
     """Watch this job; with ``after``, starting after the event with that ``seq``."""
 
     type: Literal["subscribe"]
     after: Annotated[int, Field(ge=0, le=MAX_SEQ)] | None = None
 
 
-class Unsubscribe(Said):
+class Unsubscribe(ClientMessage):
     """Stop watching this job."""
 
     type: Literal["unsubscribe"]
@@ -39,13 +39,13 @@ _READ: TypeAdapter[Subscribe | Unsubscribe] = TypeAdapter(
 )
 
 
-def read_message(text: str) -> Subscribe | Unsubscribe:
+def parse_message(text: str) -> Subscribe | Unsubscribe:
     """Parse a message.
 
     Raises:
-        BadMessage: not JSON, unknown type, or wrong fields.
+        InvalidMessage: not JSON, unknown type, or wrong fields.
     """
     try:
         return _READ.validate_json(text)
     except ValidationError:
-        raise BadMessage from None
+        raise InvalidMessage from None

@@ -10,45 +10,45 @@ class Timeline:
     """
 
     def __init__(self) -> None:
-        self.known: int | None = None
-        self._held: dict[int, JobEvent] = {}
+        self.last_seq: int | None = None
+        self._early_events: dict[int, JobEvent] = {}
 
     @property
-    def gap(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether events are held back because an earlier one is missing."""
-        return bool(self._held)
+        return bool(self._early_events)
 
-    def begin(self, seq: int) -> None:
+    def start(self, seq: int) -> None:
         """Treat all events up to ``seq`` as known. Only the first call counts."""
-        if self.known is None:
-            self.known = seq
+        if self.last_seq is None:
+            self.last_seq = seq
 
-    def offer(self, *events: JobEvent) -> list[JobEvent]:
+    def add(self, *events: JobEvent) -> list[JobEvent]:
         """Add events; returns those that are next, in order."""
         for event in events:
-            if self.known is None or event.seq > self.known:
-                self._held[event.seq] = event
+            if self.last_seq is None or event.seq > self.last_seq:
+                self._early_events[event.seq] = event
         return self._ready()
 
     def _ready(self) -> list[JobEvent]:
-        if self.known is None:
+        if self.last_seq is None:
             return []
-        for seq in [seq for seq in self._held if seq <= self.known]:
-            del self._held[seq]
+        for seq in [seq for seq in self._early_events if seq <= self.last_seq]:
+            del self._early_events[seq]
         ready = []
-        while event := self._held.pop(self.known + 1, None):
+        while event := self._early_events.pop(self.last_seq + 1, None):
             ready.append(event)
-            self.known = event.seq
+            self.last_seq = event.seq
         return ready
 
 
-class Advance:
+class ProgressFilter:
     """Filters progress: it may only advance, by attempt and within an attempt by percent."""
 
     def __init__(self, attempt: int = 0, progress: float = 0) -> None:
         self._at = (attempt, progress)
 
-    def passes(self, attempt: int, progress: float) -> bool:
+    def accepts(self, attempt: int, progress: float) -> bool:
         """Whether the progress is not behind any earlier one."""
         if (attempt, progress) < self._at:
             return False

@@ -4,16 +4,16 @@ from datetime import timedelta
 
 from chassis.loop import Loop
 from chassis.messaging.dead_letters import DeadLetterStore
-from notifier.store.events import Events
+from notifier.store.events import EventStore
 
 EVERY_S = 3600.0
 
 
-def prune_loop(events: Events, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
+def prune_loop(events: EventStore, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
     """The loop that deletes events older than ``keep_days`` and old dead letters."""
 
     async def prune() -> None:
-        await events.prune(older_than=timedelta(days=keep_days))
+        await events.prune_events(older_than=timedelta(days=keep_days))
         await dead_letters.prune()
 
     return Loop("notifier.prune", prune, every_s=EVERY_S)

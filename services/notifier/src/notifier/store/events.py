@@ -12,7 +12,7 @@ from contracts.registry import JOB_EVENTS as JOB_EVENT_STREAM
 from contracts.scheduler.jobs import JobEvent
 from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
-TOMBSTONE = timedelta(days=4)  # the stream keeps three days
+TOMBSTONE_LIFETIME = timedelta(days=4)  # the stream keeps three days
 
 # Whoever adds looks for tombstones after its rows, whoever purges for rows after its tombstones. Neither sees the other
 # while both are under way, so a purge waits until every addition that it might miss is committed.
@@ -39,11 +39,11 @@ DELETE FROM dead_letters WHERE job_id = ANY(CAST(:job_ids AS uuid[])) AND stream
 _OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
 
 
-class Events:
+class EventStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, events: Sequence[JobEvent]) -> None:
+    async def add_events(self, events: Sequence[JobEvent]) -> None:
         """Store events, except of purged jobs. Existing events stay unchanged."""
         if not events:
             return
@@ -59,7 +59,7 @@ class Events:
             )
             await _REMOVE_PURGED.run(connection, job_ids=[event.job_id for event in events])
 
-    async def purge(self, job_ids: Sequence[UUID]) -> None:
+    async def purge_jobs(self, job_ids: Sequence[UUID]) -> None:
         """Delete all events of these jobs, including those that arrive later."""
         if job_ids:
             async with self._database.direct() as connection:
@@ -68,7 +68,7 @@ class Events:
                 await _REMOVE_PURGED.run(connection, job_ids=job_ids)
                 await _REMOVE_PURGED_LETTERS.run(connection, job_ids=job_ids, stream=JOB_EVENT_STREAM.name)
 
-    async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
+    async def read_events(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """Return events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
         found = (
             select(JOB_EVENTS.c.body)
@@ -84,9 +84,9 @@ class Events:
             rows = await connection.scalars(found)
             return [JobEvent.model_validate(body) for body in rows]
 
-    async def prune(self, *, older_than: timedelta) -> None:
+    async def prune_events(self, *, older_than: timedelta) -> None:
         """Delete old events, and events of purged jobs that an older release stored."""
         async with self._database.transaction() as connection:
             await connection.execute(_OF_PURGED)
-            await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE))
+            await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE_LIFETIME))
             await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.at < func.now() - older_than))

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from notifier.domain.errors import BadResume
+from notifier.domain.errors import InvalidResumePosition
 from notifier.usecases.feed import Feed
-from notifier.usecases.history import History
+from notifier.usecases.read_history import History
 from notifier.usecases.viewer import Viewer
 
 
@@ -17,12 +17,12 @@ class Hub:
     def __init__(self, bus: Bus, history: History, *, reread_s: float) -> None:
         self._bus, self._history, self._reread_s = bus, history, reread_s
         self._feeds: dict[tuple[str, UUID], Feed] = {}
-        bus.when_connected(self.wake)
+        bus.when_connected(self.request_rereads)
 
-    def wake(self) -> None:
+    def request_rereads(self) -> None:
         """Have every feed read its job: messages sent during a disconnect are lost."""
         for feed in self._feeds.values():
-            feed.wake()
+            feed.request_reread()
 
     @asynccontextmanager
     async def watch(self, tenant: str, job_id: UUID, after: int | None) -> AsyncIterator[Viewer]:
@@ -31,7 +31,7 @@ class Hub:
         Raises:
             Relayed: the tenant has no such job.
             Unavailable: the scheduler does not answer.
-            BadResume: ``after`` is ahead of the job.
+            InvalidResumePosition: ``after`` is ahead of the job.
         """
         key = (tenant, job_id)
         feed = self._feeds.get(key)
@@ -41,9 +41,9 @@ class Hub:
         viewer = Viewer()
         try:
             try:
-                await feed.join(viewer, after)
+                await feed.add_viewer(viewer, after)
             except ValueError:
-                raise BadResume from None
+                raise InvalidResumePosition from None
             yield viewer
         finally:
             feed.viewers.discard(viewer)

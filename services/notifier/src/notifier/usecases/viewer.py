@@ -8,14 +8,14 @@ from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, Job, JobEven
 from contracts.scheduler.waiting import Waiting
 from notifier.domain import frames
 from notifier.domain.backlog import Backlog
-from notifier.domain.timeline import Advance
+from notifier.domain.timeline import ProgressFilter
 
 
-class TooSlow(Exception):
+class ViewerTooSlow(Exception):
     """The client reads more slowly than frames arrive."""
 
 
-class Gone(Exception):
+class JobDeleted(Exception):
     """The job was deleted."""
 
 
@@ -26,15 +26,15 @@ class Viewer:
     """
 
     def __init__(self) -> None:
-        self._known: int | None = None
-        self._early: list[JobEvent] = []
-        self._advance = Advance()
+        self._last_seq: int | None = None
+        self._early_events: list[JobEvent] = []
+        self._progress_filter = ProgressFilter()
         self._attempt = 0
         self._processing = False
         self._waiting: Waiting | None = None
         self._backlog = Backlog()
-        self._ended = self._gone = False
-        self._news = asyncio.Event()
+        self._has_ended = self._is_deleted = False
+        self._changed = asyncio.Event()
 
     def start(self, job: Job, progress: float, replay: list[JobEvent], *, after: int | None) -> None:
         """Send the job's current state, then missed events.
@@ -45,77 +45,77 @@ class Viewer:
             replay: events after ``after`` that the snapshot includes, in order.
             after: last event that the viewer has seen, None for a new viewer.
         """
-        self._advance = Advance(job.attempt, progress)
+        self._progress_filter = ProgressFilter(job.attempt, progress)
         self._attempt = job.attempt
         self._processing = STATUS_OF_STATE[job.state] is JobStatus.PROCESSING
-        self._backlog.add_states((frames.snapshot(job, progress=progress, at=datetime.now(UTC)),))
+        self._backlog.add_states((frames.encode_snapshot(job, progress=progress, at=datetime.now(UTC)),))
         for event in replay:
-            self._backlog.add_states(frames.of_event(event))
-        self._known, self._waiting = job.seq, job.waiting
+            self._backlog.add_states(frames.encode_event(event))
+        self._last_seq, self._waiting = job.seq, job.waiting
         if job.state in FINAL_STATES:
-            self._end_at_once(job, replay, after)
-        for event in self._early:
-            self.tell(event)
-        self._news.set()
+            self._add_end(job, replay, after)
+        for event in self._early_events:
+            self.add_event(event)
+        self._changed.set()
 
-    def tell(self, event: JobEvent) -> None:
+    def add_event(self, event: JobEvent) -> None:
         """Add the next event of the job."""
-        if self._known is None:
-            self._early.append(event)
-        elif event.seq > self._known and not self._ended:
-            self._known, self._attempt, self._waiting = event.seq, event.attempt, None
+        if self._last_seq is None:
+            self._early_events.append(event)
+        elif event.seq > self._last_seq and not self._has_ended:
+            self._last_seq, self._attempt, self._waiting = event.seq, event.attempt, None
             self._processing = STATUS_OF_STATE[event.state] is JobStatus.PROCESSING
-            self._backlog.add_states(frames.of_event(event))
-            self._ended = event.state in FINAL_STATES
-            self._news.set()
+            self._backlog.add_states(frames.encode_event(event))
+            self._has_ended = event.state in FINAL_STATES
+            self._changed.set()
 
-    def tell_waiting(self, job: Job) -> None:
+    def add_waiting(self, job: Job) -> None:
         """Add why the job waits, unless it was sent already or is out of date."""
-        if job.waiting is None or job.seq != self._known or _is_same(job.waiting, self._waiting):
+        if job.waiting is None or job.seq != self._last_seq or _is_same(job.waiting, self._waiting):
             return
         self._waiting = job.waiting
-        self._backlog.add_progress(frames.of_waiting(job, at=datetime.now(UTC)))
-        self._news.set()
+        self._backlog.add_progress(frames.encode_waiting(job, at=datetime.now(UTC)))
+        self._changed.set()
 
-    def tell_progress(self, progress: Progress) -> None:
+    def add_progress(self, progress: Progress) -> None:
         """Add progress, unless it goes back, belongs to another attempt, or is too late."""
         if not self._processing or progress.attempt != self._attempt:
             return
-        if self._advance.passes(progress.attempt, progress.progress):
-            self._backlog.add_progress(frames.of_progress(progress))
-            self._news.set()
+        if self._progress_filter.accepts(progress.attempt, progress.progress):
+            self._backlog.add_progress(frames.encode_progress(progress))
+            self._changed.set()
 
-    def dismiss(self) -> None:
+    def mark_deleted(self) -> None:
         """Record that the job was deleted."""
-        self._gone = True
-        self._news.set()
+        self._is_deleted = True
+        self._changed.set()
 
     async def next_frame(self) -> str | None:
         """Return the next frame, None after the last one.
 
         Raises:
-            TooSlow: the backlog overflowed.
-            Gone: the job was deleted.
+            ViewerTooSlow: the backlog overflowed.
+            JobDeleted: the job was deleted.
         """
         while not self._backlog:
-            if self._ended:
+            if self._has_ended:
                 return None
-            if self._gone:
-                raise Gone
-            self._news.clear()
-            await self._news.wait()
-        if self._backlog.hopeless:
-            raise TooSlow
-        return self._backlog.take()
+            if self._is_deleted:
+                raise JobDeleted
+            self._changed.clear()
+            await self._changed.wait()
+        if self._backlog.is_overflowing:
+            raise ViewerTooSlow
+        return self._backlog.pop()
 
-    def _end_at_once(self, job: Job, replay: list[JobEvent], after: int | None) -> None:
+    def _add_end(self, job: Job, replay: list[JobEvent], after: int | None) -> None:
         """Send the end of an already ended job: outputs, final status and end, each unless sent before."""
-        self._ended = True
+        self._has_ended = True
         if replay and replay[-1].state in FINAL_STATES:
             return
-        last = frames.last_event(job)
+        last = frames.build_final_event(job)
         seen = after is not None and after >= job.seq
-        self._backlog.add_states((frames.end(last),) if seen else frames.of_event(last))
+        self._backlog.add_states((frames.encode_end(last),) if seen else frames.encode_event(last))
 
 
 def _is_same(one: Waiting, other: Waiting | None) -> bool:

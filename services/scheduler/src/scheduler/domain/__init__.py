@@ -1,1 +1,1 @@
-"""What a job may become, what a workflow needs, what a tenant may use: rules without I/O."""
+"""The rules of the scheduler, without I/O: job states, workflow checks, limits and settlement."""

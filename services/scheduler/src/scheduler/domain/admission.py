@@ -11,7 +11,7 @@ from contracts.scheduler.submissions import IdempotencyKeyReused, SubmitJob
 from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, Quota, QuotaExceeded
 from contracts.wire.errors import Refusal
 from scheduler.domain.job import JobSnapshot
-from scheduler.domain.quota import midnight, quota
+from scheduler.domain.quota import build_quota, next_midnight
 
 QUEUE_RETRY_S = 5  # a place in the queue may be free by then
 
@@ -108,7 +108,7 @@ class Accepted(NamedTuple):
         """Its own."""
         return self.candidate.command.job_id
 
-    def standing(self, written: Written) -> JobSnapshot:
+    def snapshot(self, written: Written) -> JobSnapshot:
         """The job as reading it back would show it."""
         command = self.candidate.command
         return JobSnapshot(
@@ -211,7 +211,7 @@ class Ledger:
         account, images = self.account, candidate.images
         if not account.is_active:
             return UnknownTenant()
-        wait_s = (midnight(account.now) - account.now).total_seconds()
+        wait_s = (next_midnight(account.now) - account.now).total_seconds()
         limit, used = account.images_per_day, self._images.used
         if limit is not None and images and used + images > limit:
             return QuotaExceeded(limit=limit, left=max(0, limit - used), images=images, retry_after_s=wait_s)
@@ -223,4 +223,4 @@ class Ledger:
         return None
 
     def _quota(self) -> Quota:
-        return quota(limit=self.account.images_per_day, used=self._images.used, now=self.account.now)
+        return build_quota(limit=self.account.images_per_day, used=self._images.used, now=self.account.now)

@@ -1,4 +1,4 @@
-"""What a node can run: its ``object_info``, as it reported it."""
+"""The catalog of a node: its classes with their inputs and options, from the node's ``object_info``."""
 
 import base64
 import binascii
@@ -15,45 +15,45 @@ from pydantic import ValidationError
 from contracts.catalog import ClassSpec, InputSpec, Scalar
 from contracts.graph_policy.decision import GraphRules
 from contracts.workflow import is_model
-from scheduler.domain.class_facts import ClassFacts, facts_of
+from scheduler.domain.class_facts import ClassFacts, build_class_facts
 
-MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
+MAX_CATALOG_BYTES = 32 << 20  # decompressed; 0.7 MB for a stock node, several times that with custom packs
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _JSON = json.JSONDecoder()
 
 
-class Option(NamedTuple):
-    """An option that an input of a class must list."""
+class OptionNeed(NamedTuple):
+    """A need for an option: the input of the class must list this value."""
 
     node_class: str
     input: str
     value: str
 
 
-class Lacking(NamedTuple):
-    """What a node does not have of what a workflow needs: classes, and options of classes that it has."""
+class MissingNeeds(NamedTuple):
+    """Needs of a workflow that a node does not meet: missing classes, and missing options of classes that it has."""
 
     classes: tuple[str, ...] = ()
-    options: tuple[Option, ...] = ()
+    options: tuple[OptionNeed, ...] = ()
 
 
 class Catalog:
-    """What one node can run.
+    """The node classes of one node.
 
     Attributes:
-        rules: what the policies of tenants mean for its classes.
+        rules: the graph policy rules for these classes.
     """
 
     def __init__(self, classes: dict[str, ClassSpec]) -> None:
         self.classes = classes
         self.rules = GraphRules(classes)
         self._facts: dict[str, ClassFacts] = {}
-        self._options: dict[int, frozenset[Scalar]] = {}  # by the identity of their input, which lives as long as this
+        self._options: dict[int, frozenset[Scalar]] = {}  # by id() of the input, which lives as long as the catalog
 
     @cached_property
     def models(self) -> dict[str, tuple[str, ...]]:
-        """The model files that it has, by loader input: ``Class.input``."""
+        """The model files by loader input (``Class.input``)."""
         return {
             f"{name}.{field}": models
             for name, spec in self.classes.items()
@@ -63,18 +63,17 @@ class Catalog:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of all classes."""
         return tuple(self.classes)
 
-    def facts(self, class_type: str) -> ClassFacts:
-        """What is known of a class that the catalog has."""
+    def get_class_facts(self, class_type: str) -> ClassFacts:
+        """Return the facts about a class of this catalog. Cached."""
         found = self._facts.get(class_type)
         if found is None:
-            found = self._facts[class_type] = facts_of(class_type, self.classes[class_type])
+            found = self._facts[class_type] = build_class_facts(class_type, self.classes[class_type])
         return found
 
     def has_option(self, accepted: InputSpec, value: object) -> bool:
-        """Whether an input of this catalog lists the value. Takes the same time for a list of any length."""
+        """Whether an input of this catalog lists the value. Constant time for any number of options."""
         if accepted.variants is not None:
             return isinstance(value, str) and value in accepted.variants
         found = self._options.get(id(accepted))
@@ -83,48 +82,53 @@ class Catalog:
         return isinstance(value, str | int | float) and value in found
 
     def satisfies(self, needs: Iterable[str]) -> bool:
-        """Whether the node has every class (``Class``) and option (``Class.input=option``) that a workflow needs."""
-        return all(need in self.classes or self._has_choice(need) for need in needs)
+        """Whether the node meets all needs of a workflow: classes (``Class``) and options (``Class.input=option``)."""
+        return all(need in self.classes or self._has_needed_option(need) for need in needs)
 
-    def lacks(self, needs: Sequence[str]) -> Lacking:
-        """What a workflow needs and the node does not have. Options of a class that is missing are not named.
+    def missing_needs(self, needs: Sequence[str]) -> MissingNeeds:
+        """Return the needs that the node does not meet. Options of a missing class are left out.
 
         Args:
-            needs: all of one workflow: with each option also its class.
+            needs: all needs of one workflow; each option is accompanied by its class.
         """
         missing = [need for need in needs if not self.satisfies([need])]
         known = {*needs, *self.classes}
-        options = {need: option for need in missing if (option := _option_of(need, known)) is not None}
-        return Lacking(
+        options = {need: option for need in missing if (option := _parse_option(need, known)) is not None}
+        return MissingNeeds(
             classes=tuple(need for need in missing if need not in options),
             options=tuple(option for option in options.values() if option.node_class in self.classes),
         )
 
-    def _has_choice(self, need: str) -> bool:
-        option = _option_of(need, self.classes)
+    def _has_needed_option(self, need: str) -> bool:
+        option = _parse_option(need, self.classes)
         if option is None:
             return False
         accepted = self.classes[option.node_class].inputs.get(option.input)
         return accepted is None or accepted.options is None or self.has_option(accepted, option.value)
 
 
-def _option_of(need: str, classes: Container[str]) -> Option | None:
-    """What ``Class.input=option`` means, where it is of one of these classes.
+def _parse_option(need: str, classes: Container[str]) -> OptionNeed | None:
+    """Parse ``Class.input=option``; None if it starts with none of these classes.
 
-    Names of classes have dots ("EmptyAceStep1.5LatentAudio") and may have other marks, and names of dynamic inputs have
-    dots, too: the longest name of a class counts.
+    Names of classes may contain dots ("EmptyAceStep1.5LatentAudio"), and so may names of dynamic inputs. The longest
+    matching class name wins.
     """
     end = need.rfind(".")
     while end > 0:
         field, equals, value = need[end + 1 :].partition("=")
         if equals and need[:end] in classes:
-            return Option(need[:end], field, value)
+            return OptionNeed(need[:end], field, value)
         end = need.rfind(".", 0, end)
     return None
 
 
-def read_catalog(digest: str, classes_zlib: str) -> Catalog | None:
-    """The catalog in a report, or None where the report is broken, too large or not what its digest says."""
+def decode_catalog(digest: str, classes_zlib: str) -> Catalog | None:
+    """Decode a reported catalog. None if it is malformed, larger than ``MAX_CATALOG_BYTES`` or has another digest.
+
+    Args:
+        digest: SHA-256 of the decompressed JSON, in hex.
+        classes_zlib: base64 of the zlib-compressed JSON.
+    """
     try:
         inflate = zlib.decompressobj()
         body = inflate.decompress(base64.b64decode(classes_zlib, validate=True), MAX_CATALOG_BYTES)
@@ -136,30 +140,30 @@ def read_catalog(digest: str, classes_zlib: str) -> Catalog | None:
 
 
 def _read_classes(text: str) -> dict[str, ClassSpec]:
-    """The classes in a JSON object, one after another.
+    """Parse the classes of a JSON object one by one.
 
-    To parse all at once is a single call into C, which holds the interpreter's lock for as long as it takes.
+    Parsing everything in one call into C would hold the interpreter's lock for the whole time.
     """
     classes: dict[str, ClassSpec] = {}
-    at = _expect("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
+    at = _skip_mark("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
     while not (text.startswith("}", at) and not classes):
         if not text.startswith('"', at):
-            raise ValueError("a class has a name")
+            raise ValueError("a class has no name")
         name, at = _JSON.raw_decode(text, at)
-        at = _expect(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
+        at = _skip_mark(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
         spec, at = _JSON.raw_decode(text, at)
         classes[name] = ClassSpec.model_validate(spec)
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         if text.startswith("}", at):
             break
-        at = _expect(",", text, at)
+        at = _skip_mark(",", text, at)
     if text[at + 1 :].strip(" \t\n\r"):
-        raise ValueError("there is more than one value")
+        raise ValueError("there is more than one JSON value")
     return classes
 
 
-def _expect(mark: str, text: str, at: int) -> int:
-    """Where the next value begins, behind a mark and white space."""
+def _skip_mark(mark: str, text: str, at: int) -> int:
+    """Return the position after a mark and the white space that follows it."""
     if not text.startswith(mark, at):
         raise ValueError(f"{mark} is missing")
     return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr] # it matches nothing, too

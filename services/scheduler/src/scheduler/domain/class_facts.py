@@ -1,4 +1,4 @@
-"""What we know of a node class beyond its catalog entry, and so how far we may judge what a graph gives it."""
+"""Facts about node classes that their catalog entries do not state; they decide how strictly inputs are checked."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ from contracts.catalog import ClassSpec, InputSpec
 DYNAMIC_TYPES = frozenset({"COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICSLOT_V3"})
 STOCK_MODULES = ("nodes", "comfy_extras.", "comfy_api_nodes.")
 
-# Read from VALIDATE_INPUTS and validate_inputs of ComfyUI 0.33.0 and 0.3.64. An input that such a function takes is
-# no longer compared with its bounds and options; one with ``**kwargs`` takes all inputs.
+# Source: VALIDATE_INPUTS and validate_inputs of ComfyUI 0.33.0 and 0.3.64. ComfyUI does not check bounds and options of
+# an input that such a function takes as a parameter; a function with ``**kwargs`` takes all inputs.
 SELF_VALIDATED: dict[str, frozenset[str]] = {
     "FluxProUltraImageNode": frozenset({"aspect_ratio"}),
     "KlingCameraControls": frozenset({"horizontal_movement", "vertical_movement", "pan", "tilt", "roll", "zoom"}),
@@ -26,15 +26,15 @@ SELF_VALIDATED: dict[str, frozenset[str]] = {
     "WebcamCapture": frozenset({"image"}),
 }
 ALL_SELF_VALIDATED = frozenset({"CustomCombo", "Load3D", "Load3DAdvanced"})
-TAKES_LINKS_OF_ANY_TYPE = frozenset({"TripoConversionNode"})  # its function asks for ``input_types``
+TAKES_LINKS_OF_ANY_TYPE = frozenset({"TripoConversionNode"})  # its validation function takes ``input_types``
 TAKES_ANY_INPUT = frozenset({"CustomCombo"})  # ``accept_all_inputs``
 
-# Dynamic combos that a class does without, as workflows of older versions have them: SaveVideo of 0.33 takes ``codec``
-# beside ``format`` too, as that of 0.3.64 does, or none.
+# Dynamic combos that may be missing, because workflows of older versions do not have them: SaveVideo of 0.33 also
+# accepts ``codec`` beside ``format``, as 0.3.64 does, or no codec.
 DISPENSABLE_COMBOS: dict[str, frozenset[str]] = {"SaveVideo": frozenset({"format.codec"})}
 
-# Types whose values exist only while a graph runs, so no literal can stand for them. ComfyUI lets a literal pass and
-# the node fails on it.
+# Types whose values exist only while a graph runs, so a literal is never valid. ComfyUI accepts a literal, and the node
+# fails on it later.
 LINK_ONLY_TYPES = frozenset({
     *("AUDIO", "AUDIO_ENCODER", "AUDIO_ENCODER_OUTPUT", "BACKGROUND_REMOVAL", "CLIP", "CLIP_VISION"),
     *("CLIP_VISION_OUTPUT", "CONDITIONING", "CONTROL_NET", "GLIGEN", "GUIDER", "HOOKS", "HOOK_KEYFRAMES", "IMAGE"),
@@ -48,10 +48,10 @@ class ClassFacts(NamedTuple):
     """A class of one catalog.
 
     Attributes:
-        is_custom: a custom pack's. It may validate its inputs itself, and its types may equal more than their names
-            do, so bounds, options and types of links are left to the node.
-        fixed: its inputs by name and whether each is required, where none of them is dynamic; else None.
-        has_unknown_inputs: it has a dynamic input of which the catalog does not tell what it becomes.
+        is_custom: the class is of a custom pack. It may validate its inputs itself and compare types in its own way, so
+            bounds, options and link types are left to the node.
+        fixed: its inputs by name, each with whether it is required; None if the class has dynamic inputs.
+        has_unknown_inputs: the class has a dynamic input whose possible parts are not in the catalog.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ClassFacts(NamedTuple):
     has_unknown_inputs: bool = False
 
     def validates_itself(self, input_name: str) -> bool:
-        """Whether the class may accept what its declaration excludes."""
+        """Whether the class may accept values outside its declared bounds and options."""
         return (
             self.is_custom
             or self.name in ALL_SELF_VALIDATED
@@ -70,21 +70,21 @@ class ClassFacts(NamedTuple):
 
     @property
     def dispensable_combos(self) -> frozenset[str]:
-        """Full names of dynamic combos that may be missing although the class declares them as required."""
+        """Full names of dynamic combos that may be missing although they are declared as required."""
         return DISPENSABLE_COMBOS.get(self.name, frozenset())
 
     @property
     def takes_links_of_any_type(self) -> bool:
-        """Whether the types of outputs that are linked to the class are its own business."""
+        """Whether the types of linked outputs are left to the class."""
         return self.is_custom or self.name in TAKES_LINKS_OF_ANY_TYPE
 
     @property
     def takes_any_input(self) -> bool:
-        """Whether inputs that the class does not declare may reach it all the same."""
+        """Whether the class may use inputs that it does not declare."""
         return self.is_custom or self.has_unknown_inputs or self.name in TAKES_ANY_INPUT
 
     def takes_only_links(self, spec: InputSpec) -> bool:
-        """Whether no literal can be a value of this input."""
+        """Whether the input takes a link only, never a literal."""
         if self.is_custom:
             return False
         if "," not in spec.type:
@@ -92,8 +92,8 @@ class ClassFacts(NamedTuple):
         return all(kind.strip() in LINK_ONLY_TYPES for kind in spec.type.split(","))
 
 
-def facts_of(name: str, spec: ClassSpec) -> ClassFacts:
-    """The facts of a class; to be kept, since they cost more than to check a node."""
+def build_class_facts(name: str, spec: ClassSpec) -> ClassFacts:
+    """Compute the facts of a class. Cache the result: computing it costs more than checking a node."""
     dynamic = any(one.variants is not None or one.grown is not None for one in spec.inputs.values())
     unknown = any(is_opaque(one) for one in spec.inputs.values())
     fixed = None if dynamic or unknown else {key: (one, one.required) for key, one in spec.inputs.items()}
@@ -101,10 +101,10 @@ def facts_of(name: str, spec: ClassSpec) -> ClassFacts:
 
 
 def is_opaque(spec: InputSpec) -> bool:
-    """Whether this is a dynamic input whose parts are unknown: of a later kind, or from an older executor."""
+    """Whether this is a dynamic input whose parts are unknown: of a newer kind, or reported by an older executor."""
     return spec.type in DYNAMIC_TYPES and spec.variants is None and spec.grown is None
 
 
 def _is_custom(module: str) -> bool:
-    """An unknown module counts as stock: catalogs had none before custom packs were told apart."""
+    """Whether the module is a custom pack. No module counts as stock: older catalogs do not state modules."""
     return bool(module) and module != STOCK_MODULES[0] and not module.startswith(STOCK_MODULES[1:])

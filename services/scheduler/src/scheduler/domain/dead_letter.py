@@ -1,4 +1,4 @@
-"""What is kept of a message that can never be handled."""
+"""What is recorded of a message that can never be handled."""
 
 from typing import Any
 from uuid import UUID
@@ -9,30 +9,30 @@ from contracts.wire.text import clean
 
 MAX_EXCERPT = 16 << 10  # bytes
 MAX_REASON = 2_000  # characters
-MAX_READ = 1 << 20  # bytes; in a larger message nobody looks for a job's id
+MAX_PARSED = 1 << 20  # bytes; larger messages are not parsed for ids
 
 
-def claimed_ids(body: bytes) -> tuple[UUID | None, UUID | None]:
-    """Tenant and job that a message claims to be about, each None where that cannot be read."""
-    if len(body) > MAX_READ:
+def extract_claimed_ids(body: bytes) -> tuple[UUID | None, UUID | None]:
+    """Extract the tenant id and job id that a message claims, each None if it cannot be read."""
+    if len(body) > MAX_PARSED:
         return None, None
     try:
-        said = orjson.loads(body)
+        message = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None, None
-    about: dict[str, Any] = {}
+    ref: dict[str, Any] = {}
     for key in ("ref", "attempt"):
-        if isinstance(said, dict) and isinstance(said.get(key), dict):
-            about = said[key]
-    return _uuid(about.get("tenant_id")), _uuid(about.get("job_id"))
+        if isinstance(message, dict) and isinstance(message.get(key), dict):
+            ref = message[key]
+    return _parse_uuid(ref.get("tenant_id")), _parse_uuid(ref.get("job_id"))
 
 
-def shown(excerpt: bytes) -> str:
-    """An excerpt as text that any message can carry."""
+def decode_excerpt(excerpt: bytes) -> str:
+    """Decode an excerpt to text without control characters, at most ``MAX_EXCERPT`` characters."""
     return clean(excerpt.decode("utf-8", "replace"), MAX_EXCERPT)
 
 
-def _uuid(value: Any) -> UUID | None:
+def _parse_uuid(value: Any) -> UUID | None:
     try:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether any node of the fleet can run a file of ComfyUI's editor."""
+"""Checks whether a node of the fleet can run a file of ComfyUI's editor."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,10 +10,10 @@ from contracts.wire.errors import FieldError
 from contracts.wire.shown import plain
 from contracts.workflow import MAX_ERRORS, read_graph, written
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.editor_file.convert import Converted, convert
-from scheduler.domain.editor_file.file import InexactError
-from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
-from scheduler.domain.validation.graph_check import DrawSeed
+from scheduler.domain.editor_file.convert import Converted, convert_editor_file
+from scheduler.domain.editor_file.parse import InexactError
+from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet
+from scheduler.domain.validation.graph_check import DrawNumber
 
 UI_FORMAT = "workflow_ui_format"
 ADVICE = "Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API)."
@@ -25,37 +25,41 @@ def check_editor_file(
     catalogs: Sequence[Catalog],
     *,
     policy: TenantPolicy,
-    draw_seed: DrawSeed,
+    draw_seed: DrawNumber,
     now: datetime,
     randomize_seeds: bool = False,
-) -> Runnable | Unrunnable:
-    """The verdict on the graph that the editor would send, with the classes of the node that gives it.
+) -> RunnableGraph | UnrunnableGraph:
+    """Convert the file to the graph that the editor would send, and check that graph.
 
-    Nodes of other versions may read the same file otherwise, so the graph that one kind of node gives is checked by
-    that kind alone.
+    The same file may mean another graph on nodes of another version, so a graph that was converted with one catalog is
+    checked with that catalog only.
 
     Args:
-        draw_seed: gives a number from 0 to below its argument, for seeds of -1 and for alternatives in texts.
-        now: for dates in file names.
+        raw: the decoded file.
+        uploads: ids of uploads that the graph may name where a node takes a file.
+        catalogs: one per kind of node.
+        policy: graph policy of the tenant.
+        draw_seed: draws an integer from 0 to below its argument, for seeds of -1 and for alternatives in texts.
+        now: time for dates in file names.
         randomize_seeds: see ``check_graph``.
 
     Raises:
-        InvalidWorkflow: no kind of node reads the file exactly.
+        InvalidWorkflow: the file cannot be converted exactly with any catalog.
         EmptyFleet: there are no catalogs.
     """
-    accepted: Runnable | None = None
-    closest: Unrunnable | None = None
+    accepted: RunnableGraph | None = None
+    closest: UnrunnableGraph | None = None
     inexact: tuple[FieldError, ...] = ()
     for catalog in catalogs:
-        converted = convert(raw, catalog, choose=draw_seed, now=now)
-        errors = _inexact_errors(converted, catalog) or read_graph(written(converted.graph), "/workflow")[1]
+        converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
+        errors = _list_inexact_errors(converted, catalog) or read_graph(written(converted.graph), "/workflow")[1]
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue
         found = check_fleet(
             converted.graph, uploads, [catalog], policy=policy, draw_seed=draw_seed, randomize_seeds=randomize_seeds
         )
-        if isinstance(found, Runnable):
+        if isinstance(found, RunnableGraph):
             if not found.verdict.unlisted:
                 return found
             accepted = accepted or found
@@ -69,23 +73,23 @@ def check_editor_file(
     raise InvalidWorkflow(inexact[:MAX_ERRORS])
 
 
-def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
-    """What keeps the file from being a graph; with it also the classes that are not there."""
+def _list_inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
+    """List why the file cannot be converted exactly, including nodes of unknown classes."""
     faults = converted.faults
     if not converted.graph and not faults:
         faults = (InexactError("It has no node that runs."),)
     if not faults:
         return ()
-    told = {fault.node_id for fault in faults}
+    reported = {fault.node_id for fault in faults}
     unknown = [
         InexactError("No ComfyUI server of the fleet has its class.", node_id)
         for node_id, node in converted.graph.items()
-        if node.class_type not in catalog.classes and node_id not in told
+        if node.class_type not in catalog.classes and node_id not in reported
     ]
-    return tuple(_field_error(fault, converted) for fault in (*faults, *unknown))
+    return tuple(_build_field_error(fault, converted) for fault in (*faults, *unknown))
 
 
-def _field_error(fault: InexactError, converted: Converted) -> FieldError:
+def _build_field_error(fault: InexactError, converted: Converted) -> FieldError:
     where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)

@@ -1,4 +1,4 @@
-"""Files and uploads in inputs about which the graph policy has nothing to say."""
+"""Checks file names and upload ids in inputs that the graph policy does not cover."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,30 +7,33 @@ from contracts.catalog import InputSpec
 from contracts.wire.shown import shown
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.declared_inputs import declared_inputs
+from scheduler.domain.validation.declared_inputs import resolve_inputs
 from scheduler.domain.validation.findings import Fault, Finding
 
 
-def file_findings(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> Iterator[Finding]:
-    """Every input that names a file which it must not, or an upload where none belongs.
+def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> Iterator[Finding]:
+    """Find inputs that name a file other than an upload, and uploads in inputs that take no file.
 
-    An input that takes a file takes an id of ``uploads``: no name, no path, no link. So no graph reads what another
-    job has on the node. Which inputs take a file the policy knows; what the catalog alone knows is judged here.
+    An input that takes a file accepts only an id of ``uploads``: no name, no path, no link. So a graph cannot read
+    files of other jobs on the node. Inputs that the graph policy covers are checked there; this covers those that only
+    the catalog declares as file inputs.
 
     Args:
-        graph: as a node of this catalog accepts it.
+        graph: the graph as a node of this catalog accepts it.
+        catalog: the catalog of the node.
+        uploads: ids of the uploads that the job may use.
     """
     for node_id, node in graph.items():
-        declared = declared_inputs(catalog.facts(node.class_type), node.inputs)
+        declared = resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
             if catalog.rules.judges(node.class_type, name):
                 continue
             accepted = declared[name][0] if name in declared else None
-            if (fault := _fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
+            if (fault := _find_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
                 yield Finding(fault, node_id, name)
 
 
-def _fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> Fault | None:
+def _find_fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> Fault | None:
     is_upload = isinstance(value, str) and value in uploads
     if accepted is None or not accepted.upload:
         if not is_upload or accepted is None:

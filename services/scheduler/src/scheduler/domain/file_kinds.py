@@ -1,6 +1,6 @@
-"""Whether an uploaded file is of a kind that the input takes which names it.
+"""Checks that an uploaded file is of a kind that its input takes.
 
-ComfyUI itself finds out while it runs: a sound in ``LoadImage`` fails on the node, or is read as something else.
+ComfyUI itself notices only while the graph runs: an audio file in ``LoadImage`` fails on the node or is misread.
 """
 
 import re
@@ -17,7 +17,7 @@ from scheduler.domain.validation.findings import Fault, Finding
 Kinds = frozenset[FileKind]
 
 _IMAGE, _VIDEO = frozenset({FileKind.IMAGE}), frozenset({FileKind.VIDEO})
-_SOUND = frozenset({FileKind.AUDIO, FileKind.VIDEO})  # loaders take the sound of a video
+_SOUND = frozenset({FileKind.AUDIO, FileKind.VIDEO})  # audio loaders also take the sound track of a video
 _LATENT, _MODEL = frozenset({FileKind.LATENT}), frozenset({FileKind.MODEL_3D})
 _PARTS_3D = dict.fromkeys(("image.image", "image.mask", "image.normal", "image.lineart"), _IMAGE) | {
     "image.recording": _VIDEO
@@ -40,7 +40,7 @@ _BY_WORD: Mapping[str, Kinds] = MappingProxyType({
     "image": _IMAGE, "mask": _IMAGE, "video": _VIDEO, "audio": _SOUND, "sound": _SOUND, "latent": _LATENT,
     "mesh": _MODEL,
 })  # fmt: skip
-"""What inputs of custom classes take (VHS_LoadVideo.video, VHS_LoadAudioUpload.audio), by the last word of the name."""
+"""What inputs of custom classes take, by the last word of their name (VHS_LoadVideo.video)."""
 _NAMES = MappingProxyType({
     FileKind.IMAGE: "an image", FileKind.VIDEO: "a video", FileKind.AUDIO: "a sound", FileKind.LATENT: "a latent",
     FileKind.MODEL_3D: "a 3D file",
@@ -48,29 +48,31 @@ _NAMES = MappingProxyType({
 _LAST_WORD = re.compile(r"[A-Za-z]?[a-z]+(?=[\d_]*$)")
 
 
-def kind_findings(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -> Iterator[Finding]:
-    """Every input that takes a file, and names an upload of a kind that it does not take.
+def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -> Iterator[Finding]:
+    """Find inputs that name an upload of a kind that they do not take.
 
     Args:
-        types: media types by the ids of uploads. One of no known type is left to the node.
+        graph: the graph as a node of this catalog accepts it.
+        catalog: the catalog of the node.
+        types: media types of uploads by id. Uploads of unknown types are not checked.
     """
     kinds = {upload: FILE_TYPES[media_type].kind for upload, media_type in types.items() if media_type in FILE_TYPES}
     if not kinds:
         return
     for node_id, node in graph.items():
         spec = catalog.classes.get(node.class_type)
-        for name, part, value in _texts(node.inputs):
+        for name, part, value in _iterate_texts(node.inputs):
             if (kind := kinds.get(value)) is None:
                 continue
             place = f"{name}.{part}" if part else name
             is_stock = spec is not None and stock_class(node.class_type, spec.module) is not None
-            taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _taken_by_name(place)
+            taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _kinds_by_input_name(place)
             if taken is not None and kind not in taken:
-                yield Finding(_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
+                yield Finding(_build_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
 
 
-def _texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Texts that stand in an input, or in a part of one that is an object."""
+def _iterate_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts in inputs, and in the parts of inputs that are objects: input, part and text."""
     for name, value in inputs.items():
         if isinstance(value, str):
             yield name, "", value
@@ -78,12 +80,12 @@ def _texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield from ((name, part, inner) for part, inner in value.items() if isinstance(inner, str))
 
 
-def _taken_by_name(place: str) -> Kinds | None:
+def _kinds_by_input_name(place: str) -> Kinds | None:
     word = _LAST_WORD.search(place.rpartition(".")[2])
     return _BY_WORD.get(word[0].lower()) if word is not None else None
 
 
-def _fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
+def _build_fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
     wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
     message = (
         f"{label} takes {wanted}, and this upload is {_NAMES[kind]} ({media_type}). Use an upload that is {wanted}."

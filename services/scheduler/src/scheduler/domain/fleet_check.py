@@ -1,4 +1,4 @@
-"""Whether any node of the fleet accepts a graph, and what to tell the sender if none does."""
+"""Checks whether a node of the fleet accepts a graph, and explains the refusal if none does."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice
@@ -10,27 +10,31 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.file_inputs import file_findings
-from scheduler.domain.file_kinds import kind_findings
-from scheduler.domain.validation.field_errors import field_errors
+from scheduler.domain.file_inputs import check_file_inputs
+from scheduler.domain.file_kinds import check_file_kinds
+from scheduler.domain.validation.field_errors import build_field_errors
 from scheduler.domain.validation.findings import Fault, Finding
-from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawSeed, GraphCheckResult, check_graph
+from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawNumber, GraphCheckResult, check_graph
 
 _UNKNOWN: Mapping[str, str] = MappingProxyType({})
 
 
-class Runnable(NamedTuple):
-    """A graph that a node of this catalog can run."""
+class RunnableGraph(NamedTuple):
+    """A graph that nodes with this catalog can run."""
 
     verdict: GraphCheckResult
     catalog: Catalog
 
 
-class Unrunnable(NamedTuple):
-    """A graph that no node can run: what the node that comes closest finds wrong with it.
+class UnrunnableGraph(NamedTuple):
+    """A graph that no node can run.
 
     Attributes:
-        is_editor_file: the graph was made of a file of ComfyUI's editor, which has no such places.
+        graph: the graph that was checked.
+        findings: the findings of the node that comes closest to accepting it.
+        others: the catalogs of the other nodes.
+        is_editor_file: the graph was converted from a file of ComfyUI's editor, so pointers into it mean nothing to the
+            sender.
     """
 
     graph: Graph
@@ -39,18 +43,18 @@ class Unrunnable(NamedTuple):
     is_editor_file: bool = False
 
     def refusal(self) -> InvalidWorkflow:
-        """The refusal, with suggestions: takes milliseconds."""
-        errors = field_errors(self.findings, self.graph, self.others)
-        return InvalidWorkflow(without_places(errors) if self.is_editor_file else errors)
+        """Build the refusal, with suggestions. Takes milliseconds."""
+        errors = build_field_errors(self.findings, self.graph, self.others)
+        return InvalidWorkflow(drop_node_pointers(errors) if self.is_editor_file else errors)
 
 
-def without_places(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
-    """The same errors, pointing at the workflow as a whole; node and input still say where."""
+def drop_node_pointers(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
+    """Return the errors with pointers to the whole workflow. ``node_id`` and ``input`` stay."""
     return tuple(error.model_copy(update={"pointer": "/workflow"}) for error in errors)
 
 
 class _Closest(NamedTuple):
-    """The node that lacks least: it has the classes, then it has the fewest other findings."""
+    """The node with the fewest unknown classes, then with the fewest findings."""
 
     rank: tuple[int, int]
     findings: tuple[Finding, ...]
@@ -63,32 +67,37 @@ def check_fleet(
     catalogs: Sequence[Catalog],
     *,
     policy: TenantPolicy,
-    draw_seed: DrawSeed,
+    draw_seed: DrawNumber,
     randomize_seeds: bool = False,
     types: Mapping[str, str] = _UNKNOWN,
-) -> Runnable | Unrunnable:
-    """The verdict of a node that accepts the graph, or why none does. Its time grows with graph times catalogs.
+) -> RunnableGraph | UnrunnableGraph:
+    """Check a graph against all catalogs. The time grows with the size of the graph times the number of catalogs.
+
+    A node that lists all choices of the graph is preferred to one that may know an unlisted choice.
 
     Args:
-        uploads: ids that the graph may name where a node takes a file.
-        catalogs: one of each kind of node.
-        policy: of the tenant.
+        graph: the graph to check.
+        uploads: ids of uploads that the graph may name where a node takes a file.
+        catalogs: one per kind of node.
+        policy: graph policy of the tenant.
         draw_seed, randomize_seeds: see ``check_graph``.
-        types: media types of uploads by their ids, as far as known.
+        types: media types of uploads by id, as far as known.
 
     Raises:
         EmptyFleet: there are no catalogs.
     """
-    accepted: Runnable | None = None
+    accepted: RunnableGraph | None = None
     closest: _Closest | None = None
     for catalog in catalogs:
         verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
-        of_kinds = kind_findings(verdict.graph, catalog, types)
-        findings = (*_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
+        of_kinds = check_file_kinds(verdict.graph, catalog, types)
+        findings = (*_collect_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
         if not findings:
             if not verdict.unlisted:
-                return Runnable(verdict, catalog)
-            accepted = accepted or Runnable(verdict, catalog)  # another may list what this one has to know by itself
+                return RunnableGraph(verdict, catalog)
+            accepted = accepted or RunnableGraph(
+                verdict, catalog
+            )  # another may list what this one has to know by itself
             continue
         rank = (sum(finding.fault.code == UNKNOWN_CLASS for finding in findings), len(findings))
         if closest is None or rank < closest.rank:
@@ -98,15 +107,16 @@ def check_fleet(
     if closest is None:
         raise EmptyFleet
     others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
-    return Unrunnable(graph, closest.findings, others)
+    return UnrunnableGraph(graph, closest.findings, others)
 
 
-def _findings(
+def _collect_findings(
     graph: Graph, verdict: GraphCheckResult, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
 ) -> tuple[Finding, ...]:
-    """What the policy and the node find: first classes, of all nodes, then values, of those that an output needs.
+    """Collect the findings of the policy and of the node, at most ``MAX_ERRORS``.
 
-    The policy has the last word about an input, and nothing more is said of a node whose class it refuses.
+    Classes of all nodes come first, then inputs of nodes that an output needs. For one input the policy's finding
+    replaces the node's, and a node whose class is refused has no further findings.
     """
     rules = catalog.rules
     refused = tuple(map(_as_finding, rules.class_errors(graph, policy)))
@@ -116,19 +126,19 @@ def _findings(
     judged = {(one.node_id, one.input): one for one in of_policy}
     findings = chain(
         refused,
-        (_of_both(one, own.get((one.node_id, one.input))) for one in of_policy),
-        (one for place, one in own.items() if place not in judged and not _is_of(one, names, graph)),
-        file_findings(verdict.graph, catalog, uploads),
+        (_prefer_suggestions(one, own.get((one.node_id, one.input))) for one in of_policy),
+        (one for place, one in own.items() if place not in judged and not _has_class(one, names, graph)),
+        check_file_inputs(verdict.graph, catalog, uploads),
     )
     return tuple(islice(findings, MAX_ERRORS))
 
 
-def _of_both(of_policy: Finding, own: Finding | None) -> Finding:
-    """Where both say the same, the node's own check also knows the nearest names."""
+def _prefer_suggestions(of_policy: Finding, own: Finding | None) -> Finding:
+    """Return the node's own finding if its code is the same, because it can suggest similar names."""
     return own if own is not None and own.fault.code == of_policy.fault.code else of_policy
 
 
-def _is_of(finding: Finding, class_types: set[str], graph: Graph) -> bool:
+def _has_class(finding: Finding, class_types: set[str], graph: Graph) -> bool:
     return finding.node_id is not None and graph[finding.node_id].class_type in class_types
 
 

@@ -1,4 +1,4 @@
-"""The node classes of a whole fleet, page by page."""
+"""Pages through the node classes of the whole fleet."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,17 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.fleet import ClassPage, FleetClass, ReadClasses
 
-MAX_BYTES = 256 * 1024  # of a page; NATS takes a megabyte
+MAX_BYTES = 256 * 1024  # size of a page; the NATS limit is one megabyte
 MAX_OPTIONS = 1000
 
 Classes = Mapping[str, ClassSpec]
 
 
-def page_of(catalogs: Sequence[Classes], query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
-    """The page that is asked for, by name; it ends early rather than to be too large, but never before one class.
+def build_class_page(catalogs: Sequence[Classes], query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
+    """Build a page of classes, ordered by name.
 
-    With a policy, only classes that it allows, unless the query also wants those that it refuses.
+    The page ends early at ``MAX_BYTES``, but has at least one class. With a policy it has only allowed classes, unless
+    the query also asks for refused ones.
     """
     names = sorted({name for classes in catalogs for name in classes})
     if query.name is not None:
@@ -36,8 +37,8 @@ def page_of(catalogs: Sequence[Classes], query: ReadClasses, policy: TenantPolic
     for name in names[: query.limit]:
         specs_of = [classes[name] for classes in catalogs if name in classes]
         folders = judge is not None and judge.allows_explicitly(name, specs_of[0])
-        spec = _joined(name, specs_of, shows_folders=folders)
-        found = FleetClass(name=name, spec=spec, refused=_refusal(decisions.get(name)))
+        spec = _merge_class(name, specs_of, shows_folders=folders)
+        found = FleetClass(name=name, spec=spec, refused=_describe_refusal(decisions.get(name)))
         size += len(found.model_dump_json())
         if page and size > MAX_BYTES:
             break
@@ -45,25 +46,28 @@ def page_of(catalogs: Sequence[Classes], query: ReadClasses, policy: TenantPolic
     return ClassPage(classes=tuple(page), more=len(page) < len(names))
 
 
-def _refusal(decision: ClassDecision | None) -> str | None:
+def _describe_refusal(decision: ClassDecision | None) -> str | None:
     return None if decision is None or decision.allowed else f"{decision.reason} {decision.who_can_allow}"
 
 
-def _joined(class_type: str, specs: Sequence[ClassSpec], *, shows_folders: bool) -> ClassSpec:
-    """A class as one node has it, with the options of all; folders of the node only where they may be used."""
+def _merge_class(class_type: str, specs: Sequence[ClassSpec], *, shows_folders: bool) -> ClassSpec:
+    """Merge a class: the declaration of the first node with the options of all nodes.
+
+    Names of files on the nodes are hidden, and so are names of folders unless ``shows_folders``.
+    """
     first = specs[0]
     hidden = {InputRole.FILE} if shows_folders else {InputRole.FILE, InputRole.FOLDER}
     roles = ClassRoles(class_type, first)
     inputs = {
         name: accepted.model_copy(update={"options": None})
         if roles.role_of(name) in hidden
-        else _with_options(accepted, [spec.inputs[name] for spec in specs if name in spec.inputs])
+        else _merge_options(accepted, [spec.inputs[name] for spec in specs if name in spec.inputs])
         for name, accepted in first.inputs.items()
     }
     return first.model_copy(update={"inputs": inputs})
 
 
-def _with_options(accepted: InputSpec, everywhere: Sequence[InputSpec]) -> InputSpec:
+def _merge_options(accepted: InputSpec, everywhere: Sequence[InputSpec]) -> InputSpec:
     if accepted.options is None:
         return accepted
     options = dict.fromkeys(option for one in everywhere for option in one.options or ())

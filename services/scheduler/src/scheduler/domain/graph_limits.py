@@ -1,4 +1,4 @@
-"""What a graph will cost, and whether a tenant may run it."""
+"""Measures a graph and checks it against the limits of its tenant."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from contracts.wire.errors import FieldError
 from contracts.workflow import Graph
 
 
-class Appraisal(NamedTuple):
-    """The images to reserve for a graph, and what keeps the tenant from running it."""
+class GraphCost(NamedTuple):
+    """The images to reserve for a graph, and the limits that it exceeds."""
 
     images: int
     errors: tuple[FieldError, ...]
 
 
-def appraise(
+def check_graph_limits(
     graph: Graph,
     limits: Limits,
     *,
@@ -27,26 +27,27 @@ def appraise(
     specs: Mapping[str, ClassSpec],
     uploads: Mapping[str, tuple[int, int]],
     frames_per_image: int,
-) -> Appraisal:
-    """Measure a graph that some node can run. Takes milliseconds for the largest graphs.
+) -> GraphCost:
+    """Measure a graph and check it against the limits. Takes milliseconds for the largest graphs.
 
     Args:
-        graph: what the node would get.
-        nodes: of the graph as it was sent: each was checked, whether an output needs it or not.
-        specs: classes of that node.
-        uploads: width and height of uploaded pictures by the id that the graph names.
+        graph: the graph that the node would get.
+        limits: limits of the tenant.
+        nodes: number of nodes of the submitted graph, including nodes that no output needs.
+        specs: classes of the node.
+        uploads: width and height in pixels of uploaded images by id.
+        frames_per_image: frames of an animation or a video that count as one image.
     """
     size = measure(graph, specs=specs, uploads=uploads)
-    bounds = bounds_of(limits)
+    bounds = build_graph_bounds(limits)
     reservation = reserve(size, frames_per_image)
     errors = check_bounds(size, bounds, nodes=nodes)
     if limits.images_per_day is not None or bounds.limit_sizes:
         errors = check_known(size) or errors
-    return Appraisal(reservation.images, errors)
+    return GraphCost(reservation.images, errors)
 
 
-def bounds_of(limits: Limits) -> GraphBounds:
-    """The bounds that limits set on a graph."""
+def build_graph_bounds(limits: Limits) -> GraphBounds:
     return GraphBounds(
         nodes=limits.graph_nodes,
         text_bytes=limits.graph_text_bytes,

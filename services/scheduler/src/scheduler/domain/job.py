@@ -1,4 +1,4 @@
-"""A job as the scheduler knows it."""
+"""Jobs as the scheduler reads them from its database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from contracts.scheduler.waiting import Waiting
 
 @dataclass(frozen=True, slots=True)
 class LockedJob:
-    """A job under its lock, with what a transition needs of it."""
+    """A job whose lock is held, with the fields that a transition needs."""
 
     id: UUID
     tenant_id: UUID
@@ -27,12 +27,12 @@ class LockedJob:
 
 
 class JobSnapshot(NamedTuple):
-    """A job as it stands, with its place in the queue.
+    """A job at one moment (``now``), with its position in the queue.
 
     Attributes:
-        requirement_id: of what a node must have to run it.
-        queued_at: when it was queued, held or released last; None when not queued.
-        avoid_node, avoid_until: it leaves this node to other jobs until then, unless no other node can run it.
+        requirement_id: id of the needs that a node must meet to run it.
+        queued_at: when it was last queued, held or released; None if it is not queued.
+        avoid_node, avoid_until: the job avoids this node until then, unless no other node can run it.
     """
 
     id: UUID
@@ -64,8 +64,8 @@ class JobSnapshot(NamedTuple):
     seeds: tuple[DrawnSeed, ...] = ()
 
 
-def view(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
-    """What the owner of a job may see of it."""
+def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
+    """Build the job as its owner sees it."""
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
         job_id=job.id,
@@ -83,7 +83,7 @@ def view(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | 
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
-        timings=_timings(job),
+        timings=_compute_timings(job),
         outputs=job.outputs if succeeded else (),
         error=job.error,
         warnings=job.warnings,
@@ -96,7 +96,7 @@ def view(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | 
     )
 
 
-def _timings(job: JobSnapshot) -> Timings:
+def _compute_timings(job: JobSnapshot) -> Timings:
     end = job.completed_at or job.now
     return Timings(
         queued_seconds=round(((job.started_at or end) - job.created_at).total_seconds(), 3),

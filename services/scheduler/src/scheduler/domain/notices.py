@@ -1,4 +1,4 @@
-"""What a node does otherwise than a graph says, told to those who validate it."""
+"""Warnings about an accepted graph: where the node runs something else than the sender may expect."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -6,38 +6,36 @@ from itertools import islice
 from contracts.wire.errors import FieldError
 from contracts.wire.shown import plain, shown
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode
-from scheduler.domain.fleet_check import Runnable
-from scheduler.domain.validation.declared_inputs import declared_inputs, unwrapped
-from scheduler.domain.validation.field_errors import pointer_to
+from scheduler.domain.fleet_check import RunnableGraph
+from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap
+from scheduler.domain.validation.field_errors import build_pointer
 from scheduler.domain.validation.findings import Fault, Finding
-from scheduler.domain.validation.suggestions import nearest
+from scheduler.domain.validation.suggestions import find_nearest
 
-MAX_SUGGESTED = 5  # inputs whose names are compared with those of their class
+MAX_SUGGESTED = 5  # ignored inputs for which a similar name is looked up
 
 
-def notices_of(sent: Graph, found: Runnable) -> tuple[FieldError, ...]:
-    """The first ``MAX_ERRORS`` things about an accepted graph that its sender may not expect.
-
-    Nodes that do not run, inputs that nobody reads, values that are converted, seeds that are drawn.
+def list_notices(sent: Graph, found: RunnableGraph) -> tuple[FieldError, ...]:
+    """List up to ``MAX_ERRORS`` warnings: unused nodes, ignored inputs, converted values and drawn seeds.
 
     Args:
-        sent: the graph as it came.
-        found: the node that accepts it, and its verdict.
+        sent: the graph as it was submitted.
+        found: the verdict of the node that accepts it, and the node's catalog.
     """
     return tuple(
         FieldError(
-            pointer=pointer_to(finding),
+            pointer=build_pointer(finding),
             code=finding.fault.code,
             message=finding.fault.message,
             node_id=finding.node_id,
             input=finding.input,
             allowed=finding.fault.allowed,
         )
-        for finding in islice(_findings(sent, found), MAX_ERRORS)
+        for finding in islice(_iterate_findings(sent, found), MAX_ERRORS)
     )
 
 
-def _findings(sent: Graph, found: Runnable) -> Iterator[Finding]:
+def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
     drawn = {(one.node_id, one.input) for one in found.verdict.seeds}
     suggested = 0
     for node_id, node in sent.items():
@@ -50,21 +48,21 @@ def _findings(sent: Graph, found: Runnable) -> Iterator[Finding]:
             if value is None:
                 continue
             if (node_id, name) in drawn:
-                message = f"{_label(node, name)} gets a random value at each submit. The job's seeds tell which."
+                message = f"{_label(node, name)} gets a random value at each submit. The job's seeds list it."
                 yield Finding(Fault("seed_random", message), node_id, name)
             elif name not in runs.inputs:
-                yield Finding(_ignored(node, name, found, suggest=suggested < MAX_SUGGESTED), node_id, name)
+                yield Finding(_build_ignored_fault(node, name, found, suggest=suggested < MAX_SUGGESTED), node_id, name)
                 suggested += 1
-            elif type(unwrapped(value)) is not type(unwrapped(runs.inputs[name])) or (
+            elif type(unwrap(value)) is not type(unwrap(runs.inputs[name])) or (
                 isinstance(value, str) and value != runs.inputs[name]
             ):
-                message = f"{_label(node, name)} is {shown(unwrapped(value))} and runs as {shown(runs.inputs[name])}."
+                message = f"{_label(node, name)} is {shown(unwrap(value))} and runs as {shown(runs.inputs[name])}."
                 yield Finding(Fault("value_converted", message), node_id, name)
 
 
-def _ignored(node: GraphNode, name: str, found: Runnable, *, suggest: bool) -> Fault:
-    declared = tuple(declared_inputs(found.catalog.facts(node.class_type), node.inputs))
-    near = nearest(name, declared)[:1] if suggest else ()
+def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> Fault:
+    declared = tuple(resolve_inputs(found.catalog.get_class_facts(node.class_type), node.inputs))
+    near = find_nearest(name, declared)[:1] if suggest else ()
     hint = f" Did you mean {plain(near[0])}?" if near else ""
     message = f"{plain(node.class_type)} has no input {shown(name)}, so it is ignored.{hint}"
     return Fault("input_ignored", message, near or None)

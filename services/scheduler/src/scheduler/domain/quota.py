@@ -1,15 +1,15 @@
-"""A day's images. Days are UTC."""
+"""The daily image quota. Days are UTC."""
 
 from datetime import datetime, timedelta
 
 from contracts.scheduler.usage import Quota
 
 
-def quota(*, limit: int | None, used: int, now: datetime) -> Quota:
-    """What of the day's images is used; ``now`` in UTC."""
-    return Quota(limit=limit, used=used, resets_at=midnight(now))
+def build_quota(*, limit: int | None, used: int, now: datetime) -> Quota:
+    """Build the quota of the day of ``now``, which must be in UTC. ``limit`` None means unlimited."""
+    return Quota(limit=limit, used=used, resets_at=next_midnight(now))
 
 
-def midnight(now: datetime) -> datetime:
-    """The next 00:00 UTC, when the day's quota is whole again."""
+def next_midnight(now: datetime) -> datetime:
+    """Return the next 00:00 UTC, when the quota resets."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

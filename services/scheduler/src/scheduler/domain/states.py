@@ -1,8 +1,8 @@
-"""The life of a job: every transition there is, and no other.
+"""The state machine of a job. Transitions that are not listed do not exist.
 
 queued -> leased -> running -> succeeded | failed | cancelled | expired
-leased, running -> queued, with the next attempt
-queued -> queued, held by an operator or released again
+leased, running -> queued, for the next attempt
+queued -> queued, when an operator holds or releases the job
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ from contracts.scheduler.jobs import FINAL_STATES, JobState
 
 
 class Cause(StrEnum):
-    """What makes a transition happen; written into the job's log."""
+    """The cause of a transition, recorded in the job's event."""
 
     SUBMITTED = "submitted"
     CLAIMED = "claimed"
@@ -54,11 +54,10 @@ TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
 }
 
 
-def after(state: JobState | None, cause: Cause) -> JobState | None:
-    """The state that the cause leads to, or None where it changes nothing: final states never change."""
+def next_state(state: JobState | None, cause: Cause) -> JobState | None:
+    """Return the state after the transition; None if the cause does not apply. Final states never change."""
     return TRANSITIONS.get((state, cause))
 
 
 def is_final(state: JobState) -> bool:
-    """Whether the job has ended."""
     return state in FINAL_STATES

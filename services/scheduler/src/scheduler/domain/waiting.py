@@ -1,4 +1,4 @@
-"""Why a job waits, decided on facts: what nodes lack and do, and what its tenant may run."""
+"""Explains why a job waits, from facts about the nodes, the tenant and the job."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from uuid import UUID
 
 from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
 from contracts.wire.shown import plain
-from scheduler.domain.catalog import Lacking, Option
+from scheduler.domain.catalog import MissingNeeds, OptionNeed
 
-# What is named at most; a page of 100 jobs has to fit into one message.
+# Bounds of an explanation: a page of 100 jobs must fit into one message.
 MAX_NODES = 10
 MAX_CLASSES = 10
 MAX_OPTIONS = 5
 MAX_VALUE = 200  # characters
 
-# Of these somebody has to do something first, or foreign prompts of unknown length end: no estimate is possible.
-WITHOUT_END = frozenset(WaitReason) - {WaitReason.QUEUE, WaitReason.CONCURRENCY_LIMIT}
+# No estimate is possible: these end only when someone acts, or when foreign prompts of unknown length end.
+REASONS_WITHOUT_ETA = frozenset(WaitReason) - {WaitReason.QUEUE, WaitReason.CONCURRENCY_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class NodeFacts:
     """A node of the fleet.
 
     Attributes:
-        digest: of its catalog; None before it reported one.
-        since: since when it is online or not and has its catalog; None if unknown.
-        seen_at: when it was last heard of.
-        cordoned_at: since when it takes no new work.
-        shared_at: since when somebody else's prompts are in its queue: ours wait until they have ended.
-        blocked_at: since when it is stuck.
+        digest: digest of its catalog; None before it reported one.
+        seen_at: time of its last heartbeat.
+        since: when it went online or offline or changed its catalog; None if unknown.
+        cordoned_at: when it was cordoned; None if it takes new work.
+        shared_at: since when foreign prompts are in its queue, which run first; None if there are none.
+        blocked_at: since when it is blocked; None if it is not.
     """
 
     name: str
@@ -44,16 +44,18 @@ class NodeFacts:
 
     @property
     def occupied_at(self) -> datetime | None:
-        """Since when it is blocked or busy with foreign prompts; None if it can take jobs."""
+        """Since when the node is blocked or busy with foreign prompts; None if it can take jobs."""
         return self.blocked_at or self.shared_at
 
 
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
-    """What a tenant may run at once, and what it runs.
+    """The concurrency limit of a tenant and its use.
 
     Attributes:
-        limit_reached_at: when the newest of its attempts began; None below the limit.
+        running: number of live attempts.
+        max_running: the limit; None means unlimited.
+        limit_reached_at: when the newest live attempt began; None below the limit.
     """
 
     id: UUID
@@ -65,12 +67,12 @@ class TenantFacts:
 
 @dataclass(frozen=True, slots=True)
 class QueuedFacts:
-    """A job that is queued.
+    """A queued job.
 
     Attributes:
-        since: when it was queued, held or released last.
-        jobs_ahead: of its tenant; None where they are not counted.
-        avoid_node: it takes this node only after ``avoid_until``, unless no other can run it.
+        since: when it was last queued, held or released.
+        jobs_ahead: queued jobs of its tenant before it; None if not counted.
+        avoid_node: the job avoids this node until ``avoid_until``, unless no other node can run it.
     """
 
     since: datetime
@@ -82,7 +84,7 @@ class QueuedFacts:
 
 
 class Obstacle(NamedTuple):
-    """What keeps every node from running a job. ``since`` None: for as long as anybody knows."""
+    """What keeps a job from running. ``since`` None: unknown, at least as long as the job is queued."""
 
     reason: WaitReason
     message: str
@@ -91,135 +93,141 @@ class Obstacle(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What nodes can do for all jobs of the same needs.
+    """The state of the nodes for all jobs with the same needs.
 
     Attributes:
-        open: nodes that can run them and take new work, whatever they do now.
-        obstacle: what keeps all nodes from running them.
+        open: nodes that can run the jobs and are not cordoned, whether busy or not.
+        obstacle: what keeps all nodes from running the jobs; None if there is nothing.
     """
 
     open: tuple[NodeFacts, ...] = ()
     obstacle: Obstacle | None = None
 
 
-def survey(nodes: Sequence[NodeFacts], lacking: Mapping[str, Lacking]) -> Survey:
-    """Look at all nodes once for all jobs that need the same.
+def survey_nodes(nodes: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]) -> Survey:
+    """Survey the nodes once for all jobs with the same needs.
 
     Args:
-        nodes: that are known, online or not.
-        lacking: what catalogs lack of what the jobs need, by digest; catalogs that lack nothing are left out.
+        nodes: all known nodes, online or not.
+        lacking: the needs that each catalog does not meet, by digest. Catalogs that meet all needs are left out.
     """
     online = [node for node in nodes if node.online and node.digest is not None]
     if not online:
-        return Survey(obstacle=_nobody_online(nodes))
+        return Survey(obstacle=_no_node_online(nodes))
     able = [node for node in online if node.digest not in lacking]
     if not able:
-        return Survey(obstacle=_nobody_able(nodes, online, lacking))
+        return Survey(obstacle=_no_node_able(nodes, online, lacking))
     open_ = tuple(node for node in able if node.cordoned_at is None)
     if not open_:
         return Survey(obstacle=_all_cordoned(able))
     return Survey(open_, _all_occupied(open_))
 
 
-def explain(job: QueuedFacts, tenant: TenantFacts, surveyed: Survey) -> Waiting:
-    """Why the job waits. Of several reasons the one that has to go first."""
+def explain_waiting(job: QueuedFacts, tenant: TenantFacts, surveyed: Survey) -> Waiting:
+    """Explain why the job waits. Of several reasons, return the one that must be resolved first."""
     if job.on_hold:
         detail = WaitingDetail(cause=HoldCause.OPERATOR)
-        return _waiting(job, Obstacle(WaitReason.HELD, "An operator holds the job.", detail=detail))
+        return _build_waiting(job, Obstacle(WaitReason.HELD, "An operator holds the job.", detail=detail))
     if not tenant.is_active:
-        return _waiting(job, Obstacle(WaitReason.ACCOUNT_DISABLED, "The account of the job's owner is disabled."))
-    obstacle = surveyed.obstacle or _left_to_others(job, surveyed.open) or _at_limit(tenant)
-    return _waiting(job, obstacle or _in_queue(job, surveyed.open))
+        return _build_waiting(job, Obstacle(WaitReason.ACCOUNT_DISABLED, "The account of the job's owner is disabled."))
+    obstacle = surveyed.obstacle or _must_avoid_node(job, surveyed.open) or _at_concurrency_limit(tenant)
+    return _build_waiting(job, obstacle or _in_queue(job, surveyed.open))
 
 
-def _waiting(job: QueuedFacts, obstacle: Obstacle) -> Waiting:
+def _build_waiting(job: QueuedFacts, obstacle: Obstacle) -> Waiting:
     since = max(job.since, obstacle.since) if obstacle.since is not None else job.since
     return Waiting(reason=obstacle.reason, since=since, message=obstacle.message, detail=obstacle.detail)
 
 
-def _nobody_online(nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = _latest(nodes, lambda node: node.since or node.seen_at)
+def _no_node_online(nodes: Sequence[NodeFacts]) -> Obstacle:
+    since = _latest_time(nodes, lambda node: node.since or node.seen_at)
     message = "No node is online. The job starts when one comes back."
     return Obstacle(WaitReason.NO_NODE_ONLINE, message, since, WaitingDetail(last_online_at=since))
 
 
-def _nobody_able(nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], lacking: Mapping[str, Lacking]) -> Obstacle:
-    """It began when the last node that could run it went away, or its catalog changed."""
-    since = _latest(nodes, lambda node: node.since)
+def _no_node_able(
+    nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]
+) -> Obstacle:
+    """No online node meets the needs, since the last node that did went offline or changed its catalog."""
+    since = _latest_time(nodes, lambda node: node.since)
     lacks = {node.name: lacking[node.digest] for node in online if node.digest is not None}
     with_classes = {name: lack for name, lack in lacks.items() if not lack.classes}
     if with_classes:
         missing = _missing_options(with_classes)
-        named = _listed([f"{one.value} ({one.node_class}.{one.input})" for one in missing])
+        named = _join_names([f"{one.value} ({one.node_class}.{one.input})" for one in missing])
         message = f"No online node has all models and options that the job needs. Missing: {named}."
-        detail = WaitingDetail(missing=missing[:MAX_OPTIONS], nodes=_some(with_classes))
+        detail = WaitingDetail(missing=missing[:MAX_OPTIONS], nodes=_first_names(with_classes))
         return Obstacle(WaitReason.MODEL_MISSING, message, since, detail)
     everywhere = set.intersection(*(set(lack.classes) for lack in lacks.values()))
     fewest = min(lacks.values(), key=lambda lack: len(lack.classes)).classes
     classes = tuple(sorted(everywhere or fewest))
-    message = f"No online node has the node class{'es' if len(classes) > 1 else ''} {_listed(classes)}."
+    message = f"No online node has the node class{'es' if len(classes) > 1 else ''} {_join_names(classes)}."
     if not everywhere:
-        message = f"No online node has all node classes of the job. The closest one lacks {_listed(classes)}."
-    detail = WaitingDetail(classes=classes[:MAX_CLASSES], nodes=_some(lacks))
+        message = f"No online node has all node classes of the job. The closest one lacks {_join_names(classes)}."
+    detail = WaitingDetail(classes=classes[:MAX_CLASSES], nodes=_first_names(lacks))
     return Obstacle(WaitReason.NO_NODE_HAS_CLASS, message, since, detail)
 
 
-def _missing_options(lacks: Mapping[str, Lacking]) -> tuple[MissingOption, ...]:
-    """What the nodes lack, that first which most of them lack."""
-    where: dict[Option, list[str]] = {}
+def _missing_options(lacks: Mapping[str, MissingNeeds]) -> tuple[MissingOption, ...]:
+    """List the missing options, those that most nodes lack first."""
+    where: dict[OptionNeed, list[str]] = {}
     for name, lack in lacks.items():
         for option in lack.options:
             where.setdefault(option, []).append(name)
     ordered = sorted(where.items(), key=lambda found: (-len(found[1]), found[0]))
     return tuple(
-        MissingOption(node_class=one.node_class, input=one.input, value=one.value[:MAX_VALUE], nodes=_some(names))
+        MissingOption(
+            node_class=one.node_class, input=one.input, value=one.value[:MAX_VALUE], nodes=_first_names(names)
+        )
         for one, names in ordered
     )
 
 
 def _all_cordoned(able: Sequence[NodeFacts]) -> Obstacle:
-    detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_some(node.name for node in able))
-    message = "Every node that can run the job takes no new work: an operator has cordoned it."
-    return Obstacle(WaitReason.HELD, message, _latest(able, lambda node: node.cordoned_at), detail)
+    detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_first_names(node.name for node in able))
+    message = "Every node that can run the job is cordoned by an operator and takes no new work."
+    return Obstacle(WaitReason.HELD, message, _latest_time(able, lambda node: node.cordoned_at), detail)
 
 
 def _all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
-    """Whether every node is stuck or works for somebody else."""
-    if _free(nodes):
+    """Return an obstacle if every node is blocked or busy with foreign prompts."""
+    if _free_nodes(nodes):
         return None
-    since = _latest(nodes, lambda node: node.occupied_at)
+    since = _latest_time(nodes, lambda node: node.occupied_at)
     shared = [node.name for node in nodes if node.blocked_at is None]
     if shared:
-        message = "Every node that can run the job works on prompts that were sent to it directly."
-        return Obstacle(WaitReason.NODE_BUSY_ELSEWHERE, message, since, WaitingDetail(nodes=_some(shared)))
+        message = "Every node that can run the job is busy with prompts that were sent to it directly."
+        return Obstacle(WaitReason.NODE_BUSY_ELSEWHERE, message, since, WaitingDetail(nodes=_first_names(shared)))
     message = "Every node that can run the job is blocked. An operator has to look at it."
-    detail = WaitingDetail(nodes=_some(node.name for node in nodes))
+    detail = WaitingDetail(nodes=_first_names(node.name for node in nodes))
     return Obstacle(WaitReason.NODE_BLOCKED, message, since, detail)
 
 
-def _left_to_others(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle | None:
-    """Whether other nodes have to run it first, and all of them are stuck or work for somebody else."""
+def _must_avoid_node(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle | None:
+    """Return an obstacle if the job must avoid its last node and all other nodes are blocked or busy elsewhere."""
     if job.avoid_node is None or job.avoid_until is None or job.avoid_until <= job.now:
         return None
     others = [node for node in nodes if node.name != job.avoid_node]
-    if not others or len(others) == len(nodes) or _free(others):  # a node that alone can run it may take it now
+    if not others or len(others) == len(nodes) or _free_nodes(others):  # the only node that can run it may take it now
         return None
-    message = f"Node {job.avoid_node} died with this job, so for a while only other nodes may take it."
-    detail = WaitingDetail(cause=HoldCause.RETRY, until=job.avoid_until, nodes=_some(node.name for node in others))
-    return Obstacle(WaitReason.HELD, message, _latest(others, lambda node: node.occupied_at), detail)
+    message = f"Node {job.avoid_node} died while running this job, so only other nodes may take it for now."
+    detail = WaitingDetail(
+        cause=HoldCause.RETRY, until=job.avoid_until, nodes=_first_names(node.name for node in others)
+    )
+    return Obstacle(WaitReason.HELD, message, _latest_time(others, lambda node: node.occupied_at), detail)
 
 
-def _at_limit(tenant: TenantFacts) -> Obstacle | None:
+def _at_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
     limit = tenant.max_running
     if limit is None or tenant.running < limit:
         return None
-    message = f"The account runs as many jobs as it may at once: {tenant.running} of {limit}."
+    message = f"The account has reached its limit of concurrent jobs: {tenant.running} of {limit} are running."
     detail = WaitingDetail(limit=limit, running=tenant.running)
     return Obstacle(WaitReason.CONCURRENCY_LIMIT, message, tenant.limit_reached_at, detail)
 
 
 def _in_queue(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = min((node.since for node in _free(nodes) if node.since is not None), default=None)
+    since = min((node.since for node in _free_nodes(nodes) if node.since is not None), default=None)
     message = "The job waits for a free node."
     if job.jobs_ahead:
         jobs = "job" if job.jobs_ahead == 1 else "jobs"
@@ -227,18 +235,18 @@ def _in_queue(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle:
     return Obstacle(WaitReason.QUEUE, message, since, WaitingDetail(jobs_ahead=job.jobs_ahead))
 
 
-def _free(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
+def _free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
     return [node for node in nodes if node.occupied_at is None]
 
 
-def _latest(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:
+def _latest_time(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:
     return max((at for node in nodes if (at := moment(node)) is not None), default=None)
 
 
-def _some(names: Iterable[str]) -> tuple[str, ...]:
+def _first_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names)[:MAX_NODES])
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(map(plain, names[:3])) + rest

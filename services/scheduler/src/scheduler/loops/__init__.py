@@ -1,1 +1,1 @@
-"""What the scheduler does from time to time: one duty per file."""
+"""Periodic tasks of the scheduler."""

@@ -1,1 +1,1 @@
-"""The scheduler's database: the truth about jobs."""
+"""The scheduler's database, the source of truth about jobs. All SQL of the scheduler is here."""

@@ -1,4 +1,4 @@
-"""Attempts: claimed, renewed, ended. Every write is fenced by (job, attempt, lease token)."""
+"""Attempts: leased, renewed and ended. Every write is fenced by (job, attempt, lease token)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from scheduler.domain.settlement import COST_ESTIMATE_S
 
 
 @dataclass(frozen=True, slots=True)
-class Claimable:
-    """A job that a node could take, under its lock, with its tenant's lock held."""
+class ClaimableJob:
+    """A job that a node can run. The locks of the job and of its tenant are held."""
 
     job: LockedJob
     graph: dict[str, Any]
@@ -26,14 +26,14 @@ class Claimable:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """What is known of a live attempt whose executor does not report.
+class ExecutorSilence:
+    """A live attempt whose executor has stopped reporting.
 
     Attributes:
-        heard_s: seconds from the attempt's lease to its last heartbeat.
-        boot_id: of the executor that was heard last.
-        node_died: the executor is silent, and no other one fell silent at about the same time, as many do when the
-            network or a whole site is cut off.
+        heard_s: seconds from the start of the attempt to its last heartbeat; charged as GPU-seconds.
+        boot_id: boot id of the executor's last heartbeat; None if the node is unknown.
+        node_died: no other executor fell silent at about the same time. If several did, the network or a whole site
+            was probably cut off, and the node did not die.
     """
 
     heard_s: float
@@ -41,8 +41,8 @@ class Silence:
     node_died: bool
 
 
-_NODE_CATALOG = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
-_LIVE = Statement("""
+_LOCK_NODE = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
+_RENEW_LIVE_OF_NODE = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
@@ -69,42 +69,42 @@ WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
     AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
 ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
 """)
-_KEPT_AWAY = Statement("""
+_LIST_AVOIDED_REQUIREMENTS = Statement("""
 SELECT DISTINCT requirement_id FROM jobs
 WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold AND requirement_id = ANY(CAST(:runnable AS bigint[]))
 """)
-_KEEP_AWAY = Statement("""
+_AVOID_NODE = Statement("""
 UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs => :seconds)
 FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :attempt
 """)
-_BEGIN = Statement("""
+_INSERT_ATTEMPT = Statement("""
 INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
         now() + make_interval(secs => :lease_s), :cost)
 """)
 _LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
-_RENEW = Statement("""
+_RENEW_LEASE = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j
 WHERE attempts.job_id = :job_id AND attempts.attempt = :attempt AND attempts.lease_token = :lease_token
     AND attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING j.state
 """)
-_PROGRESS = Statement("""
+_SAVE_PROGRESS = Statement("""
 UPDATE jobs SET progress = greatest(progress, :progress)
 WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
 """)
-_END = Statement("""
+_END_ATTEMPT = Statement("""
 UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds,
     node_died = :node_died, silent_boot_id = :silent_boot_id
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
 """)
-_LAPSED = Statement("""
+_LIST_LAPSED = Statement("""
 SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
 """)
-# Executors fall silent together within half a lease: that is two or three heartbeats.
-_SILENCE = Statement("""
+# "At about the same time" is half a lease, which is two or three heartbeats.
+_READ_SILENCE = Statement("""
 SELECT greatest(extract(epoch FROM a.lease_until - a.leased_at)::float - :lease_s, 0) AS heard_s, n.boot_id,
     coalesce(n.seen_at < now() - make_interval(secs => :lease_s / 2), true) AND NOT EXISTS (
         SELECT 1 FROM nodes o WHERE o.name <> a.node AND o.seen_at < now() - make_interval(secs => :lease_s / 2)
@@ -114,8 +114,8 @@ SELECT greatest(extract(epoch FROM a.lease_until - a.leased_at)::float - :lease_
 FROM attempts a LEFT JOIN nodes n ON n.name = a.node
 WHERE a.job_id = :job_id AND a.attempt = :attempt AND a.lease_token = :lease_token
 """)
-# The newest event of a job that runs is its start.
-_OVERDUE = Statement("""
+# The newest event of a running job is its start.
+_LIST_OVERTIME = Statement("""
 SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a JOIN jobs j ON j.id = a.job_id
 WHERE a.ended_at IS NULL AND j.state = 'running'
     AND a.leased_at + make_interval(secs => j.run_within_s + :grace_s) < now()
@@ -123,18 +123,18 @@ WHERE a.ended_at IS NULL AND j.state = 'running'
         + make_interval(secs => j.run_within_s + :grace_s) < now()
 LIMIT 100
 """)
-_NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
-_LIVE_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
-_OF_JOB = Statement(_LIVE_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
-_ON_NODE = Statement(_LIVE_REF + "WHERE a.node = :node AND a.ended_at IS NULL")
-_TO_DRAIN = Statement(
-    _LIVE_REF
+_FIND_NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
+_SELECT_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
+_FIND_LIVE_OF_JOB = Statement(_SELECT_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
+_FIND_LIVE_ON_NODE = Statement(_SELECT_REF + "WHERE a.node = :node AND a.ended_at IS NULL")
+_LIST_TO_DRAIN = Statement(
+    _SELECT_REF
     + """
 JOIN nodes n ON n.name = a.node JOIN jobs j ON j.id = a.job_id
 WHERE a.ended_at IS NULL AND n.drain_at <= now() AND j.state IN ('leased', 'running') LIMIT 100
 """
 )
-_USUAL = Statement("""
+_MEAN_GPU_SECONDS = Statement("""
 SELECT avg(gpu_seconds) FROM (
     SELECT gpu_seconds FROM attempts WHERE ended_at IS NOT NULL AND outcome = 'succeeded'
     ORDER BY ended_at DESC LIMIT 20
@@ -143,14 +143,18 @@ SELECT avg(gpu_seconds) FROM (
 
 
 async def lock_node(connection: Connection, node: str) -> str | None:
-    """Take the node's lock, so that nobody else claims for it; the digest of what it can run, None if cordoned."""
-    digest: str | None = await _NODE_CATALOG.value(connection, node=node)
+    """Lock the node against concurrent claims until the transaction ends.
+
+    Returns:
+        The digest of its catalog; None if the node is unknown, cordoned or has no catalog.
+    """
+    digest: str | None = await _LOCK_NODE.value(connection, node=node)
     return digest
 
 
-async def live_on(connection: Connection, node: str, lease_s: float) -> Assignment | None:
-    """The attempt that the node holds already, its lease renewed."""
-    row = await _LIVE.first(connection, node=node, lease_s=lease_s)
+async def renew_live_assignment(connection: Connection, node: str, lease_s: float) -> Assignment | None:
+    """Renew the lease of the node's live attempt and return it; None if the node has no live attempt."""
+    row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s)
     if row is None:
         return None
     return Assignment(
@@ -167,12 +171,12 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
     )
 
 
-async def pick(connection: Connection, runnable: Sequence[int], *, node: str | None) -> Claimable | None:
-    """The best job of the fairest tenant among those that a node can run, tenant and job locked in this order.
+async def lock_next_job(connection: Connection, runnable: Sequence[int], *, node: str | None) -> ClaimableJob | None:
+    """Lock the next job for a node: the best job of the tenant with the least ``vtime``. Locks the tenant first.
 
     Args:
-        runnable: requirements that the node meets.
-        node: it gets no job that is kept away from it; None gets those, too.
+        runnable: ids of the requirements that the node meets.
+        node: skip jobs that must avoid this node; None skips none.
     """
     parameters = {"runnable": list(runnable), "node": node or ""}
     tenant = await _PICK_TENANT.first(connection, **parameters)
@@ -183,7 +187,7 @@ async def pick(connection: Connection, runnable: Sequence[int], *, node: str | N
         return None
     fields = {name: row[name] for name in LockedJob.__slots__}
     job = LockedJob(**{**fields, "state": JobState(row["state"])})
-    return Claimable(
+    return ClaimableJob(
         job=job,
         graph=row["graph"],
         inputs=tuple(row["inputs"]),
@@ -193,23 +197,26 @@ async def pick(connection: Connection, runnable: Sequence[int], *, node: str | N
     )
 
 
-async def kept_away(connection: Connection, runnable: Sequence[int], *, node: str) -> list[int]:
-    """The requirements of jobs that wait, and that the node could run were they not kept away from it."""
-    return [row["requirement_id"] for row in await _KEPT_AWAY.all(connection, runnable=list(runnable), node=node)]
+async def list_avoided_requirements(connection: Connection, runnable: Sequence[int], *, node: str) -> list[int]:
+    """List requirements of queued jobs that the node could run but that must avoid it for now."""
+    return [
+        row["requirement_id"]
+        for row in await _LIST_AVOIDED_REQUIREMENTS.all(connection, runnable=list(runnable), node=node)
+    ]
 
 
-async def keep_away(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
-    """Keep the job away from the node of this attempt for so long. The job must be held."""
-    await _KEEP_AWAY.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
+async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
+    """Make the job avoid the node of this attempt for ``seconds``. The job's lock must be held."""
+    await _AVOID_NODE.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
-async def begin(connection: Connection, found: Claimable, node: str, *, lease_s: float) -> Assignment:
-    """Lease the job's next attempt to the node, under fresh tokens."""
+async def insert_attempt(connection: Connection, found: ClaimableJob, node: str, *, lease_s: float) -> Assignment:
+    """Lease the job's next attempt to the node, with a new lease token and prompt id."""
     job = found.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
-    prompt_id = uuid4()  # ComfyUI 0.24 and newer takes canonical UUIDs only
+    prompt_id = uuid4()  # ComfyUI 0.24 and newer accepts canonical UUIDs only
     parameters = {"node": node, "prompt_id": prompt_id, "lease_s": lease_s, "cost": COST_ESTIMATE_S}
-    await _BEGIN.run(connection, **{**ref.model_dump(), **parameters})
+    await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
     return Assignment(
         ref=ref,
         prompt_id=prompt_id,
@@ -222,21 +229,25 @@ async def begin(connection: Connection, found: Claimable, node: str, *, lease_s:
     )
 
 
-async def renew(
+async def renew_lease(
     connection: Connection, ref: AttemptRef, node: str, *, lease_s: float, progress: float
 ) -> JobState | None:
-    """Renew the lease and note the progress; the job's state, or None where the lease is not held any more."""
+    """Renew the lease and record the progress.
+
+    Returns:
+        The state of the job; None if the node no longer holds the lease.
+    """
     key = {"job_id": ref.job_id, "attempt": ref.attempt}
     parameters = {**key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s}
-    await _LOCK_JOB.run(connection, **key)  # job before attempt, as everywhere
-    state = await _RENEW.value(connection, **parameters)
+    await _LOCK_JOB.run(connection, **key)  # lock order: job before attempt
+    state = await _RENEW_LEASE.value(connection, **parameters)
     if state is None:
         return None
-    await _PROGRESS.run(connection, **{**key, "progress": progress})
+    await _SAVE_PROGRESS.run(connection, **{**key, "progress": progress})
     return JobState(state)
 
 
-async def end(
+async def end_attempt(
     connection: Connection,
     ref: AttemptRef,
     outcome: str,
@@ -246,10 +257,12 @@ async def end(
     node_died: bool = False,
     silent_boot_id: UUID | None = None,
 ) -> None:
-    """Write how the attempt ended, an ``Outcome`` or ``WITHDRAWN``. It must be held.
+    """Record the end of the attempt. Its lock must be held.
 
     Args:
-        silent_boot_id: the executor whose silence is all that is known of the node's death.
+        outcome: an ``Outcome`` or ``WITHDRAWN``.
+        silent_boot_id: boot id of the executor, if the node's death is concluded only from its silence. If the same
+            boot id is heard again, the node did not die.
     """
     values = {
         "outcome": outcome,
@@ -258,54 +271,54 @@ async def end(
         "node_died": node_died,
         "silent_boot_id": silent_boot_id,
     }
-    await _END.run(connection, **_key(ref), **values)
+    await _END_ATTEMPT.run(connection, **_fence(ref), **values)
 
 
-async def lapsed(connection: Connection) -> list[AttemptRef]:
-    """Attempts whose lease has lapsed, unlocked."""
-    return [AttemptRef(**row) for row in await _LAPSED.all(connection)]
+async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
+    """List up to 100 attempts whose lease has lapsed. Takes no lock."""
+    return [AttemptRef(**row) for row in await _LIST_LAPSED.all(connection)]
 
 
-async def silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> Silence:
-    """What is known of a live attempt whose executor does not report. It must be held."""
-    row = await _SILENCE.first(connection, **_key(ref), lease_s=lease_s)
+async def read_executor_silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> ExecutorSilence:
+    """Read what is known of a live attempt whose executor does not report. Its lock must be held."""
+    row = await _READ_SILENCE.first(connection, **_fence(ref), lease_s=lease_s)
     assert row is not None  # noqa: S101 - the caller holds its lock
-    return Silence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
+    return ExecutorSilence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
 
 
-async def overdue(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
-    """Attempts that run for longer than their job may, by more than the grace, unlocked."""
-    return [AttemptRef(**row) for row in await _OVERDUE.all(connection, grace_s=grace_s)]
+async def list_overtime_attempts(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
+    """List up to 100 attempts that exceed the run time of their job by more than ``grace_s``. Takes no lock."""
+    return [AttemptRef(**row) for row in await _LIST_OVERTIME.all(connection, grace_s=grace_s)]
 
 
-async def node_of(connection: Connection, job_id: UUID) -> str | None:
-    """The node that holds a live attempt of the job."""
-    node: str | None = await _NODE.value(connection, job_id=job_id)
+async def find_node(connection: Connection, job_id: UUID) -> str | None:
+    """Find the node that holds the live attempt of the job."""
+    node: str | None = await _FIND_NODE.value(connection, job_id=job_id)
     return node
 
 
-async def live_of(connection: Connection, job_id: UUID) -> AttemptRef | None:
-    """The live attempt of a job, unlocked."""
-    row = await _OF_JOB.first(connection, job_id=job_id)
+async def find_live_attempt_of_job(connection: Connection, job_id: UUID) -> AttemptRef | None:
+    """Find the live attempt of a job. Takes no lock."""
+    row = await _FIND_LIVE_OF_JOB.first(connection, job_id=job_id)
     return AttemptRef(**row) if row else None
 
 
-async def live_ref(connection: Connection, node: str) -> AttemptRef | None:
-    """The live attempt that a node holds, unlocked and as it is."""
-    row = await _ON_NODE.first(connection, node=node)
+async def find_live_attempt_on_node(connection: Connection, node: str) -> AttemptRef | None:
+    """Find the live attempt of a node. Takes no lock and does not renew its lease."""
+    row = await _FIND_LIVE_ON_NODE.first(connection, node=node)
     return AttemptRef(**row) if row else None
 
 
-async def to_drain(connection: Connection) -> list[AttemptRef]:
-    """Attempts that go on, unlocked, on nodes whose grace is over."""
-    return [AttemptRef(**row) for row in await _TO_DRAIN.all(connection)]
+async def list_attempts_to_drain(connection: Connection) -> list[AttemptRef]:
+    """List up to 100 attempts on draining nodes whose grace period is over. Takes no lock."""
+    return [AttemptRef(**row) for row in await _LIST_TO_DRAIN.all(connection)]
 
 
-async def usual_seconds(connection: Connection) -> float | None:
-    """GPU-seconds of a usual attempt: the mean of the newest 20 that succeeded."""
-    usual: float | None = await _USUAL.value(connection)
+async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
+    """Compute the mean GPU-seconds of the newest 20 attempts that succeeded; None if there are none."""
+    usual: float | None = await _MEAN_GPU_SECONDS.value(connection)
     return usual
 
 
-def _key(ref: AttemptRef) -> dict[str, Any]:
+def _fence(ref: AttemptRef) -> dict[str, Any]:
     return {"job_id": ref.job_id, "attempt": ref.attempt, "lease_token": ref.lease_token}

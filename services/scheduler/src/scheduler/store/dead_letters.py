@@ -1,4 +1,4 @@
-"""Messages of executors that can never be handled."""
+"""Dead letters: messages of executors that can never be handled."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,11 @@ from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
 
-_ADD = Statement("""
+_INSERT = Statement("""
 INSERT INTO dead_letters (id, subject, request_id, node, tenant_id, job_id, code, reason, excerpt, size_bytes)
 VALUES (:id, :subject, :request_id, :node, :tenant_id, :job_id, :code, :reason, :excerpt, :size_bytes)
 """)
-_PAGE = Statement("""
+_LIST = Statement("""
 SELECT id, at, subject, request_id, node, tenant_id, job_id, code, reason, excerpt, size_bytes FROM dead_letters
 WHERE (CAST(:before AS uuid) IS NULL OR id < :before) AND (CAST(:node AS text) IS NULL OR node = :node)
 ORDER BY id DESC LIMIT :limit
@@ -22,21 +22,20 @@ DELETE FROM dead_letters WHERE at < now() - make_interval(secs => :age_s)
 """)
 
 
-async def add(connection: Connection, **letter: Any) -> None:
-    """Keep one; the fields of its row but ``at``."""
-    await _ADD.run(connection, **letter)
+async def add_letter(connection: Connection, **letter: Any) -> None:
+    """Insert a dead letter. ``letter`` has all columns but ``at``."""
+    await _INSERT.run(connection, **letter)
 
 
-async def page(connection: Connection, *, limit: int, before: UUID | None, node: str | None) -> Sequence[Row]:
-    """Up to ``limit + 1``, newest first: ids rise with time."""
-    return await _PAGE.all(connection, limit=limit + 1, before=before, node=node)
+async def list_letters(connection: Connection, *, limit: int, before: UUID | None, node: str | None) -> Sequence[Row]:
+    """List up to ``limit + 1`` dead letters, newest first (ids are ordered by time)."""
+    return await _LIST.all(connection, limit=limit + 1, before=before, node=node)
 
 
-async def exists(connection: Connection, letter_id: UUID) -> bool:
-    """Whether there is one of this id."""
+async def has_letter(connection: Connection, letter_id: UUID) -> bool:
     return bool(await _EXISTS.value(connection, id=letter_id))
 
 
-async def prune(connection: Connection, *, age_s: float, keep: int) -> None:
-    """Delete what is older than ``age_s`` seconds, and all but the newest ``keep``."""
+async def prune_letters(connection: Connection, *, age_s: float, keep: int) -> None:
+    """Delete all that are older than ``age_s`` seconds, and all but the newest ``keep``."""
     await _PRUNE.run(connection, age_s=age_s, keep=keep)

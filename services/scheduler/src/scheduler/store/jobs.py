@@ -1,4 +1,4 @@
-"""Jobs: found, listed, and their log."""
+"""Reads jobs and their events."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -9,12 +9,12 @@ from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.jobs import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import JobSnapshot
-from scheduler.domain.job_ids import window
+from scheduler.domain.job_ids import build_time_window
 
-_AHEAD = "SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
-# Two counts, each a range of ix_jobs_queue: one with an OR would look at all that wait, also at those behind.
+_COUNT_QUEUED = "SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
+# Two counts, each a range of ix_jobs_queue: a single count with OR would read all queued jobs of the tenant.
 _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN
-        ({_AHEAD} AND a.priority > j.priority) + ({_AHEAD} AND a.priority = j.priority AND a.id <= j.id)
+        ({_COUNT_QUEUED} AND a.priority > j.priority) + ({_COUNT_QUEUED} AND a.priority = j.priority AND a.id <= j.id)
     END"""
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
@@ -44,26 +44,26 @@ WHERE j.tenant_id = :tenant_id
 ORDER BY j.id DESC LIMIT :limit
 """
 )
-_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
-_OVERDUE = Statement("""
+_LIST_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
+_LIST_OVERDUE = Statement("""
 SELECT id, tenant_id FROM jobs
 WHERE state = 'queued' AND attempt = 0 AND start_by < now() ORDER BY start_by LIMIT 100
 """)
 
 
-async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
-    """One job of the tenant as it stands."""
+async def find_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
+    """Find a job of the tenant."""
     row = await _FIND.first(connection, tenant_id=tenant_id, id=job_id)
-    return standing(row) if row else None
+    return snapshot_from_row(row) if row else None
 
 
-async def find_all(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobSnapshot]:
-    """Jobs as they stand, whosever they are, by id."""
-    return {row["id"]: standing(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
+async def find_jobs(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobSnapshot]:
+    """Find jobs of any tenant, by id. Missing jobs are left out."""
+    return {row["id"]: snapshot_from_row(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
 
 
-async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[JobSnapshot]:
-    """Up to ``limit + 1`` jobs of the tenant, newest first: the last one only says that there are more."""
+async def list_jobs(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[JobSnapshot]:
+    """List up to ``limit + 1`` jobs of the tenant, newest first. The extra one shows that there is a next page."""
     parameters = {
         "tenant_id": tenant_id,
         "before": query.before,
@@ -71,24 +71,24 @@ async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list
         "workflow": query.workflow,
         "label": orjson.dumps(dict([query.label])).decode() if query.label else None,
         "limit": query.limit + 1,
-        **window(query.created_after, query.created_before),
+        **build_time_window(query.created_after, query.created_before),
     }
-    return [standing(row) for row in await _LIST.all(connection, **parameters)]
+    return [snapshot_from_row(row) for row in await _LIST.all(connection, **parameters)]
 
 
-async def events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
-    """The job's log from behind ``after``, in order."""
-    rows = await _EVENTS.all(connection, id=job_id, after=after)
+async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
+    """List the job's events with a ``seq`` greater than ``after``, in order."""
+    rows = await _LIST_EVENTS.all(connection, id=job_id, after=after)
     return tuple(JobEvent.model_validate(row["event"]) for row in rows)
 
 
-async def overdue(connection: Connection) -> Sequence[Row]:
-    """Jobs (id, tenant_id) that should have started by now, unlocked."""
-    return await _OVERDUE.all(connection)
+async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
+    """List up to 100 queued jobs (id, tenant_id) whose ``start_by`` has passed. Takes no lock."""
+    return await _LIST_OVERDUE.all(connection)
 
 
-def standing(row: Row) -> JobSnapshot:
-    """A job as a row of ``COLUMNS`` says it."""
+def snapshot_from_row(row: Row) -> JobSnapshot:
+    """Build a snapshot from a row of ``COLUMNS``."""
     return JobSnapshot(
         **{
             **row,

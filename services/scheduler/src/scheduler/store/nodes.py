@@ -1,4 +1,4 @@
-"""Nodes, what they can run, and what jobs need."""
+"""Nodes, their catalogs, and the requirements of jobs."""
 
 import base64
 import hashlib
@@ -9,9 +9,9 @@ from typing import NamedTuple
 from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.heartbeats import Heartbeat
 
-ORDER_S = 60.0  # an operator's order that no heartbeat took for so long is not carried out any more
+ACTION_TTL_S = 60.0  # an operator's action expires if no heartbeat picks it up in this time
 
-_BEAT = Statement("""
+_SAVE_HEARTBEAT = Statement("""
 INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest, state_since, shared_since, occupied_by,
     occupied_prompt_id, occupied_since, blocked)
 VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest), now(),
@@ -36,61 +36,63 @@ ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.o
     refresh_at = CASE WHEN nodes.refresh_at > coalesce(CAST(:refreshed AS timestamptz), '-infinity')
         THEN nodes.refresh_at END
 RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known,
-    CASE WHEN clear_at > now() - make_interval(secs => :order_s) THEN clear_at END AS clear,
-    CASE WHEN refresh_at > now() - make_interval(secs => :order_s) THEN refresh_at END AS refresh
+    CASE WHEN clear_at > now() - make_interval(secs => :action_ttl_s) THEN clear_at END AS clear,
+    CASE WHEN refresh_at > now() - make_interval(secs => :action_ttl_s) THEN refresh_at END AS refresh
 """)
-_JOINED = Statement("UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true")
-_FORGET_MODELS = Statement("DELETE FROM models_at_join WHERE node = :name")
-_NOTE_MODELS = Statement("""
+_MARK_MODELS_SAVED = Statement(
+    "UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true"
+)
+_DELETE_MODELS = Statement("DELETE FROM models_at_join WHERE node = :name")
+_INSERT_MODELS = Statement("""
 INSERT INTO models_at_join (node, model) SELECT :name, unnest(CAST(:models AS text[])) ON CONFLICT DO NOTHING
 """)
-# After a night without nodes the fleet is still known: nodes are forgotten while others are there.
-_REMEMBERED = "n.seen_at > (SELECT max(seen_at) FROM nodes) - make_interval(secs => :forgotten_s)"
-_MODELS_AT_JOIN = Statement(f"""
+# The age of a node is relative to the newest one, so a night without any node does not forget the whole fleet.
+_IS_REMEMBERED = "n.seen_at > (SELECT max(seen_at) FROM nodes) - make_interval(secs => :forgotten_s)"
+_LIST_MODELS_AT_JOIN = Statement(f"""
 SELECT DISTINCT substr(m.model, length(CAST(:start AS text)) + 1) AS model
 FROM models_at_join m JOIN nodes n ON n.name = m.node
-WHERE starts_with(m.model, CAST(:start AS text)) AND {_REMEMBERED}
+WHERE starts_with(m.model, CAST(:start AS text)) AND {_IS_REMEMBERED}
 """)  # noqa: S608 - constants only
-_REPORT = Statement("""
+_INSERT_CATALOG = Statement("""
 INSERT INTO catalogs (digest, classes_zlib) VALUES (:digest, :classes) ON CONFLICT (digest) DO NOTHING
 """)
-_RUNS = Statement("""
+_ASSIGN_CATALOG = Statement("""
 UPDATE nodes SET catalog_digest = :digest, state_since = now()
 WHERE name = :name AND catalog_digest IS DISTINCT FROM :digest
 """)
-_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
-_SEEN = Statement(f"""
+_LOAD_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
+_LIST_NODES = Statement(f"""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
     n.catalog_digest, n.loaded, a.job_id, n.cordoned_at, n.shared_since,
     CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS since
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
-WHERE {_REMEMBERED} ORDER BY n.name
+WHERE {_IS_REMEMBERED} ORDER BY n.name
 """)  # noqa: S608 - constants only
-_OTHERS = Statement("""
+_LIST_OTHER_CATALOGS = Statement("""
 SELECT DISTINCT catalog_digest FROM nodes
 WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :online_s) AND cordoned_at IS NULL
     AND catalog_digest IS NOT NULL AND NOT blocked
 """)
-_REPLACED = Statement("""
+_LIST_REPLACED_CATALOGS = Statement("""
 SELECT DISTINCT r.digest FROM replaced_catalogs r JOIN nodes n ON n.name = r.node
 WHERE r.replaced_at > now() - make_interval(secs => :grace_s)
     AND n.seen_at > now() - make_interval(secs => :forgotten_s)
 """)
-_ADD_REQUIREMENT = Statement("""
+_INSERT_REQUIREMENT = Statement("""
 INSERT INTO requirements (digest, needs) VALUES (:digest, :needs) ON CONFLICT (digest) DO NOTHING
 """)
-_REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
-_NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
+_FIND_REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
+_LIST_NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
 
 
-class Noted(NamedTuple):
-    """What the database knows of a node that was just heard.
+class RecordedHeartbeat(NamedTuple):
+    """The stored state of a node after its heartbeat.
 
     Attributes:
-        known: its catalog, and the models that it had when it joined.
-        clear, refresh: when an operator ordered this of it, where it was not carried out yet.
+        known: whether its catalog, and the models that it had when it joined, are stored.
+        clear, refresh: when an operator requested this action; None if it is done, expired or was not requested.
     """
 
     known: bool
@@ -98,13 +100,15 @@ class Noted(NamedTuple):
     refresh: datetime | None
 
 
-async def beat(connection: Connection, name: str, beat: Heartbeat, *, online_s: float, forgotten_s: float) -> Noted:
-    """Note a sign of life.
+async def save_heartbeat(
+    connection: Connection, name: str, beat: Heartbeat, *, online_s: float, forgotten_s: float
+) -> RecordedHeartbeat:
+    """Record a heartbeat.
 
-    A node that was not seen for ``online_s`` seconds was away; after ``forgotten_s`` seconds it joins anew.
+    A node that was silent for ``online_s`` seconds was offline. After ``forgotten_s`` seconds it joins as a new node.
     """
     occupied = beat.occupied
-    row = await _BEAT.first(
+    row = await _SAVE_HEARTBEAT.first(
         connection,
         name=name,
         boot_id=beat.boot_id,
@@ -120,65 +124,65 @@ async def beat(connection: Connection, name: str, beat: Heartbeat, *, online_s: 
         blocked=occupied is not None and occupied.blocked,
         cleared=beat.cleared,
         refreshed=beat.refreshed,
-        order_s=ORDER_S,
+        action_ttl_s=ACTION_TTL_S,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
-    return Noted(known=row["known"], clear=row["clear"], refresh=row["refresh"])
+    return RecordedHeartbeat(known=row["known"], clear=row["clear"], refresh=row["refresh"])
 
 
-async def keep_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
-    """Keep what a node can run."""
-    await _REPORT.run(connection, digest=digest, classes=base64.b64decode(classes_zlib))
-    await _RUNS.run(connection, name=name, digest=digest)
+async def save_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
+    """Store a catalog and assign it to the node."""
+    await _INSERT_CATALOG.run(connection, digest=digest, classes=base64.b64decode(classes_zlib))
+    await _ASSIGN_CATALOG.run(connection, name=name, digest=digest)
 
 
-async def note_models(connection: Connection, name: str, models: Sequence[str]) -> None:
-    """Note the models (``Class.input=file``) of a node that joins; what appears on it later is not noted."""
-    if await _JOINED.value(connection, name=name):
-        await _FORGET_MODELS.run(connection, name=name)
-        await _NOTE_MODELS.run(connection, name=name, models=list(models))
+async def save_models_at_join(connection: Connection, name: str, models: Sequence[str]) -> None:
+    """Record the models (``Class.input=file``) of a node that joins. Models that appear later are not recorded."""
+    if await _MARK_MODELS_SAVED.value(connection, name=name):
+        await _DELETE_MODELS.run(connection, name=name)
+        await _INSERT_MODELS.run(connection, name=name, models=list(models))
 
 
-async def models_at_join(connection: Connection, field: str, *, forgotten_s: float) -> Sequence[str]:
-    """The models that nodes had when they joined, of one input (``Class.input``)."""
-    rows = await _MODELS_AT_JOIN.all(connection, start=f"{field}=", forgotten_s=forgotten_s)
+async def list_models_at_join(connection: Connection, field: str, *, forgotten_s: float) -> Sequence[str]:
+    """List the models of one input (``Class.input``) that nodes had when they joined."""
+    rows = await _LIST_MODELS_AT_JOIN.all(connection, start=f"{field}=", forgotten_s=forgotten_s)
     return [row["model"] for row in rows]
 
 
-async def catalog(connection: Connection, digest: str) -> str | None:
-    """A catalog as it was reported, base64 of its compressed JSON."""
-    body = await _CATALOG.value(connection, digest=digest)
+async def load_catalog(connection: Connection, digest: str) -> str | None:
+    """Load a catalog as it was reported: base64 of its zlib-compressed JSON."""
+    body = await _LOAD_CATALOG.value(connection, digest=digest)
     return base64.b64encode(body).decode() if body else None
 
 
-async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
-    """Nodes that were seen at most ``forgotten_s`` seconds before the one that was seen last.
+async def list_nodes(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
+    """List nodes that were last seen at most ``forgotten_s`` seconds before the most recently seen node.
 
-    Each has name, online, seen_at, catalog_digest, loaded, job_id, cordoned_at, shared_since, blocked_since, and since
-    when it is online or not, with its catalog.
+    Rows have name, online, seen_at, catalog_digest, loaded, job_id, cordoned_at, shared_since, blocked_since and since:
+    when the node went online or offline or changed its catalog.
     """
-    return await _SEEN.all(connection, online_s=online_s, forgotten_s=forgotten_s)
+    return await _LIST_NODES.all(connection, online_s=online_s, forgotten_s=forgotten_s)
 
 
-async def others(connection: Connection, node: str, *, online_s: float) -> list[str]:
-    """Catalogs of the nodes besides this one that are online, not blocked, and may take work."""
-    return [row["catalog_digest"] for row in await _OTHERS.all(connection, node=node, online_s=online_s)]
+async def list_other_catalogs(connection: Connection, node: str, *, online_s: float) -> list[str]:
+    """List the catalog digests of all other nodes that are online and neither blocked nor cordoned."""
+    return [row["catalog_digest"] for row in await _LIST_OTHER_CATALOGS.all(connection, node=node, online_s=online_s)]
 
 
-async def replaced(connection: Connection, *, grace_s: float, forgotten_s: float) -> list[str]:
-    """Catalogs that nodes had until ``grace_s`` seconds ago at most."""
-    rows = await _REPLACED.all(connection, grace_s=grace_s, forgotten_s=forgotten_s)
+async def list_replaced_catalogs(connection: Connection, *, grace_s: float, forgotten_s: float) -> list[str]:
+    """List the digests of catalogs that nodes replaced in the last ``grace_s`` seconds."""
+    rows = await _LIST_REPLACED_CATALOGS.all(connection, grace_s=grace_s, forgotten_s=forgotten_s)
     return [row["digest"] for row in rows]
 
 
-async def requirement(connection: Connection, needs: tuple[str, ...]) -> int:
-    """The id of these needs, made if they are new."""
+async def save_requirement(connection: Connection, needs: tuple[str, ...]) -> int:
+    """Return the id of the requirement with these needs; insert it if it is new."""
     digest = hashlib.sha256("\n".join(needs).encode()).hexdigest()
-    await _ADD_REQUIREMENT.run(connection, digest=digest, needs=list(needs))
-    found: int = await _REQUIREMENT.value(connection, digest=digest)
+    await _INSERT_REQUIREMENT.run(connection, digest=digest, needs=list(needs))
+    found: int = await _FIND_REQUIREMENT.value(connection, digest=digest)
     return found
 
 
-async def new_requirements(connection: Connection, known: Sequence[int]) -> Sequence[Row]:
-    """Requirements (id, needs) other than the known ones."""
-    return await _NEW_REQUIREMENTS.all(connection, known=list(known))
+async def list_new_requirements(connection: Connection, known: Sequence[int]) -> Sequence[Row]:
+    """List requirements (id, needs) whose ids are not in ``known``."""
+    return await _LIST_NEW_REQUIREMENTS.all(connection, known=list(known))

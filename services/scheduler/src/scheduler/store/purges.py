@@ -1,4 +1,4 @@
-"""Ended jobs that go: found, deleted with all that hangs on them, and said in the same transaction."""
+"""Deletes ended jobs with everything that belongs to them, and publishes the deletion in the same transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from chassis.ids import new_id
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 
-_STOPPING = "EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.ended_at IS NULL)"
-_HOLD = Statement(f"""
-SELECT j.id, j.tenant_id, j.state, {_STOPPING} AS stopping, now() AS now
+_HAS_LIVE_ATTEMPT = "EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.ended_at IS NULL)"
+_LOCK_JOB = Statement(f"""
+SELECT j.id, j.tenant_id, j.state, {_HAS_LIVE_ATTEMPT} AS stopping, now() AS now
 FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE
 """)  # noqa: S608 - constants only
-_DUE = Statement(f"""
+_LOCK_EXPIRED = Statement(f"""
 SELECT j.id, j.tenant_id, now() AS now FROM tenants t JOIN jobs j ON j.tenant_id = t.id
-WHERE j.completed_at < now() - make_interval(days => t.result_days) AND NOT {_STOPPING}
+WHERE j.completed_at < now() - make_interval(days => t.result_days) AND NOT {_HAS_LIVE_ATTEMPT}
 LIMIT :batch FOR UPDATE OF j SKIP LOCKED
 """)  # noqa: S608 - constants only
-_ENDED = Statement(f"""
+_LOCK_ENDED = Statement(f"""
 SELECT j.id, j.tenant_id, now() AS now FROM jobs j
-WHERE j.tenant_id = :tenant_id AND j.completed_at IS NOT NULL AND NOT {_STOPPING}
+WHERE j.tenant_id = :tenant_id AND j.completed_at IS NOT NULL AND NOT {_HAS_LIVE_ATTEMPT}
 LIMIT :batch FOR UPDATE OF j SKIP LOCKED
 """)  # noqa: S608 - constants only
-_LIVE = Statement("SELECT id FROM jobs WHERE tenant_id = :tenant_id AND completed_at IS NULL")
+_LIST_LIVE = Statement("SELECT id FROM jobs WHERE tenant_id = :tenant_id AND completed_at IS NULL")
 _LOCK_TENANT = Statement("SELECT 1 FROM tenants WHERE id = :tenant_id FOR UPDATE")
 _HAS_JOBS = Statement("SELECT EXISTS (SELECT 1 FROM jobs WHERE tenant_id = :tenant_id)")
-_DROP_TENANT = (
+_DELETE_TENANT = (
     Statement("DELETE FROM spent_keys WHERE tenant_id = :tenant_id"),
     Statement("DELETE FROM dead_letters WHERE tenant_id = :tenant_id"),
     Statement("""
@@ -48,12 +48,12 @@ _DROP_TENANT = (
     """),
     Statement("DELETE FROM tenants WHERE id = :tenant_id"),
 )
-_GRAPH = Statement("""
+_LOAD_GRAPH = Statement("""
 SELECT g.graph, g.extra_data FROM graphs g JOIN jobs j ON j.id = g.job_id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
 """)
-# The key of a job that was made less than a day ago stays spent: whoever sends it again must not get a second job.
-_PURGE = Statement("""
+# The idempotency key of a job stays reserved until it is a day old: a repeated request must not create a second job.
+_DELETE_JOBS = Statement("""
 WITH gone AS (
     DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
     RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error,
@@ -75,18 +75,14 @@ WITH gone AS (
 INSERT INTO outbox (message_id, subject, body)
 SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
 """)
-_FORGET_KEYS = Statement("DELETE FROM spent_keys WHERE expires_at < now()")
-_FORGET_ENDS = Statement("DELETE FROM purged_ends WHERE completed_at < now() - interval '24 hours'")
-_FIND = Statement("SELECT id, state FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
+_DELETE_EXPIRED_KEYS = Statement("DELETE FROM spent_keys WHERE expires_at < now()")
+_DELETE_OLD_ENDS = Statement("DELETE FROM purged_ends WHERE completed_at < now() - interval '24 hours'")
+_FIND_STATES = Statement("SELECT id, state FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A job that may go, under its lock.
-
-    Attributes:
-        now: the transaction's time.
-    """
+class EndedJob:
+    """An ended job whose lock is held. ``now``: the time of the transaction."""
 
     id: UUID
     tenant_id: UUID
@@ -94,71 +90,75 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate(Ended):
-    """A job under its lock. ``stopping``: a node still holds an attempt of it, whose end must be counted."""
+class PurgeCandidate(EndedJob):
+    """A job whose lock is held. ``stopping``: it has a live attempt, whose end must still be accounted for."""
 
     state: JobState
     stopping: bool
 
 
-async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Candidate | None:
-    """Take the job's lock. No counter changes with a purge, so the tenant's is not needed."""
-    row = await _HOLD.first(connection, id=job_id, tenant_id=tenant_id)
-    return Candidate(**{**row, "state": JobState(row["state"])}) if row else None
+async def lock_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> PurgeCandidate | None:
+    """Lock the job. The tenant's lock is not needed: a purge changes no counter."""
+    row = await _LOCK_JOB.first(connection, id=job_id, tenant_id=tenant_id)
+    return PurgeCandidate(**{**row, "state": JobState(row["state"])}) if row else None
 
 
-async def hold_due(connection: Connection, *, batch: int) -> list[Ended]:
-    """Take the locks of jobs that ended longer ago than their tenant's ``result_days``, those of nobody else."""
-    return [_ended(row) for row in await _DUE.all(connection, batch=batch)]
+async def lock_expired_jobs(connection: Connection, *, batch: int) -> list[EndedJob]:
+    """Lock up to ``batch`` jobs that ended longer ago than their tenant's ``result_days``. Skips locked jobs."""
+    return [_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, batch=batch)]
 
 
-async def hold_ended(connection: Connection, tenant_id: UUID, *, batch: int) -> list[Ended]:
-    """Take the locks of a tenant's jobs that may go."""
-    return [_ended(row) for row in await _ENDED.all(connection, tenant_id=tenant_id, batch=batch)]
+async def lock_ended_jobs(connection: Connection, tenant_id: UUID, *, batch: int) -> list[EndedJob]:
+    """Lock up to ``batch`` ended jobs of a tenant. Skips locked jobs and jobs with a live attempt."""
+    return [_ended_job(row) for row in await _LOCK_ENDED.all(connection, tenant_id=tenant_id, batch=batch)]
 
 
-async def live(connection: Connection, tenant_id: UUID) -> list[UUID]:
-    """A tenant's jobs that wait or run."""
-    return [row["id"] for row in await _LIVE.all(connection, tenant_id=tenant_id)]
+async def list_live_jobs(connection: Connection, tenant_id: UUID) -> list[UUID]:
+    """List the ids of a tenant's jobs that have not ended."""
+    return [row["id"] for row in await _LIST_LIVE.all(connection, tenant_id=tenant_id)]
 
 
-async def drop_tenant(connection: Connection, tenant_id: UUID) -> bool:
-    """Forget a tenant without jobs; whether nothing is left of it. What it used is nobody's then."""
+async def delete_tenant(connection: Connection, tenant_id: UUID) -> bool:
+    """Delete a tenant that has no jobs. Its usage is kept as anonymous totals.
+
+    Returns:
+        Whether the tenant is gone; False if it still has jobs.
+    """
     await _LOCK_TENANT.run(connection, tenant_id=tenant_id)
     if await _HAS_JOBS.value(connection, tenant_id=tenant_id):
         return False
-    for drop in _DROP_TENANT:
+    for drop in _DELETE_TENANT:
         await drop.run(connection, tenant_id=tenant_id)
     return True
 
 
-async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
-    """The workflow of a tenant's job: the fields of a ``JobGraph``."""
-    return await _GRAPH.first(connection, tenant_id=tenant_id, job_id=job_id)
+async def load_graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
+    """Load the workflow of a tenant's job: the fields of ``JobGraph``."""
+    return await _LOAD_GRAPH.first(connection, tenant_id=tenant_id, job_id=job_id)
 
 
-async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: bool) -> None:
-    """Delete jobs under their locks: graph, attempts, events, outputs' records; what is counted of them stays."""
-    said = [JobPurged(job_id=job.id, tenant_id=job.tenant_id, with_inputs=with_inputs, at=job.now) for job in jobs]
-    await _PURGE.run(
+async def delete_jobs(connection: Connection, jobs: Sequence[EndedJob], *, with_inputs: bool) -> None:
+    """Delete jobs with their graphs, attempts, events and outputs. Their locks must be held; usage stays counted."""
+    messages = [JobPurged(job_id=job.id, tenant_id=job.tenant_id, with_inputs=with_inputs, at=job.now) for job in jobs]
+    await _DELETE_JOBS.run(
         connection,
         ids=[job.id for job in jobs],
         message_ids=[new_id() for _ in jobs],
         subjects=[JOB_PURGED.subject(str(job.tenant_id), str(job.id)) for job in jobs],
-        bodies=[one.model_dump_json().encode() for one in said],
+        bodies=[one.model_dump_json().encode() for one in messages],
     )
 
 
-async def forget(connection: Connection) -> None:
-    """Forget the keys and ends of purged jobs whose day is over."""
-    await _FORGET_KEYS.run(connection)
-    await _FORGET_ENDS.run(connection)
+async def delete_expired_records(connection: Connection) -> None:
+    """Delete the expired idempotency keys and statistics of purged jobs."""
+    await _DELETE_EXPIRED_KEYS.run(connection)
+    await _DELETE_OLD_ENDS.run(connection)
 
 
-async def found(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:
-    """Those of the jobs that there are, each with its state."""
-    return {row["id"]: JobState(row["state"]) for row in await _FIND.all(connection, ids=[*job_ids])}
+async def find_states(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:
+    """Find the states of jobs by id. Missing jobs are left out."""
+    return {row["id"]: JobState(row["state"]) for row in await _FIND_STATES.all(connection, ids=[*job_ids])}
 
 
-def _ended(row: Row) -> Ended:
-    return Ended(id=row["id"], tenant_id=row["tenant_id"], now=row["now"])
+def _ended_job(row: Row) -> EndedJob:
+    return EndedJob(id=row["id"], tenant_id=row["tenant_id"], now=row["now"])

@@ -1,14 +1,14 @@
-"""How the fleet does. Each statement reads what is live or recent, by an index; none reads every job.
+"""Statistics of the fleet. Each statement reads live or recent rows through an index; none reads all jobs.
 
-Jobs that were purged since they ended count like those that are there: ``purged_ends``.
+Jobs that were purged after their end are counted from ``purged_ends``.
 """
 
 from collections.abc import Sequence
 
 from chassis.database.statement import Connection, Row, Statement
 
-# The oldest of a tenant's waiting jobs is the first of one of its priorities: a hop along ix_jobs_queue for each.
-_QUEUE = Statement("""
+# A tenant's oldest queued job is the first of one of its priorities: one step along ix_jobs_queue per priority.
+_COUNT_QUEUE = Statement("""
 SELECT t.tier, sum(t.queued) AS waiting, coalesce(sum(h.held), 0) AS held, sum(t.running) AS running,
     extract(epoch FROM now() - min(o.created_at))::float AS oldest_wait_s
 FROM tenants t
@@ -32,7 +32,7 @@ LEFT JOIN LATERAL (
 WHERE t.queued > 0 OR t.running > 0 OR h.held > 0
 GROUP BY t.tier
 """)
-_NODES = Statement("""
+_COUNT_NODES = Statement("""
 SELECT now() AS now, count(*) AS total,
     count(*) FILTER (WHERE n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS online,
     count(a.node) AS working,
@@ -41,7 +41,7 @@ SELECT now() AS now, count(*) AS total,
     count(*) FILTER (WHERE n.blocked AND n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS blocked
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
 """)
-_HOUR = Statement("""
+_MEASURE_LAST_HOUR = Statement("""
 SELECT count(*) FILTER (WHERE age <= 60) AS jobs_1, coalesce(sum(images) FILTER (WHERE age <= 60), 0) AS images_1,
     count(*) FILTER (WHERE age <= 300) AS jobs_5, coalesce(sum(images) FILTER (WHERE age <= 300), 0) AS images_5,
     count(*) AS jobs_60, coalesce(sum(images), 0) AS images_60,
@@ -56,7 +56,7 @@ FROM (
     FROM purged_ends WHERE completed_at > now() - interval '1 hour'
 ) ended
 """)
-_FAILURES = Statement("""
+_COUNT_FAILURES = Statement("""
 SELECT code, count(*) AS number FROM (
     SELECT coalesce(error->>'code', 'unknown') AS code FROM jobs
     WHERE state IN ('failed', 'expired') AND completed_at > now() - interval '24 hours'
@@ -67,25 +67,30 @@ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50
 """)
 
 
-async def queue(connection: Connection) -> Sequence[Row]:
-    """For each tier with any: ``tier, waiting, held, running, oldest_wait_s``."""
-    return await _QUEUE.all(connection)
+async def count_queue(connection: Connection) -> Sequence[Row]:
+    """Count jobs per tier, without idle tiers: ``tier, waiting, held, running, oldest_wait_s``."""
+    return await _COUNT_QUEUE.all(connection)
 
 
-async def nodes(connection: Connection, *, online_s: float) -> Row:
-    """The fields of ``NodeCounts``, and ``now``."""
-    row = await _NODES.first(connection, online_s=online_s)
+async def count_nodes(connection: Connection, *, online_s: float) -> Row:
+    """Count nodes: the fields of ``NodeCounts``, and ``now``."""
+    row = await _COUNT_NODES.first(connection, online_s=online_s)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row
 
 
-async def hour(connection: Connection) -> Row:
-    """``jobs_N, images_N`` of the last 1, 5 and 60 minutes, and how long those of the hour waited: ``p50_s, p95_s``."""
-    row = await _HOUR.first(connection)
+async def measure_last_hour(connection: Connection) -> Row:
+    """Measure throughput and waiting times.
+
+    Returns:
+        ``jobs_N, images_N`` of the last N = 1, 5 and 60 minutes, and the percentiles ``p50_s, p95_s`` of the time that
+        jobs of the last hour waited.
+    """
+    row = await _MEASURE_LAST_HOUR.first(connection)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row
 
 
-async def failures(connection: Connection) -> dict[str, int]:
-    """How often each error code ended a job in 24 hours, the most frequent 50."""
-    return {row["code"]: row["number"] for row in await _FAILURES.all(connection)}
+async def count_failures(connection: Connection) -> dict[str, int]:
+    """Count the error codes of jobs that ended in the last 24 hours; the 50 most frequent."""
+    return {row["code"]: row["number"] for row in await _COUNT_FAILURES.all(connection)}

@@ -96,7 +96,7 @@ SELECT behind, now() AS now, CAST(pg_current_xact_id() AS xid) AS version FROM a
 """)  # noqa: S608 - constants only
 
 
-async def facts(connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Account, Earlier | None]]:
+async def load_facts(connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Account, Earlier | None]]:
     """What decides each of them, in order; their tenants' locks must be held."""
     rows = await _FACTS.all(
         connection,
@@ -113,7 +113,7 @@ async def facts(connection: Connection, candidates: Sequence[Candidate]) -> list
     ]
 
 
-async def write(
+async def insert_jobs(
     connection: Connection, accepted: Sequence[Accepted], accounts: Mapping[UUID, Account]
 ) -> list[Written]:
     """Write new jobs with graph, first event, outbox row and their tenants' counters.

@@ -1,4 +1,4 @@
-"""The tables of the scheduler's database, with who writes them and what they promise."""
+"""The tables of the scheduler's database and their guarantees."""
 
 from sqlalchemy import (
     ARRAY,
@@ -32,7 +32,7 @@ METADATA = new_metadata()
 
 READY = "queued > 0 AND is_active AND (max_running IS NULL OR running < max_running)"
 
-# A tenant's limits and counters. Locked before any of its jobs; every limit is decided under that lock.
+# Limits and counters of tenants. A tenant's row is locked before any of its jobs; limits are enforced under that lock.
 TENANTS = Table(
     "tenants",
     METADATA,
@@ -59,7 +59,7 @@ TENANTS = Table(
     Index("ix_tenants_quota_group", "quota_group", postgresql_where=text("quota_group IS NOT NULL")),
 )
 
-# What the jobs that one tenant had accepted on one UTC day use: counted at submit, settled as their attempts end.
+# Usage of a tenant's jobs by the UTC day on which they were accepted: counted at submit, settled when attempts end.
 USAGE_DAYS = Table(
     "usage_days",
     METADATA,
@@ -72,8 +72,7 @@ USAGE_DAYS = Table(
     Index("ix_usage_days_day", "day"),
 )
 
-# What the jobs of that day used by the endpoint that they came by, as their attempts end. What erased tenants have used
-# is the nil UUID's.
+# The same usage by endpoint, counted when attempts end. Usage of erased tenants is kept under the nil UUID.
 USAGE_ENDPOINTS = Table(
     "usage_endpoints",
     METADATA,
@@ -85,7 +84,7 @@ USAGE_ENDPOINTS = Table(
     Index("ix_usage_endpoints_day", "day"),
 )
 
-# What usage_days had of all tenants that were erased since, as sums that name nobody.
+# Anonymous totals of the usage_days of erased tenants.
 ERASED_USAGE = Table(
     "erased_usage",
     METADATA,
@@ -95,7 +94,7 @@ ERASED_USAGE = Table(
     Column("gpu_seconds", Float, nullable=False),
 )
 
-# What a node must have to run a job; few rows, since many jobs need the same.
+# What a node must have to run a job. Few rows, because many jobs have the same needs.
 REQUIREMENTS = Table(
     "requirements",
     METADATA,
@@ -104,7 +103,7 @@ REQUIREMENTS = Table(
     Column("needs", ARRAY(Text), nullable=False),
 )
 
-# One row per accepted job. Terminal states never change (trigger jobs_final).
+# One row per accepted job. Final states never change (trigger jobs_final).
 JOBS = Table(
     "jobs",
     METADATA,
@@ -147,7 +146,7 @@ JOBS = Table(
     Index("ix_jobs_held", "tenant_id", postgresql_where=text("state = 'queued' AND on_hold")),
     Index("ix_jobs_active", "id", postgresql_where=text("state IN ('leased', 'running')")),
     Index("ix_jobs_in_vain", "id", postgresql_where=text("state IN ('failed', 'expired', 'cancelled')")),
-    # Beside ix_jobs_ended, which retention needs: with that alone and 10,000 tenants, an hour costs a look at all jobs.
+    # Besides ix_jobs_ended, which retention needs: with only that index, counting the last hour would read all jobs.
     Index("ix_jobs_completed_at", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
     Index("ix_jobs_failed_at", "completed_at", postgresql_where=text("state IN ('failed', 'expired')")),
     Index("ix_jobs_tenant", "tenant_id", "id"),
@@ -159,7 +158,7 @@ JOBS = Table(
     ),
 )  # fmt: skip
 
-# The graph of a job, apart from the row that every transition rewrites.
+# The graph of a job, separate from the row that every transition rewrites.
 GRAPHS = Table(
     "graphs",
     METADATA,
@@ -169,7 +168,7 @@ GRAPHS = Table(
     Column("extra_data", JSON, comment="ComfyUI's extra_data, of keys that the gateway lets pass"),
 )
 
-# One row per try. A live attempt holds its node; only its lease token may write about it.
+# One row per attempt. A node has at most one live attempt; writes are fenced by the lease token.
 ATTEMPTS = Table(
     "attempts",
     METADATA,
@@ -194,7 +193,7 @@ ATTEMPTS = Table(
     Index("ix_attempts_node", "node", "job_id"),
 )
 
-# Every transition of every job, in order: what websocket, SSE and the read API show. Append-only.
+# Every transition of every job, in order, as websocket, SSE and the read API show it. Append-only.
 JOB_EVENTS = Table(
     "job_events",
     METADATA,
@@ -203,7 +202,7 @@ JOB_EVENTS = Table(
     Column("event", JSONB, nullable=False),
 )
 
-# Idempotency keys of purged jobs, until they are a day old: sent again, they must not make a second job.
+# Idempotency keys of purged jobs, until they are a day old: a repeated request must not create a second job.
 SPENT_KEYS = Table(
     "spent_keys",
     METADATA,
@@ -214,7 +213,7 @@ SPENT_KEYS = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
-# What the statistics count of jobs that were purged within a day of their end, until that day is over. It names nobody.
+# Anonymous statistics of jobs that were purged within a day of their end, kept until that day is over.
 PURGED_ENDS = Table(
     "purged_ends",
     METADATA,
@@ -224,7 +223,7 @@ PURGED_ENDS = Table(
     Column("failure", Text, comment="its error's code, where it failed or expired"),
 )
 
-# The nodes that ever joined, as their executors report them.
+# All nodes that ever joined, as their executors report them.
 NODES = Table(
     "nodes",
     METADATA,
@@ -267,7 +266,7 @@ NODES = Table(
     Column("refresh_at", DateTime(timezone=True), comment="the same, to read its catalog again"),
 )
 
-# Catalogs that nodes had until lately (trigger keep_replaced_catalog): admission counts them for a while.
+# Recently replaced catalogs of nodes (trigger keep_replaced_catalog): they count for admission during a grace period.
 REPLACED_CATALOGS = Table(
     "replaced_catalogs",
     METADATA,
@@ -285,7 +284,7 @@ CATALOGS = Table(
     Column("reported_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# Models that a node had when it joined: no job can have written them, so only they become defaults.
+# Models that a node had when it joined. Only these become default models, because no job can have written them.
 MODELS_AT_JOIN = Table(
     "models_at_join",
     METADATA,
@@ -294,7 +293,7 @@ MODELS_AT_JOIN = Table(
     comment="Models that a node had when it joined: no job can have written them.",
 )
 
-# Messages of executors that can never be handled, for operators; pruned by age and number.
+# Messages of executors that can never be handled, for operators. Pruned by age and number.
 DEAD_LETTERS = Table(
     "dead_letters",
     METADATA,
@@ -311,7 +310,7 @@ DEAD_LETTERS = Table(
     Column("size_bytes", BigInteger, nullable=False, comment="of the whole message"),
 )
 
-# Operators' rules about node classes, for when auth is away.
+# The operators' node class rules, for use while auth is unavailable.
 CLASS_RULES = Table(
     "class_rules",
     METADATA,

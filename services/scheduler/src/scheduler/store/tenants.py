@@ -1,4 +1,4 @@
-"""Tenants: their limits, and the lock under which everything that counts is decided."""
+"""Tenants: their limits, and the locks under which limits are enforced."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -11,36 +11,36 @@ from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Limits
 from scheduler.domain.waiting import TenantFacts
 
-_KEPT = (
+_SAVED = (
     "tier", "is_active", "images_per_day", "max_running", "queue_cap", "weight", "result_days", "gpu_seconds_per_day",
     "quota_group", "limits",
 )  # fmt: skip
-_GIVEN = ", ".join("CAST(:limits AS jsonb)" if name == "limits" else f":{name}" for name in _KEPT)
+_VALUES = ", ".join("CAST(:limits AS jsonb)" if name == "limits" else f":{name}" for name in _SAVED)
 _SAVE_LIMITS = Statement(f"""
-INSERT INTO tenants (id, {", ".join(_KEPT)}) VALUES (:id, {_GIVEN})
-ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
+INSERT INTO tenants (id, {", ".join(_SAVED)}) VALUES (:id, {_VALUES})
+ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SAVED)}
 WHERE tenants.version = :version
-    AND ({", ".join(f"tenants.{name}" for name in _KEPT)})
-    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _KEPT)})
+    AND ({", ".join(f"tenants.{name}" for name in _SAVED)})
+    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _SAVED)})
 """)  # noqa: S608 - constants only
 _SAVE_CHANGE = Statement(f"""
-UPDATE tenants SET ({", ".join(_KEPT)}, version) = ({_GIVEN}, :version) WHERE id = :id AND version < :version
+UPDATE tenants SET ({", ".join(_SAVED)}, version) = ({_VALUES}, :version) WHERE id = :id AND version < :version
 """)  # noqa: S608 - constants only
-_LIMITS = Statement("SELECT limits, images_per_day, max_running, queue_cap, weight FROM tenants WHERE id = :id")
+_LOAD_LIMITS = Statement("SELECT limits, images_per_day, max_running, queue_cap, weight FROM tenants WHERE id = :id")
 # Tenants of one group share the images of a day; ``t`` is one of them.
 GROUP_IMAGES = """
     SELECT coalesce(sum(s.images), 0)::bigint FROM tenants g JOIN usage_days s ON s.tenant_id = g.id
     WHERE s.day = {day} AND (g.id = t.id OR g.quota_group = t.quota_group)
 """
-# The vtime of a tenant whose row is updated while it gets ``added`` queued jobs. One that had none starts at the least
-# vtime of those that wait: idle time earns no credit.
+# The new vtime of a tenant that gets ``added`` queued jobs. A tenant without queued jobs starts at the least vtime of
+# all ready tenants: idle time earns no credit.
 VTIME_WITH_QUEUED = """
     CASE WHEN queued = 0 AND {added} > 0
         THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
         ELSE vtime END
 """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
-_LEFT = Statement(f"""
+_COUNT_IMAGES_LEFT = Statement(f"""
 SELECT t.images_per_day - ({GROUP_IMAGES.format(day="CAST(:day AS date)")}) AS images
 FROM tenants t WHERE t.id = :tenant_id
 """)  # noqa: S608 - constants only
@@ -53,93 +53,113 @@ _LOCK_FREE_GROUPS = Statement(f"""
 SELECT g.id FROM {_GROUPS}
 WHERE CASE WHEN g.quota_group IS NULL THEN true ELSE pg_try_advisory_xact_lock({_GROUP_KEY}) END
 """)  # noqa: S608 - constants only
-_VERSION = Statement("SELECT version FROM tenants WHERE id = :id")
-_USE = Statement(f"""
+_LOAD_VERSION = Statement("SELECT version FROM tenants WHERE id = :id")
+_LOAD_USAGE = Statement(f"""
 SELECT t.images_per_day, t.queued, t.running, now() AS now, ({GROUP_IMAGES.format(day=_TODAY)}) AS images
 FROM tenants t WHERE t.id = :id
 """)  # noqa: S608 - constants only
-_RUNNING = Statement("""
+_LOAD_FACTS = Statement("""
 SELECT t.id, t.is_active, t.running, t.max_running,
     CASE WHEN t.running >= t.max_running THEN (
         SELECT max(a.leased_at) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL
     ) END AS limit_reached_at
 FROM tenants t WHERE t.id = ANY(CAST(:ids AS uuid[]))
 """)
-_LOCK = Statement("SELECT now() FROM tenants WHERE id = :id FOR UPDATE")
-_ALL = "SELECT id FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
-_LOCK_ALL = Statement(_ALL)
-_LOCK_FREE = Statement(_ALL + " SKIP LOCKED")
+_LOCK_TENANT = Statement("SELECT now() FROM tenants WHERE id = :id FOR UPDATE")
+_SELECT_FOR_UPDATE = "SELECT id FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
+_LOCK_TENANTS = Statement(_SELECT_FOR_UPDATE)
+_LOCK_FREE_TENANTS = Statement(_SELECT_FOR_UPDATE + " SKIP LOCKED")
 
 
 async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
-    """Keep what auth answered, unless a change was heard since ``version`` was read; writes only what changed."""
-    await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_kept(tenant))
+    """Save limits received from auth, unless a change event arrived since ``version`` was read.
+
+    Writes nothing if nothing changed.
+    """
+    await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_saved_values(tenant))
 
 
 async def save_change(connection: Connection, changed: UserChanged) -> None:
-    """Keep what auth said of a tenant that is known, unless something newer is kept."""
-    await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_kept(changed))
+    """Apply a change event to a known tenant, unless a newer version is saved."""
+    await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_saved_values(changed))
 
 
-async def limits(connection: Connection, tenant_id: UUID) -> Limits | None:
-    """The limits that are kept of a tenant, None if it is not known.
+async def load_limits(connection: Connection, tenant_id: UUID) -> Limits | None:
+    """Load the saved limits of a tenant; None if the tenant is unknown.
 
-    What was never saved, for the row is older than the limit, is as strict as can be said.
+    A limit that is newer than the saved row has its strictest value.
     """
-    row = await _LIMITS.first(connection, id=tenant_id)
+    row = await _LOAD_LIMITS.first(connection, id=tenant_id)
     if row is None:
         return None
     known = {name: row[name] for name in ("images_per_day", "max_running", "queue_cap", "weight")}
     return Limits.model_validate({**known, "requests_per_minute": None, **row["limits"]})
 
 
-async def version(connection: Connection, tenant_id: UUID) -> int | None:
-    """Of the last change that was heard of a tenant, 0 for none yet; None for a tenant that is not known."""
-    found: int | None = await _VERSION.value(connection, id=tenant_id)
+async def load_version(connection: Connection, tenant_id: UUID) -> int | None:
+    """Load the version of the last change event of a tenant: 0 if there was none, None if the tenant is unknown."""
+    found: int | None = await _LOAD_VERSION.value(connection, id=tenant_id)
     return found
 
 
-async def use(connection: Connection, tenant_id: UUID) -> Row | None:
-    """Counters of a tenant: ``images_per_day, images`` of today, ``queued, running, now``."""
-    return await _USE.first(connection, id=tenant_id)
+async def load_usage(connection: Connection, tenant_id: UUID) -> Row | None:
+    """Load the counters of a tenant: ``images_per_day, images`` (today), ``queued, running, now``."""
+    return await _LOAD_USAGE.first(connection, id=tenant_id)
 
 
-async def running(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
-    """What tenants may run at once and what they run, by id."""
-    return {row["id"]: TenantFacts(**row) for row in await _RUNNING.all(connection, ids=[*tenant_ids])}
+async def load_tenant_facts(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
+    """Load running jobs and concurrency limits of tenants, by id."""
+    return {row["id"]: TenantFacts(**row) for row in await _LOAD_FACTS.all(connection, ids=[*tenant_ids])}
 
 
-async def lock(connection: Connection, tenant_id: UUID) -> datetime | None:
-    """Take the tenant's lock until the transaction ends; its time. Always before the lock of any of its jobs."""
-    now: datetime | None = await _LOCK.value(connection, id=tenant_id)
+async def lock_tenant(connection: Connection, tenant_id: UUID) -> datetime | None:
+    """Lock the tenant until the transaction ends. Must come before the lock of any of its jobs.
+
+    Returns:
+        The time of the transaction; None if the tenant is unknown.
+    """
+    now: datetime | None = await _LOCK_TENANT.value(connection, id=tenant_id)
     return now
 
 
-async def images_left(connection: Connection, tenant_id: UUID, day: date) -> int | None:
-    """Images that the tenant has left on a day, None for no limit. Its group's lock and its own must be held."""
-    left: int | None = await _LEFT.value(connection, tenant_id=tenant_id, day=day)
+async def count_images_left(connection: Connection, tenant_id: UUID, day: date) -> int | None:
+    """Count the images that the tenant may still make on a day; None means no limit.
+
+    The locks of its quota group and of the tenant must be held.
+    """
+    left: int | None = await _COUNT_IMAGES_LEFT.value(connection, tenant_id=tenant_id, day=day)
     return left
 
 
-async def lock_groups(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
-    """Take the locks of the quota groups of these tenants; before any lock of a tenant.
+async def lock_quota_groups(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
+    """Lock the quota groups of these tenants. Must come before the lock of any tenant.
+
+    Args:
+        patient: wait for groups that are locked by others; otherwise skip them.
 
     Returns:
-        The tenants that have no group or whose group is locked now: all of them where the locks are waited for.
+        The tenants that have no group or whose group is now locked.
     """
     statement = _LOCK_GROUPS if patient else _LOCK_FREE_GROUPS
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
-async def lock_all(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
-    """The locks of many, in the order of their ids; without patience only those that are free. Whose they are."""
-    statement = _LOCK_ALL if patient else _LOCK_FREE
+async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
+    """Lock several tenants, in the order of their ids.
+
+    Args:
+        patient: wait for tenants that are locked by others; otherwise skip them.
+
+    Returns:
+        The tenants that are now locked.
+    """
+    statement = _LOCK_TENANTS if patient else _LOCK_FREE_TENANTS
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
-def _kept(known: Tenant | UserChanged) -> dict[str, Any]:
-    """The columns of ``_KEPT``."""
+def _saved_values(known: Tenant | UserChanged) -> dict[str, Any]:
+    """Values for the columns of ``_SAVED``."""
     limits = known.limits
-    columns = {name: getattr(limits, name) for name in _KEPT if name in Limits.model_fields}
+    columns = {name: getattr(limits, name) for name in _SAVED if name in Limits.model_fields}
     own = {"tier": known.tier, "is_active": known.is_active, "quota_group": known.quota_group}
     return {**columns, **own, "limits": limits.model_dump_json()}

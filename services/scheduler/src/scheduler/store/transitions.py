@@ -1,4 +1,4 @@
-"""The one way in which a job changes its state: row, log, outbox and the tenant's counters in one statement."""
+"""Changes a job's state: job row, event, outbox and the tenant's counters in one statement. No other module does."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,15 +13,15 @@ from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, 
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import WITHDRAWN, Effects
-from scheduler.domain.states import Cause, after, is_final
+from scheduler.domain.states import Cause, is_final, next_state
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
-_HELD = (
+_JOB_COLUMNS = (
     "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint, j.fail_without_outputs"
 )
-_HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
-_HOLD_ATTEMPT = Statement(f"""
-SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
+_LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
+_LOCK_ATTEMPT = Statement(f"""
+SELECT {_JOB_COLUMNS}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
     a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
@@ -34,14 +34,14 @@ FOR UPDATE
 """)  # noqa: S608 - constants only
 # Whatever changes what a tenant may still use changes its row, also where only images do: admissions are decided on a
 # version of that row.
-_COUNT = f"""
+_UPDATE_COUNTERS = f"""
     UPDATE tenants SET
         queued = queued + :queued,
         running = running + :running,
         vtime = greatest(0, ({VTIME_WITH_QUEUED.format(added=":queued")}) + CAST(:cost AS float) / weight)
     WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0 OR :images <> 0)
 """  # noqa: S608 - constants only
-_CHARGE = """
+_CHARGE_DAY = """
     INSERT INTO usage_days (tenant_id, day, images, gpu_seconds)
     SELECT :tenant_id, CAST(:usage_day AS date), greatest(CAST(:images AS integer), 0), CAST(:gpu_seconds AS float)
     WHERE :images <> 0 OR :gpu_seconds <> 0
@@ -56,7 +56,7 @@ _CHARGE_ENDPOINT = """
     ON CONFLICT (tenant_id, day, endpoint) DO UPDATE SET images = kept.images + excluded.images,
         gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
 """
-_MOVE = Statement(f"""
+_APPLY_TRANSITION = Statement(f"""
 WITH moved AS (
     UPDATE jobs SET
         state = :state, seq = :seq, attempt = :attempt,
@@ -68,17 +68,17 @@ WITH moved AS (
     WHERE id = :id
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, :seq, CAST(:event AS jsonb))
-), counted AS ({_COUNT}), charged AS ({_CHARGE}), shared AS ({_CHARGE_ENDPOINT})
+), counted AS ({_UPDATE_COUNTERS}), charged AS ({_CHARGE_DAY}), shared AS ({_CHARGE_ENDPOINT})
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)  # noqa: S608 - constants only
-_SETTLE = Statement(f"""
+_APPLY_EFFECTS = Statement(f"""
 WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), images) WHERE id = :id),
-    counted AS ({_COUNT}), shared AS ({_CHARGE_ENDPOINT})
-{_CHARGE}
+    counted AS ({_UPDATE_COUNTERS}), shared AS ({_CHARGE_ENDPOINT})
+{_CHARGE_DAY}
 """)  # noqa: S608 - constants only
 
 
-_RESERVE = Statement("""
+_RESERVE_IMAGES = Statement("""
 WITH reserved AS (UPDATE jobs SET images = images + CAST(:images AS integer) WHERE id = :id),
     counted AS (UPDATE tenants SET queued = queued WHERE id = :tenant_id)
 INSERT INTO usage_days (tenant_id, day, images)
@@ -87,23 +87,22 @@ ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded
 """)
 
 
-async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> LockedJob | None:
-    """Take the job's lock; where counters are to change, the tenant's must be held already."""
-    row = await _HOLD.first(connection, id=job_id, tenant_id=tenant_id)
+async def lock_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> LockedJob | None:
+    """Lock the job. If counters are going to change, the tenant's lock must be held already."""
+    row = await _LOCK_JOB.first(connection, id=job_id, tenant_id=tenant_id)
     return LockedJob(**{**row, "state": JobState(row["state"])}) if row else None
 
 
 @dataclass(frozen=True, slots=True)
-class HeldAttempt:
-    """A live attempt under its lock, and its job under its own.
+class LockedAttempt:
+    """A live attempt and its job. The locks of both are held.
 
     Attributes:
         charged: GPU-seconds charged at the claim.
-        tries: attempts begun so far but those that an operator ended.
-        node_deaths: earlier attempts whose node died, as far as is known now: an executor that fell silent and is heard
-            again was cut off, no more.
-        lapsed: whether its lease has lapsed.
-        now: the transaction's time.
+        tries: attempts so far, this one included, without those that an operator withdrew.
+        node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
+        lapsed: whether the lease has lapsed.
+        now: the time of the transaction.
     """
 
     job: LockedJob
@@ -114,14 +113,14 @@ class HeldAttempt:
     now: datetime
 
 
-async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None) -> HeldAttempt | None:
-    """Take the locks of a live attempt and its job; None where this node (or any, for None) does not hold the lease."""
-    row = await _HOLD_ATTEMPT.first(connection, **ref.model_dump(), node=node)
+async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None) -> LockedAttempt | None:
+    """Lock a live attempt and its job; None if ``node`` (None: any node) does not hold this lease."""
+    row = await _LOCK_ATTEMPT.first(connection, **ref.model_dump(), node=node)
     if row is None:
         return None
     fields = {name: row[name] for name in LockedJob.__slots__}
     job = LockedJob(**{**fields, "state": JobState(row["state"])})
-    return HeldAttempt(
+    return LockedAttempt(
         job=job,
         charged=row["cost"],
         tries=row["tries"],
@@ -131,7 +130,7 @@ async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None
     )
 
 
-async def move(
+async def apply_transition(
     connection: Connection,
     job: LockedJob,
     cause: Cause,
@@ -143,19 +142,19 @@ async def move(
     error: JobError | None = None,
     warnings: tuple[JobWarning, ...] = (),
 ) -> JobEvent | None:
-    """Make the transition that the cause asks for, with its event and its effects.
+    """Apply the transition for ``cause``, with its event and its effects.
 
     Args:
-        job: under its lock.
-        effects: on its tenant's counters, whose lock must be held unless there are none.
-        now: the transaction's time.
-        attempt: number of the attempt that begins, where one does.
+        job: its lock must be held.
+        effects: changes of the tenant's counters. The tenant's lock must be held unless they are empty.
+        now: the time of the transaction.
+        attempt: number of the attempt that begins; None if none does.
 
     Returns:
-        The event, to be announced once the transaction has committed, or None where the cause changes nothing in this
-        state: then nothing was written.
+        The event, to be published after the commit; None if the cause does not apply in this state, and nothing was
+        written.
     """
-    state = after(job.state, cause)
+    state = next_state(job.state, cause)
     if state is None:
         return None
     event = JobEvent(
@@ -170,10 +169,10 @@ async def move(
         error=error,
     )
     body = event.model_dump_json()
-    await _MOVE.run(
+    await _APPLY_TRANSITION.run(
         connection,
         **{
-            **_counters(job, effects),
+            **_effect_parameters(job, effects),
             "state": state,
             "seq": event.seq,
             "attempt": event.attempt,
@@ -194,16 +193,16 @@ async def move(
 
 
 async def reserve_images(connection: Connection, job: LockedJob, more: int) -> None:
-    """Reserve so many more images for a job; its tenant's lock must be held. The tenant's row changes, too."""
-    await _RESERVE.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
+    """Reserve ``more`` images for a job. The tenant's lock must be held."""
+    await _RESERVE_IMAGES.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
 
 
-async def settle(connection: Connection, job: LockedJob, effects: Effects) -> None:
-    """Write effects alone: an attempt ended whose job had ended before it."""
-    await _SETTLE.run(connection, **_counters(job, effects))
+async def apply_effects(connection: Connection, job: LockedJob, effects: Effects) -> None:
+    """Apply effects without a transition, for an attempt that ends after its job."""
+    await _APPLY_EFFECTS.run(connection, **_effect_parameters(job, effects))
 
 
-def _counters(job: LockedJob, effects: Effects) -> dict[str, object]:
+def _effect_parameters(job: LockedJob, effects: Effects) -> dict[str, object]:
     return {
         "id": job.id,
         "tenant_id": job.tenant_id,

@@ -1,1 +1,1 @@
-"""One thing that the scheduler does per file."""
+"""The use cases of the scheduler, one per module."""

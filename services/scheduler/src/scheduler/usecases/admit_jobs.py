@@ -24,7 +24,7 @@ class _Decided(NamedTuple):
     """A job that was accepted, now or before."""
 
     verdict: Accepted | Replayed
-    standing: JobSnapshot
+    snapshot: JobSnapshot
 
 
 class JobAdmission:
@@ -60,8 +60,8 @@ class JobAdmission:
     ) -> list[_Decided | Refusal | None]:
         async with self._database.direct() as connection:
             whose = {one.tenant_id for one in candidates}
-            whose = await tenants.lock_groups(connection, whose, patient=patient)
-            locked = await tenants.lock_all(connection, whose, patient=patient)
+            whose = await tenants.lock_quota_groups(connection, whose, patient=patient)
+            locked = await tenants.lock_tenants(connection, whose, patient=patient)
             deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
             decided = iter(await self._decided(connection, deciding) if deciding else [])
         absent = UnknownTenant() if patient else None
@@ -71,39 +71,39 @@ class JobAdmission:
         ledgers: dict[UUID, Ledger] = {}
         pools: dict[UUID, DayImages] = {}  # by quota group
         verdicts: list[Verdict] = []
-        found = await submits.facts(connection, candidates)
+        found = await submits.load_facts(connection, candidates)
         for candidate, (account, earlier) in zip(candidates, found, strict=True):
             if account.id not in ledgers:
                 group = account.quota_group
                 shared = pools.setdefault(group, DayImages(account.images_today)) if group is not None else None
                 ledgers[account.id] = Ledger(account, shared)
             verdicts.append(ledgers[account.id].decide(candidate, earlier))
-        standings: dict[UUID, JobSnapshot] = {}
+        snapshots: dict[UUID, JobSnapshot] = {}
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted:
-            standings |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
-        replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - standings.keys()
+            snapshots |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
+        replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - snapshots.keys()
         if replayed:
-            standings |= await jobs.find_all(connection, replayed)
-        return [_with_standing(verdict, standings) for verdict in verdicts]
+            snapshots |= await jobs.find_jobs(connection, replayed)
+        return [_with_standing(verdict, snapshots) for verdict in verdicts]
 
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
     ) -> list[JobSnapshot]:
         """The jobs as they were written, in order; none if nothing was, which under their tenants' locks cannot be."""
         whose = {verdict.candidate.tenant_id for verdict in accepted}
-        written = await submits.write(connection, accepted, {one: ledgers[one].account for one in whose})
+        written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
         if not written:
             return []
         for one in whose:  # if this is not committed, no row will ever be of that version
             if ledgers[one].account.quota_group is None:  # else others change what it may use
                 self._known[one] = ledgers[one].closed(written[0].version)
-        return [verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)]
+        return [verdict.snapshot(row) for verdict, row in zip(accepted, written, strict=True)]
 
     async def _answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
         """What is answered once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _Decided)]
-        jobs = iter(await self._reader.show([one.standing for one in accepted]))
+        jobs = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
         return [
             SubmitReply(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
             if isinstance(one, _Decided)
@@ -119,8 +119,8 @@ class JobAdmission:
         return {account.id: Ledger(account) for account in accounts}
 
 
-def _with_standing(verdict: Verdict, standings: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
+def _with_standing(verdict: Verdict, snapshots: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
     if isinstance(verdict, Refusal):
         return verdict
     job_id = verdict.job_id
-    return _Decided(verdict, standings[job_id]) if job_id in standings else IdempotencyKeyOfPurgedJob()
+    return _Decided(verdict, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()

@@ -1,4 +1,4 @@
-"""A job is ended by its owner: first the state, then the effect on the node, then its confirmation."""
+"""Cancels a job: first the state changes, then the node is told, then the executor confirms the end."""
 
 from uuid import UUID
 
@@ -7,39 +7,37 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler.jobs import CancelJob, JobState, JobWithEvents, ReadJob, UnknownJob
-from scheduler.domain.settlement import Effects, never_ran
+from scheduler.domain.settlement import Effects, compute_effects_without_run
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
-from scheduler.usecases.announce import Announcer
+from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_job import JobReader
 
 
 class JobCanceller:
-    """Ends jobs on request."""
+    def __init__(self, database: Database, bus: Bus, reader: JobReader, publisher: JobEventPublisher) -> None:
+        self._database, self._bus, self._reader, self._publisher = database, bus, reader, publisher
 
-    def __init__(self, database: Database, bus: Bus, reader: JobReader, announcer: Announcer) -> None:
-        self._database, self._bus, self._reader, self._announcer = database, bus, reader, announcer
-
-    async def cancel(self, tenant_id: UUID, command: CancelJob) -> JobWithEvents:
-        """The job as it ended, whoever won the race. A job that has ended before stays as it is.
+    async def cancel_job(self, tenant_id: UUID, command: CancelJob) -> JobWithEvents:
+        """Cancel the job and return it. A job that has already ended stays unchanged.
 
         Raises:
-            UnknownJob: the tenant has none of that id.
+            UnknownJob: the tenant has no job with this id.
         """
         node = None
         async with self._database.direct() as connection:
-            locked_at = await tenants.lock(connection, tenant_id)
-            job = await transitions.hold(connection, tenant_id, command.job_id)
+            locked_at = await tenants.lock_tenant(connection, tenant_id)
+            job = await transitions.lock_job(connection, tenant_id, command.job_id)
             if locked_at is None or job is None:
                 raise UnknownJob
-            effects = never_ran(job) if job.state is JobState.QUEUED else Effects()
-            event = await transitions.move(connection, job, Cause.CANCELLED, effects, now=locked_at)
+            effects = compute_effects_without_run(job) if job.state is JobState.QUEUED else Effects()
+            event = await transitions.apply_transition(connection, job, Cause.CANCELLED, effects, now=locked_at)
             if event is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
-                # A live attempt goes on holding its node and its slot until its executor says that it is over.
-                node = await attempts.node_of(connection, job.id)
-        await self._announcer.say(event)
+                # A live attempt keeps its node and its slot until its executor reports the end.
+                node = await attempts.find_node(connection, job.id)
+        await self._publisher.publish_live(event)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
             await self._bus.publish(CANCEL_ATTEMPT, hint, key=node)
-        return await self._reader.read(tenant_id, ReadJob(job_id=command.job_id))
+        return await self._reader.read_job(tenant_id, ReadJob(job_id=command.job_id))

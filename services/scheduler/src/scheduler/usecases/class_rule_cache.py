@@ -1,4 +1,4 @@
-"""Which node classes operators allow and deny. Asked of auth, heard from auth, kept here."""
+"""Caches the operators' node class rules, which auth owns."""
 
 from time import monotonic
 
@@ -10,38 +10,38 @@ from contracts.graph_policy.policy import ClassRules
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from scheduler.store import class_rules
 
-READ_EVERY_S = 5.0  # a change is heard at once; this is for one that was not
-AWAY_S = 1.0  # between two questions on behalf of submits while auth is away and the rules were never read
+READ_EVERY_S = 5.0  # changes arrive as events at once; polling covers a lost event
+RETRY_S = 1.0  # pause between two requests while auth is unavailable and no rules are known
 
 
 class ClassRuleCache:
-    """Keeps the rules in memory and in our own database, so that admission needs nobody else.
+    """Caches the rules in memory and in the scheduler's database, so that admission does not depend on auth.
 
-    While auth is away, the rules that it last said hold, also after a restart (decision record 0031).
+    While auth is unavailable, the last known rules apply, also after a restart (decision record 0031).
     """
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database, self._bus = database, bus
         self._rules: ClassRules | None = None
-        self._saved: ClassRules | None = None  # by this process
-        self._heard = 0
-        self._ask_again_at = 0.0
+        self._saved: ClassRules | None = None  # what this process last wrote to the database
+        self._changes = 0
+        self._retry_at = 0.0
 
-    async def current(self) -> ClassRules | None:
-        """The rules in force; None if nobody ever said what they are."""
+    async def load_rules(self) -> ClassRules | None:
+        """Return the rules in force; None if auth has never sent any."""
         if self._rules is None:
             async with self._database.single() as connection:
-                saved = await class_rules.load(connection)
-            if self._rules is None:  # else they came meanwhile
+                saved = await class_rules.load_rules(connection)
+            if self._rules is None:  # otherwise rules arrived in the meantime
                 self._rules = saved
-        if self._rules is None and monotonic() >= self._ask_again_at:
-            self._ask_again_at = monotonic() + AWAY_S
-            await self.refresh()
+        if self._rules is None and monotonic() >= self._retry_at:
+            self._retry_at = monotonic() + RETRY_S
+            await self.refresh_rules()
         return self._rules
 
-    async def refresh(self) -> None:
-        """Ask auth; what cannot be asked stays as it is."""
-        heard = self._heard
+    async def refresh_rules(self) -> None:
+        """Request the rules from auth. While auth is unavailable the known rules stay."""
+        changes = self._changes
         try:
             rules = await self._bus.request(READ_CLASS_RULES, ReadClassRules())
         except (Unavailable, Relayed) as refusal:
@@ -49,26 +49,26 @@ class ClassRuleCache:
                 raise
             log.warning("scheduler.class_rules_stale", known=self._rules is not None)
             return
-        if heard == self._heard:  # else the answer may be older than the change
-            await self._keep(_plain(rules))
+        if changes == self._changes:  # otherwise the answer may be older than a change that arrived in the meantime
+            await self._save(_without_sources(rules))
 
-    async def hear(self, rules: ClassRules) -> None:
-        """Apply a change at once."""
-        self._heard += 1
-        await self._keep(rules)
+    async def apply_change(self, rules: ClassRules) -> None:
+        """Apply a change event."""
+        self._changes += 1
+        await self._save(rules)
 
-    async def _keep(self, rules: ClassRules) -> None:
+    async def _save(self, rules: ClassRules) -> None:
         self._rules = rules
         if rules == self._saved:
             return
         try:
             async with self._database.single() as connection:
-                await class_rules.save(connection, rules)
+                await class_rules.save_rules(connection, rules)
             self._saved = rules
-        except AWAY as error:  # they hold in memory, and are asked for again
+        except AWAY as error:  # the rules apply from memory, and the next refresh tries to save them again
             log.warning("scheduler.class_rules_unsaved", error=type(error).__name__)
 
 
-def _plain(rules: ClassRules) -> ClassRules:
-    """The rules alone, without where each comes from."""
+def _without_sources(rules: ClassRules) -> ClassRules:
+    """Drop the source of each rule, which ``OperatorRules`` adds."""
     return ClassRules(**{name: getattr(rules, name) for name in ClassRules.model_fields})

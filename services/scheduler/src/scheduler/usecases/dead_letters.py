@@ -1,4 +1,4 @@
-"""Keep messages of executors that can never be handled, and end the attempts that they would hold for ever."""
+"""Records messages of executors that can never be handled, and ends attempts that they would block forever."""
 
 from collections import Counter
 from time import monotonic
@@ -21,42 +21,42 @@ from contracts.wire.dead_letters import (
 )
 from contracts.wire.errors import InternalFault
 from contracts.wire.text import MAX_NAME, clean
-from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, claimed_ids, shown
+from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, decode_excerpt, extract_claimed_ids
 from scheduler.store import attempts, dead_letters
-from scheduler.usecases.attempt_course import AttemptLifecycle
+from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 
-KEPT_S = 14 * 86_400.0
-KEPT = 10_000  # 160 MB at most
-AT_MOST = 100  # that one process keeps of one node in an hour: a node in a bad way must not push out all others
+MAX_AGE_S = 14 * 86_400.0
+MAX_LETTERS = 10_000  # 160 MB at most
+MAX_PER_NODE = 100  # per hour and process, so that one broken node does not displace the letters of all others
 HOUR_S = 3_600.0
 
 UNDELIVERABLE = JobError(code="job.undeliverable", message="The job could not be handed to a node.")
 
 
 class DeadLetters:
-    """Keeps them for operators."""
+    """Records dead letters, lists them for operators and deletes old ones."""
 
-    def __init__(self, database: Database, course: AttemptLifecycle) -> None:
-        self._database, self._course = database, course
-        self._kept: Counter[str] = Counter()
-        self._kept_since = monotonic()
+    def __init__(self, database: Database, lifecycle: AttemptLifecycle) -> None:
+        self._database, self._lifecycle = database, lifecycle
+        self._recorded: Counter[str] = Counter()
+        self._window_start = monotonic()
 
-    async def keep(self, failed: Failed) -> None:
-        """Keep one. Nothing is kept, but all is logged, of a node that has sent ``AT_MOST`` within the hour."""
+    async def record_message(self, failed: Failed) -> None:
+        """Log the message and record it. Beyond ``MAX_PER_NODE`` messages of a node per hour it is only logged."""
         node = failed.address.key or ""
-        tenant_id, job_id = claimed_ids(failed.body)
+        tenant_id, job_id = extract_claimed_ids(failed.body)
         log.error(
-            "scheduler.message.dead",
+            "scheduler.dead_letter",
             subject=failed.subject,
             node=node,
             job_id=str(job_id) if job_id else None,
             code=failed.code,
             reason=clean(failed.reason, MAX_REASON),
         )
-        if not self._may_keep(node):
+        if not self._may_record(node):
             return
         async with self._database.direct() as connection:
-            await dead_letters.add(
+            await dead_letters.add_letter(
                 connection,
                 id=new_id(),
                 subject=failed.subject,
@@ -70,55 +70,57 @@ class DeadLetters:
                 size_bytes=len(failed.body),
             )
 
-    async def keep_and_free(self, failed: Failed) -> None:
-        """Keep a question for work whose answer meets a bug, and end the attempt that the node so never gets.
+    async def record_and_end_attempt(self, failed: Failed) -> None:
+        """Record a request for work that failed with a bug, and end the attempt that was being handed out.
 
-        Else each question would renew the lease of an attempt that never begins.
+        Otherwise each retry would renew the lease of an attempt that never starts.
         """
-        await self.keep(failed)
+        await self.record_message(failed)
         if failed.code != InternalFault.code:
             return
         node = failed.address.key or ""
         async with self._database.direct() as connection:
-            ref = await attempts.live_ref(connection, node)
+            ref = await attempts.find_live_attempt_on_node(connection, node)
         if ref is not None:
-            await self._course.finish(node, FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=UNDELIVERABLE))
+            await self._lifecycle.finish_attempt(
+                node, FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=UNDELIVERABLE)
+            )
 
-    async def page(self, query: ListDeadLetters) -> DeadLetterPage:
-        """A page, newest first."""
+    async def list_letters(self, query: ListDeadLetters) -> DeadLetterPage:
+        """List a page of dead letters, newest first."""
         async with self._database.single() as connection:
-            rows = await dead_letters.page(connection, limit=query.limit, before=query.before, node=query.node)
-        letters = tuple(_present(row) for row in rows[: query.limit])
+            rows = await dead_letters.list_letters(connection, limit=query.limit, before=query.before, node=query.node)
+        letters = tuple(_letter_from_row(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
 
-    async def refuse_to_redrive(self, command: RedriveDeadLetter) -> NoReturn:
-        """A request is not handled again: its sender was told that it failed, and went on.
+    async def refuse_redrive(self, command: RedriveDeadLetter) -> NoReturn:
+        """Refuse to handle a letter again: it was a request, and its sender was told that it failed.
 
         Raises:
-            UnknownDeadLetter: there is none of this id.
-            DeadLetterNotRedrivable: there is one.
+            UnknownDeadLetter: there is no letter with this id.
+            DeadLetterNotRedrivable: the letter exists.
         """
         async with self._database.single() as connection:
-            exists = await dead_letters.exists(connection, command.id)
+            exists = await dead_letters.has_letter(connection, command.id)
         if not exists:
             raise UnknownDeadLetter
         raise DeadLetterNotRedrivable(reason="it was a request, and its sender was told that it failed")
 
-    async def prune(self) -> None:
-        """Delete what is too old or too much. A duty for ``chassis.loop.Loop``."""
+    async def prune_letters(self) -> None:
+        """Delete letters beyond ``MAX_AGE_S`` and ``MAX_LETTERS``. For ``chassis.loop.Loop``."""
         async with self._database.direct() as connection:
-            await dead_letters.prune(connection, age_s=KEPT_S, keep=KEPT)
+            await dead_letters.prune_letters(connection, age_s=MAX_AGE_S, keep=MAX_LETTERS)
 
-    def _may_keep(self, node: str) -> bool:
-        if monotonic() - self._kept_since > HOUR_S:
-            self._kept.clear()
-            self._kept_since = monotonic()
-        self._kept[node] += 1
-        return self._kept[node] <= AT_MOST
+    def _may_record(self, node: str) -> bool:
+        if monotonic() - self._window_start > HOUR_S:
+            self._recorded.clear()
+            self._window_start = monotonic()
+        self._recorded[node] += 1
+        return self._recorded[node] <= MAX_PER_NODE
 
 
-def _present(row: Row) -> DeadLetter:
-    fields = {**row, "excerpt": shown(row["excerpt"])}
+def _letter_from_row(row: Row) -> DeadLetter:
+    fields = {**row, "excerpt": decode_excerpt(row["excerpt"])}
     return DeadLetter(
         service="scheduler", attempts=1, first_failed_at=row["at"], last_failed_at=row["at"], redrivable=False, **fields
     )

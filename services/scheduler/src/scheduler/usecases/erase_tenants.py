@@ -1,4 +1,4 @@
-"""Nothing is left of a tenant whose account was erased: its jobs end and are purged, and then it goes itself."""
+"""Deletes all data of tenants whose account was erased: cancels and purges their jobs, then deletes the tenant."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -14,55 +14,54 @@ from scheduler.store import purges
 from scheduler.usecases.cancel_job import JobCanceller
 
 BATCH = 100
-LATE = timedelta(hours=1)  # what was on its way when an account was erased has arrived by then
+REPEAT_FOR = timedelta(hours=1)  # messages that were in flight when the account was erased have arrived by then
 
 
 class TenantEraser:
-    """Asks auth who was erased, and forgets them.
+    """Requests the erased accounts from auth and deletes their data.
 
-    A fresh process asks about all that ever were, so that nobody is missed: not by a service that was away, nor by a
-    database that came from a backup. Those of the last hour are done again and again, and those with a job that has
-    not ended everywhere until it has.
+    A new process requests all erasures ever made, so none is missed after downtime or a restored backup. Erasures of
+    the last hour, and those with an attempt that is still live, are repeated on every run.
     """
 
     def __init__(self, database: Database, bus: Bus, canceller: JobCanceller) -> None:
         self._database, self._bus, self._canceller = database, bus, canceller
         self._after = 0
-        self._undone: dict[UUID, datetime] = {}
+        self._pending: dict[UUID, datetime] = {}
         self._now = datetime.min.replace(tzinfo=UTC)
 
-    async def look(self) -> None:
-        """One look. Without auth there is nothing new, and what was heard of goes on."""
+    async def erase_tenants(self) -> None:
+        """Run one pass. While auth is unavailable, only erasures that are already known are processed."""
         with suppress(Unavailable, Relayed):
-            while await self._hear():
+            while await self._fetch_erasures():
                 pass
-        for tenant_id, at in list(self._undone.items()):
-            if await self._erase(tenant_id) and at < self._now - LATE:
-                del self._undone[tenant_id]
+        for tenant_id, at in list(self._pending.items()):
+            if await self._erase_tenant(tenant_id) and at < self._now - REPEAT_FOR:
+                del self._pending[tenant_id]
 
-    async def _hear(self) -> bool:
-        """Hear who was erased since; whether there is more to hear."""
+    async def _fetch_erasures(self) -> bool:
+        """Fetch the next page of erasures. Returns whether there are more."""
         found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
-        self._undone |= {one.tenant_id: one.at for one in found.erasures}
+        self._pending |= {one.tenant_id: one.at for one in found.erasures}
         self._now = found.now
         self._after = max((one.number for one in found.erasures), default=self._after)
         return found.more
 
-    async def _erase(self, tenant_id: UUID) -> bool:
-        """End and delete the tenant's jobs, and the tenant; whether nothing is left of it."""
+    async def _erase_tenant(self, tenant_id: UUID) -> bool:
+        """Cancel and delete the tenant's jobs, then the tenant. Returns whether nothing is left."""
         async with self._database.single() as connection:
-            live = await purges.live(connection, tenant_id)
+            live = await purges.list_live_jobs(connection, tenant_id)
         for job_id in live:
             with suppress(UnknownJob):
-                await self._canceller.cancel(tenant_id, CancelJob(job_id=job_id))
-        gone, full = 0, True
+                await self._canceller.cancel_job(tenant_id, CancelJob(job_id=job_id))
+        deleted, full = 0, True
         while full:
             async with self._database.direct() as connection:
-                ended = await purges.hold_ended(connection, tenant_id, batch=BATCH)
+                ended = await purges.lock_ended_jobs(connection, tenant_id, batch=BATCH)
                 if ended:
-                    await purges.purge(connection, ended, with_inputs=True)
-            gone, full = gone + len(ended), len(ended) == BATCH
-        if gone:
-            log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=gone)
+                    await purges.delete_jobs(connection, ended, with_inputs=True)
+            deleted, full = deleted + len(ended), len(ended) == BATCH
+        if deleted:
+            log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=deleted)
         async with self._database.direct() as connection:
-            return await purges.drop_tenant(connection, tenant_id)
+            return await purges.delete_tenant(connection, tenant_id)

@@ -1,12 +1,12 @@
-"""Jobs that should have started by now are ended."""
+"""Expires queued jobs that did not start in time."""
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
 from contracts.scheduler.jobs import JobError
-from scheduler.domain.settlement import never_ran
+from scheduler.domain.settlement import compute_effects_without_run
 from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions
-from scheduler.usecases.announce import Announcer
+from scheduler.usecases.publish_job_events import JobEventPublisher
 
 TOO_LATE = JobError(
     code="job.start_time_passed",
@@ -15,25 +15,23 @@ TOO_LATE = JobError(
 
 
 class JobExpirer:
-    """Ends queued jobs whose time to start has passed, at no cost."""
+    def __init__(self, database: Database, publisher: JobEventPublisher) -> None:
+        self._database, self._publisher = database, publisher
 
-    def __init__(self, database: Database, announcer: Announcer) -> None:
-        self._database, self._announcer = database, announcer
-
-    async def expire(self) -> None:
-        """End what is overdue."""
+    async def expire_jobs(self) -> None:
+        """Expire every queued job whose ``start_by`` has passed. Its reserved images are released."""
         async with self._database.direct() as connection:
-            overdue = await jobs.overdue(connection)
+            overdue = await jobs.list_overdue_jobs(connection)
         for row in overdue:
             async with self._database.direct() as connection:
-                locked_at = await tenants.lock(connection, row["tenant_id"])
-                job = await transitions.hold(connection, row["tenant_id"], row["id"])
+                locked_at = await tenants.lock_tenant(connection, row["tenant_id"])
+                job = await transitions.lock_job(connection, row["tenant_id"], row["id"])
                 if locked_at is None or job is None:
                     continue
-                effects, now = never_ran(job), locked_at
-                event = await transitions.move(
+                effects, now = compute_effects_without_run(job), locked_at
+                event = await transitions.apply_transition(
                     connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
                 )
             if event is not None:
-                await self._announcer.say(event)
+                await self._publisher.publish_live(event)
                 log.info("scheduler.job.expired", job_id=str(job.id))

@@ -1,4 +1,4 @@
-"""Ended jobs go: when their owner says so, and when their time is over."""
+"""Deletes ended jobs: on request of their owner, and when their retention is over."""
 
 from uuid import UUID
 
@@ -9,69 +9,69 @@ from contracts.scheduler.purges import ExistingJobs, FindJobs, JobNotEnded, JobS
 from scheduler.domain.states import is_final
 from scheduler.store import purges
 
-BATCH = 100  # jobs that one transaction deletes
-STOPPING_S = 1  # a node that is asked to stop does so in about this time
+BATCH = 100  # jobs deleted in one transaction
+STOPPING_S = 1  # retry after this; a node stops a cancelled prompt in about a second
 
 
 class JobPurger:
-    """Deletes jobs. Whoever else has something of them hears it from the outbox."""
+    """Deletes jobs. Services that hold files of a job receive an event from the outbox."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def purge(self, tenant_id: UUID, command: PurgeJob) -> PurgeReply:
-        """Delete the job; when this returns, that is committed. Twice is once: the second time there is no such job.
+    async def purge_job(self, tenant_id: UUID, command: PurgeJob) -> PurgeReply:
+        """Delete the job. The deletion is committed when this returns.
 
         Raises:
-            UnknownJob: the tenant has none of that id.
-            JobNotEnded: it waits or runs.
-            JobStopping: it was cancelled, and a node has not let go of it yet.
+            UnknownJob: the tenant has no job with this id, for example because it was deleted before.
+            JobNotEnded: the job is queued or running.
+            JobStopping: the job was cancelled, and its node has not stopped yet.
         """
         async with self._database.direct() as connection:
-            job = await purges.hold(connection, tenant_id, command.job_id)
+            job = await purges.lock_job(connection, tenant_id, command.job_id)
             if job is None:
                 raise UnknownJob
             if not is_final(job.state):
                 raise JobNotEnded(status=STATUS_OF_STATE[job.state])
             if job.stopping:
                 raise JobStopping(retry_after_s=STOPPING_S)
-            await purges.purge(connection, [job], with_inputs=True)
+            await purges.delete_jobs(connection, [job], with_inputs=True)
         log.info("scheduler.job.purged", job_id=str(command.job_id))
         return PurgeReply()
 
-    async def purge_due(self) -> None:
-        """Delete every job that ended longer ago than its tenant keeps results. Several schedulers share the work."""
+    async def purge_expired_jobs(self) -> None:
+        """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
         while True:
             async with self._database.direct() as connection:
-                due = await purges.hold_due(connection, batch=BATCH)
+                due = await purges.lock_expired_jobs(connection, batch=BATCH)
                 if due:
-                    await purges.purge(connection, due, with_inputs=False)
+                    await purges.delete_jobs(connection, due, with_inputs=False)
             if due:
-                log.info("scheduler.jobs.outlived", count=len(due))
+                log.info("scheduler.jobs.retention_ended", count=len(due))
             if len(due) < BATCH:
                 return
 
-    async def forget(self) -> None:
-        """Free the idempotency keys of purged jobs that are a day old, and count their ends no more."""
+    async def delete_expired_records(self) -> None:
+        """Delete idempotency keys and statistics of purged jobs that are more than a day old."""
         async with self._database.single() as connection:
-            await purges.forget(connection)
+            await purges.delete_expired_records(connection)
 
-    async def graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
-        """The workflow of one of the tenant's jobs.
+    async def read_graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
+        """Return the workflow of one of the tenant's jobs.
 
         Raises:
-            UnknownJob: the tenant has none of that id.
+            UnknownJob: the tenant has no job with this id.
         """
         async with self._database.single() as connection:
-            found = await purges.graph(connection, tenant_id, query.job_id)
+            found = await purges.load_graph(connection, tenant_id, query.job_id)
         if found is None:
             raise UnknownJob
         return JobGraph(**found)
 
-    async def find(self, query: FindJobs) -> ExistingJobs:
-        """Those of the jobs that there are, and those that have ended."""
+    async def find_jobs(self, query: FindJobs) -> ExistingJobs:
+        """Return which of the jobs exist, and which of these have ended."""
         async with self._database.single() as connection:
-            found = await purges.found(connection, query.job_ids)
+            found = await purges.find_states(connection, query.job_ids)
         return ExistingJobs(
             job_ids=tuple(found), ended=tuple(job_id for job_id, state in found.items() if is_final(state))
         )

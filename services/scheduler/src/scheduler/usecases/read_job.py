@@ -1,4 +1,4 @@
-"""How do jobs stand?"""
+"""Reads jobs for their owner, with the reason why a job waits."""
 
 from collections.abc import Sequence
 from time import monotonic
@@ -7,75 +7,73 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.scheduler.jobs import Job, JobPage, JobWithEvents, ListJobs, ReadJob, UnknownJob
-from scheduler.domain.job import JobSnapshot, view
-from scheduler.domain.waiting import WITHOUT_END, QueuedFacts, TenantFacts, explain
+from scheduler.domain.job import JobSnapshot, build_public_job
+from scheduler.domain.waiting import REASONS_WITHOUT_ETA, QueuedFacts, TenantFacts, explain_waiting
 from scheduler.store import attempts, jobs, tenants
-from scheduler.usecases.fleet import FleetKnowledge
+from scheduler.usecases.fleet_state import FleetState
 
-USUAL_FRESH_S = 10.0
+MEAN_FRESH_S = 10.0  # how long the mean duration of an attempt is cached
 
 
 class JobReader:
-    """Shows jobs to their owner."""
-
-    def __init__(self, database: Database, fleet: FleetKnowledge) -> None:
+    def __init__(self, database: Database, fleet: FleetState) -> None:
         self._database, self._fleet = database, fleet
-        self._usual_s: float | None = None
-        self._usual_until = 0.0
+        self._mean_s: float | None = None
+        self._mean_until = 0.0
 
-    async def read(self, tenant_id: UUID, query: ReadJob) -> JobWithEvents:
-        """The job, and its log where asked for.
+    async def read_job(self, tenant_id: UUID, query: ReadJob) -> JobWithEvents:
+        """Return the job, and its events after ``query.after`` if that is set.
 
         Raises:
-            UnknownJob: the tenant has none of that id.
+            UnknownJob: the tenant has no job with this id.
         """
         async with self._database.single() as connection:
-            # The log first: it is never ahead of the job that is shown with it.
+            # Events first, so that they are never newer than the job that is returned with them.
             wanted = query.after is not None
-            events = await jobs.events(connection, query.job_id, query.after or 0) if wanted else ()
-            standing = await jobs.find(connection, tenant_id, query.job_id)
-            if standing is None:
+            events = await jobs.list_events(connection, query.job_id, query.after or 0) if wanted else ()
+            snapshot = await jobs.find_job(connection, tenant_id, query.job_id)
+            if snapshot is None:
                 raise UnknownJob
-            facts = await self._tenants_of_queued(connection, [standing])
-        (job,) = await self._shown([standing], facts)
+            facts = await self._load_facts_of_queued(connection, [snapshot])
+        (job,) = await self._describe([snapshot], facts)
         return JobWithEvents(job=job, events=events)
 
-    async def page(self, tenant_id: UUID, query: ListJobs) -> JobPage:
-        """A page of the tenant's jobs, newest first."""
+    async def list_jobs(self, tenant_id: UUID, query: ListJobs) -> JobPage:
+        """Return a page of the tenant's jobs, newest first."""
         async with self._database.single() as connection:
-            found = await jobs.page(connection, tenant_id, query)
-            facts = await self._tenants_of_queued(connection, found)
-        return JobPage(jobs=await self._shown(found[: query.limit], facts), more=len(found) > query.limit)
+            found = await jobs.list_jobs(connection, tenant_id, query)
+            facts = await self._load_facts_of_queued(connection, found)
+        return JobPage(jobs=await self._describe(found[: query.limit], facts), more=len(found) > query.limit)
 
-    async def show(self, standings: Sequence[JobSnapshot]) -> tuple[Job, ...]:
-        """Jobs of whatever tenants, with why they wait: a query or two, however many there are."""
+    async def describe_jobs(self, snapshots: Sequence[JobSnapshot]) -> tuple[Job, ...]:
+        """Convert snapshots, of any tenants, to public jobs. The number of queries does not grow with the jobs."""
         facts: dict[UUID, TenantFacts] = {}
-        if any(one.queued_at is not None for one in standings):
+        if any(one.queued_at is not None for one in snapshots):
             async with self._database.single() as connection:
-                facts = await self._tenants_of_queued(connection, standings)
-        return await self._shown(standings, facts)
+                facts = await self._load_facts_of_queued(connection, snapshots)
+        return await self._describe(snapshots, facts)
 
-    async def _tenants_of_queued(
-        self, connection: Connection, standings: Sequence[JobSnapshot]
+    async def _load_facts_of_queued(
+        self, connection: Connection, snapshots: Sequence[JobSnapshot]
     ) -> dict[UUID, TenantFacts]:
-        """What the tenants of queued jobs may run and do run; nothing is asked where no job is queued."""
-        whose = {one.tenant_id for one in standings if one.queued_at is not None}
-        if not whose:
+        """Load the facts about tenants that have queued jobs. Runs no query if no job is queued."""
+        tenant_ids = {one.tenant_id for one in snapshots if one.queued_at is not None}
+        if not tenant_ids:
             return {}
-        if monotonic() >= self._usual_until:
-            self._usual_s = await attempts.usual_seconds(connection)
-            self._usual_until = monotonic() + USUAL_FRESH_S
-        return await tenants.running(connection, whose)
+        if monotonic() >= self._mean_until:
+            self._mean_s = await attempts.compute_mean_gpu_seconds(connection)
+            self._mean_until = monotonic() + MEAN_FRESH_S
+        return await tenants.load_tenant_facts(connection, tenant_ids)
 
-    async def _shown(self, standings: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
-        """Takes no database connection: a held one could starve the fleet when it needs another."""
-        needs = {one.requirement_id for one in standings if one.queued_at is not None}
-        surveys = await self._fleet.surveys(needs) if needs else {}
+    async def _describe(self, snapshots: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
+        """Must be called without an open database connection, since the fleet state may need one from the pool."""
+        needs = {one.requirement_id for one in snapshots if one.queued_at is not None}
+        surveys = await self._fleet.survey_requirements(needs) if needs else {}
         shown = []
-        for one in standings:
+        for one in snapshots:
             tenant = facts.get(one.tenant_id)
-            if one.queued_at is None or tenant is None:  # it does not wait, or its account was erased meanwhile
-                shown.append(view(one))
+            if one.queued_at is None or tenant is None:  # not queued, or the account was erased in the meantime
+                shown.append(build_public_job(one))
                 continue
             queued = QueuedFacts(
                 since=one.queued_at,
@@ -85,13 +83,13 @@ class JobReader:
                 avoid_node=one.avoid_node,
                 avoid_until=one.avoid_until,
             )
-            waiting = explain(queued, tenant, surveys[one.requirement_id])
-            eta = None if waiting.reason in WITHOUT_END else self._eta(one.queue_position)
-            shown.append(view(one, eta, waiting))
+            waiting = explain_waiting(queued, tenant, surveys[one.requirement_id])
+            eta = None if waiting.reason in REASONS_WITHOUT_ETA else self._estimate_eta(one.queue_position)
+            shown.append(build_public_job(one, eta, waiting))
         return tuple(shown)
 
-    def _eta(self, queue_position: int | None) -> float | None:
-        """Seconds until a job will have ended, guessed from the newest attempts; None without any."""
-        if queue_position is None or self._usual_s is None:
+    def _estimate_eta(self, queue_position: int | None) -> float | None:
+        """Estimate the seconds until a job ends from the newest attempts; None if there are none."""
+        if queue_position is None or self._mean_s is None:
             return None
-        return round(self._usual_s * queue_position, 1)
+        return round(self._mean_s * queue_position, 1)

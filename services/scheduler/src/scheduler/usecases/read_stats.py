@@ -1,4 +1,4 @@
-"""How does the fleet do?"""
+"""Reads statistics of queue, nodes and throughput for operators."""
 
 import asyncio
 from time import monotonic
@@ -8,36 +8,35 @@ from contracts.auth.tiers import Tier
 from contracts.scheduler.statistics import NodeCounts, Stats, Throughput, TierQueue, Waits
 from scheduler.store import stats
 
-FRESH_S = 2.0  # so often at most the database is asked, however many look
+FRESH_S = 2.0  # how long the statistics are cached
 MINUTES = (1, 5, 60)
 
 
 class StatsReader:
-    """Counts what is live and recent. The answer is kept for ``FRESH_S``, and many who ask share one question."""
+    """Computes statistics. Cached for ``FRESH_S`` seconds; concurrent callers share one computation."""
 
     def __init__(self, database: Database, *, online_s: float) -> None:
         self._database, self._online_s = database, online_s
-        self._kept: Stats | None = None
+        self._cached: Stats | None = None
         self._until = 0.0
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def read(self) -> Stats:
-        """The statistics."""
-        async with self._asking:
-            if self._kept is None or monotonic() >= self._until:
-                self._kept = await self._count()
+    async def read_stats(self) -> Stats:
+        async with self._lock:
+            if self._cached is None or monotonic() >= self._until:
+                self._cached = await self._compute_stats()
                 self._until = monotonic() + FRESH_S
-            return self._kept
+            return self._cached
 
-    async def _count(self) -> Stats:
-        async with self._database.direct() as connection:  # one time for all of it
-            queue = {row["tier"]: row for row in await stats.queue(connection)}
-            nodes = await stats.nodes(connection, online_s=self._online_s)
-            hour = await stats.hour(connection)
-            failures = await stats.failures(connection)
+    async def _compute_stats(self) -> Stats:
+        async with self._database.direct() as connection:  # one transaction, so that all numbers are of the same time
+            queue = {row["tier"]: row for row in await stats.count_queue(connection)}
+            nodes = await stats.count_nodes(connection, online_s=self._online_s)
+            hour = await stats.measure_last_hour(connection)
+            failures = await stats.count_failures(connection)
         return Stats(
             at=nodes["now"],
-            queue=tuple(TierQueue(**queue[tier]) if tier in queue else _idle(tier) for tier in Tier),
+            queue=tuple(TierQueue(**queue[tier]) if tier in queue else _idle_queue(tier) for tier in Tier),
             nodes=NodeCounts(**nodes),
             throughput=tuple(
                 Throughput(minutes=minutes, jobs=hour[f"jobs_{minutes}"], images=hour[f"images_{minutes}"])
@@ -48,5 +47,5 @@ class StatsReader:
         )
 
 
-def _idle(tier: Tier) -> TierQueue:
+def _idle_queue(tier: Tier) -> TierQueue:
     return TierQueue(tier=tier, waiting=0, held=0, running=0, oldest_wait_s=None)

@@ -1,4 +1,4 @@
-"""An attempt is about to store more images than were reserved for its job."""
+"""Reserves more images for a running job that produces more than expected."""
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
@@ -8,26 +8,26 @@ from scheduler.store import tenants, transitions
 
 
 class ImageReserver:
-    """Reserves more images for running jobs, as far as the day's quota has them.
+    """Reserves images for running jobs within the tenant's daily quota.
 
-    The day is the one on which the job was accepted; all that it makes counts there.
+    All images of a job count on the UTC day on which the job was accepted.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def reserve(self, node: str, command: ReserveImages) -> ImagesReserved:
-        """What is reserved for the job from now on. Asking again for the same changes nothing."""
+    async def reserve_images(self, node: str, command: ReserveImages) -> ImagesReserved:
+        """Reserve up to ``command.images`` in total, and return how many are now reserved. Idempotent."""
         ref = command.ref
         async with self._database.direct() as connection:
-            await tenants.lock_groups(connection, [ref.tenant_id], patient=True)
-            locked_at = await tenants.lock(connection, ref.tenant_id)
-            held = await transitions.hold_attempt(connection, ref, node)
-            if locked_at is None or held is None or is_final(held.job.state):
+            await tenants.lock_quota_groups(connection, [ref.tenant_id], patient=True)
+            locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
+            locked = await transitions.lock_attempt(connection, ref, node)
+            if locked_at is None or locked is None or is_final(locked.job.state):
                 return ImagesReserved(images=0, applied=False)
-            job = held.job
+            job = locked.job
             wanted = max(command.images - job.images, 0)
-            left = await tenants.images_left(connection, ref.tenant_id, job.usage_day) if wanted else None
+            left = await tenants.count_images_left(connection, ref.tenant_id, job.usage_day) if wanted else None
             more = wanted if left is None else min(wanted, max(left, 0))
             if more:
                 await transitions.reserve_images(connection, job, more)

@@ -1,4 +1,4 @@
-"""Operators look at everybody's jobs."""
+"""Searches and inspects the jobs of all tenants, for operators."""
 
 from uuid import UUID
 
@@ -10,30 +10,28 @@ from scheduler.usecases.read_job import JobReader
 
 
 class JobSearcher:
-    """Shows jobs to operators, whosever they are."""
-
     def __init__(self, database: Database, reader: JobReader) -> None:
         self._database, self._reader = database, reader
 
-    async def page(self, query: SearchJobs) -> AdminJobPage:
-        """A page, newest first."""
+    async def search_jobs(self, query: SearchJobs) -> AdminJobPage:
+        """Return a page of matching jobs, newest first."""
         async with self._database.single() as connection:
-            found = await search.page(connection, query)
+            found = await search.search_jobs(connection, query)
         page = found[: query.limit]
-        jobs = await self._reader.show([standing for standing, _ in page])
+        jobs = await self._reader.describe_jobs([snapshot for snapshot, _ in page])
         seen = tuple(AdminJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
         return AdminJobPage(jobs=seen, more=len(found) > query.limit)
 
-    async def inspect(self, job_id: UUID) -> JobWithAttempts:
-        """One job with every try at it.
+    async def inspect_job(self, job_id: UUID) -> JobWithAttempts:
+        """Return one job with all its attempts.
 
         Raises:
-            UnknownJob: there is none of that id.
+            UnknownJob: there is no job with this id.
         """
         async with self._database.single() as connection:
-            tenant_id = await search.owner(connection, job_id)
-            tries = await search.attempts_of(connection, job_id)
+            tenant_id = await search.find_owner(connection, job_id)
+            tries = await search.list_attempts(connection, job_id)
         if tenant_id is None:
             raise UnknownJob
-        job = (await self._reader.read(tenant_id, ReadJob(job_id=job_id))).job
+        job = (await self._reader.read_job(tenant_id, ReadJob(job_id=job_id))).job
         return JobWithAttempts(job=job, attempts=tuple(AttemptSummary(**row) for row in tries))

@@ -13,8 +13,8 @@ from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
 from scheduler.usecases.admit_jobs import JobAdmission
-from scheduler.usecases.examine_workflow import WorkflowExaminer
-from scheduler.usecases.fleet import FleetKnowledge
+from scheduler.usecases.check_workflow import WorkflowChecker
+from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
 
@@ -29,13 +29,13 @@ class JobSubmitter:
         self,
         *,
         limits: TenantLimits,
-        examiner: WorkflowExaminer,
-        fleet: FleetKnowledge,
+        checker: WorkflowChecker,
+        fleet: FleetState,
         admission: JobAdmission,
         queued: Callable[[], None],
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
-        self._examiner = examiner
+        self._checker = checker
         self._groups = SubmitGroups(self._decide)
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> SubmitReply:
@@ -78,7 +78,7 @@ class JobSubmitter:
     async def _check(self, tenant_id: UUID, limits: Limits, request: Request) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
         command = request.payload
-        examined = await self._examiner.examine(command, limits, size_bytes=request.size_bytes)
+        examined = await self._checker.check_workflow(command, limits, size_bytes=request.size_bytes)
         command = command.model_copy(
             update={
                 "run_within_seconds": command.run_within_seconds or limits.run_seconds,
@@ -90,7 +90,7 @@ class JobSubmitter:
             tenant_id,
             command,
             graph=examined.graph,
-            requirement_id=await self._fleet.requirement(examined.needs),
+            requirement_id=await self._fleet.save_requirement(examined.needs),
             images=examined.images,
             nodes_online=self._fleet.has_nodes_online,
             request_id=request.request_id,

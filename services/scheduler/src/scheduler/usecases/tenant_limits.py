@@ -40,7 +40,7 @@ class TenantLimits:
             return limits
         forgotten = self._forgotten
         async with self._database.direct() as connection:
-            version = await tenants.version(connection, tenant_id)
+            version = await tenants.load_version(connection, tenant_id)
         tenant = await self._ask(tenant_id, known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
@@ -88,7 +88,7 @@ class TenantLimits:
 
     async def _kept(self, tenant_id: UUID) -> Limits:
         async with self._database.single() as connection:
-            limits = await tenants.limits(connection, tenant_id)
+            limits = await tenants.load_limits(connection, tenant_id)
         if limits is None:
             raise UnknownTenant
         return limits

@@ -1,4 +1,4 @@
-"""Which graph policy holds for a tenant?"""
+"""Determines the graph policy of a tenant."""
 
 from uuid import UUID
 
@@ -9,30 +9,27 @@ from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class TenantPolicies:
-    """Joins the mode of a tenant's limits and the operators' rules."""
+    """Combines the policy mode in a tenant's limits with the operators' rules."""
 
     def __init__(self, *, limits: TenantLimits, rules: ClassRuleCache) -> None:
         self._limits, self._rules = limits, rules
 
-    async def fresh_policy_of(self, tenant_id: UUID) -> TenantPolicy:
-        """The policy in force, after the tenant's limits were asked for again if that is due.
+    async def load_fresh_policy(self, tenant_id: UUID) -> TenantPolicy:
+        """Return the policy in force, after refreshing the tenant's limits if they are stale.
 
         Raises:
             UnknownTenant: auth knows no such tenant.
-            Unavailable: auth is away and the tenant was never seen.
+            Unavailable: auth is unavailable and the tenant was never seen.
         """
-        return await self.policy_under(await self._limits.refresh(tenant_id))
+        return await self.build_policy(await self._limits.refresh(tenant_id))
 
-    async def policy_of(self, tenant_id: UUID) -> TenantPolicy:
-        """The policy in force for a tenant that is known, by the limits that are kept of it."""
-        return await self.policy_under(await self._limits.limits_of(tenant_id))
+    async def load_policy(self, tenant_id: UUID) -> TenantPolicy:
+        """Return the policy in force for a known tenant, from its saved limits."""
+        return await self.build_policy(await self._limits.limits_of(tenant_id))
 
-    async def policy_under(self, limits: Limits) -> TenantPolicy:
-        """The policy in force under these limits.
-
-        While nobody ever said what the rules are, it is the strictest: no rule allows anything.
-        """
-        rules = await self._rules.current()
+    async def build_policy(self, limits: Limits) -> TenantPolicy:
+        """Return the policy in force for these limits. Strict without any rule if auth has never sent the rules."""
+        rules = await self._rules.load_rules()
         if rules is None:
             return TenantPolicy(mode=GraphPolicy.STRICT)
         return TenantPolicy(mode=limits.graph_policy, rules=rules)

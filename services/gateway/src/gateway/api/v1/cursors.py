@@ -5,7 +5,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from gateway.errors import BadCursor
+from gateway.api.v1.errors import BadCursor
 
 ID_BYTES = 16
 MAC_BYTES = 16

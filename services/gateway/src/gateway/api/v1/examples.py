@@ -1,4 +1,4 @@
-"""An example of what a JSON Schema describes, put together from the examples that its parts have."""
+"""Builds an example of a JSON Schema from the examples of its parts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,17 @@ _OF_TYPE: dict[str, Any] = {"string": "text", "number": 1.5, "boolean": True, "n
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """A value that the schema allows.
+    """A value that the schema permits.
 
     Args:
-        schema: of pydantic's making.
-        schemas: those that it may refer to, by name.
+        schema: as pydantic generates it.
+        schemas: the schemas that it can refer to, by name.
     """
     for given in ("const", "default"):
         if schema.get(given) is not None:
             return schema[given]
     if schema.get("examples"):
-        return whole(schema["examples"][0], schema, schemas)
+        return complete_example(schema["examples"][0], schema, schemas)
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if "anyOf" in schema:
@@ -31,22 +31,24 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     return _of_type(schema, schemas)
 
 
-def whole(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """The example with the fields that it has to have: FastAPI takes out of a document what is null in it."""
+def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """The example with all its required fields: FastAPI removes null values from a document."""
     if "$ref" in schema:
-        return whole(example, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+        return complete_example(example, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if isinstance(example, list):
-        return [whole(item, schema.get("items", {}), schemas) for item in example]
+        return [complete_example(item, schema.get("items", {}), schemas) for item in example]
     if not isinstance(example, dict):
         return example
     parts, others = schema.get("properties", {}), schema.get("additionalProperties")
     missing = {name: _absent(parts[name], schemas) for name in schema.get("required", ()) if name not in example}
     other = others if isinstance(others, dict) else {}
-    return {name: whole(value, parts.get(name, other), schemas) for name, value in (example | missing).items()}
+    return {
+        name: complete_example(value, parts.get(name, other), schemas) for name, value in (example | missing).items()
+    }
 
 
 def _absent(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """What stands for a field that an example leaves out: null, if it may be that."""
+    """The value of a field that an example leaves out: null where permitted."""
     return None if {"type": "null"} in schema.get("anyOf", ()) else example_of(schema, schemas)
 
 

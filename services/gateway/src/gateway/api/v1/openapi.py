@@ -1,33 +1,42 @@
-"""What FastAPI cannot say of us in the OpenAPI document: bodies that we read ourselves, and problems."""
+"""Completes the OpenAPI document that FastAPI generates: request bodies, schemas, response headers and examples."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from gateway.api.v1.openapi_answers import tell_answers
+from gateway.api.v1.examples import complete_example, example_of
 from gateway.api.v1.problems import Problem
+from gateway.api.v1.response_headers import HEADERS, header_names
 
 JSON = "application/json"
 _COMPONENTS = "#/components/schemas/{model}"
 
 
 def documented(model: type[BaseModel] | dict[str, Any], *more: str, **example: Any) -> dict[str, Any]:
-    """What the document says of a body of this shape, for ``openapi_extra``.
+    """The ``openapi_extra`` of a route that reads its body itself.
 
     Args:
-        model: the shape, or its JSON Schema.
-        more: media types that it may have besides JSON.
-        example: ``example`` or ``examples``, as OpenAPI has them.
+        model: the shape of the body, or its JSON Schema.
+        more: accepted media types besides JSON.
+        example: ``example`` or ``examples``, as in OpenAPI.
     """
     schema = model if isinstance(model, dict) else model.model_json_schema(ref_template=_COMPONENTS)
     described = {"schema": schema, **example}
     return {"requestBody": {"required": True, "content": {media: dict(described) for media in (JSON, *more)}}}
 
 
-def complete(app: FastAPI) -> None:
-    """Have the document hold every schema that something in it refers to, and say of each answer what it carries."""
+def complete_document(app: FastAPI) -> None:
+    """Complete the document of an application that has all its routes.
+
+    Operations are named after their functions. Every referenced schema, the headers of each response and an example of
+    each JSON body are added.
+    """
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.operation_id = route.operation_id or route.name
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -37,16 +46,40 @@ def complete(app: FastAPI) -> None:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         described = Problem.model_json_schema(ref_template=_COMPONENTS)
         schemas["Problem"] = described
-        for schema in (described, *_bodies(document)):
+        for schema in (described, *_request_bodies(document)):
             schemas.update(schema.pop("$defs", {}))
-        tell_answers(document)
+        _complete_responses(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def _bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _request_bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for operations in document.get("paths", {}).values():
         for operation in operations.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 yield content["schema"]
+
+
+def _complete_responses(document: dict[str, Any]) -> None:
+    components = document["components"]
+    schemas = components["schemas"]
+    components["headers"] = {
+        name: {"description": description, "schema": {"type": type_}} for name, (type_, description) in HEADERS.items()
+    }
+    for schema in schemas.values():
+        if "examples" in schema:
+            schema["examples"] = [complete_example(example, schema, schemas) for example in schema["examples"]]
+    for path, status, response in _responses(document):
+        for name in header_names(path, status):
+            response.setdefault("headers", {}).setdefault(name, {"$ref": f"#/components/headers/{name}"})
+        content = response.get("content", {}).get(JSON)
+        if content is not None and not {"example", "examples"} & content.keys():
+            content["example"] = example_of(content["schema"], schemas)
+
+
+def _responses(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                yield path, status, response

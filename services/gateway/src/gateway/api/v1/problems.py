@@ -1,10 +1,76 @@
-"""What the OpenAPI document says of errors."""
+"""Errors of the native API: how a route declares the refusals that it answers with, and what OpenAPI says of them."""
 
+import re
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.wire.errors import FieldError
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.credentials import InvalidCredential, MissingScope
+from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
+from gateway.edge.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidRequest,
+    Malformed,
+    RateLimited,
+    TooManyBodies,
+    UnsupportedMediaType,
+)
+
+PROBLEM_JSON = "application/problem+json"
+
+Answer = type[Refusal] | HTTPStatus
+"""A refusal, or a status that HTTP itself answers with and that has no refusal of ours (``416``)."""
+
+Responses = dict[int | str, dict[str, Any]]
+"""What FastAPI takes as ``responses``."""
+
+EVERY_ROUTE: tuple[Answer, ...] = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    UnsupportedMediaType,
+    InvalidRequest,
+    RateLimited,
+    Unavailable,
+)
+"""Answers of the HTTP parser and of the middleware, which any request may get."""
+
+JSON_BODY: tuple[Answer, ...] = (
+    Malformed, BodyTooSlow, BodyTooLarge, UnsupportedMediaType, InvalidRequest, TooManyBodies,
+)  # fmt: skip
+"""Refusals of a request body that the gateway reads."""
+
+_DESCRIPTIONS = {
+    400: "The request, a header or the body is malformed.",
+    401: "The credential is missing or invalid.",
+    403: "The credential does not permit this, or the account is deactivated.",
+    404: "The resource does not exist, or belongs to another user.",
+    405: "The resource does not support this method.",
+    408: "The request did not arrive in time.",
+    409: "The request conflicts with the current state of the resource; `code` says how.",
+    413: "The body is too large.",
+    414: "The request target is longer than 4 KiB.",
+    415: "The body has an unsupported media type or encoding.",
+    416: "The range begins after the last byte.",
+    422: "The request is invalid; `errors` says what is wrong and what would be valid.",
+    429: "Too many requests, or a quota is used up; see `Retry-After`.",
+    431: "The headers are larger than 16 KiB, or more than 100.",
+    503: "A part of the system is unavailable. `Retry-After` says when to try again, where that is known.",
+}
+
+_EXAMPLE_VALUES: dict[str, str | int] = {
+    "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
+    "policy": "write", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
+    "reason": "it is running. Wait until its status is completed: read it again, or follow its events",
+    "cause": "Node 4 (KSampler): KeyError: 'b'",
+    "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
+    "bytes": 1 << 30, "jobs": 100, "stored": 1 << 30, "most": 900, "kind": "PNG", "formats": "PNG, JPEG, WebP",
+}  # fmt: skip
+"""Values for the placeholders of messages, in examples."""
 
 
 class Problem(BaseModel):
@@ -36,42 +102,61 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-_SAYS = {
-    400: "The request, a header or the body cannot be read.",
-    401: "No credential, or not a valid one.",
-    403: "The credential is not good for this, or the tenant is deactivated.",
-    404: "There is no such thing, or it is somebody else's.",
-    405: "The resource has no such method.",
-    408: "The body came too slowly.",
-    409: "Things are not as the request needs them; code says which.",
-    413: "The body is too large.",
-    414: "The request line is longer than 4 KiB.",
-    415: "The body is of another media type.",
-    416: "The range begins after the last byte.",
-    422: "The request cannot be carried out as it is; errors says what is wrong and what would be valid.",
-    431: "The headers are larger than 16 KiB, or more than 100.",
-    429: "Too many requests, or a quota is used up; see Retry-After.",
-    503: "A part of the system is away. `Retry-After` says when to try again, where that is known.",
-}
+def problems(*answers: Answer) -> Responses:
+    """The ``responses`` of a route that requires a credential.
 
-ANY = (400, 408, 414, 422, 429, 431, 503)
-"""What any route may answer: the guard, the rate limits, a part that is away."""
-
-BODY = (408, 413, 415, 422)
-"""What may be wrong with a request body."""
+    Args:
+        answers: what this route answers with besides ``EVERY_ROUTE`` and the refusals of the credential.
+    """
+    return open_problems(*answers, InvalidCredential, MissingScope, UnknownTenant)
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that asks for a credential: those of every route, 401, 403 and these."""
-    return open_problems(401, 403, *statuses)
-
-
-def open_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that is open to everybody: what any route may answer, and these."""
+def open_problems(*answers: Answer) -> Responses:
+    """The ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
+    examples: dict[int, dict[str, Any]] = {}
+    for answer in (*answers, *EVERY_ROUTE):
+        body = _http_problem(answer) if isinstance(answer, HTTPStatus) else _refusal_problem(answer)
+        examples.setdefault(body["status"], {}).setdefault(body["code"], {"value": body})
     return {
         status: {
-            "description": _SAYS[status],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "description": _DESCRIPTIONS[status],
+            "content": {
+                PROBLEM_JSON: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": examples[status],
+                }
+            },
         }
-        for status in sorted({*ANY, *statuses})
+        for status in sorted(examples)
+    }
+
+
+def declared_codes(responses: Responses) -> set[str]:
+    """The codes of all problems that a route declares."""
+    return {
+        code
+        for response in responses.values()
+        for code in response.get("content", {}).get(PROBLEM_JSON, {}).get("examples", ())
+    }
+
+
+def _refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
+    template = " ".join((refusal.__doc__ or "").split())
+    detail = re.sub(r"{(\w+)}", lambda match: str(_EXAMPLE_VALUES[match[1]]), template)
+    return _problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
+
+
+def _http_problem(status: HTTPStatus) -> dict[str, Any]:
+    code = "http." + status.phrase.lower().replace(" ", "_").replace("-", "_")
+    return _problem(status, code, status.phrase, "about:blank")
+
+
+def _problem(status: int, code: str, detail: str, type_: str) -> dict[str, Any]:
+    return {
+        "type": type_,
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        "request_id": "0199f2b07c3e7a519d245a1be0c0ffee",
     }

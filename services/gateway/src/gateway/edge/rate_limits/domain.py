@@ -1,23 +1,23 @@
-"""Request rates: token buckets, and how answers speak of them (draft-ietf-httpapi-ratelimit-headers-10)."""
+"""Token buckets, and the response headers about them (draft-ietf-httpapi-ratelimit-headers-10)."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor
 
-SHARE = 0.05  # of what is left, at most, that a replica holds in advance: so much is lost with one that is killed
-HOURLY, HOUR_S = "register", 3600  # policies whose name begins so have a window of an hour, all others of a minute
-ALMOST = 1e-9  # tokens; what floating point may lack to a whole one
+SHARE = 0.05  # largest part of the remaining tokens that a replica prefetches, and loses when it is killed
+HOURLY, HOUR_S = "register", 3600  # policies with this name prefix have a window of an hour, others of a minute
+ALMOST = 1e-9  # tokens; tolerance for rounding of floats
 
 Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A token bucket: ``limit`` requests at once, then ``limit`` in ``window_s`` seconds, evenly.
+    """A token bucket: ``limit`` requests at once, refilled evenly with ``limit`` tokens in ``window_s`` seconds.
 
     Attributes:
-        name: of the endpoint class, as answers show it.
-        strict: while the shared count is away, nobody is let in; else each replica counts for itself.
+        name: the endpoint class, as responses show it.
+        strict: while the database is unavailable all requests are refused; otherwise each replica counts separately.
     """
 
     name: str
@@ -27,27 +27,27 @@ class Policy:
 
     @property
     def per_second(self) -> float:
-        """Tokens that come back in a second."""
+        """Tokens refilled per second."""
         return self.limit / self.window_s
 
     def key(self, whose: str) -> str:
-        """The name of somebody's bucket. It stays the same when the limit changes."""
+        """The name of the bucket of one client. It does not depend on the limit."""
         return f"{self.name}:{whose}"
 
 
 @lru_cache(maxsize=1024)
 def policy(name: str, limit: int, *, strict: bool = False) -> Policy:
-    """The policy of an endpoint class with so many requests a minute; the same object each time."""
+    """The policy of an endpoint class with a limit per minute; the same object for the same arguments."""
     return Policy(name, limit, strict=strict)
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitDecision:
-    """Whether a request may pass, and what its answer says of the bucket.
+    """Whether a request is allowed, and the state of its bucket for the response headers.
 
     Attributes:
-        remaining: requests that may follow at once.
-        reset_s: whole seconds until there is one more, at least 1.
+        remaining: requests that may follow immediately.
+        reset_s: whole seconds until the next token, at least 1.
     """
 
     allowed: bool
@@ -56,7 +56,7 @@ class RateLimitDecision:
 
 
 class Bucket:
-    """Tokens that one process counts alone. Times are seconds of a clock that never goes back."""
+    """A token bucket in the memory of one process. Times are seconds of a monotonic clock."""
 
     __slots__ = ("_at", "_policy", "_tokens")
 
@@ -64,7 +64,7 @@ class Bucket:
         self._policy, self._tokens, self._at = policy, float(policy.limit), now
 
     def take(self, now: float, count: int = 1) -> RateLimitDecision:
-        """So many tokens, if they are all there."""
+        """Take ``count`` tokens, or none."""
         policy = self._policy
         self._tokens = min(policy.limit, self._tokens + (now - self._at) * policy.per_second)
         self._at = now
@@ -78,10 +78,10 @@ class Bucket:
 
 
 class PrefetchedTokens:
-    """Tokens that were drawn from a shared bucket in advance.
+    """Tokens fetched in advance from a shared bucket.
 
-    What is in hand and what is shared are together never more than the bucket holds: once the shared part may have
-    filled up again, what is in hand melts as fast as that would have gone on filling.
+    Prefetched and shared tokens together never exceed the capacity of the bucket: once the shared part may be full
+    again, prefetched tokens expire at the rate at which it would be refilled.
     """
 
     __slots__ = ("_at", "_left", "_limit", "_per_second", "_policy", "_tokens")
@@ -91,15 +91,15 @@ class PrefetchedTokens:
         self._tokens, self._left, self._at = 0, 0.0, 0.0
 
     def put(self, tokens: int, left: float, now: float) -> None:
-        """Add what was drawn; ``left`` is what is in the shared bucket now."""
+        """Add fetched tokens; ``left`` is what remains in the shared bucket."""
         self._tokens, self._left, self._at = self.held(now) + tokens, left, now
 
     def back(self) -> None:
-        """Add one that was taken and not needed."""
+        """Return one token that was taken and not used."""
         self._tokens += 1
 
     def take(self, now: float, count: int = 1) -> RateLimitDecision | None:
-        """So many tokens; None if there are fewer in hand."""
+        """Take ``count`` tokens; None if there are fewer."""
         held = self.held(now)
         if held < count:
             return None
@@ -107,14 +107,14 @@ class PrefetchedTokens:
         return self._verdict(now, held - count)
 
     def refuse(self, now: float, count: int = 1) -> RateLimitDecision:
-        """What is said while the shared bucket is empty too, and there are fewer than ``count`` in hand."""
+        """The decision where neither the shared bucket nor the prefetched tokens cover ``count``."""
         held = self.held(now)
         return RateLimitDecision(
             allowed=False, remaining=held, reset_s=_until(count - held, self._shared(now), self._policy)
         )
 
     def held(self, now: float) -> int:
-        """Tokens in hand that may still be used."""
+        """The number of tokens that have not expired."""
         if not self._tokens:
             return 0
         over = self._shared(now) + self._tokens - self._limit
@@ -123,12 +123,12 @@ class PrefetchedTokens:
         return self._tokens
 
     def all(self, now: float) -> int:
-        """Take every token out, to give them back."""
+        """Take all tokens, to return them to the shared bucket."""
         held, self._tokens = self.held(now), 0
         return held
 
     def empty_s(self) -> float:
-        """Seconds from the last draw until the shared bucket had a whole token; 0 if it had one."""
+        """Seconds from the last fetch until the shared bucket had a whole token; 0 if it had one."""
         return max(0.0, 1 - self._left) / self._per_second
 
     def _verdict(self, now: float, held: int) -> RateLimitDecision:
@@ -140,13 +140,13 @@ class PrefetchedTokens:
 
 
 def _until(count: int, tokens: float, policy: Policy) -> int:
-    """Whole seconds until there are so many, or one more where there are."""
+    """Whole seconds until there are ``count`` tokens, or until the next one if there are."""
     missing = count - tokens if count > tokens else 1 - tokens % 1
     return max(1, ceil(missing / policy.per_second - ALMOST))
 
 
 def headers(policy: Policy, verdict: RateLimitDecision) -> Headers:
-    """What every answer says of the bucket that its request was counted in."""
+    """The rate limit headers of a response."""
     announced, limit = _of_policy(policy)
     remaining, reset = b"%d" % verdict.remaining, b"%d" % verdict.reset_s
     return [

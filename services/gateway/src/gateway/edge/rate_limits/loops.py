@@ -1,4 +1,4 @@
-"""The duties of counting requests."""
+"""Background loops of the rate limits."""
 
 from datetime import timedelta
 
@@ -10,13 +10,13 @@ from gateway.edge.rate_limits.store import RateLimitStore
 
 TIDY_S = 0.5
 PRUNE_S = 60.0
-KEEP = timedelta(minutes=10)  # far longer than a bucket of a minute takes to fill up
+KEEP = timedelta(minutes=10)  # far longer than a bucket with a window of a minute takes to fill up
 KEEP_HOURLY = timedelta(seconds=2 * HOUR_S)
 REMIND_S = 600.0
 
 
 def rate_loops(limiter: RateLimiter, buckets: RateLimitStore) -> tuple[Loop, ...]:
-    """Tokens that lie idle go back; buckets that are full and unused are forgotten."""
+    """Return unused tokens, and delete buckets that are full and unused."""
 
     async def prune() -> None:
         await buckets.prune(KEEP, hourly_older_than=KEEP_HOURLY)
@@ -28,9 +28,9 @@ def rate_loops(limiter: RateLimiter, buckets: RateLimitStore) -> tuple[Loop, ...
 
 
 def unlimited_loop() -> Loop:
-    """Says again and again that nobody counts requests."""
+    """Logs a warning again and again while rate limits are disabled."""
 
     async def remind() -> None:
-        log.warning("gateway.rate.unlimited", because="RATE_LIMIT_ENABLED is false")
+        log.warning("gateway.rate_limits.disabled", reason="RATE_LIMIT_ENABLED is false")
 
     return Loop("gateway.unlimited", remind, every_s=REMIND_S)

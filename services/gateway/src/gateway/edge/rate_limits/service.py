@@ -1,4 +1,4 @@
-"""Request rates over all replicas, without asking the database about each request."""
+"""Rate limits shared by all replicas, without a database query per request."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ from time import monotonic
 from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 from contracts.wire.errors import Unavailable
+from gateway.edge.errors import RateLimited
 from gateway.edge.rate_limits.domain import Bucket, Policy, PrefetchedTokens, RateLimitDecision
 from gateway.edge.rate_limits.store import RateLimitStore
-from gateway.errors import RateLimited
 
-DRAW_S = 1.0  # longer than this, and the database counts as away
-AWAY_S = 1.0  # so long it is not asked again then
-IDLE_S = 1.0  # tokens that nobody used for so long are given back
-FORGET_S = 60.0  # what was not asked for is no longer remembered; a bucket of our own is full again by then
-EMPTY_S = 0.02  # an empty bucket is not asked about more often than this
-AT_MOST = 50_000  # buckets remembered
+DRAW_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
+AWAY_S = 1.0  # pause before the database is queried again
+IDLE_S = 1.0  # tokens unused for so long are returned
+FORGET_S = 60.0  # local state unused for so long is dropped; a local bucket is full again by then
+EMPTY_S = 0.02  # shortest interval between queries for an empty bucket
+AT_MOST = 50_000  # buckets with local state
 
 
 @dataclass(slots=True)
 class _Local:
-    """What this replica has of one bucket."""
+    """The state of one bucket in this replica."""
 
     policy: Policy
     hand: PrefetchedTokens
     used_at: float
-    low: int = -1  # with so many in hand, more are drawn; -1: not in advance
+    low: int = -1  # prefetch more when so few tokens are left; -1 disables prefetching
     empty_until: float = 0.0
-    waiting: int = 0  # tokens that somebody waits for
+    waiting: int = 0  # tokens that requests wait for
     drawing: asyncio.Task[None] | None = None
     alone: Bucket | None = None
 
@@ -36,8 +36,8 @@ class _Local:
 class RateLimiter:
     """Counts requests in buckets that all replicas share.
 
-    Over all replicas no more requests pass than the policy says. Tokens are drawn in advance, ``SHARE`` of what is left
-    at most: so many are out of others' reach until they are given back, and lost if this process is killed.
+    All replicas together allow no more requests than the policy. A replica prefetches up to ``SHARE`` of the remaining
+    tokens; other replicas cannot use these until they are returned, and a killed process loses them.
     """
 
     def __init__(self, buckets: RateLimitStore) -> None:
@@ -46,7 +46,7 @@ class RateLimiter:
         self._away_until = 0.0
 
     def take_now(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
-        """So many tokens or none, if that can be said without asking the database; else None."""
+        """The decision if no database query is needed for it, else None."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
             return None
@@ -59,10 +59,10 @@ class RateLimiter:
         return verdict
 
     async def take(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision:
-        """So many tokens, all or none; ``count`` is at most the policy's limit.
+        """Take ``count`` tokens or none; ``count`` is at most the policy's limit.
 
         Raises:
-            Unavailable: the database is away, and the policy is strict.
+            Unavailable: the database is unavailable, and the policy is strict.
         """
         while (verdict := self.take_now(key, policy, count)) is None:
             if self._alone():
@@ -78,18 +78,18 @@ class RateLimiter:
         return verdict
 
     def back(self, key: str) -> None:
-        """Put back a token that was taken in vain."""
+        """Return a token that was taken and not used."""
         local = self._locals.get(key)
         if local is not None and local.alone is None:
             local.hand.back()
             local.empty_until = 0.0
 
     async def tidy(self) -> None:
-        """Give back what lies idle, forget what nobody asks for. A duty for ``chassis.loop.Loop``."""
+        """Return idle tokens, and forget unused buckets. Run by a ``chassis.loop.Loop``."""
         await self._give_back(idle_s=IDLE_S)
 
     async def stop(self) -> None:
-        """Give everything back."""
+        """Return all tokens."""
         drawing = [local.drawing for local in self._locals.values() if local.drawing]
         if drawing:
             await asyncio.wait(drawing, timeout=DRAW_S)
@@ -97,7 +97,7 @@ class RateLimiter:
             async with asyncio.timeout(DRAW_S):
                 await self._give_back(idle_s=0)
         except Exception as error:  # noqa: BLE001 - the end of the process: what is not given back is lost
-            log.warning("gateway.rate.not_given_back", error=type(error).__name__)
+            log.warning("gateway.rate_limits.tokens_not_returned", error=type(error).__name__)
 
     async def _give_back(self, *, idle_s: float) -> None:
         now, tokens = monotonic(), dict[str, int]()
@@ -112,7 +112,7 @@ class RateLimiter:
             await self._buckets.give_back(tokens)
 
     def _local(self, key: str, policy: Policy) -> _Local:
-        """What is known of a bucket; what was drawn under another policy is forgotten."""
+        """The local state of a bucket. State of another policy is discarded."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
             if local is None and len(self._locals) >= AT_MOST:
@@ -121,9 +121,9 @@ class RateLimiter:
         return local
 
     async def _drawn(self, key: str, local: _Local) -> bool:
-        """Wait until a draw that many share has ended; whether it gave an answer in time."""
+        """Wait for the fetch that concurrent requests share; False if it gave no result in time."""
         task = local.drawing or self._draw(key, local)
-        await asyncio.wait({task}, timeout=DRAW_S)  # and let it go on: an answer that comes late counts too
+        await asyncio.wait({task}, timeout=DRAW_S)  # the fetch goes on after the timeout: a late result counts, too
         if not task.done():
             self._gone("timeout")
         return task.done() and not self._alone()
@@ -148,7 +148,7 @@ class RateLimiter:
         local.empty_until = now + max(EMPTY_S, local.hand.empty_s()) if drawn.left < 1 else 0.0
 
     def _alone(self) -> bool:
-        """Whether the database counts as away. Now and then one request is let through to see."""
+        """Whether the database counts as unavailable. From time to time one request is let through to find out."""
         now = monotonic()
         if self._away_until == 0.0:
             return False
@@ -159,10 +159,10 @@ class RateLimiter:
 
     def _gone(self, error: str, *, bug: Exception | None = None) -> None:
         self._away_until = monotonic() + AWAY_S
-        log.warning("gateway.rate.alone", error=error, exc_info=bug)
+        log.warning("gateway.rate_limits.database_unavailable", error=error, exc_info=bug)
 
     def _take_alone(self, key: str, policy: Policy, count: int) -> RateLimitDecision:
-        """So many tokens of a bucket of our own.
+        """Take tokens of a bucket in this process.
 
         Raises:
             Unavailable: the policy is strict.
@@ -176,6 +176,6 @@ class RateLimiter:
         return local.alone.take(now, count)
 
 
-def used_up(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
-    """The refusal where a verdict does not allow what was asked for."""
+def rate_limited(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
+    """The refusal for a decision that does not allow the request."""
     return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=verdict.reset_s)

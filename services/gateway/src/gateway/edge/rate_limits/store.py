@@ -1,4 +1,4 @@
-"""How many requests everybody has left, over all replicas."""
+"""The shared token buckets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 from gateway.edge.rate_limits.domain import HOURLY, SHARE, Policy
 
-PRUNED = 1000  # buckets at a time
+PRUNED = 1000  # buckets per statement
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLease:
-    """What was taken out of a bucket, whole tokens, and what is left in it."""
+    """Whole tokens taken from a bucket, and what is left in it."""
 
     taken: int
     left: float
 
 
-# Takes what is needed and, while there is plenty, so much that SHARE of all is in hand. The clock is read under the
-# row's lock, or a draw that waited would go back in time. A spent bucket stays as spent when its limit changes. Nobody
-# waits for the disk: a crash of the server forgets half a second of draws.
+# Takes what is needed, and prefetches up to SHARE of what remains. The clock is read under the row's lock: otherwise a
+# statement that waited for the lock would go back in time. When the limit changes, the used part of the bucket stays.
+# The commit is asynchronous: a crash of PostgreSQL loses half a second of counts.
 _DRAW = Statement("""
 INSERT INTO rate_buckets AS bucket (key, tokens, capacity, taken, at)
 SELECT :key::text, :limit::float8 - fresh.taken, :limit, fresh.taken, clock_timestamp()
@@ -56,18 +56,19 @@ WITH gone AS (
 
 
 class RateLimitStore:
-    """The rate_buckets table. The database's clock is the only one."""
+    """The rate_buckets table. Only the database's clock is used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def draw(self, key: str, policy: Policy, *, need: int, held: int) -> TokenLease:
-        """Take ``need`` tokens and some more in advance, or what there is, atomically.
+        """Take ``need`` tokens and some in advance, or as many as there are, atomically.
 
         Args:
-            key: of the bucket; made full if it is not there.
-            need: for requests that wait.
-            held: already in hand; what is drawn in advance is so much less.
+            key: of the bucket, which is created full if missing.
+            policy: limit and window.
+            need: tokens that requests wait for.
+            held: tokens that this replica already has; it prefetches fewer by that number.
         """
         async with self._database.single() as connection:  # one statement: a transaction of its own
             row = await _DRAW.first(
@@ -83,20 +84,20 @@ class RateLimitStore:
         return TokenLease(taken=int(row["taken"]), left=row["tokens"])
 
     async def give_back(self, tokens: Mapping[str, int]) -> None:
-        """Put tokens back that were not used, by key. A bucket never holds more than its limit."""
+        """Return unused tokens, by key. A bucket never exceeds its capacity."""
         async with self._database.single() as connection:
-            for key, count in tokens.items():  # one by one: two replicas never wait for each other
+            for key, count in tokens.items():  # one row per statement, so that two replicas cannot deadlock
                 await _GIVE.run(connection, key=key, tokens=float(count))
 
     async def prune(self, older_than: timedelta, *, hourly_older_than: timedelta) -> None:
-        """Forget the buckets that nobody has drawn from for so long. They must be full by then.
+        """Delete buckets that are unused for so long that they are full.
 
         Args:
-            older_than: of policies with a window of a minute.
-            hourly_older_than: of those whose name begins with ``HOURLY``.
+            older_than: for policies with a window of a minute.
+            hourly_older_than: for policies whose name begins with ``HOURLY``.
         """
         times = {"older_than": older_than, "hourly_older_than": hourly_older_than}
         gone = PRUNED
-        while gone >= PRUNED:  # in parts: a flood of addresses leaves far more than one statement should hold
+        while gone >= PRUNED:  # in batches: a flood of addresses leaves too many rows for one statement
             async with self._database.single() as connection:
                 gone = await _PRUNE.value(connection, hourly=HOURLY, at_most=PRUNED, **times)

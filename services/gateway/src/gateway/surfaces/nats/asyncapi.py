@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the door for other systems: what they may ask and follow over NATS, as they see it."""
+"""The AsyncAPI document of the NATS API for outside systems, from their point of view."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from contracts.wire.topic import Rpc
 _SCHEMAS = "#/components/schemas/{model}"
 
 
-def door_document(title: str) -> dict[str, Any]:
-    """An AsyncAPI 3.0 document, from the contracts' registry; the server is who receives and sends."""
+def nats_api_document(title: str) -> dict[str, Any]:
+    """An AsyncAPI 3.0 document, generated from the contracts' registry. Its server receives and sends."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
@@ -25,12 +25,12 @@ def door_document(title: str) -> dict[str, Any]:
         }
     for subject, topic in NATS_API_FEEDS.items():
         channels[subject] = _channel(f"{subject}.{{job_id}}", topic.description, _message(topic.payload, schemas)) | {
-            "parameters": {"job_id": {"description": "The job, or * for every own one."}}
+            "parameters": {"job_id": {"description": "Id of the job, or * for all own jobs."}}
         }
         operations[subject] = _operation("send", subject)
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": title, "version": "1", "description": "The door for other systems, over NATS."},
+        "info": {"title": title, "version": "1", "description": "NATS API for outside systems."},
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
@@ -55,7 +55,7 @@ def _operation(action: str, channel: str) -> dict[str, Any]:
 
 
 def _message(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
-    """A message of this shape, which the document keeps among its schemas."""
+    """A message with this payload, whose schema is added to the document."""
     schema = model.model_json_schema(ref_template=_SCHEMAS)
     schemas.update(schema.pop("$defs", {}))
     schemas[model.__name__] = schema

@@ -1,6 +1,6 @@
-"""The door for other systems: the REST API's answers, word for word, to requests over NATS.
+"""The NATS API for outside systems. Replies have the bodies of the REST API.
 
-The tenant comes from the subject, where the NATS server wrote it.
+The tenant comes from the subject, which the NATS server has authorized.
 """
 
 from collections.abc import Callable
@@ -19,25 +19,25 @@ from contracts.scheduler.jobs import Job
 from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
 from gateway.accounts.me import MeView
+from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
-from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.errors import BodyTooLarge
-from gateway.jobs.read import cancel_job, read_job
-from gateway.jobs.schemas import present
-from gateway.jobs.submit import Submitter
+from gateway.edge.rate_limits.service import RateLimiter, rate_limited
+from gateway.jobs.schemas import present_job
+from gateway.jobs.service import JobService
+from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-MAX_QUESTION = 1024  # bytes of what names a job
+MAX_JOB_REQUEST_BYTES = 1024  # bytes of a request that names a job
 
 
 class NatsApiRateLimits:
-    """Counts requests of outside systems in the buckets in which HTTP counts those of the same user.
+    """Counts requests of outside systems in the same buckets as HTTP requests of the same user.
 
     Args:
-        limiter: has the buckets; None lets everybody ask as often as they like.
-        me: knows what users may use.
+        limiter: None disables rate limits.
+        me: has each user's limits.
     """
 
     def __init__(self, limiter: RateLimiter | None, me: MeView) -> None:
@@ -57,20 +57,26 @@ class NatsApiRateLimits:
             if limits.requests_per_minute is None:
                 return
             counted_by = policy(name, limits.requests_per_minute)
-            verdict = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
-            if not verdict.allowed:
-                raise used_up(counted_by, verdict)
+            decision = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
+            if not decision.allowed:
+                raise rate_limited(counted_by, decision)
 
         return admit
 
 
-def open_door(
-    bus: Bus, submitter: Submitter, public_url: str, *, rates: NatsApiRateLimits, used: Callable[[UUID], None]
+def serve_requests(
+    bus: Bus,
+    jobs: JobService,
+    submitter: JobSubmitter,
+    public_url: str,
+    *,
+    rates: NatsApiRateLimits,
+    used: Callable[[UUID], None],
 ) -> None:
-    """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
+    """Answer outside systems; ``used`` is told whose use has changed. Call it before the bus starts."""
 
     def body(job: Job) -> HttpBody:
-        return HttpBody.model_validate(present(job, public_url).model_dump(mode="json"))
+        return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
 
     async def submit(submission: Submission, address: Address) -> HttpBody:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
@@ -82,29 +88,29 @@ def open_door(
         )
         return body(accepted.job)
 
-    async def read(asked: NatsJobRequest, address: Address) -> HttpBody:
-        return body(await read_job(str(asked.job_id), tenant=address.tenant, bus=bus))
+    async def read(request: NatsJobRequest, address: Address) -> HttpBody:
+        return body(await jobs.read_job(str(request.job_id), tenant=address.tenant))
 
-    async def cancel(asked: NatsJobRequest, address: Address) -> HttpBody:
-        job = await cancel_job(str(asked.job_id), tenant=address.tenant, bus=bus)
+    async def cancel(request: NatsJobRequest, address: Address) -> HttpBody:
+        job = await jobs.cancel_job(str(request.job_id), tenant=address.tenant)
         used(job.tenant_id)
         return body(job)
 
     bus.serve(NATS_SUBMIT_JOB, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
-    bus.serve(NATS_READ_JOB, read, read=_question, refusal_body=_problem, admit=rates.of("read"))
-    bus.serve(NATS_CANCEL_JOB, cancel, read=_question, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(NATS_READ_JOB, read, read=_job_request, refusal_body=_problem, admit=rates.of("read"))
+    bus.serve(NATS_CANCEL_JOB, cancel, read=_job_request, refusal_body=_problem, admit=rates.of("write"))
 
 
 def _submission(data: bytes) -> Submission:
-    """The payload, read with the same care as a request body."""
+    """The payload, parsed with the same checks as a request body."""
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(limit=MAX_BYTES)
     return read_submission(read_json(data)).submission
 
 
-def _question(data: bytes) -> NatsJobRequest:
-    if len(data) > MAX_QUESTION:
-        raise BodyTooLarge(limit=MAX_QUESTION)
+def _job_request(data: bytes) -> NatsJobRequest:
+    if len(data) > MAX_JOB_REQUEST_BYTES:
+        raise BodyTooLarge(limit=MAX_JOB_REQUEST_BYTES)
     return NatsJobRequest.model_validate_json(data)
 
 

@@ -1,4 +1,4 @@
-"""The workflows that a prompt runs, by what comes with it."""
+"""Chooses the built-in workflow for a prompt."""
 
 from types import ModuleType
 from typing import Any
@@ -8,24 +8,24 @@ from contracts.wire.errors import FieldError
 from gateway.workflows.builtin import image_to_image, inpaint, text_to_image
 from gateway.workflows.builtin import nodes as prompt_graph
 
-CUSTOM = "custom"  # what a workflow is called that was sent whole
+CUSTOM = "custom"  # the workflow name of jobs that were submitted with a graph
 NAMES = (text_to_image.NAME, image_to_image.NAME, inpaint.NAME)
 
 
 def name_of(submission: Submission) -> str:
-    """The workflow of a submission with a ``prompt``."""
+    """The name of the workflow that a submission with a ``prompt`` runs."""
     name: str = _chosen(submission).NAME
     return name
 
 
 def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
-    """Its graph."""
+    """The graph of that workflow."""
     graph: dict[str, Any] = _chosen(submission).build(submission, model=model, seed=seed)
     return graph
 
 
 def explain(submission: Submission, errors: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
-    """Errors of its graph, in the words of the submission."""
+    """Errors of the graph, with pointers into the submission."""
     return prompt_graph.explain(errors, _chosen(submission).ORIGINS)
 
 

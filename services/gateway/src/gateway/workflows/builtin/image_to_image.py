@@ -10,9 +10,9 @@ from gateway.workflows.builtin import nodes as prompt_graph
 from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
 
 NAME = "image-to-image"
-DENOISE = 0.75  # what diffusers calls strength: the picture is still to be seen, and there is room for the prompt
-SMALLEST = 8  # px on a side; a VAE makes one of so many, and fails with less
-LARGEST = 2048  # px on a side, as ``width`` and ``height`` are bounded
+DENOISE = 0.75  # "strength" in diffusers: the image stays recognizable, and the prompt has an effect
+SMALLEST = 8  # px per side; a VAE fails with less
+LARGEST = 2048  # px per side, the maximum of ``width`` and ``height``
 SIDES = frozenset({"width", "height"})
 _WAYS_OUT = {"/image": "or leave out width and height", "/mask": "or send a mask of the picture's shape"}
 ORIGINS: Origins = {
@@ -26,15 +26,15 @@ ORIGINS: Origins = {
 
 
 class Size(NamedTuple):
-    """Of a picture, pixels."""
+    """Of an image, pixels."""
 
     width: int
     height: int
 
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
-    """Pictures of the prompt, from an uploaded one."""
-    image, pixels = picture(submission)
+    """The graph: images of the prompt, from an uploaded image."""
+    image, pixels = load_image(submission)
     repeated, latent = repeat(submission, "encoded")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
@@ -45,27 +45,27 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
     }
 
 
-def picture(submission: Submission) -> tuple[Graph, str]:
-    """The uploaded picture, in the size that was asked for if one was; and the node that gives it."""
+def load_image(submission: Submission) -> tuple[Graph, str]:
+    """The nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
     loaded = {"image": node("LoadImage", image=submission.image)}
     return (loaded | {"scaled": scale(submission, "image")}, "scaled") if resizes(submission) else (loaded, "image")
 
 
 def resizes(submission: Submission) -> bool:
-    """Whether a size was asked for. Otherwise a picture keeps its own, but for what is beyond a multiple of 8."""
+    """Whether a size was requested. Otherwise the image keeps its size, rounded down to a multiple of 8."""
     return bool(submission.model_fields_set & SIDES)
 
 
 def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
-    """The same for uploads of these sizes: with both sides, or with none if the picture is taken as it is.
+    """The submission with both sides, or with none if the image needs no scaling.
 
-    Less than two sides keep its shape. All are within ``SMALLEST`` and ``LARGEST``, whatever the shape is.
+    A missing side follows from the aspect ratio. Both are within ``SMALLEST`` and ``LARGEST``.
 
     Raises:
-        InvalidWorkflow: nothing would be left of the picture or its mask where it is cut to the sides asked for.
+        InvalidWorkflow: cropping the image or mask to the requested shape would leave less than a pixel.
     """
     image = sizes.get(submission.image or "")
-    if image is None:  # the scheduler says so, or that the job was accepted while it was there
+    if image is None:  # the scheduler refuses it, or replays a job accepted earlier
         return submission
     whole = _with_both_sides(submission, image)
     if resizes(whole):
@@ -78,15 +78,15 @@ def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
 
 
 def _with_both_sides(submission: Submission, size: Size) -> Submission:
-    asked = submission.model_fields_set & SIDES
-    if asked == SIDES:
+    requested = submission.model_fields_set & SIDES
+    if requested == SIDES:
         return submission
-    if asked:
-        scale_by = submission.width / size.width if "width" in asked else submission.height / size.height
+    if requested:
+        scale_by = submission.width / size.width if "width" in requested else submission.height / size.height
     else:
         scale_by = max(SMALLEST / min(size), min(1.0, LARGEST / max(size)))
     sides = {"width": _side(size.width * scale_by), "height": _side(size.height * scale_by)}
-    if not asked and sides == size._asdict():
+    if not requested and sides == size._asdict():
         return submission
     return submission.model_copy(update=sides)
 
@@ -96,7 +96,7 @@ def _side(pixels: float) -> int:
 
 
 def _left(size: Size, wanted: Submission) -> Size:
-    """What a node leaves of a picture before it scales it: ComfyUI's own arithmetic, to the last bit."""
+    """The part of an image that a node crops before it scales it, computed exactly as ComfyUI does."""
     width, height = size
     old, new = width / height, wanted.width / wanted.height
     if old > new:
@@ -113,9 +113,9 @@ def _too_far(pointer: str, size: Size, wanted: Submission) -> FieldError:
 
 
 def scale(submission: Submission, image: str) -> dict[str, object]:
-    """A picture that fills the size asked for, cut where its shape is another.
+    """A node that scales the image to the requested size, cropping it to that shape.
 
-    Both sides are told: of one alone a node makes the other by the picture's shape, and that has no bound.
+    Both sides are set: for a missing one a node would compute a side without an upper bound.
     """
     return node(
         "ImageScale",
@@ -128,7 +128,7 @@ def scale(submission: Submission, image: str) -> dict[str, object]:
 
 
 def repeat(submission: Submission, latent: str) -> tuple[Graph, str]:
-    """A latent as many times as pictures are wanted; and the node that gives it."""
+    """The node that repeats a latent for each requested image, if needed; and the node with the result."""
     if submission.num_images == 1:
         return {}, latent
     return {"repeated": node("RepeatLatentBatch", samples=[latent, 0], amount=submission.num_images)}, "repeated"

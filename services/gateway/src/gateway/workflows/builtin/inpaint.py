@@ -2,11 +2,11 @@
 
 from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import image_to_image
-from gateway.workflows.builtin.image_to_image import picture, repeat, resizes, scale
+from gateway.workflows.builtin.image_to_image import load_image, repeat, resizes, scale
 from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
 
 NAME = "inpaint"
-DENOISE = 1.0  # nothing of what was under the mask is kept
+DENOISE = 1.0  # nothing under the mask is kept
 ORIGINS: Origins = {
     **image_to_image.ORIGINS,
     ("mask_image", "image"): "/mask",
@@ -17,11 +17,11 @@ ORIGINS: Origins = {
 
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
-    """An uploaded picture, with the prompt where the mask is white.
+    """The graph: an uploaded image, repainted by the prompt where the mask is white.
 
-    By a noise mask, which works with any checkpoint; ``VAEEncodeForInpaint`` would need one that was made for it.
+    It uses a noise mask, which works with any checkpoint; ``VAEEncodeForInpaint`` needs a special one.
     """
-    image, pixels = picture(submission)
+    image, pixels = load_image(submission)
     repeated, latent = repeat(submission, "masked")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
@@ -35,7 +35,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
 
 
 def _mask(submission: Submission) -> Graph:
-    """The mask, scaled and cut as the picture is, so that they still lie on each other."""
+    """The mask, scaled and cropped like the image, so that they stay aligned."""
     if not resizes(submission):
         return {"mask": node("LoadImageMask", image=submission.mask, channel="red")}
     return {

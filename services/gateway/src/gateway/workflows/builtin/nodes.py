@@ -1,4 +1,4 @@
-"""What the graphs of all built-in workflows share: stock nodes that every ComfyUI has, from 0.3.64 to 0.33."""
+"""Parts shared by the graphs of built-in workflows, made of stock nodes that every ComfyUI from 0.3.64 to 0.33 has."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 
 CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"
-MAX_SEED = 2**63 - 1  # of those we draw; clients may send up to 2^64 - 1
+MAX_SEED = 2**63 - 1  # of generated seeds; clients can send up to 2^64 - 1
 
 Graph = dict[str, Any]
 Origins = Mapping[tuple[str, str], str]
@@ -31,11 +31,14 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 
 def sampled(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
-    """From a latent, which the graph has elsewhere, to saved pictures.
+    """The nodes from a latent to saved images.
 
     Args:
-        latent: id of the node that gives it.
-        denoise: how much of it is made anew, 0.01 to 1.
+        submission: prompt and sampling options.
+        model: name of the checkpoint.
+        seed: of the sampler.
+        latent: id of the node with the latent.
+        denoise: how much of it is replaced, 0.01 to 1.
     """
     return {
         "checkpoint": node("CheckpointLoaderSimple", ckpt_name=model),
@@ -60,7 +63,7 @@ def sampled(submission: Submission, *, model: str, seed: int, latent: str, denoi
 
 
 def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
-    """The same errors, pointing at the field that the client sent instead of at a node that it never saw."""
+    """The errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
     return tuple(
         error.model_copy(
             update={

@@ -1,4 +1,4 @@
-"""The widgets of a node in the editor, in its order, and the values that a file has for them."""
+"""Reads the widget values of a node from a file, in the order in which the editor creates the widgets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,114 +6,112 @@ from typing import Any, NamedTuple
 from contracts.catalog import InputSpec
 from contracts.wire.shown import plain, shown
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.editor_file.file import FileNode, InexactError, Slot
+from scheduler.domain.editor_file.parse import FileNode, InexactError, Slot
 
 VALUE_TYPES = frozenset({"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO", "COLOR", "MARKDOWN", "TEXTAREA"})
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
-# Widgets that draw, record or hold several values: what they send is computed in the browser.
+# Widgets that draw, record or hold several values: the browser computes what they send.
 BROWSER_TYPES = frozenset({
     *("AUDIO_RECORD", "BOUNDING_BOX", "BOUNDING_BOXES", "CHART", "COLORS", "COMPOSITOR", "CURVE", "GALLERIA"),
     *("LOAD_3D", "LOAD_3D_ANIMATION", "PAINTER", "RANGE", "VIDEO_EDIT", "WEBCAM"),
 })  # fmt: skip
-BROWSER_CLASSES = frozenset({"CustomCombo", "Painter", "Load3D", "Load3DAdvanced"})  # to which the editor adds widgets
-# Widgets that only show something: they send the same always, and files have no value for them.
+BROWSER_CLASSES = frozenset({"CustomCombo", "Painter", "Load3D", "Load3DAdvanced"})  # the editor adds widgets to these
+# Widgets that only display something: they always send the same value, and files have no value for them.
 CONSTANT_TYPES: dict[str, Any] = {"IMAGECOMPARE": ["", ""]}
 CONTROLS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
-MAX_UPLOAD_VALUES = 3  # of buttons and players that the editor adds to a class that takes a file
+MAX_UPLOAD_VALUES = 3  # values of buttons and players that the editor adds to classes that take a file
 
 
 class Widget(NamedTuple):
-    """A widget, which is named like its input."""
+    """A widget. It has the name of its input."""
 
     name: str
     spec: InputSpec
 
 
 class WidgetValues(NamedTuple):
-    """What a file has for the widgets of a node. ``specs``: of these inputs, in the order of the editor."""
+    """The widget values of a node, and the specs of these inputs in the order of the editor, both by input name."""
 
     values: dict[str, Any]
     specs: dict[str, InputSpec]
 
 
 def read_widgets(node: FileNode, facts: ClassFacts) -> WidgetValues:
-    """The values of a node's widgets.
+    """Read the values of a node's widgets.
 
     Raises:
-        InexactError: they do not fit the class as it is here, or the browser would have to compute one.
+        InexactError: the values do not fit this version of the class, or the browser would have to compute one.
     """
     if node.type in BROWSER_CLASSES:
         raise InexactError(f"The values of {plain(node.type)} are computed in the browser.")
     if not _is_order_known(facts.spec.inputs):
-        raise InexactError("The nodes of this fleet do not tell the order of its inputs yet.")
+        raise InexactError("The nodes of this fleet do not report the order of its inputs yet.")
     if isinstance(node.values, dict):
         return _read_by_name(facts.spec.inputs, node.values)
-    return _ReadByPlace(node, facts, node.values or []).read()
+    return _PositionalReader(node, facts, node.values or []).read()
 
 
-class _ReadByPlace:
-    """Takes the values of a list one after another."""
+class _PositionalReader:
+    """Assigns a list of values to widgets by position."""
 
     def __init__(self, node: FileNode, facts: ClassFacts, values: Sequence[Any]) -> None:
         self._node, self._facts = node, facts
-        self._values = _without_linked_only(facts.spec.inputs, values)
-        self._place = 0
+        self._values = _drop_linked_only(facts.spec.inputs, values)
+        self._position = 0
         self._found: dict[str, Any] = {}
         self._specs: dict[str, InputSpec] = {}
 
     def read(self) -> WidgetValues:
         self._read_inputs(self._facts.spec.inputs, "")
-        if not self._place:
-            return WidgetValues(
-                self._found, self._specs
-            )  # such as of a class that shows text: its values are what was shown
-        left = self._values[self._place :]
+        if not self._position:  # the class has no widgets; values are, for example, text that it displayed
+            return WidgetValues(self._found, self._specs)
+        left = self._values[self._position :]
         takes_file = any(spec.upload for spec in self._facts.spec.inputs.values())
         if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(one not in (None, "") for one in left):
             raise InexactError(
-                f"It has {len(self._values)} widget values, and {plain(self._node.type)} has {self._place} widgets "
+                f"It has {len(self._values)} widget values, and {plain(self._node.type)} has {self._position} widgets "
                 "here. The file may come from another version of the node."
             )
         return WidgetValues(self._found, self._specs)
 
     def _read_inputs(self, inputs: Mapping[str, InputSpec], prefix: str) -> None:
-        for widget in widgets_of(inputs):
+        for widget in iterate_widgets(inputs):
             name = prefix + widget.name
             kind = widget.spec.widget or widget.spec.type
-            value = CONSTANT_TYPES[kind] if kind in CONSTANT_TYPES else self._next(name, widget.spec)
+            value = CONSTANT_TYPES[kind] if kind in CONSTANT_TYPES else self._take_value(name, widget.spec)
             self._found[name], self._specs[name] = value, widget.spec
             if widget.spec.controlled:
                 self._skip_control(name, widget.spec)
             if widget.spec.variants is not None and isinstance(value, str):
                 self._read_inputs(widget.spec.variants.get(value, {}), f"{name}.")
 
-    def _next(self, name: str, spec: InputSpec) -> Any:
-        if self._place >= len(self._values):
-            return default_of(name, spec)
-        value = self._values[self._place]
+    def _take_value(self, name: str, spec: InputSpec) -> Any:
+        if self._position >= len(self._values):
+            return choose_default(name, spec)
+        value = self._values[self._position]
         check_type(name, spec, value)
-        self._place += 1
+        self._position += 1
         return value
 
     def _skip_control(self, name: str, spec: InputSpec) -> None:
-        """Skips ``control_after_generate``, and the filter text that lists of options also have."""
-        if self._place >= len(self._values):
+        """Skip the value of ``control_after_generate``, and the filter text that combos also have."""
+        if self._position >= len(self._values):
             return
-        control = self._values[self._place]
+        control = self._values[self._position]
         if not isinstance(control, str) or control not in CONTROLS:
             raise InexactError(
-                f'Behind the value of {plain(name)} there is no control such as "randomize", but {shown(control)}.'
+                f'The value of {plain(name)} is followed by {shown(control)} instead of a control such as "randomize".'
             )
-        self._place += 1
-        if spec.type == "COMBO" and self._place < len(self._values):
-            self._place += 1
+        self._position += 1
+        if spec.type == "COMBO" and self._position < len(self._values):
+            self._position += 1
 
 
-def widgets_of(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
-    """The widgets of these inputs in the order of the editor, without what dynamic ones bring.
+def iterate_widgets(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
+    """Yield the widgets of these inputs in the order of the editor, without the parts of dynamic inputs.
 
     Raises:
-        InexactError: the browser would have to compute the value of one.
+        InexactError: the browser would have to compute the value of a widget.
     """
     for name, spec in sorted(inputs.items(), key=lambda item: item[1].position):
         if spec.only_linked:
@@ -127,10 +125,10 @@ def widgets_of(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
             raise InexactError(f"{plain(name)} has as many widgets as the browser shows.")
 
 
-def loaded_inputs(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...]:
-    """The inputs of a node in the order that they have once the editor has loaded it: those without a widget first.
+def order_inputs_as_loaded(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...]:
+    """Order the inputs of a node as the editor does when it loads the file: inputs without a widget first.
 
-    Files of older editors have others. Where a class has inputs that depend on values, the order of the file counts.
+    Older editors wrote another order. If the class has inputs that depend on values, the order of the file is kept.
     """
     specs = sorted(facts.spec.inputs.items(), key=lambda item: item[1].position)
     kinds = {spec.widget or spec.type for _, spec in specs}
@@ -146,10 +144,10 @@ def loaded_inputs(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...]:
 
 
 def check_type(name: str, spec: InputSpec, value: Any) -> None:
-    """Whether a value can be one of this widget.
+    """Check that a value has the type of its widget.
 
     Raises:
-        InexactError: it is of another type, as where the values are of another version of the class.
+        InexactError: the type differs, for example because the file is from another version of the class.
     """
     kind = spec.widget or spec.type
     match kind:
@@ -172,11 +170,11 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     )
 
 
-def default_of(name: str, spec: InputSpec) -> Any:
-    """What the editor fills in where a file has no value.
+def choose_default(name: str, spec: InputSpec) -> Any:
+    """Return the value that the editor uses if the file has none.
 
     Raises:
-        InexactError: the catalog does not tell it.
+        InexactError: the catalog does not state a default.
     """
     if spec.default is not None:
         return spec.default
@@ -193,13 +191,13 @@ def _read_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) ->
     todo = [("", inputs)]
     while todo:
         prefix, these = todo.pop()
-        for widget in widgets_of(these):
+        for widget in iterate_widgets(these):
             name = prefix + widget.name
             kind = widget.spec.widget or widget.spec.type
             if kind in CONSTANT_TYPES:
                 value = CONSTANT_TYPES[kind]
             else:
-                value = values[name] if name in values else default_of(name, widget.spec)
+                value = values[name] if name in values else choose_default(name, widget.spec)
                 check_type(name, widget.spec, value)
             found[name], specs[name] = value, widget.spec
             if widget.spec.variants is not None and isinstance(value, str):
@@ -207,8 +205,8 @@ def _read_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) ->
     return WidgetValues(found, specs)
 
 
-def _without_linked_only(inputs: Mapping[str, InputSpec], values: Sequence[Any]) -> Sequence[Any]:
-    """Without the values of inputs that had a widget in older editors and are only linked since."""
+def _drop_linked_only(inputs: Mapping[str, InputSpec], values: Sequence[Any]) -> Sequence[Any]:
+    """Drop the values of inputs that had a widget in older editors and can only be linked now."""
     old = [
         dropped
         for spec in sorted(inputs.values(), key=lambda one: one.position)
@@ -221,5 +219,5 @@ def _without_linked_only(inputs: Mapping[str, InputSpec], values: Sequence[Any])
 
 
 def _is_order_known(inputs: Mapping[str, InputSpec]) -> bool:
-    """Executors of older releases do not tell it: then all inputs are at place 0."""
+    """Whether the catalog states the order of the inputs. Older executors do not: all positions are 0."""
     return len(inputs) <= 1 or any(spec.position for spec in inputs.values())

@@ -1,4 +1,4 @@
-"""The inputs that one node has, once dynamic combos and autogrow inputs are what the graph makes of them."""
+"""Resolves the inputs of one node: dynamic combos and autogrow inputs depend on the values in the graph."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from scheduler.domain.class_facts import ClassFacts, is_opaque
 Declared = dict[str, tuple[InputSpec, bool]]  # by full name: what it accepts, and whether it is required
 
 
-def declared_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
-    """The inputs of a node with these values (ComfyUI's ``get_finalized_class_inputs``).
+def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
+    """Return the inputs that a node with these values has (``get_finalized_class_inputs`` of ComfyUI).
 
-    A dynamic combo is among them even where no option is chosen, so that it is found to be missing or wrong; ComfyUI
-    drops it then, and the node fails when it runs, unless it is one that the class can do without.
+    A dynamic combo is included even if no valid option is chosen, so that the check reports it. ComfyUI drops it
+    instead, and the node fails when it runs. Dispensable combos are included as optional.
     """
     if facts.fixed is not None:
         return facts.fixed
@@ -25,8 +25,8 @@ def declared_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
     return declared
 
 
-def unwrapped(value: Any) -> Any:
-    """The value inside ``{"__value__": ...}``, or the value itself."""
+def unwrap(value: Any) -> Any:
+    """Return the value inside ``{"__value__": ...}``, or the value itself."""
     return value[WRAPPER] if isinstance(value, dict) and WRAPPER in value else value
 
 
@@ -41,6 +41,6 @@ def _expand(declared: Declared, inputs: Mapping[str, InputSpec], given: Mapping[
             continue
         declared[name] = (spec, spec.required and not is_opaque(spec))
         if spec.variants is not None:
-            chosen = unwrapped(given.get(name))
+            chosen = unwrap(given.get(name))
             if isinstance(chosen, str) and chosen in spec.variants:
                 _expand(declared, spec.variants[chosen], given, f"{name}.")

@@ -1,4 +1,4 @@
-"""Findings as a person reads them: with the nearest names to what was sought, and the truth about other nodes."""
+"""Turns findings into errors for the sender, with similar names and hints about other nodes."""
 
 from collections.abc import Sequence
 
@@ -9,51 +9,52 @@ from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Fault, Finding
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
-from scheduler.domain.validation.suggestions import nearest, nearest_first
+from scheduler.domain.validation.suggestions import find_nearest, sort_nearest_first
 from scheduler.domain.validation.values import NOT_IN_LIST
 
-MAX_SUGGESTED = 5  # findings of one check whose names are looked for; each is compared with every known name
-MAX_ANSWERED = 10  # errors that say what would be valid; a list may have 20 long names
+MAX_SUGGESTED = 5  # names per check for which similar names are looked up; each is compared with every known name
+MAX_ANSWERED = 10  # errors that list valid values; a list may have 20 long names
 _ABOUT_CLASSES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
-MAX_NAMED = 3  # of the nearest names that the sentence itself says
+MAX_NAMED = 3  # similar names in the message itself
 MODELS, CLASSES = "GET /api/v1/models", "GET /api/v1/nodes/classes"
-_LISTS = {UNKNOWN_CLASS: CLASSES}
+_LIST_ROUTES = {UNKNOWN_CLASS: CLASSES}
 
 
-def field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
-    """The errors of a graph that no node accepts.
+def build_field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
+    """Build the errors of a graph that no node accepts.
 
-    For ``MAX_SUGGESTED`` names at most it looks for similar ones, which takes milliseconds each.
+    Looks up similar names for at most ``MAX_SUGGESTED`` names, which takes milliseconds each.
 
     Args:
-        findings: of the node that comes closest.
-        others: catalogs of the other nodes, which may have what this one lacks, but lack something else.
+        findings: findings of the node that comes closest to accepting the graph.
+        graph: the graph that was checked.
+        others: catalogs of the other nodes.
     """
     suggested: dict[tuple[str, int], tuple[Scalar, ...]] = {}
-    told = (_field_error(finding, graph, others, suggested) for finding in findings)
+    names_shown = (_build_field_error(finding, graph, others, suggested) for finding in findings)
     return tuple(
         error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
-        for number, error in enumerate(told)
+        for number, error in enumerate(names_shown)
     )
 
 
-def _field_error(
+def _build_field_error(
     finding: Finding, graph: Graph, others: Sequence[Catalog], suggested: dict[tuple[str, int], tuple[Scalar, ...]]
 ) -> FieldError:
     fault = finding.fault
     message, allowed = fault.message, fault.allowed
     if _is_elsewhere(finding, graph, others):
-        message, allowed = _elsewhere(finding, graph), None
+        message, allowed = _describe_elsewhere(finding, graph), None
     elif fault.sought is not None:
         key = (fault.sought, id(fault.choices))
         if key not in suggested and len(suggested) < MAX_SUGGESTED:
-            suggested[key] = nearest(fault.sought, fault.choices)
+            suggested[key] = find_nearest(fault.sought, fault.choices)
         near = suggested.get(key, ())
         if near:
-            allowed = near if allowed is None else nearest_first(fault.sought, allowed)
-        message += _choices(fault, near, allowed)
+            allowed = near if allowed is None else sort_nearest_first(fault.sought, allowed)
+        message += _describe_choices(fault, near, allowed)
     return FieldError(
-        pointer=pointer_to(finding),
+        pointer=build_pointer(finding),
         code=fault.code,
         message=message,
         node_id=finding.node_id,
@@ -62,23 +63,23 @@ def _field_error(
     )
 
 
-def _choices(fault: Fault, near: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
-    """What there is to choose from, as sentences: all of it where that is short, else the nearest and the number."""
+def _describe_choices(fault: Fault, near: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
+    """Describe the choices: all if they are short, otherwise the most similar ones and where to find the others."""
     names = [shown(choice) for choice in allowed or ()]
     if len(names) == len(fault.choices) and sum(map(len, names)) <= MAX_LISTED:
         return f" Valid: {', '.join(names)}." if names else ""
-    told = [shown(choice) for choice in near[:MAX_NAMED]]
-    rest = len(fault.choices) - len(told)
-    where = _LISTS.get(fault.code, "")
+    names_shown = [shown(choice) for choice in near[:MAX_NAMED]]
+    rest = len(fault.choices) - len(names_shown)
+    where = _LIST_ROUTES.get(fault.code, "")
     if fault.code == NOT_IN_LIST:
         where = MODELS if any(map(is_model, fault.choices[:MAX_NAMED])) else CLASSES
-    if not told:
+    if not names_shown:
         return f" {where} lists all {rest}." if where else ""
-    return f" Nearest: {', '.join(told)}." + (f" {where} lists the {rest} others." if rest and where else "")
+    return f" Nearest: {', '.join(names_shown)}." + (f" {where} lists the {rest} others." if rest and where else "")
 
 
 def _is_elsewhere(finding: Finding, graph: Graph, others: Sequence[Catalog]) -> bool:
-    """Whether a class or an option that this node lacks is on another."""
+    """Whether another node has the class or option that this node lacks."""
     if finding.node_id is None:
         return False
     class_type = graph[finding.node_id].class_type
@@ -90,7 +91,7 @@ def _is_elsewhere(finding: Finding, graph: Graph, others: Sequence[Catalog]) -> 
     return any(other.satisfies([f"{class_type}.{finding.input}={value}"]) for other in others)
 
 
-def _elsewhere(finding: Finding, graph: Graph) -> str:
+def _describe_elsewhere(finding: Finding, graph: Graph) -> str:
     class_type = plain(graph[finding.node_id or ""].class_type)
     what = f'The class "{class_type}"'
     if finding.input is not None:
@@ -101,8 +102,8 @@ def _elsewhere(finding: Finding, graph: Graph) -> str:
     )
 
 
-def pointer_to(finding: Finding) -> str:
-    """The JSON Pointer of what a finding is about, in a submission."""
+def build_pointer(finding: Finding) -> str:
+    """Build the JSON Pointer of a finding into the submission."""
     path = ["workflow"]
     if finding.node_id is not None:
         path.append(finding.node_id)

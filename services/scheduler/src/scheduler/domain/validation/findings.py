@@ -1,4 +1,4 @@
-"""What is wrong with a graph, before it is worded for a person."""
+"""Findings of a graph check, before they become errors for the sender."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from contracts.catalog import Scalar
 
 
 class Fault(NamedTuple):
-    """What is wrong with one input.
+    """What is wrong with a graph, a node or an input.
 
     Attributes:
-        allowed: what would be valid, where that is short.
-        sought, choices: the name that was given and the names that there are, where the nearest of these would help.
+        allowed: valid values, if there are few.
+        sought, choices: the given name and the valid names, if suggesting similar names would help.
     """
 
     code: str
@@ -22,7 +22,7 @@ class Fault(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A fault and its place: an input of a node, a node, or the whole graph."""
+    """A fault with its location: an input of a node, a node, or the whole graph."""
 
     fault: Fault
     node_id: str | None = None

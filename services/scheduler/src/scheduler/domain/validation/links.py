@@ -1,4 +1,4 @@
-"""Whether a link leads to an output, and whether that output is of a type that the input takes."""
+"""Checks that a link leads to an existing output of a type that its input takes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ DYNAMIC = "COMFY_"  # ComfyUI's V3 schema: templates and dynamic inputs, whose t
 MAX_LISTED = 50
 
 
-def place_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
-    """What keeps a list from being a link into the graph, if anything does. The slot's upper bound is not looked at."""
+def find_link_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
+    """Return a fault if a list is not a link to a node of the graph. ``find_slot_fault`` checks the output index."""
     if len(value) != LINK_PARTS:
         message = (
             f'{label} is a list of {len(value)}. A link is a list of a node id and an output, such as ["4", 0]; '
@@ -47,8 +47,8 @@ def place_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
     )
 
 
-def slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> Fault | None:
-    """Whether the node at the other end has no such output. A node of an unknown class is reported elsewhere."""
+def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> Fault | None:
+    """Return a fault if the linked node has no such output. Unknown classes are reported elsewhere."""
     source_id, slot = link
     source = graph[source_id]
     spec = classes.get(source.class_type)
@@ -62,11 +62,16 @@ def slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, 
     return Fault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
 
 
-def type_fault(label: str, link: list[Any], accepted: InputSpec, source: str, outputs: tuple[str, ...]) -> Fault | None:
-    """Whether the output's type is none that the input takes.
+def find_type_fault(
+    label: str, link: list[Any], accepted: InputSpec, source: str, outputs: tuple[str, ...]
+) -> Fault | None:
+    """Return a fault if the input does not take the type of the linked output.
 
     Args:
-        source, outputs: class of the node at the other end, and the types that it gives.
+        label: class and name of the input, for the message.
+        link: the link.
+        accepted: spec of the input.
+        source, outputs: class of the linked node, and the types of its outputs.
     """
     given = outputs[link[1]]
     if accepted.variants is not None:
@@ -82,7 +87,7 @@ def type_fault(label: str, link: list[Any], accepted: InputSpec, source: str, ou
 
 
 def are_compatible(given: str, accepted: str) -> bool:
-    """ComfyUI's ``validate_node_input``: one type in common, or a wildcard on either side."""
+    """Whether types match as in ComfyUI's ``validate_node_input``: a common type, or a wildcard on either side."""
     if given == accepted:
         return True
     given_types, accepted_types = _types(given), _types(accepted)

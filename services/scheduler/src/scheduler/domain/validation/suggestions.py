@@ -1,4 +1,4 @@
-"""The nearest names to one that is not there."""
+"""Finds the names most similar to a name that does not exist."""
 
 import re
 from collections.abc import Sequence
@@ -7,23 +7,23 @@ from heapq import nsmallest
 
 from contracts.catalog import Scalar
 
-MAX_NAMES = 20_000  # that are looked at; a folder of so many models is sorted by nobody
-MAX_COMPARED = 30  # that share the most with what was sought, and so are compared letter by letter
+MAX_NAMES = 20_000  # names that are considered at all
+MAX_COMPARED = 30  # names with the most letter pairs in common, which are then compared in full
 MAX_NEAREST = 10
 MAX_LENGTH = 200  # characters
-LIKELY = 0.5  # of 1.0; below it a name is another, not a misspelt one
+MIN_SIMILARITY = 0.5  # of 1.0; less similar names are different names, not misspellings
 
 _SEPARATORS = re.compile(r"[/\\]+")
 _SUFFIX = re.compile(r"(?<=.)\.[a-z]{2,12}$")
 
 
-def nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
-    """The names most like the one that was sought, best first, at most ``MAX_NEAREST``.
+def find_nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
+    """Find the most similar names, best first, at most ``MAX_NEAREST``.
 
-    Case, folders and the kind of separator count for less than the rest: ``detail.pt`` finds ``zz/detail.pt`` first.
-    Takes milliseconds for thousands of names.
+    Case, folders and the kind of separator matter less: ``detail.pt`` finds ``zz/detail.pt`` first. Takes milliseconds
+    for thousands of names.
     """
-    wanted = _normal(sought)
+    wanted = _normalize(sought)
     if not wanted or len(wanted) > MAX_LENGTH:
         return ()
     pairs = {wanted[place : place + 2] for place in range(wanted.rfind("/") + 1, len(wanted) - 1)}
@@ -31,22 +31,22 @@ def nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
     lowered = zip(texts, map(str.lower, texts), strict=True)
     shared = ((-sum(pair in lower for pair in pairs), name) for name, lower in lowered)
     closest = nsmallest(MAX_COMPARED, (one for one in shared if one[0]))
-    scored = sorted((-_likeness(wanted, _normal(name)), name) for _, name in closest)
-    return tuple(name for score, name in scored if -score >= LIKELY)[:MAX_NEAREST]
+    scored = sorted((-_similarity(wanted, _normalize(name)), name) for _, name in closest)
+    return tuple(name for score, name in scored if -score >= MIN_SIMILARITY)[:MAX_NEAREST]
 
 
-def nearest_first(sought: str, names: Sequence[Scalar]) -> tuple[Scalar, ...]:
-    """All the names, those first that are most like the one that was sought."""
-    return tuple(dict.fromkeys((*nearest(sought, names), *names)))
+def sort_nearest_first(sought: str, names: Sequence[Scalar]) -> tuple[Scalar, ...]:
+    """Return all names, the most similar ones first."""
+    return tuple(dict.fromkeys((*find_nearest(sought, names), *names)))
 
 
-def _normal(name: str) -> str:
-    """Without what says nothing: most names in a list of files end alike."""
+def _normalize(name: str) -> str:
+    """Normalize a name: lower case, ``/`` as separator, no file suffix, because most suffixes are equal."""
     return _SUFFIX.sub("", _SEPARATORS.sub("/", name).lower())
 
 
-def _likeness(wanted: str, name: str) -> float:
-    """From 0 to 2: of the whole names, and of their last parts where a folder was left out or added."""
+def _similarity(wanted: str, name: str) -> float:
+    """Compute a similarity from 0 to 2. Above 1: the last path components are equal, only folders differ."""
     whole = SequenceMatcher(None, wanted, name).ratio()
     last_wanted, last = wanted.rsplit("/", 1)[-1], name.rsplit("/", 1)[-1]
     if last == last_wanted:

@@ -1,4 +1,4 @@
-"""Whether a literal is a value of its input, and which value ComfyUI makes of it."""
+"""Checks a literal against its input, and converts it as ComfyUI does."""
 
 import math
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from contracts.catalog import InputSpec
 from contracts.wire.shown import number, shown
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.validation.declared_inputs import unwrapped
+from scheduler.domain.validation.declared_inputs import unwrap
 from scheduler.domain.validation.findings import Fault
 
 NOT_A_NUMBER, NOT_A_BOOLEAN, OUT_OF_RANGE = "not_a_number", "not_a_boolean", "value_out_of_range"
 NOT_IN_LIST = "value_not_in_list"
 FALSE_TEXTS = frozenset({"false", "0", "no", "off", "none", "null", "n", "f"})
-SHORT_LIST = 20  # options that are told whole; of longer lists the nearest
+SHORT_LIST = 20  # up to this many options are all returned; of longer lists only the most similar
 
 _LOADERS = {"IMAGE": "LoadImage", "MASK": "LoadImageMask"}
 _CASTS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -22,12 +22,12 @@ _CASTS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING":
 HasOption = Callable[[InputSpec, object], bool]
 
 
-class Judged(NamedTuple):
-    """The value that a node makes of a literal, or what is wrong with it.
+class CheckedValue(NamedTuple):
+    """The converted value of a literal, or what is wrong with it.
 
     Attributes:
-        listed: the option that it is, where it is one of a list.
-        unlisted: it is none of its list, and the class may take it all the same.
+        listed: the option that the value is, if it is one of a list.
+        unlisted: the value is not among the options, but the class may accept it.
     """
 
     value: Any = None
@@ -36,41 +36,41 @@ class Judged(NamedTuple):
     unlisted: bool = False
 
 
-def judge_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> Judged:
-    """Judge a literal as ComfyUI does: unwrapped, cast to the input's type, compared with bounds and options.
+def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
+    """Check a literal as ComfyUI does: unwrap it, convert it to the input's type, compare with bounds and options.
 
-    Stricter than ComfyUI in what its nodes fail on later: a literal where only a link can be, text that says false for
-    a boolean, a number that is not finite, a link inside of a wrapper.
+    Stricter than ComfyUI where nodes would fail later: a literal where only a link is valid, text such as "false" for a
+    boolean, a number that is not finite, a link inside a wrapper.
     """
     label = f"{facts.name}.{name}"
-    inner = unwrapped(value)
+    inner = unwrap(value)
     if inner is not value and is_link(inner):
         message = f'{label} is a link inside of {{"{WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
-        return Judged(fault=Fault("broken_link", message))
+        return CheckedValue(fault=Fault("broken_link", message))
     if facts.takes_only_links(spec):
         message = f'{label} is {shown(inner)}, and takes a link to an output of type {spec.type}, such as ["4", 0].'
         if isinstance(inner, str) and inner and spec.type in _LOADERS:
             message += f" To use a file, upload it (POST /api/v1/upload) and link a {_LOADERS[spec.type]} node."
-        return Judged(fault=Fault("link_required", message))
-    cast, fault = _cast(label, spec, inner)
+        return CheckedValue(fault=Fault("link_required", message))
+    cast, fault = _convert(label, spec, inner)
     if fault is None and not facts.validates_itself(name):
-        fault = _bound_fault(label, spec, cast)
+        fault = _find_bound_fault(label, spec, cast)
     if fault is not None:
-        return Judged(fault=fault)
+        return CheckedValue(fault=fault)
     if spec.variants is not None or spec.options is not None:
-        return _judge_choice(facts, name, spec, _as_sent(value, cast), has_option)
-    return Judged(_as_sent(value, cast))
+        return _check_choice(facts, name, spec, _keep_wrapper(value, cast), has_option)
+    return CheckedValue(_keep_wrapper(value, cast))
 
 
-def _as_sent(value: Any, cast: Any) -> Any:
-    """What goes to the node, which unwraps once more: lists and objects keep their wrapper."""
+def _keep_wrapper(value: Any, cast: Any) -> Any:
+    """Return what is sent to the node. Lists and objects keep their wrapper, because the node unwraps once more."""
     return value if isinstance(cast, list | dict) else cast
 
 
-def _cast(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
+def _convert(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
     cast = _CASTS.get(spec.type)
     if cast is None or type(value) is cast:
-        return value, _not_finite(label, value)
+        return value, _find_number_fault(label, value)
     if cast is bool and isinstance(value, str) and value.strip().lower() in FALSE_TEXTS:
         message = f"{label} is the text {shown(value)}, which ComfyUI takes for true. Send false without quotes."
         return None, Fault(NOT_A_BOOLEAN, message)
@@ -79,11 +79,11 @@ def _cast(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
     except (TypeError, ValueError, OverflowError, RecursionError):
         kind = "a whole number" if cast is int else "a number"
         return None, Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and must be {kind}.")
-    return made, _not_finite(label, made)
+    return made, _find_number_fault(label, made)
 
 
-def _not_finite(label: str, value: Any) -> Fault | None:
-    """What JSON cannot carry to a node."""
+def _find_number_fault(label: str, value: Any) -> Fault | None:
+    """Return a fault if the number cannot be sent as JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and must be a finite number.")
     if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
@@ -92,7 +92,7 @@ def _not_finite(label: str, value: Any) -> Fault | None:
     return None
 
 
-def _bound_fault(label: str, spec: InputSpec, value: Any) -> Fault | None:
+def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> Fault | None:
     low, high = spec.min, spec.max
     if low is None and high is None:
         return None
@@ -108,29 +108,29 @@ def _bound_fault(label: str, spec: InputSpec, value: Any) -> Fault | None:
     return Fault(OUT_OF_RANGE, f"{label} is {shown(value)}, and must be {wanted}.", bounds)
 
 
-def _judge_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> Judged:
-    given = unwrapped(value)
+def _check_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
+    given = unwrap(value)
     if spec.multiselect and isinstance(given, list):
         wrong = next((one for one in given if not has_option(spec, one)), None)
         if wrong is None or facts.validates_itself(name):
-            return Judged(value)
-        return Judged(fault=_choice_fault(facts, name, spec, wrong))
-    for candidate in _spellings(given):
+            return CheckedValue(value)
+        return CheckedValue(fault=_build_choice_fault(facts, name, spec, wrong))
+    for candidate in _path_variants(given):
         if has_option(spec, candidate):
-            return Judged(candidate, listed=candidate if isinstance(candidate, str) else None)
+            return CheckedValue(candidate, listed=candidate if isinstance(candidate, str) else None)
     if facts.validates_itself(name) and not (facts.is_custom and _lists_models(spec)):
-        return Judged(value, unlisted=True)
-    return Judged(fault=_choice_fault(facts, name, spec, given))
+        return CheckedValue(value, unlisted=True)
+    return CheckedValue(fault=_build_choice_fault(facts, name, spec, given))
 
 
-def _spellings(given: Any) -> tuple[Any, ...]:
-    """The value, then with the separators of other systems: a path in a list is written as its node's system does."""
+def _path_variants(given: Any) -> tuple[Any, ...]:
+    """Return the value, then the value with other path separators: a node lists paths as its operating system does."""
     if not isinstance(given, str) or not ("/" in given or "\\" in given):
         return (given,)
     return given, given.replace("\\", "/"), given.replace("/", "\\")
 
 
-def _choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> Fault:
+def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> Fault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
     lacks = "no ComfyUI server of the fleet has" if _lists_models(spec) else "is not one of its options"
     message = f"{facts.name}.{name} is {shown(given)}, which {lacks}."
@@ -145,5 +145,5 @@ def _choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> 
 
 
 def _lists_models(spec: InputSpec) -> bool:
-    """Whether the options are files of a model folder, which are the whole truth whoever lists them."""
+    """Whether the options are files of a model folder; such a list is complete for any class."""
     return any(map(is_model, spec.options or ()))

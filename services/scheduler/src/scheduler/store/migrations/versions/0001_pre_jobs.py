@@ -1,4 +1,4 @@
-"""Tenants, jobs, attempts, nodes, and the outbox.
+"""Create tenants, jobs, attempts, nodes and the outbox.
 
 Revision ID: 0001
 """
@@ -12,7 +12,8 @@ from chassis.messaging.outbox import NOTIFY_SQL
 revision = "0001"
 down_revision = None
 
-# A tenant that may have a job run: whoever keeps an ask looks again. Needs that are new: everybody learns them.
+# tenants_ready wakes waiting requests for work when a tenant has a job that may run; requirements_made announces new
+# requirements to all schedulers.
 WORK_SQL = (
     """
 CREATE FUNCTION tenants_ready() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -32,7 +33,7 @@ EXECUTE FUNCTION requirements_made()
 """,
 )
 
-# The last line of defence behind the transition table in code.
+# A second safeguard behind the transition table in the code.
 FINAL_SQL = (
     """
 CREATE FUNCTION jobs_final() RETURNS trigger LANGUAGE plpgsql AS $$

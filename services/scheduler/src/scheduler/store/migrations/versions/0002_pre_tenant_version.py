@@ -1,4 +1,4 @@
-"""The version of what auth said of a tenant.
+"""Add the version of a tenant's last change event.
 
 Revision ID: 0002
 """

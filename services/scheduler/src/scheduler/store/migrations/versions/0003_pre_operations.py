@@ -1,4 +1,4 @@
-"""What operators want of nodes and jobs, what stands in their statistics, and what was used by day.
+"""Add cordon, drain and hold, indexes for searches and statistics, and daily usage.
 
 Revision ID: 0003
 """

@@ -1,4 +1,4 @@
-"""How long ended jobs are kept, and the idempotency keys of those that were purged.
+"""Add the retention of ended jobs, and the idempotency keys of purged jobs.
 
 Revision ID: 0004
 """

@@ -1,4 +1,4 @@
-"""The uploads that a graph names, what a built-in workflow runs on, and what nodes have loaded.
+"""Add the uploads of a graph, model and seed of built-in workflows, and the loaded models of nodes.
 
 Revision ID: 0005
 """

@@ -1,4 +1,4 @@
-"""What stays counted of jobs that are purged and of tenants that are erased.
+"""Keep statistics of purged jobs and usage of erased tenants.
 
 Revision ID: 0006
 """

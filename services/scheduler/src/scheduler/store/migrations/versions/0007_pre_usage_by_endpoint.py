@@ -1,4 +1,4 @@
-"""What jobs use by the endpoint that they came by.
+"""Add usage by endpoint.
 
 Revision ID: 0007
 """

@@ -1,4 +1,4 @@
-"""Limits on what a tenant's graphs may do, warnings of jobs, and the models that nodes had when they joined.
+"""Add graph limits of tenants, warnings of jobs, and the models that nodes had when they joined.
 
 Revision ID: 0008
 """

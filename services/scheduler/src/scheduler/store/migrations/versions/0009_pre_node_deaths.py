@@ -1,4 +1,4 @@
-"""In which attempts the node died, and which node their jobs avoid.
+"""Record node deaths in attempts, and the node that a job avoids.
 
 Revision ID: 0009
 """

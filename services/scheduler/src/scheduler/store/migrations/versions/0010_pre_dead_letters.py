@@ -1,4 +1,4 @@
-"""Messages of executors that can never be handled.
+"""Create dead_letters: messages of executors that can never be handled.
 
 Revision ID: 0010
 """

@@ -1,4 +1,4 @@
-"""Operators' rules about node classes as auth last said them, and whether the models of a joining node are noted.
+"""Save the operators' node class rules, and whether a node's models at join are recorded.
 
 Revision ID: 0011
 """

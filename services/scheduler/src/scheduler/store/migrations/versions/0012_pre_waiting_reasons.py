@@ -1,4 +1,4 @@
-"""Since when a node has been online or offline, and since when it has had foreign prompts.
+"""Record since when a node is online or offline, and since when it has foreign prompts.
 
 Revision ID: 0012
 """

@@ -1,4 +1,4 @@
-"""Jobs that fail where they leave no output, as their submissions chose.
+"""Add jobs.fail_without_outputs, which a submission chooses.
 
 Revision ID: 0013
 """

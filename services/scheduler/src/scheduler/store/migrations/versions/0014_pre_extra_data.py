@@ -1,4 +1,4 @@
-"""What nodes get beside the inputs of a job's graph.
+"""Add graphs.extra_data, which nodes get beside the inputs of the graph.
 
 Revision ID: 0014
 """

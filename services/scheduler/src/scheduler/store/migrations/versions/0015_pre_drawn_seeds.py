@@ -1,4 +1,4 @@
-"""Which inputs of a job's workflow got random seeds, and which.
+"""Add jobs.seeds: the inputs that got random seeds, with the seeds.
 
 Revision ID: 0015
 """

@@ -1,4 +1,4 @@
-"""What keeps nodes from taking jobs, what operators order of them, and which catalogs were replaced lately.
+"""Record what occupies nodes, operators' commands to them, and recently replaced catalogs.
 
 Revision ID: 0016
 """
@@ -24,7 +24,7 @@ COLUMNS = (
     sa.Column("refresh_at", sa.DateTime(timezone=True), comment="the same, to read its catalog again"),
 )
 
-# A digest changes by a heartbeat or by a report: the trigger sees both.
+# A digest changes with a heartbeat or a catalog report; the trigger covers both.
 KEEP_SQL = (
     """
 CREATE FUNCTION keep_replaced_catalog() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,0 +1,40 @@
+"""Constructs administration."""
+
+from dataclasses import dataclass
+
+from gateway.admin import account_routes, class_rule_routes, invite_routes, operation_routes
+from gateway.admin.invites import InviteDirectory
+from gateway.admin.operations import AdminActions
+from gateway.admin.search import AdminSearch
+from gateway.admin.stats import StatsView
+from gateway.admin.storage_store import StorageTotals
+from gateway.admin.users import UserDirectory
+from gateway.jobs.input_pins import InputPins
+from gateway.wiring import Feature, Infrastructure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admin(Feature):
+    """The feature, and what records and performs the actions of admins."""
+
+    operations: AdminActions
+
+
+def wire_admin(infra: Infrastructure, pins: InputPins) -> Admin:
+    """Construct the feature; ``pins`` keeps the inputs of jobs that run again."""
+    bus, url, cursor_key = infra.bus, infra.settings.public_url, infra.key("cursors")
+    operations = AdminActions(bus, pins)
+    stats = StatsView(bus, StorageTotals(infra.database))
+    search = AdminSearch(bus, operations, cursor_key=cursor_key)
+    return Admin(
+        operations=operations,
+        routers=(
+            account_routes.router(bus=bus, users=UserDirectory(bus, cursor_key=cursor_key)),
+            class_rule_routes.router(bus=bus),
+            invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_key=cursor_key)),
+            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),
+            operation_routes.node_orders_router(operations=operations),
+            operation_routes.search_router(search=search, public_url=url),
+            operation_routes.jobs_router(operations=operations, public_url=url),
+        ),
+    )

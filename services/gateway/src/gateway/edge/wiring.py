@@ -1,0 +1,106 @@
+"""Constructs what every HTTP request passes: CORS, request guard, authentication and rate limits."""
+
+from dataclasses import dataclass
+from time import monotonic
+
+from starlette.middleware import Middleware
+
+from authn.authenticator import Authenticator
+from authn.client_address import ClientAddressResolver, parse_networks
+from chassis.database.postgres import Database
+from chassis.loop import Loop
+from chassis.messaging.bus import Bus
+from gateway.edge.admission import AddressRateLimits, Admission, Used
+from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.cors import Cors
+from gateway.edge.denials import DenialReporter
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
+from gateway.edge.rate_limits.loops import rate_loops, unlimited_loop
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import RateLimitStore
+from gateway.edge.request_guard import RequestGuard
+from gateway.settings import Settings
+
+BODY_MEMORY_BYTES = 256 << 20
+REQUEST_HEADERS = (
+    "X-API-Key", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Range", "X-Request-Id",
+)  # fmt: skip
+"""Headers that pages of other origins may send."""
+RESPONSE_HEADERS = (
+    "Location", "Idempotent-Replayed", "Preference-Applied", "X-Request-Id", "RateLimit", "RateLimit-Policy",
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "X-Quota-Limit",
+    "X-Quota-Remaining", "X-Quota-Reset", "ETag", "Content-Range", "Content-Disposition",
+)  # fmt: skip
+"""Headers that pages of other origins may read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """What middleware is made of. ``rates`` is None where requests are not limited."""
+
+    settings: Settings
+    identity: Authenticator
+    limiter: RateLimiter
+    rates: AddressRateLimits | None
+    denials: DenialReporter
+    loops: tuple[Loop, ...]
+
+    def middleware(self, *, used: Used) -> list[Middleware]:
+        """The middleware of the application, outermost first; ``used`` is told of each request of a known user."""
+        return [
+            *_cors(self.settings.cors_origins or ""),
+            Middleware(RequestGuard),
+            Middleware(
+                Admission,
+                identity=self.identity,
+                clients=ClientAddressResolver(parse_networks(self.settings.trusted_proxies or "")),
+                rates=self.rates,
+                used=used,
+                denials=self.denials,
+                bodies=BodyMemoryLimit(total=BODY_MEMORY_BYTES, each=BODY_MEMORY_BYTES // 4, clock=monotonic),
+            ),
+        ]
+
+
+def wire_edge(settings: Settings, bus: Bus, database: Database) -> Edge:
+    """Construct authentication and rate limits."""
+    identity = Authenticator(bus, service="gateway")
+    store = RateLimitStore(database)
+    limiter = RateLimiter(store)
+    rates = _rates(settings, limiter)
+    return Edge(
+        settings=settings,
+        identity=identity,
+        limiter=limiter,
+        rates=rates,
+        denials=DenialReporter(bus),
+        loops=(*identity.loops, *(rate_loops(limiter, store) if rates else (unlimited_loop(),))),
+    )
+
+
+def _cors(origins: str) -> list[Middleware]:
+    """Lets pages of these exact origins, comma separated, call the API with a credential in a header; no cookies."""
+    exact = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    if not exact:
+        return []
+    return [
+        Middleware(
+            Cors,
+            allow_origins=exact,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
+        )
+    ]
+
+
+def _rates(settings: Settings, limiter: RateLimiter) -> AddressRateLimits | None:
+    if not settings.rate_limit_enabled:
+        return None
+    return AddressRateLimits(
+        limiter,
+        login=policy("login", settings.login_per_minute, strict=True),
+        open=policy("open", settings.open_per_minute),
+        register=Policy(HOURLY, settings.register_per_hour, window_s=HOUR_S, strict=True),
+        register_network=Policy(f"{HOURLY}-network", settings.register_network_per_hour, window_s=HOUR_S, strict=True),
+    )

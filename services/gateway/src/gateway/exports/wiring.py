@@ -1,0 +1,13 @@
+"""Constructs the export of an account."""
+
+from gateway.exports import routes
+from gateway.exports.service import AccountExport
+from gateway.uploads.store import UploadStore
+from gateway.wiring import Feature, Infrastructure
+from gateway.workflows.store import WorkflowStore
+
+
+def wire_exports(infra: Infrastructure, uploads: UploadStore, workflows: WorkflowStore) -> Feature:
+    """Construct the feature."""
+    export = AccountExport(infra.bus, uploads, workflows, infra.artifacts, infra.objects)
+    return Feature(routers=(routes.router(export=export),))

@@ -1,0 +1,20 @@
+"""Constructs the view of models and node classes."""
+
+from dataclasses import dataclass
+
+from gateway.fleet import routes
+from gateway.fleet.service import FleetView
+from gateway.wiring import Feature, Infrastructure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet(Feature):
+    """The feature, and the view that names the default model."""
+
+    view: FleetView
+
+
+def wire_fleet(infra: Infrastructure) -> Fleet:
+    """Construct the feature."""
+    view = FleetView(infra.bus, keep_s=infra.settings.models_cache_s)
+    return Fleet(view=view, routers=(routes.router(bus=infra.bus, fleet=view),))

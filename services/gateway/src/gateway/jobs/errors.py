@@ -1,0 +1,50 @@
+"""Refusals of jobs and their submission."""
+
+from contracts.scheduler.submissions import (
+    EmptyFleet,
+    IdempotencyKeyOfPurgedJob,
+    IdempotencyKeyReused,
+    InvalidWorkflow,
+    RunTimeTooLong,
+)
+from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, QuotaExceeded
+from contracts.wire.errors import Kind, Refusal
+from gateway.edge.errors import BadIdempotencyKey
+from gateway.fleet.errors import NoModel
+from gateway.workflows.errors import BadParameters, UnknownWorkflow
+
+
+class ResultStorageFull(Refusal):
+    """Your stored outputs take {stored} bytes; your tier allows {limit}. Purge jobs that you no longer need."""
+
+    kind, code = Kind.FORBIDDEN, "quota.result_bytes_exceeded"
+
+
+class JobFailed(Refusal):
+    """The job failed and would fail again: {cause}. Correct it and submit it again."""
+
+    kind, code = Kind.INVALID, "job.failed"
+
+
+class JobLost(Refusal):
+    """The job failed because of an infrastructure fault. Submit it again."""
+
+    kind, code = Kind.UNAVAILABLE, "job.lost"
+
+
+class JobCancelled(Refusal):
+    """The job was cancelled. Submit it again to have it run."""
+
+    kind, code = Kind.CONFLICT, "job.cancelled"
+
+
+ADMISSION: tuple[type[Refusal], ...] = (
+    InvalidWorkflow, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded, QueueFull,
+    EmptyFleet,
+)  # fmt: skip
+"""What the scheduler refuses a new job with."""
+
+SUBMISSION: tuple[type[Refusal], ...] = (
+    BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
+)  # fmt: skip
+"""What a submission of one job is refused with, apart from its body."""

@@ -1,0 +1,79 @@
+"""Constructs submission, reading and waiting for jobs."""
+
+from dataclasses import dataclass
+
+from authn.authenticator import Authenticator
+from gateway.accounts.me import MeView
+from gateway.fleet.service import FleetView
+from gateway.jobs import (
+    batch_routes,
+    event_routes,
+    generate_routes,
+    routes,
+    saved_workflow_routes,
+    validation_routes,
+)
+from gateway.jobs.extra_data import ExtraDataKeys
+from gateway.jobs.input_pins import InputPins
+from gateway.jobs.output_copies import OutputCopies
+from gateway.jobs.service import JobService
+from gateway.jobs.storage_limit import ResultStorage
+from gateway.jobs.submit import JobSubmitter
+from gateway.uploads.store import UploadStore
+from gateway.wiring import Feature, Infrastructure
+from gateway.workflows.service import SavedWorkflows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs(Feature):
+    """The feature, and the parts of it that other features use."""
+
+    service: JobService
+    submitter: JobSubmitter
+    pins: InputPins
+
+
+def wire_jobs(
+    infra: Infrastructure,
+    *,
+    identity: Authenticator,
+    me: MeView,
+    fleet: FleetView,
+    saved: SavedWorkflows,
+    uploads: UploadStore,
+) -> Jobs:
+    """Construct the feature.
+
+    Args:
+        infra: settings and connections.
+        identity: ends event streams when their credential ends.
+        me: has each user's limits, and is told when their use changes.
+        fleet: names the default model.
+        saved: the saved workflows.
+        uploads: the uploads that jobs take as inputs.
+    """
+    settings, bus = infra.settings, infra.bus
+    pins = InputPins(uploads, OutputCopies(infra.artifacts, uploads, infra.objects))
+    submitter = JobSubmitter(
+        bus,
+        fleet=fleet,
+        saved=saved,
+        pins=pins,
+        results=ResultStorage(me, infra.artifacts),
+        used=me.used,
+        extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
+    )
+    service, url = JobService(bus, cursor_key=infra.key("cursors")), settings.public_url
+    return Jobs(
+        service=service,
+        submitter=submitter,
+        pins=pins,
+        routers=(
+            routes.router(jobs=service, submitter=submitter, public_url=url, used=me.used),
+            batch_routes.router(submitter=submitter, public_url=url),
+            generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=me.used),
+            validation_routes.router(submitter=submitter),
+            saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
+            event_routes.router(jobs=service, watching=identity.watch_credential),
+        ),
+    )

@@ -1,0 +1,22 @@
+"""Constructs results: single outputs, conversions and archives."""
+
+from gateway.images.converter import ImageConverter
+from gateway.images.limiter import ImageLimiter
+from gateway.outputs import archive_routes, routes
+from gateway.outputs.conversion import OutputConverter
+from gateway.outputs.service import ResultService
+from gateway.wiring import Feature, Infrastructure
+
+
+def wire_outputs(infra: Infrastructure, images: ImageLimiter) -> Feature:
+    """Construct the feature; ``images`` limits the conversions that run at a time."""
+    settings = infra.settings
+    image_converter = ImageConverter(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
+    converter = OutputConverter(image_converter, infra.objects, images)
+    results = ResultService(infra.bus, infra.artifacts, infra.objects)
+    return Feature(
+        routers=(
+            routes.router(results=results, objects=infra.objects, converter=converter, public_url=settings.public_url),
+            archive_routes.router(results=results, objects=infra.objects),
+        )
+    )

@@ -1,0 +1,25 @@
+"""Constructs the NATS API for outside systems."""
+
+from gateway.accounts.me import MeView
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.jobs.service import JobService
+from gateway.jobs.submit import JobSubmitter
+from gateway.surfaces.nats.routes import NatsApiRateLimits, serve_requests
+from gateway.wiring import Infrastructure
+
+
+def serve_nats_api(
+    infra: Infrastructure, *, limiter: RateLimiter | None, me: MeView, jobs: JobService, submitter: JobSubmitter
+) -> None:
+    """Answer outside systems. Call it before the bus starts.
+
+    Args:
+        infra: settings and connections.
+        limiter: None where requests are not limited.
+        me: has each user's limits, and is told when their use changes.
+        jobs: reads and cancels their jobs.
+        submitter: submits their jobs.
+    """
+    serve_requests(
+        infra.bus, jobs, submitter, infra.settings.public_url, rates=NatsApiRateLimits(limiter, me), used=me.used
+    )

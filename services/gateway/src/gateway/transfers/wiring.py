@@ -1,0 +1,36 @@
+"""Constructs the transfer of inputs and outputs between the store and executors."""
+
+from gateway.transfers import input_routes, output_routes
+from gateway.transfers.grants import serve_grants
+from gateway.transfers.input_downloads import InputDownloads
+from gateway.transfers.output_uploads import OutputUploads
+from gateway.uploads.store import UploadStore
+from gateway.wiring import Feature, Infrastructure
+
+
+def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
+    """Construct the feature, and answer executors that ask for links. Call it before the bus starts."""
+    settings = infra.settings
+    downloads = InputDownloads(
+        uploads=uploads,
+        objects=infra.objects,
+        key=infra.key("inputs"),
+        names=infra.key("input names"),
+        origin=settings.internal_url,
+        link_s=settings.input_link_s,
+    )
+    output_uploads = OutputUploads(
+        artifacts=infra.artifacts,
+        objects=infra.objects,
+        key=infra.key("outputs"),
+        origin=settings.internal_url,
+        link_s=settings.output_link_s,
+        max_bytes=settings.max_output_bytes,
+    )
+    serve_grants(infra.bus, downloads, output_uploads)
+    return Feature(
+        routers=(
+            input_routes.router(downloads=downloads),
+            output_routes.router(uploads=output_uploads, idle_s=settings.output_idle_s),
+        )
+    )

@@ -1,0 +1,72 @@
+"""Refusals of uploads."""
+
+from contracts.wire.errors import Kind, Refusal
+from gateway.edge.errors import BodyTooSlow, Malformed, TooManyBodies, UnsupportedMediaType
+from gateway.images.errors import TooManyConversions
+
+
+class UnsupportedImage(Refusal):
+    """Unsupported file type. Send an image (PNG, JPEG, WebP or EXR), a video, a sound, a latent or a 3D file."""
+
+    kind, code = Kind.INVALID, "upload.unsupported_image"
+
+
+class AnimatedImage(Refusal):
+    """Animated images are not supported. Upload a single frame."""
+
+    kind, code = Kind.INVALID, "upload.animated_image"
+
+
+class UploadTooManyPixels(Refusal):
+    """An image can have at most {limit} pixels; this one has {width} x {height}. Make it smaller."""
+
+    kind, code = Kind.INVALID, "upload.too_many_pixels"
+
+
+class BrokenImage(Refusal):
+    """The image is damaged, or takes more than {seconds} seconds to decode. Save it again as PNG."""
+
+    kind, code = Kind.INVALID, "upload.broken_image"
+
+
+class UploadTooLarge(Refusal):
+    """An image can have at most {limit} bytes. Compress it or make it smaller."""
+
+    kind, code = Kind.TOO_LARGE, "upload.too_large"
+
+
+class FileTooLarge(Refusal):
+    """A file can have at most {limit} bytes. Compress it or make it smaller."""
+
+    kind, code = Kind.TOO_LARGE, "upload.file_too_large"
+
+
+class NotKeptExactly(Refusal):
+    """Only a PNG can be kept exactly as it is sent. Send this image without exact=true."""
+
+    kind, code = Kind.INVALID, "upload.exact_unsupported"
+
+
+class TooManyUploads(Refusal):
+    """You can keep at most {files} uploads with {bytes} bytes in all. Delete some of them first."""
+
+    kind, code = Kind.TOO_LARGE, "upload.quota_exceeded"
+
+
+class UnknownUpload(Refusal):
+    """There is no such upload, or it has expired. Upload the file again: POST /api/v1/upload."""
+
+    kind, code = Kind.NOT_FOUND, "upload.not_found"
+
+
+class UploadInUse(Refusal):
+    """A job that has not ended uses this upload; errors names it. Wait for it or cancel it."""
+
+    kind, code = Kind.CONFLICT, "upload.in_use"
+
+
+UPLOAD: tuple[type[Refusal], ...] = (
+    Malformed, BodyTooSlow, UnsupportedMediaType, TooManyBodies, UploadTooLarge, FileTooLarge, TooManyUploads,
+    UnsupportedImage, AnimatedImage, UploadTooManyPixels, BrokenImage, NotKeptExactly, TooManyConversions,
+)  # fmt: skip
+"""What an upload is refused with."""

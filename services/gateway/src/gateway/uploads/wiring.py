@@ -1,0 +1,63 @@
+"""Constructs uploads."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+
+from gateway.accounts.me import MeView
+from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.images.converter import ImageConverter
+from gateway.images.limiter import ImageLimiter
+from gateway.uploads import routes
+from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
+from gateway.uploads.ended_jobs import EndedJobs
+from gateway.uploads.loops import upload_loops
+from gateway.uploads.own_uploads import OwnUploads
+from gateway.uploads.removal import UploadRemover, UploadSweeper
+from gateway.uploads.service import UploadService
+from gateway.uploads.store import UploadLimits, UploadStore
+from gateway.uploads.sweep_store import UploadSweepStore
+from gateway.wiring import Feature, Infrastructure
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadsFeature(Feature):
+    """The feature and its table."""
+
+    store: UploadStore
+
+
+def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> UploadsFeature:
+    """Construct the feature.
+
+    Args:
+        infra: settings and connections.
+        images: limits the conversions that run at a time.
+        me: has each user's limits.
+    """
+    settings = infra.settings
+    store = UploadStore(infra.database, UploadLimits(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
+    service = UploadService(
+        store,
+        infra.objects,
+        ImageConverter(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s),
+        images,
+        max_bytes=settings.max_upload_size,
+        max_file_bytes=settings.max_file_bytes,
+    )
+    ended = EndedJobs(infra.bus, store)
+    sweeper = UploadSweeper(
+        UploadSweepStore(infra.database), infra.objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s)
+    )
+    router = routes.router(
+        bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
+        service=service,
+        own=OwnUploads(store, cursor_key=infra.key("cursors")),
+        remover=UploadRemover(store, infra.objects, ended),
+        objects=infra.objects,
+        me=me,
+        longest=timedelta(days=settings.upload_days) if settings.upload_days else None,
+        public_url=settings.public_url,
+    )
+    loops = upload_loops(sweeper, expire_every_s=settings.uploads_sweep_s, orphans_every_s=settings.orphans_sweep_s)
+    return UploadsFeature(store=store, routers=(router,), loops=loops)

@@ -1,0 +1,29 @@
+"""Constructs usage by day."""
+
+from dataclasses import dataclass
+
+from gateway.admin.operations import AdminActions
+from gateway.usage import routes
+from gateway.usage.loops import usage_loops
+from gateway.usage.request_counts import RequestCounts
+from gateway.usage.service import UsageView
+from gateway.usage.store import RequestUsageStore
+from gateway.wiring import Feature, Infrastructure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage(Feature):
+    """The feature, and the counter that middleware tells of each request."""
+
+    counts: RequestCounts
+
+
+def wire_usage(infra: Infrastructure, operations: AdminActions) -> Usage:
+    """Construct the feature; ``operations`` records that an admin read somebody's usage."""
+    store = RequestUsageStore(infra.database)
+    counts = RequestCounts(store)
+    return Usage(
+        counts=counts,
+        routers=(routes.router(usage=UsageView(infra.bus, store), operations=operations),),
+        loops=usage_loops(counts, store, flush_s=infra.settings.usage_flush_s),
+    )

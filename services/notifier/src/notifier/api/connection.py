@@ -1,0 +1,97 @@
+"""An open WebSocket: sending, receiving and closing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from fastapi import WebSocket
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from chassis.telemetry.logs import log
+from contracts.auth.credentials import InvalidCredential
+from notifier.domain.token_bucket import TokenBucket
+
+CLOSE_S = 1.0
+MESSAGES_PER_S, MESSAGES_BURST = 10, 200
+
+CLOSE_TRY_AGAIN_LATER, CLOSE_UNSUPPORTED_DATA, CLOSE_POLICY_VIOLATION, CLOSE_INVALID_CREDENTIAL = 1013, 1003, 1008, 4401
+
+
+class CloseConnection(Exception):
+    """The socket must be closed. ``code`` is one of RFC 6455, or 4000 plus the equivalent HTTP status."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
+
+
+class Connection:
+    """One open socket. Frames are sent one at a time, and none once ``ended`` is set because its credential ended."""
+
+    def __init__(self, socket: WebSocket, ended: asyncio.Event, *, send_timeout_s: float) -> None:
+        self._socket, self._ended, self._send_timeout_s = socket, ended, send_timeout_s
+        self._send_lock = asyncio.Lock()
+
+    async def send(self, frame: str) -> None:
+        """Send one frame.
+
+        Raises:
+            CloseConnection: the client did not accept it in time, or its credential ended.
+            WebSocketDisconnect: the client disconnected.
+        """
+        async with self._send_lock:
+            if self._ended.is_set():
+                raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
+            try:
+                async with asyncio.timeout(self._send_timeout_s):
+                    await self._socket.send_text(frame)
+            except TimeoutError:
+                raise close_slow_client() from None
+
+    async def messages(self) -> AsyncIterator[str]:
+        """Yield the client's messages until it disconnects. The server bounds their size (``chassis.cli``).
+
+        Raises:
+            CloseConnection: a message is not text, or there are too many.
+        """
+        now = asyncio.get_running_loop().time
+        bucket = TokenBucket(rate=MESSAGES_PER_S, burst=MESSAGES_BURST, now=now())
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            if message.get("text") is None:
+                raise CloseConnection(CLOSE_UNSUPPORTED_DATA, "text only")
+            if not bucket.try_take(now()):
+                raise CloseConnection(CLOSE_POLICY_VIOLATION, "too many messages")
+            yield message["text"]
+
+    async def run(self, *work: Coroutine[Any, Any, None]) -> None:
+        """Run these tasks until the first one ends or the credential ends; then close the socket."""
+        tasks = [asyncio.create_task(one) for one in (*work, self._close_when_ended())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        close_requests = [result for result in results if isinstance(result, CloseConnection)]
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, CloseConnection | WebSocketDisconnect):
+                raise result
+        if close_requests and self._socket.application_state is WebSocketState.CONNECTED:
+            await self._close(close_requests[0])
+
+    async def _close_when_ended(self) -> None:
+        await self._ended.wait()
+        raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
+
+    async def _close(self, close_request: CloseConnection) -> None:
+        """Close without waiting for a client that may not read; the server cuts the connection afterwards."""
+        log.info("notifier.socket.closed", code=close_request.code, reason=close_request.reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(close_request.code, close_request.reason)
+
+
+def close_slow_client() -> CloseConnection:
+    log.info("notifier.viewer.too_slow")
+    return CloseConnection(CLOSE_TRY_AGAIN_LATER, "too slow")

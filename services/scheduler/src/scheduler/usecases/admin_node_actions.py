@@ -1,0 +1,107 @@
+"""Lists nodes for operators and runs their actions: cordon, uncordon, drain, clear, refresh, forget."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection, Row
+from chassis.telemetry.logs import log
+from contracts.scheduler.nodes import (
+    NodeAction,
+    NodeActionReply,
+    NodeAlive,
+    NodeOccupancy,
+    Nodes,
+    NodeStatus,
+    RunNodeAction,
+    UnknownNode,
+)
+from contracts.wire.errors import InvalidMessage
+from scheduler.store import node_actions
+from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
+
+
+class AdminNodeActions:
+    """Runs operators' actions on nodes. ``uncordoned`` is called when a node may take work again."""
+
+    def __init__(
+        self, database: Database, withdrawer: AttemptWithdrawer, *, online_s: float, uncordoned: Callable[[], None]
+    ) -> None:
+        self._database, self._withdrawer = database, withdrawer
+        self._online_s, self._uncordoned = online_s, uncordoned
+
+    async def list_nodes(self) -> Nodes:
+        async with self._database.single() as connection:
+            rows = await node_actions.list_nodes(connection, online_s=self._online_s)
+        return Nodes(nodes=tuple(map(_node_from_row, rows)))
+
+    async def run_action(self, command: RunNodeAction) -> NodeActionReply:
+        """Run the action and return the node; a drain without grace has withdrawn its attempt by then.
+
+        Clear and refresh take effect after the next heartbeat of the node.
+
+        Raises:
+            UnknownNode: no node with this name has ever joined.
+            NodeAlive: the node is online or has a live attempt, so it cannot be forgotten.
+            InvalidMessage: the action cannot be applied to all nodes at once.
+        """
+        if command.node is None:
+            return await self._run_on_all_nodes(command.order)
+        async with self._database.direct() as connection:
+            await self._find_node(connection, command.node)
+            await self._run_on_node(connection, command.node, command)
+        log.info("scheduler.node.admin_action", node=command.node, action=command.order)
+        if command.order is NodeAction.FORGET:
+            return NodeActionReply(node=None)
+        if command.order is NodeAction.DRAIN:
+            await self._withdrawer.withdraw_from_drained_nodes()
+        if command.order is NodeAction.UNCORDON:
+            self._uncordoned()
+        async with self._database.single() as connection:
+            return NodeActionReply(node=await self._find_node(connection, command.node))
+
+    async def _run_on_all_nodes(self, action: NodeAction) -> NodeActionReply:
+        if action is not NodeAction.REFRESH:
+            raise InvalidMessage
+        async with self._database.direct() as connection:
+            await node_actions.request_refresh(connection, None)
+        log.info("scheduler.nodes.admin_action", action=action)
+        return NodeActionReply(node=None)
+
+    async def _find_node(self, connection: Connection, node: str) -> NodeStatus:
+        row = await node_actions.find_node(connection, node, online_s=self._online_s)
+        if row is None:
+            raise UnknownNode
+        return _node_from_row(row)
+
+    async def _run_on_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
+        match command.order:
+            case NodeAction.CORDON:
+                await node_actions.cordon_node(connection, node)
+            case NodeAction.UNCORDON:
+                await node_actions.uncordon_node(connection, node)
+            case NodeAction.DRAIN:
+                await node_actions.drain_node(connection, node, grace_s=command.grace_s)
+            case NodeAction.CLEAR:
+                await node_actions.request_clear(connection, node)
+            case NodeAction.REFRESH:
+                await node_actions.request_refresh(connection, node)
+            case NodeAction.FORGET:
+                if not await node_actions.delete_node(connection, node, online_s=self._online_s):
+                    raise NodeAlive
+            case _:
+                assert_never(command.order)
+
+
+def _node_from_row(row: Row) -> NodeStatus:
+    """Build a node from a row of ``node_actions``."""
+    fields = {name: value for name, value in row.items() if not name.startswith("occupied_")}
+    occupied = None
+    if row["occupied_by"] is not None:
+        occupied = NodeOccupancy(
+            by=row["occupied_by"],
+            prompt_id=row["occupied_prompt_id"],
+            job_id=row["occupied_job_id"],
+            since=row["occupied_since"],
+        )
+    return NodeStatus(**fields, occupied=occupied)

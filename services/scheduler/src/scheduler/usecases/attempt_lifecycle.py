@@ -1,0 +1,167 @@
+"""Starts and ends attempts. A write of a node that does not hold the lease changes nothing."""
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.logs import log
+from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
+from contracts.scheduler.jobs import JobEvent
+from scheduler.domain.settlement import (
+    AVOID_NODE_S,
+    JOB_POISON,
+    NODE_LOST,
+    OVERTIME_GRACE_S,
+    RUN_TIME_EXCEEDED,
+    Effects,
+    apply_output_rule,
+    compute_end_effects,
+    is_node_death,
+    is_retry,
+    next_cause,
+)
+from scheduler.domain.states import Cause, is_final
+from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.publish_job_events import JobEventPublisher
+
+
+class AttemptLifecycle:
+    """Starts attempts, and ends them: finished by their node, lapsed or overtime."""
+
+    def __init__(self, database: Database, publisher: JobEventPublisher, *, max_attempts: int, lease_s: float) -> None:
+        self._database, self._publisher = database, publisher
+        self._max_attempts, self._lease_s = max_attempts, lease_s
+
+    async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWriteReply:
+        """Record that the node has accepted the prompt. Not applied if the lease is lost or the job has ended."""
+        async with self._database.direct() as connection:
+            locked = await transitions.lock_attempt(connection, command.ref, node)
+            if locked is None:
+                return AttemptWriteReply(applied=False)
+            event = await transitions.apply_transition(connection, locked.job, Cause.STARTED, Effects(), now=locked.now)
+        await self._publisher.publish_live(event)
+        return AttemptWriteReply(applied=not is_final(locked.job.state))
+
+    async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
+        """Record that the attempt has ended on its node, and settle the job. Idempotent."""
+        async with self._database.direct() as connection:
+            applied, event = await self._end_live(connection, command, node)
+        await self._publisher.publish_live(event)
+        if applied:
+            log.info(
+                "scheduler.attempt.ended",
+                job_id=str(command.ref.job_id),
+                attempt=command.ref.attempt,
+                outcome=command.outcome,
+            )
+        return AttemptWriteReply(applied=applied)
+
+    async def end_lapsed_attempts(self) -> None:
+        """End every attempt whose lease has lapsed. Its job is tried again or fails."""
+        async with self._database.direct() as connection:
+            lapsed = await attempts.list_lapsed_attempts(connection)
+        for ref in lapsed:
+            async with self._database.direct() as connection:
+                applied, event = await self._end_lapsed(connection, ref)
+            await self._publisher.publish_live(event)
+            if applied:
+                log.warning("scheduler.attempt.lapsed", job_id=str(ref.job_id), attempt=ref.attempt)
+
+    async def end_overtime_attempts(self) -> None:
+        """Fail every running job that exceeds its time limit and that its executor should have ended by now."""
+        async with self._database.direct() as connection:
+            overdue = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
+        for ref in overdue:
+            async with self._database.direct() as connection:
+                applied, event = await self._end_overdue(connection, ref)
+            await self._publisher.publish_live(event)
+            if applied:
+                log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
+
+    async def _end_live(self, connection: Connection, ending: FinishAttempt, node: str) -> tuple[bool, JobEvent | None]:
+        """End a live attempt as its node reports. Returns whether it was live, and the event to publish."""
+        locked = await self._lock_attempt(connection, ending.ref, node)
+        if locked is None:
+            return False, None
+        return True, await self._settle_attempt(connection, locked, ending)
+
+    async def _end_lapsed(self, connection: Connection, ref: AttemptRef) -> tuple[bool, JobEvent | None]:
+        locked = await self._lock_attempt(connection, ref, None)
+        if locked is None or not locked.lapsed:
+            return False, None
+        silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
+        ending = FinishAttempt(
+            ref=ref,
+            outcome=Outcome.NODE_FAULT,
+            error=NODE_LOST,
+            gpu_seconds=silence.heard_s,
+            node_died=silence.node_died,
+        )
+        return True, await self._settle_attempt(connection, locked, ending, lapsed=silence)
+
+    async def _end_overdue(self, connection: Connection, ref: AttemptRef) -> tuple[bool, JobEvent | None]:
+        locked = await self._lock_attempt(connection, ref, None)
+        if locked is None or is_final(locked.job.state):
+            return False, None
+        silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
+        ending = FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=RUN_TIME_EXCEEDED, gpu_seconds=silence.heard_s)
+        return True, await self._settle_attempt(connection, locked, ending)
+
+    async def _lock_attempt(
+        self, connection: Connection, ref: AttemptRef, node: str | None
+    ) -> transitions.LockedAttempt | None:
+        """Lock the tenant, the job and the attempt, in this order; None if the attempt is not live."""
+        locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
+        locked = await transitions.lock_attempt(connection, ref, node)
+        return None if locked_at is None else locked
+
+    async def _settle_attempt(
+        self,
+        connection: Connection,
+        locked: transitions.LockedAttempt,
+        ending: FinishAttempt,
+        *,
+        lapsed: attempts.ExecutorSilence | None = None,
+    ) -> JobEvent | None:
+        """Record the end of an attempt and apply the transition of its job.
+
+        Args:
+            lapsed: set if the attempt ends because its lease lapsed.
+        """
+        ending = apply_output_rule(locked.job, ending)
+        died = is_node_death(ending)
+        await attempts.end_attempt(
+            connection,
+            ending.ref,
+            ending.outcome,
+            error=ending.error,
+            gpu_seconds=ending.gpu_seconds,
+            node_died=died,
+            silent_boot_id=lapsed.boot_id if lapsed and died else None,
+        )
+        if is_final(locked.job.state):  # cancelled in the meantime: the state stays, and there is no retry
+            effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
+            await transitions.apply_effects(connection, locked.job, effects)
+            return None
+        cause = next_cause(
+            ending.outcome,
+            tries=locked.tries,
+            max_attempts=self._max_attempts,
+            node_deaths=locked.node_deaths + died,
+        )
+        error = JOB_POISON if cause is Cause.POISONED else ending.error
+        if cause is Cause.POISONED:
+            log.warning("scheduler.job.poisoned", job_id=str(locked.job.id), attempt=ending.ref.attempt)
+        if lapsed and cause is Cause.NODE_FAULT:
+            cause = Cause.LEASE_LAPSED
+        if died and is_retry(cause):
+            await attempts.set_avoided_node(connection, ending.ref, seconds=AVOID_NODE_S)
+        succeeded = cause is Cause.SUCCEEDED
+        return await transitions.apply_transition(
+            connection,
+            locked.job,
+            cause,
+            compute_end_effects(locked.job, ending, cause, charged=locked.charged),
+            now=locked.now,
+            outputs=ending.outputs if succeeded else (),
+            error=None if succeeded or is_retry(cause) else error,
+            warnings=ending.warnings if succeeded else (),
+        )

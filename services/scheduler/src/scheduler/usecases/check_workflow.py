@@ -1,0 +1,55 @@
+"""Checks a workflow against the fleet, the tenant's graph policy and the tenant's limits."""
+
+import secrets
+from datetime import UTC, datetime
+
+from chassis.offload import INLINE_BYTES, offload
+from contracts.auth.tiers import Limits
+from contracts.scheduler.submissions import RunTimeTooLong, SubmitJob
+from scheduler.domain.fleet_check import UnrunnableGraph
+from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.tenant_policies import TenantPolicies
+
+
+class WorkflowChecker:
+    def __init__(self, *, policies: TenantPolicies, fleet: FleetState, frames_per_image: int) -> None:
+        self._policies, self._fleet, self._frames_per_image = policies, fleet, frames_per_image
+
+    async def check_workflow(self, command: SubmitJob, limits: Limits, *, size_bytes: int) -> CheckedWorkflow:
+        """Check a workflow and return it as a node will run it, with random seeds drawn.
+
+        Args:
+            command: the submission.
+            limits: limits of the tenant.
+            size_bytes: size of the received command; a large one is checked in a thread.
+
+        Raises:
+            InvalidWorkflow: no node can run it, or it exceeds the tenant's limits.
+            RunTimeTooLong: ``run_within_seconds`` exceeds the tenant's limit.
+            EmptyFleet: no node has ever joined.
+        """
+        most = limits.run_seconds
+        if most is not None and command.run_within_seconds is not None and command.run_within_seconds > most:
+            raise RunTimeTooLong(most=f"{most:g}")
+        sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
+        types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
+        policy = await self._policies.build_policy(limits)
+        context = CheckContext(
+            policy,
+            limits,
+            sizes,
+            self._frames_per_image,
+            now=datetime.now(UTC),
+            types=types,
+            randomize_seeds=command.randomize_seeds,
+        )
+        catalogs = await self._fleet.load_catalogs()
+        uploads = frozenset(map(str, command.inputs))
+        if size_bytes <= INLINE_BYTES:
+            checked = check_workflow(command.graph, uploads, catalogs, context, secrets.randbelow)
+        else:
+            checked = await offload(check_workflow, command.graph, uploads, catalogs, context, secrets.randbelow)
+        if isinstance(checked, UnrunnableGraph):
+            raise await offload(checked.refusal)
+        return checked

@@ -1,0 +1,248 @@
+"""Caches what the nodes of the fleet can run."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from contextvars import Context
+from itertools import islice
+from time import monotonic
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.offload import offload
+from chassis.telemetry.logs import log
+from contracts.graph_policy.class_decision import ClassPolicy
+from contracts.graph_policy.policy import TenantPolicy
+from contracts.scheduler.fleet import ClassPage, Fleet, NodeSummary, ReadClasses
+from scheduler.domain.catalog import Catalog, decode_catalog
+from scheduler.domain.fleet_classes import build_class_page
+from scheduler.domain.waiting import NodeFacts, Survey, survey_nodes
+from scheduler.store import nodes
+
+CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input that names the model of built-in workflows
+NODES_FRESH_S = 1.0  # how long the list of nodes is cached, so that not every submit reads it
+
+
+class FleetState:
+    """Caches the catalogs of all nodes, and which requirements each catalog meets. The database is the source.
+
+    Args:
+        online_s: a node is online if its last heartbeat is at most this old.
+        forgotten_s: nodes last seen this much earlier than the most recently seen node are ignored.
+        catalog_grace_s: how long a replaced catalog still counts for admission.
+        default_models: checkpoints for submissions without a model, best first. Empty: the checkpoints that nodes had
+            when they joined.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        online_s: float,
+        forgotten_s: float,
+        catalog_grace_s: float,
+        default_models: Collection[str] = (),
+    ) -> None:
+        self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._catalog_grace_s = catalog_grace_s
+        self._default_models = tuple(default_models)
+        self._models_at_join: frozenset[str] = frozenset()
+        self._catalogs: dict[str, Catalog] = {}
+        self._needs: dict[int, tuple[str, ...]] = {}
+        self._ids: dict[tuple[str, ...], int] = {}
+        self._all_known = False
+        self._runnable: dict[str, set[int]] = {}
+        self._nodes: Sequence[NodeSummary] = ()
+        self._facts: Sequence[NodeFacts] = ()
+        self._surveys: dict[int, Survey] = {}  # by requirement, for the cached nodes
+        self._digests: tuple[str, ...] = ()
+        self._loaded: Counter[str] = Counter()
+        self._nodes_until = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def load_catalogs(self) -> Sequence[Catalog]:
+        """Return each different catalog of the remembered nodes once; empty if no node has ever joined.
+
+        Recently replaced catalogs come last: a model folder may be empty for a moment, for example while it is mounted.
+        A job that only such a catalog satisfies is accepted, and waits until a node has the model again.
+        """
+        await self._refresh_nodes()
+        return [self._catalogs[digest] for digest in self._digests]
+
+    @property
+    def has_nodes_online(self) -> bool:
+        """Whether a node was online when the nodes were last read."""
+        return any(node.online for node in self._nodes)
+
+    def mark_requirements_stale(self) -> None:
+        """Read new requirements from the database before the next use."""
+        self._all_known = False
+
+    async def save_requirement(self, needs: tuple[str, ...]) -> int:
+        """Return the id of the requirement with these needs, inserting it if it is new.
+
+        Commits its own transaction, so a requirement is visible before any job that refers to it.
+        """
+        found = self._ids.get(needs)
+        if found is None:
+            async with self._database.direct() as connection:
+                found = await nodes.save_requirement(connection, needs)
+            self._ids[needs] = found
+            self.mark_requirements_stale()
+        return found
+
+    async def list_runnable_requirements(self, connection: Connection, digest: str) -> list[int]:
+        """List the ids of the requirements that a node with this catalog meets."""
+        catalog = await self._load_catalog(connection, digest)
+        if catalog is None:
+            return []
+        if not self._all_known:
+            await self._learn_requirements(connection)
+        if digest not in self._runnable:
+            needs = dict(self._needs)
+            met = await offload(_met_requirements, needs, catalog)
+            learned = dict(islice(self._needs.items(), len(needs), None))  # added in the meantime; none is ever removed
+            self._runnable[digest] = met | _met_requirements(learned, catalog)
+        return list(self._runnable[digest])
+
+    async def list_exclusive_requirements(
+        self, connection: Connection, node: str, requirements: Sequence[int]
+    ) -> list[int]:
+        """List those of ``requirements`` that no other available node meets."""
+        met: set[int] = set()
+        for digest in await nodes.list_other_catalogs(connection, node, online_s=self._online_s):
+            met.update(await self.list_runnable_requirements(connection, digest))
+        return [requirement for requirement in requirements if requirement not in met]
+
+    async def survey_requirements(self, requirements: Collection[int]) -> dict[int, Survey]:
+        """Survey the nodes for jobs with each of these requirements. Cached for up to ``NODES_FRESH_S`` seconds."""
+        await self._refresh_nodes()
+        if not self._needs.keys() >= set(requirements):
+            async with self._database.direct() as connection:
+                await self._learn_requirements(connection)
+        for requirement in set(requirements) - self._surveys.keys():
+            needs = self._needs[requirement]
+            lacking = {
+                digest: self._catalogs[digest].missing_needs(needs)
+                for digest in self._digests
+                if not self._catalogs[digest].satisfies(needs)
+            }
+            self._surveys[requirement] = survey_nodes(self._facts, lacking)
+        return {requirement: self._surveys[requirement] for requirement in requirements}
+
+    async def _learn_requirements(self, connection: Connection) -> None:
+        self._all_known = True  # set before the query, so that a notification during the query resets it
+        try:
+            rows = await nodes.list_new_requirements(connection, list(self._needs))
+        except BaseException:
+            self._all_known = False
+            raise
+        for row in rows:
+            self._needs[row["id"]] = tuple(row["needs"])
+            for known, met in self._runnable.items():
+                if self._catalogs[known].satisfies(row["needs"]):
+                    met.add(row["id"])
+
+    async def read_fleet(self, policy: TenantPolicy | None = None) -> Fleet:
+        """Return models, classes and nodes of the fleet; with a policy, only classes and models that it allows."""
+        await self._refresh_nodes()
+        catalogs = [self._catalogs[digest] for digest in self._digests]
+        models, classes = await offload(_collect_offers, catalogs, self._loaded, policy)
+        return Fleet(
+            models=models,
+            default_models=self._choose_default_models(models.get(CHECKPOINTS, ())),
+            classes=classes,
+            nodes=tuple(self._nodes),
+        )
+
+    async def list_classes(self, query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
+        """Return a page of the fleet's node classes; with a policy, only those that it allows."""
+        await self._refresh_nodes()
+        return await offload(
+            build_class_page, [self._catalogs[digest].classes for digest in self._digests], query, policy
+        )
+
+    def _choose_default_models(self, checkpoints: Sequence[str]) -> tuple[str, ...]:
+        if self._default_models:
+            return tuple(model for model in self._default_models if model in checkpoints)
+        return tuple(model for model in checkpoints if model in self._models_at_join)
+
+    async def _refresh_nodes(self) -> None:
+        if monotonic() < self._nodes_until:
+            return
+        if self._refreshing is None or self._refreshing.done():  # all waiting callers share one query
+            self._refreshing = asyncio.create_task(self._read_nodes(), name="scheduler.nodes", context=Context())
+        await asyncio.shield(self._refreshing)
+
+    async def _read_nodes(self) -> None:
+        async with self._database.direct() as connection:
+            rows = await nodes.list_nodes(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
+            digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
+            known = [digest for digest in sorted(digests) if await self._load_catalog(connection, digest)]
+            replaced = await nodes.list_replaced_catalogs(
+                connection, grace_s=self._catalog_grace_s, forgotten_s=self._forgotten_s
+            )
+            recent = [
+                digest for digest in sorted(set(replaced) - digests) if await self._load_catalog(connection, digest)
+            ]
+            models_at_join = await nodes.list_models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
+        self._models_at_join = frozenset(models_at_join)
+        self._digests = (*known, *recent)
+        self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
+        self._nodes = [
+            NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])
+            for row in rows
+        ]
+        self._facts = [
+            NodeFacts(
+                name=row["name"],
+                digest=row["catalog_digest"] if row["catalog_digest"] in known else None,
+                online=row["online"],
+                seen_at=row["seen_at"],
+                since=row["since"],
+                cordoned_at=row["cordoned_at"],
+                shared_at=row["shared_since"],
+                blocked_at=row["blocked_since"],
+            )
+            for row in rows
+        ]
+        self._surveys = {}
+        self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
+
+    async def _load_catalog(self, connection: Connection, digest: str) -> Catalog | None:
+        if digest not in self._catalogs:
+            stored = await nodes.load_catalog(connection, digest)
+            catalog = await offload(decode_catalog, digest, stored) if stored else None
+            if catalog is None:
+                log.error("scheduler.catalog_unreadable", digest=digest)
+                return None
+            self._catalogs[digest] = catalog
+        return self._catalogs[digest]
+
+
+def _met_requirements(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[int]:
+    """Return the ids of the requirements that the catalog meets."""
+    return {key for key, needs in requirements.items() if catalog.satisfies(needs)}
+
+
+def _collect_offers(
+    catalogs: Sequence[Catalog], loaded: Counter[str], policy: TenantPolicy | None
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Collect models by loader input, and the names of all classes, as far as the policy allows them.
+
+    Models on most nodes come first; among equals, loaded models come first because their jobs start sooner.
+    """
+    judge = ClassPolicy(policy) if policy is not None else None
+    common: dict[str, Counter[str]] = {}
+    classes: set[str] = set()
+    for catalog in catalogs:
+        allowed = {name for name, spec in catalog.classes.items() if judge is None or judge.decide(name, spec).allowed}
+        classes |= allowed
+        for field, models in catalog.models.items():
+            if field.rpartition(".")[0] in allowed:
+                common.setdefault(field, Counter()).update(models)
+    ordered = {
+        field: tuple(sorted(counts, key=lambda model: (-counts[model], -loaded[f"{field}={model}"], model)))
+        for field, counts in sorted(common.items())
+    }
+    return ordered, tuple(sorted(classes))

@@ -1,0 +1,71 @@
+"""Records heartbeats and catalogs that executors send."""
+
+from chassis.database.postgres import Database
+from chassis.telemetry.logs import log
+from contracts.scheduler.attempts import AttemptWriteReply
+from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
+from contracts.scheduler.jobs import JobState
+from contracts.wire.errors import InvalidMessage
+from contracts.workflow import is_model
+from scheduler.domain.catalog import Catalog, decode_catalog
+from scheduler.domain.states import is_final
+from scheduler.store import attempts, nodes
+
+
+class HeartbeatRecorder:
+    def __init__(self, database: Database, *, lease_s: float, forgotten_s: float) -> None:
+        self._database, self._lease_s, self._forgotten_s = database, lease_s, forgotten_s
+
+    async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
+        """Record a heartbeat and renew the lease of its attempt.
+
+        The reply says whether the lease still holds, whether the catalog must be sent, and what operators requested.
+        """
+        async with self._database.direct() as connection:
+            noted = await nodes.save_heartbeat(
+                connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s
+            )
+            state = None
+            if beat.attempt is not None:
+                state = await attempts.renew_lease(
+                    connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
+                )
+        lease = LeaseState.NONE if beat.attempt is None else _lease_state(state)
+        return HeartbeatReply(
+            lease=lease,
+            catalog_wanted=beat.catalog_digest is not None and not noted.known,
+            clear=noted.clear,
+            refresh=noted.refresh,
+        )
+
+    async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
+        """Save the catalog of a node.
+
+        Raises:
+            InvalidMessage: the catalog cannot be decoded.
+        """
+        catalog = decode_catalog(report.digest, report.classes_zlib)
+        if catalog is None:
+            raise InvalidMessage
+        async with self._database.direct() as connection:
+            await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
+            await nodes.save_models_at_join(connection, node, _list_models(catalog))
+        log.info("scheduler.node.catalog_reported", node=node, classes=len(catalog.classes))
+        return AttemptWriteReply(applied=True)
+
+
+def _list_models(catalog: Catalog) -> list[str]:
+    """List all model files of the catalog, as ``Class.input=file``."""
+    return [
+        f"{name}.{field}={option}"
+        for name, spec in catalog.classes.items()
+        for field, accepted in spec.inputs.items()
+        for option in accepted.options or ()
+        if is_model(option)
+    ]
+
+
+def _lease_state(state: JobState | None) -> LeaseState:
+    if state is None:
+        return LeaseState.LOST
+    return LeaseState.CANCELLED if is_final(state) else LeaseState.KEPT

@@ -1,0 +1,56 @@
+"""Every error that the gateway answers with has to be declared by its route (``problems(...)``)."""
+
+import json
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contracts.wire.errors import InternalFault
+from gateway.api.v1.problems import PROBLEM_JSON, declared_codes
+
+
+def is_declared(route: APIRoute, code: str) -> bool:
+    """Whether the route declares this code. Codes of HTTP itself and of bugs are not declared by routes."""
+    return code.startswith("http.") or code == InternalFault.code or code in declared_codes(route.responses)
+
+
+class DeclaredErrorsOnly:
+    """ASGI: answers 500 in place of an error that the route does not declare, for a server in the test's process."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        start: Message | None = None
+
+        async def checked(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_problem(message):
+                start = message
+                return
+            if start is not None:
+                undeclared = _undeclared(scope, message)
+                if undeclared:
+                    start = {"type": "http.response.start", "status": 500, "headers": []}
+                    message = {"type": "http.response.body", "body": undeclared.encode()}
+                await send(start)
+                start = None
+            await send(message)
+
+        await self._app(scope, receive, checked)
+
+
+def _is_problem(start: Message) -> bool:
+    return (b"content-type", PROBLEM_JSON.encode()) in start["headers"]
+
+
+def _undeclared(scope: Scope, body: Message) -> str | None:
+    route: Any = scope.get("route")
+    if not isinstance(route, APIRoute) or not body.get("body"):
+        return None
+    code = json.loads(body["body"])["code"]
+    if not declared_codes(route.responses):  # of another service
+        return None
+    return None if is_declared(route, code) else f"{code} is not declared by {scope['method']} {route.path}"

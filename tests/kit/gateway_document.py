@@ -1,0 +1,43 @@
+"""The gateway's routes and OpenAPI document, and the check that an error is one that they declare."""
+
+from functools import cache
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+
+from gateway.api.v1.problems import PROBLEM_JSON
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.kit.declared_errors import is_declared
+
+
+@cache
+def gateway_app() -> FastAPI:
+    """The gateway's application, for its routes and its document; it connects to nothing."""
+    settings = {
+        "database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1",
+        "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True,
+    }  # fmt: skip
+    return create_app(Settings.model_validate(settings))
+
+
+async def check_response(response: httpx.Response) -> None:
+    """A response hook of httpx: an undeclared error of the gateway fails the test.
+
+    Raises:
+        AssertionError: the route that answers the request does not declare the code.
+    """
+    if response.headers.get("content-type") != PROBLEM_JSON:
+        return
+    await response.aread()
+    if not response.content:  # a HEAD
+        return
+    scope = {"type": "http", "path": response.request.url.path, "root_path": "", "method": response.request.method}
+    for route in gateway_app().router.routes:
+        if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL:
+            code = response.json()["code"]
+            assert is_declared(route, code), f"{code} is not declared by {scope['method']} {route.path}"
+            return
