@@ -1,4 +1,4 @@
-"""What a transaction says is said: by several relays, by one that dies half-way, again after the stream was lost."""
+"""Committed messages are published: with several relays, after a relay crashed, and again after the stream was lost."""
 
 import asyncio
 import signal
@@ -60,7 +60,7 @@ async def running(*relays: Relay) -> AsyncIterator[list[Loop]]:
 
 
 def notes(number: int, *, letters: str = "abcde", first: int = 1) -> list[Note]:
-    """This many notes of each letter, one letter after the other."""
+    """Return this many notes of each letter, one letter after the other."""
     return [Note(letter=letter, seq=seq) for seq in range(first, first + number) for letter in letters]
 
 
@@ -76,7 +76,7 @@ async def ids(outbox: Outbox) -> list[str]:
 
 
 async def batches(bus: Bus, stream: str = NOTES.name) -> list[int]:
-    """The sizes of the batches that a stream was given, 1 for what came by itself; each of them is whole."""
+    """Return the sizes of the batches in a stream, 1 for single messages, and check that each batch is complete."""
     sizes, batch_id = list[int](), ""
     for message in await messages(bus, stream):
         headers = message.headers or {}
@@ -91,7 +91,7 @@ async def batches(bus: Bus, stream: str = NOTES.name) -> list[int]:
 
 
 async def overheard(bus: Bus) -> list[bool]:
-    """What is published from now on, as it comes: whether it is said to be part of a batch."""
+    """Collect whether each published message is part of a batch."""
     sent = list[bool]()
 
     async def listen(message: Msg) -> None:
@@ -178,7 +178,7 @@ async def test_stream_without_batch_support_gets_single_messages(stream: Bus, ou
     await streams.declare(stream, (NOTES,))
     await relay.repeat()
     await relay.tick()
-    assert await batches(stream) == [100]  # the one that was made since does
+    assert await batches(stream) == [100]  # the stream that was created since then does
 
 
 async def test_rows_of_two_streams_keep_their_order(stream: Bus, outbox: Outbox) -> None:
@@ -196,14 +196,14 @@ async def test_rows_of_two_streams_keep_their_order(stream: Bus, outbox: Outbox)
     assert in_order(await stored(stream, ASHES.name)) == {letter: list(range(1, 21)) for letter in "abcde"}
     assert await batches(stream, ASHES.name) == [*[1] * 50, 50]
     await until(lambda: len(sent) == 150)
-    assert sent == [False] * 100 + [True] * 50  # no batch is tried that would be refused
+    assert sent == [False] * 100 + [True] * 50  # a batch that would be refused is not tried
 
 
 async def test_server_without_batch_support_gets_single_messages(stream: Bus, outbox: Outbox) -> None:
     sent = await overheard(stream)
 
     async def take(message: Msg) -> None:
-        """Do as JetStream did before 2.12: every message is one."""
+        """Behave like JetStream before 2.12: every message is stored separately."""
         if message.reply:
             await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
 
@@ -217,7 +217,7 @@ async def test_server_without_batch_support_gets_single_messages(stream: Bus, ou
 
 @pytest.fixture
 async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A relay in a process of its own."""
+    """A relay in a separate process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RELAY, nats.url, database_url, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
     )
@@ -237,7 +237,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         held = holder.transaction()
         await held.start()
         await outbox.write(notes(10))
-        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # rows may be taken, but nothing be marked
+        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # rows can be locked but not marked
 
         async def said() -> bool:
             return await count(stream) == 50
@@ -249,7 +249,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         await held.rollback()
     finally:
         await holder.close()
-    assert await outbox.waiting() == 50  # it died before it had marked any
+    assert await outbox.waiting() == 50  # it died before it marked any row
     async with running(outbox.relay(stream)):
 
         async def marked() -> bool:
@@ -257,7 +257,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
 
         await until(marked)
     assert [message_id for message_id, _ in await stored(stream)] == await ids(outbox)
-    assert await batches(stream) == [50]  # as the dead one had said it
+    assert await batches(stream) == [50]  # same as the dead relay had published
 
 
 @pytest.mark.requirement("F-67")
@@ -270,7 +270,7 @@ async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus
     await stream.jetstream.delete_stream("NOTES")
     await outbox.write(notes(10, first=11))
     await relay.tick()
-    assert await outbox.waiting() == 50  # nobody took them, and they are kept
+    assert await outbox.waiting() == 50  # not acknowledged, so they are kept
     assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
     assert await count(stream) == 0
     await relay.repeat()
@@ -280,7 +280,7 @@ async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus
     assert in_order(found) == {letter: list(range(1, 21)) for letter in "abcde"}
     await relay.repeat()
     await relay.tick()
-    assert await stored(stream) == found  # said once more, and stored once
+    assert await stored(stream) == found  # published again, but stored once
 
 
 async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, outbox: Outbox) -> None:
@@ -323,7 +323,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         await outbox.write(notes(1))
-        own_nats.signal(signal.SIGSTOP)  # takes what it is sent and answers nothing
+        own_nats.signal(signal.SIGSTOP)  # accepts messages and never replies
         async with running(outbox.relay(bus)):
 
             async def taken() -> bool:
@@ -344,7 +344,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
 
 
 class Wire:
-    """A way to a server on which the acknowledgement of a batch never arrives: the server is killed instead."""
+    """A proxy that never forwards the acknowledgement of a batch: it kills the server instead."""
 
     def __init__(self, server: NatsServer) -> None:
         self._server, self.withheld = server, 0
@@ -362,7 +362,7 @@ class Wire:
                 each.close()
 
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect, once the server is up: nats-py leaks a connection that ends before the server has said anything."""
+        """Connect once the server is up: nats-py leaks a connection that ends before the server has sent anything."""
         found: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
         async def reached() -> bool:

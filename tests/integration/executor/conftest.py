@@ -25,7 +25,7 @@ async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 
 @pytest.fixture
 async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
-    """A server of the test's own, to be stopped and started."""
+    """A server for this test only, which it can stop and restart."""
     server = Nats(tmp_path)
     await server.start()
     yield server
@@ -98,7 +98,7 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
 
 @pytest.fixture
 def spawn_executor(settings: Callable[..., Settings], nursery: ForkServerClient, tmp_path: Path) -> Callable[..., Any]:
-    """Run an executor as a process of its own for the length of a block; it gives a way to kill it."""
+    """Run an executor in a separate process during a block; yields a function that kills it."""
 
     @asynccontextmanager
     async def spawn(**more: Any) -> AsyncIterator[Forked]:

@@ -1,4 +1,4 @@
-"""The client of a node against a simulated one, in both versions whose endpoints differ."""
+"""The node client with a simulated node, in both versions whose endpoints differ."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A defect of the executor itself: the attempt ends, and its prompt does not stay behind unseen."""
+"""A bug of the executor itself ends the attempt and stops its prompt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("gateway")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defective(PostPrompt):
-    """Posts the prompt, and then fails as only a defect does."""
+    """A client that posts the prompt and then raises an unexpected exception."""
 
     async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> AttemptResult | None:
         assert await PostPrompt.__call__(self, record, files, perhaps_there=perhaps_there) is None

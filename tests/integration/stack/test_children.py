@@ -1,4 +1,4 @@
-"""Processes forked from the zygote: what they are given, how their end is heard, that none is left."""
+"""Forked processes: their environment, how their exit is reported, and that none is left over."""
 
 import asyncio
 import json
@@ -43,13 +43,13 @@ async def until_said(log: Path, word: str) -> None:
 
 
 def stat_of(pid: int) -> list[str]:
-    """State and parent, then the rest; nothing where there is no such process."""
+    """Return state and parent, then the rest; empty if there is no such process."""
     path = Path(f"/proc/{pid}/stat")
     return path.read_text().rpartition(")")[2].split() if path.exists() else []
 
 
 async def until_gone(pid: int) -> None:
-    """Wait until a process is no more, or a zombie of somebody who does not look after it."""
+    """Wait until a process has exited, or is a zombie that its new parent has not reaped."""
 
     async def gone() -> bool:
         return stat_of(pid)[:1] in ([], ["Z"])

@@ -1,4 +1,4 @@
-"""What each NATS login is refused, as the real server sees it."""
+"""What each NATS login is refused by the real server."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ JOB = "0193a6c0-0000-7000-8000-00000000000a"
 @pytest.mark.requirement("S-75")
 async def test_executor_publishes_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
-    with pytest.raises(NoRespondersError):  # allowed, and nobody is there
+    with pytest.raises(NoRespondersError):  # allowed, but without a responder
         await node.request(HEARTBEAT.subject(key="node-1"), b"{}", timeout=10)
     await node.publish(HEARTBEAT.subject(key="node-2"), b"{}")
     await connect.refused(HEARTBEAT.subject(key="node-2"))

@@ -1,4 +1,4 @@
-"""PostgreSQL as the stack runs it: whoever we are, whatever was killed, and no service in another's database."""
+"""PostgreSQL in the stack: with any user, after any kill, and with databases separated by service."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.integration.stack.conftest import until
 
 
 def quietly(*_: object) -> None:
-    """Nobody listens."""
+    """Ignore log lines."""
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def test_incomplete_data_directory_is_recreated(postgres: Postgres) -> Non
 
 @pytest.fixture
 def open_layout() -> Iterator[Layout]:
-    """A state directory that another account can reach, unlike pytest's own."""
+    """A state directory that another user can access, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         layout = Layout(Path(folder) / "state")
