@@ -1,10 +1,10 @@
-"""docs/state-machine.md: the life cycle of a job."""
+"""docs/state-machine.md: the states of a job."""
 
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobState
 from scheduler.domain.states import TRANSITIONS, is_final
 
 HEAD = """\
-# The life of a job
+# States of a job
 
 Generated from `scheduler.domain.states` by `./dev generate`. Every arrow is one row in `job_events`.
 """

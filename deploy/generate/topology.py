@@ -1,4 +1,4 @@
-"""docs/topology.md: which service sends which message to which."""
+"""docs/topology.md: subjects, streams and consumers."""
 
 from collections import defaultdict
 
@@ -7,7 +7,7 @@ from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.wire.topic import Rpc
 
 HEAD = """\
-# Who says what to whom
+# Subjects and streams
 
 Generated from `contracts.registry` by `./dev generate`. Subjects are
 `<kind>.<owner>.<noun>.<verb>.v<N>.<tenant>[.<key>]`; the tenant token is `_` where no tenant is concerned.
@@ -15,8 +15,8 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 
 
 def topology() -> str:
-    """Return the page: a diagram, the subjects, the streams, the API for external systems."""
-    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_consumers(), *_door()])
+    """Return the page: a diagram, the subjects, the streams, the NATS interface."""
+    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_consumers(), *_other_systems()])
 
 
 def _picture() -> list[str]:
@@ -35,7 +35,7 @@ def _subjects() -> list[str]:
         f"| `{topic.payload.__name__}`{f' → `{topic.reply.__name__}`' if isinstance(topic, Rpc) else ''} |"
         for topic in sorted(TOPICS, key=lambda topic: topic.name)
     ]
-    return ["| subject | says | from | to | payload |", "| --- | --- | --- | --- | --- |", *rows, ""]
+    return ["| subject | meaning | from | to | payload |", "| --- | --- | --- | --- | --- |", *rows, ""]
 
 
 def _streams() -> list[str]:
@@ -73,15 +73,15 @@ def _consumers() -> list[str]:
     ]
 
 
-def _door() -> list[str]:
+def _other_systems() -> list[str]:
     asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
     fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
     return [
-        "## The door for other systems",
+        "## Subjects of other systems",
         "",
-        "An outside system has a NATS account of its own; the server maps its subjects and writes its tenant.",
+        "Another system has its own NATS account. The server maps its subjects to internal ones and writes its tenant.",
         "",
-        "| there | it may | here |",
+        "| its subject | it may | internal subject |",
         "| --- | --- | --- |",
         *asked,
         *fed,

@@ -150,15 +150,15 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageSt
     await usage.forget(keep=90)  # days that are long gone, but no batch that may still be added again
     await usage.add(batches[0])
     for user in users:
-        assert await usage.read(user, days=1) == {today: {"GET /x": 10}}
+        assert await usage.read_requests(user, days=1) == {today: {"GET /x": 10}}
 
 
 async def test_usage_is_kept_for_ninety_days(usage: RequestUsageStore, database_url: str) -> None:
     user, today = uuid4(), datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
     await usage.add(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
-    assert set(await usage.read(user, days=90)) == set(days[:3])
-    assert set(await usage.read(user, days=2)) == set(days[:2])
+    assert set(await usage.read_requests(user, days=90)) == set(days[:3])
+    assert set(await usage.read_requests(user, days=2)) == set(days[:2])
     await usage.forget(keep=90)
     sql = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
@@ -180,4 +180,4 @@ async def test_request_counts_survive_a_database_outage(usage: RequestUsageStore
     await nowhere.close()
     counts._usage = usage
     await counts.flush()
-    assert [sum(day.values()) for day in (await usage.read(user, days=2)).values()] == [3]
+    assert [sum(day.values()) for day in (await usage.read_requests(user, days=2)).values()] == [3]

@@ -93,7 +93,7 @@ def test_session_is_refreshed_shortly_before_expiry() -> None:
     kept: list[Session] = []
     asking = caller(session=session(5), on_session=kept.append)
     script = Script(answer(body=FRESH), answer(body={"keys": []}))
-    script.run(asking.ask(calls.list_keys()))
+    script.run(asking.execute(calls.list_keys()))
     assert [step.url.removeprefix(f"{URL}/api/v1") for step in script.sent] == ["/auth/refresh", "/auth/keys"]
     assert list(map(bearer, script.sent)) == [None, "Bearer a2"]
     assert [one.refresh_token for one in kept] == ["r2"]
@@ -112,11 +112,11 @@ def test_expired_session_is_refreshed_once() -> None:
 def test_client_with_a_password_logs_in_when_needed() -> None:
     asking = caller(username="ada", password="pw")
     script = Script(answer(body=FRESH), answer(body={"keys": []}))
-    script.run(asking.ask(calls.list_keys()))
+    script.run(asking.execute(calls.list_keys()))
     assert json.loads(script.sent[0].content or b"") == {"username": "ada", "password": "pw"}
     asking.credentials.session = session(0)
     script = Script(problem(401), answer(body=FRESH), answer(body={"keys": []}))
-    script.run(asking.ask(calls.list_keys()))
+    script.run(asking.execute(calls.list_keys()))
     assert [step.url.rsplit("/", 1)[1] for step in script.sent] == ["refresh", "login", "keys"]
 
 

@@ -41,7 +41,7 @@ class SavedWorkflows:
         name = parse_new_workflow_name(name)
         content = await offload(parse_content, sent) if is_large else parse_content(sent)
         version, new = await self._workflows.save(tenant, name, content)
-        return await self.read(name, version, tenant=tenant), new
+        return await self.read_workflow(name, version, tenant=tenant), new
 
     async def read_workflow(self, name: str, version: int | None, *, tenant: str) -> Version:
         """One version; without a number the newest.
