@@ -15,7 +15,7 @@ from generate.topology import topology
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def documents() -> dict[Path, str]:
+def generated_files() -> dict[Path, str]:
     """Return every generated file: its path relative to the repository root, and its content."""
     return {
         Path("contracts/asyncapi.json"): asyncapi(),
@@ -29,9 +29,9 @@ def documents() -> dict[Path, str]:
     }
 
 
-def stale(root: Path = ROOT) -> list[Path]:
+def stale_files(root: Path = ROOT) -> list[Path]:
     """Return files that are missing or differ, and schemas of messages that no longer exist."""
-    wanted = documents()
+    wanted = generated_files()
     wrong = [path for path, text in wanted.items() if _text(root / path) != text]
     orphans = [
         path.relative_to(root)
@@ -43,12 +43,12 @@ def stale(root: Path = ROOT) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> None:
     """Write stale files. With ``--check`` write nothing and exit with status 1 if there are any."""
-    found = stale()
+    found = stale_files()
     if "--check" in (sys.argv[1:] if argv is None else argv):
         for path in found:
-            print(f"stale: {path} (run ./dev generate)")
+            print(f"stale_files: {path} (run ./dev generate)")
         sys.exit(1 if found else 0)
-    wanted = documents()
+    wanted = generated_files()
     for path in found:
         target = ROOT / path
         if path in wanted:

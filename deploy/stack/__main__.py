@@ -72,9 +72,9 @@ def doctor(
     state: State = Path(".dev"),
 ) -> None:
     """Check this machine and list what is missing."""
-    from stack.doctor import examine  # noqa: PLC0415 - the same
+    from stack.doctor import run_checks  # noqa: PLC0415 - the same
 
-    raise typer.Exit(examine(port, state.resolve()))
+    raise typer.Exit(run_checks(port, state.resolve()))
 
 
 def _urls_of_environment() -> tuple[str, ...]:

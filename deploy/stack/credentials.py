@@ -19,11 +19,11 @@ class Secrets:
     values: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> Self:
         """Load the secrets of this state directory; empty for a new one."""
         return cls(path, read_json(path) or {})
 
-    def of(self, name: str) -> str:
+    def password(self, name: str) -> str:
         """Return the password called ``name``: 43 characters that need no quoting."""
         if name not in self.values:
             # Starts with a letter: NATS parses a variable's value as a number if it starts like one.
@@ -48,7 +48,7 @@ class Identities:
     demo: Identity
 
     @classmethod
-    def read(cls, path: Path) -> Self | None:
+    def load(cls, path: Path) -> Self | None:
         """Load the users from credentials.json; None if they are unknown or no longer valid."""
         known = read_json(path)
         try:

@@ -16,7 +16,7 @@ from stack.layout import Layout
 from stack.nats_server import binary
 from stack.ports import PortTaken, listen
 from stack.postgres import binaries
-from stack.supervisor import running
+from stack.supervisor import running_pid
 from stack.unprivileged import CannotRunPostgres, choose_runner
 
 GIB = 1 << 30
@@ -35,7 +35,7 @@ class Finding:
     advice: str = ""
 
 
-def examine(port: int, state: Path) -> int:
+def run_checks(port: int, state: Path) -> int:
     """Run all checks and print the results. Returns 0 if nothing is missing."""
     console = Console()
     findings = list(_findings(port, state))
@@ -80,7 +80,7 @@ def _runner(state: Path) -> Finding:
 
 
 def _port(port: int, state: Path) -> Finding:
-    pid = running(Layout(state))
+    pid = running_pid(Layout(state))
     if pid:
         return Finding("port", f"a stack runs on {state}, process {pid}", good=True)
     try:

@@ -64,7 +64,7 @@ class Layout:
     def artifacts(self) -> Path:
         return self.state / "artifacts"
 
-    def of(self, name: str) -> Path:
+    def directory_of(self, name: str) -> Path:
         """Return the private directory of one process."""
         return self.state / name
 

@@ -30,7 +30,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def name_process(name: str) -> None:
+def set_process_name(name: str) -> None:
     """Set the name (up to 15 bytes) that ps and top show."""
     if _libc is not None:
         _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)

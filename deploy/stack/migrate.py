@@ -7,7 +7,7 @@ from pathlib import Path
 from contracts.registry import DATABASES
 from stack.layout import Layout
 from stack.plan import Options
-from stack.supervisor import Stack, running
+from stack.supervisor import Stack, running_pid
 
 
 async def migrate(state: Path) -> int:
@@ -16,7 +16,7 @@ async def migrate(state: Path) -> int:
     If a stack is up, its server is used. Otherwise PostgreSQL and NATS run for the duration.
     """
     layout = Layout(state)
-    if running(layout):
+    if running_pid(layout):
         return await _each(layout)
     stack = Stack(Options(state, port=0, nodes=0, bare=True), lambda _: None)
     try:

@@ -15,7 +15,7 @@ ANSWER_WITHIN = "30s"  # longer than any Rpc.timeout_s
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ExternalSystem:
     """An external system: its account, its login, and the tenant that the server sets in its subjects."""
 
     account: str
@@ -38,7 +38,7 @@ class NatsPlan:
 
     passwords: dict[str, str]
     nodes: tuple[str, ...]
-    outside: tuple[Outside, ...]
+    outside: tuple[ExternalSystem, ...]
     listen: str
     monitor: str
     store: str
@@ -72,7 +72,7 @@ def render(plan: NatsPlan) -> str:
         "accounts {",
         f"  SYS {{ users: [ {{ user: sys, password: {_secret(plan.passwords['sys'])} }} ] }}",
         *_core(plan),
-        *(line for outside in plan.outside for line in _door(outside)),
+        *(line for outside in plan.outside for line in _external_account(outside)),
         "}",
         "",
     ])  # fmt: skip
@@ -94,7 +94,7 @@ def _core(plan: NatsPlan) -> Iterator[str]:
     yield "  }"
 
 
-def _exports(outside: Outside) -> Iterator[str]:
+def _exports(outside: ExternalSystem) -> Iterator[str]:
     """Export each tenant's subjects only to the account that acts for the tenant."""
     for topic in NATS_API_REQUESTS.values():
         yield f"{{ service: {_quoted(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
@@ -110,7 +110,7 @@ def _permissions(permissions: Permissions) -> Iterator[str]:
         yield f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }}'
 
 
-def _door(outside: Outside) -> Iterator[str]:
+def _external_account(outside: ExternalSystem) -> Iterator[str]:
     """Return an account that reaches only its own tenant's subjects; the server sets the tenant."""
     feeds = [f"{local}.>" for local in NATS_API_FEEDS]
     yield f"  {outside.account} {{"

@@ -5,12 +5,12 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.children import Child, start_program
 from stack.credentials import OUTSIDE_USER, Secrets
+from stack.health_probe import responds
 from stack.layout import Layout, write_private
-from stack.nats_config import NatsPlan, Outside, logins, render
+from stack.nats_config import ExternalSystem, NatsPlan, logins, render
 from stack.ports import LOOPBACK
-from stack.probes import answers
+from stack.processes import Child, start_program
 
 
 def binary() -> Path:
@@ -42,11 +42,11 @@ class Nats:
     def configure(self, tenant: str) -> None:
         """Write the configuration, with one external system that acts for ``tenant``."""
         names = ["sys", *(login for login, _, _ in logins(self.nodes))]
-        door = Outside("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.of(f"nats-{OUTSIDE_USER}"), tenant)
+        external = ExternalSystem("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.password(f"nats-{OUTSIDE_USER}"), tenant)
         plan = NatsPlan(
-            passwords={name: self.secrets.of(f"nats-{name}") for name in names},
+            passwords={name: self.secrets.password(f"nats-{name}") for name in names},
             nodes=self.nodes,
-            outside=(door,),
+            outside=(external,),
             listen=f"{LOOPBACK}:{self.port}",
             monitor=f"{LOOPBACK}:{self.monitor}",
             store=str(self.layout.nats / "jetstream"),
@@ -58,4 +58,4 @@ class Nats:
 
     async def ready(self) -> bool:
         """Whether it serves clients and JetStream works."""
-        return await answers(LOOPBACK, self.monitor, "/healthz")
+        return await responds(LOOPBACK, self.monitor, "/healthz")

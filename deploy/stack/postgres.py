@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.registry import DATABASES
-from stack.children import Child, start_program
 from stack.credentials import Secrets
 from stack.layout import Layout, tail, write_private
 from stack.linux import LINUX
 from stack.ports import LOOPBACK
+from stack.processes import Child, start_program
 from stack.unprivileged import CannotRunPostgres, Runner, choose_runner
 
 SUPERUSER = "postgres"
@@ -50,7 +50,7 @@ class Postgres:
     runner: Runner
 
     @classmethod
-    def of(cls, layout: Layout, secrets: Secrets, port: int) -> "Postgres":
+    def for_state(cls, layout: Layout, secrets: Secrets, port: int) -> "Postgres":
         """Return the server of a state directory, with a way to run it that works on this machine.
 
         Raises:
@@ -60,7 +60,7 @@ class Postgres:
 
     def url(self, database: str) -> str:
         """Return the DSN of a service; database and role have its name."""
-        return f"postgresql+asyncpg://{database}:{self.secrets.of(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql+asyncpg://{database}:{self.secrets.password(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
 
     async def create(self) -> bool:
         """Create the data directory with its roles and databases. Returns False if it exists.
@@ -76,7 +76,7 @@ class Postgres:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         password = self.layout.state / "postgres.password"
-        write_private(password, self.secrets.of("postgres-superuser"))
+        write_private(password, self.secrets.password("postgres-superuser"))
         for path in (fresh, password):
             if self.runner.owner:
                 os.chown(path, *self.runner.owner)
@@ -95,7 +95,7 @@ class Postgres:
 
     async def start(self) -> Child:
         """Start the server. It can take several tries until an old server's backends are gone."""
-        await self._wait_for_old_one()
+        await self._wait_for_killed_server()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         argv = [str(binaries() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
         return start_program(argv, self.layout.log_of("postgres"), env=_environment(), become=self.runner.become)
@@ -107,7 +107,7 @@ class Postgres:
             return lines[7].strip() == "ready" and lines[3] == str(self.port)
         return False
 
-    async def _wait_for_old_one(self) -> None:
+    async def _wait_for_killed_server(self) -> None:
         """Wait for the processes of a killed server, and delete its pid file.
 
         Another process may have reused the pid in that file, and PostgreSQL would then refuse to start. No other server
@@ -117,7 +117,7 @@ class Postgres:
             return  # PostgreSQL decides itself
         with suppress(TimeoutError):
             async with asyncio.timeout(DIE_WITHIN_S):
-                while _served(self.layout.postgres):  # noqa: ASYNC110 - another process tells
+                while _is_in_use(self.layout.postgres):  # noqa: ASYNC110 - another process tells
                     await asyncio.sleep(0.02)
             (self.layout.postgres / "postmaster.pid").unlink(missing_ok=True)
 
@@ -142,14 +142,14 @@ def _roles(secrets: Secrets) -> list[str]:
     said = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
     for name in DATABASES:
         said += [
-            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.of(f'postgres-{name}')}';",
+            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.password(f'postgres-{name}')}';",
             f"CREATE DATABASE {name} OWNER {name};",
             f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;",
         ]
     return said
 
 
-def _served(data: Path) -> bool:
+def _is_in_use(data: Path) -> bool:
     """Whether any process uses this data directory."""
     here = str(data.resolve())
     for process in PROCESSES.glob("[0-9]*/cwd"):

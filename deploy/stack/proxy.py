@@ -50,10 +50,10 @@ class Routes:
         return self.notifier if path == b"/ws" or path.startswith(b"/ws/") else self.gateway
 
 
-class End(asyncio.Protocol):
+class ProxySide(asyncio.Protocol):
     """One side of a proxied connection. It forwards received bytes to ``other``, with flow control."""
 
-    def __init__(self, other: "End | None" = None) -> None:
+    def __init__(self, other: "ProxySide | None" = None) -> None:
         self.other = other
         self.transport: asyncio.Transport | None = None
 
@@ -88,7 +88,7 @@ class End(asyncio.Protocol):
                 other.transport.abort()
 
 
-class Client(End):
+class ClientSide(ProxySide):
     """An incoming connection. Its target is chosen when its first line is complete."""
 
     def __init__(self, routes: Routes) -> None:
@@ -126,7 +126,7 @@ class Client(End):
         give_up = loop.time() + RETRY_FOR_S
         while True:
             try:
-                _, backend = await loop.create_connection(lambda: End(self), "127.0.0.1", port)
+                _, backend = await loop.create_connection(lambda: ProxySide(self), "127.0.0.1", port)
                 break
             except OSError:
                 if loop.time() > give_up:
@@ -162,7 +162,7 @@ async def serve(listener: socket.socket, routes: Routes) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = await loop.create_server(lambda: Client(routes), sock=listener, backlog=1024)
+    server = await loop.create_server(lambda: ClientSide(routes), sock=listener, backlog=1024)
     await stopped.wait()
     server.close()
 

@@ -44,7 +44,7 @@ def choose_runner(program: Path, data: Path) -> Runner:
     if os.geteuid() != 0:
         return Runner("you", lambda: None)
     inside = Runner("root in a user namespace of its own", enter_user_namespace)
-    if _works(inside, program, Path("/")):
+    if _can_run(inside, program, Path("/")):
         return inside
     for name in ACCOUNTS:
         try:
@@ -53,7 +53,7 @@ def choose_runner(program: Path, data: Path) -> Runner:
             continue
         data.parent.chmod(0o711)  # our own state directory: its content stays private
         runner = Runner(f"user {name}", _drop_to(account), (account.pw_uid, account.pw_gid))
-        if _works(runner, program, data.parent):
+        if _can_run(runner, program, data.parent):
             return runner
     raise CannotRunPostgres(
         "PostgreSQL refuses to run as root, user namespaces are switched off here, and no unprivileged account "
@@ -71,7 +71,7 @@ def _drop_to(account: pwd.struct_passwd) -> Callable[[], None]:
     return drop
 
 
-def _works(runner: Runner, program: Path, folder: Path) -> bool:
+def _can_run(runner: Runner, program: Path, folder: Path) -> bool:
     def become() -> None:
         runner.become()
         os.chdir(folder)

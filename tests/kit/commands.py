@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from comfyfleet_client.cli.main import run
-from stack.children import Call, ForkServerClient
-from stack.zygote import Zygote, preload
+from stack.fork_server import ForkServer, preload
+from stack.processes import ForkServerClient, PythonProcess
 
 LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo", "rich.table", "encodings.idna")
 """What a command imports when it needs it."""
@@ -25,7 +25,7 @@ class Commands:
 
     def __init__(self, folder: Path) -> None:
         self._log = str(folder / "commands.log")
-        self._nursery = ForkServerClient(folder / "commands.log", program=__name__)
+        self._fork_server = ForkServerClient(folder / "commands.log", program=__name__)
         self._count = 0
 
     async def run(self, argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:
@@ -34,7 +34,7 @@ class Commands:
         files = [cwd / f".command-{self._count}.{stream}" for stream in ("in", "out", "err")]
         files[0].write_bytes(stdin)
         call = json.dumps({"argv": argv, "cwd": str(cwd), "files": [str(file) for file in files]})
-        child = await self._nursery.spawn(Call("comfyfleet", __name__, (call,), env, self._log))
+        child = await self._fork_server.spawn(PythonProcess("comfyfleet", __name__, (call,), env, self._log))
         status = await child.wait()
         _, out, err = (file.read_bytes() for file in files)
         for file in files:
@@ -42,7 +42,7 @@ class Commands:
         return status, out, err
 
     async def close(self) -> None:
-        await self._nursery.close()
+        await self._fork_server.close()
 
 
 def main(argv: list[str]) -> None:
@@ -63,11 +63,11 @@ def serve(descriptor: int) -> None:
     preload(LATER)
     gc.collect()
     gc.freeze()  # a garbage collection in a child would copy every page that it visits
-    zygote = Zygote(socket.socket(fileno=descriptor), ())
+    fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
-        zygote.serve()
+        fork_server.serve()
     finally:
-        zygote.kill_all()
+        fork_server.kill_all()
 
 
 if __name__ == "__main__":

@@ -5,22 +5,22 @@ import signal
 import socket
 import sys
 
-from stack.zygote import Zygote, preload
+from stack.fork_server import ForkServer, preload
 
 PROGRAMS = ("simnode.__main__", "executor.__main__", "executor.app")
 
 
 def main(descriptor: int) -> None:
-    """Serve ``stack.children.ForkServerClient`` on a socket."""
+    """Serve ``stack.processes.ForkServerClient`` on a socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload(PROGRAMS)
     gc.collect()
     gc.freeze()  # a garbage collection in a child would copy every page that it visits
-    zygote = Zygote(socket.socket(fileno=descriptor), ())
+    fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
-        zygote.serve()
+        fork_server.serve()
     finally:
-        zygote.kill_all()
+        fork_server.kill_all()
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from stack.children import Call, Child, ForkServerClient
 from stack.ports import free_ports
+from stack.processes import Child, ForkServerClient, PythonProcess
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -22,14 +22,16 @@ class Forked:
     """A Python program forked from a process that has imported it. Its output goes to a file."""
 
     def __init__(
-        self, nursery: ForkServerClient, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
+        self, fork_server: ForkServerClient, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
     ) -> None:
-        self._nursery, self._log = nursery, log
-        self._call = Call(module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log))
+        self._fork_server, self._log = fork_server, log
+        self._call = PythonProcess(
+            module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log)
+        )
         self._child: Child | None = None
 
     async def start(self) -> None:
-        self._child = await self._nursery.spawn(self._call)
+        self._child = await self._fork_server.spawn(self._call)
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self._child is None:
@@ -98,14 +100,14 @@ async def listens(port: int) -> None:
 class Node:
     """A simulated node with its control routes. With a fork server its start saves a second of CPU."""
 
-    def __init__(self, folder: Path, *options: str, nursery: ForkServerClient | None = None) -> None:
+    def __init__(self, folder: Path, *options: str, fork_server: ForkServerClient | None = None) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         argv = ["--port", str(self.port), "--directory", str(folder / "node"), *options]
         log, env = folder / "simnode.log", {"COLUMNS": "200"}
         self._process: Forked | Process
-        if nursery is not None:
-            self._process = Forked(nursery, "simnode.__main__", argv, log, env)
+        if fork_server is not None:
+            self._process = Forked(fork_server, "simnode.__main__", argv, log, env)
         else:
             self._process = Process([sys.executable, "-m", "simnode", *argv], log, env)
 

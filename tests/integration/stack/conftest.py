@@ -40,7 +40,7 @@ class Clients:
         await client.connect(
             self._server.url,
             user=login,
-            password=self._server.secrets.of(f"nats-{login}"),
+            password=self._server.secrets.password(f"nats-{login}"),
             inbox_prefix=inbox.encode(),
             error_cb=refused,
             max_reconnect_attempts=0,
@@ -64,7 +64,7 @@ async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     layout = Layout(tmp_path_factory.mktemp("nats"))
     layout.create()
     port, monitor = free_ports(2)
-    server = Nats(layout, Secrets.open(layout.secrets), port, monitor, ("node-1", "node-2"))
+    server = Nats(layout, Secrets.load(layout.secrets), port, monitor, ("node-1", "node-2"))
     server.configure(TENANT)
     child = await server.start()
     await until(server.ready)

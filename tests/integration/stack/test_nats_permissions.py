@@ -18,7 +18,7 @@ from contracts.scheduler.heartbeats import HEARTBEAT
 from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE
 from contracts.scheduler.submissions import SUBMIT_JOB
 from stack.credentials import OUTSIDE_USER
-from stack.nats_config import NatsPlan, Outside, logins, render
+from stack.nats_config import ExternalSystem, NatsPlan, logins, render
 from stack.nats_server import Nats, binary
 from tests.integration.stack.conftest import OTHER_TENANT, TENANT, Clients
 from tests.kit.nats import settled
@@ -136,7 +136,10 @@ def test_nats_passwords_can_come_from_the_environment(tmp_path: Path) -> None:
     plan = NatsPlan(
         passwords={name: f"${variable[name]}" for name in names},
         nodes=nodes,
-        outside=(Outside("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT), Outside("GLOBEX", "globex", "literal", JOB)),
+        outside=(
+            ExternalSystem("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT),
+            ExternalSystem("GLOBEX", "globex", "literal", JOB),
+        ),
         listen="0.0.0.0:4222",
         monitor="0.0.0.0:8222",
         store="/data",

@@ -11,9 +11,9 @@ import pytest
 import websockets
 from aiohttp import web
 
-from stack.children import start_program
 from stack.layout import Layout
 from stack.ports import free_ports, listen
+from stack.processes import start_program
 from stack.proxy import Routes
 
 BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers between

@@ -19,12 +19,12 @@ from stack.linux import die_with_parent
 KILLED = -signal.SIGKILL
 
 
-class ZygoteGone(Exception):
+class ForkServerExited(Exception):
     """The fork server exited. Start another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PythonProcess:
     """A Python process: ``module.main(argv)`` with exactly this environment.
 
     Attributes:
@@ -133,14 +133,14 @@ class ForkServerClient:
         program: the module of the fork server; it decides what is imported before the fork.
     """
 
-    def __init__(self, log: Path, inherited: tuple[int, ...] = (), *, program: str = "stack.zygote") -> None:
+    def __init__(self, log: Path, inherited: tuple[int, ...] = (), *, program: str = "stack.fork_server") -> None:
         self._log = log
         self._inherited = inherited
         self._program = program
-        self._zygote: Child | None = None
+        self._process: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._asked: deque[asyncio.Future[Child]] = deque()
+        self._pending: deque[asyncio.Future[Child]] = deque()
         self._children: dict[int, Child] = {}
         self._starting = asyncio.Lock()
 
@@ -152,54 +152,54 @@ class ForkServerClient:
             ours, theirs = socket.socketpair()
             argv = [sys.executable, "-m", self._program, str(theirs.fileno()), *map(str, self._inherited)]
             with theirs:
-                self._zygote = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
+                self._process = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-            self._listening = asyncio.create_task(self._listen(reader, self._writer), name="zygote")
+            self._listening = asyncio.create_task(self._listen(reader, self._writer), name="fork_server")
 
-    async def spawn(self, call: Call) -> Child:
+    async def spawn(self, call: PythonProcess) -> Child:
         """Fork one process.
 
         Raises:
-            ZygoteGone: the fork server died meanwhile.
+            ForkServerExited: the fork server died meanwhile.
         """
         await self.start()
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
-        self._tell({"spawn": asdict(call)})
+        self._pending.append(answer)
+        self._send({"spawn": asdict(call)})
         return await answer
 
     async def close(self) -> None:
         """Stop the fork server and all its children."""
-        if self._writer is not None and self._zygote is not None:
+        if self._writer is not None and self._process is not None:
             self._writer.close()
-            await self._zygote.stop(signal.SIGTERM, 5)
+            await self._process.stop(signal.SIGTERM, 5)
         if self._listening is not None:
             await self._listening
 
-    def _tell(self, order: dict[str, Any]) -> None:
+    def _send(self, command: dict[str, Any]) -> None:
         if self._writer is not None:
-            self._writer.write(json.dumps(order).encode() + b"\n")
+            self._writer.write(json.dumps(command).encode() + b"\n")
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while line := await reader.readline():
-                self._hear(json.loads(line))
-        while self._asked:
-            self._asked.popleft().set_exception(ZygoteGone())
+                self._receive(json.loads(line))
+        while self._pending:
+            self._pending.popleft().set_exception(ForkServerExited())
         for child in self._children.values():
             child.exited.set_result(KILLED)
         self._children.clear()
         writer.close()
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        if "pid" in said:
-            pid: int = said["pid"]
-            child = self._children[pid] = Child(pid, lambda number: self._tell({"signal": [pid, number]}))
-            asked = self._asked.popleft()
+    def _receive(self, message: dict[str, Any]) -> None:
+        if "pid" in message:
+            pid: int = message["pid"]
+            child = self._children[pid] = Child(pid, lambda number: self._send({"signal": [pid, number]}))
+            asked = self._pending.popleft()
             if asked.done():  # the caller was cancelled meanwhile
                 child.signal(signal.SIGKILL)
             else:
                 asked.set_result(child)
             return
-        pid, code = said["exit"]
+        pid, code = message["exit"]
         self._children.pop(pid).exited.set_result(code)

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 
-async def answers(host: str, port: int, path: str, within_s: float = 2.0) -> bool:
+async def responds(host: str, port: int, path: str, within_s: float = 2.0) -> bool:
     """Whether GET ``path`` responds with 200 in time."""
     with suppress(OSError, TimeoutError, ValueError, IndexError):
         async with asyncio.timeout(within_s):

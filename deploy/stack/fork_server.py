@@ -6,7 +6,7 @@ again, and it needs a second helper process.
 
 Protocol on its socket, one JSON document per line::
 
-    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the order of requests ->
+    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the command of requests ->
     {"signal": [pid, number]}                            <- {"exit": [pid, code]}
 
 When the socket closes, every child is killed, so no process outlives the supervisor.
@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from stack.linux import die_with_parent, name_process
+from stack.linux import die_with_parent, set_process_name
 
 LIBRARIES = (
     "uvloop", "httptools", "fastapi", "uvicorn", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl",
@@ -36,7 +36,7 @@ LIBRARIES = (
     "PIL.ImageDraw", "PIL.PngImagePlugin", "sqlite3", "typer", "rich.console",
 )  # fmt: skip
 PROGRAMS = (
-    "stack.proxy", "stack.one_shots", "auth.__main__", "auth.app", "gateway.__main__", "gateway.app",
+    "stack.proxy", "stack.run_commands", "auth.__main__", "auth.app", "gateway.__main__", "gateway.app",
     "scheduler.__main__", "scheduler.app", "executor.__main__", "executor.app", "notifier.__main__", "notifier.app",
     "simnode.__main__",
 )  # fmt: skip
@@ -54,7 +54,7 @@ def preload(modules: Iterable[str]) -> None:
             print(f"{time.monotonic() - began:6.3f} s {module}", flush=True)
 
 
-class Zygote:
+class ForkServer:
     """Forks on request, reports every exit, and kills all children when the supervisor is gone."""
 
     def __init__(self, control: socket.socket, inherited: tuple[int, ...]) -> None:
@@ -95,16 +95,16 @@ class Zygote:
             return False
         *lines, self._partial = (self._partial + received).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._execute(json.loads(line))
         return bool(received)
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        if "spawn" in order:
-            pid = self._fork(order["spawn"])
+    def _execute(self, command: dict[str, Any]) -> None:
+        if "spawn" in command:
+            pid = self._fork(command["spawn"])
             self._children.add(pid)
-            self._say({"pid": pid})
+            self._send({"pid": pid})
             return
-        pid, number = order["signal"]
+        pid, number = command["signal"]
         if pid in self._children:  # not reaped yet, so its pid is not reused
             os.kill(pid, number)
 
@@ -112,15 +112,15 @@ class Zygote:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become(parent, call)
+            self._run_child(parent, call)
         return pid
 
-    def _become(self, parent: int, call: dict[str, Any]) -> NoReturn:
+    def _run_child(self, parent: int, call: dict[str, Any]) -> NoReturn:
         code = 70
         try:
             die_with_parent(parent)
-            self._leave(keep=call["keep"])
-            _settle(call)
+            self._release_resources(keep=call["keep"])
+            _set_up_process(call)
             code = run(call["module"], call["argv"])
         except BaseException:  # noqa: BLE001 - the last frame of a process
             traceback.print_exc()
@@ -130,7 +130,7 @@ class Zygote:
                 sys.stderr.flush()
             os._exit(code)
 
-    def _leave(self, keep: list[int]) -> None:
+    def _release_resources(self, keep: list[int]) -> None:
         """Release the fork server's resources in a child, including its signal handlers."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
@@ -151,17 +151,17 @@ class Zygote:
             if pid == 0:
                 return
             self._children.discard(pid)
-            self._say({"exit": [pid, os.waitstatus_to_exitcode(status)]})
+            self._send({"exit": [pid, os.waitstatus_to_exitcode(status)]})
 
-    def _say(self, said: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         with suppress(ConnectionError):  # the supervisor is gone; the next read says so
-            self._control.sendall(json.dumps(said).encode() + b"\n")
+            self._control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _settle(call: dict[str, Any]) -> None:
+def _set_up_process(call: dict[str, Any]) -> None:
     """Set up a forked process: session, name, environment, log."""
     os.setsid()
-    name_process(call["name"])
+    set_process_name(call["name"])
     os.environ.clear()
     os.environ.update(call["env"])
     time.tzset()
@@ -199,11 +199,11 @@ def main(argv: list[str]) -> None:
     preload((*LIBRARIES, *PROGRAMS))
     gc.collect()
     gc.freeze()  # a garbage collection in a child would copy every page that it visits
-    zygote = Zygote(socket.socket(fileno=control), tuple(inherited))
+    fork_server = ForkServer(socket.socket(fileno=control), tuple(inherited))
     try:
-        zygote.serve()
+        fork_server.serve()
     finally:
-        zygote.kill_all()
+        fork_server.kill_all()
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ class JobFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JobProgress:
     """The latest WebSocket message. ``progress`` is percent."""
 
     status: str
     progress: float
 
 
-class Viewer:
+class DemoClient:
     """A client with one API key.
 
     Args:
@@ -62,7 +62,7 @@ class Viewer:
             raise JobFailed(f"POST /api/v1/jobs responded with {answer.status_code}: {answer.text}")
         return str(answer.json()["job_id"])
 
-    async def watch(self, job_id: str, see: Callable[[Seen], None]) -> None:
+    async def watch(self, job_id: str, on_progress: Callable[[JobProgress], None]) -> None:
         """Watch a job until it ends.
 
         Raises:
@@ -77,7 +77,7 @@ class Viewer:
                 status = said.get("status", status)
                 progress = max(progress, float(said.get("progress") or 0))
                 error = said.get("error") or error
-                see(Seen(status, 100 if status == "completed" else progress))
+                on_progress(JobProgress(status, 100 if status == "completed" else progress))
                 if frame["type"] == "end" or status in FINAL:
                     break
         if status != "completed":

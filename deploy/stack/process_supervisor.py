@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from stack.children import Child, ZygoteGone
+from stack.processes import Child, ForkServerExited
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 5.0
@@ -39,14 +39,14 @@ class ProcessSupervisor:
     Args:
         unit: what to run.
         changed: called with the name and the new pid, or None when it is down.
-        say: called with a line for the log.
+        log: called with a line for the log.
     """
 
-    def __init__(self, unit: Unit, changed: Callable[[str, int | None], None], say: Callable[[str], None]) -> None:
+    def __init__(self, unit: Unit, changed: Callable[[str, int | None], None], log: Callable[[str], None]) -> None:
         self.unit = unit
         self.restarts = 0
         self._changed = changed
-        self._say = say
+        self._log = log
         self._child: Child | None = None
         self._killed = False
         self._running: asyncio.Task[None] | None = None
@@ -84,15 +84,17 @@ class ProcessSupervisor:
         backoff = 0.0
         while True:
             began = time.monotonic()
-            code = await self._once()
+            code = await self._run_once()
             self._changed(self.unit.name, None)
             backoff = 0.0 if time.monotonic() - began > STEADY_AFTER_S else backoff
-            self._say(f"{self.unit.name} {_how(code)}; restarting" + (f" in {backoff:.1f} s" if backoff else ""))
+            self._log(
+                f"{self.unit.name} {_describe_exit(code)}; restarting" + (f" in {backoff:.1f} s" if backoff else "")
+            )
             await asyncio.sleep(backoff)
             backoff = min(LAST_BACKOFF_S, backoff * 2 or FIRST_BACKOFF_S)
             self.restarts += 1
 
-    async def _once(self) -> int | None:
+    async def _run_once(self) -> int | None:
         """Run it once. Returns its exit status, or None if it could not be started."""
         try:
             # Shielded: a child that is being started during a stop must be stopped too.
@@ -102,14 +104,14 @@ class ProcessSupervisor:
             except asyncio.CancelledError:
                 self._child = await starting
                 raise
-        except (ZygoteGone, OSError) as failure:
-            self._say(f"{self.unit.name}: {failure!r}")
+        except (ForkServerExited, OSError) as failure:
+            self._log(f"{self.unit.name}: {failure!r}")
             return None
         self._changed(self.unit.name, self._child.pid)
         return await self._child.wait()
 
 
-def _how(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is None:
         return "could not be started"
     return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"

@@ -3,7 +3,7 @@
 import json
 import os
 
-from stack.zygote import run
+from stack.fork_server import run
 
 
 def main(argv: list[str]) -> None:
