@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     found = stale_files()
     if "--check" in (sys.argv[1:] if argv is None else argv):
         for path in found:
-            print(f"stale_files: {path} (run ./dev generate)")
+            print(f"stale: {path} (run ./dev generate)")
         sys.exit(1 if found else 0)
     wanted = generated_files()
     for path in found:

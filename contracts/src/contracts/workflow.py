@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 
 MAX_ERRORS = 100  # maximum number of errors of one graph
 MAX_CYCLE = 10  # nodes of a cycle listed in its error
@@ -53,7 +53,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
     Returns:
         The graph and no errors, or a partial graph and the first ``MAX_ERRORS`` errors. A graph without errors has 1 to
         ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, and no integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``. Its
-        links may be broken or form cycles (see ``is_whole``). Node keys that ComfyUI does not know are dropped.
+        links may be broken or form cycles (see ``has_valid_links``). Node keys that ComfyUI does not know are dropped.
     """
     if is_ui_format(raw):
         message = (
@@ -72,7 +72,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         return {}, (FieldError(pointer=pointer, code="workflow_too_large", message=message),)
     graph, errors = _read_nodes(raw, pointer)
     if not errors:
-        errors.extend(islice(_too_wide_integers(graph, pointer), MAX_ERRORS))
+        errors.extend(islice(_integer_range_errors(graph, pointer), MAX_ERRORS))
     links = sum(type(value) is list for node in graph.values() for value in node.inputs.values())
     if not errors and links > MAX_LINKS:
         message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
@@ -85,7 +85,7 @@ def is_ui_format(raw: object) -> bool:
     return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
 
 
-def written(graph: Graph) -> dict[str, Any]:
+def graph_as_json(graph: Graph) -> dict[str, Any]:
     """Serialise the graph to the JSON that a node accepts."""
     return {
         node_id: {"class_type": node.class_type, "inputs": node.inputs} | ({"_meta": node.meta} if node.meta else {})
@@ -120,7 +120,7 @@ def is_link(value: object) -> bool:
     )
 
 
-def is_ordered(graph: Graph) -> bool:
+def is_topologically_sorted(graph: Graph) -> bool:
     """Whether every node comes after its sources; then there is no cycle."""
     before: set[str] = set()
     for node_id in graph:
@@ -130,7 +130,7 @@ def is_ordered(graph: Graph) -> bool:
     return True
 
 
-def is_whole(graph: Graph) -> bool:
+def has_valid_links(graph: Graph) -> bool:
     """Whether every link leads to an output of a node of the graph and there is no cycle.
 
     True for every graph that admission accepted. It does not check how many outputs a class has.
@@ -162,7 +162,7 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
             meta = body["_meta"] if isinstance(body.get("_meta"), dict) else None
             graph[str(node_id)] = GraphNode(body["class_type"], body["inputs"], meta)
             continue
-        message = f"Node {shown(str(node_id))} {fault}"
+        message = f"Node {show(str(node_id))} {fault}"
         errors.append(
             FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
         )
@@ -182,34 +182,34 @@ def _shape_fault(body: object) -> str | None:
     return None
 
 
-def _too_wide_integers(graph: Graph, pointer: str) -> Iterator[FieldError]:
+def _integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:
     """Return an error for every input, then for metadata, with an integer that would lose precision."""
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
             kind = type(value)
             if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
-            if is_too_wide(value):
-                what = f"{plain(node.class_type)}.{plain(name)} is {shown(value)}."
+            if exceeds_integer_range(value):
+                what = f"{printable(node.class_type)}.{printable(name)} is {show(value)}."
                 at = f"{pointer}/{node_id}/inputs/{name}"
                 yield FieldError(pointer=at, node_id=node_id, input=name, code=_TOO_WIDE, message=f"{what} {_WIDTH}")
-        if is_too_wide(node.meta):
+        if exceeds_integer_range(node.meta):
             at = f"{pointer}/{node_id}/_meta"
             yield FieldError(pointer=at, node_id=node_id, code=_TOO_WIDE, message=_WIDTH)
 
 
-def is_too_wide(value: object) -> bool:
+def exceeds_integer_range(value: object) -> bool:
     """Whether a value is or contains an integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``."""
     if isinstance(value, int):
         return not MIN_INTEGER <= value <= MAX_INTEGER
     if isinstance(value, dict):
-        return any(map(is_too_wide, value.values()))
-    return isinstance(value, list) and any(map(is_too_wide, value))
+        return any(map(exceeds_integer_range, value.values()))
+    return isinstance(value, list) and any(map(exceeds_integer_range, value))
 
 
 def _cycle(graph: Graph) -> list[str]:
     """Return one cycle as a list of node ids; empty if there is none."""
-    if is_ordered(graph):
+    if is_topologically_sorted(graph):
         return []
     try:
         TopologicalSorter({node_id: _sources(graph, node_id) for node_id in graph}).prepare()

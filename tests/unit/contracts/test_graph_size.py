@@ -8,8 +8,8 @@ import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_size.analysis import GraphSize, measure
-from contracts.graph_size.bounds import MOST_ERRORS, GraphBounds, check_bounds, check_known
-from contracts.graph_size.images import MOST_RESERVED, reserve
+from contracts.graph_size.bounds import MOST_ERRORS, GraphBounds, check_bounds, check_unknown_counts
+from contracts.graph_size.image_quota import MOST_RESERVED, reserve
 from contracts.graph_size.size import MOST
 from contracts.workflow import read_graph
 from tests.ordinary_graphs.catalog import catalog_for
@@ -451,7 +451,7 @@ def test_graph_that_would_exhaust_a_node_is_refused_naming_node_and_input(
 
 def test_number_from_an_unknown_link_must_be_given_directly() -> None:
     raw = chain(node("CustomCombo"), latent(["a", 1]), save("b"))
-    (error,) = check_known(measured(raw))
+    (error,) = check_unknown_counts(measured(raw))
     assert (error.code, error.node_id, error.input) == ("size_by_link", "b", "batch_size")
     assert "Use a number" in error.message
     assert images(raw) == 4096
@@ -492,7 +492,7 @@ def test_unset_bounds_refuse_nothing() -> None:
 def test_ordinary_graphs_are_within_the_bounds_of_the_free_tier(graph: Any) -> None:
     size = measured(graph.workflow, specs=catalog_for([graph]), uploads=dict.fromkeys(graph.uploads, (1024, 1024)))
     assert check_bounds(size, FREE) == ()
-    assert check_known(size) == ()
+    assert check_unknown_counts(size) == ()
     assert reserve(size).images <= 50
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.graph_size.analysis import measure
-from contracts.graph_size.images import reserve
+from contracts.graph_size.image_quota import reserve
 from contracts.graph_size.size import Size
 from contracts.workflow import read_graph
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.workflow import MAX_LINKS, MAX_NODES, ancestors, cycle_error, is_whole, read_graph, written
+from contracts.workflow import MAX_LINKS, MAX_NODES, ancestors, cycle_error, graph_as_json, has_valid_links, read_graph
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 NODE = {"class_type": "EmptyImage", "inputs": {}}
@@ -96,7 +96,7 @@ def test_unknown_node_keys_are_dropped() -> None:
     }
     graph, errors = read_graph(raw)
     assert not errors
-    assert written(graph) == {"1": {**NODE, "_meta": {"title": "b"}}, "2": NODE}
+    assert graph_as_json(graph) == {"1": {**NODE, "_meta": {"title": "b"}}, "2": NODE}
 
 
 @given(
@@ -154,4 +154,4 @@ def test_a_graph_with_more_links_than_allowed_is_refused() -> None:
 )  # fmt: skip
 def test_graph_is_complete_when_links_exist_and_are_acyclic(value: Any, whole: bool) -> None:
     graph, _ = read_graph({"0": NODE, "1": {"class_type": "X", "inputs": {"in": value}}})
-    assert is_whole(graph) is whole
+    assert has_valid_links(graph) is whole

@@ -15,7 +15,7 @@ from contracts.scheduler.waiting import Waiting, WaitingDetail, WaitReason
 from notifier.domain import frames
 from notifier.domain.backlog import MAX_STATES, Backlog
 from notifier.domain.timeline import ProgressFilter, Timeline
-from notifier.usecases.viewer import DemoClient, JobDeleted, ViewerTooSlow
+from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
 
 ID = UUID(int=1)
 AT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -40,7 +40,7 @@ def progress(percent: float, attempt: int = 1) -> Progress:
     return Progress(job_id=ID, attempt=attempt, progress=percent, at=AT)
 
 
-async def next_frames(viewer: DemoClient, count: int) -> list[dict[str, Any]]:
+async def next_frames(viewer: Viewer, count: int) -> list[dict[str, Any]]:
     async with asyncio.timeout(5):
         return [json.loads(await viewer.next_frame() or "null") for _ in range(count)]
 
@@ -81,7 +81,7 @@ def test_full_backlog_drops_old_progress_and_no_state() -> None:
 
 
 async def test_events_before_the_snapshot_are_emitted_once_after_it() -> None:
-    viewer = DemoClient()
+    viewer = Viewer()
     for seq in (2, 3, 4):
         viewer.add_event(event(seq))
     viewer.start(job(3), 10, [], after=None)
@@ -90,7 +90,7 @@ async def test_events_before_the_snapshot_are_emitted_once_after_it() -> None:
 
 
 async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None:
-    viewer = DemoClient()
+    viewer = Viewer()
     viewer.add_progress(progress(1))
     viewer.start(job(3), 40, [], after=None)
     for sent in (progress(30), progress(50, attempt=2), progress(60)):
@@ -105,20 +105,20 @@ async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None
 
 
 async def test_new_client_of_an_ended_job_receives_all_events() -> None:
-    viewer = DemoClient()
+    viewer = Viewer()
     viewer.start(job(4, JobState.SUCCEEDED, outputs=(OUTPUT,)), 100, [], after=None)
     assert [frame["type"] for frame in await next_frames(viewer, 4)] == ["snapshot", "output", "status", "end"]
     assert await viewer.next_frame() is None
 
 
 async def test_client_that_saw_the_end_receives_only_the_end() -> None:
-    viewer = DemoClient()
+    viewer = Viewer()
     viewer.start(job(4, JobState.CANCELLED), 0, [], after=4)
     assert [frame["type"] for frame in await next_frames(viewer, 2)] == ["snapshot", "end"]
 
 
 async def test_deleted_job_and_overflowing_client_end_the_feed() -> None:
-    viewer = DemoClient()
+    viewer = Viewer()
     viewer.start(job(1), 0, [], after=None)
     await viewer.next_frame()
     viewer.mark_deleted()
@@ -142,7 +142,7 @@ def test_frames_use_public_status_names() -> None:
 async def test_viewer_receives_a_new_waiting_reason_once() -> None:
     queue = Waiting(reason=WaitReason.QUEUE, since=AT, message="m", detail=WaitingDetail(jobs_ahead=1))
     first = queue.model_copy(update={"detail": WaitingDetail(jobs_ahead=0)})
-    viewer = DemoClient()
+    viewer = Viewer()
     viewer.start(job(1, JobState.QUEUED, 0, waiting=queue), 0, [], after=None)
     viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
     viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=first))

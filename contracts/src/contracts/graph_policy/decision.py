@@ -19,7 +19,7 @@ from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # bounds the size of a reply
@@ -81,8 +81,8 @@ class GraphRules:
             if node.class_type not in allowed:
                 allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
             if allowed[node.class_type]:
-                judge = _Judge(self, node_id, node.class_type, spec, rules, uploads)
-                errors.extend(self._of_inputs(graph, node, judge))
+                check = _NodeInputCheck(self, node_id, node.class_type, spec, rules, uploads)
+                errors.extend(self._of_inputs(graph, node, check))
             if len(errors) >= MAX_ERRORS:
                 break
         return tuple(errors[:MAX_ERRORS])
@@ -98,7 +98,7 @@ class GraphRules:
             return None
         return self.roles_of(class_type).role_of(name)
 
-    def judges(self, class_type: str, name: str) -> bool:
+    def decides_alone(self, class_type: str, name: str) -> bool:
         """Whether ``violations`` alone decides which values the input accepts."""
         return self.role(class_type, name) in _LITERALS_ONLY
 
@@ -119,16 +119,16 @@ class GraphRules:
             self._options[class_type, name] = known
         return value in known
 
-    def _of_inputs(self, graph: Graph, node: GraphNode, judge: "_Judge") -> Iterator[FieldError]:
+    def _of_inputs(self, graph: Graph, node: GraphNode, check: "_NodeInputCheck") -> Iterator[FieldError]:
         for name, value in node.inputs.items():
             role = self.role(node.class_type, name)
             if role is not None and role is not InputRole.OUTPUT_NAME:
-                yield from judge.judged(name, role, value)
+                yield from check.errors_of(name, role, value)
             if is_link(value) and role not in _LITERALS_ONLY:
-                accepted = judge.spec.inputs.get(name)
+                accepted = check.spec.inputs.get(name)
                 if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
-                    message = f"{judge.label(name)} takes one of its options, not a link to a text. Write the option."
-                    yield _error(judge.node_id, name, "link_not_allowed", message)
+                    message = f"{check.label(name)} takes one of its options, not a link to a text. Write the option."
+                    yield _error(check.node_id, name, "link_not_allowed", message)
 
     def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
         """Whether a link passes text to a combo, or anything to a combo that names a file, folder or model."""
@@ -154,7 +154,7 @@ class GraphRules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _NodeInputCheck:
     """Checks the input values of one node."""
 
     graph_rules: GraphRules
@@ -166,9 +166,9 @@ class _Judge:
 
     def label(self, name: str) -> str:
         """Return the input's name for error messages."""
-        return f"{plain(self.class_type)}.{plain(name)}"
+        return f"{printable(self.class_type)}.{printable(name)}"
 
-    def judged(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
+    def errors_of(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
         accepted = self.spec.inputs.get(name)
         if role is InputRole.RECORD:
             yield from self._record(name, value)
@@ -198,7 +198,7 @@ class _Judge:
             return _error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
             message = (
-                f"{self.label(name)} is {shown(value)}, and must be short arithmetic with numbers, one-letter names "
+                f"{self.label(name)} is {show(value)}, and must be short arithmetic with numbers, one-letter names "
                 "and at most two small powers."
             )
             return _error(self.node_id, name, "expression_not_allowed", message)
@@ -213,7 +213,7 @@ class _Judge:
         if value == "none" and name == "model_file":
             return None  # Load3D's option for no file
         message = (
-            f"{self.label(name)} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST "
+            f"{self.label(name)} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST "
             "/api/v1/upload) and put the id of the answer here, or output:<id> with the id of a stored output of yours."
         )
         return _error(self.node_id, name, "file_not_uploaded", message)
@@ -225,12 +225,12 @@ class _Judge:
             return _error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
-        message = f"{self.label(name)} is {shown(value)}, which is none of the {len(options)} folders that a node has."
+        message = f"{self.label(name)} is {show(value)}, which is none of the {len(options)} folders that a node has."
         return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
 
     def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{self.label(name)} is {shown(value)}, and must be the name of one of its options."
+            message = f"{self.label(name)} is {show(value)}, and must be the name of one of its options."
             return _error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
@@ -245,7 +245,7 @@ class _Judge:
         return self._not_listed(name, value, ())
 
     def _not_listed(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
-        message = f"{self.label(name)} is {shown(value)}, which no ComfyUI server of the fleet has."
+        message = f"{self.label(name)} is {show(value)}, which no ComfyUI server of the fleet has."
         return _error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
     def _record(self, name: str, value: Any) -> Iterator[FieldError]:
@@ -277,7 +277,7 @@ def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> Fiel
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
         message=(
-            f"Your graph policy refuses the class {shown(class_type)}. {decision.reason} Use another class. "
+            f"Your graph policy refuses the class {show(class_type)}. {decision.reason} Use another class. "
             f"{decision.who_can_allow}"
         ),
         node_id=node_id,

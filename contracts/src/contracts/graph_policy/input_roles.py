@@ -158,11 +158,11 @@ class ClassRoles:
     def __init__(self, class_type: str, spec: ClassDescription) -> None:
         self._stock = stock_class(class_type, getattr(spec, "module", ""))
         self._output_node = spec.output_node
-        self._declared = {name: self._judge(name, described) for name, described in spec.inputs.items()}
+        self._declared = {name: self._decide_role(name, described) for name, described in spec.inputs.items()}
         self._nested: dict[str, list[Any]] = {}
         for name, described in islice(_nested(spec.inputs), MAX_NESTED):
             self._nested.setdefault(name, []).append(described)
-            role = self._judge(name, described) or self._judge(name, None)
+            role = self._decide_role(name, described) or self._decide_role(name, None)
             if role is InputRole.FILE or self._declared.get(name) is None:
                 self._declared[name] = role
 
@@ -170,7 +170,7 @@ class ClassRoles:
         """Return the role of an input; None if its value names nothing."""
         if input_name in self._declared:
             return self._declared[input_name]
-        return self._judge(input_name, None)
+        return self._decide_role(input_name, None)
 
     def nested(self, input_name: str) -> Sequence[Any]:
         """Return the catalog's descriptions of a part of a dynamic input, one per option that has the part."""
@@ -188,7 +188,7 @@ class ClassRoles:
                     if (inner_role := self.role_of(f"{name}.{part}")) is not None:
                         yield NamedValue((name, part), inner_role, inner)
 
-    def _judge(self, name: str, described: InputDescription | None) -> InputRole | None:
+    def _decide_role(self, name: str, described: InputDescription | None) -> InputRole | None:
         if self._stock is not None:
             if (role := self._stock.role_of(name)) is not None:
                 return role

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from contracts.graph_size import pictures, texts
+from contracts.graph_size import image_classes, texts
 from contracts.graph_size.node import (
     MAX_BATCH,
     MAX_LENGTH,
@@ -25,7 +25,7 @@ from contracts.graph_size.node import (
     utf8_bytes,
 )
 from contracts.graph_size.size import MOST, NOTHING, STILL, Size, bounded
-from contracts.workflow import Graph, is_link, is_ordered
+from contracts.workflow import Graph, is_link, is_topologically_sorted
 
 WIDTHS = ("width", "target_width", "output_width", "final_width", "image_width")
 HEIGHTS = ("height", "target_height", "output_height", "final_height", "image_height")
@@ -41,7 +41,7 @@ NO_IMAGES = frozenset(
 LOADERS = ("CheckpointLoader", "UNETLoader", "CLIPLoader", "VAELoader", "CLIPTextEncode", "Conditioning", "LoraLoader")
 SCHEDULER = "Scheduler"  # name suffix of classes that output sigmas
 
-_RULES: Mapping[str, Callable[[NodeInputs], Outputs]] = {**texts.RULES, **pictures.RULES}
+_RULES: Mapping[str, Callable[[NodeInputs], Outputs]] = {**texts.RULES, **image_classes.RULES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def measure(
     specs: Mapping[str, ClassSpec] | None = None,
     uploads: Mapping[str, tuple[int, int]] | None = None,
 ) -> GraphSize:
-    """Bound the outputs of a graph that satisfies ``is_whole``.
+    """Bound the outputs of a graph that satisfies ``has_valid_links``.
 
     Args:
         specs: classes of the fleet.
@@ -100,9 +100,9 @@ def measure(
     sources = Sources(specs or {}, uploads or {})
     samplings: list[Sampling] = []
     text_bytes, most_text, largest_text = 0, -1, ""
-    for node_id in _ordered(graph):
+    for node_id in _topological_order(graph):
         node = NodeInputs(node_id, graph[node_id], sources)
-        rule = _RULES.get(node.class_type, _usual)
+        rule = _RULES.get(node.class_type, _bounds_by_usual_inputs)
         made = rule(node)
         if "steps" in node.raw or node.class_type in _STEPS:
             made = _with_steps(node, made, samplings)
@@ -115,9 +115,9 @@ def measure(
                      tuple(sources.unknown))  # fmt: skip
 
 
-def _ordered(graph: Graph) -> Iterator[str]:
+def _topological_order(graph: Graph) -> Iterator[str]:
     """Yield the nodes in topological order (Kahn's algorithm)."""
-    if is_ordered(graph):
+    if is_topologically_sorted(graph):
         yield from graph
         return
     waits: dict[str, int] = {}
@@ -139,7 +139,7 @@ def _ordered(graph: Graph) -> Iterator[str]:
                 ready.append(fed)
 
 
-def _usual(node: NodeInputs) -> Outputs:
+def _bounds_by_usual_inputs(node: NodeInputs) -> Outputs:
     """Return the largest input, changed by inputs with the usual names."""
     raw, kinds = node.raw, node.kinds
     text = node.length() if "text" in raw or any(size.text for size in kinds) else 0
@@ -228,12 +228,12 @@ def _sigmas(node: NodeInputs) -> tuple[str, int]:
     return "sigmas", node.one("sigmas").steps
 
 
-def _extended(node: NodeInputs) -> tuple[str, int]:
+def _extended_sigmas(node: NodeInputs) -> tuple[str, int]:
     """The input steps, multiplied by a number."""
     return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
 
 
-def _written(node: NodeInputs) -> tuple[str, int]:
+def _literal_sigmas(node: NodeInputs) -> tuple[str, int]:
     """The sigmas in a text: numbers that are separated by commas or spaces."""
     return "sigmas", bounded(node.length("sigmas") // 2 + 1)
 
@@ -243,6 +243,6 @@ _SCHEDULERS = frozenset({"ExtendIntermediateSigmas", "ManualSigmas", "SaveLoRA",
 _STEPS: dict[str, Callable[[NodeInputs], tuple[str, int]]] = {
     "SamplerCustom": _sigmas,
     "SamplerCustomAdvanced": _sigmas,
-    "ExtendIntermediateSigmas": _extended,
-    "ManualSigmas": _written,
+    "ExtendIntermediateSigmas": _extended_sigmas,
+    "ManualSigmas": _literal_sigmas,
 }

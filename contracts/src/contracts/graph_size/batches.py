@@ -9,7 +9,7 @@ LATENT_SIDE = 8
 GUIDE_FRAMES = 8  # additional frames of a guide, at most
 
 
-def like(*names: str) -> Rule:
+def sized_like(*names: str) -> Rule:
     """Size of the first linked input of these, with the image count of the largest batch."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -33,12 +33,12 @@ def joined_like(*names: str) -> Rule:
     return rule
 
 
-def batched(node: NodeInputs) -> Outputs:
+def as_one_batch(node: NodeInputs) -> Outputs:
     """All input images as one batch."""
     return node.all_media()
 
 
-def only(*names: str) -> Rule:
+def passed_through(*names: str) -> Rule:
     """One input, unchanged."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -82,13 +82,13 @@ def rebatched(node: NodeInputs) -> Outputs:
     return media._replace(batch=bounded(in_each), items=max(items, 1))
 
 
-def listed(node: NodeInputs) -> Outputs:
+def as_list(node: NodeInputs) -> Outputs:
     """All inputs as one list."""
     items, total = sum(size.items for size in node.links), sum(size.total for size in node.links)
     return largest(node.links)._replace(items=bounded(max(items, 1)), total=bounded(total))
 
 
-def taken_apart(node: NodeInputs) -> Outputs:
+def split_into_list(node: NodeInputs) -> Outputs:
     """A list with one element per image."""
     media = node.media
     return media._replace(items=max(media.total, media.items, 1))
@@ -165,7 +165,7 @@ def components(node: NodeInputs) -> Outputs:
     return node.media.as_medium(STILL), NOTHING, number(1000, 0), number(16, 0)
 
 
-def kept(node: NodeInputs) -> Outputs:
+def unchanged(node: NodeInputs) -> Outputs:
     """All input images, unchanged."""
     return node.media
 
@@ -175,5 +175,5 @@ def decoded(node: NodeInputs) -> Outputs:
     return node.media.as_medium(STILL) if node.media.is_media else node.media
 
 
-def nothing(node: NodeInputs) -> Outputs:
+def no_images(node: NodeInputs) -> Outputs:
     return NOTHING._replace(items=node.runs)

@@ -8,7 +8,7 @@ from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import bounded
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import is_link
 
 MOST_ERRORS = 20
@@ -52,7 +52,7 @@ def check_bounds(
     return tuple(islice(_errors(size, bounds, pointer, sent), MOST_ERRORS))
 
 
-def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
+def check_unknown_counts(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
     """Return an error for every image count that comes by a link and cannot be computed; at most ``MOST_ERRORS``."""
     counts = (one for one in size.unknown if one.counts)
     return tuple(_by_link(size, one, pointer) for one in islice(counts, MOST_ERRORS))
@@ -127,7 +127,7 @@ def _pixels(size: GraphSize, node_id: str) -> int:
 
 def _node(size: GraphSize, node_id: str) -> str:
     node = size.graph.get(node_id)
-    return f"node {shown(node_id)} ({plain(node.class_type)})" if node is not None else f"node {shown(node_id)}"
+    return f"node {show(node_id)} ({printable(node.class_type)})" if node is not None else f"node {show(node_id)}"
 
 
 def _by_link(size: GraphSize, one: UnknownNumber, pointer: str) -> FieldError:

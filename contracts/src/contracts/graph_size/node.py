@@ -222,14 +222,14 @@ def literal_size(value: Any) -> Size:
     """Return the bounds of a literal value. ComfyUI also accepts a number written as text."""
     kind = type(value)
     if kind is str:
-        high = _written_number(value) if len(value) <= 64 else inf
+        high = _number_in_text(value) if len(value) <= 64 else inf
         return NOTHING._replace(text=utf8_bytes(value), high=high, minus_low=-high)
     if kind in (int, float, bool) and isfinite(value):
         return NOTHING._replace(high=float(value), minus_low=-float(value))
     return NOTHING
 
 
-def _written_number(value: str) -> float:
+def _number_in_text(value: str) -> float:
     try:
         number = float(value)
     except ValueError:

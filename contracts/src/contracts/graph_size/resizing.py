@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from math import sqrt
 
-from contracts.graph_size.empties import height_of, width_of
+from contracts.graph_size.new_images import height_of, width_of
 from contracts.graph_size.node import MAX_SIDE, NodeInputs, Outputs, Rule
 from contracts.graph_size.size import Size, largest
 
@@ -56,7 +56,7 @@ def total_pixels(node: NodeInputs) -> Outputs:
     return in_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
 
 
-def longest(name: str, most: int = MAX_SIDE) -> Rule:
+def to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Resized so that the longer side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -66,7 +66,7 @@ def longest(name: str, most: int = MAX_SIDE) -> Rule:
     return rule
 
 
-def shortest(name: str, most: int = MAX_SIDE) -> Rule:
+def to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Resized so that the shorter side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -145,7 +145,7 @@ def padded(node: NodeInputs) -> Outputs:
     return media.resized(width, height, ratio=max(width, height))
 
 
-def boxed(width: str, height: str) -> Rule:
+def to_exact_size(width: str, height: str) -> Rule:
     """Resized to exactly this size."""
 
     def rule(node: NodeInputs) -> Outputs:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
-from contracts.wire.shown import plain
+from contracts.wire.show_values import printable
 
 MAX_SUGGESTIONS = 3
 MAX_COMPARED = 64  # characters of an unknown name; longer ones get no suggestions, which bounds the time
@@ -68,8 +68,8 @@ def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
 def _unknown_field(name: str, fields: Collection[str]) -> str:
     near = get_close_matches(name, fields, MAX_SUGGESTIONS, SIMILARITY) if len(name) <= MAX_COMPARED else []
     if near:
-        return f'There is no field "{plain(name)}". Remove or rename it. Nearest: {", ".join(map(_quoted, near))}.'
-    return f'There is no field "{plain(name)}". Remove it.'
+        return f'There is no field "{printable(name)}". Remove or rename it. Nearest: {", ".join(map(_quoted, near))}.'
+    return f'There is no field "{printable(name)}". Remove it.'
 
 
 def _subject(location: tuple[int | str, ...]) -> str:
@@ -78,7 +78,7 @@ def _subject(location: tuple[int | str, ...]) -> str:
     last = location[-1]
     if isinstance(last, int) or last in _UNION_MEMBERS or "[" in last:
         return "This value"
-    return _quoted(plain(last))
+    return _quoted(printable(last))
 
 
 def _quoted(name: str) -> str:

@@ -45,7 +45,7 @@ class SentImages:
     and frames arrive in order on one socket. Frames of classes whose names do not suggest sending images are previews.
 
     Attributes:
-        is_whole: whether every event since the prompt was posted was received.
+        has_valid_links: whether every event since the prompt was posted was received.
         has_ended: whether the end of the prompt was received.
     """
 
@@ -55,7 +55,7 @@ class SentImages:
         self._states = dict.fromkeys(senders, _State.UNSEEN)
         self._running: str | None = None
         self._count = 0
-        self.is_whole = True
+        self.has_valid_links = True
         self.has_ended = False
 
     @property
@@ -66,7 +66,7 @@ class SentImages:
     @property
     def missing(self) -> list[str]:
         """Return nodes whose images may be missing. Call it after the prompt ended."""
-        heard_all = self.is_whole and self.has_ended
+        heard_all = self.has_valid_links and self.has_ended
         harmless = {_State.DONE, _State.UNSEEN} if heard_all else {_State.DONE}
         return [node_id for node_id, state in self._states.items() if state not in harmless]
 
@@ -92,7 +92,7 @@ class SentImages:
 
     def drop(self) -> None:
         """Record that events and frames were lost."""
-        self.is_whole, self._running = False, None
+        self.has_valid_links, self._running = False, None
         for node_id, state in self._states.items():
             if state is _State.RUNNING:
                 self._states[node_id] = _State.LOST

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from chassis.telemetry.logs import log
-from contracts.workflow import is_whole, read_graph
+from contracts.workflow import has_valid_links, read_graph
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record
 from executor.domain.catalog import NodeClasses
@@ -56,7 +56,7 @@ class PreparePrompt:
         classes = await self._classes()
         assignment = record.assignment
         graph, errors = read_graph(assignment.graph)
-        if errors or not is_whole(graph):
+        if errors or not has_valid_links(graph):
             raise CannotStage(MALFORMED)
         for node_id, node in graph.items():
             if node.class_type not in classes.specs:

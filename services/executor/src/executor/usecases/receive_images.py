@@ -59,7 +59,7 @@ class ReceiveImages:
         """
         began = time.monotonic()
         while self._images.missing and not self._images.has_ended:
-            within_s = SETTLE_S if self._images.is_whole else SETTLE_BROKEN_S
+            within_s = SETTLE_S if self._images.has_valid_links else SETTLE_BROKEN_S
             self._changed.clear()
             try:
                 async with asyncio.timeout(began + within_s - time.monotonic()):

@@ -20,7 +20,7 @@ FRAMES_PER_IMAGE = 16
 MOST_RESERVED = 100_000  # maximum of one job; no node can produce so many
 
 
-class Keeps(Enum):
+class StoredAs(Enum):
     """How an output node stores its input."""
 
     STILLS = auto()
@@ -29,13 +29,16 @@ class Keeps(Enum):
     NOTHING_COUNTED = auto()
 
 
-_STOCK: dict[str, Keeps] = {
+_STOCK: dict[str, StoredAs] = {
     **dict.fromkeys(
-        ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"), Keeps.STILLS
+        ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"),
+        StoredAs.STILLS,
     ),
-    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), Keeps.STILLS),
-    **dict.fromkeys(("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), Keeps.VIDEO),
-    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), Keeps.LATENTS),
+    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), StoredAs.STILLS),
+    **dict.fromkeys(
+        ("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), StoredAs.VIDEO
+    ),
+    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), StoredAs.LATENTS),
     **dict.fromkeys(
         (
             "SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "PreviewAudio", "SaveText", "PreviewAny",
@@ -44,7 +47,7 @@ _STOCK: dict[str, Keeps] = {
             "ModelSave", "CheckpointSave", "ImageOnlyCheckpointSave", "CLIPSave", "VAESave", "CreateBoundingBoxes",
             "ImageCompositor",
         ),
-        Keeps.NOTHING_COUNTED,
+        StoredAs.NOTHING_COUNTED,
     ),
 }  # fmt: skip
 _PREVIEWS = frozenset({"MaskPreview", "ImageCompare", "SAM3_TrackPreview"})
@@ -94,7 +97,7 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
     for node_id, node in size.graph.items():
         if not _is_output(node, size.specs):
             continue
-        cost = cost_of(size, node_id, frames_per_image)
+        cost = node_cost(size, node_id, frames_per_image)
         if cost.previewed:
             previewed += cost.total
         else:
@@ -103,25 +106,25 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
     return Reservation(min(max(saved, previewed), MOST_RESERVED), unknown)
 
 
-def cost_of(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
+def node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
     """Return the cost of the files that a node stores."""
     node = size.graph[node_id]
     seen = _incoming(size, node)
-    keeps = _STOCK.get(node.class_type) or _guessed(node, seen)
+    keeps = _STOCK.get(node.class_type) or _guess_stored_as(node, seen)
     previewed = node.class_type in _PREVIEWS or node.class_type.startswith("Preview")
     match keeps:
-        case Keeps.STILLS:
+        case StoredAs.STILLS:
             factor = 2 if node.class_type in _COMPARES_BOTH else 1
             return Cost(max(seen.total, 1) * factor, 1, previewed)
-        case Keeps.VIDEO:
+        case StoredAs.VIDEO:
             return Cost(seen.items, _moving(seen, frames_per_image), previewed)
-        case Keeps.LATENTS if seen.medium == SOUND:
+        case StoredAs.LATENTS if seen.medium == SOUND:
             return FREE
-        case Keeps.LATENTS if seen.medium == MOVING:
+        case StoredAs.LATENTS if seen.medium == MOVING:
             return Cost(seen.items, _moving(seen, frames_per_image), previewed)
-        case Keeps.LATENTS:
+        case StoredAs.LATENTS:
             return Cost(seen.items, max(seen.batch, 1), previewed)
-        case Keeps.NOTHING_COUNTED:
+        case StoredAs.NOTHING_COUNTED:
             return FREE
 
 
@@ -136,13 +139,13 @@ def file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: b
     return max(seen.batch, 1) if latent and seen.medium != MOVING else _moving(seen, frames_per_image)
 
 
-def keeps_video(graph: Graph, node_id: str) -> bool:
+def stores_video(graph: Graph, node_id: str) -> bool:
     """Whether a node stores its images as animations."""
     node = graph.get(node_id)
     if node is None:
         return False
     keeps = _STOCK.get(node.class_type)
-    return keeps is Keeps.VIDEO or (keeps is None and _moves(node))
+    return keeps is StoredAs.VIDEO or (keeps is None and _moves(node))
 
 
 def _moving(seen: Size, frames_per_image: int) -> int:
@@ -169,14 +172,14 @@ def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
     return spec is not None and spec.output_node
 
 
-def _guessed(node: GraphNode, seen: Size) -> Keeps:
+def _guess_stored_as(node: GraphNode, seen: Size) -> StoredAs:
     """Estimate from its name and inputs how a custom class stores its input."""
     name = node.class_type.lower()
     if not seen.is_media or "audio" in name:
-        return Keeps.NOTHING_COUNTED
+        return StoredAs.NOTHING_COUNTED
     if _moves(node):
-        return Keeps.VIDEO
-    return Keeps.LATENTS if "latent" in name else Keeps.STILLS
+        return StoredAs.VIDEO
+    return StoredAs.LATENTS if "latent" in name else StoredAs.STILLS
 
 
 def _moves(node: GraphNode) -> bool:

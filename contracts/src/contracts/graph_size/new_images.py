@@ -29,7 +29,7 @@ def batch(node: NodeInputs) -> float:
     return max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1)
 
 
-def stills(node: NodeInputs) -> Outputs:
+def still_images(node: NodeInputs) -> Outputs:
     """Images of one size."""
     return node.made(width_of(node), height_of(node), batch(node))
 
