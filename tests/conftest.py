@@ -8,7 +8,6 @@ import pytest
 import structlog
 from structlog.typing import Processor
 
-from chassis.telemetry.logs import add_bound
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.workers import ByFolder
@@ -23,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # Like a service: rich tracebacks with all variables would block the event loop for seconds.
 PLAIN_LOG: list[Processor] = [
-    add_bound,
+    structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),

@@ -4,19 +4,19 @@ from types import ModuleType
 
 import pytest
 
-import executor.domain.verdict
+import executor.domain.attempt_result
 import executor.usecases.post_prompt
 import executor.usecases.prepare_prompt
+import executor.usecases.queue_uploads
 import executor.usecases.run_attempt
 import executor.usecases.stage_inputs
-import executor.usecases.store_output
-import executor.usecases.storing
+import executor.usecases.upload_output
 import executor.usecases.watch_prompt
 import scheduler.domain.settlement
 import scheduler.usecases.expire_jobs
 from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS, JobError
-from executor.domain import image_costs, silent_nodes
-from executor.domain.verdict import AttemptResult
+from executor.domain import image_quota, silent_nodes
+from executor.domain.attempt_result import AttemptResult
 
 UNSEEN = {"node.withdrawn"}  # for attempts that operators ended; their jobs continue
 
@@ -24,13 +24,13 @@ UNSEEN = {"node.withdrawn"}  # for attempts that operators ended; their jobs con
 @pytest.mark.parametrize(
     "module",
     [
-        executor.domain.verdict,
+        executor.domain.attempt_result,
         executor.usecases.post_prompt,
         executor.usecases.prepare_prompt,
         executor.usecases.run_attempt,
         executor.usecases.stage_inputs,
-        executor.usecases.store_output,
-        executor.usecases.storing,
+        executor.usecases.upload_output,
+        executor.usecases.queue_uploads,
         executor.usecases.watch_prompt,
         scheduler.domain.settlement,
         scheduler.usecases.expire_jobs,
@@ -45,5 +45,5 @@ def test_every_job_error_code_is_documented(module: ModuleType) -> None:
 
 
 def test_every_warning_code_is_documented() -> None:
-    warnings = {image_costs.QUOTA_CODE, silent_nodes.CODE, scheduler.domain.settlement.NO_OUTPUTS_WARNING.code}
+    warnings = {image_quota.QUOTA_CODE, silent_nodes.CODE, scheduler.domain.settlement.NO_OUTPUTS_WARNING.code}
     assert warnings == JOB_WARNINGS.keys()

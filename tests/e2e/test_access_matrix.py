@@ -135,6 +135,7 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/admin/stats": admins(),
     "GET /api/v1/admin/audit": admins(),
     "GET /api/v1/admin/dead-letters": admins(),
+    "POST /api/v1/admin/dead-letters/{letter_id}/redrive": admins(404),
     "GET /api/v1/admin/nodes": admins(),
     "POST /api/v1/admin/nodes/{node}/cordon": admins(404),
     "POST /api/v1/admin/nodes/{node}/uncordon": admins(404),

@@ -3,12 +3,15 @@
 import asyncio
 import secrets
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 import nats
 from contracts.permissions import inbox_prefix
+from contracts.registry import JOB_EVENTS
 from contracts.scheduler.attempts import FINISH_ATTEMPT
+from contracts.scheduler.jobs import JOB_CHANGED
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import REFUSED, Person, Said
 from tests.e2e.test_identity import PASSWORD, slow
@@ -153,6 +156,48 @@ async def test_dead_letters_are_paged(fleet: Fleet, operator: Operator) -> None:
         query = {"node": node, "limit": 2, "cursor": page["next_cursor"]}
         assert (await admin.get("/admin/dead-letters", params=query)).json()["dead_letters"][0]["id"] == found[2]["id"]
         assert (await admin.get("/admin/dead-letters", params=query | {"node": "other"})).status_code == 422
+
+
+@pytest.mark.requirement(
+    "GET /api/v1/admin/dead-letters", "POST /api/v1/admin/dead-letters/{letter_id}/redrive", "F-70"
+)
+async def test_unreadable_event_is_listed_as_a_dead_letter_and_fails_again_when_redriven(
+    fleet: Fleet, operator: Operator
+) -> None:
+    tenant, job_id = uuid4(), uuid4()
+    (path,) = (fleet.state / "env").glob("scheduler*.env")
+    settings = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    connection = await nats.connect(
+        fleet.credentials["nats_url"],
+        user=settings["SCHEDULER_NATS_USER"],
+        password=settings["SCHEDULER_NATS_PASSWORD"],
+        inbox_prefix=inbox_prefix("scheduler").encode(),
+    )
+    try:
+        subject = JOB_CHANGED.subject(str(tenant), str(job_id))
+        await connection.jetstream().publish(subject, b"no event")
+    finally:
+        await connection.close()
+    found: list[dict[str, Any]] = []
+
+    async def listed() -> bool:
+        found[:] = await operator.does("dead-letters", "--service", "notifier", "-n", "1")
+        return [letter["subject"] for letter in found] == [subject]
+
+    await until(listed)
+    (letter,) = found
+    assert (letter["code"], letter["excerpt"], letter["redrivable"]) == ("message.invalid", "no event", True)
+    assert (letter["tenant_id"], letter["job_id"], letter["stream"]) == (str(tenant), str(job_id), JOB_EVENTS.name)
+    everywhere = await operator.does("dead-letters", "-n", "1")
+    assert everywhere[0]["id"] == letter["id"]
+    again = await operator.runs("redrive", letter["id"])
+    assert again.status != 0
+    assert "dead_letter.failed_again" in again.err
+    (listed_again,) = await operator.does("dead-letters", "--service", "notifier", "-n", "1")
+    assert listed_again["attempts"] == letter["attempts"] + 1
+    assert (await operator.runs("redrive", str(uuid4()))).status != 0
+    (entry, *_) = await operator.does("audit", "--action", "dead_letters.redrive", "-n", "2")
+    assert "id" in entry["detail"]
 
 
 def executor_login(fleet: Fleet, node: str) -> tuple[str, str]:

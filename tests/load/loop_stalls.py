@@ -197,9 +197,6 @@ INPUTS = (
     Input("nats: values: 43,000 of 80 bytes", lambda: graph(strings(43_780, 80)), "jobs.submit"),
     Input("nats: 15 MiB", lambda: b" " * (15 * MIB), "jobs.submit"),
     Input("nats: 700,000 unknown fields", lambda: compact(keys(700_000)), "jobs.read"),
-    Input("nats: 100,000 empty parts", lambda: b"", "jobs.submit", "", {"Gathered": " ".join(["0:"] * 100_000)}),
-    Input("nats: negative lengths", lambda: b"x" * 1000, "jobs.submit", "",
-          {"Gathered": " ".join(["1000:", "-999:"] * 5_000)}),
     Input("nats: 100,000 headers", lambda: b"", "jobs.submit", "", {f"h{n}": "x" for n in range(100_000)}),
     Input("nats: header of 8 MiB", lambda: b"", "jobs.submit", "", {"Request-Id": "x" * ROOM}),
 )  # fmt: skip

@@ -370,7 +370,7 @@ async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker, connected(nats.url, "odd") as odd:
 
         async def answer(message: Msg) -> None:
-            await odd.publish_raw(message.reply, b'{"text": "\\ud800"}', {})
+            await odd._client.publish(message.reply, b'{"text": "\\ud800"}')
 
         await odd._client.subscribe(ECHO.pattern, cb=answer)
         await settled(odd._client)

@@ -4,17 +4,16 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
-from nats.aio.msg import Msg
 
 from chassis.loop import Loop
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import BATCH, TOGETHER, Relay
+from chassis.messaging.outbox import Relay
 from tests.integration.chassis.conftest import (
     ASHES,
     BURNT,
@@ -24,7 +23,6 @@ from tests.integration.chassis.conftest import (
     Outbox,
     connected,
     count,
-    messages,
     stored,
 )
 from tests.kit.nats import NatsServer
@@ -75,33 +73,6 @@ async def ids(outbox: Outbox) -> list[str]:
     return [str(row["message_id"]) for row in await outbox.sql.fetch("SELECT message_id FROM outbox ORDER BY id")]
 
 
-async def batches(bus: Bus, stream: str = NOTES.name) -> list[int]:
-    """Return the sizes of the batches in a stream, 1 for single messages, and check that each batch is complete."""
-    sizes, batch_id = list[int](), ""
-    for message in await messages(bus, stream):
-        headers = message.headers or {}
-        if (its_id := headers.get("Nats-Batch-Id", "")) == batch_id != "":
-            sizes[-1] += 1
-        else:
-            sizes.append(1)
-        batch_id = "" if "Nats-Batch-Commit" in headers else its_id
-        assert headers.get("Nats-Batch-Sequence", "1") == str(sizes[-1])
-    assert batch_id == ""
-    return sizes
-
-
-async def overheard(bus: Bus) -> list[bool]:
-    """Collect whether each published message is part of a batch."""
-    sent = list[bool]()
-
-    async def listen(message: Msg) -> None:
-        sent.append("Nats-Batch-Id" in (message.headers or {}))
-
-    for topic in (NOTED, BURNT):
-        await bus._client.subscribe(topic.pattern, cb=listen)
-    return sent
-
-
 async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     async with running(outbox.relay(stream)):
@@ -134,85 +105,15 @@ async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Out
     assert sorted(message_id for message_id, _ in found) == sorted(await ids(outbox))
 
 
-async def test_pending_rows_are_published_as_one_batch(stream: Bus, outbox: Outbox) -> None:
-    await streams.declare(stream, (NOTES,))
-    relay = outbox.relay(stream)
-    await outbox.write(notes(TOGETHER - 1, letters="a"))
-    await relay.tick()
-    await outbox.write(notes(TOGETHER, letters="b"))
-    await relay.tick()
-    await outbox.write(notes(BATCH + 1, letters="c"))
-    await relay.tick()
-    assert await outbox.waiting() == 0
-    assert [message_id for message_id, _ in await stored(stream)] == await ids(outbox)
-    assert await batches(stream) == [1] * (TOGETHER - 1) + [TOGETHER, BATCH, 1]
-
-
-async def test_already_stored_row_makes_the_batch_fall_back_to_single_messages(stream: Bus, outbox: Outbox) -> None:
-    await streams.declare(stream, (NOTES,))
-    await outbox.write(notes(10))
-    row = await outbox.sql.fetchrow("SELECT message_id, subject, body FROM outbox ORDER BY id OFFSET 20 LIMIT 1")
-    await stream.jetstream.publish(row["subject"], row["body"], headers={"Nats-Msg-Id": str(row["message_id"])})
-    await outbox.relay(stream).tick()
-    assert await outbox.waiting() == 0
-    early, *others = [message_id for message_id, _ in await stored(stream)]
-    assert early == str(row["message_id"])
-    assert others == [message_id for message_id in await ids(outbox) if message_id != early]
-    assert await batches(stream) == [1] * 50
-
-
-async def test_stream_without_batch_support_gets_single_messages(stream: Bus, outbox: Outbox) -> None:
-    await streams.declare(stream, (NOTES,))
-    config = (await stream.jetstream.stream_info(NOTES.name)).config
-    await stream.jetstream.update_stream(config.evolve(allow_atomic=False))
-    sent = await overheard(stream)
-    relay = outbox.relay(stream)
-    for first in (1, 11):
-        await outbox.write(notes(10, first=first))
-        await relay.tick()
-    assert await outbox.waiting() == 0
-    assert [message_id for message_id, _ in await stored(stream)] == await ids(outbox)
-    await until(lambda: len(sent) == 150)
-    assert sent == [True] * 50 + [False] * 100  # tried once
-    await stream.jetstream.delete_stream(NOTES.name)
-    await streams.declare(stream, (NOTES,))
-    await relay.repeat()
-    await relay.tick()
-    assert await batches(stream) == [100]  # the stream that was created since then does
-
-
-async def test_rows_of_two_streams_keep_their_order(stream: Bus, outbox: Outbox) -> None:
+async def test_rows_of_two_streams_are_published_in_order(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES, ASHES))
-    sent = await overheard(stream)
-    relay = outbox.relay(stream)
     for seq in range(1, 11):
         await outbox.write(notes(1, first=seq))
         await outbox.write(notes(1, first=seq), BURNT)
-    await relay.tick()
-    await outbox.write(notes(10, first=11), BURNT)
-    await relay.tick()
-    assert await outbox.waiting() == 0
-    assert in_order(await stored(stream)) == {letter: list(range(1, 11)) for letter in "abcde"}
-    assert in_order(await stored(stream, ASHES.name)) == {letter: list(range(1, 21)) for letter in "abcde"}
-    assert await batches(stream, ASHES.name) == [*[1] * 50, 50]
-    await until(lambda: len(sent) == 150)
-    assert sent == [False] * 100 + [True] * 50  # a batch that would be refused is not tried
-
-
-async def test_server_without_batch_support_gets_single_messages(stream: Bus, outbox: Outbox) -> None:
-    sent = await overheard(stream)
-
-    async def take(message: Msg) -> None:
-        """Behave like JetStream before 2.12: every message is stored separately."""
-        if message.reply:
-            await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
-
-    await stream._client.subscribe(NOTED.pattern, cb=take)
-    await outbox.write(notes(10))
     await outbox.relay(stream).tick()
     assert await outbox.waiting() == 0
-    await until(lambda: len(sent) == 100)
-    assert sent == [True] * 50 + [False] * 50
+    for name in (NOTES.name, ASHES.name):
+        assert in_order(await stored(stream, name)) == {letter: list(range(1, 11)) for letter in "abcde"}
 
 
 @pytest.fixture
@@ -257,7 +158,6 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
 
         await until(marked)
     assert [message_id for message_id, _ in await stored(stream)] == await ids(outbox)
-    assert await batches(stream) == [50]  # same as the dead relay had published
 
 
 @pytest.mark.requirement("F-67")
@@ -341,71 +241,6 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
 
             await until(done, 7)
         assert in_order(await stored(bus)) == {letter: [1] for letter in "abcde"}
-
-
-class Wire:
-    """A proxy that never forwards the acknowledgement of a batch: it kills the server instead."""
-
-    def __init__(self, server: NatsServer) -> None:
-        self._server, self.withheld = server, 0
-
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
-        writers = [writer]
-        try:
-            with suppress(OSError):
-                answers, asked = await self._reach()
-                writers.append(asked)
-                await asyncio.gather(self._pipe(reader, asked), self._pipe(answers, writer))
-        finally:
-            for each in writers:
-                each.close()
-
-    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect once the server is up: nats-py leaks a connection that ends before the server has sent anything."""
-        found: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-        async def reached() -> bool:
-            with suppress(OSError):
-                found.append(await asyncio.open_connection("127.0.0.1", self._server.port))
-            return bool(found)
-
-        await until(reached)
-        return found[0]
-
-    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while said := await reader.read(65_536):
-            if b'"batch":' in said and not self.withheld:
-                self.withheld += 1
-                self._server.kill()
-                break
-            writer.write(said)
-            await writer.drain()
-        writer.close()
-
-
-async def test_relay_continues_after_losing_a_batch_acknowledgement(own_nats: NatsServer, outbox: Outbox) -> None:
-    async with connected(own_nats.url) as bus:
-        await streams.declare(bus, (NOTES,))
-    await outbox.write(notes(10))
-    wire = Wire(own_nats)
-    async with (
-        await asyncio.start_server(wire.carry, "127.0.0.1", 0) as carrier,
-        connected(f"nats://127.0.0.1:{carrier.sockets[0].getsockname()[1]}") as bus,
-        running(outbox.relay(bus)),
-    ):
-        await until(lambda: wire.withheld == 1)
-        assert await outbox.waiting() == 50
-        await own_nats.start()
-        await until(lambda: bus.connected)
-        assert await count(bus) == 50
-
-        async def done() -> bool:
-            return await outbox.waiting() == 0
-
-        await until(done)
-        assert [message_id for message_id, _ in await stored(bus)] == await ids(outbox)
-        assert await batches(bus) == [50]
 
 
 async def test_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:

@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from executor.clients.comfyui import ComfyUI, NoFile
-from executor.clients.comfyui_answers import NodeAway
+from executor.clients.comfyui import ComfyUI, FileUnavailable
 from executor.clients.comfyui_events import NodeEvents
-from executor.domain.harvest import Found, harvest
+from executor.clients.comfyui_responses import NodeUnavailable
+from executor.domain.collect_outputs import FoundOutput, collect_outputs
 from executor.store.journal import Journal
-from executor.usecases.find_prompt import Place, find_prompt
+from executor.usecases.find_prompt import PromptState, find_prompt
 from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
 from stack.ports import free_ports
@@ -54,10 +54,10 @@ def journal(tmp_path: Path) -> Any:
 async def test_node_classes_are_known_once_the_node_is_online(client: ComfyUI) -> None:
     state = NodeState(client, catalog_every_s=60)
     classes = ("SaveImage", "PreviewAudio", "PreviewAny", "EmptyAudio", "ImageInvert")
-    await state.look()
+    await state.check_node()
     assert state.online
     assert state.classes is not None
-    assert [state.classes.shows(name) for name in classes] == [True, True, True, False, False]
+    assert [state.classes.is_output_class(name) for name in classes] == [True, True, True, False, False]
 
 
 @pytest.mark.requirement("B-44")
@@ -65,11 +65,11 @@ async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_pa
     written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
     written.parent.mkdir(parents=True)
     written.write_bytes(b"")
-    listed = (await client.object_info())["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+    listed = (await client.read_object_info())["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
     assert written.name in listed
-    assert await client.written_models() == {written.name}
+    assert await client.list_written_models() == {written.name}
     state = NodeState(client, catalog_every_s=60)
-    await state.look()
+    await state.check_node()
     assert state.classes is not None
     offered = state.classes.specs["CheckpointLoaderSimple"].inputs["ckpt_name"].options
     assert offered == tuple(name for name in listed if name != written.name)
@@ -77,28 +77,28 @@ async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_pa
 
 async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUI, either_node: Node) -> None:
     prompt_id, graph = str(uuid4()), hello()
-    answer = await client.post(graph, prompt_id, "c")
+    answer = await client.post_prompt(graph, prompt_id, "c")
     assert answer.accepted
     await either_node.until_ended(prompt_id)
     seen = await find_prompt(client, prompt_id)
-    assert seen.place is Place.ENDED
+    assert seen.state is PromptState.ENDED
     assert seen.entry is not None
-    found = harvest(seen.entry.content, graph)
-    async with client.view(found[0]) as viewed:
+    found = collect_outputs(seen.entry.content, graph)
+    async with client.download_file(found[0]) as viewed:
         content = b"".join([chunk async for chunk in viewed.chunks])
     assert len(content) == viewed.size
     assert content.startswith(b"\x89PNG")
-    await client.forget(prompt_id)
-    assert await client.history(prompt_id) is None
+    await client.delete_history(prompt_id)
+    assert await client.read_history(prompt_id) is None
 
 
 @pytest.mark.requirement("F-108")
 async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_node: Node, journal: Journal) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
-        await client.post(slow(seconds), prompt_id, "c")
+        await client.post_prompt(slow(seconds), prompt_id, "c")
     assert await stop_prompt(client, journal, second, within_s=READY_S)
-    assert journal.left() == []
+    assert journal.list_orphans() == []
     await either_node.until_ended(first)
     await either_node.until_ended(third)
     outcomes = [(await either_node.ledger(prompt_id))[0]["outcome"] for prompt_id in (first, second, third)]
@@ -107,7 +107,7 @@ async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_nod
 
 async def test_a_running_prompt_is_interrupted(client: ComfyUI, either_node: Node, journal: Journal) -> None:
     prompt_id = str(uuid4())
-    await client.post(slow(30), prompt_id, "c")
+    await client.post_prompt(slow(30), prompt_id, "c")
     assert await stop_prompt(client, journal, prompt_id, within_s=READY_S)
     assert (await either_node.ledger(prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
@@ -117,23 +117,23 @@ async def test_prompt_that_ignores_interruption_is_recorded(
 ) -> None:
     await either_node.arm("interrupt_latency", seconds=60)
     prompt_id = str(uuid4())
-    await client.post(slow(30), prompt_id, "c")
+    await client.post_prompt(slow(30), prompt_id, "c")
     assert not await stop_prompt(client, journal, prompt_id, within_s=0.3)
-    assert journal.left() == [prompt_id]
+    assert journal.list_orphans() == [prompt_id]
 
 
 async def test_downloading_a_missing_file_reports_it_as_missing(client: ComfyUI) -> None:
-    found = Found(node_id="1", name="x.png", kind="image", content_type="image/png", filename="x.png")  # type: ignore[arg-type]
-    with pytest.raises(NoFile):
-        async with client.view(found):
+    found = FoundOutput(node_id="1", name="x.png", kind="image", content_type="image/png", filename="x.png")  # type: ignore[arg-type]
+    with pytest.raises(FileUnavailable):
+        async with client.download_file(found):
             pass
 
 
 async def test_request_to_an_unreachable_node_counts_as_never_received() -> None:
     client = ComfyUI(f"http://127.0.0.1:{free_ports(1)[0]}", **LIMITS)
-    with pytest.raises(NodeAway) as away:
-        await client.post({}, str(uuid4()), "c")
-    assert not away.value.heard
+    with pytest.raises(NodeUnavailable) as away:
+        await client.post_prompt({}, str(uuid4()), "c")
+    assert not away.value.may_have_arrived
     await client.close()
 
 
@@ -149,11 +149,11 @@ async def test_oversized_message_closes_the_connection_and_is_recorded() -> None
     dropped = asyncio.Event()
     async with serve(send, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        events = NodeEvents(f"http://127.0.0.1:{port}", "client", largest=999)
-        events.open()
-        await events.tell(lambda _kind, _data: None, dropped.set, frames.append)
+        events = NodeEvents(f"http://127.0.0.1:{port}", "client", max_message_bytes=999)
+        events.start()
+        await events.listen(lambda _kind, _data: None, dropped.set, frames.append)
         async with asyncio.timeout(READY_S):
             await dropped.wait()
         await events.close()
     assert frames == [b"short"]
-    assert events.overflowed
+    assert events.has_overflowed

@@ -138,7 +138,7 @@ async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor
         await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
         await start_executor(heartbeat_s=0.1, ask_wait_s=0.2)
         for _ in range(2):
-            await until(lambda: any(entry["event"] == "executor.node.shared" for entry in logs))
+            await until(lambda: any(entry["event"] == "executor.node.foreign_prompts" for entry in logs))
             logs.clear()
             await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].foreign_prompts == 1)
             looks, beats, asks = await node.asked("GET /queue"), len(scheduler.beats), len(scheduler.asks)

@@ -192,7 +192,7 @@ async def test_oversized_queue_marks_the_node_as_shared_rather_than_offline(sche
     given = await scheduler.give(hello())
     with capture_logs() as logs:
         asked = len(scheduler.asks)
-        await until(lambda: any(entry["event"] == "executor.queue.unusable" for entry in logs))
+        await until(lambda: any(entry["event"] == "executor.queue.unreadable" for entry in logs))
         beats = len(scheduler.beats)
         await scheduler.until(lambda: len(scheduler.beats) > beats + 2)
     assert scheduler.beats[-1].online

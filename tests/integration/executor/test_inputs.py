@@ -13,7 +13,7 @@ from PIL import Image
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler.attempts import Assignment, Outcome
 from contracts.scheduler.heartbeats import LeaseState
-from executor.clients.artifacts import IN_MEMORY
+from executor.clients.artifacts import MAX_MEMORY_BYTES
 from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Gateway, Scheduler
 from tests.kit.media import wav
@@ -126,8 +126,8 @@ async def test_upload_larger_than_the_nodes_limit_fails_the_job_at_once(
 
 
 async def test_streamed_upload_arrives_complete(start_executor, scheduler, gateway) -> None:
-    upload, content = uuid4(), wav(seconds=IN_MEMORY / 16_000 + 1)
-    assert len(content) > IN_MEMORY
+    upload, content = uuid4(), wav(seconds=MAX_MEMORY_BYTES / 16_000 + 1)
+    assert len(content) > MAX_MEMORY_BYTES
     gateway.uploads[upload], gateway.extensions[upload] = content, "wav"
     graph = {
         "1": {"class_type": "LoadAudio", "inputs": {"audio": str(upload)}},

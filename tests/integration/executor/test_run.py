@@ -114,8 +114,8 @@ async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor
     assert (await scheduler.finish_of(given, within_s=5)).outcome is Outcome.CANCELLED
 
 
-async def test_a_job_that_was_cancelled_before_its_start_frees_the_node(start_executor, scheduler, node) -> None:
-    """The scheduler assigns the attempt again until its end is reported, because it occupies the node."""
+async def test_job_cancelled_before_its_start_frees_the_node(start_executor, scheduler, node) -> None:
+    """The scheduler gives the attempt again and again until its end is told: it holds the node."""
     await start_executor()
     scheduler.cancelled = True
     given = await scheduler.give(slow(30))

@@ -130,5 +130,5 @@ async def test_export_contains_files_of_the_newest_jobs_and_records_of_all(tmp_p
     script = Script("nats://127.0.0.1:1")
     job = script.scheduler.add(uuid4(), uuid4(), state=JobState.SUCCEEDED)
     shown = Job(**job.model_dump() | {"outputs": tuple(output_of(uuid4(), b"x") for _ in range(3))})
-    assert files.of_outputs(shown) == [f"outputs/{job.job_id}/a.png", f"outputs/{job.job_id}/a-2.png", None]
+    assert files.add_outputs(shown) == [f"outputs/{job.job_id}/a.png", f"outputs/{job.job_id}/a-2.png", None]
     await database.close()

@@ -39,7 +39,7 @@ async def test_body_with_thousands_of_errors_gets_a_bounded_answer(gateway: Gate
     assert not script.scheduler.submits
 
 
-@pytest.mark.parametrize("number", ["9" * 4_200, "-" + "9" * 200, "0." + "1" * 2_000, "1" * 2_000 + ".0"])
+@pytest.mark.parametrize("number", ["9" * 4_200, "-" + "9" * 500, "0." + "1" * 2_000, "1" * 2_000 + ".0"])
 async def test_large_body_with_costly_numbers_is_refused(gateway: Gateway, number: str) -> None:
     nodes = ",".join(f'"{n}":{{"class_type":"A","inputs":{{"k":{number}}}}}' for n in range(400))
     headers = ALICE | {"Content-Type": "application/json"}

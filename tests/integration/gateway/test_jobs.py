@@ -140,7 +140,11 @@ async def test_api_key_is_accepted_as_a_bearer_token(gateway: Gateway) -> None:
         (b'{"prompt": "\\u0000"}', "request.malformed", ""),
         (b'{"prompt": "\\ud800"}', "request.malformed", ""),
         (b'{"prompt": "\xff"}', "request.malformed", ""),
-        (b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1e999}}}}', "request.malformed", ""),
+        (
+            b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1e999}}}}',
+            "request.malformed",
+            "/workflow/1/inputs/x",
+        ),
         (b'{"workflow": ' + b'{"a":' * 40 + b"1" + b"}" * 41, "request.malformed", ""),
         (b'{"workflow": ' + b"[" * 100_000, "request.malformed", ""),
         (b"[]", "request.invalid", ""),

@@ -83,7 +83,7 @@ async def test_unused_rate_tokens_are_returned(rates_url: str, database: Databas
         assert idle.take_now("idle", policy) is not None, "the rest of its share is in its hand"
 
         async def back() -> bool:
-            await idle.tidy()
+            await idle.return_idle_tokens()
             return await shared() == 598
 
         await until(back)
@@ -103,9 +103,9 @@ async def test_concurrent_requests_share_one_token_lease(database: Database) -> 
     drawn: list[int] = []
 
     class Watched(RateLimitStore):
-        async def draw(self, key: str, policy: Policy, *, need: int, held: int):
+        async def lease_tokens(self, key: str, policy: Policy, *, need: int, held: int):
             drawn.append(need)
-            return await super().draw(key, policy, need=need, held=held)
+            return await super().lease_tokens(key, policy, need=need, held=held)
 
     limiter = RateLimiter(Watched(database))
     verdicts = await asyncio.gather(*(limiter.take("together", READ) for _ in range(50)))
@@ -115,21 +115,21 @@ async def test_concurrent_requests_share_one_token_lease(database: Database) -> 
 
 async def test_token_leases_and_returns_respect_the_bucket_size(database: Database) -> None:
     buckets, policy = RateLimitStore(database), Policy("read", 100, window_s=86400)
-    assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 5
-    assert (await buckets.draw("plain", policy, need=0, held=5)).taken == 0
-    assert (await buckets.draw("plain", policy, need=90, held=0)).taken == 90
-    assert (await buckets.draw("plain", policy, need=90, held=0)).taken == 5
-    assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 0
-    await buckets.give_back({"plain": 1000, "of nobody": 3})
-    assert (await buckets.draw("plain", policy, need=1000, held=0)).taken == 100
+    assert (await buckets.lease_tokens("plain", policy, need=1, held=0)).taken == 5
+    assert (await buckets.lease_tokens("plain", policy, need=0, held=5)).taken == 0
+    assert (await buckets.lease_tokens("plain", policy, need=90, held=0)).taken == 90
+    assert (await buckets.lease_tokens("plain", policy, need=90, held=0)).taken == 5
+    assert (await buckets.lease_tokens("plain", policy, need=1, held=0)).taken == 0
+    await buckets.return_tokens({"plain": 1000, "of nobody": 3})
+    assert (await buckets.lease_tokens("plain", policy, need=1000, held=0)).taken == 100
 
 
 async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database) -> None:
     buckets = RateLimitStore(database)
     small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
-    await buckets.draw("changed", small, need=60, held=0)
-    assert (await buckets.draw("changed", large, need=100, held=0)).left == pytest.approx(300, abs=1)
-    assert (await buckets.draw("changed", small, need=0, held=100)).left == pytest.approx(30, abs=1)
+    await buckets.lease_tokens("changed", small, need=60, held=0)
+    assert (await buckets.lease_tokens("changed", large, need=100, held=0)).left == pytest.approx(300, abs=1)
+    assert (await buckets.lease_tokens("changed", small, need=0, held=100)).left == pytest.approx(30, abs=1)
 
 
 async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> None:
@@ -137,7 +137,7 @@ async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> 
     buckets = RateLimitStore(database)
 
     async def unflushed() -> bool:
-        await buckets.draw("disk", READ, need=1, held=0)
+        await buckets.lease_tokens("disk", READ, need=1, held=0)
         async with database.single() as connection:
             lags = await connection.fetchval("SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()")
             return lags is True
@@ -147,7 +147,7 @@ async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> 
 
 async def test_unused_full_buckets_are_deleted(database: Database) -> None:
     buckets = RateLimitStore(database)
-    await buckets.draw("old", READ, need=1, held=0)
+    await buckets.lease_tokens("old", READ, need=1, held=0)
 
     async def there() -> bool:
         async with database.single() as connection:
@@ -162,10 +162,10 @@ async def test_unused_full_buckets_are_deleted(database: Database) -> None:
 async def test_hourly_buckets_are_kept_until_they_are_full(database: Database) -> None:
     buckets, hourly = RateLimitStore(database), Policy(HOURLY, 5, window_s=HOUR_S)
     for name in (HOURLY, f"{HOURLY}-network"):
-        await buckets.draw(f"{name}:192.0.2.1", hourly, need=5, held=0)
+        await buckets.lease_tokens(f"{name}:192.0.2.1", hourly, need=5, held=0)
     await buckets.prune(timedelta(0), hourly_older_than=timedelta(minutes=1))
     for name in (HOURLY, f"{HOURLY}-network"):
-        assert (await buckets.draw(f"{name}:192.0.2.1", hourly, need=1, held=0)).taken == 0
+        assert (await buckets.lease_tokens(f"{name}:192.0.2.1", hourly, need=1, held=0)).taken == 0
 
 
 @pytest.mark.requirement("F-101")

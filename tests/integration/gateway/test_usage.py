@@ -146,9 +146,9 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageSt
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()
     batches = [Batch(new_id(), {(user, today, "GET /x"): 1 for user in order}) for order in (users, users[::-1]) * 5]
-    await asyncio.gather(*(usage.add(batch) for batch in batches * 3))
-    await usage.forget(keep=90)  # days that are long gone, but no batch that may still be added again
-    await usage.add(batches[0])
+    await asyncio.gather(*(usage.add_batch(batch) for batch in batches * 3))
+    await usage.delete_old(keep=90)  # days that are long gone, but no batch that may still be added again
+    await usage.add_batch(batches[0])
     for user in users:
         assert await usage.read_requests(user, days=1) == {today: {"GET /x": 10}}
 
@@ -156,10 +156,10 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageSt
 async def test_usage_is_kept_for_ninety_days(usage: RequestUsageStore, database_url: str) -> None:
     user, today = uuid4(), datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
-    await usage.add(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
+    await usage.add_batch(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
     assert set(await usage.read_requests(user, days=90)) == set(days[:3])
     assert set(await usage.read_requests(user, days=2)) == set(days[:2])
-    await usage.forget(keep=90)
+    await usage.delete_old(keep=90)
     sql = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
         kept = await sql.fetch("SELECT day FROM usage_requests WHERE user_id = $1", user)
@@ -173,7 +173,7 @@ async def test_request_counts_survive_a_database_outage(usage: RequestUsageStore
     counts = RequestCounts(RequestUsageStore(nowhere))
     user = uuid4()
     for _ in range(3):
-        counts.note(user, "GET", "/x")
+        counts.count_request(user, "GET", "/x")
         with pytest.raises(ConnectionRefusedError):
             await counts.flush()
     await counts.stop()  # says what is lost, and ends

@@ -1,4 +1,4 @@
-"""Submits that come together share a transaction, and each has its own verdict all the same."""
+"""Group commit: concurrent submits share a transaction, and each gets its own decision."""
 
 import asyncio
 from collections import Counter
@@ -9,13 +9,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from nats.js.api import RawStreamMsg
 from structlog.testing import capture_logs
 
 from chassis.ids import new_id
 from chassis.telemetry.logs import bound
-from contracts.registry import JOB_EVENTS
-from contracts.scheduler.jobs import JOB_CHANGED
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
@@ -32,8 +29,8 @@ Asking = tuple[UUID, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-async def calm(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """A scheduler that does not ask for limits at every submit, so that what comes together is decided together."""
+async def cached_system(postgres_server: PostgresServer) -> AsyncIterator[System]:
+    """A scheduler that caches limits, so that concurrent submits are decided together."""
     server = NatsServer()
     try:
         await server.start()
@@ -45,97 +42,84 @@ async def calm(postgres_server: PostgresServer) -> AsyncIterator[System]:
 
 
 @pytest.fixture
-async def world(calm: System) -> AsyncIterator[World]:
-    async with checked_world(calm) as world:
+async def world(cached_system: System) -> AsyncIterator[World]:
+    async with checked_world(cached_system) as world:
         yield world
 
 
 @pytest.fixture
-async def other_sql(calm: System) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(calm.database_url.replace("+asyncpg", ""))
+async def other_sql(cached_system: System) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(cached_system.database_url.replace("+asyncpg", ""))
     try:
         yield connection
     finally:
         await connection.close()
 
 
-async def known(world: World, **limits: Any) -> UUID:
-    """A tenant whose limits and counters the scheduler has already: one job of it waits."""
+async def add_known_tenant(world: World, **limits: Any) -> UUID:
+    """Add a tenant and submit one job, so that the scheduler has cached its limits."""
     tenant = world.add_tenant(**limits)
     await world.submit_job(tenant)
     return tenant
 
 
-def said(answer: SubmitReply | BaseException) -> str:
-    """What an answer comes down to."""
+def outcome_of(answer: SubmitReply | BaseException) -> str:
+    """Return "accepted", "replayed" or the code of the refusal."""
     if isinstance(answer, SubmitReply):
         return "replayed" if answer.replayed else "accepted"
     assert isinstance(answer, Relayed), answer
     return answer.refused.code
 
 
-async def together(world: World, asked: Sequence[Asking]) -> list[str]:
-    """What each of many submits was told that were sent at once."""
+async def submit_concurrently(world: World, asked: Sequence[Asking]) -> list[str]:
+    """Submit all at once and return the outcome of each."""
 
     async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> SubmitReply:
         values = {"job_id": new_id(), "graph": build_graph(model), "request_hash": "0" * 64} | fields
         return await world.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
 
     submits = (submit(tenant, **fields) for tenant, fields in asked)
-    return [said(answer) for answer in await asyncio.gather(*submits, return_exceptions=True)]
+    return [outcome_of(answer) for answer in await asyncio.gather(*submits, return_exceptions=True)]
 
 
-async def stuck(connection: asyncpg.Connection) -> list[int]:
-    """The backends that wait for a lock."""
+async def list_blocked_backends(connection: asyncpg.Connection) -> list[int]:
+    """List the process ids of backends that wait for a lock."""
     sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return [row["pid"] for row in await connection.fetch(sql)]
 
 
-async def until_stuck(connection: asyncpg.Connection) -> None:
+async def wait_until_blocked(connection: asyncpg.Connection) -> None:
     """Wait until a backend waits for a lock."""
 
     async def waits() -> bool:
-        return bool(await stuck(connection))
+        return bool(await list_blocked_backends(connection))
 
     await until(waits)
 
 
 @asynccontextmanager
-async def held(connection: asyncpg.Connection, table: str, column: str, tenant: UUID) -> AsyncIterator[None]:
-    """A tenant's row that is locked by somebody else."""
+async def locked_row(connection: asyncpg.Connection, table: str, column: str, tenant: UUID) -> AsyncIterator[None]:
+    """Lock a tenant's row during the block."""
     async with connection.transaction():
         await connection.execute(f"SELECT 1 FROM {table} WHERE {column} = $1 FOR UPDATE", tenant)  # noqa: S608
         yield
 
 
-async def transactions(world: World, tenant: UUID) -> list[int]:
-    """How many jobs of a tenant each transaction wrote."""
+async def count_jobs_per_transaction(world: World, tenant: UUID) -> list[int]:
+    """Count the jobs of a tenant that each transaction wrote."""
     sql = "SELECT count(*) AS jobs FROM jobs WHERE tenant_id = $1 GROUP BY xmin::text"
     return [row["jobs"] for row in await world.system.sql.fetch(sql, tenant)]
 
 
-async def until_stored(world: World, tenant: UUID, jobs: int) -> list[RawStreamMsg]:
-    """The newest event of each of a tenant's jobs, once the stream has this many."""
-    jetstream, stream = world.system.bus.jetstream, JOB_EVENTS.name
-    subjects: list[str] = []
-
-    async def stored() -> bool:
-        info = await jetstream.stream_info(stream, subjects_filter=f"{JOB_CHANGED.name}.{tenant}.*")
-        subjects[:] = info.state.subjects or {}
-        return len(subjects) == jobs
-
-    await until(stored)
-    return [await jetstream.get_last_msg(stream, subject, direct=True) for subject in subjects]
-
-
-async def test_each_of_many_gets_its_own_verdict(world: World) -> None:
+async def test_each_submit_of_a_group_gets_its_own_decision(world: World) -> None:
     await world.add_node()
-    free, poor, full = await known(world), await known(world, images_per_day=4), await known(world, queue_cap=3)
+    free, poor = await add_known_tenant(world), await add_known_tenant(world, images_per_day=4)
+    full = await add_known_tenant(world, queue_cap=3)
     asked: list[Asking] = []
     for number in range(10):
         asked += [(free, {}), (poor, {}), (full, {}), (free, {"model": GONE})]
         asked += [(free, {"idempotency_key": "same"}), (free, {"idempotency_key": "bad", "request_hash": f"{number}"})]
-    answers = await together(world, asked + [(free, {})] * 4)
+    answers = await submit_concurrently(world, asked + [(free, {})] * 4)
     told = {
         kind: Counter(answers[start:60:6])
         for start, kind in enumerate(("free", "poor", "full", "gone", "same", "reused"))
@@ -153,34 +137,32 @@ async def test_each_of_many_gets_its_own_verdict(world: World) -> None:
     assert (await world.count_charged_images(poor), await world.read_counters(full)) == (4, (3, 0))
 
 
-async def test_the_last_image_is_given_once_however_they_are_grouped(world: World) -> None:
+async def test_last_image_is_given_once_to_concurrent_submits(world: World) -> None:
     await world.add_node()
     for _ in range(ROUNDS):
-        tenant = await known(world, images_per_day=2)
-        answers = await together(world, [(tenant, {})] * 30)
+        tenant = await add_known_tenant(world, images_per_day=2)
+        answers = await submit_concurrently(world, [(tenant, {})] * 30)
         assert Counter(answers) == {"accepted": 1, "quota.images_exceeded": 29}
         assert await world.count_charged_images(tenant) == 2
 
 
-async def test_what_comes_together_shares_transactions(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_concurrent_submits_share_transactions(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
-    tenant, number = await known(world), 150
-    async with held(other_sql, "tenants", "id", tenant):
-        sent = asyncio.create_task(together(world, [(tenant, {})] * number))
-        await until_stuck(other_sql)
+    tenant, number = await add_known_tenant(world), 150
+    async with locked_row(other_sql, "tenants", "id", tenant):
+        sent = asyncio.create_task(submit_concurrently(world, [(tenant, {})] * number))
+        await wait_until_blocked(other_sql)
     assert await sent == ["accepted"] * number
-    found = await transactions(world, tenant)
+    found = await count_jobs_per_transaction(world, tenant)
     assert sum(found) == number + 1
     assert max(found) <= GROUP
     assert len(found) <= number // 8
-    events = await until_stored(world, tenant, number + 1)
-    assert any("Nats-Batch-Id" in (event.headers or {}) for event in events)  # and so do their events
 
 
-async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.Connection) -> None:
-    """Which tells of each job who asked for it; nothing is told of those that were there before."""
+async def test_group_is_logged_in_one_line(world: World, other_sql: asyncpg.Connection) -> None:
+    """The line has the request id of each new job; replayed jobs are not logged."""
     await world.add_node()
-    tenant, again = await known(world), new_id()
+    tenant, again = await add_known_tenant(world), new_id()
     await world.submit(tenant, job_id=again)
 
     async def submit(number: int) -> SubmitReply:
@@ -188,9 +170,9 @@ async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.C
             return await world.submit(tenant, job_id=again if number == 3 else new_id(), images=2)
 
     with capture_logs() as logs:
-        async with held(other_sql, "tenants", "id", tenant):
+        async with locked_row(other_sql, "tenants", "id", tenant):
             sent = [asyncio.create_task(submit(number)) for number in range(10)]
-            await until_stuck(other_sql)
+            await wait_until_blocked(other_sql)
         answers = [await one for one in sent]
     lines = [line["jobs"] for line in logs if line["event"] == "scheduler.jobs.submitted"]
     assert 1 <= len(lines) <= 5
@@ -200,79 +182,77 @@ async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.C
     assert {(job["tenant"], job["images"]) for line in lines for job in line} == {(str(tenant), 2)}
 
 
-async def test_a_group_decides_in_the_order_of_coming(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_group_is_decided_in_order_of_arrival(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
-    tenant = await known(world)
+    tenant = await add_known_tenant(world)
     priorities = (0, 5, -5, 0, 5)
-    async with held(other_sql, "tenants", "id", tenant):
+    async with locked_row(other_sql, "tenants", "id", tenant):
         jobs = [asyncio.create_task(world.submit(tenant, priority=priority)) for priority in priorities]
-        await until_stuck(other_sql)
+        await wait_until_blocked(other_sql)
     positions = [(await job).job.queue_position for job in jobs]
     assert positions == [2, 1, 4, 4, 2]
 
 
 @pytest.mark.requirement("F-10")
-async def test_who_is_locked_holds_up_nobody_else(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_locked_tenant_does_not_delay_other_tenants(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
-    locked, free = await known(world), await known(world)
-    async with held(other_sql, "tenants", "id", locked):
-        waiting = asyncio.create_task(together(world, [(locked, {})] * 5))
-        await until_stuck(other_sql)
-        assert await together(world, [(free, {}), (locked, {}), (free, {})][::2]) == ["accepted"] * 2
+    locked, free = await add_known_tenant(world), await add_known_tenant(world)
+    async with locked_row(other_sql, "tenants", "id", locked):
+        waiting = asyncio.create_task(submit_concurrently(world, [(locked, {})] * 5))
+        await wait_until_blocked(other_sql)
+        assert await submit_concurrently(world, [(free, {}), (locked, {}), (free, {})][::2]) == ["accepted"] * 2
         assert not waiting.done()
     assert await waiting == ["accepted"] * 5
 
 
-async def test_one_that_cannot_be_written_spoils_no_other(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_invalid_submit_does_not_fail_its_group(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
-    tenant, stranger = await known(world), world.add_tenant()
+    tenant, stranger = await add_known_tenant(world), world.add_tenant()
     taken = await world.submit_job(stranger)
     asked: list[Asking] = [(tenant, {}) for _ in range(10)]
     asked[3], asked[7] = (tenant, {"job_id": taken}), (tenant, {"labels": {"a": "\x00"}})
-    async with held(other_sql, "tenants", "id", tenant):
-        sent = asyncio.create_task(together(world, asked))
-        await until_stuck(other_sql)
+    async with locked_row(other_sql, "tenants", "id", tenant):
+        sent = asyncio.create_task(submit_concurrently(world, asked))
+        await wait_until_blocked(other_sql)
     answers = await sent
     assert (answers.pop(7), answers.pop(3)) == ("message.invalid", "internal")
     assert answers == ["accepted"] * 8
     assert await world.read_counters(tenant) == (9, 0)
 
 
-async def kill_stuck(connection: asyncpg.Connection) -> int:
-    """End the connections that wait for a lock; how many there were."""
-    pids = await stuck(connection)
+async def kill_blocked_backends(connection: asyncpg.Connection) -> int:
+    """Terminate the backends that wait for a lock. Returns how many there were."""
+    pids = await list_blocked_backends(connection)
     return sum([await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid) for pid in pids])
 
 
 @pytest.mark.requirement("F-3", "F-91")
-async def test_a_connection_that_dies_in_the_middle_is_tried_again(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_group_is_retried_after_its_connection_dies(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
-    tenant = await known(world)
-    async with held(other_sql, "usage_days", "tenant_id", tenant):  # the jobs are written, their images are not
-        sent = asyncio.create_task(together(world, [(tenant, {})] * 20))
-        await until_stuck(other_sql)
-        assert await kill_stuck(other_sql)
+    tenant = await add_known_tenant(world)
+    async with locked_row(other_sql, "usage_days", "tenant_id", tenant):  # before images are charged
+        sent = asyncio.create_task(submit_concurrently(world, [(tenant, {})] * 20))
+        await wait_until_blocked(other_sql)
+        assert await kill_blocked_backends(other_sql)
     assert await sent == ["accepted"] * 20
     assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((21, 0), 21)
 
 
 @pytest.mark.requirement("F-1", "F-99")
-async def test_connections_that_die_again_and_again_leave_nothing_behind(
-    world: World, other_sql: asyncpg.Connection
-) -> None:
+async def test_repeated_connection_failures_leave_nothing_written(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
-    tenant = await known(world)
+    tenant = await add_known_tenant(world)
     asked: list[Asking] = [(tenant, {"job_id": new_id()}) for _ in range(20)]
-    async with held(other_sql, "usage_days", "tenant_id", tenant):
-        sent = asyncio.create_task(together(world, asked))
+    async with locked_row(other_sql, "usage_days", "tenant_id", tenant):
+        sent = asyncio.create_task(submit_concurrently(world, asked))
 
         async def answered() -> bool:
-            await kill_stuck(other_sql)
+            await kill_blocked_backends(other_sql)
             return sent.done()
 
         await until(answered)
         assert sent.result() == [AWAY] * 20
         assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((1, 0), 1)
-    assert await together(world, asked) == ["accepted"] * 20
-    assert await together(world, asked) == ["replayed"] * 20
+    assert await submit_concurrently(world, asked) == ["accepted"] * 20
+    assert await submit_concurrently(world, asked) == ["replayed"] * 20
     assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((21, 0), 21)

@@ -13,7 +13,6 @@ from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.executor.progress import PROGRESS
 from contracts.gateway.nats_api import NATS_SUBMIT_JOB
 from contracts.permissions import inbox_prefix
-from contracts.registry import JOB_EVENTS
 from contracts.scheduler.heartbeats import HEARTBEAT
 from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE
 from contracts.scheduler.submissions import SUBMIT_JOB
@@ -87,15 +86,6 @@ async def test_outside_system_receives_only_its_own_jobs(connect: Clients) -> No
     await node.publish(PROGRESS.subject(TENANT, JOB), b"mine")
     first = await heard.next_msg(timeout=10)
     assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
-
-
-async def test_scheduler_may_publish_a_batch(connect: Clients) -> None:
-    client = await connect("scheduler", inbox_prefix("scheduler"))
-    jetstream, subject = client.jetstream(), JOB_CHANGED.subject(TENANT, JOB)
-    await jetstream.add_stream(name=JOB_EVENTS.name, subjects=[*JOB_EVENTS.subjects], allow_atomic=True)
-    await client.publish(subject, b"1", headers={"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "1"})
-    last = {"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
-    assert (await jetstream.publish(subject, b"2", headers=last)).batch_size == 2
 
 
 @pytest.mark.requirement("F-77")

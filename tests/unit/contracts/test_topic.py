@@ -1,10 +1,7 @@
 """Subjects are built from validated tokens."""
 
-from dataclasses import replace
-
 import pytest
 
-from contracts.permissions import NATS_API_REQUESTS
 from contracts.registry import STREAMS, TOPICS
 from contracts.scheduler.attempts import REQUEST_WORK
 from contracts.scheduler.jobs import JOB_CHANGED
@@ -37,9 +34,3 @@ def test_names_are_unique_and_streams_store_known_topics() -> None:
     names = [topic.name for topic in TOPICS]
     assert len(names) == len(set(names))
     assert all(topic in TOPICS for stream in STREAMS for topic in stream.topics)
-
-
-def test_what_other_systems_ask_cannot_share_messages() -> None:
-    for topic in NATS_API_REQUESTS.values():
-        with pytest.raises(ValueError, match="cannot gather"):
-            replace(topic, gathers=True)  # type: ignore[call-arg] # each is an Rpc

@@ -12,10 +12,10 @@ from executor.domain.catalog import (
     MAX_DEPTH,
     MAX_INPUTS,
     NodeClasses,
-    flexible_classes,
-    keepers_of_png_info,
+    build_report,
+    find_classes_keeping_png_info,
+    find_flexible_classes,
     read_catalog,
-    report,
 )
 from executor.domain.extra_data import extra_data_for
 
@@ -114,7 +114,7 @@ def test_catalog_digest_covers_exactly_the_reported_content() -> None:
     order = {"required": ["a", "b"]}
     first = described({"a": ["INT", {"min": 1}], "b": ["MASK"]}, display_name="one", input_order=order)
     second = described({"b": ["MASK"], "a": ["INT", {"min": 1}]}, display_name="two", input_order=order)
-    one, two = report(read_catalog(first)), report(read_catalog(second))
+    one, two = build_report(read_catalog(first)), build_report(read_catalog(second))
     assert one == two
     text = zlib.decompress(base64.b64decode(one.classes_zlib))
     assert hashlib.sha256(text).hexdigest() == one.digest
@@ -122,7 +122,7 @@ def test_catalog_digest_covers_exactly_the_reported_content() -> None:
         ClassSpec.model_validate(json.loads(text)["X"])
         == read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}))["X"]
     )
-    assert report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
+    assert build_report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
 
 
 def test_names_that_no_graph_can_contain_are_skipped() -> None:
@@ -138,7 +138,7 @@ def test_names_that_no_graph_can_contain_are_skipped() -> None:
     assert name == "X"
     assert list(read["X"].inputs) == ["a"]
     assert read["X"].inputs["a"].options == ("good", 2**63)
-    report(read).model_dump_json().encode()
+    build_report(read).model_dump_json().encode()
 
 
 def test_numeric_bounds_with_hundreds_of_digits_are_ignored() -> None:
@@ -149,7 +149,7 @@ def test_numeric_bounds_with_hundreds_of_digits_are_ignored() -> None:
 def test_oversized_catalog_drops_options_but_keeps_every_class() -> None:
     options = [f"{number:0250}" for number in range(50_000)]
     described = {f"C{number}": {"input": {"required": {"a": [options]}}} for number in range(4)}
-    packed = report(read_catalog(described))
+    packed = build_report(read_catalog(described))
     body = zlib.decompress(base64.b64decode(packed.classes_zlib))
     assert len(body) <= 30 << 20
     told = json.loads(body)
@@ -189,7 +189,7 @@ def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
     }
     info["Pack"]["input"]["optional"] = info["Stock"]["input"]["optional"] = {}
     info["Fixed"]["input"]["optional"] = {"mask": ["MASK"]}
-    assert flexible_classes(info) == {"Pack"}
+    assert find_flexible_classes(info) == {"Pack"}
 
 
 def test_tenant_files_inside_dynamic_inputs_are_omitted() -> None:
@@ -241,14 +241,20 @@ def test_catalog_contains_the_declarations_needed_to_convert_editor_files() -> N
 
 def test_classes_that_may_embed_job_metadata_are_detected() -> None:
     info = {
-        name: described({"a": ["IMAGE"]}, python_module="custom_nodes.pack", output_node=shows)["X"]
-        for name, shows in (("Reads", False), ("Saves", True), ("Any", True), ("Other", False), ("Listed", False))
+        name: described({"a": ["IMAGE"]}, python_module="custom_nodes.pack", output_node=is_output_class)["X"]
+        for name, is_output_class in (
+            ("Reads", False),
+            ("Saves", True),
+            ("Any", True),
+            ("Other", False),
+            ("Listed", False),
+        )
     }
     for name in ("Reads", "Saves", "Any"):
         info[name]["input"]["hidden"] = {"extra": "EXTRA_PNGINFO"}
     info["Listed"]["input"]["hidden"] = {"extra": ["EXTRA_PNGINFO"]}
     info["Any"]["input"]["optional"] = {}
-    assert keepers_of_png_info(info) == {"Reads", "Any", "Listed"}
+    assert find_classes_keeping_png_info(info) == {"Reads", "Any", "Listed"}
 
 
 def test_metadata_is_withheld_when_a_cached_result_could_keep_it() -> None:

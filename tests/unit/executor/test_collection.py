@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from executor.domain.collection import Collection
+from executor.domain.output_collector import OutputCollector
 from executor.domain.sent_images import SentImage
 
 FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
@@ -20,13 +20,13 @@ def report(name: str) -> dict[str, Any]:
 
 
 def test_two_nodes_that_share_a_cache_entry_have_one_output_each() -> None:
-    collection = Collection(GRAPH, FOLDER)
+    collector = OutputCollector(GRAPH, FOLDER)
     of_the_first = {"node_id": "2", "display_node": "2", "parent_node": None, "real_node_id": "2"}
     entry = {
         "outputs": {"2": report("a~2e~2eb_00001_.png"), "3": report("a~2e~2eb_00001_.png")},
         "meta": {"2": of_the_first, "3": of_the_first},
     }
-    found = collection.complete(collection.reported(entry))
+    found = collector.merge(collector.collect_from_history(entry))
     assert [(item.node_id, item.name, item.filename) for item in found] == [
         ("2", "a..b_00001_.png", "a~2e~2eb_00001_.png"),
         ("3", "a..b_00001_.png", "a~2e~2eb_00001_.png"),
@@ -35,25 +35,25 @@ def test_two_nodes_that_share_a_cache_entry_have_one_output_each() -> None:
 
 
 def test_expanded_node_output_is_identical_in_events_and_history() -> None:
-    collection = Collection(GRAPH, FOLDER)
-    collection.expansion.take("executed", {"node": "7.0.0.2", "display_node": "2"})
-    early = collection.made_so_far({"7.0.0.2": report("x.png")})
+    collector = OutputCollector(GRAPH, FOLDER)
+    collector.expansion.apply_event("executed", {"node": "7.0.0.2", "display_node": "2"})
+    early = collector.collect_during_run({"7.0.0.2": report("x.png")})
     entry = {"outputs": {"7.0.0.2": report("x.png")}, "meta": {"7.0.0.2": {"node_id": "7.0.0.2", "display_node": "7"}}}
-    assert collection.complete(collection.reported(entry)) == early
+    assert collector.merge(collector.collect_from_history(entry)) == early
     assert [item.node_id for item in early] == ["2"]
 
 
 def test_expanded_node_belongs_to_its_parent_by_default() -> None:
-    collection = Collection(GRAPH, FOLDER)
+    collector = OutputCollector(GRAPH, FOLDER)
     entry = {"outputs": {f"7.0.0.{place}": report(f"{place}.png") for place in range(15)}, "meta": {}}
-    found = collection.complete(collection.reported(entry))
+    found = collector.merge(collector.collect_from_history(entry))
     assert [item.node_id for item in found] == ["7"] * 15
 
 
 def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
-    collection = Collection(GRAPH, FOLDER)
-    first = collection.sent(SentImage("5", 1, "png", b"one"))
-    second = collection.sent(SentImage("5", 2, "jpg", b"two"))
+    collector = OutputCollector(GRAPH, FOLDER)
+    first = collector.add_sent_image(SentImage("5", 1, "png", b"one"))
+    second = collector.add_sent_image(SentImage("5", 2, "jpg", b"two"))
     entry = {
         "outputs": {
             "2": report("x.png"),
@@ -61,7 +61,7 @@ def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
             "7": report("y.png"),
         }
     }
-    found = collection.complete(collection.reported(entry))
+    found = collector.merge(collector.collect_from_history(entry))
     assert [item.node_id for item in found] == ["2", "5", "5", "7"]
     assert found[1:3] == [first, second]
     assert [(item.name, item.content_type, item.position) for item in found[1:3]] == [
@@ -71,8 +71,8 @@ def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
 
 
 def test_subfolder_within_a_file_name_is_requested_as_subfolder() -> None:
-    collection = Collection(GRAPH, FOLDER)
+    collector = OutputCollector(GRAPH, FOLDER)
     entry = {"outputs": {"7": {"images": [{"filename": "sub/x.png", "subfolder": "a"}, {"filename": "/x.png"}]}}}
-    inner, absolute = collection.complete(collection.reported(entry))
-    assert (inner.filename, inner.subfolder, inner.addressable) == ("x.png", "a/sub", True)
-    assert not absolute.addressable
+    inner, absolute = collector.merge(collector.collect_from_history(entry))
+    assert (inner.filename, inner.subfolder, inner.is_downloadable) == ("x.png", "a/sub", True)
+    assert not absolute.is_downloadable

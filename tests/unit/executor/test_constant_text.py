@@ -47,7 +47,7 @@ GRAPH = {
     ],
 )
 def test_constant_text_is_evaluated_without_a_run(value: Any, text: str | None) -> None:
-    assert ConstantTexts(GRAPH).of(value) == text
+    assert ConstantTexts(GRAPH).evaluate(value) == text
 
 
 def test_each_node_is_evaluated_once() -> None:
@@ -56,4 +56,4 @@ def test_each_node_is_evaluated_once() -> None:
         for place in range(1, 20)
     }
     texts = ConstantTexts(graph)
-    assert texts.of(["19", 0]) == ""  # half a million paths lead there
+    assert texts.evaluate(["19", 0]) == ""  # half a million ways lead there

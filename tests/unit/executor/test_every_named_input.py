@@ -18,8 +18,8 @@ from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import STOCK_CLASSES, InputRole
 from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import read_graph
-from executor.domain.catalog import NodeClasses, flexible_classes, read_catalog
-from executor.domain.staging import stage
+from executor.domain.catalog import NodeClasses, find_flexible_classes, read_catalog
+from executor.domain.staging import stage_graph
 
 REAL = os.environ.get("COMFYUI_URL")
 UPLOAD = str(uuid4())
@@ -95,7 +95,7 @@ def assert_harmless(classes: NodeClasses, name: str, given: str, role: InputRole
             if malformed or classes.rules.violations(graph, policy, frozenset({UPLOAD})):
                 refused += 1
                 continue
-            value = stage(raw, REF, {UPLOAD: STAGED}, classes)["it"]["inputs"][given]
+            value = stage_graph(raw, REF, {UPLOAD: STAGED}, classes)["it"]["inputs"][given]
             assert role is InputRole.OUTPUT_NAME, (name, given, form, policy)
             assert isinstance(value, str), (name, given, form)
             lands = PurePosixPath(value)
@@ -145,11 +145,13 @@ PACK_INPUTS = [
 
 @pytest.mark.parametrize("shows", [True, False])
 @pytest.mark.parametrize("given", PACK_INPUTS)
-def test_no_input_of_a_pack_that_looks_like_a_path_reaches_outside_of_the_job(given: str, shows: bool) -> None:
+def test_no_input_of_a_pack_that_looks_like_a_path_reaches_outside_of_the_job(
+    given: str, is_output_class: bool
+) -> None:
     spec = ClassSpec(
         inputs={given: InputSpec(type="STRING", required=True)},
         outputs=("STRING",),
-        output_node=shows,
+        output_node=is_output_class,
         module="custom_nodes.pack",
     )
     classes = with_sources({"Pack": spec})
@@ -168,6 +170,8 @@ def test_no_input_of_a_pack_that_looks_like_a_path_reaches_outside_of_the_job(gi
 def test_no_input_of_a_real_node_reaches_outside_of_the_job() -> None:
     with urllib.request.urlopen(f"{REAL}/object_info", timeout=60) as answer:  # noqa: S310 - the tester's own node
         described = json.load(answer)
-    inputs, refused, rewritten = assert_all_harmless(NodeClasses(read_catalog(described), flexible_classes(described)))
+    inputs, refused, rewritten = assert_all_harmless(
+        NodeClasses(read_catalog(described), find_flexible_classes(described))
+    )
     assert inputs >= 50
     assert min(refused, rewritten) >= 1000

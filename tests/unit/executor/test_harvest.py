@@ -5,8 +5,15 @@ from typing import Any
 import pytest
 
 from contracts.scheduler.outputs import OutputKind, OutputSource
-from executor.domain.harvest import JSON_TYPE, TEXT_TYPE, Found, TooDeep, each_file_once, harvest
-from executor.domain.named_files import FilePlace
+from executor.domain.collect_outputs import (
+    JSON_TYPE,
+    TEXT_TYPE,
+    FoundOutput,
+    ValueTooDeep,
+    collect_outputs,
+    drop_duplicate_files,
+)
+from executor.domain.named_files import NodeFilePath
 from tests.kit.output_shapes import KINDS, SHAPES, Arrives, Shape
 
 
@@ -24,7 +31,7 @@ def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
         "8": {"latents": [file("l.latent")]},
     }
     graph = dict.fromkeys(["3", "5", "6", "7", "8", "9"])
-    found = harvest({"outputs": outputs}, graph)
+    found = collect_outputs({"outputs": outputs}, graph)
     assert [item.node_id for item in found] == ["3", "3", "5", "6", "7", "8", "9", "9"]
     assert [item.kind for item in found[2:6]] == [
         OutputKind.AUDIO,
@@ -36,18 +43,20 @@ def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
     assert [item.temporary for item in found[-2:]] == [True, True]
 
 
-def found_in(shape: Shape) -> list[Found]:
-    """Return the outputs found in a shape; each text that names one of its files counts as that file."""
-    written = {FilePlace(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]}
-    found = harvest({"outputs": {"9": shape.report}}, {"9": {}})
-    named = [next((item.as_file(place) for place in item.may_be if place in written), item) for item in found]
-    return list(each_file_once(named))
+def found_in(shape: Shape) -> list[FoundOutput]:
+    """What is found of a shape, with each text that names one of its files as that file."""
+    written = {
+        NodeFilePath(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]
+    }
+    found = collect_outputs({"outputs": {"9": shape.report}}, {"9": {}})
+    named = [next((item.as_file(place) for place in item.possible_files if place in written), item) for item in found]
+    return list(drop_duplicate_files(named))
 
 
-def place_of(path: str) -> FilePlace:
+def place_of(path: str) -> NodeFilePath:
     kind, _, inside = path.partition("/")
     subfolder, _, filename = inside.rpartition("/")
-    return FilePlace(kind, subfolder, filename)
+    return NodeFilePath(kind, subfolder, filename)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
@@ -61,7 +70,7 @@ def test_every_reported_value_becomes_an_output(shape: Shape) -> None:
         assert_is(item, expected)
 
 
-def assert_is(item: Found, expected: Arrives) -> None:
+def assert_is(item: FoundOutput, expected: Arrives) -> None:
     if expected.file is not None:
         assert (item.source, item.content) == (OutputSource.FILE, None)
         assert (item.folder, item.subfolder, item.filename) == place_of(expected.file)
@@ -82,7 +91,7 @@ def test_corpus_has_at_least_sixty_distinct_shapes() -> None:
 
 def test_values_are_named_by_node_key_and_position() -> None:
     outputs = {"1": {"text": ["one", "two", 3]}, "2": {"tags": ["a, b"], "dims": [1, 2]}}
-    found = harvest({"outputs": outputs}, dict.fromkeys("12"))
+    found = collect_outputs({"outputs": outputs}, dict.fromkeys("12"))
     assert [item.name for item in found] == [
         "1.txt", "1-2.txt", "1-3.json", "2-tags.txt", "2-dims.json", "2-dims-2.json",
     ]  # fmt: skip
@@ -91,7 +100,7 @@ def test_values_are_named_by_node_key_and_position() -> None:
 def test_equal_texts_of_one_node_stay_separate_outputs() -> None:
     meta = {name: {"display_node": "2"} for name in ("2.0.0.1", "2.0.0.2")}
     outputs = {name: {"text": ["same"]} for name in meta}
-    found = harvest({"outputs": outputs, "meta": meta}, {"2": {}})
+    found = collect_outputs({"outputs": outputs, "meta": meta}, {"2": {}})
     assert [item.node_id for item in found] == ["2", "2"]
     assert len(set(found)) == 2
 
@@ -101,23 +110,23 @@ def test_expanded_node_is_reported_as_its_node_in_the_graph() -> None:
         "outputs": {"2.0.0.1": {"images": [file("a.png")]}},
         "meta": {"2.0.0.1": {"node_id": "2.0.0.1", "display_node": "2"}},
     }
-    assert harvest(entry, {"2": {}})[0].node_id == "2"
+    assert collect_outputs(entry, {"2": {}})[0].node_id == "2"
 
 
 def test_file_named_by_two_nodes_is_an_output_of_each() -> None:
     outputs = {"1": {"images": [file("a.png")]}, "2": {"images": [file("a.png")]}}
-    found = harvest({"outputs": outputs}, dict.fromkeys("12"))
+    found = collect_outputs({"outputs": outputs}, dict.fromkeys("12"))
     assert [(item.node_id, item.filename) for item in found] == [("1", "a.png"), ("2", "a.png")]
 
 
 def test_an_entry_without_outputs_has_none() -> None:
-    assert harvest({"outputs": {"1": None, "2": {}, "3": {"images": []}}}, {}) == []
-    assert harvest({"outputs": None}, {}) == []
-    assert harvest({}, {}) == []
+    assert collect_outputs({"outputs": {"1": None, "2": {}, "3": {"images": []}}}, {}) == []
+    assert collect_outputs({"outputs": None}, {}) == []
+    assert collect_outputs({}, {}) == []
 
 
 def test_displayed_file_name_has_no_path_and_no_control_characters() -> None:
-    found = harvest({"outputs": {"1": {"images": [file("../a\nb.png")]}}}, {"1": {}})
+    found = collect_outputs({"outputs": {"1": {"images": [file("../a\nb.png")]}}}, {"1": {}})
     assert found[0].name == "a_b.png"
     assert found[0].filename == "../a\nb.png"
 
@@ -126,26 +135,26 @@ def test_too_deeply_nested_value_is_reported() -> None:
     deep: Any = "core"
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(TooDeep):
-        harvest({"outputs": {"1": {"value": [deep]}}}, {})
+    with pytest.raises(ValueTooDeep):
+        collect_outputs({"outputs": {"1": {"value": [deep]}}}, {})
 
 
 def test_number_of_harvested_values_is_bounded() -> None:
     wide = {"images": [file(f"{number}.png") for number in range(30_000)]}
-    assert len(harvest({"outputs": {"1": wide}}, {})) == 10_000
+    assert len(collect_outputs({"outputs": {"1": wide}}, {})) == 10_000
     many = {f"key {number}": ["t"] for number in range(30_000)}
-    assert len(harvest({"outputs": {"1": many}}, {})) == 10_000
+    assert len(collect_outputs({"outputs": {"1": many}}, {})) == 10_000
 
 
 def test_file_names_are_sanitized_and_undownloadable_files_are_marked() -> None:
-    (bad,) = harvest({"outputs": {"\ud800": {"images": [file("caf\udce9.png")]}}}, {})
-    assert (bad.node_id, bad.name, bad.addressable) == ("\ufffd", "caf\ufffd.png", False)
-    (good,) = harvest({"outputs": {"1": {"images": [file("a.png")]}}}, {})
-    assert good.addressable
+    (bad,) = collect_outputs({"outputs": {"\ud800": {"images": [file("caf\udce9.png")]}}}, {})
+    assert (bad.node_id, bad.name, bad.is_downloadable) == ("\ufffd", "caf\ufffd.png", False)
+    (good,) = collect_outputs({"outputs": {"1": {"images": [file("a.png")]}}}, {})
+    assert good.is_downloadable
 
 
 def test_objects_that_name_no_file_become_json_outputs() -> None:
     odd = [{"filename": "a", "type": []}, {"filename": "a", "subfolder": {}}, {"filename": []}, {"filename": ""}, 5]
-    found = harvest({"outputs": {"1": {"images": odd}, "3": 5}, "meta": []}, {})
+    found = collect_outputs({"outputs": {"1": {"images": odd}, "3": 5}, "meta": []}, {})
     assert [json.loads(item.content or b"") for item in found] == [*odd, 5]
     assert {item.content_type for item in found} == {JSON_TYPE}

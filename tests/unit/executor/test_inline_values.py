@@ -5,12 +5,12 @@ from uuid import uuid4
 import pytest
 
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
-from executor.domain.harvest import harvest
-from executor.domain.inline_values import MAX_JOB_BYTES, inline_value, within_bounds
+from executor.domain.collect_outputs import collect_outputs
+from executor.domain.inline_values import MAX_JOB_BYTES, inline_value, limit_inline_values
 
 
 def inline(value: Any) -> Any:
-    (found,) = harvest({"outputs": {"1": {"value": [value]}}}, {})
+    (found,) = collect_outputs({"outputs": {"1": {"value": [value]}}}, {})
     return inline_value(found)
 
 
@@ -25,14 +25,14 @@ def test_value_that_a_database_or_browser_cannot_hold_is_not_inlined(value: Any)
 
 
 def test_file_output_has_no_inline_value() -> None:
-    (found,) = harvest({"outputs": {"1": {"images": [{"filename": "a.png"}]}}}, {})
+    (found,) = collect_outputs({"outputs": {"1": {"images": [{"filename": "a.png"}]}}}, {})
     assert inline_value(found) is None
 
 
 def test_total_size_of_inlined_values_per_job_is_bounded() -> None:
     size = MAX_JOB_BYTES // 2
     outputs = [output_of("x" * size), output_of("y" * size), output_of("z"), output_of(None)]
-    bounded = within_bounds(outputs)
+    bounded = limit_inline_values(outputs)
     assert [output.value for output in bounded] == ["x" * size, "y" * size, None, None]
     assert [output.id for output in bounded] == [output.id for output in outputs]
 

@@ -6,15 +6,15 @@ from uuid import uuid4
 import pytest
 
 from contracts.scheduler.attempts import Assignment, AttemptRef, FinishAttempt, Outcome
-from executor.domain.attempt import Phase, Record
-from executor.store.journal import LEFT_S, MOST_LEFT, Journal, JournalTaken
+from executor.domain.attempt import AttemptRecord, Phase
+from executor.store.journal import MAX_ORPHANS, ORPHAN_MAX_AGE_S, Journal, JournalLocked
 
 
-def record() -> Record:
+def record() -> AttemptRecord:
     ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=1, lease_token=uuid4())
     graph = {"1": {"class_type": "X", "inputs": {"seed": 2**64 - 1, "text": "ü"}}}
     assignment = Assignment(ref=ref, prompt_id=uuid4(), graph=graph, lease_s=15, run_within_s=None)
-    return Record(assignment=assignment, phase=Phase.ASSIGNED, client_id="c", begun_at=1.5)
+    return AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id="c", begun_at=1.5)
 
 
 @pytest.fixture
@@ -30,56 +30,56 @@ def journal(path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def reopened(journal: Journal, path: Path) -> Record | None:
+def reopened(journal: Journal, path: Path) -> AttemptRecord | None:
     journal.close()
     journal.open()
     assert path.exists()
-    return journal.read()
+    return journal.read_attempt()
 
 
 def test_attempt_survives_a_process_restart(journal: Journal, path: Path) -> None:
-    assert journal.read() is None
+    assert journal.read_attempt() is None
     taken = record()
-    journal.begin(taken)
+    journal.begin_attempt(taken)
     assert reopened(journal, path) == taken
-    journal.advance(Phase.POSTED)
+    journal.set_phase(Phase.POSTED)
     found = reopened(journal, path)
     assert found is not None
     assert found.phase is Phase.POSTED
     finish = FinishAttempt(ref=taken.ref, outcome=Outcome.SUCCEEDED, gpu_seconds=1.25, images=2)
-    journal.end(finish)
+    journal.record_result(finish)
     found = reopened(journal, path)
     assert found is not None
     assert (found.phase, found.finish) == (Phase.ENDED, finish)
-    journal.clear()
+    journal.clear_attempt()
     assert reopened(journal, path) is None
 
 
 def test_write_for_an_earlier_attempt_is_ignored(journal: Journal) -> None:
     taken = record()
-    journal.begin(taken)
-    journal.end(FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
-    journal.advance(Phase.POSTED)
-    found = journal.read()
+    journal.begin_attempt(taken)
+    journal.record_result(FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
+    journal.set_phase(Phase.POSTED)
+    found = journal.read_attempt()
     assert found is not None
     assert found.phase is Phase.ENDED
-    journal.clear()
-    journal.advance(Phase.POSTED)
-    assert journal.read() is None
+    journal.clear_attempt()
+    journal.set_phase(Phase.POSTED)
+    assert journal.read_attempt() is None
 
 
 def test_orphaned_prompts_are_kept_until_removed(journal: Journal) -> None:
-    journal.leave("a")
-    journal.leave("a")
-    journal.leave("b")
-    journal.forget("b")
-    assert journal.left() == ["a"]
+    journal.add_orphan("a")
+    journal.add_orphan("a")
+    journal.add_orphan("b")
+    journal.remove_orphan("b")
+    assert journal.list_orphans() == ["a"]
 
 
 @pytest.mark.requirement("F-38")
 def test_journal_is_locked_by_one_executor(journal: Journal, path: Path) -> None:
     second = Journal(path)
-    with pytest.raises(JournalTaken):
+    with pytest.raises(JournalLocked):
         second.open()
     journal.close()
     second.open()
@@ -91,19 +91,21 @@ def test_corrupt_journal_is_moved_aside(path: Path) -> None:
     path.write_bytes(b"this is no database, and it is long enough to be taken for one" * 100)
     journal = Journal(path)
     journal.open()
-    assert journal.read() is None
+    assert journal.read_attempt() is None
     journal.close()
     assert path.with_suffix(".damaged").exists()
 
 
 def test_orphaned_prompts_are_bounded_in_number_and_age(journal: Journal) -> None:
-    for number in range(MOST_LEFT + 10):
-        journal.leave(f"{number:03}")
-    assert journal.left() == [f"{number:03}" for number in range(10, MOST_LEFT + 10)]
-    journal._do(
-        lambda db: db.execute("UPDATE left_behind SET left_at = left_at - ? WHERE prompt_id < '050'", (LEFT_S,))
+    for number in range(MAX_ORPHANS + 10):
+        journal.add_orphan(f"{number:03}")
+    assert journal.list_orphans() == [f"{number:03}" for number in range(10, MAX_ORPHANS + 10)]
+    journal._execute(
+        lambda db: db.execute(
+            "UPDATE left_behind SET left_at = left_at - ? WHERE prompt_id < '050'", (ORPHAN_MAX_AGE_S,)
+        )
     )
-    assert journal.left() == [f"{number:03}" for number in range(50, MOST_LEFT + 10)]
+    assert journal.list_orphans() == [f"{number:03}" for number in range(50, MAX_ORPHANS + 10)]
 
 
 def test_pending_history_removals_survive_a_restart_largest_first(tmp_path: Path) -> None:
@@ -111,17 +113,17 @@ def test_pending_history_removals_survive_a_restart_largest_first(tmp_path: Path
     first = Journal(path)
     first.open()
     for number in range(5):
-        first.note_history(str(number))
-    first.note_history("3", oversized=True)
-    first.note_history("3")
+        first.add_history_entry(str(number))
+    first.add_history_entry("3", oversized=True)
+    first.add_history_entry("3")
     first.close()
     second = Journal(path)
     second.open()
-    assert second.history_to_remove(keep=3, most=10) == ["3", "0", "1"]
-    assert second.history_to_remove(keep=3, most=1) == ["3"]
+    assert second.list_history_to_remove(keep=3, most=10) == ["3", "0", "1"]
+    assert second.list_history_to_remove(keep=3, most=1) == ["3"]
     for prompt_id in ("3", "0", "1"):
-        second.drop_history(prompt_id)
-    assert second.history_to_remove(keep=3, most=10) == []
+        second.remove_history_entry(prompt_id)
+    assert second.list_history_to_remove(keep=3, most=10) == []
     second.close()
 
 
@@ -133,15 +135,15 @@ def test_journal_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
     old.close()
     journal = Journal(path)
     journal.open()
-    assert journal.left() == ["a"]
-    journal.leave("b")
-    assert journal.left() == ["a", "b"]
+    assert journal.list_orphans() == ["a"]
+    journal.add_orphan("b")
+    assert journal.list_orphans() == ["a", "b"]
     journal.close()
 
 
 def test_expanding_classes_are_remembered(journal: Journal, path: Path) -> None:
-    journal.note_expanding({"LoopEnd", "Repeat"})
-    journal.note_expanding({"LoopEnd"})
-    journal.note_expanding(set())
+    journal.add_expanding_classes({"LoopEnd", "Repeat"})
+    journal.add_expanding_classes({"LoopEnd"})
+    journal.add_expanding_classes(set())
     reopened(journal, path)
-    assert journal.expanding() == {"LoopEnd", "Repeat"}
+    assert journal.list_expanding_classes() == {"LoopEnd", "Repeat"}

@@ -1,6 +1,6 @@
 import pytest
 
-from executor.domain.named_files import FilePlace, is_of_prompt, places_named_by, written_ns
+from executor.domain.named_files import NodeFilePath, is_written_during_prompt, list_possible_files, parse_modified_ns
 
 SECOND = 1_000_000_000
 
@@ -8,21 +8,21 @@ SECOND = 1_000_000_000
 @pytest.mark.parametrize(
     ("text", "first"),
     [
-        ("mesh.glb", FilePlace("output", "", "mesh.glb")),
-        ("3d/mesh.glb", FilePlace("output", "3d", "mesh.glb")),
-        ("3d\\mesh.glb", FilePlace("output", "3d", "mesh.glb")),
-        ("a.png [temp]", FilePlace("temp", "", "a.png")),
-        ("temp/bg_1.png", FilePlace("temp", "", "bg_1.png")),
-        ("/srv/ComfyUI/output/sub/a.mp4", FilePlace("output", "sub", "a.mp4")),
-        ("C:\\ComfyUI\\temp\\a.wav", FilePlace("temp", "", "a.wav")),
+        ("mesh.glb", NodeFilePath("output", "", "mesh.glb")),
+        ("3d/mesh.glb", NodeFilePath("output", "3d", "mesh.glb")),
+        ("3d\\mesh.glb", NodeFilePath("output", "3d", "mesh.glb")),
+        ("a.png [temp]", NodeFilePath("temp", "", "a.png")),
+        ("temp/bg_1.png", NodeFilePath("temp", "", "bg_1.png")),
+        ("/srv/ComfyUI/output/sub/a.mp4", NodeFilePath("output", "sub", "a.mp4")),
+        ("C:\\ComfyUI\\temp\\a.wav", NodeFilePath("temp", "", "a.wav")),
     ],
 )
-def test_text_output_can_name_a_file_on_the_node(text: str, first: FilePlace) -> None:
-    assert places_named_by(text)[0] == first
+def test_text_output_can_name_a_file_on_the_node(text: str, first: NodeFilePath) -> None:
+    assert list_possible_files(text)[0] == first
 
 
 def test_file_name_without_folder_may_be_saved_or_temporary() -> None:
-    assert [place.folder for place in places_named_by("mesh.glb")] == ["output", "temp"]
+    assert [place.folder for place in list_possible_files("mesh.glb")] == ["output", "temp"]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_file_name_without_folder_may_be_saved_or_temporary() -> None:
     ],
 )  # fmt: skip
 def test_other_strings_name_no_file(text: str) -> None:
-    assert places_named_by(text) == ()
+    assert list_possible_files(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_other_strings_name_no_file(text: str) -> None:
 def test_node_reports_the_modification_time_of_a_file(
     etag: str | None, last_modified: str | None, written: int | None
 ) -> None:
-    assert written_ns(etag, last_modified) == written
+    assert parse_modified_ns(etag, last_modified) == written
 
 
 def test_file_belongs_to_the_prompt_only_if_written_after_it_started() -> None:
     started_ms = 1_795_935_600_500.0
     started_ns = int(started_ms) * 1_000_000
-    assert is_of_prompt(started_ns, started_ms)
-    assert is_of_prompt(started_ns - 9_000_000, started_ms)  # timestamps of a file system can lag by a tick
-    assert not is_of_prompt(started_ns - 20_000_000, started_ms)
-    assert not is_of_prompt(started_ns // SECOND * SECOND, started_ms)  # has a resolution of one second
+    assert is_written_during_prompt(started_ns, started_ms)
+    assert is_written_during_prompt(started_ns - 9_000_000, started_ms)  # the clock of a file system may lag by a tick
+    assert not is_written_during_prompt(started_ns - 20_000_000, started_ms)
+    assert not is_written_during_prompt(started_ns // SECOND * SECOND, started_ms)  # known to the second only

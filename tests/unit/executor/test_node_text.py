@@ -1,6 +1,13 @@
 import pytest
 
-from executor.domain.node_text import is_addressable, is_given_out, is_term, name_of, raw_text, shown_file_name
+from executor.domain.node_text import (
+    clean_name,
+    display_file_name,
+    is_addressable,
+    is_servable,
+    is_valid_term,
+    truncate_text,
+)
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -23,12 +30,12 @@ REPLACED = "\N{REPLACEMENT CHARACTER}"
     ],
 )
 def test_names_are_sanitized_and_bounded(said: object, told: str | None) -> None:
-    assert name_of(said) == told
+    assert clean_name(said) == told
 
 
 def test_only_the_beginning_of_a_long_text_is_sanitized() -> None:
-    assert len(raw_text("x" * 10**6)) == 4_000
-    assert raw_text({"a": 1}) == ""
+    assert len(truncate_text("x" * 10**6)) == 4_000
+    assert truncate_text({"a": 1}) == ""
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,7 @@ def test_only_the_beginning_of_a_long_text_is_sanitized() -> None:
     ],
 )
 def test_file_names_are_shown_without_folders_and_control_characters(name: str, shown: str) -> None:
-    assert shown_file_name(name) == shown
+    assert display_file_name(name) == shown
 
 
 @pytest.mark.parametrize(
@@ -66,9 +73,9 @@ def test_file_name_that_is_not_utf_8_cannot_be_requested(names: tuple[str, str],
     ("name", "given"), [("a.b.png", True), ("a..b.png", False), ("a\nb.png", False), ("/srv/a.png", False)]
 )
 def test_node_refuses_file_names_with_double_dots_or_absolute_paths(name: str, given: bool) -> None:
-    assert is_given_out(name) is given
+    assert is_servable(name) is given
 
 
 @pytest.mark.parametrize("value", ["a\x00", "\ud800", "x" * 301, 5, None, ["a"]])
 def test_text_that_no_graph_can_contain_is_not_a_valid_option(value: object) -> None:
-    assert not is_term(value)
+    assert not is_valid_term(value)

@@ -2,24 +2,24 @@
 
 import pytest
 
-from executor.domain.node_text import is_given_out
-from executor.domain.output_names import MAX_NAME_BYTES, OutputNames, name_for_node, part_for_node, prefix_for_node
+from executor.domain.node_text import is_servable
+from executor.domain.output_names import MAX_NAME_BYTES, OutputNameTranslator, encode_name, encode_part, encode_prefix
 
 FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
 LONGEST_FILE_NAME = 255  # maximum bytes of a file name
 
 
-def named(asked: str, ending: str = "_00001_.png", **tokens: int) -> str:
-    """Return the output name of the first file that a node writes for this prefix."""
-    prefix = prefix_for_node(asked)
+def named(requested: str, ending: str = "_00001_.png", **tokens: int) -> str:
+    """The name that comes back for the first file of a node that was asked for this prefix."""
+    prefix = encode_prefix(requested)
     for token, value in tokens.items():
         prefix = prefix.replace(f"%{token}%", str(value))
     subfolder, _, stem = f"{FOLDER}/{prefix}".rpartition("/")
     filename = f"{stem}{ending}"
-    assert is_given_out(filename)
+    assert is_servable(filename)
     assert len(filename.encode()) <= LONGEST_FILE_NAME
-    graph = {"2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": asked}}}
-    return OutputNames(graph, FOLDER).shown(filename, subfolder)
+    graph = {"2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": requested}}}
+    return OutputNameTranslator(graph, FOLDER).translate(filename, subfolder)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def named(asked: str, ending: str = "_00001_.png", **tokens: int) -> str:
         "x" * (MAX_NAME_BYTES + 1),
     ],
 )
-def test_output_file_keeps_the_requested_name(asked: str) -> None:
-    assert named(asked) == f"{asked}_00001_.png"
+def test_output_file_keeps_the_requested_name(requested: str) -> None:
+    assert named(requested) == f"{requested}_00001_.png"
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_output_file_keeps_the_requested_name(asked: str) -> None:
         ("\ud800", "_", "_"),
     ],
 )
-def test_prefix_stays_in_its_folder(asked: str, prefix: str, name: str) -> None:
-    assert prefix_for_node(asked) == prefix
-    assert name_for_node(asked) == prefix.rpartition("/")[2]
-    assert named(asked) == f"{name}_00001_.png"
+def test_prefix_stays_in_its_folder(requested: str, prefix: str, name: str) -> None:
+    assert encode_prefix(requested) == prefix
+    assert encode_name(requested) == prefix.rpartition("/")[2]
+    assert named(requested) == f"{name}_00001_.png"
 
 
 def test_number_and_length_of_folders_are_bounded() -> None:
-    *folders, name = prefix_for_node("/".join(["語" * 100] * 100)).split("/")
+    *folders, name = encode_prefix("/".join(["語" * 100] * 100)).split("/")
     assert len(folders) == 8
     assert max(len(folder.encode()) for folder in folders) <= 60
     assert len(name.encode()) <= MAX_NAME_BYTES + 2
@@ -88,23 +88,23 @@ def test_node_placeholders_for_size_and_time_are_recognized() -> None:
 
 
 def test_files_of_one_batch_get_distinct_names() -> None:
-    assert "%batch_num%" not in prefix_for_node("a%batch_num%b")
+    assert "%batch_num%" not in encode_prefix("a%batch_num%b")
     assert named("a%batch_num%b", "_00001_.png") == "a0b_00001_.png"
     assert named("a%batch_num%b", "_00012.webp") == "a11b_00012.webp"
 
 
 @pytest.mark.parametrize(("asked", "part"), [(".", "."), ("_", "_"), ("/", "_"), ("..", "~2e~2e"), ("", "")])
-def test_suffix_or_delimiter_in_a_prefix_creates_no_folder(asked: str, part: str) -> None:
-    assert part_for_node(asked) == part
+def test_suffix_or_delimiter_in_a_prefix_creates_no_folder(requested: str, part: str) -> None:
+    assert encode_part(requested) == part
 
 
 def test_name_of_a_file_outside_the_attempt_folder_is_unchanged() -> None:
-    names = OutputNames({}, FOLDER)
-    assert names.shown("a~2eb.png", "other/1") == "a~2eb.png"
-    assert names.shown("a~2eb.png", FOLDER + "0") == "a~2eb.png"
-    assert names.shown("a~2eb.png", f"{FOLDER}/sub") == "a.b.png"
-    assert names.shown("a~2fb.png", FOLDER) == "b.png"
+    names = OutputNameTranslator({}, FOLDER)
+    assert names.translate("a~2eb.png", "other/1") == "a~2eb.png"
+    assert names.translate("a~2eb.png", FOLDER + "0") == "a~2eb.png"
+    assert names.translate("a~2eb.png", f"{FOLDER}/sub") == "a.b.png"
+    assert names.translate("a~2fb.png", FOLDER) == "b.png"
 
 
 def test_unknown_long_name_is_truncated_to_its_beginning() -> None:
-    assert OutputNames({}, FOLDER).shown(f"{'x' * 180}~~_00001_.png", FOLDER) == f"{'x' * 180}_00001_.png"
+    assert OutputNameTranslator({}, FOLDER).translate(f"{'x' * 180}~~_00001_.png", FOLDER) == f"{'x' * 180}_00001_.png"

@@ -6,7 +6,7 @@ import pytest
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.scheduler.attempts import AttemptRef
 from executor.domain.catalog import NodeClasses
-from executor.domain.staging import MARK_INPUT, stage
+from executor.domain.staging import MARKER_INPUT, stage_graph
 
 FILES = {"0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee": "comfyfleet/a.png [temp]"}
 (UPLOAD,) = FILES
@@ -14,17 +14,17 @@ REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=2, lease_token=uuid4
 FOLDER = f"{REF.job_id}/2"
 
 
-def spec(module: str = "nodes", *names: str, shows: bool = True, optional: tuple[str, ...] = ()) -> ClassSpec:
+def spec(module: str = "nodes", *names: str, is_output_class: bool = True, optional: tuple[str, ...] = ()) -> ClassSpec:
     inputs = {name: InputSpec(type="STRING", required=name not in optional) for name in (*names, *optional)}
-    return ClassSpec(inputs=inputs, outputs=(), output_node=shows, module=module)
+    return ClassSpec(inputs=inputs, outputs=(), output_node=is_output_class, module=module)
 
 
 CLASSES = NodeClasses(
     {
         "SaveImage": spec("nodes", "filename_prefix"),
-        "PreviewAny": spec("nodes", shows=True),
+        "PreviewAny": spec("nodes", is_output_class=True),
         "PreviewAudio": spec("comfy_extras.nodes_audio"),
-        "ImageInvert": spec("nodes", shows=False),
+        "ImageInvert": spec("nodes", is_output_class=False),
         "SaveLoRA": spec("comfy_extras.nodes_train", "prefix"),
         "SaveImageDataSetToFolder": spec("comfy_extras.nodes_dataset", "folder_name", "filename_prefix"),
         "Load3D": ClassSpec(
@@ -36,8 +36,8 @@ CLASSES = NodeClasses(
         "PackSave": spec("custom_nodes.pack", "images", optional=("output_path", "filename_delimiter")),
         "PackFlexible": spec("custom_nodes.pack"),
         "PackShow": spec("custom_nodes.pack", "images"),
-        "PackLoop": spec("custom_nodes.pack", "images", shows=False),
-        "PackFilter": spec("custom_nodes.pack", "image", shows=False),
+        "PackLoop": spec("custom_nodes.pack", "images", is_output_class=False),
+        "PackFilter": spec("custom_nodes.pack", "image", is_output_class=False),
         "CheckpointLoaderSimple": ClassSpec(
             inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=("a.safetensors",))},
             outputs=("MODEL",),
@@ -51,7 +51,7 @@ CLASSES = NodeClasses(
 
 def inputs_of(class_type: str, **inputs: Any) -> dict[str, Any]:
     graph = {"3": {"class_type": class_type, "inputs": inputs}}
-    staged: dict[str, Any] = stage(graph, REF, FILES, CLASSES)["3"]["inputs"]
+    staged: dict[str, Any] = stage_graph(graph, REF, FILES, CLASSES)["3"]["inputs"]
     assert graph["3"]["inputs"] is inputs
     return staged
 
@@ -101,7 +101,7 @@ def test_linked_output_prefix_is_used_when_constant() -> None:
         "1": {"class_type": "PrimitiveString", "inputs": {"value": "../cat"}},
         "2": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["1", 0]}},
     }
-    assert stage(graph, REF, FILES, CLASSES)["2"]["inputs"] == {"filename_prefix": f"{FOLDER}/cat"}
+    assert stage_graph(graph, REF, FILES, CLASSES)["2"]["inputs"] == {"filename_prefix": f"{FOLDER}/cat"}
 
 
 def test_output_in_a_named_folder_needs_no_attempt_folder() -> None:
@@ -126,7 +126,7 @@ def test_upload_input_is_replaced_by_the_staged_file_name() -> None:
 
 def test_links_and_other_inputs_stay_unchanged() -> None:
     node = {"class_type": "ImageInvert", "inputs": {"image": ["1", 0], "text": "a/b"}, "_meta": {"title": "t"}}
-    assert stage({"1": node}, REF, FILES, CLASSES) == {"1": node}
+    assert stage_graph({"1": node}, REF, FILES, CLASSES) == {"1": node}
 
 
 def graph_of(class_type: str, *before: str) -> dict[str, Any]:
@@ -139,23 +139,23 @@ def graph_of(class_type: str, *before: str) -> dict[str, Any]:
 
 
 def marked(graph: dict[str, Any], expanding: frozenset[str] = frozenset()) -> set[str]:
-    staged = stage(graph, REF, FILES, CLASSES, expanding)
-    assert {node["inputs"].get(MARK_INPUT, FOLDER) for node in staged.values()} == {FOLDER}
-    return {node_id for node_id, node in staged.items() if MARK_INPUT in node["inputs"]}
+    staged = stage_graph(graph, REF, FILES, CLASSES, expanding)
+    assert {node["inputs"].get(MARKER_INPUT, FOLDER) for node in staged.values()} == {FOLDER}
+    return {node_id for node_id, node in staged.items() if MARKER_INPUT in node["inputs"]}
 
 
 @pytest.mark.parametrize("shown", ["PreviewAny", "PreviewAudio", "Unheard"])
 def test_output_node_without_prefix_is_unique_to_its_attempt(shown: str) -> None:
     once = inputs_of(shown, text="a")
-    assert once == {"text": "a", MARK_INPUT: FOLDER}
+    assert once == {"text": "a", MARKER_INPUT: FOLDER}
     other = REF.model_copy(update={"attempt": 1})
-    again = stage({"3": {"class_type": shown, "inputs": {"text": "a"}}}, other, FILES, CLASSES)["3"]["inputs"]
+    again = stage_graph({"3": {"class_type": shown, "inputs": {"text": "a"}}}, other, FILES, CLASSES)["3"]["inputs"]
     assert again != once
 
 
 def test_class_without_filename_prefix_gets_none() -> None:
     for class_type in ("PreviewAny", "PackShow", "PackFlexible", "ImageInvert"):
-        staged = stage(graph_of(class_type, "ImageInvert"), REF, FILES, CLASSES)
+        staged = stage_graph(graph_of(class_type, "ImageInvert"), REF, FILES, CLASSES)
         assert not any("filename_prefix" in node["inputs"] for node in staged.values())
 
 

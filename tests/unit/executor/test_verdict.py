@@ -3,7 +3,14 @@ from typing import Any
 import pytest
 
 from contracts.scheduler.attempts import Outcome
-from executor.domain.verdict import MAX_MESSAGE, SUCCEEDED, gpu_seconds, judge, rejected, sanitise
+from executor.domain.attempt_result import (
+    MAX_MESSAGE,
+    SUCCEEDED,
+    classify_history,
+    classify_rejection,
+    measure_gpu_seconds,
+    sanitise_message,
+)
 
 
 def entry(status: str, *messages: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -24,15 +31,15 @@ def error(kind: str, message: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_successful_history_entry_is_a_success() -> None:
-    assert judge(entry("success", ("execution_start", {}), ("execution_success", {}))) == SUCCEEDED
+    assert classify_history(entry("success", ("execution_start", {}), ("execution_success", {}))) == SUCCEEDED
 
 
 def test_an_error_among_the_messages_wins_over_the_status() -> None:
-    verdict = judge(entry("success", error("graph.DependencyCycleError", "Dependency cycle detected")))
-    assert verdict.outcome is Outcome.FAILED
-    assert verdict.error is not None
-    assert verdict.error.code == "workflow.execution_failed"
-    assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
+    result = classify_history(entry("success", error("graph.DependencyCycleError", "Dependency cycle detected")))
+    assert result.outcome is Outcome.FAILED
+    assert result.error is not None
+    assert result.error.code == "workflow.execution_failed"
+    assert (result.error.node_id, result.error.node_class) == ("4", "KSampler")
 
 
 @pytest.mark.requirement("F-61")
@@ -48,10 +55,10 @@ def test_an_error_among_the_messages_wins_over_the_status() -> None:
     ],
 )
 def test_node_faults_are_classified(kind: str, message: str, code: str) -> None:
-    verdict = judge(entry("error", error(kind, message)))
-    assert verdict.outcome is Outcome.NODE_FAULT
-    assert verdict.error is not None
-    assert verdict.error.code == code
+    result = classify_history(entry("error", error(kind, message)))
+    assert result.outcome is Outcome.NODE_FAULT
+    assert result.error is not None
+    assert result.error.code == code
 
 
 @pytest.mark.parametrize(
@@ -66,25 +73,25 @@ def test_node_faults_are_classified(kind: str, message: str, code: str) -> None:
     ],
 )
 def test_exception_is_reported_with_its_type_and_node(kind: str, message: str, told: str) -> None:
-    verdict = judge(entry("error", error(kind, message)))
-    assert verdict.error is not None
-    assert verdict.error.message == told
-    assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
+    result = classify_history(entry("error", error(kind, message)))
+    assert result.error is not None
+    assert result.error.message == told
+    assert (result.error.node_id, result.error.node_class) == ("4", "KSampler")
 
 
 def test_allocation_beyond_any_host_is_a_workflow_fault() -> None:
     message = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4398046511104 bytes."
-    assert judge(entry("error", error("RuntimeError", message))).outcome is Outcome.FAILED
+    assert classify_history(entry("error", error("RuntimeError", message))).outcome is Outcome.FAILED
 
 
 @pytest.mark.requirement("F-111")
 def test_unrequested_interruption_is_a_node_fault() -> None:
-    assert judge(entry("error", ("execution_interrupted", {"node_id": "4"}))).outcome is Outcome.NODE_FAULT
+    assert classify_history(entry("error", ("execution_interrupted", {"node_id": "4"}))).outcome is Outcome.NODE_FAULT
 
 
 @pytest.mark.parametrize("strange", [{}, {"status": None}, {"status": {"messages": [1, ["x"], None]}}])
 def test_failure_without_a_reason_is_a_node_fault(strange: dict[str, Any]) -> None:
-    assert judge(strange).outcome is Outcome.NODE_FAULT
+    assert classify_history(strange).outcome is Outcome.NODE_FAULT
 
 
 @pytest.mark.parametrize(
@@ -102,16 +109,16 @@ def test_failure_without_a_reason_is_a_node_fault(strange: dict[str, Any]) -> No
     ],
 )
 def test_paths_and_tracebacks_are_removed_from_messages(raw: Any, clean: str) -> None:
-    assert sanitise(raw) == clean
+    assert sanitise_message(raw) == clean
 
 
 def test_messages_are_a_single_line_of_bounded_length() -> None:
-    said = sanitise("word \n" * 100_000)
-    assert "\n" not in said
-    assert len(said) <= MAX_MESSAGE
+    messages = sanitise_message("word \n" * 100_000)
+    assert "\n" not in messages
+    assert len(messages) <= MAX_MESSAGE
 
 
-def complaint(kind: str, message: str, details: str) -> dict[str, Any]:
+def node_report(kind: str, message: str, details: str) -> dict[str, Any]:
     return {
         "4": {
             "errors": [{"type": kind, "message": message, "details": details, "extra_info": {}}],
@@ -125,41 +132,43 @@ FAILED_VALIDATION = {"type": "prompt_outputs_failed_validation", "message": "Pro
 
 
 def test_invalid_value_is_a_workflow_fault() -> None:
-    verdict = rejected(FAILED_VALIDATION, complaint("value_smaller_than_min", "Value -5 smaller than min", "steps"))
-    assert verdict.outcome is Outcome.FAILED
-    assert verdict.error is not None
-    assert verdict.error.code == "workflow.rejected"
-    assert verdict.error.message == "KSampler (4): Value -5 smaller than min: steps"
+    result = classify_rejection(
+        FAILED_VALIDATION, node_report("value_smaller_than_min", "Value -5 smaller than min", "steps")
+    )
+    assert result.outcome is Outcome.FAILED
+    assert result.error is not None
+    assert result.error.code == "workflow.rejected"
+    assert result.error.message == "KSampler (4): Value -5 smaller than min: steps"
 
 
 def test_missing_model_or_class_is_retried_on_another_node() -> None:
-    lacking = complaint("value_not_in_list", "Value not in list", "ckpt_name: 'x' not in []")
-    assert rejected(FAILED_VALIDATION, lacking).outcome is Outcome.NODE_FAULT
+    lacking = node_report("value_not_in_list", "Value not in list", "ckpt_name: 'x' not in []")
+    assert classify_rejection(FAILED_VALIDATION, lacking).outcome is Outcome.NODE_FAULT
     unknown = {"type": "missing_node_type", "message": "Node 'X' not found.", "extra_info": {"class_type": "X"}}
-    verdict = rejected(unknown, {})
-    assert verdict.outcome is Outcome.NODE_FAULT
-    assert verdict.error is not None
-    assert verdict.error.node_class == "X"
+    result = classify_rejection(unknown, {})
+    assert result.outcome is Outcome.NODE_FAULT
+    assert result.error is not None
+    assert result.error.node_class == "X"
 
 
 def test_invalid_value_beside_a_missing_model_is_a_workflow_fault() -> None:
-    both = complaint("value_not_in_list", "Value not in list", "x")
+    both = node_report("value_not_in_list", "Value not in list", "x")
     both["4"]["errors"].append(
         {"type": "required_input_missing", "message": "Required input is missing", "details": "y"}
     )
-    assert rejected(FAILED_VALIDATION, both).outcome is Outcome.FAILED
+    assert classify_rejection(FAILED_VALIDATION, both).outcome is Outcome.FAILED
 
 
 @pytest.mark.requirement("F-58")
 def test_gpu_seconds_come_from_the_nodes_clock_bounded_by_the_executors_clock() -> None:
     ran = entry("success", ("execution_start", {"timestamp": 1000}), ("execution_success", {"timestamp": 3500}))
-    assert gpu_seconds(ran, 10) == 2.5
-    assert gpu_seconds(ran, 1) == 1
-    assert gpu_seconds(entry("success"), 4) == 4
+    assert measure_gpu_seconds(ran, 10) == 2.5
+    assert measure_gpu_seconds(ran, 1) == 1
+    assert measure_gpu_seconds(entry("success"), 4) == 4
     back = entry("success", ("execution_start", {"timestamp": 3500}), ("execution_success", {"timestamp": 1000}))
-    assert gpu_seconds(back, 10) == 0
+    assert measure_gpu_seconds(back, 10) == 0
     odd = entry("success", ("execution_start", {"timestamp": float("nan")}), ("execution_success", {"timestamp": 1}))
-    assert gpu_seconds(odd, 3) == 3
+    assert measure_gpu_seconds(odd, 3) == 3
 
 
 def test_error_texts_are_sanitized_and_bounded() -> None:
@@ -170,11 +179,11 @@ def test_error_texts_are_sanitized_and_bounded() -> None:
         "exception_type": [],
         "exception_message": unfit + "x" * 10**7,
     }
-    verdict = judge(entry("error", ("execution_error", told)))
-    assert verdict.error is not None
-    assert verdict.error.message.startswith("a\ufffdb\ufffdx")
-    assert len(verdict.error.message) == MAX_MESSAGE
-    assert (verdict.error.node_id, len(verdict.error.node_class or "")) == ("a\ufffdb\ufffd", 256)
+    result = classify_history(entry("error", ("execution_error", told)))
+    assert result.error is not None
+    assert result.error.message.startswith("a\ufffdb\ufffdx")
+    assert len(result.error.message) == MAX_MESSAGE
+    assert (result.error.node_id, len(result.error.node_class or "")) == ("a\ufffdb\ufffd", 256)
 
 
 @pytest.mark.requirement("F-58")
@@ -183,7 +192,7 @@ def test_error_texts_are_sanitized_and_bounded() -> None:
 )
 def test_invalid_timestamps_are_ignored(stamps: tuple[Any, Any]) -> None:
     told = entry("success", *[("a", {"timestamp": stamp}) for stamp in stamps])
-    assert gpu_seconds(told, 2.5) == 2.5
+    assert measure_gpu_seconds(told, 2.5) == 2.5
 
 
 @pytest.mark.parametrize("kind", [[], {}, None, 5, "\ud800"])
@@ -192,13 +201,13 @@ def test_rejection_of_any_shape_is_classified(kind: Any) -> None:
         "1\x00": {"class_type": kind, "errors": [{"type": kind, "message": kind, "details": kind}, kind]},
         "2": kind,
     }
-    verdict = rejected({"type": kind, "message": kind, "extra_info": kind}, problems)
-    assert verdict.error is not None
-    verdict.error.model_dump_json().encode()
+    result = classify_rejection({"type": kind, "message": kind, "extra_info": kind}, problems)
+    assert result.error is not None
+    result.error.model_dump_json().encode()
 
 
 def test_rejection_with_thousands_of_errors_is_processed_up_to_a_bound() -> None:
     problems = {str(number): {"class_type": "C", "errors": [{"message": "m" * 1_000}]} for number in range(10_000)}
-    verdict = rejected({}, problems)
-    assert verdict.error is not None
-    assert len(verdict.error.message) <= MAX_MESSAGE
+    result = classify_rejection({}, problems)
+    assert result.error is not None
+    assert len(result.error.message) <= MAX_MESSAGE

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from executor.domain.written_models import output_folders, written_models
+from executor.domain.written_models import find_output_folders, find_written_models
 
 
 def listed(output: str) -> list[dict[str, Any]]:
@@ -30,11 +30,11 @@ def listed(output: str) -> list[dict[str, Any]]:
     ],
 )
 def test_model_folders_in_the_output_folder_are_found(argv: Any, output: str) -> None:
-    assert output_folders(listed(output), argv) == {"checkpoints": {1}, "text_encoders": {2}}
+    assert find_output_folders(listed(output), argv) == {"checkpoints": {1}, "text_encoders": {2}}
 
 
 def test_chosen_output_folder_is_not_mistaken_for_another() -> None:
-    assert output_folders(listed("/srv/comfy/output"), ["main.py", "--output-directory", "/data/made"]) == {}
+    assert find_output_folders(listed("/srv/comfy/output"), ["main.py", "--output-directory", "/data/made"]) == {}
 
 
 def test_models_found_only_in_the_output_folder_count_as_written() -> None:
@@ -48,10 +48,10 @@ def test_models_found_only_in_the_output_folder_count_as_written() -> None:
         "loras": [{"name": "mine.safetensors", "pathIndex": 1}],
     }
     folders = {"checkpoints": frozenset({1}), "loras": frozenset({1})}
-    assert written_models(files, folders) == {"00-evil.safetensors", "mine.safetensors"}
+    assert find_written_models(files, folders) == {"00-evil.safetensors", "mine.safetensors"}
 
 
 @pytest.mark.parametrize("nonsense", [None, 1, "x", [], {}, [None], [{"name": 1}], [{"name": "a", "folders": None}]])
 def test_malformed_folder_names_are_not_model_folders(nonsense: Any) -> None:
-    assert output_folders(nonsense, nonsense) == {}
-    assert written_models({"checkpoints": nonsense}, {"checkpoints": frozenset({1})}) == frozenset()
+    assert find_output_folders(nonsense, nonsense) == {}
+    assert find_written_models({"checkpoints": nonsense}, {"checkpoints": frozenset({1})}) == frozenset()

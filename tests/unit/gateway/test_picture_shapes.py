@@ -46,7 +46,7 @@ def test_image_of_any_shape_is_scaled_within_bounds(
     asked: dict[str, int], picture: tuple[int, int], made: tuple[int, int]
 ) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, "mask": MASK} | asked)
-    fitted = image_to_image.fitted(submission, {UPLOAD: Size(*picture), MASK: Size(*picture)})
+    fitted = image_to_image.fit_to_image(submission, {UPLOAD: Size(*picture), MASK: Size(*picture)})
     graph = built_in.build(fitted, model="m", seed=5)
     for scaled in ("scaled", "mask_scaled"):
         inputs = graph[scaled]["inputs"]
@@ -56,7 +56,7 @@ def test_image_of_any_shape_is_scaled_within_bounds(
 @pytest.mark.parametrize("picture", [(2048, 64), (101, 67), (8, 8)])
 def test_image_within_bounds_is_not_scaled(picture: tuple[int, int]) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
-    assert image_to_image.fitted(submission, {UPLOAD: Size(*picture)}) == submission
+    assert image_to_image.fit_to_image(submission, {UPLOAD: Size(*picture)}) == submission
 
 
 @given(SIZES | SMALL_SIZES, st.none() | SIZES | SMALL_SIZES, SIDES, SIDES)
@@ -68,7 +68,7 @@ def test_scaling_never_reduces_an_image_to_nothing(
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD} | sent)
     sizes = {UPLOAD: picture} | ({MASK: mask} if mask else {})
     try:
-        whole = image_to_image.fitted(submission, sizes)
+        whole = image_to_image.fit_to_image(submission, sizes)
     except InvalidWorkflow as refused:
         refusal = refused
     else:
@@ -102,5 +102,5 @@ def test_image_that_scaling_would_destroy_is_refused_at_its_field(
     sent = {"prompt": "a", "image": UPLOAD} | ({"mask": MASK} if mask else {}) | asked
     sizes = {UPLOAD: Size(*picture)} | ({MASK: Size(*mask)} if mask else {})
     with pytest.raises(InvalidWorkflow) if pointers else nullcontext() as refusal:
-        image_to_image.fitted(Submission.model_validate(sent), sizes)
+        image_to_image.fit_to_image(Submission.model_validate(sent), sizes)
     assert [error.pointer for error in (refusal.value.refused.errors if refusal else ())] == pointers

@@ -44,10 +44,10 @@ def test_bucket_admits_no_more_than_its_policy(limit: int, pauses: list[float]) 
 
 
 def test_prefetched_tokens_serve_only_what_was_leased() -> None:
-    hand = PrefetchedTokens(READ)
-    assert hand.take(0.0) is None
-    hand.put(2, 500.0, now=1.0)
-    assert [hand.take(1.0), hand.take(1.0), hand.take(1.0)] == [
+    tokens = PrefetchedTokens(READ)
+    assert tokens.take(0.0) is None
+    tokens.add(2, 500.0, now=1.0)
+    assert [tokens.take(1.0), tokens.take(1.0), tokens.take(1.0)] == [
         RateLimitDecision(allowed=True, remaining=501, reset_s=1),
         RateLimitDecision(allowed=True, remaining=500, reset_s=1),
         None,
@@ -58,40 +58,40 @@ def test_prefetched_tokens_serve_only_what_was_leased() -> None:
     ("limit", "left", "wait_s"), [(600, 0.5, 0.05), (30, 0.0, 2.0), (30, 0.75, 0.5), (600, 7.0, 0)]
 )
 def test_prefetched_tokens_know_when_the_next_token_arrives(limit: int, left: float, wait_s: float) -> None:
-    hand = PrefetchedTokens(Policy("read", limit))
-    hand.put(0, left, now=5.0)
-    assert hand.empty_s() == pytest.approx(wait_s)
+    tokens = PrefetchedTokens(Policy("read", limit))
+    tokens.add(0, left, now=5.0)
+    assert tokens.refill_wait_s() == pytest.approx(wait_s)
 
 
 def test_refused_request_gets_a_sufficient_retry_delay() -> None:
-    hand = PrefetchedTokens(Policy("read", 6))
-    hand.put(0, 0.2, now=5.0)
-    assert hand.refuse(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
-    assert hand.refuse(12.9).reset_s == 1
+    tokens = PrefetchedTokens(Policy("read", 6))
+    tokens.add(0, 0.2, now=5.0)
+    assert tokens.refuse(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
+    assert tokens.refuse(12.9).reset_s == 1
 
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
 def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: list[tuple[float, bool]]) -> None:
     """A replica that draws now and then, and spends or not: no burst is ever larger than the limit."""
-    policy, hand, shared, now = Policy("read", limit), PrefetchedTokens(Policy("read", limit)), float(limit), 0.0
+    policy, tokens, shared, now = Policy("read", limit), PrefetchedTokens(Policy("read", limit)), float(limit), 0.0
     for pause, spends in steps:
         now += pause
         shared = min(limit, shared + pause * policy.per_second)
         if spends:
-            hand.take(now)
-        elif not hand.held(now):
+            tokens.take(now)
+        elif not tokens.count(now):
             drawn = min(int(shared), max(1, limit // 20))
             shared -= drawn
-            hand.put(drawn, shared, now)
-        assert shared + hand.held(now) < limit + 1 + 1e-6
+            tokens.add(drawn, shared, now)
+        assert shared + tokens.count(now) < limit + 1 + 1e-6
 
 
 def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
-    hand = PrefetchedTokens(READ)
-    hand.put(5, 100.0, now=0.0)
-    hand.back()
-    assert hand.all(0.0) == 6
-    assert hand.take(0.0) is None
+    tokens = PrefetchedTokens(READ)
+    tokens.add(5, 100.0, now=0.0)
+    tokens.restore()
+    assert tokens.take_all(0.0) == 6
+    assert tokens.take(0.0) is None
 
 
 def test_bucket_takes_several_tokens_all_or_none() -> None:
@@ -102,8 +102,8 @@ def test_bucket_takes_several_tokens_all_or_none() -> None:
 
 
 def test_prefetched_tokens_are_taken_all_or_none() -> None:
-    hand = PrefetchedTokens(Policy("write", 30))
-    hand.put(8, 0.0, now=1.0)
-    assert hand.take(1.0, 9) is None
-    assert hand.refuse(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
-    assert hand.take(1.0, 8) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)
+    tokens = PrefetchedTokens(Policy("write", 30))
+    tokens.add(8, 0.0, now=1.0)
+    assert tokens.take(1.0, 9) is None
+    assert tokens.refuse(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
+    assert tokens.take(1.0, 8) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)

@@ -19,7 +19,7 @@ class Clock:
 @pytest.mark.requirement("B-12")
 def test_client_share_and_total_of_body_memory_are_enforced() -> None:
     room = BodyMemoryLimit(total=10, each=6, clock=Clock())
-    with room.of("a") as first, room.of("a") as second, room.of("b") as other:
+    with room.reserve("a") as first, room.reserve("a") as second, room.reserve("b") as other:
         first(4)
         with pytest.raises(TooManyBodies):
             second(3)
@@ -32,22 +32,22 @@ def test_client_share_and_total_of_body_memory_are_enforced() -> None:
 @pytest.mark.requirement("B-12")
 def test_body_memory_is_released_whatever_happens() -> None:
     room = BodyMemoryLimit(total=10, each=10, clock=Clock())
-    with suppress(LookupError), room.of("a") as take:
+    with suppress(LookupError), room.reserve("a") as take:
         take(10)
         raise LookupError
-    with room.of("b") as take:
+    with room.reserve("b") as take:
         take(10)
 
 
 def test_late_part_of_a_body_is_refused() -> None:
     clock = Clock()
     room = BodyMemoryLimit(total=10, each=10, clock=clock)
-    with room.of("a", within_s=30) as take:
+    with room.reserve("a", within_s=30) as take:
         clock.now += 30
         take(4)
         clock.now += 0.1
         with pytest.raises(BodyTooSlow):
             take(1)
-    with room.of("a") as take:
+    with room.reserve("a") as take:
         clock.now += 10_000
         take(10)

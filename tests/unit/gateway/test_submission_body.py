@@ -110,9 +110,9 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
         ),
         ({"prompt": GRAPH, "front": True}, "/front", "ComfyUI's own queue"),
         ({"prompt": GRAPH, "workflow": GRAPH}, "/prompt", "Send one of them"),
-        ({"workflow": '{"1": {'}, "/workflow", "ends too early, at line 1, column 8"),
-        ({"workflow": '{"1": 2,\n}'}, "/workflow", "The comma at line 1, column 8"),
-        ('{"1": 2 "3"}', "", "at line 1, column 9: a comma is missing"),
+        ({"workflow": '{"1": {'}, "/workflow", "ends too early, at line 1, column 7"),
+        ({"workflow": '{"1": 2,\n}'}, "/workflow", "The comma before the closing bracket at line 2, column 1"),
+        ('{"1": 2 "3"}', "", "at line 1, column 9: expected `,` or `}`"),
     ],
 )
 def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
@@ -140,19 +140,32 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
 @pytest.mark.parametrize(
     ("body", "code", "words"),
     [
-        (b'{"a": 1,\n "b": 2,\n}', "json_invalid", "The comma at line 2, column 8 has nothing after it"),
-        (b'[1, 2, ]', "json_invalid", "The comma at line 1, column 6 has nothing after it"),
+        (b'{"a": 1,\n "b": 2,\n}', "json_invalid", "The comma before the closing bracket at line 3, column 1"),
+        (b'[1, 2, ]', "json_invalid", "The comma before the closing bracket at line 1, column 8"),
         (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", 'The key "b" at line 2, column 3'),
         (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'The key "a" at line 1, column 32'),
-        (b"{'a': 1}", "json_invalid", "single quotes"),
-        (b'{"a": True}', "json_invalid", "a Python value"),
-        (b'{"a": 1 // one\n}', "json_invalid", "Invalid JSON at line 1, column 9: there is a comment"),
-        (b'{"a": 1 "b": 2}', "json_invalid", "at line 1, column 9: a comma is missing"),
-        (b'// a\n{"a": 1}', "json_invalid", "there is a comment"),
-        (b'{"a" 1}', "json_invalid", "at line 1, column 6: a colon is missing"),
+        (b"{'a': 1}", "json_invalid", "at line 1, column 2: key must be a string. Text needs double quotes."),
+        (b'{"a": True}', "json_invalid", "Write true, false and null in lower case"),
+        (b'{"a": 1 // one\n}', "json_invalid", "at line 1, column 9: expected `,` or `}`. JSON has no comments"),
+        (b'{"a": 1 "b": 2}', "json_invalid", "at line 1, column 9: expected `,` or `}`"),
+        (b'// a\n{"a": 1}', "json_invalid", "JSON has no comments"),
+        (b'{"a" 1}', "json_invalid", "at line 1, column 6: expected `:`"),
         (b'{"a": [1, 2', "json_invalid", "ends too early"),
-        (b'{"a": 1} {}', "json_invalid", "more follows"),
+        (b'{"a": 1} {}', "json_invalid", "at line 1, column 10: trailing characters"),
         (b"", "json_invalid", "The body is empty"),
+        ('{"\u00e9\u00e9": 1 2}'.encode(), "json_invalid", "at line 1, column 10: expected"),  # characters, not bytes
+        (b"\n" * 200_000 + b"x", "json_invalid", "at line 200001, column 1: expected a JSON value"),
+        (b'["\\ud800"]', "json_surrogate", "half of a surrogate pair"),
+        (b'["\\ud800\\u0041"]', "json_surrogate", "half of a surrogate pair"),
+        (b'["\\udc00"]', "json_surrogate", "half of a surrogate pair"),
+        (b'["\\u12"]', "json_invalid", "invalid escape"),
+        (b'["\xff"]', "json_encoding", "not UTF-8"),
+        ('{"\u00e9": 1,"\u00e9" : 2}'.encode(), "json_duplicate_key", 'The key "\u00e9" at line 1, column 9'),
+        (b"[" * 300, "json_depth", "nested too deeply at line 1, column 202"),
+        (b'["\\u0000"]', "json_nul", "NUL"),
+        (b"[1e999]", "json_number", "finite"),
+        (b"[" + b"7" * 401 + b"]", "json_number", "more than 400 digits"),
+        (b"[" + b"1," * 100_000 + b"1]", "json_size", "More than 100000 values"),
     ],
 )  # fmt: skip
 def test_json_syntax_error_is_reported_with_line_and_column(body: bytes, code: str, words: str) -> None:
@@ -161,6 +174,11 @@ def test_json_syntax_error_is_reported_with_line_and_column(body: bytes, code: s
     (error,) = refused.value.refused.errors
     assert error.code == code
     assert words in error.message
+
+
+def test_digits_separators_and_quotes_inside_of_texts_are_not_counted() -> None:
+    text = "7" * 500 + ",:[{" * 60_000 + '\\"' * 500
+    assert read_json(json.dumps({"a": text, "b": 7}).encode()) == {"a": text, "b": 7}
 
 
 def test_byte_order_mark_is_skipped() -> None:

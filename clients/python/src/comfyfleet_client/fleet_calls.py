@@ -79,6 +79,12 @@ def list_dead_letters(**filters: Any) -> Call[DeadLetterPage]:
     return Call(Request("GET", "/admin/dead-letters", query=_query(filters)), parse_as(DeadLetterPage))
 
 
+def redrive_dead_letter(letter_id: str) -> Call[None]:
+    """Have a message processed again."""
+    path = f"/admin/dead-letters/{quote_segment(letter_id)}/redrive"
+    return Call(Request("POST", path, repeatable=False), parse_empty)
+
+
 def _usage(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]:
     return Call(Request("GET", path, query=omit_none(days=days)), lambda body: parse_as(Usage)(body).usage)
 

@@ -172,17 +172,28 @@ class AuditPage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be processed; ``excerpt`` is its beginning as text."""
+    """A message that ``service`` could not process; ``excerpt`` is its beginning as text.
+
+    ``node`` sent it, or ``service`` read it from ``stream``. ``redrivable``: it can be processed again.
+    """
 
     id: str
     at: datetime
+    service: str
     subject: str
-    node: str
     code: str
     reason: str
+    attempts: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    redrivable: bool
     excerpt: str
     size_bytes: int
     request_id: str | None = None
+    node: str | None = None
+    stream: str | None = None
+    consumer: str | None = None
+    sequence: int | None = None
     tenant_id: str | None = None
     job_id: str | None = None
 

@@ -126,8 +126,19 @@ class Fleet:
             )
         )
 
-    def dead_letters(self, *, node: str | None = None, page: int = PAGE_SIZE) -> Iterator[DeadLetter]:
+    def dead_letters(
+        self, *, service: str | None = None, node: str | None = None, page: int = PAGE_SIZE
+    ) -> Iterator[DeadLetter]:
         """Yield messages that could not be processed, newest first."""
         return self._runner.iterate(
-            iterate_pages(self._caller, lambda cursor: calls.list_dead_letters(node=node, limit=page, cursor=cursor))
+            iterate_pages(
+                self._caller,
+                lambda cursor: calls.list_dead_letters(service=service, node=node, limit=page, cursor=cursor),
+            )
+        )
+
+    def redrive(self, letter: DeadLetter | str) -> None:
+        """Have a message processed again. Raises Conflict if that is not possible, or if it fails again."""
+        self._runner.run(
+            self._caller.execute(calls.redrive_dead_letter(letter.id if isinstance(letter, DeadLetter) else letter))
         )

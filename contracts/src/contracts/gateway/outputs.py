@@ -4,12 +4,12 @@ from contracts.wire.errors import Kind, Refusal
 
 
 class UnknownOutput(Refusal):
-    """There is no such output. The route /outputs of the job lists all that there are."""
+    """There is no such output. GET /api/v1/jobs/<id>/outputs lists the outputs of a job."""
 
     kind, code = Kind.NOT_FOUND, "output.not_found"
 
 
 class JobNotFinished(Refusal):
-    """The job has no result: {reason}."""
+    """The job has no result, because {reason}."""
 
     kind, code = Kind.CONFLICT, "job.not_finished"

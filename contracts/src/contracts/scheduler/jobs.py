@@ -261,7 +261,6 @@ READ_JOB = scheduler_rpc(
     "Read a job and its events.",
     producers=("gateway", "notifier"),
     timeout_s=1.5,
-    gathers=True,
 )
 LIST_JOBS = scheduler_rpc("job", "list", ListJobs, JobPage, "List the jobs of a tenant, newest first.", timeout_s=1.8)
 CANCEL_JOB = scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)

@@ -20,7 +20,6 @@ def scheduler_rpc(
     producers: tuple[str, ...] = ("gateway",),
     key: str | None = None,
     timeout_s: float = 5.0,
-    gathers: bool = False,
 ) -> Rpc[P, R]:
     return Rpc(
         kind=Traffic.RPC,
@@ -34,5 +33,4 @@ def scheduler_rpc(
         consumers=("scheduler",),
         key=key,
         timeout_s=timeout_s,
-        gathers=gathers,
     )

@@ -120,7 +120,7 @@ class IdempotencyKeyOfPurgedJob(Refusal):
     kind, code = Kind.INVALID, "idempotency.job_purged"
 
 
-SUBMIT_JOB = scheduler_rpc("job", "submit", SubmitJob, SubmitReply, "Submit a job.", timeout_s=1.2, gathers=True)
+SUBMIT_JOB = scheduler_rpc("job", "submit", SubmitJob, SubmitReply, "Submit a job.", timeout_s=1.2)
 VALIDATE_WORKFLOW = scheduler_rpc(
     "workflow", "validate", SubmitJob, ValidationReply, "Validate a workflow without submitting it."
 )

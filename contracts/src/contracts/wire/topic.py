@@ -105,11 +105,6 @@ class Rpc(Topic[P], Generic[P, R]):
 
     reply: type[R]
     timeout_s: float = 5.0
-    gathers: bool = False
-
-    def __post_init__(self) -> None:
-        if self.gathers and "outside" in self.producers:
-            raise ValueError(f"{self.name} is asked from outside, so it cannot gather")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

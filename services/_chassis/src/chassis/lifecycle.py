@@ -7,11 +7,15 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from stamina import AsyncRetryingCaller
+
 from chassis.database.migrate import await_schema
-from chassis.database.postgres import Database, retry_until_available
+from chassis.database.postgres import Database, is_unavailable
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
+
+STARTING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=1.0, wait_jitter=0.1)
 
 
 @asynccontextmanager
@@ -26,7 +30,7 @@ async def running(
     async def bring_up() -> None:
         try:
             if database is not None:
-                await retry_until_available(lambda: await_schema(service, url, database))
+                await STARTING.on(is_unavailable)(await_schema, service, url, database)
             await bus.start()
             for loop in loops:
                 loop.start()

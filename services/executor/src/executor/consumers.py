@@ -3,16 +3,16 @@
 from chassis.messaging.bus import Subscriber
 from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import CancelAttempt
-from executor.domain.attempt import Stop
-from executor.usecases.at_hand import CurrentAttempt
+from executor.domain.attempt import StopReason
+from executor.usecases.current_attempt import CurrentAttempt
 
 
-def on_cancel(at_hand: CurrentAttempt) -> Subscriber[CancelAttempt]:
+def on_cancel(current: CurrentAttempt) -> Subscriber[CancelAttempt]:
     """The subscriber to ``cmd.executor.attempt.cancel``."""
 
     async def stop(hint: CancelAttempt, _: Metadata) -> None:
-        ref = at_hand.ref
+        ref = current.ref
         if ref is not None and (ref.job_id, ref.attempt) == (hint.job_id, hint.attempt):
-            at_hand.order(Stop.CANCELLED, ref)
+            current.request_stop(StopReason.CANCELLED, ref)
 
     return stop

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
@@ -16,7 +15,6 @@ from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
 from gateway.api.v1.openapi import complete_document
 from gateway.docs import routes as docs_routes
-from gateway.edge.direct_routes import AtOnce
 from gateway.edge.wiring import wire_edge
 from gateway.exports.wiring import wire_exports
 from gateway.fleet.wiring import wire_fleet
@@ -59,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     outputs = wire_outputs(infra, images)
     transfers = wire_transfers(infra, uploads.store)
     purges = wire_purges(infra)
-    admin = wire_admin(infra, jobs.pins)
+    admin = wire_admin(infra, jobs.pins, purges.dead_letters)
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
     serve_nats_api(
@@ -90,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             "identity": edge.identity.probe,
             "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
         },
-        middleware=[*edge.middleware(used=usage.counts.note), Middleware(AtOnce)],
+        middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
         docs_url=None,

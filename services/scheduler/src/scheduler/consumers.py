@@ -1,13 +1,11 @@
 """The NATS requests that the scheduler answers and the events that it follows."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.database.postgres import AWAY
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus, Unsubscribe
 from chassis.messaging.metadata import Metadata
-from chassis.messaging.serving import Request
 from chassis.telemetry.logs import log
 from contracts.auth.accounts import UnknownTenant
 from contracts.auth.changes import USER_CHANGED, UserChanged
@@ -94,8 +92,8 @@ def register_jobs(
 ) -> None:
     """Serve requests about one tenant's jobs. The tenant is taken from the subject, never from the payload."""
 
-    async def submit(requests: Sequence[Request], address: Address) -> Sequence[SubmitReply | Exception]:
-        return await submitter.submit_all(_tenant_id(address), requests)
+    async def submit_job(command: SubmitJob, address: Address) -> SubmitReply:
+        return await submitter.submit_job(_tenant_id(address), command, size_bytes=address.size_bytes)
 
     async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
         return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
@@ -112,7 +110,7 @@ def register_jobs(
     async def read_current_usage(_: ReadTenantUsage, address: Address) -> TenantUsage:
         return await current_usage.read_current_usage(_tenant_id(address))
 
-    bus.serve_together(SUBMIT_JOB, submit)
+    bus.serve(SUBMIT_JOB, submit_job)
     bus.serve(VALIDATE_WORKFLOW, validate_workflow)
     bus.serve(READ_JOB, read_job)
     bus.serve(LIST_JOBS, list_jobs)
@@ -260,19 +258,19 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     async def on_user_changed(user: UserChanged, metadata: Metadata) -> None:
         try:
-            await limits.hear(user)
+            await limits.apply_change(user)
         except AWAY as error:  # the cached limits were dropped, so they will be requested from auth
             log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
     async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
-        limits.forget()
+        limits.drop_cached()
 
     async def subscribe() -> None:
         if not subscriptions:
             subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
             subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
 
-    bus.when_connected(limits.forget)
+    bus.when_connected(limits.drop_cached)
     return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
 
 

@@ -205,14 +205,27 @@ def audit(
 def dead_letters(
     context: typer.Context,
     *,
+    service: Annotated[str | None, typer.Option(help="Only those of this service.")] = None,
     node: Annotated[str | None, typer.Option(help="Only those of this node.")] = None,
     limit: LimitOption = 20,
     json: Json = False,
 ) -> None:
     """List messages that could not be processed, newest first."""
     with open_client(context) as client:
-        matching = client.fleet.dead_letters(node=node, page=min(limit, 100))
+        matching = client.fleet.dead_letters(service=service, node=node, page=min(limit, 100))
         _show(list(islice(matching, limit)), show_fleet.dead_letters, json=json)
+
+
+@app.command()
+def redrive(
+    context: typer.Context,
+    letters: Annotated[list[str], typer.Argument(metavar="DEAD_LETTER...", help="Ids, as dead-letters lists them.")],
+) -> None:
+    """Process messages again that could not be processed. Stops at the first that fails again."""
+    with open_client(context) as client:
+        for letter in letters:
+            client.fleet.redrive(letter)
+            typer.echo(f"Dead letter {letter} is processed.")
 
 
 def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:

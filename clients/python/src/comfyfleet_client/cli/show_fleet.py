@@ -99,8 +99,21 @@ def audit(found: Iterable[AuditEntry]) -> None:
 
 def dead_letters(found: Iterable[DeadLetter]) -> None:
     """Print dead letters, one per row; excerpts are shown as JSON only."""
-    rows = [(format_time(one.at), one.node, one.job_id or "-", one.code, one.reason[:200]) for one in found]
-    table(("at", "node", "job", "code", "reason"), rows)
+    rows = [
+        (
+            one.id,
+            format_time(one.at),
+            one.service,
+            one.node or one.stream or "-",
+            one.job_id or "-",
+            str(one.attempts),
+            "yes" if one.redrivable else "no",
+            one.code,
+            one.reason[:200],
+        )
+        for one in found
+    ]
+    table(("id", "at", "service", "from", "job", "attempts", "redrivable", "code", "reason"), rows)
 
 
 def _work(node: Node) -> str:

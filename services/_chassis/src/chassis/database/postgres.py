@@ -1,7 +1,7 @@
 """Connection pool of a service's own PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -185,15 +185,3 @@ async def _json_as_text(connection: asyncpg.Connection) -> None:
 
 async def _keep(_: asyncpg.Connection) -> None:
     """Skip asyncpg's RESET ALL after each use, which is a round trip: transactions leave no session state behind."""
-
-
-async def retry_until_available(work: Callable[[], Awaitable[None]]) -> None:
-    """Retry work until the database is available. For start-up only."""
-    while True:
-        try:
-            return await work()
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            log.info("postgres.waiting", error=type(error).__name__)
-            await asyncio.sleep(0.2)

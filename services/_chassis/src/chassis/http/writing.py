@@ -2,57 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
 MAX_FRAGMENTS = 64  # fragments of a message
-JOINED_BYTES = 16 * 1024  # flush at this size, so that flow control also works within one iteration
-
-
-class Joined:
-    """A transport that joins all writes of one event loop iteration.
-
-    uvicorn writes the head and the body of a response separately: two system calls, and the peer wakes up twice.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Buffer data until the end of the event loop iteration."""
-        if not self._pieces:
-            self._loop.call_soon(self._send)
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size >= JOINED_BYTES:
-            self._send()
-
-    def write_eof(self) -> None:
-        """Send buffered data, then EOF."""
-        self._send()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        """Send buffered data, then close."""
-        self._send()
-        self._transport.close()
-
-    def get_write_buffer_size(self) -> int:
-        """Return the number of unsent bytes."""
-        return self._transport.get_write_buffer_size() + self._size
-
-    def _send(self) -> None:
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if pieces and not self._transport.is_closing():  # otherwise the connection is closed
-            self._transport.write(b"".join(pieces))
 
 
 class UnreadHttp(HttpToolsProtocol):
@@ -68,10 +24,6 @@ class UnreadHttp(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._watching: asyncio.TimerHandle | None = None
         self._unsent = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", Joined(transport, self.loop))
 
     def pause_writing(self) -> None:
         """Start the timer."""

@@ -18,7 +18,6 @@ from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
-from chassis.messaging.gather import Gatherer, Part
 from chassis.messaging.metadata import Metadata, metadata_of
 from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
@@ -27,9 +26,7 @@ from chassis.messaging.serving import (
     Admit,
     RefusalBody,
     Served,
-    Together,
     WhenFailed,
-    one_by_one,
 )
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound_here, log
@@ -93,7 +90,6 @@ class Bus:
             "closed_cb": self._on_closed,
         }
         self._client: Client = _Client()
-        self._gatherer = Gatherer(self._send)
         self._jetstream: JetStreamContext | None = None
         self._wanted = self._connecting = False
         self._reviving: asyncio.Task[None] | None = None
@@ -140,16 +136,12 @@ class Bus:
             handler: answers; the address it is given carries the message's headers.
             read: reads the payload where its JSON needs more care; it may refuse.
             refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
-            admit: decides on each message before its payload is read; not for topics that gather.
+            admit: decides on each message before its payload is read.
             when_failed: told of every request that can never be answered, before it is refused.
         """
         reader = read or topic.payload.model_validate_json
-        served = Served(self._name, topic, one_by_one(handler), reader, refusal_body, admit, when_failed)
+        served = Served(self._name, topic, handler, reader, refusal_body, admit, when_failed)
         self._served.append(served)
-
-    def serve_together(self, topic: Rpc[P, R], handler: Together) -> None:
-        """Answer a topic whose requests may share a message, all of a message at once; else like ``serve``."""
-        self._served.append(Served(self._name, topic, handler, topic.payload.model_validate_json))
 
     def when_connected(self, callback: Callable[[], None]) -> None:
         """Call back after every connection and reconnection."""
@@ -203,22 +195,18 @@ class Bus:
         subject = topic.subject(tenant, key)
         body = await offload(_written, payload) if is_large else _written(payload)
         try:
-            if topic.gathers and within_s is None:
-                told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
-            else:
-                headers = {REQUEST_ID_HEADER: request_id} if request_id else None
-                reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
-                told, refused = reply.data, (reply.headers or {}).get(ERROR_CODE_HEADER, "")
+            headers = {REQUEST_ID_HEADER: request_id} if request_id else None
+            reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
         except MaxPayloadError as error:
             raise MessageTooLarge from error
-        except (TimeoutError, NatsError, OSError, ValueError) as error:
+        except (TimeoutError, NatsError, OSError) as error:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
         try:
-            if refused:
-                raise Relayed(Refused.model_validate_json(told))
-            if len(told) > INLINE_BYTES:
-                return await offload(topic.reply.model_validate_json, told)
-            return topic.reply.model_validate_json(told)
+            if ERROR_CODE_HEADER in (reply.headers or {}):
+                raise Relayed(Refused.model_validate_json(reply.data))
+            if len(reply.data) > INLINE_BYTES:
+                return await offload(topic.reply.model_validate_json, reply.data)
+            return topic.reply.model_validate_json(reply.data)
         except ValidationError as error:
             log.error("bus.reply_unreadable", topic=topic.name, errors=error.error_count())
             raise InternalFault from error
@@ -233,10 +221,6 @@ class Bus:
         if self.connected:
             with suppress(NatsError, OSError):
                 await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
-
-    async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        """Publish what is encoded already, without any guarantee. Raises while there is no connection."""
-        await self._client.publish(subject, body, headers=headers)
 
     async def subscribe(
         self, topic: Topic[P], subscriber: Subscriber[P], *, tenant: str | None = None, key: str | None = None
@@ -313,7 +297,7 @@ class Bus:
                 await self._client.publish(message.reply, body, headers=headers)
             except MaxPayloadError:
                 log.error("bus.reply_too_large", topic=served.topic.name, bytes=len(body))
-                body, headers = served.refused(InternalFault(), "")
+                body, headers = served.refused(InternalFault())
                 await self._client.publish(message.reply, body, headers=headers)
 
     def _call_back(self) -> None:

@@ -49,7 +49,6 @@ def _config(stream: Stream) -> StreamConfig:
         discard=DiscardPolicy.OLD,
         duplicate_window=stream.duplicate_window_s,
         allow_direct=True,
-        allow_atomic=not stream.memory,  # what nobody acknowledges is not written through the outbox
         no_ack=stream.memory,
     )
 

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from contracts.gateway.transfers import StoredOutput
 
 CONNECT_S = 5.0
-CHUNK = 1 << 20  # bytes of an uploaded file
+CHUNK_BYTES = 1 << 20  # bytes of an uploaded file
 IDLE_S = 30.0  # maximum gap between two chunks of a transfer
-REPLY_CAP = 64 << 10  # bytes
-IN_MEMORY = 8 << 20  # bytes of an uploaded file; a larger one is a file meanwhile
+MAX_REPLY_BYTES = 64 << 10  # bytes
+MAX_MEMORY_BYTES = 8 << 20  # bytes of an uploaded file; a larger one is a file meanwhile
 
 
-class GetRefused(Exception):
+class DownloadRefused(Exception):
     """The gateway refused the download.
 
     Attributes:
@@ -32,7 +32,7 @@ class GetRefused(Exception):
         self.status = status
 
 
-class PutRefused(Exception):
+class UploadRefused(Exception):
     """The gateway refused the upload.
 
     Attributes:
@@ -44,11 +44,11 @@ class PutRefused(Exception):
         self.status = status
 
 
-class StoreAway(Exception):
+class StorageUnavailable(Exception):
     """The gateway did not answer, or received something else than what was sent."""
 
 
-class Damaged(Exception):
+class DigestMismatch(Exception):
     """The downloaded bytes differ from the uploaded ones."""
 
 
@@ -73,33 +73,33 @@ class Artifacts:
         await self._http.close()
 
     @asynccontextmanager
-    async def get(self, url: str, *, size: int, sha256: str, within_s: float) -> AsyncIterator[IO[bytes]]:
+    async def download(self, url: str, *, size: int, sha256: str, within_s: float) -> AsyncIterator[IO[bytes]]:
         """Download an upload into a file that exists until the block ends. Its bytes have exactly this SHA-256 (hex).
 
         Raises:
-            GetRefused: the gateway refused.
-            StoreAway: no complete response.
-            Damaged: the digest differs.
+            DownloadRefused: the gateway refused.
+            StorageUnavailable: no complete response.
+            DigestMismatch: the digest differs.
         """
-        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=self._folder) as file:
+        with tempfile.SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES, dir=self._folder) as file:
             digest, left = hashlib.sha256(), size
             try:
                 async with asyncio.timeout(within_s), self._http.get(url) as response:
                     if response.status != 200:
-                        raise GetRefused(response.status)
-                    async for chunk in response.content.iter_chunked(CHUNK):
+                        raise DownloadRefused(response.status)
+                    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                         left -= len(chunk)
                         if left < 0:
-                            raise Damaged
+                            raise DigestMismatch
                         await asyncio.to_thread(_write, file, digest, chunk)
             except (aiohttp.ClientError, TimeoutError) as error:
-                raise StoreAway(type(error).__name__) from error
+                raise StorageUnavailable(type(error).__name__) from error
             if digest.hexdigest() != sha256:
-                raise Damaged
+                raise DigestMismatch
             file.seek(0)
             yield file
 
-    async def put(
+    async def upload(
         self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float
     ) -> StoredOutput:
         """Stream bytes to the gateway, one chunk in memory at a time. Idempotent.
@@ -112,31 +112,31 @@ class Artifacts:
             Size and SHA-256 of what the gateway stored, equal to what was sent.
 
         Raises:
-            PutRefused: the gateway refused.
-            StoreAway: it is unknown whether the bytes were stored.
+            UploadRefused: the gateway refused.
+            StorageUnavailable: it is unknown whether the bytes were stored.
             TooLarge: there are more than ``cap`` bytes.
         """
         if size is not None and size > cap:
             raise TooLarge
-        tally = _Tally(cap)
+        counted = _UploadDigest(cap)
         headers = {"Content-Type": content_type} | ({} if size is None else {"Content-Length": str(size)})
         try:
             async with (
                 asyncio.timeout(within_s),
-                self._http.put(url, data=tally.passing(chunks), headers=headers) as response,
+                self._http.put(url, data=counted.count_chunks(chunks), headers=headers) as response,
             ):
-                said = await response.content.read(REPLY_CAP)
+                reply = await response.content.read(MAX_REPLY_BYTES)
         except (aiohttp.ClientError, TimeoutError) as error:
             # aiohttp reports an exception of the source as a connection error.
-            raise (tally.failure or StoreAway(type(error).__name__)) from error
+            raise (counted.failure or StorageUnavailable(type(error).__name__)) from error
         if not response.ok:
-            raise PutRefused(response.status)
+            raise UploadRefused(response.status)
         try:
-            stored = StoredOutput.model_validate_json(said)
+            stored = StoredOutput.model_validate_json(reply)
         except ValidationError as error:
-            raise StoreAway("its answer makes no sense") from error
-        if (stored.size_bytes, stored.sha256) != (tally.size, tally.digest.hexdigest()):
-            raise StoreAway("it holds other bytes than were sent")
+            raise StorageUnavailable("its answer makes no sense") from error
+        if (stored.size_bytes, stored.sha256) != (counted.size, counted.digest.hexdigest()):
+            raise StorageUnavailable("it holds other bytes than were sent")
         return stored
 
 
@@ -145,14 +145,14 @@ def _write(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None:
     file.write(chunk)
 
 
-class _Tally:
+class _UploadDigest:
     """Size and digest of the bytes that passed, and the error that ended them."""
 
     def __init__(self, cap: int) -> None:
         self.size, self.digest, self._cap = 0, hashlib.sha256(), cap
         self.failure: Exception | None = None
 
-    async def passing(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def count_chunks(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks:
                 self._count(chunk)

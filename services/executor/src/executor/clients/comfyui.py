@@ -13,47 +13,47 @@ from urllib.parse import quote
 
 import aiohttp
 
-from executor.clients.comfyui_answers import (
-    FAILURES,
+from executor.clients.comfyui_responses import (
+    TRANSPORT_ERRORS,
     HistoryEntry,
-    NodeAway,
-    Queued,
-    UnusableAnswer,
-    content_length_of,
-    decode,
-    decode_object,
-    list_of,
+    NodeUnavailable,
+    QueuedPrompt,
+    UnreadableResponse,
+    list_or_empty,
+    parse_content_length,
+    parse_json,
+    parse_json_object,
+    parse_queued,
     read_bounded,
-    read_queued,
 )
-from executor.domain.harvest import Found
-from executor.domain.named_files import FilePlace, written_ns
-from executor.domain.node_log import prompts_since_death
-from executor.domain.written_models import output_folders, written_models
+from executor.domain.collect_outputs import FoundOutput
+from executor.domain.named_files import NodeFilePath, parse_modified_ns
+from executor.domain.node_log import count_prompts_since_death
+from executor.domain.written_models import find_output_folders, find_written_models
 
 CONNECT_S = 2.0  # seconds; a node is on the same machine or in the same rack
-SMALL_CAP = 1 << 20  # bytes, for responses that contain no tenant data
+SMALL_RESPONSE_BYTES = 1 << 20  # bytes, for responses that contain no tenant data
 STAGED_TYPE = "temp"  # no class lists files there, and a restart of the node deletes them
-LOG_CAP = 8 << 20  # bytes, for 300 log entries that any node class may have written
-MOST_FOLDERS = 200  # kinds of models; a stock node has some 20
-CHUNK = 256 << 10  # bytes, chunk of an output
-SLOWEST_BYTES_S = 64 << 10  # bytes per second, minimum transfer rate
+MAX_LOG_BYTES = 8 << 20  # bytes, for 300 log entries that any node class may have written
+MAX_MODEL_FOLDERS = 200  # kinds of models; a stock node has some 20
+CHUNK_BYTES = 256 << 10  # bytes, chunk of an output
+MIN_BYTES_PER_S = 64 << 10  # bytes per second, minimum transfer rate
 
 
-class NoFile(Exception):
+class FileUnavailable(Exception):
     """The node does not return a file that it named."""
 
 
-class NameRefused(NoFile):
+class FileNameRefused(FileUnavailable):
     """The node returns no file with such a name, whether it exists or not."""
 
 
-class NoRoom(Exception):
+class FileTooLarge(Exception):
     """The file exceeds the node's size limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PromptReply:
     """The node's reply to a prompt: accepted or not, and its validation errors."""
 
     accepted: bool
@@ -62,7 +62,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Viewed:
+class FileDownload:
     """A file being downloaded: its size if known, and its bytes."""
 
     size: int | None
@@ -91,7 +91,7 @@ class ComfyUI:
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
         )
-        self._targeted = True
+        self._has_cancel_route = True
 
     async def close(self) -> None:
         await self._http.close()
@@ -100,132 +100,138 @@ class ComfyUI:
         """Return if the node answers.
 
         Raises:
-            NodeAway: the node does not answer. The other methods raise it too.
+            NodeUnavailable: the node does not answer. The other methods raise it too.
         """
-        status, _ = await self._call("GET", "/prompt", within_s=self._reply_s, cap=SMALL_CAP)
+        status, _ = await self._request("GET", "/prompt", within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
         if status != 200:
-            raise NodeAway(f"GET /prompt gave {status}")
+            raise NodeUnavailable(f"GET /prompt gave {status}")
 
-    async def object_info(self) -> dict[str, Any]:
+    async def read_object_info(self) -> dict[str, Any]:
         """Return the declarations of all classes. Slow: the node scans its model folders.
 
         Raises:
-            UnusableAnswer: the response cannot be parsed.
+            UnreadableResponse: the response cannot be parsed.
         """
         return (await self._get("/object_info", within_s=self._catalog_s))[0]
 
-    async def written_models(self) -> frozenset[str]:
+    async def list_written_models(self) -> frozenset[str]:
         """Return the names of models in the node's output folder; empty when the node cannot tell.
 
         The first call is slow: the node scans its model folders.
         """
-        listed = await self._get_if_there("/experiment/models")
-        stats = await self._get_if_there("/system_stats")
+        listed = await self._get_optional("/experiment/models")
+        stats = await self._get_optional("/system_stats")
         system = stats.get("system") if isinstance(stats, dict) else None
-        folders = output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
-        files = {kind: await self._get_if_there(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
-        return written_models(files, folders)
+        folders = find_output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
+        files = {kind: await self._get_optional(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
+        return find_written_models(files, folders)
 
-    async def post(
+    async def post_prompt(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
-    ) -> Answer:
+    ) -> PromptReply:
         """Post a prompt. A node accepts the same id twice, so look for the prompt before posting it again."""
-        body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        prompt_body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
         if extra_data:
-            body["extra_data"] = extra_data
+            prompt_body["extra_data"] = extra_data
         try:
-            status, text = await self._call("POST", "/prompt", body, within_s=self._post_s)
+            status, text = await self._request("POST", "/prompt", prompt_body, within_s=self._post_s)
             if status == 413:
-                return _refusal("The workflow is too large for the node.")
+                return _rejected_reply("The workflow is too large for the node.")
             if status not in {200, 400}:
-                raise NodeAway(f"POST /prompt gave {status}")
-            said = await decode_object(text, status)
-        except UnusableAnswer as unusable:
-            if unusable.status != 400:
+                raise NodeUnavailable(f"POST /prompt gave {status}")
+            body = await parse_json_object(text, status)
+        except UnreadableResponse as unreadable:
+            if unreadable.status != 400:
                 raise
-            return _refusal("The node did not take the workflow, and its reasons cannot be read.")
-        error, node_errors = said.get("error"), said.get("node_errors")
-        if (status == 200) != (said.get("prompt_id") == prompt_id):
-            raise NodeAway("POST /prompt gave something else")
-        return Answer(
+            return _rejected_reply("The node did not take the workflow, and its reasons cannot be read.")
+        error, node_errors = body.get("error"), body.get("node_errors")
+        if (status == 200) != (body.get("prompt_id") == prompt_id):
+            raise NodeUnavailable("POST /prompt gave something else")
+        return PromptReply(
             accepted=status == 200,
             error=error if isinstance(error, dict) else {},
             node_errors=node_errors if isinstance(node_errors, dict) else {},
         )
 
-    async def queue(self) -> list[Queued]:
+    async def read_queue(self) -> list[QueuedPrompt]:
         """Return the running and pending prompts.
 
         Raises:
-            UnusableAnswer: the response cannot be parsed, for example because foreign prompts are huge.
+            UnreadableResponse: the response cannot be parsed, for example because foreign prompts are huge.
         """
-        said, _ = await self._get("/queue")
+        body, _ = await self._get("/queue")
         return [
-            read_queued(item, running=running)
+            parse_queued(item, running=running)
             for key, running in (("queue_running", True), ("queue_pending", False))
-            for item in list_of(said.get(key))
+            for item in list_or_empty(body.get(key))
         ]
 
-    async def history(self, prompt_id: str) -> HistoryEntry | None:
+    async def read_history(self, prompt_id: str) -> HistoryEntry | None:
         """Return the entry of a finished prompt, None for any other. Malformed parts of it are empty.
 
         Raises:
-            UnusableAnswer: the prompt finished but its entry cannot be parsed.
+            UnreadableResponse: the prompt finished but its entry cannot be parsed.
         """
-        said, size = await self._get(f"/history/{prompt_id}")
-        if prompt_id not in said:
+        body, size = await self._get(f"/history/{prompt_id}")
+        if prompt_id not in body:
             return None
-        entry = said[prompt_id]
+        entry = body[prompt_id]
         return HistoryEntry(entry if isinstance(entry, dict) else {}, size)
 
-    async def forget(self, prompt_id: str) -> None:
+    async def delete_history(self, prompt_id: str) -> None:
         """Delete a prompt's history entry. A node keeps 10,000 of them, including their workflows."""
-        await self._call("POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_CAP)
+        await self._request(
+            "POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+        )
 
-    async def cancel(self, prompt_id: str) -> None:
+    async def cancel_prompt(self, prompt_id: str) -> None:
         """Request the end of one running or pending prompt. May get lost: repeat it until the prompt is gone."""
-        if self._targeted:
+        if self._has_cancel_route:
             path = f"/api/jobs/{prompt_id}/cancel"
-            status, _ = await self._call("POST", path, {}, within_s=self._reply_s, cap=SMALL_CAP)
+            status, _ = await self._request("POST", path, {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
             if status not in {404, 405}:
                 return
-            self._targeted = False
-        await self._call("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_CAP)
-        await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_CAP)
+            self._has_cancel_route = False
+        await self._request("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._request(
+            "POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+        )
 
-    async def remove(self, raw_id: str) -> None:
+    async def remove_prompt(self, raw_id: str) -> None:
         """Remove a foreign prompt, pending or running, by its id in the queue.
 
         May get lost: repeat it until the prompt is gone.
         """
-        await self._call("POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_CAP)
-        await self._call("POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, cap=SMALL_CAP)
+        await self._request("POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._request(
+            "POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+        )
 
-    async def remove_all(self) -> None:
-        """Remove every pending prompt and interrupt the running one. Repeat it like ``remove``."""
-        await self._call("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_CAP)
-        await self._call("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_CAP)
+    async def remove_all_prompts(self) -> None:
+        """Remove every pending prompt and interrupt the running one. Repeat it like ``remove_prompt``."""
+        await self._request("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._request("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
 
-    async def prompts_since_death(self) -> int | None:
+    async def count_prompts_since_death(self) -> int | None:
         """Return how many prompts were posted since the node's worker thread died; None when its log shows no death.
 
         A node behind a proxy may not expose its log.
         """
-        status, text = await self._call("GET", "/internal/logs/raw", within_s=self._reply_s, cap=LOG_CAP)
-        return prompts_since_death(await decode(text)) if status == 200 else None
+        status, text = await self._request("GET", "/internal/logs/raw", within_s=self._reply_s, cap=MAX_LOG_BYTES)
+        return count_prompts_since_death(await parse_json(text)) if status == 200 else None
 
-    async def models_digest(self) -> str | None:
+    async def digest_models(self) -> str | None:
         """Return a digest of the names of all model files that the node lists; None when it does not list them.
 
         Cheap: a node checks the modification times of its model folders and rereads only changed ones.
         """
-        async with self._in_time():
-            folders = await self._get_if_there("/models")
+        async with self._within_reply_timeout():
+            folders = await self._get_optional("/models")
             names = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
             digest = hashlib.sha256()
-            for name in names[:MOST_FOLDERS]:
+            for name in names[:MAX_MODEL_FOLDERS]:
                 path = f"/models/{quote(name, safe='')}"
-                status, text = await self._call("GET", path, within_s=self._reply_s)
+                status, text = await self._request("GET", path, within_s=self._reply_s)
                 digest.update(f"{name} {status} {len(text)} ".encode(errors="replace") + text)
         return digest.hexdigest() if names else None
 
@@ -241,11 +247,11 @@ class ComfyUI:
             ):
                 return response.status == 206 and response.headers.get("content-range") == f"bytes 0-0/{size}"
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
-        except FAILURES as error:
-            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+            raise NodeUnavailable(f"GET /view: {type(error).__name__}", may_have_arrived=False) from error
+        except TRANSPORT_ERRORS as error:
+            raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
 
-    async def put_input(self, folder: str, name: str, content: IO[bytes], size: int) -> None:
+    async def upload_input(self, folder: str, name: str, content: IO[bytes], size: int) -> None:
         """Upload a file to the node, replacing any other of this name. It may be visible incomplete until this returns.
 
         Args:
@@ -255,21 +261,23 @@ class ComfyUI:
             size: bytes.
 
         Raises:
-            NoRoom: the file exceeds the node's limit.
-            NoFile: the node refuses it.
+            FileTooLarge: the file exceeds the node's limit.
+            FileUnavailable: the node refuses it.
         """
         form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
-        form.add_field("image", _pieces(content), filename=name, content_type="application/octet-stream")
-        within_s = self._post_s + size / SLOWEST_BYTES_S
-        status, text = await self._call("POST", "/upload/image", form=form, within_s=within_s, cap=SMALL_CAP)
+        form.add_field("image", _read_chunks(content), filename=name, content_type="application/octet-stream")
+        within_s = self._post_s + size / MIN_BYTES_PER_S
+        status, text = await self._request(
+            "POST", "/upload/image", form=form, within_s=within_s, cap=SMALL_RESPONSE_BYTES
+        )
         if status == 413:
-            raise NoRoom
+            raise FileTooLarge
         if status == 400:
-            raise NoFile(f"POST /upload/image gave {status}")
-        if status != 200 or (await decode_object(text)).get("name") != name:
-            raise NodeAway(f"POST /upload/image gave {status} or another name")
+            raise FileUnavailable(f"POST /upload/image gave {status}")
+        if status != 200 or (await parse_json_object(text)).get("name") != name:
+            raise NodeUnavailable(f"POST /upload/image gave {status} or another name")
 
-    async def written_ns(self, place: FilePlace) -> int | None:
+    async def read_modified_ns(self, place: NodeFilePath) -> int | None:
         """Return the modification time of a file by the node's clock, nanoseconds since the epoch; None without a file.
 
         A node with a precision of seconds reports the second before it.
@@ -281,62 +289,62 @@ class ComfyUI:
                 is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: the file is empty
                 response.close()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
-        except FAILURES as error:
-            raise NodeAway(f"GET /view: {type(error).__name__}") from error
-        return written_ns(headers.get("etag"), headers.get("last-modified")) if is_there else None
+            raise NodeUnavailable(f"GET /view: {type(error).__name__}", may_have_arrived=False) from error
+        except TRANSPORT_ERRORS as error:
+            raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
+        return parse_modified_ns(headers.get("etag"), headers.get("last-modified")) if is_there else None
 
     @asynccontextmanager
-    async def view(self, found: Found) -> AsyncIterator[Viewed]:
+    async def download_file(self, found: FoundOutput) -> AsyncIterator[FileDownload]:
         """Download a file that a prompt produced.
 
         Raises:
-            NameRefused: the node returns no file of this name.
-            NoFile: the node does not return it.
-            NodeAway: the node is unreachable, also while reading on.
+            FileNameRefused: the node returns no file of this name.
+            FileUnavailable: the node does not return it.
+            NodeUnavailable: the node is unreachable, also while reading on.
         """
         query = {"filename": found.filename, "subfolder": found.subfolder, "type": found.folder}
         try:
             async with asyncio.timeout(self._post_s):
                 response = await self._http.get(f"{self._url}/view", params=query, allow_redirects=False)
-        except FAILURES as error:
-            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+        except TRANSPORT_ERRORS as error:
+            raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
         try:
             if response.status in {400, 403}:
-                raise NameRefused(f"GET /view gave {response.status}")
+                raise FileNameRefused(f"GET /view gave {response.status}")
             if response.status != 200:
-                raise NoFile(f"GET /view gave {response.status}")
-            yield Viewed(
-                content_length_of(response.headers.get("content-length", "")), _chunks(response, self._reply_s)
+                raise FileUnavailable(f"GET /view gave {response.status}")
+            yield FileDownload(
+                parse_content_length(response.headers.get("content-length", "")), _chunks(response, self._reply_s)
             )
         finally:
             response.close()
 
     @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
+    async def _within_reply_timeout(self) -> AsyncIterator[None]:
         """Limit several requests together to the timeout of one."""
         try:
             async with asyncio.timeout(self._reply_s):
                 yield
         except TimeoutError as error:
-            raise NodeAway("the node takes too long to list its models") from error
+            raise NodeUnavailable("the node takes too long to list its models") from error
 
     async def _get(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
         """Return the decoded response and its size in bytes."""
-        status, text = await self._call("GET", path, within_s=within_s or self._reply_s)
+        status, text = await self._request("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
-            raise NodeAway(f"GET {path} gave {status}")
-        return await decode_object(text), len(text)
+            raise NodeUnavailable(f"GET {path} gave {status}")
+        return await parse_json_object(text), len(text)
 
-    async def _get_if_there(self, path: str) -> Any:
+    async def _get_optional(self, path: str) -> Any:
         """Return the response, or None when the node has no such route or cannot answer."""
         try:
-            status, text = await self._call("GET", path, within_s=self._catalog_s)
-            return await decode(text) if status == 200 else None
-        except UnusableAnswer:
+            status, text = await self._request("GET", path, within_s=self._catalog_s)
+            return await parse_json(text) if status == 200 else None
+        except UnreadableResponse:
             return None
 
-    async def _call(
+    async def _request(
         self,
         method: str,
         path: str,
@@ -354,29 +362,29 @@ class ComfyUI:
             ):
                 return response.status, await read_bounded(response, cap or self._answer_max_bytes)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NodeAway(f"{method} {path}: {type(error).__name__}", heard=False) from error
-        except FAILURES as error:
-            raise NodeAway(f"{method} {path}: {type(error).__name__}") from error
+            raise NodeUnavailable(f"{method} {path}: {type(error).__name__}", may_have_arrived=False) from error
+        except TRANSPORT_ERRORS as error:
+            raise NodeUnavailable(f"{method} {path}: {type(error).__name__}") from error
 
 
-async def _pieces(content: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := await asyncio.to_thread(content.read, CHUNK):
+async def _read_chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(content.read, CHUNK_BYTES):
         yield piece
 
 
 async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
     """Yield the bytes of a file; a transfer below the minimum rate is aborted."""
-    stream = response.content.iter_chunked(CHUNK)
+    stream = response.content.iter_chunked(CHUNK_BYTES)
     while True:
         try:
-            async with asyncio.timeout(patience_s + CHUNK / SLOWEST_BYTES_S):
+            async with asyncio.timeout(patience_s + CHUNK_BYTES / MIN_BYTES_PER_S):
                 chunk = await anext(stream, None)
-        except FAILURES as error:
-            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+        except TRANSPORT_ERRORS as error:
+            raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
         if chunk is None:
             return
         yield chunk
 
 
-def _refusal(message: str) -> Answer:
-    return Answer(accepted=False, error={"message": message}, node_errors={})
+def _rejected_reply(message: str) -> PromptReply:
+    return PromptReply(accepted=False, error={"message": message}, node_errors={})

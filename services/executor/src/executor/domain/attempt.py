@@ -15,7 +15,7 @@ class Phase(StrEnum):
     ENDED = "ended"  # ended, not yet reported to the scheduler
 
 
-class Stop(StrEnum):
+class StopReason(StrEnum):
     """Why an attempt is stopped."""
 
     CANCELLED = "cancelled"  # cancelled: stop the prompt and report it
@@ -23,7 +23,7 @@ class Stop(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class AttemptRecord:
     """One attempt in the journal.
 
     Attributes:

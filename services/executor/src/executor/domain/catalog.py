@@ -17,7 +17,7 @@ from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler.heartbeats import ReportCatalog
 from contracts.wire.text import MAX_NAME, clean
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
-from executor.domain.node_text import is_term
+from executor.domain.node_text import is_valid_term
 
 COMBO = "COMBO"
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
@@ -63,7 +63,7 @@ class NodeClasses:
             return self.rules.roles_of(class_type)
         return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))
 
-    def shows(self, class_type: str) -> bool:
+    def is_output_class(self, class_type: str) -> bool:
         """Whether the class is an output node."""
         return class_type not in self.specs or self.specs[class_type].output_node
 
@@ -79,24 +79,24 @@ def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dic
         written: names of model files in the node's output folder.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    read = ((name, _class(described)) for name, described in classes.items() if is_term(name))
+    read = ((name, _class(described)) for name, described in classes.items() if is_valid_term(name))
     offered = ((name, _offered(name, spec, written)) for name, spec in read if spec is not None)
     return dict(islice(offered, MAX_CLASSES))
 
 
-def flexible_classes(object_info: Any) -> frozenset[str]:
+def find_flexible_classes(object_info: Any) -> frozenset[str]:
     """Return classes of packs whose optional inputs are an empty object: in ComfyUI that object may accept any name."""
     classes = object_info if isinstance(object_info, Mapping) else {}
     return frozenset(name for name, described in classes.items() if _is_flexible(described))
 
 
-def keepers_of_png_info(object_info: Any) -> frozenset[str]:
+def find_classes_keeping_png_info(object_info: Any) -> frozenset[str]:
     """Return classes that read ``extra_pnginfo``, except output nodes.
 
     Output nodes get a unique prefix per attempt, so their results are never reused for another job.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    flexible = flexible_classes(object_info)
+    flexible = find_flexible_classes(object_info)
     return frozenset(
         name
         for name, described in classes.items()
@@ -111,7 +111,7 @@ def _reads_png_info(described: Any) -> bool:
     return any(value in ("EXTRA_PNGINFO", ["EXTRA_PNGINFO"]) for value in values)
 
 
-def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
+def build_report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
     """Return the catalog message. Equal catalogs have equal digests, whatever the order of the node's listing.
 
     An oversized catalog has fewer options, and if necessary fewer classes: a node with a partial catalog is more useful
@@ -241,7 +241,7 @@ def _inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> I
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(name, described, required=section == "required", depth=depth) if is_term(name) else None
+            spec = _input(name, described, required=section == "required", depth=depth) if is_valid_term(name) else None
             if spec is not None:
                 yield name, spec.model_copy(update={"position": places[name]})
 
@@ -315,7 +315,7 @@ def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
 def _is_option(option: Any) -> bool:
     if isinstance(option, float):
         return math.isfinite(option)
-    return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_term(option)
+    return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_valid_term(option)
 
 
 def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
@@ -326,7 +326,9 @@ def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict
     return {
         option["key"]: dict(islice(_inputs(option["inputs"], depth + 1), MAX_INPUTS))
         for option in options[:MAX_INPUTS]
-        if isinstance(option, Mapping) and is_term(option.get("key")) and isinstance(option.get("inputs"), Mapping)
+        if isinstance(option, Mapping)
+        and is_valid_term(option.get("key"))
+        and isinstance(option.get("inputs"), Mapping)
     }
 
 
@@ -339,8 +341,8 @@ def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | Non
             return None
     match template:
         case {"names": list(listed)}:
-            names = tuple(name for name in listed[:MAX_GROWN] if is_term(name))
-        case {"prefix": str(prefix), "max": int(most)} if is_term(prefix):
+            names = tuple(name for name in listed[:MAX_GROWN] if is_valid_term(name))
+        case {"prefix": str(prefix), "max": int(most)} if is_valid_term(prefix):
             names = tuple(f"{prefix}{number}" for number in range(min(most, MAX_GROWN)))
         case _:
             return None

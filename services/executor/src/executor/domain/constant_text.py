@@ -21,7 +21,7 @@ class ConstantTexts:
         self._graph = graph
         self._known: dict[str, str | None] = {}
 
-    def of(self, value: Any, depth: int = 0) -> str | None:
+    def evaluate(self, value: Any, depth: int = 0) -> str | None:
         """Return the text of an input, None when only the node knows it."""
         if isinstance(value, dict):
             value = value.get(_WRAPPED)
@@ -33,23 +33,23 @@ class ConstantTexts:
             case int() | float():
                 return str(value)
             case [str(source), 0] if source in self._graph:
-                return self._of_node(source, depth + 1)
+                return self._evaluate_node(source, depth + 1)
         return None
 
-    def _of_node(self, node_id: str, depth: int) -> str | None:
+    def _evaluate_node(self, node_id: str, depth: int) -> str | None:
         if node_id not in self._known:
             self._known[node_id] = None  # while it is being evaluated, against cycles
-            self._known[node_id] = self._read(self._graph[node_id], depth) if depth <= MAX_DEPTH else None
+            self._known[node_id] = self._evaluate_class(self._graph[node_id], depth) if depth <= MAX_DEPTH else None
         return self._known[node_id]
 
-    def _read(self, node: Mapping[str, Any], depth: int) -> str | None:
+    def _evaluate_class(self, node: Mapping[str, Any], depth: int) -> str | None:
         class_type, inputs = node["class_type"], node["inputs"]
         if class_type in _VALUES:
-            return _short(self.of(inputs.get("value"), depth))
+            return _short(self.evaluate(inputs.get("value"), depth))
         if class_type != _JOINED:
             return None
-        parts = [self.of(inputs.get(name), depth) for name in ("string_a", "string_b")]
-        between = self.of(inputs.get("delimiter", ""), depth)
+        parts = [self.evaluate(inputs.get(name), depth) for name in ("string_a", "string_b")]
+        between = self.evaluate(inputs.get("delimiter", ""), depth)
         known = [part for part in parts if part is not None]
         return None if between is None or len(known) < len(parts) else _short(between.join(known))
 

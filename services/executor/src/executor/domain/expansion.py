@@ -17,42 +17,42 @@ class Expansion:
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
         self._graph = graph
-        self.shown_by: dict[str, str] = {}
+        self.display_nodes: dict[str, str] = {}
         self.classes: set[str] = set()
 
-    def take(self, kind: str, data: Mapping[str, Any]) -> None:
+    def apply_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Process one event of the prompt. Irrelevant and malformed events are ignored."""
         if kind in {"executing", "executed"}:
-            self._note(data.get("node"), data.get("display_node"))
+            self._record_expanded(data.get("node"), data.get("display_node"))
         elif kind == "progress_state":
             states = data.get("nodes")
             for node_id, state in states.items() if isinstance(states, Mapping) else ():
                 if isinstance(state, Mapping):
-                    self._note(node_id, state.get("display_node_id"))
+                    self._record_expanded(node_id, state.get("display_node_id"))
 
-    def with_owners(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def add_display_nodes(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """Return a history entry whose ``meta`` contains the display nodes known from events.
 
         A cached output has the ``meta`` of the prompt that filled the cache, where other nodes may have had these ids.
         """
         meta = entry.get("meta")
-        known = {node_id: {"display_node": shown} for node_id, shown in self.shown_by.items()}
+        known = {node_id: {"display_node": shown} for node_id, shown in self.display_nodes.items()}
         return {**entry, "meta": {**(meta if isinstance(meta, Mapping) else {}), **known}}
 
-    def _note(self, node_id: Any, shown: Any) -> None:
+    def _record_expanded(self, node_id: Any, shown: Any) -> None:
         if not isinstance(node_id, str) or node_id in self._graph or len(node_id) > MAX_NODE_ID:
             return
-        if node_id in self.shown_by or len(self.shown_by) >= MAX_NODES:
+        if node_id in self.display_nodes or len(self.display_nodes) >= MAX_NODES:
             return
-        root = root_of(node_id, self._graph)
+        root = find_root_node(node_id, self._graph)
         if root is not None:
             self.classes.add(str(self._graph[root]["class_type"]))
         owner = shown if isinstance(shown, str) and shown in self._graph else root
         if owner is not None:
-            self.shown_by[node_id] = owner
+            self.display_nodes[node_id] = owner
 
 
-def root_of(node_id: str, graph: Mapping[str, Any]) -> str | None:
+def find_root_node(node_id: str, graph: Mapping[str, Any]) -> str | None:
     """Return the graph node that became this one, by its id ``<node>.<call>.<graph>.<n>``; None if there is none."""
     name = node_id[:MAX_NODE_ID]
     while name and name not in graph:

@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.scheduler.outputs import Output, OutputSource
 from contracts.wire.text import is_clean
-from executor.domain.harvest import JSON_TYPE, Found
+from executor.domain.collect_outputs import JSON_TYPE, FoundOutput
 
 MAX_INLINE_BYTES = 4 << 10  # bytes of one value
 MAX_JOB_BYTES = 32 << 10  # bytes of all values of a job: a list of 100 jobs fits into a NATS message
@@ -14,7 +14,7 @@ MAX_DEPTH = 10
 MAX_NUMBER = (1 << 53) - 1  # larger integers lose digits in JavaScript
 
 
-def inline_value(item: Found) -> Any:
+def inline_value(item: FoundOutput) -> Any:
     """Return the value of an output if a record can hold it, else None."""
     if item.source is not OutputSource.VALUE or item.content is None or len(item.content) > MAX_INLINE_BYTES:
         return None
@@ -25,7 +25,7 @@ def inline_value(item: Found) -> Any:
     return value if _is_plain(value, MAX_DEPTH) else None
 
 
-def within_bounds(outputs: Iterable[Output]) -> tuple[Output, ...]:
+def limit_inline_values(outputs: Iterable[Output]) -> tuple[Output, ...]:
     """Return the outputs without inlined values that exceed the total limit. Their bytes are stored as files anyway."""
     kept, left = list[Output](), MAX_JOB_BYTES
     for output in outputs:

@@ -9,7 +9,7 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-from executor.domain.media import has_known_medium
+from executor.domain.media_types import has_known_extension
 from executor.domain.node_text import is_addressable
 
 MAX_PATH = 400  # characters
@@ -22,7 +22,7 @@ _ETAG = re.compile(r'(?:W/)?"([0-9a-f]{1,16})-[0-9a-f]{1,16}"')  # aiohttp's ETa
 CLOCK_STEP_NS = 10_000_000  # file systems use the time of the kernel's last tick
 
 
-class FilePlace(NamedTuple):
+class NodeFilePath(NamedTuple):
     """Exact name of a file on a node; ``folder`` is ComfyUI's ``type``: "output" or "temp"."""
 
     folder: str
@@ -30,7 +30,7 @@ class FilePlace(NamedTuple):
     filename: str
 
 
-def places_named_by(text: str) -> tuple[FilePlace, ...]:
+def list_possible_files(text: str) -> tuple[NodeFilePath, ...]:
     """Return the possible places of the file that a string names, most likely first; empty if it names no file."""
     if len(text) > MAX_PATH or _NOT_IN_PATHS.search(text) or not is_addressable(text):
         return ()
@@ -45,14 +45,14 @@ def places_named_by(text: str) -> tuple[FilePlace, ...]:
     return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
-def _place(folder: str, path: str) -> FilePlace | None:
+def _place(folder: str, path: str) -> NodeFilePath | None:
     subfolder, _, filename = path.rpartition("/")
-    if _ABSOLUTE.match(path) or ".." in path.split("/") or not has_known_medium(filename):
+    if _ABSOLUTE.match(path) or ".." in path.split("/") or not has_known_extension(filename):
         return None
-    return FilePlace(folder, subfolder, filename)
+    return NodeFilePath(folder, subfolder, filename)
 
 
-def written_ns(etag: str | None, last_modified: str | None) -> int | None:
+def parse_modified_ns(etag: str | None, last_modified: str | None) -> int | None:
     """Return a file's modification time from response headers, nanoseconds since the epoch; None when missing.
 
     Last-Modified has a precision of one second, so the time may be up to a second too early.
@@ -65,6 +65,6 @@ def written_ns(etag: str | None, last_modified: str | None) -> int | None:
         return None
 
 
-def is_of_prompt(file_ns: int, started_ms: float) -> bool:
+def is_written_during_prompt(file_ns: int, started_ms: float) -> bool:
     """Whether a file was written after the prompt started; a node runs one prompt at a time."""
     return file_ns >= started_ms * 1_000_000 - CLOCK_STEP_NS

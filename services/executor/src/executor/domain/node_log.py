@@ -16,7 +16,7 @@ _FRAME = re.compile(r' {2}File "[^"\n]*[\\/](?:execution\.py|comfy_execution[\\/
 _POSTED = "got prompt\n"
 
 
-def prompts_since_death(log: Any) -> int | None:
+def count_prompts_since_death(log: Any) -> int | None:
     """Return how many prompts were posted since the node's worker thread died; None when the log shows no death.
 
     If more prompts were posted than are pending, a prompt ran after the traceback, so the worker is alive.

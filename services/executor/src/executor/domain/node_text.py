@@ -9,27 +9,27 @@ from typing import Any
 
 from contracts.wire.text import MAX_NAME, clean, is_clean
 
-MAX_RAW = 4_000  # characters of an error text that are processed; nodes may send megabytes
+MAX_TEXT_LENGTH = 4_000  # characters of an error text that are processed; nodes may send megabytes
 MAX_FILE_NAME = 255  # characters shown to a tenant
 NAME_END = 40  # characters kept at the end of a longer name: counter and extension
 MAX_TERM = 300  # characters of a class, input or option name
 
 _NOT_IN_FILE_NAMES = re.compile(r"[\x00-\x1f\x7f/\\]")
 _UNADDRESSABLE = re.compile("[\x00\ud800-\udfff]")
-_NOT_GIVEN_OUT = re.compile(r"\.\.|[\r\n]|^/")
+_NOT_SERVABLE = re.compile(r"\.\.|[\r\n]|^/")
 
 
-def name_of(value: Any) -> str | None:
+def clean_name(value: Any) -> str | None:
     """Return a sanitized node id or class name, None when the value is not a text."""
     return clean(value, MAX_NAME) if isinstance(value, str) else None
 
 
-def raw_text(value: Any) -> str:
+def truncate_text(value: Any) -> str:
     """Return the beginning of a text, unsanitized, for searching and shortening; "" when it is not a text."""
-    return value[:MAX_RAW] if isinstance(value, str) else ""
+    return value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
 
 
-def shown_file_name(name: str) -> str:
+def display_file_name(name: str) -> str:
     """Return a file name as tenants see it: no folders, no control characters, shortened in the middle."""
     last = name[-4 * MAX_FILE_NAME :].replace("\\", "/").rpartition("/")[2]
     plain = _NOT_IN_FILE_NAMES.sub("_", last)
@@ -47,11 +47,11 @@ def is_addressable(*names: str) -> bool:
     return not any(_UNADDRESSABLE.search(name) for name in names)
 
 
-def is_given_out(filename: str) -> bool:
+def is_servable(filename: str) -> bool:
     """Whether /view returns a file of this name: it refuses "..", line breaks and absolute paths."""
-    return _NOT_GIVEN_OUT.search(filename) is None
+    return _NOT_SERVABLE.search(filename) is None
 
 
-def is_term(value: Any) -> bool:
+def is_valid_term(value: Any) -> bool:
     """Whether a graph can contain this text as a class, input or option name."""
     return isinstance(value, str) and len(value) <= MAX_TERM and is_clean(value)

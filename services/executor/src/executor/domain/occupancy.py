@@ -5,7 +5,7 @@ from typing import NamedTuple
 from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 
 
-class Holder(NamedTuple):
+class Occupant(NamedTuple):
     """The prompt that occupies a node.
 
     Attributes:
@@ -28,36 +28,36 @@ class Occupancy:
 
     def __init__(self, *, blocked_after_s: float, dead_worker_s: float) -> None:
         self._blocked_after_s, self._dead_worker_s = blocked_after_s, dead_worker_s
-        self._holder: Holder | None = None
+        self._occupant: Occupant | None = None
         self._since = 0.0
         self._worker_died = False
 
-    def see(self, holder: Holder, now: float) -> None:
+    def record(self, occupant: Occupant, now: float) -> None:
         """Record what occupies the node now. A different prompt restarts the timer."""
-        if holder != self._holder:
-            self._holder, self._since, self._worker_died = holder, now, False
+        if occupant != self._occupant:
+            self._occupant, self._since, self._worker_died = occupant, now, False
 
-    def note_death(self) -> None:
+    def record_worker_death(self) -> None:
         """Record that the worker thread has died."""
         self._worker_died = True
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """Record that nothing occupies the node any more."""
-        self._holder = None
+        self._occupant = None
 
     def is_suspicious(self, now: float) -> bool:
         """Whether the occupation lasts long enough to look for signs of a dead worker."""
-        return self._holder is not None and now - self._since > self._dead_worker_s
+        return self._occupant is not None and now - self._since > self._dead_worker_s
 
-    def state(self, now: float) -> ReportedOccupancy | None:
+    def report(self, now: float) -> ReportedOccupancy | None:
         """What occupies the node, None when it is free."""
-        if self._holder is None:
+        if self._occupant is None:
             return None
         seconds = max(now - self._since, 0.0)
-        dead = self._worker_died or (not self._holder.runs and seconds > self._dead_worker_s)
+        dead = self._worker_died or (not self._occupant.runs and seconds > self._dead_worker_s)
         return ReportedOccupancy(
-            by=OccupancyCause.DEAD_WORKER if dead else self._holder.by,
-            prompt_id=self._holder.prompt_id,
+            by=OccupancyCause.DEAD_WORKER if dead else self._occupant.by,
+            prompt_id=self._occupant.prompt_id,
             seconds=round(seconds, 3),
             blocked=dead or seconds > self._blocked_after_s,
         )

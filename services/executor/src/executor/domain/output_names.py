@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from executor.domain.constant_text import ConstantTexts
-from executor.domain.node_text import MAX_FILE_NAME, shown_file_name
+from executor.domain.node_text import MAX_FILE_NAME, display_file_name
 
 DEFAULT_PREFIX = "ComfyUI"
 MAX_NAME_BYTES = 180  # bytes of a prefix; a file name has 255, and nodes append counter and extension
 MAX_FOLDER_BYTES = 60
 MAX_FOLDERS = 8
 
-_SURELY_SHORT = MAX_NAME_BYTES // 4  # characters, each at most four bytes
-_LONGEST_PART = 1_000  # characters of a name that are processed
+_SHORT_ENOUGH = MAX_NAME_BYTES // 4  # characters, each at most four bytes
+_MAX_PART_LENGTH = 1_000  # characters of a name that are processed
 _CUT = "~~"  # replaces the rest of a long name
 _BATCH_NUMBER, _BATCH_CODE = "%batch_num%", "~n"
 _SEPARATOR = re.compile(r"[/\\]")
@@ -30,34 +30,34 @@ _TOKEN = re.compile("(%(?:width|height|year|month|day|hour|minute|second)%)")
 _COUNTER = re.compile(r"_(\d{1,18})(?:_|\.|$)")
 
 
-class _Cut(NamedTuple):
+class _ShortenedName(NamedTuple):
     """A shortened name: the beginning that the node received, and the requested rest."""
 
     beginning: re.Pattern[str]
     rest: str
 
 
-def prefix_for_node(asked: str) -> str:
+def encode_prefix(requested: str) -> str:
     """Return the prefix for the node: relative, without ``..``, with the requested sub-folders.
 
     As in ComfyUI, ``a//b/../c`` is ``a/c``. A prefix cannot leave its folder; an empty name becomes ComfyUI's default.
     """
-    *folders, name = _parts(asked)
-    return "/".join([*(_cut(_coded(folder), MAX_FOLDER_BYTES)[0] for folder in folders), _name(name)])
+    *folders, name = _parts(requested)
+    return "/".join([*(_cut(_encode(folder), MAX_FOLDER_BYTES)[0] for folder in folders), _name(name)])
 
 
-def name_for_node(asked: str) -> str:
+def encode_name(requested: str) -> str:
     """Return the last part of a prefix: a file name when another input names the folder."""
-    return _name(_parts(asked)[-1])
+    return _name(_parts(requested)[-1])
 
 
-def part_for_node(asked: str) -> str:
+def encode_part(requested: str) -> str:
     """Return a text that the node puts into a file name, such as a suffix or delimiter."""
-    inner = _coded(f"x{_SEPARATOR.sub('_', asked)}x")[1:-1]
+    inner = _encode(f"x{_SEPARATOR.sub('_', requested)}x")[1:-1]
     return _cut(inner, MAX_FOLDER_BYTES)[0]
 
 
-class OutputNames:
+class OutputNameTranslator:
     """Translates file names in the attempt's folder back to the requested names.
 
     Args:
@@ -67,39 +67,39 @@ class OutputNames:
 
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
         self._folder = folder
-        self._cut = [cut for text in _long_texts(graph) if (cut := _as_cut(text)) is not None]
+        self._cut = [cut for text in _long_texts(graph) if (cut := _shorten(text)) is not None]
 
-    def shown(self, filename: str, subfolder: str) -> str:
+    def translate(self, filename: str, subfolder: str) -> str:
         """Return the file name that the owner requested."""
         if not f"{subfolder}/".replace("\\", "/").startswith(f"{self._folder}/"):
-            return shown_file_name(filename)
+            return display_file_name(filename)
         head, cut, tail = filename.partition(_CUT)
         if cut:
             rest = next((one.rest for one in self._cut if one.beginning.fullmatch(head)), "")
             head = f"{head}{rest}"
-        return shown_file_name(_decoded(head + tail))
+        return display_file_name(_decode(head + tail))
 
 
 def _long_texts(graph: Mapping[str, Any]) -> Iterator[str]:
     texts = ConstantTexts(graph)
     for node in graph.values():
         for value in node["inputs"].values():
-            text = texts.of(value)
-            if text is not None and len(text) > _SURELY_SHORT:
+            text = texts.evaluate(value)
+            if text is not None and len(text) > _SHORT_ENOUGH:
                 yield text
 
 
-def _parts(asked: str) -> list[str]:
+def _parts(requested: str) -> list[str]:
     parts: list[str] = []
-    for part in _SEPARATOR.split(_SURROGATE.sub("_", asked)):
+    for part in _SEPARATOR.split(_SURROGATE.sub("_", requested)):
         if part == "..":
             del parts[-1:]
         elif part not in {"", "."}:
-            parts.append(part[:_LONGEST_PART])
+            parts.append(part[:_MAX_PART_LENGTH])
     return parts[-MAX_FOLDERS - 1 :] or [DEFAULT_PREFIX]
 
 
-def _coded(part: str) -> str:
+def _encode(part: str) -> str:
     """Encode a name for every file system and ``/view``. ``%batch_num%`` would make ComfyUI overwrite its files."""
     pieces = part.split(_BATCH_NUMBER)
     return _BATCH_CODE.join(_CODED.sub(lambda found: f"~{ord(found[0]):02x}", piece) for piece in pieces)
@@ -119,19 +119,19 @@ def _cut(coded: str, longest: int) -> tuple[str, str]:
 
 
 def _name(part: str) -> str:
-    beginning, rest = _cut(_coded(part), MAX_NAME_BYTES)
+    beginning, rest = _cut(_encode(part), MAX_NAME_BYTES)
     return f"{beginning}{_CUT}" if rest else beginning
 
 
-def _as_cut(text: str) -> _Cut | None:
-    beginning, rest = _cut(_coded(_parts(text)[-1]), MAX_NAME_BYTES)
+def _shorten(text: str) -> _ShortenedName | None:
+    beginning, rest = _cut(_encode(_parts(text)[-1]), MAX_NAME_BYTES)
     if not rest:
         return None
     pattern = "".join(r"\d+" if _TOKEN.fullmatch(piece) else re.escape(piece) for piece in _TOKEN.split(beginning))
-    return _Cut(re.compile(pattern), rest[: 4 * MAX_FILE_NAME])
+    return _ShortenedName(re.compile(pattern), rest[: 4 * MAX_FILE_NAME])
 
 
-def _decoded(coded: str) -> str:
+def _decode(coded: str) -> str:
     counter = _COUNTER.findall(coded)
     number = str(int(counter[-1]) - 1) if counter else ""
     return _CODE.sub(lambda code: chr(int(code[1], 16)), coded.replace(_BATCH_CODE, number))

@@ -7,13 +7,13 @@ from typing import Any
 from contracts.executor.progress import Progress
 from contracts.scheduler.attempts import AttemptRef
 
-ALMOST = 99.0  # percent; 100 means success
+MAX_RUNNING_PERCENT = 99.0  # percent; 100 means success
 MAX_NODE_ID = 1_024  # characters of an id; expanded nodes have longer ids
-SETTLED_S = 1.0  # seconds; an earlier estimate is useless
-LONGEST_GUESS_S = 30 * 86_400.0  # percent; an estimate from less could be infinite
+MIN_ELAPSED_S = 1.0  # seconds; an earlier estimate is useless
+MAX_ETA_S = 30 * 86_400.0  # percent; an estimate from less could be infinite
 
 
-class ProgressFold:
+class ProgressTracker:
     """Folds the events of one prompt. Late, duplicate or missing events are harmless.
 
     A graph node counts as finished when the node says so, when it was cached, or when another one started. The running
@@ -22,35 +22,35 @@ class ProgressFold:
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
         self._classes = {node_id: str(node.get("class_type", "")) for node_id, node in graph.items()}
-        self._done: set[str] = set()
+        self._finished: set[str] = set()
         self._current: str | None = None
         self._value = self._max = 0.0
         self._percent = 0.0
 
     @property
     def percent(self) -> float:
-        """Progress, 0 to ``ALMOST`` percent."""
+        """Progress, 0 to ``MAX_RUNNING_PERCENT`` percent."""
         return self._percent
 
-    def take(self, kind: str, data: Mapping[str, Any]) -> bool:
+    def apply_event(self, kind: str, data: Mapping[str, Any]) -> bool:
         """Fold one event of this prompt; returns whether it changed anything."""
         match kind:
             case "execution_cached":
-                self._cached(data.get("nodes"))
+                self._apply_cached(data.get("nodes"))
             case "executing":
-                self._executing(data.get("display_node") or data.get("node"))
+                self._apply_executing(data.get("display_node") or data.get("node"))
             case "progress":
-                self._step(data.get("node"), data.get("value"), data.get("max"))
+                self._apply_step(data.get("node"), data.get("value"), data.get("max"))
             case "progress_state":
-                self._states(data.get("nodes"))
+                self._apply_states(data.get("nodes"))
             case _:
                 return False
         part = min(self._value / self._max, 1.0) if self._max > 0 else 0.0
-        whole = (len(self._done) + part) / max(len(self._classes), 1)
-        self._percent = max(self._percent, min(100 * whole, ALMOST))
+        whole = (len(self._finished) + part) / max(len(self._classes), 1)
+        self._percent = max(self._percent, min(100 * whole, MAX_RUNNING_PERCENT))
         return True
 
-    def snapshot(self, ref: AttemptRef, *, at: datetime, elapsed_s: float, succeeded: bool = False) -> Progress:
+    def build_message(self, ref: AttemptRef, *, at: datetime, elapsed_s: float, succeeded: bool = False) -> Progress:
         """Return the progress message.
 
         Args:
@@ -66,46 +66,46 @@ class ProgressFold:
             max=self._max,
             node=None if succeeded else self._current,
             node_class=self._classes.get(self._current) if self._current and not succeeded else None,
-            nodes_done=len(self._classes) if succeeded else len(self._done),
+            nodes_done=len(self._classes) if succeeded else len(self._finished),
             nodes_total=len(self._classes),
-            eta_seconds=_eta(percent, elapsed_s),
+            eta_seconds=_estimate_remaining_s(percent, elapsed_s),
             at=at,
         )
 
-    def _cached(self, nodes: Any) -> None:
+    def _apply_cached(self, nodes: Any) -> None:
         if isinstance(nodes, list):
-            self._done.update(node for node in nodes if isinstance(node, str) and node in self._classes)
+            self._finished.update(node for node in nodes if isinstance(node, str) and node in self._classes)
 
-    def _executing(self, node: Any) -> None:
-        shown = self._shown(node)
+    def _apply_executing(self, node: Any) -> None:
+        shown = self._find_graph_node(node)
         if shown is None or shown == self._current:
             return
         if self._current is not None:
-            self._done.add(self._current)
-        self._begin(shown)
+            self._finished.add(self._current)
+        self._start_node(shown)
 
-    def _begin(self, node: str) -> None:
+    def _start_node(self, node: str) -> None:
         self._current, self._value, self._max = node, 0.0, 0.0
 
-    def _step(self, node: Any, value: Any, top: Any) -> None:
-        shown = self._shown(node)
-        if shown is None or not _is_number(value) or not _is_number(top):
+    def _apply_step(self, node: Any, value: Any, maximum: Any) -> None:
+        shown = self._find_graph_node(node)
+        if shown is None or not _is_number(value) or not _is_number(maximum):
             return
         if shown != self._current:
-            if shown in self._done:
+            if shown in self._finished:
                 return  # late event of a finished node
-            self._executing(shown)
-        self._value, self._max = max(float(value), 0.0), max(float(top), 0.0)
+            self._apply_executing(shown)
+        self._value, self._max = max(float(value), 0.0), max(float(maximum), 0.0)
 
-    def _states(self, nodes: Any) -> None:
+    def _apply_states(self, nodes: Any) -> None:
         for node, state in nodes.items() if isinstance(nodes, Mapping) else ():
             # Expanded parts end before their parent node does.
             if isinstance(state, Mapping) and state.get("state") == "finished" and node in self._classes:
-                self._done.add(node)
+                self._finished.add(node)
                 if node == self._current:
                     self._value = self._max = 0.0
 
-    def _shown(self, node: Any) -> str | None:
+    def _find_graph_node(self, node: Any) -> str | None:
         """Return the graph node that an event concerns; expanded nodes are called ``<node>.<call>.<graph>.<n>``."""
         name = node if isinstance(node, str) and len(node) <= MAX_NODE_ID else ""
         while name and name not in self._classes:
@@ -113,13 +113,13 @@ class ProgressFold:
         return name or None
 
 
-def _eta(percent: float, elapsed_s: float) -> float | None:
+def _estimate_remaining_s(percent: float, elapsed_s: float) -> float | None:
     if percent >= 100:
         return 0.0
-    if percent <= 0 or elapsed_s < SETTLED_S:
+    if percent <= 0 or elapsed_s < MIN_ELAPSED_S:
         return None
-    guess = elapsed_s * (100 - percent) / percent
-    return round(guess, 1) if guess < LONGEST_GUESS_S else None
+    remaining_s = elapsed_s * (100 - percent) / percent
+    return round(remaining_s, 1) if remaining_s < MAX_ETA_S else None
 
 
 def _is_number(value: Any) -> bool:

@@ -38,7 +38,7 @@ class _State(Enum):
     LOST = auto()  # some of its images may be lost
 
 
-class SentImages:
+class SentImageDecoder:
     """Distinguishes output images on the websocket from previews, and detects possibly lost images.
 
     A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the running node, because events
@@ -55,7 +55,7 @@ class SentImages:
         self._states = dict.fromkeys(senders, _State.UNSEEN)
         self._running: str | None = None
         self._count = 0
-        self.has_valid_links = True
+        self.is_complete = True
         self.has_ended = False
 
     @property
@@ -64,13 +64,13 @@ class SentImages:
         return bool(self._states)
 
     @property
-    def missing(self) -> list[str]:
+    def missing_nodes(self) -> list[str]:
         """Return nodes whose images may be missing. Call it after the prompt ended."""
-        heard_all = self.has_valid_links and self.has_ended
-        harmless = {_State.DONE, _State.UNSEEN} if heard_all else {_State.DONE}
+        received_all = self.is_complete and self.has_ended
+        harmless = {_State.DONE, _State.UNSEEN} if received_all else {_State.DONE}
         return [node_id for node_id, state in self._states.items() if state not in harmless]
 
-    def take(self, kind: str, data: Mapping[str, Any]) -> None:
+    def apply_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Process an event of this prompt."""
         if kind == "execution_cached" and isinstance(nodes := data.get("nodes"), list):
             for node_id in nodes:
@@ -78,26 +78,26 @@ class SentImages:
                     self._states[node_id] = _State.LOST  # cached, so it sends nothing
         elif kind == "executing" and "node" in data:
             node_id = data.get("display_node") or data["node"]
-            self._begin(node_id if isinstance(node_id, str) else None)
+            self._start_node(node_id if isinstance(node_id, str) else None)
             self.has_ended = self.has_ended or data["node"] is None
 
-    def take_frame(self, frame: bytes) -> SentImage | None:
+    def decode_frame(self, frame: bytes) -> SentImage | None:
         """Return the output image in a binary message, if it contains one."""
-        node_id, content = self._read(frame)
+        node_id, content = self._decode(frame)
         extension = next((name for magic, name in _FORMATS if magic.match(content)), None)
         if node_id is None or extension is None:
             return None
         self._count += 1
         return SentImage(node_id, self._count, extension, content)
 
-    def drop(self) -> None:
+    def mark_interrupted(self) -> None:
         """Record that events and frames were lost."""
-        self.has_valid_links, self._running = False, None
+        self.is_complete, self._running = False, None
         for node_id, state in self._states.items():
             if state is _State.RUNNING:
                 self._states[node_id] = _State.LOST
 
-    def _begin(self, node_id: str | None) -> None:
+    def _start_node(self, node_id: str | None) -> None:
         if node_id == self._running:
             return
         if self._running is not None and self._states.get(self._running) is _State.RUNNING:
@@ -106,7 +106,7 @@ class SentImages:
         if node_id is not None and self._states.get(node_id) in {_State.UNSEEN, _State.DONE}:
             self._states[node_id] = _State.RUNNING
 
-    def _read(self, frame: bytes) -> tuple[str | None, bytes]:
+    def _decode(self, frame: bytes) -> tuple[str | None, bytes]:
         """Return the sending node (None for a preview) and the content of a frame."""
         if len(frame) < 2 * _NUMBER.size:
             return None, b""
@@ -115,15 +115,15 @@ class SentImages:
             running = self._running if self._running in self._states else None
             return running, frame[8:]
         if kind == _IMAGE_WITH_METADATA and second <= _MAX_METADATA:
-            return self._sender(frame[8 : 8 + second]), frame[8 + second :]
+            return self._find_sender(frame[8 : 8 + second]), frame[8 + second :]
         return None, b""
 
-    def _sender(self, metadata: bytes) -> str | None:
+    def _find_sender(self, metadata: bytes) -> str | None:
         try:
-            said = json.loads(metadata)
+            fields = json.loads(metadata)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(said, dict) or said.get("prompt_id") != self._prompt_id:
+        if not isinstance(fields, dict) or fields.get("prompt_id") != self._prompt_id:
             return None
-        names = (said.get("node_id"), said.get("display_node_id"), said.get("real_node_id"))
+        names = (fields.get("node_id"), fields.get("display_node_id"), fields.get("real_node_id"))
         return next((name for name in names if isinstance(name, str) and name in self._states), None)

@@ -5,25 +5,25 @@ from itertools import islice
 from typing import Any
 
 from contracts.scheduler.jobs import JobWarning
-from executor.domain.node_text import name_of
+from executor.domain.node_text import clean_name
 
 CODE = "job.node_without_outputs"
 MAX_NAMED = 10  # nodes named by the warning
 
 
-def warn_of_silent_nodes(
-    graph: Mapping[str, Any], is_output_class: Callable[[str], bool], heard: Iterable[str]
+def build_silent_node_warning(
+    graph: Mapping[str, Any], is_output_class: Callable[[str], bool], nodes_with_outputs: Iterable[str]
 ) -> JobWarning | None:
     """Return the warning about output nodes without outputs; None if each has some.
 
     Args:
-        heard: ids of the nodes with outputs.
+        nodes_with_outputs: ids of the nodes with outputs.
     """
-    left = frozenset(heard)
+    with_outputs = frozenset(nodes_with_outputs)
     silent = [
-        f"{name_of(node_id)} ({name_of(node['class_type'])})"
+        f"{clean_name(node_id)} ({clean_name(node['class_type'])})"
         for node_id, node in graph.items()
-        if name_of(node_id) not in left and is_output_class(node["class_type"])
+        if clean_name(node_id) not in with_outputs and is_output_class(node["class_type"])
     ]
     if not silent:
         return None

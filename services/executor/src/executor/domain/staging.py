@@ -11,10 +11,10 @@ from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import is_link
 from executor.domain.catalog import NodeClasses
 from executor.domain.constant_text import ConstantTexts
-from executor.domain.output_names import DEFAULT_PREFIX, name_for_node, part_for_node, prefix_for_node
+from executor.domain.output_names import DEFAULT_PREFIX, encode_name, encode_part, encode_prefix
 
 PREFIX_INPUT = "filename_prefix"
-MARK_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUI ignores it, but its cache does not
+MARKER_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUI ignores it, but its cache does not
 MAX_ANCESTORS = 200  # upstream nodes searched for one that can take the marker
 
 _FOLDER = re.compile(r"folder|dir|path", re.IGNORECASE)
@@ -26,7 +26,7 @@ def attempt_folder(ref: AttemptRef) -> str:
     return f"{ref.job_id}/{ref.attempt}"
 
 
-def stage(
+def stage_graph(
     graph: Mapping[str, Any],
     ref: AttemptRef,
     files: Mapping[str, str],
@@ -52,10 +52,10 @@ def stage(
         inputs = {name: _with_files(name, value, files, roles) for name, value in node["inputs"].items()}
         naming = _naming(node, roles, classes)
         staged[node_id] = {**node, "inputs": {**inputs, **_output_names(naming, inputs, folder, texts)}}
-        if not naming and (classes.shows(node["class_type"]) or node["class_type"] in expanding):
-            marked |= _bearers(node_id, graph, classes)
+        if not naming and (classes.is_output_class(node["class_type"]) or node["class_type"] in expanding):
+            marked |= _find_marker_nodes(node_id, graph, classes)
     for node_id in marked:
-        staged[node_id]["inputs"][MARK_INPUT] = folder
+        staged[node_id]["inputs"][MARKER_INPUT] = folder
     return staged
 
 
@@ -67,7 +67,7 @@ def _naming(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) ->
     return naming | {name: None for name in node["inputs"] if _names_output(name, roles)}
 
 
-def _bearers(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> set[str]:
+def _find_marker_nodes(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> set[str]:
     """Return the node that gets the marker that makes the cache distinguish attempts.
 
     A stock class ignores undeclared inputs. A pack class may inspect all inputs, so the nearest upstream stock node
@@ -77,7 +77,7 @@ def _bearers(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> se
     waiting, seen = deque([node_id]), {node_id}
     while waiting and len(seen) <= MAX_ANCESTORS:
         current = waiting.popleft()
-        if _may_bear(graph[current]["class_type"], classes):
+        if _can_carry_marker(graph[current]["class_type"], classes):
             return {current}
         for source in _sources(graph[current]):
             if source in graph and source not in seen:
@@ -86,7 +86,7 @@ def _bearers(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> se
     return set() if graph[node_id]["class_type"] in classes.flexible else {node_id}
 
 
-def _may_bear(class_type: str, classes: NodeClasses) -> bool:
+def _can_carry_marker(class_type: str, classes: NodeClasses) -> bool:
     spec = classes.specs.get(class_type)
     if spec is None or not is_stock_module(spec.module):
         return False
@@ -127,11 +127,11 @@ def _output_names(
     places = places or [name for name in naming if not _NAME_PART.search(name)] or list(naming)[:1]
     named: dict[str, str] = {}
     for name, default in naming.items():
-        asked = texts.of(inputs.get(name, default))
+        requested = texts.evaluate(inputs.get(name, default))
         if name in places:
-            named[name] = f"{folder}/{prefix_for_node(asked or DEFAULT_PREFIX)}"
+            named[name] = f"{folder}/{encode_prefix(requested or DEFAULT_PREFIX)}"
         elif _NAME_PART.search(name):
-            named[name] = part_for_node(asked or "")
+            named[name] = encode_part(requested or "")
         else:
-            named[name] = name_for_node(asked or DEFAULT_PREFIX)
+            named[name] = encode_name(requested or DEFAULT_PREFIX)
     return named

@@ -10,7 +10,7 @@ from typing import Any
 OUTPUT_OPTION, BASE_OPTION = "--output-directory", "--base-directory"
 
 
-def output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
+def find_output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
     """Return the indices of model folders inside the output folder, by kind of model.
 
     Args:
@@ -26,7 +26,7 @@ def output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
     return found
 
 
-def written_models(files: Mapping[str, Any], folders: Mapping[str, frozenset[int]]) -> frozenset[str]:
+def find_written_models(files: Mapping[str, Any], folders: Mapping[str, frozenset[int]]) -> frozenset[str]:
     """Return names of models that exist only in the output folder.
 
     Args:

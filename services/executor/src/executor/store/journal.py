@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import Assignment, FinishAttempt
-from executor.domain.attempt import Phase, Record
+from executor.domain.attempt import AttemptRecord, Phase
 
 T = TypeVar("T")
 
-MOST_EXPANDING = 1_000  # classes; a node with every known pack has a few dozen
-MOST_LEFT = 50  # orphaned prompts; more than one is rare
-LEFT_S = 3_600.0  # seconds; older orphaned prompts are ignored
+MAX_EXPANDING_CLASSES = 1_000  # classes; a node with every known pack has a few dozen
+MAX_ORPHANS = 50  # orphaned prompts; more than one is rare
+ORPHAN_MAX_AGE_S = 3_600.0  # seconds; older orphaned prompts are ignored
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempt (
@@ -41,7 +41,7 @@ _LEFT_SINCE = (
 )
 
 
-class JournalTaken(Exception):
+class JournalLocked(Exception):
     """Another executor has this journal open, so it drives the same node."""
 
 
@@ -53,41 +53,41 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, Lock()
-        self._open: sqlite3.Connection | None = None
+        self._database: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """Open or create the file. A corrupt one is moved aside; the scheduler knows the rest.
 
         Raises:
-            JournalTaken: another executor has it open.
+            JournalLocked: another executor has it open.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._open = _connect(self._path)
+            self._database = _connect(self._path)
         except sqlite3.OperationalError as error:
-            raise JournalTaken(str(error)) from error
+            raise JournalLocked(str(error)) from error
         except sqlite3.DatabaseError:
             aside = self._path.with_suffix(".damaged")
             log.error("executor.journal.damaged", kept_as=str(aside))
             self._path.replace(aside)
-            self._open = _connect(self._path)
+            self._database = _connect(self._path)
 
     def close(self) -> None:
         with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
+            if self._database is not None:
+                self._database.close()
+                self._database = None
 
-    def read(self) -> Record | None:
+    def read_attempt(self) -> AttemptRecord | None:
         """Return the current attempt. An unreadable one is dropped: its lease expires and it runs elsewhere."""
-        row = self._do(
+        row = self._execute(
             lambda db: db.execute("SELECT assignment, phase, client_id, begun_at, finish FROM attempt").fetchone()
         )
         if row is None:
             return None
         assignment, phase, client_id, begun_at, finish = row
         try:
-            return Record(
+            return AttemptRecord(
                 assignment=Assignment.model_validate_json(assignment),
                 phase=Phase(phase),
                 client_id=client_id,
@@ -96,91 +96,91 @@ class Journal:
             )
         except (ValidationError, ValueError):
             log.exception("executor.journal.unreadable")
-            self.clear()
+            self.clear_attempt()
             return None
 
-    def begin(self, record: Record) -> None:
+    def begin_attempt(self, record: AttemptRecord) -> None:
         """Record a new attempt, before anything else is done about it."""
         values = (record.assignment.model_dump_json(), record.phase.value, record.client_id, record.begun_at)
-        self._do(lambda db: db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?, ?, ?, ?, NULL)", values))
+        self._execute(lambda db: db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?, ?, ?, ?, NULL)", values))
 
-    def advance(self, phase: Phase) -> None:
+    def set_phase(self, phase: Phase) -> None:
         """Record the next phase of the current attempt, unless it ended."""
-        self._do(lambda db: db.execute("UPDATE attempt SET phase = ? WHERE finish IS NULL", (phase.value,)))
+        self._execute(lambda db: db.execute("UPDATE attempt SET phase = ? WHERE finish IS NULL", (phase.value,)))
 
-    def end(self, finish: FinishAttempt) -> None:
+    def record_result(self, finish: FinishAttempt) -> None:
         """Record the result of the current attempt, kept until it is reported."""
         values = (Phase.ENDED.value, finish.model_dump_json())
-        self._do(lambda db: db.execute("UPDATE attempt SET phase = ?, finish = ?", values))
+        self._execute(lambda db: db.execute("UPDATE attempt SET phase = ?, finish = ?", values))
 
-    def clear(self) -> None:
+    def clear_attempt(self) -> None:
         """Remove the current attempt."""
-        self._do(lambda db: db.execute("DELETE FROM attempt"))
+        self._execute(lambda db: db.execute("DELETE FROM attempt"))
 
-    def leave(self, prompt_id: str) -> None:
+    def add_orphan(self, prompt_id: str) -> None:
         """Record a prompt that may still run on the node although it is no longer wanted."""
         note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
-        self._do(lambda db: db.execute(note, (prompt_id, time.time())))
+        self._execute(lambda db: db.execute(note, (prompt_id, time.time())))
 
-    def left(self) -> list[str]:
+    def list_orphans(self) -> list[str]:
         """Return orphaned prompts that may still run on the node, oldest first.
 
-        At most ``MOST_LEFT``, none older than ``LEFT_S`` seconds.
+        At most ``MAX_ORPHANS``, none older than ``ORPHAN_MAX_AGE_S`` seconds.
         """
         newest = "SELECT prompt_id FROM left_behind ORDER BY left_at DESC LIMIT ?"
 
-        def read(db: sqlite3.Connection) -> list[str]:
+        def prune_and_list(db: sqlite3.Connection) -> list[str]:
             db.execute("UPDATE left_behind SET left_at = ? WHERE left_at = 0 OR left_at > ?", (now, now))
-            db.execute("DELETE FROM left_behind WHERE left_at < ?", (now - LEFT_S,))
-            db.execute(f"DELETE FROM left_behind WHERE prompt_id NOT IN ({newest})", (MOST_LEFT,))  # noqa: S608 - constants only
+            db.execute("DELETE FROM left_behind WHERE left_at < ?", (now - ORPHAN_MAX_AGE_S,))
+            db.execute(f"DELETE FROM left_behind WHERE prompt_id NOT IN ({newest})", (MAX_ORPHANS,))  # noqa: S608 - constants only
             return [row[0] for row in db.execute("SELECT prompt_id FROM left_behind ORDER BY left_at").fetchall()]
 
         now = time.time()
-        return self._do(read)
+        return self._execute(prune_and_list)
 
-    def note_history(self, prompt_id: str, *, oversized: bool = False) -> None:
+    def add_history_entry(self, prompt_id: str, *, oversized: bool = False) -> None:
         """Record a prompt whose history the node keeps. Oversized entries are removed first."""
         note = """
             INSERT INTO history (prompt_id, oversized) VALUES (?, ?)
             ON CONFLICT (prompt_id) DO UPDATE SET oversized = max(oversized, excluded.oversized)
         """
-        self._do(lambda db: db.execute(note, (prompt_id, oversized)))
+        self._execute(lambda db: db.execute(note, (prompt_id, oversized)))
 
-    def history_to_remove(self, *, keep: int, most: int) -> list[str]:
+    def list_history_to_remove(self, *, keep: int, most: int) -> list[str]:
         """Return up to ``most`` history entries to remove: oversized ones, then all but the newest ``keep``."""
         due = """
             SELECT prompt_id FROM history
             WHERE oversized OR place NOT IN (SELECT place FROM history ORDER BY place DESC LIMIT ?)
             ORDER BY oversized DESC, place LIMIT ?
         """
-        return [row[0] for row in self._do(lambda db: db.execute(due, (keep, most)).fetchall())]
+        return [row[0] for row in self._execute(lambda db: db.execute(due, (keep, most)).fetchall())]
 
-    def drop_history(self, prompt_id: str) -> None:
+    def remove_history_entry(self, prompt_id: str) -> None:
         """Record that a prompt's history was removed."""
-        self._do(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
+        self._execute(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
 
-    def note_expanding(self, classes: Iterable[str]) -> None:
+    def add_expanding_classes(self, classes: Iterable[str]) -> None:
         """Record classes that expand into other nodes when they run. No catalog lists them."""
         note = "INSERT OR IGNORE INTO expanding SELECT ? WHERE (SELECT count(*) FROM expanding) < ?"
-        rows = [(class_type, MOST_EXPANDING) for class_type in sorted(classes)]
+        rows = [(class_type, MAX_EXPANDING_CLASSES) for class_type in sorted(classes)]
         if rows:
-            self._do(lambda db: db.executemany(note, rows))
+            self._execute(lambda db: db.executemany(note, rows))
 
-    def expanding(self) -> frozenset[str]:
+    def list_expanding_classes(self) -> frozenset[str]:
         """Return classes that expanded into other nodes on this node."""
         return frozenset(
-            row[0] for row in self._do(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
+            row[0] for row in self._execute(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
         )
 
-    def forget(self, prompt_id: str) -> None:
+    def remove_orphan(self, prompt_id: str) -> None:
         """Record that an orphaned prompt is gone."""
-        self._do(lambda db: db.execute("DELETE FROM left_behind WHERE prompt_id = ?", (prompt_id,)))
+        self._execute(lambda db: db.execute("DELETE FROM left_behind WHERE prompt_id = ?", (prompt_id,)))
 
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _execute(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
-            if self._open is None:
-                raise JournalTaken("the journal is not open")
-            return work(self._open)
+            if self._database is None:
+                raise JournalLocked("the journal is not open")
+            return work(self._database)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

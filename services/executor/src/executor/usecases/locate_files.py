@@ -1,6 +1,5 @@
 """Finds which texts of a prompt are names of files that it wrote."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +7,18 @@ from itertools import islice
 
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import NodeAway
-from executor.domain.harvest import Found, each_file_once
-from executor.domain.named_files import FilePlace, is_of_prompt
-from executor.domain.verdict import LOST
-from executor.usecases.patience import ExponentialBackoff
-from executor.usecases.store_output import FILE_TRIES, CannotStore
+from executor.clients.comfyui_responses import NodeUnavailable
+from executor.domain.attempt_result import NODE_LOST
+from executor.domain.collect_outputs import FoundOutput, drop_duplicate_files
+from executor.domain.named_files import NodeFilePath, is_written_during_prompt
+from executor.usecases.retries import TRANSFERS
+from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, StoringFailed
 
-MOST_LOOKUPS = 200  # texts checked per prompt; further ones stay texts
+MAX_LOOKUPS = 200  # texts checked per prompt; further ones stay texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocateFiles:
+class FileLocator:
     """Replaces reported strings that name files with those files.
 
     Attributes:
@@ -29,36 +28,45 @@ class LocateFiles:
     node: ComfyUI
     unreachable_s: float
 
-    async def __call__(self, found: Sequence[Found], started_ms: float | None) -> list[Found]:
+    async def locate(self, found: Sequence[FoundOutput], started_ms: float | None) -> list[FoundOutput]:
         """Return the outputs, with the file in place of each text that names one written since the prompt started.
 
         Args:
             started_ms: when the prompt started by the node's clock; when unknown, every text stays a text.
 
         Raises:
-            CannotStore: the node became unreachable.
+            StoringFailed: the node became unreachable.
         """
-        asked = set(islice((item for item in found if item.may_be), MOST_LOOKUPS)) if started_ms is not None else set()
-        located = [await self._located(item, started_ms or 0.0) if item in asked else item for item in found]
-        return list(each_file_once(located))
+        candidates = (
+            set(islice((item for item in found if item.possible_files), MAX_LOOKUPS))
+            if started_ms is not None
+            else set()
+        )
+        located = [await self._locate_one(item, started_ms or 0.0) if item in candidates else item for item in found]
+        return list(drop_duplicate_files(located))
 
-    async def _located(self, item: Found, started_ms: float) -> Found:
-        for place in item.may_be:
-            written_ns = await self._written_ns(place)
-            if written_ns is not None and is_of_prompt(written_ns, started_ms):
+    async def _locate_one(self, item: FoundOutput, started_ms: float) -> FoundOutput:
+        for place in item.possible_files:
+            modified_ns = await self._read_modified_ns(place)
+            if modified_ns is not None and is_written_during_prompt(modified_ns, started_ms):
                 return item.as_file(place)
         return item
 
-    async def _written_ns(self, place: FilePlace) -> int | None:
-        tries, away_since, pauses = 0, time.monotonic(), ExponentialBackoff(0.1, 5.0)
-        while True:
+    async def _read_modified_ns(self, place: NodeFilePath) -> int | None:
+        """When the node wrote this file; None where the node cannot tell."""
+        attempts, away_since = 0, time.monotonic()
+
+        async def read_once() -> int | None:
+            nonlocal attempts
             try:
-                return await self.node.written_ns(place)
-            except NodeAway as error:
-                tries += error.heard
-                log.warning("executor.output.not_located", why=str(error), tries=tries)
-                if tries >= FILE_TRIES:
+                return await self.node.read_modified_ns(place)
+            except NodeUnavailable as error:
+                attempts += error.may_have_arrived
+                if attempts >= MAX_FILE_ATTEMPTS:
+                    log.warning("executor.output.lookup_failed", why=str(error), attempts=attempts)
                     return None
-                if not error.heard and time.monotonic() - away_since > self.unreachable_s:
-                    raise CannotStore(LOST) from error
-            await asyncio.sleep(next(pauses))
+                if not error.may_have_arrived and time.monotonic() - away_since > self.unreachable_s:
+                    raise StoringFailed(NODE_LOST) from error
+                raise
+
+        return await TRANSFERS.on(NodeUnavailable)(read_once)

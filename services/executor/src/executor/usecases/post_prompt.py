@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chassis.telemetry.logs import log
-from executor.clients.comfyui import Answer, ComfyUI
-from executor.clients.comfyui_answers import NodeAway
-from executor.domain.attempt import Phase, Record
-from executor.domain.verdict import LOST, NODE_AWAY, AttemptResult, node_death, rejected
+from executor.clients.comfyui import ComfyUI, PromptReply
+from executor.clients.comfyui_responses import NodeUnavailable
+from executor.domain.attempt import AttemptRecord, Phase
+from executor.domain.attempt_result import NODE_LOST, NODE_UNREACHABLE, AttemptResult, classify_rejection, node_death
 from executor.store.journal import Journal
-from executor.usecases.find_prompt import is_there
-from executor.usecases.prepare_prompt import PreparePrompt, Prompt
+from executor.usecases.find_prompt import has_prompt
+from executor.usecases.prepare_prompt import Prompt, PromptBuilder
 from executor.usecases.stop_prompt import stop_prompt
 
-POSTS = 3  # attempts for a prompt that always causes a server error
+MAX_POSTS = 3  # attempts for a prompt that always causes a server error
 PAUSE_S = 0.3
-UNWILLING = node_death("node.fault", "The node does not take jobs.")
+NODE_REFUSES_JOBS = node_death("node.fault", "The node does not take jobs.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostPrompt:
+class PromptPoster:
     """Posts prompts to the node.
 
     Attributes:
@@ -30,12 +30,14 @@ class PostPrompt:
     """
 
     node: ComfyUI
-    prepare: PreparePrompt
+    builder: PromptBuilder
     journal: Journal
     unreachable_s: float
     stop_within_s: float
 
-    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> AttemptResult | None:
+    async def post(
+        self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool
+    ) -> AttemptResult | None:
         """Post the prompt of an attempt, unless the node already has it.
 
         Args:
@@ -46,44 +48,51 @@ class PostPrompt:
             None once the node has it, or how the attempt ended without it.
 
         Raises:
-            CannotStage: the tenant's policy refuses the graph.
+            StagingFailed: the tenant's policy refuses the graph.
         """
         if record.phase is Phase.POSTED:
             return None
         prompt: Prompt | None = None
         posts, away_since = 0, time.monotonic()
-        just_sent = record.phase is Phase.POSTING
-        look = perhaps_there or just_sent
+        recently_sent = record.phase is Phase.POSTING
+        check_first = maybe_posted or recently_sent
         while True:
             posting = False
             try:
-                if look and await is_there(self.node, record.prompt_id, just_sent=just_sent):
+                if check_first and await has_prompt(self.node, record.prompt_id, recently_sent=recently_sent):
                     log.info("executor.prompt.adopted", prompt_id=record.prompt_id)
-                    self.journal.advance(Phase.POSTED)
+                    self.journal.set_phase(Phase.POSTED)
                     return None
-                if posts >= POSTS:
-                    return await self._given_up(record, UNWILLING)
-                prompt = prompt or await self.prepare(record, files)
-                self.journal.advance(Phase.POSTING)
+                if posts >= MAX_POSTS:
+                    return await self._give_up(record, NODE_REFUSES_JOBS)
+                prompt = prompt or await self.builder.build(record, files)
+                self.journal.set_phase(Phase.POSTING)
                 posting = True
-                return await self._answered(record, await self._post(prompt, record))
-            except NodeAway as away:
-                log.warning("executor.prompt.unsure", prompt_id=record.prompt_id, why=str(away), heard=away.heard)
-                if posting and away.heard:
+                return await self._handle_reply(record, await self._post_uninterrupted(prompt, record))
+            except NodeUnavailable as unavailable:
+                log.warning(
+                    "executor.prompt.post_uncertain",
+                    prompt_id=record.prompt_id,
+                    why=str(unavailable),
+                    may_have_arrived=unavailable.may_have_arrived,
+                )
+                if posting and unavailable.may_have_arrived:
                     # If the node may have received the prompt, look for it before posting again.
-                    posts, look, just_sent, away_since = posts + 1, True, True, time.monotonic()
+                    posts, check_first, recently_sent, away_since = posts + 1, True, True, time.monotonic()
                 elif time.monotonic() - away_since > self.unreachable_s:
-                    heard = posts > 0 or record.phase is Phase.POSTING
-                    return await self._given_up(record, LOST if heard else NODE_AWAY)
+                    may_have_arrived = posts > 0 or record.phase is Phase.POSTING
+                    return await self._give_up(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
                 await asyncio.sleep(PAUSE_S)
 
-    async def _given_up(self, record: Record, verdict: AttemptResult) -> AttemptResult:
-        self.journal.leave(record.prompt_id)
-        return verdict
+    async def _give_up(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
+        self.journal.add_orphan(record.prompt_id)
+        return result
 
-    async def _post(self, prompt: Prompt, record: Record) -> Answer:
+    async def _post_uninterrupted(self, prompt: Prompt, record: AttemptRecord) -> PromptReply:
         """Post. A stop during the request waits for the reply, so that no prompt is queued unnoticed."""
-        post = asyncio.create_task(self.node.post(prompt.graph, record.prompt_id, record.client_id, prompt.extra_data))
+        post = asyncio.create_task(
+            self.node.post_prompt(prompt.graph, record.prompt_id, record.client_id, prompt.extra_data)
+        )
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:
@@ -92,11 +101,11 @@ class PostPrompt:
                 post.exception()
             raise
 
-    async def _answered(self, record: Record, answer: Answer) -> AttemptResult | None:
-        if answer.accepted and not answer.node_errors:
-            self.journal.advance(Phase.POSTED)
+    async def _handle_reply(self, record: AttemptRecord, reply: PromptReply) -> AttemptResult | None:
+        if reply.accepted and not reply.node_errors:
+            self.journal.set_phase(Phase.POSTED)
             return None
-        if answer.accepted:
+        if reply.accepted:
             # Partially accepted: some outputs would silently be missing.
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.stop_within_s)
-        return rejected(answer.error, answer.node_errors)
+        return classify_rejection(reply.error, reply.node_errors)

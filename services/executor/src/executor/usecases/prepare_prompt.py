@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from chassis.telemetry.logs import log
 from contracts.workflow import has_valid_links, read_graph
-from executor.clients.comfyui_answers import NodeAway
-from executor.domain.attempt import Record
+from executor.clients.comfyui_responses import NodeUnavailable
+from executor.domain.attempt import AttemptRecord
+from executor.domain.attempt_result import classify_violations, node_fault, workflow_failure
 from executor.domain.catalog import NodeClasses
 from executor.domain.extra_data import extra_data_for
-from executor.domain.staging import stage
-from executor.domain.verdict import failed, node_fault, not_allowed
+from executor.domain.staging import stage_graph
 from executor.store.journal import Journal
 from executor.usecases.node_state import NodeState
-from executor.usecases.stage_inputs import CannotStage
+from executor.usecases.stage_inputs import StagingFailed
 
 
 class Prompt(NamedTuple):
@@ -26,11 +26,11 @@ class Prompt(NamedTuple):
     extra_data: dict[str, Any] | None = None
 
 
-MALFORMED = failed("workflow.rejected", "The workflow is not one that a node can run.")
+MALFORMED = workflow_failure("workflow.rejected", "The workflow is not one that a node can run.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparePrompt:
+class PromptBuilder:
     """Checks graphs against the node's own classes and converts them.
 
     The scheduler has already checked them, against the catalog of any node.
@@ -43,37 +43,37 @@ class PreparePrompt:
     journal: Journal
     catalog_s: float
 
-    async def __call__(self, record: Record, files: Mapping[str, str]) -> Prompt:
+    async def build(self, record: AttemptRecord, files: Mapping[str, str]) -> Prompt:
         """Return the prompt for the node.
 
         Args:
             files: node file names of the job's uploads.
 
         Raises:
-            CannotStage: the tenant's policy refuses the graph, or the node lacks its classes.
-            NodeAway: the node did not return its classes.
+            StagingFailed: the tenant's policy refuses the graph, or the node lacks its classes.
+            NodeUnavailable: the node did not return its classes.
         """
-        classes = await self._classes()
+        classes = await self._wait_for_classes()
         assignment = record.assignment
         graph, errors = read_graph(assignment.graph)
         if errors or not has_valid_links(graph):
-            raise CannotStage(MALFORMED)
+            raise StagingFailed(MALFORMED)
         for node_id, node in graph.items():
             if node.class_type not in classes.specs:
                 message = "The node does not have this class."
-                raise CannotStage(node_fault("workflow.rejected", message, node_id, node.class_type))
+                raise StagingFailed(node_fault("workflow.rejected", message, node_id, node.class_type))
         refused = classes.rules.violations(graph, assignment.policy, frozenset(map(str, assignment.inputs)))
         if refused:
             log.warning("executor.graph.refused", codes=sorted({error.code for error in refused}))
-            raise CannotStage(not_allowed(refused, graph))
-        staged = stage(assignment.graph, record.ref, files, classes, self.journal.expanding())
+            raise StagingFailed(classify_violations(refused, graph))
+        staged = stage_graph(assignment.graph, record.ref, files, classes, self.journal.list_expanding_classes())
         return Prompt(staged, extra_data_for(graph, assignment.extra_data, classes))
 
-    async def _classes(self) -> NodeClasses:
+    async def _wait_for_classes(self) -> NodeClasses:
         if self.state.classes is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.catalog_s):
-                    await self.state.came.wait()
+                    await self.state.reachable.wait()
         if self.state.classes is None:
-            raise NodeAway("its classes are not known", heard=False)
+            raise NodeUnavailable("its classes are not known", may_have_arrived=False)
         return self.state.classes

@@ -1,6 +1,5 @@
 """Reports to the scheduler how an attempt begins and ends."""
 
-import asyncio
 from dataclasses import dataclass
 
 from chassis.messaging.bus import Bus
@@ -17,23 +16,23 @@ from contracts.scheduler.attempts import (
 )
 from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import Kind, Refusal
-from executor.domain.attempt import Stop
-from executor.usecases.at_hand import CurrentAttempt
-from executor.usecases.patience import ExponentialBackoff, passes
+from executor.domain.attempt import StopReason
+from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.retries import REQUESTS, is_temporary
 
-FAULTS = 3  # internal errors of the scheduler before a report counts as permanently refused
-UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
+MAX_INTERNAL_ERRORS = 3  # internal errors of the scheduler before a report counts as permanently refused
+UNREPORTABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportAttempt:
+class AttemptReporter:
     """Reports attempts of one node."""
 
     bus: Bus
     node_name: str
-    at_hand: CurrentAttempt
+    current: CurrentAttempt
 
-    async def started(self, ref: AttemptRef) -> None:
+    async def report_start(self, ref: AttemptRef) -> None:
         """Report that the node accepted the prompt. Sent once: the final report repeats it.
 
         If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until its
@@ -42,27 +41,22 @@ class ReportAttempt:
         try:
             written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
         except Refusal as refusal:
-            log.info("executor.start.unheard", code=refusal.refused.code)
+            log.info("executor.start_report.failed", code=refusal.refused.code)
             return
         if not written.applied:
-            self.at_hand.order(Stop.CANCELLED, ref)
+            self.current.request_stop(StopReason.CANCELLED, ref)
 
-    async def reserve(self, ref: AttemptRef, images: int) -> int:
+    async def reserve_images(self, ref: AttemptRef, images: int) -> int:
         """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""
-        pauses = ExponentialBackoff(0.2, 2.0)
-        while True:
-            try:
-                return (
-                    await self.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
-                ).images
-            except Refusal as refusal:
-                if not passes(refusal):
-                    log.error("executor.reserve.refused", code=refusal.refused.code)
-                    return 0
-                log.info("executor.reserve.unheard", code=refusal.refused.code)
-            await asyncio.sleep(next(pauses))
+        request = ReserveImages(ref=ref, images=images)
+        try:
+            reply = await REQUESTS.on(is_temporary)(self.bus.request, RESERVE_IMAGES, request, key=self.node_name)
+        except Refusal as refusal:
+            log.error("executor.reservation.refused", code=refusal.refused.code)
+            return 0
+        return reply.images
 
-    async def finished(self, finish: FinishAttempt) -> bool:
+    async def report_end(self, finish: FinishAttempt) -> bool:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
 
         A permanently refused report is resent without the node's texts; if that is refused too, the attempt is released
@@ -71,32 +65,39 @@ class ReportAttempt:
         Returns:
             Whether the report was applied. If not, the lease was lost or nothing could be reported.
         """
-        for report in (finish, without_details(finish)):
-            applied = await self._said(report)
+        for report in (finish, without_node_texts(finish)):
+            applied = await self._report_until_answered(report)
             if applied is not None:
                 return applied
         return False
 
-    async def _said(self, finish: FinishAttempt) -> bool | None:
+    async def _report_until_answered(self, finish: FinishAttempt) -> bool | None:
         """Whether the report was applied, None when it was permanently refused."""
-        pauses, faults = ExponentialBackoff(0.2, 2.0), 0
-        while True:
+        internal_errors = 0
+
+        async def report_once() -> bool:
+            nonlocal internal_errors
             try:
                 return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied
             except Refusal as refusal:
-                faults += refusal.refused.kind is Kind.INTERNAL
-                if not passes(refusal) and not (refusal.refused.kind is Kind.INTERNAL and faults < FAULTS):
-                    log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
-                    return None
-                log.info("executor.finish.unheard", code=refusal.refused.code)
-            except ValueError:  # cannot be serialized as JSON
-                log.exception("executor.finish.unwritable", outcome=finish.outcome)
-                return None
-            await asyncio.sleep(next(pauses))
+                internal_errors += refusal.refused.kind is Kind.INTERNAL
+                raise
+
+        def may_succeed(error: BaseException) -> bool:
+            is_fault = isinstance(error, Refusal) and error.refused.kind is Kind.INTERNAL
+            return is_temporary(error) or (is_fault and internal_errors < MAX_INTERNAL_ERRORS)
+
+        try:
+            return await REQUESTS.on(may_succeed)(report_once)
+        except Refusal as refusal:
+            log.error("executor.end_report.refused", code=refusal.refused.code, outcome=finish.outcome)
+        except ValueError:  # cannot be serialized as JSON
+            log.exception("executor.end_report.not_serializable", outcome=finish.outcome)
+        return None
 
 
-def without_details(finish: FinishAttempt) -> FinishAttempt:
+def without_node_texts(finish: FinishAttempt) -> FinishAttempt:
     """Return the same result without the node's texts."""
     if finish.outcome is Outcome.CANCELLED:
         return FinishAttempt(ref=finish.ref, outcome=Outcome.CANCELLED)
-    return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNUSABLE)
+    return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNREPORTABLE)

@@ -14,70 +14,70 @@ from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import BESIDE_BYTES, HistoryEntry
-from executor.domain.attempt import Phase, Record, Stop
-from executor.domain.collection import Collection
-from executor.domain.harvest import Found, TooDeep
-from executor.domain.image_costs import ImageAllowance, ImageCosts
-from executor.domain.inline_values import within_bounds
-from executor.domain.progress import ProgressFold
-from executor.domain.sent_images import SentImages
-from executor.domain.silent_nodes import warn_of_silent_nodes
-from executor.domain.staging import attempt_folder
-from executor.domain.verdict import (
-    ANSWER_UNREADABLE,
+from executor.clients.comfyui_responses import THREAD_PARSE_BYTES, HistoryEntry
+from executor.domain.attempt import AttemptRecord, Phase, StopReason
+from executor.domain.attempt_result import (
     CANCELLED,
-    LOST,
-    NODE_AWAY,
+    HISTORY_UNREADABLE,
+    NODE_LOST,
+    NODE_UNREACHABLE,
     SUCCEEDED,
     AttemptResult,
-    gpu_seconds,
-    judge,
+    classify_history,
+    find_start_ms,
+    measure_gpu_seconds,
     node_fault,
-    started_ms,
 )
+from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
+from executor.domain.image_quota import ImageCounter, ImageQuota
+from executor.domain.inline_values import limit_inline_values
+from executor.domain.output_collector import OutputCollector
+from executor.domain.progress import ProgressTracker
+from executor.domain.sent_images import SentImageDecoder
+from executor.domain.silent_nodes import build_silent_node_warning
+from executor.domain.staging import attempt_folder
 from executor.settings import Settings
 from executor.store.journal import Journal
-from executor.usecases.at_hand import CurrentAttempt
-from executor.usecases.grants import Grants
-from executor.usecases.locate_files import LocateFiles
+from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.detect_worker_death import WorkerDeathDetector
+from executor.usecases.locate_files import FileLocator
 from executor.usecases.node_state import NodeState
-from executor.usecases.post_prompt import PostPrompt
-from executor.usecases.receive_images import ReceiveImages
-from executor.usecases.report_attempt import ReportAttempt
-from executor.usecases.say_progress import SayProgress
-from executor.usecases.stage_inputs import FORGOTTEN, CannotStage, StagedFile, StageInputs
-from executor.usecases.standby import Standby
+from executor.usecases.output_grants import OutputGrants
+from executor.usecases.post_prompt import PromptPoster
+from executor.usecases.publish_progress import ProgressPublisher
+from executor.usecases.queue_uploads import OutputUploadQueue
+from executor.usecases.receive_images import ImageReceiver
+from executor.usecases.report_attempt import AttemptReporter
+from executor.usecases.stage_inputs import UPLOAD_LOST, InputStager, StagedFile, StagingFailed
+from executor.usecases.standby_socket import StandbySocket
 from executor.usecases.stop_prompt import stop_prompt
-from executor.usecases.store_output import CannotStore, StoreOutput
-from executor.usecases.storing import Storing
-from executor.usecases.watch_prompt import WatchPrompt
-from executor.usecases.worker_death import WorkerDeath
+from executor.usecases.upload_output import OutputUploader, StoringFailed
+from executor.usecases.watch_prompt import PromptWatcher
 
-OVERSIZED = 4 << 20  # bytes of a history entry that is removed from the node's memory at once
+OVERSIZED_HISTORY_BYTES = 4 << 20  # bytes of a history entry that is removed from the node's memory at once
 START_WAIT_S = 1.0  # report the start before the end
-BUG = node_fault("node.fault", "The job could not be followed to its end.")
+ATTEMPT_CRASHED = node_fault("node.fault", "The job could not be followed to its end.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunAttempt:
+class AttemptRunner:
     """Runs attempts on one node, one at a time."""
 
     settings: Settings
     node: ComfyUI
     bus: Bus
     journal: Journal
-    at_hand: CurrentAttempt
-    stage: StageInputs
-    post: PostPrompt
-    store: StoreOutput
-    report: ReportAttempt
-    standby: Standby
+    current: CurrentAttempt
+    stager: InputStager
+    poster: PromptPoster
+    uploader: OutputUploader
+    report: AttemptReporter
+    standby: StandbySocket
     state: NodeState
-    locate: LocateFiles
-    death: WorkerDeath
+    locator: FileLocator
+    death: WorkerDeathDetector
 
-    async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
+    async def run(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt; its result is in the journal when this returns.
 
         Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
@@ -85,165 +85,184 @@ class RunAttempt:
         Returns:
             The report to send, or None if the lease was lost.
         """
-        async with _beside(self.at_hand.stopped.wait()) as stop, _beside(self._drive(record, perhaps_there)) as drive:
-            await asyncio.wait({stop, drive}, return_when=asyncio.FIRST_COMPLETED)
-            finish = drive.result() if drive.done() else None
+        async with (
+            _run_during_block(self.current.stop_requested.wait()) as stop,
+            _run_during_block(self._run_to_end(record, maybe_posted)) as running,
+        ):
+            await asyncio.wait({stop, running}, return_when=asyncio.FIRST_COMPLETED)
+            finish = running.result() if running.done() else None
         if finish is None:
-            finish = await self._stopped(record)
+            finish = await self._stop(record)
         if finish is None:
-            self.journal.clear()
+            self.journal.clear_attempt()
             return None
-        self.at_hand.ended()
-        self.journal.end(finish)
+        self.current.mark_ended()
+        self.journal.record_result(finish)
         log.info("executor.attempt.ended", outcome=finish.outcome, outputs=len(finish.outputs))
         return finish
 
-    async def _stopped(self, record: Record) -> FinishAttempt | None:
+    async def _stop(self, record: AttemptRecord) -> FinishAttempt | None:
         await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.settings.stop_within_s)
-        if self.at_hand.stop is Stop.LOST:
+        if self.current.stop_reason is StopReason.LOST:
             return None
-        return _finish(record, CANCELLED, gpu_s=self._spent_s(record))
+        return _build_finish(record, CANCELLED, gpu_s=self._charged_s(record))
 
-    def _spent_s(self, record: Record) -> float:
+    def _charged_s(self, record: AttemptRecord) -> float:
         """The maximum time that the attempt cost the node; 0 before it was posted."""
-        last = self.journal.read() or record
-        return 0.0 if last.phase is Phase.ASSIGNED else _passed_s(last)
+        last = self.journal.read_attempt() or record
+        return 0.0 if last.phase is Phase.ASSIGNED else _elapsed_s(last)
 
-    async def _drive(self, record: Record, perhaps_there: bool) -> FinishAttempt:
+    async def _run_to_end(self, record: AttemptRecord, maybe_posted: bool) -> FinishAttempt:
         try:
-            return await self._staged(record, perhaps_there)
-        except CannotStage as reason:
+            return await self._run_with_inputs(record, maybe_posted)
+        except StagingFailed as reason:
             # While the node cannot have received the prompt, its absence is not charged to the job.
-            lost = reason.verdict is NODE_AWAY and record.phase is Phase.POSTING
-            return _finish(record, LOST if lost else reason.verdict, gpu_s=self._spent_s(record) if lost else 0.0)
+            lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
+            return _build_finish(
+                record, NODE_LOST if lost else reason.result, gpu_s=self._charged_s(record) if lost else 0.0
+            )
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
             log.exception("executor.attempt.crashed")
-            self.journal.leave(record.prompt_id)
-            return _finish(record, BUG, gpu_s=_passed_s(record))
+            self.journal.add_orphan(record.prompt_id)
+            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_elapsed_s(record))
 
-    async def _staged(self, record: Record, perhaps_there: bool) -> FinishAttempt:
+    async def _run_with_inputs(self, record: AttemptRecord, maybe_posted: bool) -> FinishAttempt:
         """Run it once the node has its files. Staging time is not charged."""
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
-            return await self._driven(record, {}, perhaps_there)
-        staged = await self.stage(record.ref, inputs)
-        if record.phase is Phase.ASSIGNED and not perhaps_there:
+            return await self._run_prompt(record, {}, maybe_posted)
+        staged = await self.stager.stage(record.ref, inputs)
+        if record.phase is Phase.ASSIGNED and not maybe_posted:
             record = replace(record, begun_at=time.time())
-            self.journal.begin(record)
-        finish = await self._driven(record, staged, perhaps_there)
-        if finish.outcome is Outcome.FAILED and not await self.stage.still_there(staged):
-            return _finish(record, FORGOTTEN)
+            self.journal.begin_attempt(record)
+        finish = await self._run_prompt(record, staged, maybe_posted)
+        if finish.outcome is Outcome.FAILED and not await self.stager.has_files(staged):
+            return _build_finish(record, UPLOAD_LOST)
         return finish
 
-    async def _driven(self, record: Record, staged: Mapping[str, StagedFile], perhaps_there: bool) -> FinishAttempt:
-        files = {upload: file.value for upload, file in staged.items()}
-        fold = ProgressFold(record.assignment.graph)
-        saying = SayProgress(self.bus, record, fold, self.at_hand)
-        grants = Grants(self.bus, self.settings.node, record.ref)
-        costs = await asyncio.to_thread(ImageCosts, record.assignment.graph, record.assignment.frames_per_image)
-        storing = Storing(
-            self.store,
+    async def _run_prompt(
+        self, record: AttemptRecord, staged: Mapping[str, StagedFile], maybe_posted: bool
+    ) -> FinishAttempt:
+        files = {upload: file.graph_value for upload, file in staged.items()}
+        tracker = ProgressTracker(record.assignment.graph)
+        publisher = ProgressPublisher(self.bus, record, tracker, self.current)
+        grants = OutputGrants(self.bus, self.settings.node, record.ref)
+        counter = await asyncio.to_thread(ImageCounter, record.assignment.graph, record.assignment.frames_per_image)
+        uploads = OutputUploadQueue(
+            self.uploader,
             grants,
             at_once=self.settings.uploads,
-            allowance=ImageAllowance(costs, record.assignment.images),
-            reserve=partial(self.report.reserve, record.ref),
+            quota=ImageQuota(counter, record.assignment.images),
+            reserve=partial(self.report.reserve_images, record.ref),
         )
 
-        collection = Collection(record.assignment.graph, attempt_folder(record.ref))
+        collector = OutputCollector(record.assignment.graph, attempt_folder(record.ref))
 
-        def made(outputs: Mapping[str, Any]) -> None:
-            with suppress(TooDeep):  # the history entry decides
-                storing.ahead(collection.made_so_far(outputs))
+        def on_outputs(outputs: Mapping[str, Any]) -> None:
+            with suppress(ValueTooDeep):  # the history entry decides
+                uploads.start(collector.collect_during_run(outputs))
 
-        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, death=self.death, made=made)
-        images = ReceiveImages(
-            SentImages(record.assignment.graph, record.prompt_id),
-            received=lambda image: storing.ahead([collection.sent(image)]),
+        watcher = PromptWatcher(
+            self.node, record, tracker, publisher.changed, self.settings, death=self.death, on_outputs=on_outputs
+        )
+        images = ImageReceiver(
+            SentImageDecoder(record.assignment.graph, record.prompt_id),
+            on_image=lambda image: uploads.start([collector.add_sent_image(image)]),
         )
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(storing.close)
-            stack.callback(lambda: self.journal.note_expanding(collection.expansion.classes))
-            followers = Followers(watch, images, collection)
-            seen, wall_s = await self._followed(record, files, followers, saying, grants, perhaps_there=perhaps_there)
-            if isinstance(seen, FinishAttempt):
-                return seen
-            return await self._harvested(record, seen, wall_s, storing, followers)
+            stack.push_async_callback(uploads.close)
+            stack.callback(lambda: self.journal.add_expanding_classes(collector.expansion.classes))
+            listeners = EventListeners(watcher, images, collector)
+            entry_or_finish, wall_s = await self._post_and_watch(
+                record, files, listeners, publisher, grants, maybe_posted=maybe_posted
+            )
+            if isinstance(entry_or_finish, FinishAttempt):
+                return entry_or_finish
+            return await self._collect_and_store(record, entry_or_finish, wall_s, uploads, listeners)
 
-    async def _followed(
+    async def _post_and_watch(
         self,
-        record: Record,
+        record: AttemptRecord,
         files: Mapping[str, str],
-        followers: "Followers",
-        saying: SayProgress,
-        grants: Grants,
+        listeners: "EventListeners",
+        publisher: ProgressPublisher,
+        grants: OutputGrants,
         *,
-        perhaps_there: bool,
+        maybe_posted: bool,
     ) -> tuple[HistoryEntry | FinishAttempt, float]:
         """Return the prompt's history entry, or how the attempt ended without one; and the seconds it took."""
-        watch, images = followers.watch, followers.images
-        if perhaps_there or record.phase is not Phase.ASSIGNED:
+        watcher, images = listeners.watcher, listeners.images
+        if maybe_posted or record.phase is not Phase.ASSIGNED:
             images.on_drop()  # earlier frames are lost
-        async with self.standby.following(record) as events:
-            await events.tell(partial(followers.on_event, record.prompt_id), followers.on_drop, images.on_frame)
+        async with self.standby.open_for(record) as events:
+            await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
             posted_at = time.monotonic()
-            refused = await self.post(record, files, perhaps_there=perhaps_there)
+            refused = await self.poster.post(record, files, maybe_posted=maybe_posted)
             if refused is not None:
-                return _finish(record, refused, gpu_s=_passed_s(record) if refused.node_died else 0.0), 0.0
+                return _build_finish(record, refused, gpu_s=_elapsed_s(record) if refused.node_died else 0.0), 0.0
             async with (
-                _beside(self.report.started(record.ref)) as start,
-                _beside(saying.keep_saying()),
-                _beside(grants.prepare()),
+                _run_during_block(self.report.report_start(record.ref)) as start,
+                _run_during_block(publisher.publish_changes()),
+                _run_during_block(grants.request_in_advance()),
             ):
-                seen = await watch()
-                if isinstance(seen, HistoryEntry):
-                    await images.settle(overflowed=lambda: events.overflowed)
+                entry_or_finish = await watcher.wait_until_ended()
+                if isinstance(entry_or_finish, HistoryEntry):
+                    await images.wait_for_late_images(has_overflowed=lambda: events.has_overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
-        await saying.say()
-        if isinstance(seen, AttemptResult):
-            self.journal.note_history(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
+        await publisher.publish()
+        if isinstance(entry_or_finish, AttemptResult):
+            self.journal.add_history_entry(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
             # The prompt may still run, or run when the node returns: it is stopped before the next one.
-            is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
+            is_waited_for = entry_or_finish.outcome is Outcome.FAILED and not watcher.is_node_unavailable
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            return _finish(record, seen, gpu_s=_passed_s(record) if seen.begun else 0.0), 0.0
-        fresh = record.phase is Phase.ASSIGNED and not perhaps_there
-        return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
+            gpu_s = _elapsed_s(record) if entry_or_finish.begun else 0.0
+            return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
+        fresh = record.phase is Phase.ASSIGNED and not maybe_posted
+        return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(record)
 
-    async def _harvested(
-        self, record: Record, seen: HistoryEntry, wall_s: float, storing: Storing, followers: "Followers"
+    async def _collect_and_store(
+        self,
+        record: AttemptRecord,
+        history: HistoryEntry,
+        wall_s: float,
+        uploads: OutputUploadQueue,
+        listeners: "EventListeners",
     ) -> FinishAttempt:
-        entry = seen.content
-        self.journal.note_history(record.prompt_id, oversized=seen.size_bytes > OVERSIZED)
-        gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
-        if verdict.outcome is Outcome.SUCCEEDED:
-            verdict = followers.images.fault() or verdict
-        if verdict.outcome is not Outcome.SUCCEEDED:
-            return _finish(record, verdict, gpu_s=gpu_s)
+        entry = history.content
+        self.journal.add_history_entry(record.prompt_id, oversized=history.size_bytes > OVERSIZED_HISTORY_BYTES)
+        gpu_s, result = measure_gpu_seconds(entry, wall_s), classify_history(entry)
+        if result.outcome is Outcome.SUCCEEDED:
+            result = listeners.images.find_failure() or result
+        if result.outcome is not Outcome.SUCCEEDED:
+            return _build_finish(record, result, gpu_s=gpu_s)
         try:
-            located = await self.locate(await _reported(seen, followers.collection), started_ms(entry))
-            found = followers.collection.complete(located)
-            stored = await storing.all(found)
-        except TooDeep:
-            return _finish(record, ANSWER_UNREADABLE, gpu_s=gpu_s)
-        except CannotStore as reason:
-            return _finish(record, reason.verdict, gpu_s=gpu_s)
+            located = await self.locator.locate(
+                await _collect_from_history(history, listeners.collector), find_start_ms(entry)
+            )
+            found = listeners.collector.merge(located)
+            stored = await uploads.finish(found)
+        except ValueTooDeep:
+            return _build_finish(record, HISTORY_UNREADABLE, gpu_s=gpu_s)
+        except StoringFailed as reason:
+            return _build_finish(record, reason.result, gpu_s=gpu_s)
         silent = self._silent_nodes(record, found)
         warnings = (*stored.warnings, silent) if silent else stored.warnings
-        return _finish(
+        return _build_finish(
             record,
             SUCCEEDED,
             gpu_s=gpu_s,
-            outputs=within_bounds(stored.outputs),
+            outputs=limit_inline_values(stored.outputs),
             images=stored.images,
             warnings=warnings,
         )
 
-    def _silent_nodes(self, record: Record, found: Sequence[Found]) -> JobWarning | None:
+    def _silent_nodes(self, record: AttemptRecord, found: Sequence[FoundOutput]) -> JobWarning | None:
         classes = self.state.classes
         if classes is None:
             return None
         specs = classes.specs
-        return warn_of_silent_nodes(
+        return build_silent_node_warning(
             record.assignment.graph,
             lambda class_type: class_type in specs and specs[class_type].output_node,
             (item.node_id for item in found),
@@ -251,34 +270,34 @@ class RunAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Followers:
+class EventListeners:
     """The listeners of one prompt's events."""
 
-    watch: WatchPrompt
-    images: ReceiveImages
-    collection: Collection
+    watcher: PromptWatcher
+    images: ImageReceiver
+    collector: OutputCollector
 
     def on_event(self, prompt_id: str, kind: str, data: dict[str, Any]) -> None:
         """Forward an event. Events of other prompts go only to the watcher, which recognizes greetings."""
         if data.get("prompt_id") == prompt_id:
             self.images.on_event(kind, data)
-            self.collection.expansion.take(kind, data)
-        self.watch.on_event(kind, data)
+            self.collector.expansion.apply_event(kind, data)
+        self.watcher.on_event(kind, data)
 
     def on_drop(self) -> None:
         """Forward that events were lost."""
         self.images.on_drop()
-        self.watch.on_drop()
+        self.watcher.on_drop()
 
 
-async def _reported(seen: HistoryEntry, collection: Collection) -> list[Found]:
-    if seen.size_bytes < BESIDE_BYTES:
-        return collection.reported(seen.content)
-    return await asyncio.to_thread(collection.reported, seen.content)
+async def _collect_from_history(history: HistoryEntry, collector: OutputCollector) -> list[FoundOutput]:
+    if history.size_bytes < THREAD_PARSE_BYTES:
+        return collector.collect_from_history(history.content)
+    return await asyncio.to_thread(collector.collect_from_history, history.content)
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+async def _run_during_block(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
     """Run a task during the block and stop it at the end."""
     task = asyncio.create_task(work)
     try:
@@ -288,13 +307,13 @@ async def _beside(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
         await asyncio.wait({task})
 
 
-def _passed_s(record: Record) -> float:
+def _elapsed_s(record: AttemptRecord) -> float:
     return round(max(time.time() - record.begun_at, 0.0), 3)
 
 
-def _finish(
-    record: Record,
-    verdict: AttemptResult,
+def _build_finish(
+    record: AttemptRecord,
+    result: AttemptResult,
     *,
     gpu_s: float = 0.0,
     outputs: tuple[Output, ...] = (),
@@ -303,11 +322,11 @@ def _finish(
 ) -> FinishAttempt:
     return FinishAttempt(
         ref=record.ref,
-        outcome=verdict.outcome,
-        error=verdict.error,
+        outcome=result.outcome,
+        error=result.error,
         gpu_seconds=gpu_s,
         outputs=outputs,
         images=images,
-        node_died=verdict.node_died,
+        node_died=result.node_died,
         warnings=warnings,
     )

@@ -1,6 +1,5 @@
 """Transfers an attempt's uploads to the node."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,35 +12,42 @@ from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal
-from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
-from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile, NoRoom
-from executor.clients.comfyui_answers import NodeAway
+from executor.clients.artifacts import Artifacts, DigestMismatch, DownloadRefused, StorageUnavailable
+from executor.clients.comfyui import STAGED_TYPE, ComfyUI, FileTooLarge, FileUnavailable
+from executor.clients.comfyui_responses import NodeUnavailable
+from executor.domain.attempt_result import NODE_UNREACHABLE, AttemptResult, node_fault, workflow_failure
 from executor.domain.catalog import STAGING_FOLDER
-from executor.domain.verdict import NODE_AWAY, AttemptResult, failed, node_fault
-from executor.usecases.patience import ExponentialBackoff, passes
+from executor.usecases.retries import TRANSFERS, is_temporary
 
-TRIES = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
+MAX_ATTEMPTS = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
 BASE_S = 60.0  # seconds of one transfer, plus its size at the minimum rate
-SLOWEST_BYTES_S = 64 << 10
-AWAY = 500  # statuses from here on are server errors
+MIN_BYTES_PER_S = 64 << 10
+FIRST_SERVER_ERROR = 500  # statuses from here on are server errors
 
-GONE = failed("input.gone", "An upload that this job uses is no longer there. Upload it again.")
-UNREADABLE = node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
-NOT_TAKEN = node_fault("node.fault", "The node does not take an upload that this job uses.")
-TOO_LARGE = failed(
+UPLOAD_GONE = workflow_failure("input.gone", "An upload that this job uses is no longer there. Upload it again.")
+UPLOAD_UNREADABLE = node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
+UPLOAD_REFUSED = node_fault("node.fault", "The node does not take an upload that this job uses.")
+UPLOAD_TOO_LARGE = workflow_failure(
     "input.too_large",
     "An upload that this job uses is larger than the node takes. Send a smaller file, or ask the operator to start "
     "ComfyUI with a larger --max-upload-size.",
 )
-FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses.")
+UPLOAD_LOST = node_fault("node.fault", "The node lost an upload that this job uses.")
+
+TEMPORARY = (
+    StorageUnavailable,
+    NodeUnavailable,
+    DownloadRefused,
+    DigestMismatch,
+)  # each within the bounds of ``_FailureBudget``
 
 
-class CannotStage(Exception):
+class StagingFailed(Exception):
     """The node cannot get its files, so the attempt ends."""
 
-    def __init__(self, verdict: AttemptResult) -> None:
-        super().__init__(verdict.error.message if verdict.error else verdict.outcome)
-        self.verdict = verdict
+    def __init__(self, result: AttemptResult) -> None:
+        super().__init__(result.error.message if result.error else result.outcome)
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,13 @@ class StagedFile:
     size_bytes: int
 
     @property
-    def value(self) -> str:
+    def graph_value(self) -> str:
         """Its name in a graph, with its folder, as every stock class with a file input accepts it."""
         return f"{STAGING_FOLDER}/{self.name} [{STAGED_TYPE}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageInputs:
+class InputStager:
     """Transfers uploads from storage to the node. Files that the node already has are not sent again.
 
     Attributes:
@@ -71,96 +77,96 @@ class StageInputs:
     node_name: str
     unreachable_s: float
 
-    async def __call__(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> dict[str, StagedFile]:
+    async def stage(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> dict[str, StagedFile]:
         """Return the staged files by upload id. Waits for an unavailable gateway or storage as long as the lease lasts.
 
         Raises:
-            CannotStage: a file is gone, or the node refuses it.
+            StagingFailed: a file is gone, or the node refuses it.
         """
         staged: dict[str, StagedFile] = {}
-        patience = _Patience(self.unreachable_s)
-        while True:
-            try:
-                for grant in await self._granted(ref, inputs):
-                    if str(grant.id) not in staged:
-                        staged[str(grant.id)] = await self._staged(grant)
-            except (StoreAway, NodeAway, GetRefused, Damaged) as error:
-                log.warning("executor.input.not_staged", why=repr(error))
-                patience.spend(error)
-                await asyncio.sleep(next(patience.pauses))
-            else:
-                return staged
+        budget = _FailureBudget(self.unreachable_s)
 
-    async def still_there(self, staged: Mapping[str, StagedFile]) -> bool:
+        async def stage_once() -> dict[str, StagedFile]:
+            try:
+                for grant in await self._request_grants(ref, inputs):
+                    if str(grant.id) not in staged:
+                        staged[str(grant.id)] = await self._stage_one(grant)
+            except TEMPORARY as error:
+                budget.count_failure(error)
+                raise
+            return staged
+
+        return await TRANSFERS.on(TEMPORARY)(stage_once)
+
+    async def has_files(self, staged: Mapping[str, StagedFile]) -> bool:
         """Whether the node still has every file."""
         try:
             return all(
                 [await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes) for file in staged.values()]
             )
-        except NodeAway:
+        except NodeUnavailable:
             return False
 
-    async def _granted(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> tuple[InputGrant, ...]:
+    async def _request_grants(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> tuple[InputGrant, ...]:
         try:
-            asked = GrantInputs(job_id=ref.job_id)
-            reply = await self.bus.request(GRANT_INPUTS, asked, tenant=str(ref.tenant_id), key=self.node_name)
+            request = GrantInputs(job_id=ref.job_id)
+            reply = await self.bus.request(GRANT_INPUTS, request, tenant=str(ref.tenant_id), key=self.node_name)
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
-                raise CannotStage(GONE) from refusal
-            if not passes(refusal):
-                raise GetRefused(STATUS[refusal.refused.kind]) from refusal
-            raise StoreAway(refusal.refused.code) from refusal
+                raise StagingFailed(UPLOAD_GONE) from refusal
+            if not is_temporary(refusal):
+                raise DownloadRefused(STATUS[refusal.refused.kind]) from refusal
+            raise StorageUnavailable(refusal.refused.code) from refusal
         granted = {grant.id: grant for grant in reply.grants}
         if not granted.keys() >= {*inputs}:
-            raise CannotStage(GONE)
+            raise StagingFailed(UPLOAD_GONE)
         return tuple(granted[upload] for upload in inputs)
 
-    async def _staged(self, grant: InputGrant) -> StagedFile:
+    async def _stage_one(self, grant: InputGrant) -> StagedFile:
         file = StagedFile(grant.name, grant.size_bytes)
         if not await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes):
-            within_s = BASE_S + grant.size_bytes / SLOWEST_BYTES_S
-            async with self._fetched(grant, within_s) as content:
+            within_s = BASE_S + grant.size_bytes / MIN_BYTES_PER_S
+            async with self._download(grant, within_s) as content:
                 try:
-                    await self.node.put_input(STAGING_FOLDER, file.name, content, file.size_bytes)
-                except NoRoom as error:
-                    raise CannotStage(TOO_LARGE) from error
-                except NoFile as error:
-                    raise CannotStage(NOT_TAKEN) from error
+                    await self.node.upload_input(STAGING_FOLDER, file.name, content, file.size_bytes)
+                except FileTooLarge as error:
+                    raise StagingFailed(UPLOAD_TOO_LARGE) from error
+                except FileUnavailable as error:
+                    raise StagingFailed(UPLOAD_REFUSED) from error
             log.info("executor.input.staged", upload_id=str(grant.id), bytes=grant.size_bytes)
         return file
 
     @asynccontextmanager
-    async def _fetched(self, grant: InputGrant, within_s: float) -> AsyncIterator[IO[bytes]]:
-        getting = self.artifacts.get(grant.url, size=grant.size_bytes, sha256=grant.sha256, within_s=within_s)
+    async def _download(self, grant: InputGrant, within_s: float) -> AsyncIterator[IO[bytes]]:
+        download = self.artifacts.download(grant.url, size=grant.size_bytes, sha256=grant.sha256, within_s=within_s)
         try:
-            async with getting as content:
+            async with download as content:
                 yield content
-        except GetRefused as error:
-            if error.status >= AWAY:
-                raise StoreAway(str(error)) from error
+        except DownloadRefused as error:
+            if error.status >= FIRST_SERVER_ERROR:
+                raise StorageUnavailable(str(error)) from error
             raise
 
 
-class _Patience:
+class _FailureBudget:
     """Bounds how often and how long staging may fail, per cause."""
 
     def __init__(self, unreachable_s: float) -> None:
-        self.pauses = ExponentialBackoff(0.1, 5.0)
-        self._unreachable_s, self._tries, self._away_since = unreachable_s, 0, time.monotonic()
+        self._unreachable_s, self._attempts, self._away_since = unreachable_s, 0, time.monotonic()
 
-    def spend(self, error: StoreAway | NodeAway | GetRefused | Damaged) -> None:
+    def count_failure(self, error: StorageUnavailable | NodeUnavailable | DownloadRefused | DigestMismatch) -> None:
         """Count a failure.
 
         Raises:
-            CannotStage: the limit is exceeded.
+            StagingFailed: the limit is exceeded.
         """
-        if isinstance(error, NodeAway) and not error.heard:
+        if isinstance(error, NodeUnavailable) and not error.may_have_arrived:
             if time.monotonic() - self._away_since > self._unreachable_s:
-                raise CannotStage(NODE_AWAY) from error
+                raise StagingFailed(NODE_UNREACHABLE) from error
             return
         self._away_since = time.monotonic()
-        if isinstance(error, StoreAway):
+        if isinstance(error, StorageUnavailable):
             return
-        self._tries += 1
-        if self._tries >= TRIES:
-            raise CannotStage(NOT_TAKEN if isinstance(error, NodeAway) else UNREADABLE) from error
+        self._attempts += 1
+        if self._attempts >= MAX_ATTEMPTS:
+            raise StagingFailed(UPLOAD_REFUSED if isinstance(error, NodeUnavailable) else UPLOAD_UNREADABLE) from error

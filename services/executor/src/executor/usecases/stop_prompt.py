@@ -5,7 +5,7 @@ import time
 
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
+from executor.clients.comfyui_responses import NodeUnavailable, UnreadableResponse
 from executor.store.journal import Journal
 
 FIRST_PAUSE_S = 0.05  # seconds; samplers check for interruption at every step
@@ -22,20 +22,20 @@ async def stop_prompt(node: ComfyUI, journal: Journal, prompt_id: str, *, within
         Whether it ended in time. If not, it is recorded as orphaned and stopped before the next job.
     """
     deadline, pause, absent = time.monotonic() + within_s, FIRST_PAUSE_S, 0
-    journal.leave(prompt_id)
+    journal.add_orphan(prompt_id)
     while time.monotonic() < deadline:
         try:
-            await node.cancel(prompt_id)
-            absent = 0 if any(item.prompt_id == prompt_id for item in await node.queue()) else absent + 1
+            await node.cancel_prompt(prompt_id)
+            absent = 0 if any(item.prompt_id == prompt_id for item in await node.read_queue()) else absent + 1
             if absent >= ABSENT:
-                journal.forget(prompt_id)
+                journal.remove_orphan(prompt_id)
                 return True
-        except UnusableAnswer as unusable:
-            log.warning("executor.queue.unusable", prompt_id=prompt_id, why=str(unusable))
+        except UnreadableResponse as unreadable:
+            log.warning("executor.queue.unreadable", prompt_id=prompt_id, why=str(unreadable))
             return False  # looking again would not help; it is checked before the next job
-        except NodeAway as away:
-            log.info("executor.prompt.not_stopped_yet", prompt_id=prompt_id, why=str(away))
+        except NodeUnavailable as unavailable:
+            log.info("executor.prompt.not_stopped_yet", prompt_id=prompt_id, why=str(unavailable))
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
-    log.warning("executor.prompt.left_behind", prompt_id=prompt_id)
+    log.warning("executor.prompt.orphaned", prompt_id=prompt_id)
     return False

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from chassis.telemetry.logs import log
 from contracts.scheduler.heartbeats import ReportedOccupancy
-from executor.domain.occupancy import Holder, Occupancy
-from executor.usecases.worker_death import WorkerDeath
+from executor.domain.occupancy import Occupancy, Occupant
+from executor.usecases.detect_worker_death import WorkerDeathDetector
 
 
-class WatchOccupancy:
+class OccupancyMonitor:
     """Reports in heartbeats what occupies the node, and logs when the node becomes blocked and free again."""
 
-    def __init__(self, occupancy: Occupancy, death: WorkerDeath) -> None:
+    def __init__(self, occupancy: Occupancy, death: WorkerDeathDetector) -> None:
         self._occupancy, self._death = occupancy, death
         self._changed: Callable[[], None] = lambda: None
         self._blocked = False
@@ -21,13 +21,17 @@ class WatchOccupancy:
         """Register a callback for the node becoming blocked or free."""
         self._changed = callback
 
-    async def see(self, holder: Holder, *, waiting: int = 0) -> None:
+    async def record(self, occupant: Occupant, *, pending_count: int = 0) -> None:
         """Record what occupies the node now, and how many prompts are pending in its queue."""
         now = time.monotonic()
-        self._occupancy.see(holder, now)
-        if holder.runs and self._occupancy.is_suspicious(now) and await self._death.is_told(waiting=waiting):
-            self._occupancy.note_death()
-        state = self.state()
+        self._occupancy.record(occupant, now)
+        if (
+            occupant.runs
+            and self._occupancy.is_suspicious(now)
+            and await self._death.is_worker_dead(pending_count=pending_count)
+        ):
+            self._occupancy.record_worker_death()
+        state = self.report()
         if state is None or state.blocked == self._blocked:
             return
         self._blocked = state.blocked
@@ -38,17 +42,17 @@ class WatchOccupancy:
             log.info("executor.node.unblocked", by=state.by, prompt_id=state.prompt_id)
         self._changed()
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """Record that nothing occupies the node any more."""
-        state = self.state()
+        state = self.report()
         if state is None:
             return
-        self._occupancy.end()
+        self._occupancy.clear()
         if self._blocked:
             self._blocked = False
             log.info("executor.node.unblocked")
         self._changed()
 
-    def state(self) -> ReportedOccupancy | None:
+    def report(self) -> ReportedOccupancy | None:
         """What occupies the node, None when it is free."""
-        return self._occupancy.state(time.monotonic())
+        return self._occupancy.report(time.monotonic())

@@ -8,204 +8,209 @@ from typing import Any
 
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import HistoryEntry, NodeAway, UnusableAnswer
-from executor.domain.attempt import Record
-from executor.domain.progress import ProgressFold
-from executor.domain.verdict import (
-    ANSWER_TOO_LARGE,
-    ANSWER_UNREADABLE,
-    LOST,
+from executor.clients.comfyui_responses import HistoryEntry, NodeUnavailable, UnreadableResponse
+from executor.domain.attempt import AttemptRecord
+from executor.domain.attempt_result import (
+    HISTORY_TOO_LARGE,
+    HISTORY_UNREADABLE,
     NODE_BUSY,
-    OVERTIME,
+    NODE_LOST,
+    RUN_TIME_EXCEEDED,
     AttemptResult,
     node_death,
 )
+from executor.domain.progress import ProgressTracker
 from executor.settings import Settings
-from executor.usecases.find_prompt import Place, Sighting, find_prompt
-from executor.usecases.worker_death import WorkerDeath
+from executor.usecases.detect_worker_death import WorkerDeathDetector
+from executor.usecases.find_prompt import PromptState, PromptStatus, find_prompt
 
-RACE_S = 2.0  # seconds; the end event precedes the history entry by milliseconds on an idle machine
-RACE_PAUSE_S = 0.005
-ABSENT = 2  # polls without finding the prompt anywhere
-UNREADABLE = 2  # readings before an entry counts as unreadable: a proxy may have truncated it
+HISTORY_WAIT_S = 2.0  # seconds; the end event precedes the history entry by milliseconds on an idle machine
+HISTORY_PAUSE_S = 0.005
+MAX_ABSENT_POLLS = 2  # polls without finding the prompt anywhere
+MAX_UNREADABLE_POLLS = 2  # readings before an entry counts as unreadable: a proxy may have truncated it
 
-DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
+WORKER_DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
 STALLED = node_death("node.fault", "The node stopped making progress.")
 
 
-class WatchPrompt:
+class PromptWatcher:
     """Watches one prompt.
 
     Args:
         changed: set whenever the progress changed.
         death: detects a dead worker in the node's log.
-        made: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
+        on_outputs: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
     """
 
     def __init__(
         self,
         node: ComfyUI,
-        record: Record,
-        fold: ProgressFold,
+        record: AttemptRecord,
+        tracker: ProgressTracker,
         changed: asyncio.Event,
         limits: Settings,
         *,
-        death: WorkerDeath,
-        made: Callable[[Mapping[str, Any]], None],
+        death: WorkerDeathDetector,
+        on_outputs: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._node, self._record, self._fold, self._changed, self._limits = node, record, fold, changed, limits
-        self._made, self._death = made, death
-        self._look, self._hinted, self._whole = asyncio.Event(), False, True
-        self._moved_at = time.monotonic()
-        self._absent, self._away_s, self._unreadable = 0, 0.0, 0
-        self._unserved_since: float | None = None
-        self._unseen_since: float | None = None
+        self._node, self._record, self._tracker, self._changed, self._limits = node, record, tracker, changed, limits
+        self._on_outputs, self._death = on_outputs, death
+        self._poll_now, self._end_event_received, self._is_complete = asyncio.Event(), False, True
+        self._last_event_at = time.monotonic()
+        self._absent_polls, self._unavailable_s, self._unreadable_polls = 0, 0.0, 0
+        self._idle_since: float | None = None
+        self._unknown_since: float | None = None
         self._behind_since: float | None = None
 
     @property
-    def is_away(self) -> bool:
+    def is_node_unavailable(self) -> bool:
         """Whether the node did not answer the last request."""
-        return self._away_s > 0
+        return self._unavailable_s > 0
 
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Process an event of the node. Events of other prompts are ignored."""
         # The greeting after a reconnect names a node without a prompt; only this prompt's client receives it.
         if data.get("prompt_id", self._record.prompt_id if kind == "executing" else None) != self._record.prompt_id:
             return
-        self._moved_at = time.monotonic()
+        self._last_event_at = time.monotonic()
         if kind == "executed" and isinstance(data.get("output"), Mapping):
-            self._made({str(data.get("node")): data["output"]})
+            self._on_outputs({str(data.get("node")): data["output"]})
         # The last event of a prompt, sent after the history entry exists, unlike success and error events.
         if kind == "executing" and data.get("node") is None and "node" in data:
-            self._hinted = True
-            self._look.set()
-        elif self._fold.take(kind, data):
+            self._end_event_received = True
+            self._poll_now.set()
+        elif self._tracker.apply_event(kind, data):
             self._changed.set()
 
     def on_drop(self) -> None:
         """Record that events were lost, and poll at once."""
-        self._whole = False
-        self._look.set()
+        self._is_complete = False
+        self._poll_now.set()
 
-    async def __call__(self) -> HistoryEntry | AttemptResult:
+    async def wait_until_ended(self) -> HistoryEntry | AttemptResult:
         """Wait for the end.
 
         Returns:
             The history entry, or how the attempt ended without one.
         """
-        self._moved_at = looked_at = time.monotonic()
+        self._last_event_at = polled_at = time.monotonic()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.poll_s):
-                    await self._look.wait()
-            self._look.clear()
+                    await self._poll_now.wait()
+            self._poll_now.clear()
             try:
-                ending = await self._ending()
-            except UnusableAnswer as unusable:
-                log.warning("executor.history.unusable", prompt_id=self._record.prompt_id, why=str(unusable))
-                ending = self._unusable(unusable)
-            except NodeAway as away:
-                log.info("executor.node.silent", why=str(away))
-                self._unreadable = 0
-                ending = self._unreachable(time.monotonic() - looked_at)
+                outcome = await self._poll_or_wait()
+            except UnreadableResponse as unreadable:
+                log.warning("executor.history.unreadable", prompt_id=self._record.prompt_id, why=str(unreadable))
+                outcome = self._check_unreadable(unreadable)
+            except NodeUnavailable as unavailable:
+                log.info("executor.node.unavailable", why=str(unavailable))
+                self._unreadable_polls = 0
+                outcome = self._check_unavailable(time.monotonic() - polled_at)
             else:
-                self._away_s, self._unreadable = 0.0, 0
-            if ending is not None:
-                return ending
-            looked_at = time.monotonic()
+                self._unavailable_s, self._unreadable_polls = 0.0, 0
+            if outcome is not None:
+                return outcome
+            polled_at = time.monotonic()
 
-    async def _ending(self) -> HistoryEntry | AttemptResult | None:
+    async def _poll_or_wait(self) -> HistoryEntry | AttemptResult | None:
         """Return how it ended, None while it runs."""
-        if self._hinted:
-            self._hinted = False
-            if entry := await self._told_end():
+        if self._end_event_received:
+            self._end_event_received = False
+            if entry := await self._wait_for_history():
                 return entry
         return await self._poll()
 
-    async def _told_end(self) -> HistoryEntry | None:
+    async def _wait_for_history(self) -> HistoryEntry | None:
         """Return the history entry after the end event; None if it does not appear, which polling then handles."""
-        deadline, pause = time.monotonic() + RACE_S, RACE_PAUSE_S
+        deadline, pause = time.monotonic() + HISTORY_WAIT_S, HISTORY_PAUSE_S
         try:
             while time.monotonic() < deadline:
-                if entry := await self._node.history(self._record.prompt_id):
+                if entry := await self._node.read_history(self._record.prompt_id):
                     return entry
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 0.2)
-        except UnusableAnswer:
+        except UnreadableResponse:
             raise
-        except NodeAway as away:
-            if away.heard:  # the prompt ended, but its entry takes too long to return
-                self._hinted = True
-                raise UnusableAnswer(str(away)) from away
-            log.info("executor.node.silent", why=str(away))
+        except NodeUnavailable as unavailable:
+            if unavailable.may_have_arrived:  # the prompt ended, but its entry takes too long to return
+                self._end_event_received = True
+                raise UnreadableResponse(str(unavailable)) from unavailable
+            log.info("executor.node.unavailable", why=str(unavailable))
         return None
 
-    def _unusable(self, answer: UnusableAnswer) -> AttemptResult | None:
+    def _check_unreadable(self, answer: UnreadableResponse) -> AttemptResult | None:
         """Return the workflow's failure: it made the node record an unreadable entry."""
         if answer.too_large:
-            return ANSWER_TOO_LARGE
-        self._unreadable += 1
-        self._look.set()
-        return ANSWER_UNREADABLE if self._unreadable >= UNREADABLE else None
+            return HISTORY_TOO_LARGE
+        self._unreadable_polls += 1
+        self._poll_now.set()
+        return HISTORY_UNREADABLE if self._unreadable_polls >= MAX_UNREADABLE_POLLS else None
 
     async def _poll(self) -> HistoryEntry | AttemptResult | None:
-        seen = await find_prompt(self._node, self._record.prompt_id)
-        if seen.place is Place.ENDED:
-            return seen.entry
-        self._absent = self._absent + 1 if seen.place is Place.NOWHERE else 0
-        if self._absent >= ABSENT:
-            return LOST
+        status = await find_prompt(self._node, self._record.prompt_id)
+        if status.state is PromptState.ENDED:
+            return status.entry
+        self._absent_polls = self._absent_polls + 1 if status.state is PromptState.ABSENT else 0
+        if self._absent_polls >= MAX_ABSENT_POLLS:
+            return NODE_LOST
         return (
-            self._dead(seen.place)
-            or self._behind(seen.place)
-            or self._hidden(seen.place)
-            or await self._died(seen)
-            or self._stalled()
-            or self._overtime()
+            self._check_idle_node(status.state)
+            or self._check_foreign_prompt(status.state)
+            or self._check_unknown(status.state)
+            or await self._check_worker_log(status)
+            or self._check_progress()
+            or self._check_run_time()
         )
 
-    def _dead(self, place: Place) -> AttemptResult | None:
+    def _check_idle_node(self, state: PromptState) -> AttemptResult | None:
         """A node with a dead worker thread answers and queues, but runs nothing."""
-        if place is not Place.NEXT:
-            self._unserved_since = None
+        if state is not PromptState.PENDING_ON_IDLE_NODE:
+            self._idle_since = None
             return None
         now = time.monotonic()
-        self._unserved_since = self._unserved_since or now
-        return DEAD if now - self._unserved_since > self._limits.dead_worker_s else None
+        self._idle_since = self._idle_since or now
+        return WORKER_DEAD if now - self._idle_since > self._limits.dead_worker_s else None
 
-    async def _died(self, seen: Sighting) -> AttemptResult | None:
+    async def _check_worker_log(self, status: PromptStatus) -> AttemptResult | None:
         """A worker thread that died during this prompt leaves it "running" forever; the node's log shows the death."""
-        if seen.place is not Place.RUNNING or time.monotonic() - self._moved_at <= self._limits.dead_worker_s:
+        if (
+            status.state is not PromptState.RUNNING
+            or time.monotonic() - self._last_event_at <= self._limits.dead_worker_s
+        ):
             return None
-        return DEAD if await self._death.is_told(waiting=seen.waiting) else None
+        return WORKER_DEAD if await self._death.is_worker_dead(pending_count=status.pending_count) else None
 
-    def _behind(self, place: Place) -> AttemptResult | None:
+    def _check_foreign_prompt(self, state: PromptState) -> AttemptResult | None:
         """A foreign prompt is ahead of this one, which has not started. Another node may run it sooner."""
-        if place is not Place.WAITING:
+        if state is not PromptState.PENDING:
             self._behind_since = None
             return None
         now = time.monotonic()
         self._behind_since = self._behind_since or now
         return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
 
-    def _hidden(self, place: Place) -> AttemptResult | None:
+    def _check_unknown(self, state: PromptState) -> AttemptResult | None:
         """The prompt may be missing from a queue that cannot be read."""
-        if place is not Place.UNSEEN:
-            self._unseen_since = None
+        if state is not PromptState.UNKNOWN:
+            self._unknown_since = None
             return None
         now = time.monotonic()
-        self._unseen_since = self._unseen_since or now
-        return LOST if now - self._unseen_since > self._limits.stalled_s else None
+        self._unknown_since = self._unknown_since or now
+        return NODE_LOST if now - self._unknown_since > self._limits.stalled_s else None
 
-    def _stalled(self) -> AttemptResult | None:
+    def _check_progress(self) -> AttemptResult | None:
         """Silence is significant only while every event would have been received."""
-        return STALLED if self._whole and time.monotonic() - self._moved_at > self._limits.stalled_s else None
+        return (
+            STALLED if self._is_complete and time.monotonic() - self._last_event_at > self._limits.stalled_s else None
+        )
 
-    def _overtime(self) -> AttemptResult | None:
-        bound = self._record.assignment.run_within_s
-        return OVERTIME if bound is not None and time.time() - self._record.begun_at > bound else None
+    def _check_run_time(self) -> AttemptResult | None:
+        limit_s = self._record.assignment.run_within_s
+        return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - self._record.begun_at > limit_s else None
 
-    def _unreachable(self, passed_s: float) -> AttemptResult | None:
+    def _check_unavailable(self, elapsed_s: float) -> AttemptResult | None:
         """Count an absence only while this process was awake."""
-        self._away_s += min(passed_s, self._limits.poll_s + 2 * self._limits.reply_s)
-        return (LOST if self._away_s > self._limits.unreachable_s else None) or self._overtime()
+        self._unavailable_s += min(elapsed_s, self._limits.poll_s + 2 * self._limits.reply_s)
+        return (NODE_LOST if self._unavailable_s > self._limits.unreachable_s else None) or self._check_run_time()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
 from uuid import UUID
 
 from cachetools import LRUCache
@@ -12,7 +11,7 @@ from contracts.auth.accounts import READ_ACCOUNT, Account, ReadAccount
 from contracts.auth.credentials import Principal
 from contracts.auth.tiers import Limits
 from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage, TenantUsage
-from gateway.accounts.schemas import present_me
+from gateway.accounts.schemas import MeBody, present_me
 from gateway.caching import StaleWhileRevalidateCache
 
 ACCOUNT_S, USE_S = 30.0, 1.0
@@ -21,13 +20,11 @@ AT_MOST = 10_000  # users in the cache
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """Cached data of one user. ``body`` is valid ``until`` then; ``account`` is at least as new as ``version``."""
+    """Cached data of one user. ``account`` is at least as new as ``version``."""
 
     version: int = -1
     account: StaleWhileRevalidateCache[Account] = field(default_factory=lambda: StaleWhileRevalidateCache(ACCOUNT_S))
     use: StaleWhileRevalidateCache[TenantUsage] = field(default_factory=lambda: StaleWhileRevalidateCache(USE_S))
-    body: bytes = b""
-    until: float = 0.0
 
 
 class MeView:
@@ -42,15 +39,8 @@ class MeView:
         self._bus = bus
         self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
 
-    def ready(self, who: Principal) -> bytes | None:
-        """The body if everything in it is fresh, else None. Sends no request."""
-        known = self._users.get(who.user_id)
-        if known is None or known.version < who.version or monotonic() >= known.until:
-            return None
-        return known.body
-
-    async def read(self, who: Principal) -> bytes:
-        """The body. Concurrent calls for the same user share one request.
+    async def read(self, who: Principal) -> MeBody:
+        """The account, its limits and its use. Concurrent calls for the same user share one request.
 
         Raises:
             Unavailable: auth or the scheduler is unavailable, and nothing is cached.
@@ -59,10 +49,7 @@ class MeView:
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
             known.use.forget()  # it counts yesterday's images
         use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
-        body = present_me(account, use).model_dump_json().encode()
-        if account is known.account.value and use is known.use.value:  # else one of them was invalidated meanwhile
-            known.body, known.until = body, min(known.account.until, known.use.until)
-        return body
+        return present_me(account, use)
 
     async def limits(self, who: Principal) -> Limits:
         """The user's limits.
@@ -94,20 +81,17 @@ class MeView:
         known = self._users.get(user_id)
         if known is not None:
             known.use.forget()
-            known.until = 0.0
 
     def limits_changed(self) -> None:
         """Invalidate every cached account: the limits of a tier changed."""
         for known in self._users.values():
             known.account.expire()
-            known.until = 0.0
 
     def user_changed(self, user_id: UUID) -> None:
         """Invalidate the cached account of a user."""
         known = self._users.get(user_id)
         if known is not None:
             known.account.expire()
-            known.until = 0.0
 
     async def _account(self, user_id: UUID, within_s: float | None) -> Account:
         return await self._bus.request(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)

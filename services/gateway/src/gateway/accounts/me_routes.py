@@ -6,15 +6,15 @@ from gateway.accounts.me import MeView
 from gateway.accounts.schemas import MeBody
 from gateway.api.v1.problems import problems
 from gateway.edge.access import AnyPrincipal
-from gateway.edge.direct_routes import DirectRoute
+from gateway.edge.direct_routes import DirectRoute, json_response
 
 
 def router(*, me: MeView) -> APIRouter:
     routes = APIRouter()
 
-    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - every direct route takes it
+    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - direct routes require this parameter
         """The user, the limits that apply, and what is used of them. At most a second old."""
-        return Response(me.ready(who) or await me.read(who), media_type="application/json")
+        return json_response(await me.read(who))
 
     routes.add_api_route(
         "/api/v1/auth/me",

@@ -111,7 +111,7 @@ class Patch(RequestBody):
     """A partial update: at least one field, and no field is null."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _not_empty(self) -> Self:
         if not self.model_fields_set or any(getattr(self, name) is None for name in self.model_fields_set):
             raise PydanticCustomError("patch_empty", "Name at least one field, and null for none.")
         return self
@@ -130,7 +130,7 @@ class UserPatch(Patch):
     shares_quota: Literal[False] | None = None
 
 
-def _some(limits: LimitsRequest) -> LimitsRequest:
+def _not_empty_limits(limits: LimitsRequest) -> LimitsRequest:
     if not limits.model_fields_set:
         raise PydanticCustomError("patch_empty", "Name at least one limit.")
     return limits
@@ -139,4 +139,4 @@ def _some(limits: LimitsRequest) -> LimitsRequest:
 class TierPatch(Patch):
     """Changes to a tier. Limits that are not named stay."""
 
-    limits: Annotated[LimitsRequest, AfterValidator(_some)]
+    limits: Annotated[LimitsRequest, AfterValidator(_not_empty_limits)]

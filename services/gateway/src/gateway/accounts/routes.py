@@ -124,7 +124,7 @@ def router(*, bus: Bus) -> APIRouter:
 
         API keys stay valid.
         """
-        _session(who)
+        _require_session(who)
         session_id = None if everywhere else who.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
         await bus.request(END_SESSION, command, tenant=who.tenant)
@@ -138,7 +138,7 @@ def router(*, bus: Bus) -> APIRouter:
     )
     async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
-        _session(who)
+        _require_session(who)
         parsed = read_model(PasswordRequest, body)
         command = ChangePassword(
             current_password=parsed.current_password,
@@ -160,13 +160,13 @@ def router(*, bus: Bus) -> APIRouter:
 
         Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.
         """
-        _session(who)
+        _require_session(who)
         command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)
         await bus.request(ERASE_ACCOUNT, command, tenant=who.tenant)
 
     return routes
 
 
-def _session(who: Principal) -> None:
+def _require_session(who: Principal) -> None:
     if who.session_id is None:
         raise SessionNeeded

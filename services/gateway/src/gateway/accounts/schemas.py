@@ -102,7 +102,7 @@ class SessionBody(BaseModel):
 
     access_token: str
     refresh_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - OAuth2's word for what kind of token it is
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a token type of OAuth2, not a secret
     expires_in: int
 
 

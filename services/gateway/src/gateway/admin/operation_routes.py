@@ -14,14 +14,12 @@ from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
     AuditBody,
-    DeadLettersBody,
     InspectedJobBody,
     NodeBody,
     NodesBody,
     StatsBody,
     present_admin_job,
     present_audit_entry,
-    present_dead_letter,
     present_inspected_job,
     present_node,
 )
@@ -89,7 +87,7 @@ def node_orders_router(*, operations: AdminActions) -> APIRouter:
 
     async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
-        assert stands is not None  # noqa: S101 - only one that was forgotten is none
+        assert stands is not None  # noqa: S101 - None only after FORGET
         return present_node(stands)
 
     @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
@@ -205,23 +203,6 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
             before=before,
         )
         return AuditBody(audit=[present_audit_entry(entry) for entry in found], next_cursor=next_cursor)
-
-    @routes.get(
-        "/dead-letters",
-        summary="List messages that could not be processed, newest first",
-        responses=problems(BadCursor),
-    )
-    async def list_dead_letters(
-        who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
-    ) -> DeadLettersBody:
-        """Messages of executors that can never be processed: unreadable, impossible to store, or hitting a bug.
-
-        Kept for 14 days, at most 10,000; purging a job deletes its dead letters.
-        """
-        found, next_cursor = await search.list_dead_letters(
-            admin_context(who, request), limit=limit, cursor=cursor, node=node
-        )
-        return DeadLettersBody(dead_letters=[present_dead_letter(one) for one in found], next_cursor=next_cursor)
 
     return routes
 

@@ -13,7 +13,6 @@ from contracts.scheduler.jobs import Job, JobError, JobState
 from contracts.scheduler.nodes import NodeStatus
 from contracts.scheduler.search import JobWithAttempts
 from contracts.scheduler.statistics import NodeCounts, Stats
-from contracts.wire.dead_letters import DeadLetter
 from gateway.jobs.schemas import JobBody, present_job
 
 _AT = "2026-11-23T09:00:00Z"
@@ -113,39 +112,6 @@ class InspectedJobBody(AdminJobBody):
     """A job with its attempts, oldest first."""
 
     attempts: list[AttemptBody]
-
-
-class DeadLetterBody(BaseModel):
-    """A message of an executor that can never be processed.
-
-    ``tenant_id``, ``job_id``: as the message claims, where readable. ``code``: of the refusal. ``excerpt``: the first
-    16 KiB as text. ``size_bytes``: of the whole message.
-    """
-
-    model_config = _shown(
-        id=_JOB, at=_AT, subject="rpc.scheduler.attempt.finish.v1._.gpu-7", request_id=None, node="gpu-7",
-        tenant_id=_USER, job_id=_JOB, code="message.invalid", reason="The number is out of range.",
-        excerpt='{"ref": {}}', size_bytes=11,
-    )  # fmt: skip
-
-    id: UUID
-    at: datetime
-    subject: str
-    request_id: str | None
-    node: str
-    tenant_id: UUID | None
-    job_id: UUID | None
-    code: str
-    reason: str
-    excerpt: str
-    size_bytes: int
-
-
-class DeadLettersBody(BaseModel):
-    """A page of dead letters, newest first. ``next_cursor`` is null on the last page."""
-
-    dead_letters: list[DeadLetterBody]
-    next_cursor: str | None
 
 
 class TierQueueBody(BaseModel):
@@ -281,10 +247,6 @@ def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
         failures=stats.failures,
         storage=storage,
     )
-
-
-def present_dead_letter(letter: DeadLetter) -> DeadLetterBody:
-    return DeadLetterBody(**letter.model_dump())
 
 
 def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from contracts.auth.audit import READ_AUDIT, AuditEntry, ReadAudit
-from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobState, JobStatus
 from contracts.scheduler.search import SEARCH_JOBS, AdminJob, SearchJobs
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
+from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.operations import AdminActions, AdminContext
 from gateway.api.v1 import cursors
 
@@ -18,8 +18,11 @@ from gateway.api.v1 import cursors
 class AdminSearch:
     """Searches for admins, and records each search."""
 
-    def __init__(self, bus: Bus, operations: AdminActions, *, cursor_key: bytes) -> None:
-        self._bus, self._operations, self._key = bus, operations, cursor_key
+    def __init__(
+        self, bus: Bus, operations: AdminActions, dead_letters: FleetDeadLetters, *, cursor_key: bytes
+    ) -> None:
+        self._bus, self._operations, self._dead_letters = bus, operations, dead_letters
+        self._key = cursor_key
 
     async def search_jobs(
         self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **criteria: Any
@@ -53,19 +56,18 @@ class AdminSearch:
         return page.entries, self._next_cursor(who, filters, last)
 
     async def list_dead_letters(
-        self, who: AdminContext, *, limit: int, cursor: str | None, node: str | None
+        self, who: AdminContext, *, limit: int, cursor: str | None, service: str | None, node: str | None
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
         """A page of dead letters, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another admin or filter.
         """
-        shown_criteria = _as_text({"node": node})
+        shown_criteria = _as_text({"service": service, "node": node})
         filters, before = self._filters_and_start(who, "dead_letters", shown_criteria, cursor)
         await self._operations.record_action(who, "dead_letters.list", subject_id=None, **shown_criteria)
-        page = await self._bus.request(
-            LIST_DEAD_LETTERS, ListDeadLetters(limit=limit, before=before, node=node), tenant=who.tenant
-        )
+        query = ListDeadLetters(limit=limit, before=before, node=node)
+        page = await self._dead_letters.list_page(query, tenant=who.tenant, service=service)
         last = page.letters[-1].id if page.more and page.letters else None
         return page.letters, self._next_cursor(who, filters, last)
 

@@ -35,5 +35,5 @@ class StorageTotals:
     async def _count(self, statement: Statement) -> FileTotals:
         async with self._database.single() as connection:
             row = await statement.first(connection)
-        assert row is not None  # noqa: S101 - an aggregate is always one row
+        assert row is not None  # noqa: S101 - an aggregate returns one row
         return FileTotals(**row)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from gateway.admin import account_routes, class_rule_routes, invite_routes, operation_routes
+from chassis.messaging.dead_letters import DeadLetters
+from gateway.admin import account_routes, class_rule_routes, dead_letter_routes, invite_routes, operation_routes
+from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
@@ -20,12 +22,19 @@ class Admin(Feature):
     operations: AdminActions
 
 
-def wire_admin(infra: Infrastructure, pins: InputPins) -> Admin:
-    """Construct the feature; ``pins`` keeps the inputs of jobs that run again."""
+def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLetters) -> Admin:
+    """Construct the feature.
+
+    Args:
+        infra: what all features use.
+        pins: keeps the inputs of jobs that run again.
+        own_dead_letters: the messages that the gateway could not process.
+    """
     bus, url, cursor_key = infra.bus, infra.settings.public_url, infra.key("cursors")
     operations = AdminActions(bus, pins)
     stats = StatsView(bus, StorageTotals(infra.database))
-    search = AdminSearch(bus, operations, cursor_key=cursor_key)
+    dead_letters = FleetDeadLetters(bus, own_dead_letters)
+    search = AdminSearch(bus, operations, dead_letters, cursor_key=cursor_key)
     return Admin(
         operations=operations,
         routers=(
@@ -35,6 +44,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins) -> Admin:
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),
             operation_routes.node_orders_router(operations=operations),
             operation_routes.search_router(search=search, public_url=url),
+            dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.jobs_router(operations=operations, public_url=url),
         ),
     )

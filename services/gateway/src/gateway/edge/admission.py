@@ -164,7 +164,7 @@ class Admission:
         state = scope["state"]
         if "denied" in state:
             what = f"{scope['method']} {scope['path']}"
-            self._denials.note(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
+            self._denials.report(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]
@@ -195,7 +195,7 @@ class Admission:
             scope["state"]["refusal"] = refusal
             return counted
         if self._limiter and self._open:
-            self._limiter.back(self._open.key(client))
+            self._limiter.restore(self._open.key(client))
         return await self._admit(principal, scope)
 
     async def _count_registration(self, client: str) -> _Counted:
@@ -220,7 +220,7 @@ class Admission:
     def _refund(self, keys: Iterable[str]) -> None:
         if self._limiter is not None:
             for key in keys:
-                self._limiter.back(key)
+                self._limiter.restore(key)
 
     async def _admit(self, principal: Principal, scope: Scope) -> _Counted:
         scope["state"]["principal"] = principal

@@ -22,9 +22,9 @@ class DenialReporter:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._bucket = Bucket(Policy("denial", PER_SECOND, window_s=1), monotonic())
-        self._telling: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def note(self, principal: Principal, *, what: str, code: str, ip: str) -> None:
+    def report(self, principal: Principal, *, what: str, code: str, ip: str) -> None:
         """Report one denied request.
 
         Args:
@@ -37,11 +37,11 @@ class DenialReporter:
             log.warning("gateway.denial.not_recorded", error="too many", user_id=principal.tenant, what=what)
             return
         denial = RecordDenial(what=what[:200], code=code, key_id=principal.key_id, ip=ip)
-        task = asyncio.create_task(self._tell(principal.tenant, denial), name="gateway.denial")
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        task = asyncio.create_task(self._send(principal.tenant, denial), name="gateway.denial")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, user_id: str, denial: RecordDenial) -> None:
+    async def _send(self, user_id: str, denial: RecordDenial) -> None:
         try:
             await self._bus.request(RECORD_DENIAL, denial, tenant=user_id)
         except Refusal as refusal:

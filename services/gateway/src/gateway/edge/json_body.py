@@ -1,37 +1,37 @@
-"""JSON from outside: what Python's parser lets through and we do not.
+"""Strict JSON in request bodies.
 
-Duplicate keys, NaN and infinities, NUL, lone surrogates, deep nesting and more parts than anybody needs are refused:
-each of them is stored, compared or answered differently somewhere further in, or costs more than it is worth. Integers
-keep every digit. A byte order mark is skipped, and NaN becomes null where ComfyUI ignores it: in a workflow's node
+Refused: duplicate keys, NaN and infinite numbers, NUL, lone surrogates, deep nesting, long keys and more values than
+any workflow needs. Such input is stored, compared or answered differently by different programs, or costs too much.
+Integers keep every digit. A byte order mark is skipped. NaN becomes null where ComfyUI ignores it: in a workflow's node
 beside ``class_type`` and ``inputs``.
 """
 
-import json
 import math
-import re
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, NoReturn, TypeVar
 
+import jiter
 from pydantic import BaseModel, ValidationError
 
 from contracts.wire.errors import FieldError
 from contracts.wire.field_messages import field_message
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_faults import find_duplicate_key, find_syntax_error
+from gateway.edge.json_faults import describe_parser_error
 
 MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_KEY = 1024  # bytes
 MAX_ERRORS = 100
-MAX_DIGITS = 100  # of an integer in a large body: to read one takes time by the square of its length
-MAX_FLOAT = 1_000  # characters
-SMALL = 32 * 1024  # bytes of a body that no number can make slow
+MAX_DIGITS = 400  # in a row; parsing an integer takes time by the square of its length, and a double has 309 at most
 MAX_COUNTED_ERRORS = 200  # of one value; to describe more takes longer than to find them
 MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
 
-_NESTED = frozenset({dict, list})
-_LONG = re.compile(rb'"[^"]{%d}' % MAX_KEY)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_TOO_MANY_DIGITS = b"0" * (MAX_DIGITS + 1)
+_TOO_MANY_VALUES = f"More than {MAX_VALUES} values and keys."
 _NODE_KEYS = frozenset({"class_type", "inputs"})  # of a workflow's node: those that ComfyUI reads
 
 M = TypeVar("M", bound=BaseModel)
@@ -44,34 +44,16 @@ def read_json(body: bytes) -> Any:
         Malformed: it is not JSON, or JSON that means different things to different readers.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
-    if _values(body) > MAX_VALUES:
-        _refuse("json_size", f"More than {MAX_VALUES} values and keys.")
-    may_be_infinite = b"NaN" in body or b"Infinity" in body
+    if _may_exceed_values(body) or _may_exceed_digits(body):
+        _check_outside_texts(body)
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        _refuse("json_encoding", "The body is not UTF-8.")
-    value = _decoded(text, _decoder_of(body, may_be_infinite))
-    _check_depth(value)
-    if may_be_infinite:
+        value = jiter.from_json(body, allow_inf_nan=True, cache_mode="keys", catch_duplicate_keys=True)
+    except ValueError as error:
+        raise Malformed(errors=(describe_parser_error(body, error),)) from None
+    if not _check_values(value, may_have_nul=rb"\u0000" in body):
         value = _without_ignored_nan(value)
         _check_finite(value, "")
-    if _may_be_unfit(body):
-        _check_texts(value)
     return value
-
-
-def _decoded(text: str, decoder: json.JSONDecoder) -> Any:
-    try:
-        return decoder.decode(text)
-    except RecursionError:
-        _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
-    except _DuplicateKeyError:
-        _refuse("json_duplicate_key", find_duplicate_key(text))
-    except json.JSONDecodeError as error:
-        _refuse("json_invalid", find_syntax_error(error))
-    except ValueError:  # an integer of thousands of digits
-        _refuse("json_invalid", "The body is not JSON.")
 
 
 def read_model(model: type[M], value: Any) -> M:
@@ -99,63 +81,54 @@ def read_model(model: type[M], value: Any) -> M:
         ) from None
 
 
-def _values(body: bytes) -> int:
-    """How many values and keys there are, at most; counted before anything is made of them, and in C."""
-    if _marks(body) <= MAX_VALUES:
-        return 0
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a text
+def _may_exceed_values(body: bytes) -> bool:
+    return 1 + sum(map(body.count, (b",", b":", b"[", b"{"))) > MAX_VALUES
+
+
+def _may_exceed_digits(body: bytes) -> bool:
+    return len(body) > MAX_DIGITS and _TOO_MANY_DIGITS in body.translate(_DIGITS_TO_ZERO)
+
+
+def _check_outside_texts(body: bytes) -> None:
+    """Check both bounds again without what is inside of texts, before time is spent on parsing."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # each quote that is left begins or ends a text
     if plain.count(b'"') > 2 * MAX_VALUES:
-        return MAX_VALUES + 1
-    return _marks(b"".join(plain.split(b'"')[::2]))
+        _refuse("json_size", _TOO_MANY_VALUES)
+    plain = b'"'.join(plain.split(b'"')[::2])
+    if _may_exceed_values(plain):
+        _refuse("json_size", _TOO_MANY_VALUES)
+    if _may_exceed_digits(plain):
+        _refuse("json_number", f"A number has more than {MAX_DIGITS} digits.")
 
 
-def _marks(text: bytes) -> int:
-    return 1 + sum(map(text.count, (b",", b":", b"[", b"{")))
+def _check_values(root: Any, *, may_have_nul: bool) -> bool:
+    """Check the depth, keys and texts. Returns whether all numbers are finite."""
+    level, depth, is_finite = [root], 0, True
+    while level:
+        objects: list[dict[str, Any]] = [value for value in level if type(value) is dict]
+        lists: list[list[Any]] = [value for value in level if type(value) is list]
+        depth += 1
+        if depth > MAX_DEPTH and (objects or lists):
+            _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+        _check_keys(list(chain.from_iterable(objects)), may_have_nul=may_have_nul)
+        if may_have_nul:
+            _check_nul(value for value in level if type(value) is str)
+        is_finite = is_finite and all(map(math.isfinite, [value for value in level if type(value) is float]))
+        level = [*chain.from_iterable(lists), *chain.from_iterable(value.values() for value in objects)]
+    return is_finite
 
 
-class _DuplicateKeyError(Exception):
-    """An object has a key twice."""
+def _check_keys(keys: list[str], *, may_have_nul: bool) -> None:
+    is_long = max(map(len, keys), default=0) > MAX_KEY // 4  # a character has four bytes at most
+    if is_long and max(len(key.encode()) for key in keys) > MAX_KEY:
+        _refuse("json_text", f"A key has more than {MAX_KEY} bytes.")
+    if may_have_nul:
+        _check_nul(keys)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _DuplicateKeyError
-    return found
-
-
-def _constant(_name: str) -> NoReturn:
-    _refuse("json_number", "NaN and infinities are not JSON.")
-
-
-def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        _refuse("json_number", f"An integer has more than {MAX_DIGITS} digits.")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    if len(text) > MAX_FLOAT:
-        _refuse("json_number", f"A number has more than {MAX_FLOAT} characters.")
-    value = float(text)
-    if value - value != 0:  # an infinity, from 1e999
-        _refuse("json_number", "A number is too large for any computer.")
-    return value
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
-_CAREFUL_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
-)
-_LENIENT_DECODER = json.JSONDecoder(  # for bodies whose NaN and infinities are looked for afterwards
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=float
-)
-
-
-def _decoder_of(body: bytes, may_be_infinite: bool) -> json.JSONDecoder:
-    if may_be_infinite:
-        return _LENIENT_DECODER
-    return _DECODER if len(body) <= SMALL else _CAREFUL_DECODER
+def _check_nul(texts: Iterable[str]) -> None:
+    if any("\x00" in text for text in texts):
+        _refuse("json_nul", "Text contains a NUL character.")
 
 
 def _without_ignored_nan(value: Any) -> Any:
@@ -184,58 +157,9 @@ def _check_finite(value: Any, pointer: str) -> None:
     for key, one in parts:
         _check_finite(one, f"{pointer}/{_escaped(key)}")
     if isinstance(value, float) and not math.isfinite(value):
-        _refuse("json_number", "NaN and infinities are not JSON. Send a number, or null.", pointer[:MAX_POINTER])
-
-
-def _may_be_unfit(body: bytes) -> bool:
-    """Whether any text may be: NUL and half a pair need a backslash in JSON that is UTF-8, a long one has no quote."""
-    return b"\\" in body or _LONG.search(body) is not None
-
-
-def _check_depth(root: Any) -> None:
-    level = [root]
-    for _ in range(MAX_DEPTH):
-        level = _inside(level)
-        if not level:
-            return
-    if any(type(value) in _NESTED for value in level):
-        _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
-
-
-def _check_texts(root: Any) -> None:
-    level = [root]
-    while level:
-        for value in level:
-            if type(value) is str:
-                _check_text(value)
-            elif type(value) is dict:
-                for key in value:
-                    _check_key(key)
-        level = _inside(level)
-
-
-def _inside(level: list[Any]) -> list[Any]:
-    """The values in all of these. Exact types: the parser makes no others."""
-    return [
-        part for value in level if type(value) in _NESTED for part in (value.values() if type(value) is dict else value)
-    ]
-
-
-def _check_key(key: str) -> None:
-    if len(key) > MAX_KEY or _check_text(key) > MAX_KEY:
-        _refuse("json_text", f"A key has more than {MAX_KEY} bytes.")
-
-
-def _check_text(text: str) -> int:
-    """Its size in bytes. The body bounds it, and a text may be as long: a whole picture in base64."""
-    if "\x00" in text:
-        _refuse("json_nul", "Text holds a NUL character.")
-    if text.isascii():
-        return len(text)
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        _refuse("json_surrogate", "Text holds half of a surrogate pair.")
+        _refuse(
+            "json_number", "NaN and infinite numbers are refused. Send a finite number or null.", pointer[:MAX_POINTER]
+        )
 
 
 def _pointer(path: tuple[int | str, ...]) -> str:

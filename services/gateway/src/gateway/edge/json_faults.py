@@ -1,75 +1,87 @@
-"""What is wrong with a text that is not JSON, with line and column, both counted from 1."""
+"""Messages about a body that is not valid JSON. Lines and columns count characters from 1."""
 
-import json
+import io
 import re
+from itertools import islice
+
+from contracts.wire.errors import FieldError
 
 MAX_SHOWN = 80  # characters of a key
+MAX_LINES = 100_000  # reading more lines to find one takes too long
 
-_TOKEN = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]', re.DOTALL)
-_LAST_COMMA = re.compile(r",(\s*)\Z")
-_CLOSING = frozenset({"}", "]"})
-_FOREIGN = {  # what other notations have where JSON has a value
-    "'": "there is a text in single quotes. JSON has double quotes.",
-    **dict.fromkeys(("True", "False", "None"), "there is a Python value. JSON has true, false and null."),
-    **dict.fromkeys(("//", "/*", "#"), "there is a comment. JSON has none."),
-}
-_REASONS = {
-    "Expecting value": "this is not a JSON value",
-    "Expecting ',' delimiter": "a comma is missing",
-    "Expecting ':' delimiter": "a colon is missing",
-    "Extra data": "the JSON ended before, and more follows",
+_PARSER_MESSAGE = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
+_DUPLICATE_KEY = re.compile(r'Detected duplicate key "(.*)"', re.DOTALL)
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_REASONS = {"expected ident": "expected true, false or null", "expected value": "expected a JSON value"}
+_HINTS = {  # by what stands where the parser stops
+    b"'": "Text needs double quotes.",
+    **dict.fromkeys((b"True", b"False", b"None"), "Write true, false and null in lower case, as JSON does."),
+    **dict.fromkeys((b"//", b"/*", b"#"), "JSON has no comments. Remove the comment."),
 }
 
 
-def find_syntax_error(error: json.JSONDecodeError) -> str:
-    """A sentence that says where the text stops being JSON, and what to do where that is plain."""
-    text, at = error.doc, error.pos
-    if not text.strip():
-        return "The body is empty. Send JSON."
-    comma = _trailing_comma(text, at)
-    if comma is not None:
-        return f"The comma at {_place(text, comma)} has nothing after it before the closing bracket. Remove the comma."
-    where = _place(text, at)
-    if at >= len(text):
-        return f"The JSON ends too early, at {where}: a closing bracket or quote is missing."
-    foreign = next((says for mark, says in _FOREIGN.items() if text.startswith(mark, at)), None)
-    if foreign is not None:
-        return f"Invalid JSON at {where}: {foreign}"
-    return f"Invalid JSON at {where}: {_REASONS.get(error.msg, error.msg[:1].lower() + error.msg[1:])}."
+def describe_parser_error(body: bytes, error: ValueError) -> FieldError:
+    """The code and the message for a body that jiter refused."""
+    if not _is_utf8(body):
+        return FieldError(code="json_encoding", message="The body is not UTF-8.")
+    if not body.strip():
+        return _invalid("The body is empty. Send JSON.")
+    matched = _PARSER_MESSAGE.fullmatch(str(error))
+    return _described(body, *matched.groups()) if matched is not None else _invalid("The body is not JSON.")
 
 
-def find_duplicate_key(text: str) -> str:
-    """A sentence that names the first key that an object of this JSON has twice."""
-    keys: list[set[str]] = []  # of the objects around; those of lists stay empty
-    for token in _TOKEN.finditer(text):
-        quoted, colon = token.groups()
-        if quoted is None:
-            if token[0] in _CLOSING:
-                keys.pop()
-            else:
-                keys.append(set())
-        elif colon is not None:
-            key = str(json.loads(quoted, strict=False))
-            if key in keys[-1]:
-                where = _place(text, token.start())
-                return f'The key "{shown_key(key)}" at {where} is in the same object twice. Keep one of them.'
-            keys[-1].add(key)
-    return "An object has a key twice."
-
-
-def _trailing_comma(text: str, at: int) -> int | None:
-    """Where a comma before a closing bracket is, if that is what is wrong here."""
-    if text[at : at + 1] in _CLOSING and (found := _LAST_COMMA.search(text[max(0, at - 1000) : at])):
-        return at - len(found[0])
-    is_comma = text.startswith(",", at) and text[at + 1 :].lstrip()[:1] in _CLOSING  # as newer Pythons tell it
-    return at if is_comma else None
-
-
-def _place(text: str, at: int) -> str:
-    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+def _described(body: bytes, reason: str, line_number: str, column_number: str) -> FieldError:
+    line, column = _line(body, int(line_number)), int(column_number)
+    if (duplicate := _DUPLICATE_KEY.fullmatch(reason)) is not None:
+        where = f"line {line_number}, column {_characters(line, _start_of_key(line, column))}"
+        message = f'The key "{shown_key(duplicate[1])}" at {where} is in the same object twice. Keep one of them.'
+        return FieldError(code="json_duplicate_key", message=message)
+    where = f"line {line_number}, column {_characters(line, column)}"
+    if reason.startswith("recursion limit"):
+        return FieldError(code="json_depth", message=f"The body is nested too deeply at {where}.")
+    if "hex escape" in reason and _HALF_A_PAIR.search(line, max(0, column - 14), column):
+        return FieldError(code="json_surrogate", message=f"The text at {where} has half of a surrogate pair.")
+    return _invalid(_syntax_message(reason, where, line[column - 1 :]))
 
 
 def shown_key(key: str) -> str:
     """A key as a message shows it: without characters that are not printable, cut to ``MAX_SHOWN``."""
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in key[: MAX_SHOWN + 1])
     return printable if len(key) <= MAX_SHOWN else printable[: MAX_SHOWN - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _syntax_message(reason: str, where: str, rest: bytes) -> str:
+    if reason == "trailing comma":
+        return f"The comma before the closing bracket at {where} is not allowed. Remove the comma."
+    if reason.startswith("EOF"):
+        return f"The JSON ends too early, at {where}: a closing bracket or quote is missing."
+    hint = next((f" {hint}" for mark, hint in _HINTS.items() if rest.startswith(mark)), "")
+    return f"Invalid JSON at {where}: {_REASONS.get(reason, reason)}.{hint}"
+
+
+def _line(body: bytes, number: int) -> bytes:
+    """The line with this number, from 1; empty where there are more than ``MAX_LINES`` before it."""
+    return next(islice(io.BytesIO(body), number - 1, number), b"") if number <= MAX_LINES else b""
+
+
+def _start_of_key(line: bytes, column: int) -> int:
+    """The column of the key, where the parser names the column behind its colon."""
+    key = line[: column - 1].rstrip().removesuffix(b":").rstrip()
+    return key.rfind(b'"', 0, -1) + 1 or column
+
+
+def _characters(line: bytes, column: int) -> int:
+    """The column that the parser counts in bytes, in characters."""
+    return column - len(line[:column]) + len(line[:column].decode(errors="ignore"))
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _invalid(message: str) -> FieldError:
+    return FieldError(code="json_invalid", message=message)

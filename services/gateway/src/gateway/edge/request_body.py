@@ -61,10 +61,12 @@ async def _json(request: Request, limit: int) -> Any:
 
 
 def reserve_body_memory(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
-    """A memory reservation for the request's body; see ``BodyMemoryLimit.of``."""
-    room: BodyMemoryLimit = request.state.bodies
+    """A memory reservation for the request's body; see ``BodyMemoryLimit.reserve``."""
+    bodies: BodyMemoryLimit = request.state.bodies
     principal: Principal | None = request.state.principal
-    return room.of(principal.tenant if principal else rate_limit_group(request.state.client_ip), within_s=within_s)
+    return bodies.reserve(
+        principal.tenant if principal else rate_limit_group(request.state.client_ip), within_s=within_s
+    )
 
 
 async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:

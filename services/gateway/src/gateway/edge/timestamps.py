@@ -26,7 +26,7 @@ def _in_range(at: datetime) -> datetime:
 
 
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
-"""In a body of exact types."""
+"""A timestamp in a strict request body."""
 
 QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
-"""In a query, where it bounds a list."""
+"""A timestamp in a query that limits a list."""

@@ -27,7 +27,7 @@ class ExportFiles:
         self._uploads: list[StoredFile] = []
         self._outputs: list[tuple[UUID, str, datetime]] = []
 
-    def of_upload(self, upload: Upload) -> str | None:
+    def add_upload(self, upload: Upload) -> str | None:
         """The name of the upload's file in the export; None beyond ``at_most``."""
         if not self._has_room():
             return None
@@ -35,7 +35,7 @@ class ExportFiles:
         self._uploads.append(StoredFile(name, upload.key, upload.size_bytes, upload.created_at))
         return name
 
-    def of_outputs(self, job: Job) -> list[str | None]:
+    def add_outputs(self, job: Job) -> list[str | None]:
         """The name of each output's file in the export, previews included; None beyond ``at_most``."""
         names, given = ArchiveNames(), list[str | None]()
         for output in job.outputs:

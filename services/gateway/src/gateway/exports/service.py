@@ -119,7 +119,7 @@ class AccountExport:
                     continue
                 raise
             record = job.model_dump(mode="json")
-            for output, name in zip(record["outputs"], files.of_outputs(job), strict=True):
+            for output, name in zip(record["outputs"], files.add_outputs(job), strict=True):
                 output["file"] = name
             yield record | {"workflow_graph": workflow.graph, "extra_data": workflow.extra_data}
 
@@ -146,7 +146,7 @@ class AccountExport:
         before = None
         while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
             for upload in page:
-                yield asdict(upload) | {"file": files.of_upload(upload)}
+                yield asdict(upload) | {"file": files.add_upload(upload)}
             before = page[-1].id
 
 

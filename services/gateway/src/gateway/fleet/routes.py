@@ -17,7 +17,7 @@ from gateway.fleet.service import FleetView
 from gateway.storage.byte_range import matches
 
 _ETAG = {"ETag": {"description": "Changes with the body; send it as If-None-Match.", "schema": {"type": "string"}}}
-_KEPT: dict[int | str, dict[str, Any]] = {
+_CACHEABLE: dict[int | str, dict[str, Any]] = {
     200: {"headers": _ETAG},
     304: {"description": "The ETag matches If-None-Match.", "headers": _ETAG},
 }
@@ -42,19 +42,19 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         summary="List the models of the fleet",
         response_model=ModelsBody,
         openapi_extra=_IF_NONE_MATCH,
-        responses={**_KEPT, **problems()},
+        responses={**_CACHEABLE, **problems()},
     )
     async def list_models(tenant: Reader, request: Request) -> Response:
         """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
         found = (await fleet.read_fleet(tenant)).models
-        return _unless_kept(request, await offload(_written, found))
+        return _unless_cached(request, await offload(_models_json, found))
 
     @routes.get(
         "/nodes/classes",
         summary="List the node classes of the fleet, with their inputs",
         response_model=ClassesBody,
         openapi_extra=_IF_NONE_MATCH,
-        responses={**_KEPT, **problems()},
+        responses={**_CACHEABLE, **problems()},
     )
     async def list_node_classes(
         principal: ReaderPrincipal,
@@ -78,16 +78,16 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
             raise MissingScope(scope=Scope.ADMIN)
         query = ReadClasses(name=name, after=cursor, limit=limit, refused=everything)
         page = await bus.request(READ_CLASSES, query, tenant=principal.tenant)
-        return _unless_kept(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
+        return _unless_cached(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
 
     return routes
 
 
-def _written(models: Mapping[str, Sequence[str]]) -> bytes:
+def _models_json(models: Mapping[str, Sequence[str]]) -> bytes:
     return ModelsBody(models={name: list(files) for name, files in models.items()}).model_dump_json().encode()
 
 
-def _unless_kept(request: Request, content: bytes) -> Response:
+def _unless_cached(request: Request, content: bytes) -> Response:
     """The body, or 304 if the client already has it."""
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):

@@ -1,12 +1,10 @@
 """What the fleet can run."""
 
-import asyncio
-import time
-
 from chassis.messaging.bus import Bus
 from contracts.scheduler.fleet import READ_FLEET, Fleet, ReadFleet
 from contracts.scheduler.submissions import EmptyFleet
 from contracts.wire.errors import FieldError
+from gateway.caching import StaleWhileRevalidateCache
 from gateway.fleet.errors import NoModel
 
 
@@ -14,10 +12,8 @@ class FleetView:
     """The scheduler's view of the fleet. For default models it is cached for ``keep_s`` seconds."""
 
     def __init__(self, bus: Bus, *, keep_s: float) -> None:
-        self._bus, self._keep_s = bus, keep_s
-        self._known: Fleet | None = None
-        self._known_at = 0.0
-        self._asking = asyncio.Lock()
+        self._bus = bus
+        self._whole: StaleWhileRevalidateCache[Fleet] = StaleWhileRevalidateCache(keep_s)
 
     async def read_fleet(self, tenant: str) -> Fleet:
         """The fleet now, limited to what the tenant may use.
@@ -26,16 +22,6 @@ class FleetView:
             Unavailable: the scheduler does not answer.
         """
         return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
-
-    async def _refresh(self) -> Fleet:
-        """The whole fleet now.
-
-        Raises:
-            Unavailable: the scheduler does not answer.
-        """
-        self._known = await self._bus.request(READ_FLEET, ReadFleet())
-        self._known_at = time.monotonic()
-        return self._known
 
     async def default_model(self) -> str:
         """The checkpoint for a prompt without a model. Files that a job may have written are never chosen.
@@ -46,12 +32,12 @@ class FleetView:
         Raises:
             EmptyFleet: no node has joined yet.
             NoModel: no node has a checkpoint.
+            Unavailable: the scheduler does not answer, and no answer is cached.
         """
-        async with self._asking:
-            fresh = self._known is not None and time.monotonic() - self._known_at < self._keep_s
-            fleet = self._known if fresh and self._known and self._known.default_models else await self._refresh()
+        fleet = await self._whole.read(lambda within_s: self._bus.request(READ_FLEET, ReadFleet(), within_s=within_s))
         if fleet.default_models:
             return fleet.default_models[0]
+        self._whole.forget()
         if not fleet.nodes:
             raise EmptyFleet
         message = "There is no default checkpoint. Name one of GET /api/v1/models, or send a workflow that needs none."

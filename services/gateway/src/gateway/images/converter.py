@@ -89,7 +89,7 @@ class ImageConverter:
 
     async def _read_result(self, helper: Process) -> bytes:
         """The output of the helper, at most a chunk more than ``max_result_bytes``."""
-        assert helper.stdout is not None  # noqa: S101 - a pipe was asked for
+        assert helper.stdout is not None  # noqa: S101 - stdin and stdout are pipes
         result = bytearray()
         while len(result) <= self.max_result_bytes and (chunk := await helper.stdout.read(CHUNK_BYTES)):
             result += chunk
@@ -100,7 +100,7 @@ class ImageConverter:
 
 async def _feed(helper: Process, source: AsyncIterator[bytes]) -> None:
     """Write the source to the helper until it stops reading: it can refuse after the first bytes."""
-    assert helper.stdin is not None  # noqa: S101 - a pipe was asked for
+    assert helper.stdin is not None  # noqa: S101 - stdin and stdout are pipes
     try:
         with suppress(BrokenPipeError, ConnectionResetError):
             async for chunk in source:

@@ -28,7 +28,7 @@ TURNED = {
     8: Image.Transpose.ROTATE_90,
 }
 END_OF_IMAGE = b"\xff\xd9"
-"""Appended to a truncated JPEG: what is there is decoded and the rest is grey, as image viewers show it."""
+"""Appended to a truncated JPEG: the existing part is decoded and the rest is grey, as in image viewers."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> ExitStatus:
         converted = convert(source, wanted, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return ExitStatus.TOO_MANY_PIXELS
-    except (Exception, MemoryError):  # noqa: BLE001 - a decoder may raise anything at all about a broken file
+    except (Exception, MemoryError):  # noqa: BLE001 - decoders raise anything for damaged files
         return ExitStatus.NOT_CONVERTIBLE
     sys.stdout.buffer.write(converted)
     sys.stdout.buffer.flush()
@@ -110,7 +110,7 @@ def _box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - EXIF that cannot be read says nothing
+    except Exception:  # noqa: BLE001 - ignore unreadable EXIF
         return 1
 
 

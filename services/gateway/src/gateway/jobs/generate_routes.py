@@ -82,7 +82,7 @@ def router(
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
         headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)
-        if await _gone(request, wait, wait_s or DEFAULT_WAIT_S):
+        if await _client_left(request, wait, wait_s or DEFAULT_WAIT_S):
             if not keys:
                 await wait.cancel()
                 used(accepted.job.tenant_id)
@@ -100,12 +100,12 @@ def router(
     return routes
 
 
-async def _gone(request: Request, wait: JobWait, wait_s: float) -> bool:
+async def _client_left(request: Request, wait: JobWait, wait_s: float) -> bool:
     """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
 
     Shutdown of the gateway cancels this coroutine. That is not a disconnect: the job continues.
     """
-    ended = asyncio.create_task(wait.ended(), name="gateway.generate.wait")
+    ended = asyncio.create_task(wait.wait_for_end(), name="gateway.generate.wait")
     left = asyncio.create_task(_disconnected(request), name="gateway.generate.client")
     try:
         await asyncio.wait({ended, left}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)

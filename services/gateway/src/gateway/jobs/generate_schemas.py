@@ -46,7 +46,7 @@ def present_generated(job: Job, public_url: str) -> GenerateBody:
         JobCancelled: the job was cancelled.
     """
     if job.state is not JobState.SUCCEEDED:
-        raise _why_not(job)
+        raise _refusal_of(job)
     body = present_job(job, public_url)
     url_of = {output.id: output.url for output in body.outputs}
     images = saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
@@ -57,8 +57,8 @@ def present_generated(job: Job, public_url: str) -> GenerateBody:
     return GenerateBody(**body.model_dump(), image_url=image_url, images=urls)
 
 
-def _why_not(job: Job) -> Refusal:
-    assert job.state in FINAL_STATES  # noqa: S101 - whoever calls has waited for it
+def _refusal_of(job: Job) -> Refusal:
+    assert job.state in FINAL_STATES  # noqa: S101 - the caller has waited for the end
     if job.state is JobState.CANCELLED:
         return JobCancelled()
     error = job.error or JobError(code="node.lost", message="The job did not succeed.")

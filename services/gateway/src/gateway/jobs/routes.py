@@ -147,7 +147,7 @@ def router(
         )
         return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
 
-    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
+    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - direct routes require this parameter
         return json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(

@@ -164,7 +164,7 @@ class JobSubmitter:
             try:
                 accepted = await self._commit(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
-                if command.inputs and not in_doubt(refusal):
+                if command.inputs and not is_in_doubt(refusal):
                     await self._pins.release(job_id)
                 if refusal.refused.code == InvalidWorkflow.code:
                     raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
@@ -223,7 +223,7 @@ class JobSubmitter:
         try:
             return _accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except Refusal as refusal:
-            if not in_doubt(refusal):
+            if not is_in_doubt(refusal):
                 raise
             log.warning("gateway.job.submit_in_doubt")
             doubt: Refusal = refusal
@@ -275,7 +275,7 @@ class JobSubmitter:
             return submission
         found = await self._pins.find(named, tenant=tenant)
         sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
-        return image_to_image.fitted(submission, sizes)
+        return image_to_image.fit_to_image(submission, sizes)
 
 
 def _command(
@@ -317,7 +317,7 @@ def errors_of(refusal: Refusal) -> tuple[FieldError, ...]:
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
 
-def in_doubt(refusal: Refusal) -> bool:
+def is_in_doubt(refusal: Refusal) -> bool:
     """Whether the job may have been committed despite the refusal.
 
     The reply was lost, the database failed, or a fault occurred that may have come after the commit.

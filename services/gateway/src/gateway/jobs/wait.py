@@ -32,7 +32,7 @@ class JobWait:
         self._bus, self._tenant = bus, str(job.tenant_id)
         self._changed = asyncio.Event()
 
-    async def ended(self) -> None:
+    async def wait_for_end(self) -> None:
         """Return once the job has ended, with no time limit. Outages of the scheduler are waited out.
 
         Raises:

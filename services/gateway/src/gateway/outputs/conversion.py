@@ -28,7 +28,7 @@ class OutputConverter:
     def __init__(self, converter: ImageConverter, objects: ArtifactStore, limiter: ImageLimiter) -> None:
         self._converter, self._objects, self._limiter = converter, objects, limiter
         largest = converter.max_result_bytes
-        self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
+        self._responses = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
         """The strong ETag of the converted image, without converting it."""
@@ -52,7 +52,7 @@ class OutputConverter:
                 source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
                 image = await self._converter.convert(wanted, source)
             with ExitStack() as held:
-                held.enter_context(self._answers.of(tenant))(len(image))
+                held.enter_context(self._responses.reserve(tenant))(len(image))
                 return image, held.pop_all().close
         except TooManyBodies:
             raise TooManyConversions(retry_after_s=1) from None

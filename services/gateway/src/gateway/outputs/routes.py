@@ -83,7 +83,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         """
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
-            return await _as_it_is(request, output, artifact, objects)
+            return await _unconverted(request, output, artifact, objects)
         wanted = ConversionOptions(format_ or _own_format(artifact), quality or QUALITY, width, height)
         return await _converted(request, output, artifact, wanted, converter)
 
@@ -149,7 +149,7 @@ def _own_format(artifact: Artifact) -> ImageFormat:
     return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
 
 
-async def _as_it_is(request: Request, output: Output, artifact: Artifact, objects: ArtifactStore) -> Response:
+async def _unconverted(request: Request, output: Output, artifact: Artifact, objects: ArtifactStore) -> Response:
     saved_as = content_disposition(output.name, output.content_type)
     stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
     try:

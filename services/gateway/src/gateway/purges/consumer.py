@@ -14,6 +14,6 @@ def purge_consumer(bus: Bus, remover: JobRemover, dead_letters: DeadLetterStore)
     """The consumer that deletes what belonged to purged jobs."""
 
     async def remove(messages: Sequence[Received[JobPurged]]) -> None:
-        await remover.remove([message.payload for message in messages])
+        await remover.delete_purged([message.payload for message in messages])
 
     return StreamConsumer(bus, GATEWAY_JOB_PURGES, remove, dead_letters)

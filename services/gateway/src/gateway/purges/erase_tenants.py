@@ -26,7 +26,7 @@ class TenantEraser:
     def __init__(self, bus: Bus, erasures: ErasureStore, objects: ArtifactStore) -> None:
         self._bus, self._erasures, self._objects = bus, erasures, objects
         self._after = 0
-        self._undone: dict[UUID, datetime] = {}
+        self._pending: dict[UUID, datetime] = {}
         self._now = datetime.min.replace(tzinfo=UTC)
 
     async def erase_pending(self) -> None:
@@ -37,16 +37,16 @@ class TenantEraser:
         with suppress(Unavailable, Relayed):
             while await self._read_erasures():
                 pass
-        for tenant_id, at in list(self._undone.items()):
+        for tenant_id, at in list(self._pending.items()):
             await self._objects.delete_under(str(tenant_id))
-            await self._erasures.forget(tenant_id)
+            await self._erasures.delete_tenant(tenant_id)
             if at < self._now - LATE:
-                del self._undone[tenant_id]
+                del self._pending[tenant_id]
 
     async def _read_erasures(self) -> bool:
         """Read the next erasures; whether there are more."""
         found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
-        self._undone |= {one.tenant_id: one.at for one in found.erasures}
+        self._pending |= {one.tenant_id: one.at for one in found.erasures}
         self._now = found.now
         self._after = max((one.number for one in found.erasures), default=self._after)
         return found.more

@@ -6,7 +6,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 
 NOBODY = UUID(int=0)
-"""Whose the requests are that users made who were erased since: everybody's sums do not shrink."""
+"""The owner of requests of erased users, so that sums over all users do not shrink."""
 
 # Ordered by key, so that concurrent statements cannot deadlock.
 _REQUESTS = Statement("""
@@ -28,7 +28,7 @@ class ErasureStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def forget(self, tenant_id: UUID) -> None:
+    async def delete_tenant(self, tenant_id: UUID) -> None:
         """Delete the tenant's rows; its requests are counted under ``NOBODY``.
 
         Delete its files first: without the rows they could not be found.

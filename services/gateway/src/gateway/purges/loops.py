@@ -9,14 +9,14 @@ ERASE_EVERY_S = 2.0
 PRUNE_EVERY_S = 3600.0
 
 
-def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
+def leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
     """The loop that deletes leftovers of purged jobs, and detects missed purges."""
 
-    async def look() -> None:
-        await remover.clear()
-        await remover.compare()
+    async def delete() -> None:
+        await remover.delete_leftovers()
+        await remover.detect_missed_purges()
 
-    return Loop("gateway.remains", look, every_s=every_s)
+    return Loop("gateway.delete_leftovers", delete, every_s=every_s)
 
 
 def erasure_loop(eraser: TenantEraser) -> Loop:

@@ -25,11 +25,11 @@ class JobRemover:
         self._bus, self._purges, self._objects = bus, purges, objects
         self._after = FIRST
 
-    async def remove(self, gone: Sequence[JobPurged]) -> None:
+    async def delete_purged(self, gone: Sequence[JobPurged]) -> None:
         """Refuse later outputs of these jobs, and delete existing ones. Idempotent."""
         if not gone:
             return
-        await self._purges.note(gone)
+        await self._purges.record_purges(gone)
         for job in gone:
             # By folder, too: files of an upload that was interrupted before its row was written are in no table.
             await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
@@ -37,24 +37,27 @@ class JobRemover:
             await self._purges.drop_inputs(with_inputs, self._objects.delete)
         await self._purges.expire_copies([job.job_id for job in gone])
         await self._purges.drop_uses([job.job_id for job in gone])
-        await self.clear()
+        await self.delete_leftovers()
 
-    async def clear(self) -> None:
+    async def delete_leftovers(self) -> None:
         """Delete what is left of purged jobs, such as an upload that overlapped with the purge."""
-        while left := await self._purges.left(batch=BATCH):
+        while left := await self._purges.list_leftovers(batch=BATCH):
             for row in left:
                 await self._objects.delete(row["key"])
-            await self._purges.forget(row["id"] for row in left)
+            await self._purges.delete_artifacts(row["id"] for row in left)
             log.info("gateway.outputs.removed", count=len(left))
         await self._purges.prune()
 
-    async def compare(self) -> None:
+    async def detect_missed_purges(self) -> None:
         """Ask the scheduler about the next batch of jobs with outputs, starting over after the last.
 
         This detects a purge whose message was lost with its stream. Jobs that the scheduler does not know count as
         purged.
         """
-        jobs = {row["job_id"]: row["tenant_id"] for row in await self._purges.walk(self._after, batch=MAX_FIND_JOBS)}
+        jobs = {
+            row["job_id"]: row["tenant_id"]
+            for row in await self._purges.list_jobs_with_artifacts(self._after, batch=MAX_FIND_JOBS)
+        }
         if jobs:
             try:
                 found = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(jobs)))
@@ -67,5 +70,5 @@ class JobRemover:
             ]
             if missing:
                 log.warning("gateway.purges.missed", count=len(missing))
-            await self.remove(missing)
+            await self.delete_purged(missing)
         self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else FIRST

@@ -46,7 +46,7 @@ class PurgeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, gone: Iterable[JobPurged]) -> None:
+    async def record_purges(self, gone: Iterable[JobPurged]) -> None:
         """Record these jobs as purged, so that no output of them is accepted any more."""
         purged = list(gone)
         async with self._database.single() as connection:
@@ -70,12 +70,12 @@ class PurgeStore:
         async with self._database.single() as connection:
             await _DROP_USES.run(connection, jobs=list(job_ids))
 
-    async def left(self, *, batch: int) -> Sequence[Row]:
+    async def list_leftovers(self, *, batch: int) -> Sequence[Row]:
         """Artifacts (id, key) of purged jobs."""
         async with self._database.single() as connection:
             return await _LEFT.all(connection, batch=batch)
 
-    async def forget(self, artifact_ids: Iterable[UUID]) -> None:
+    async def delete_artifacts(self, artifact_ids: Iterable[UUID]) -> None:
         """Delete the rows of artifacts whose files are deleted."""
         async with self._database.single() as connection:
             await _FORGET.run(connection, ids=[*artifact_ids])
@@ -85,7 +85,7 @@ class PurgeStore:
         async with self._database.single() as connection:
             await _PRUNE.run(connection)
 
-    async def walk(self, after: UUID, *, batch: int) -> Sequence[Row]:
+    async def list_jobs_with_artifacts(self, after: UUID, *, batch: int) -> Sequence[Row]:
         """Jobs (job_id, tenant_id) with artifacts older than an hour, by id."""
         async with self._database.single() as connection:
             return await _WALK.all(connection, after=after, batch=batch)

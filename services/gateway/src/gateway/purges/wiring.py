@@ -6,7 +6,7 @@ from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from gateway.purges.consumer import purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
 from gateway.purges.erasure_store import ErasureStore
-from gateway.purges.loops import dead_letter_loop, erasure_loop, remains_loop
+from gateway.purges.loops import dead_letter_loop, erasure_loop, leftovers_loop
 from gateway.purges.service import JobRemover
 from gateway.purges.store import PurgeStore
 from gateway.wiring import Feature, Infrastructure
@@ -28,7 +28,7 @@ def wire_purges(infra: Infrastructure) -> PurgesFeature:
         dead_letters=DeadLetters("gateway", store, (consumer,)),
         loops=(
             consumer.loop("gateway.remove_purged"),
-            remains_loop(remover, every_s=infra.settings.remains_every_s),
+            leftovers_loop(remover, every_s=infra.settings.remains_every_s),
             erasure_loop(TenantEraser(bus, ErasureStore(database), objects)),
             dead_letter_loop(store),
         ),

@@ -14,7 +14,7 @@ _OTHERS = {
     "text/csv": ".csv",
     "application/json": ".json",
 }
-"""Types that jobs make and nobody uploads."""
+"""Types of outputs that cannot be uploaded."""
 
 
 def extension_of(content_type: str) -> str:

@@ -22,7 +22,7 @@ PART_BYTES = 8 << 20
 LISTED = 1000  # keys per page, the maximum of S3
 PARTS_AT_ONCE = 2  # parts of one upload in memory
 
-_HALF = re.compile(r".+#\d+")  # temporary file names of obstore's local store
+_PARTIAL = re.compile(r".+#\d+")  # temporary file names of obstore's local store
 
 
 class ArtifactStore:
@@ -104,14 +104,14 @@ class ArtifactStore:
         with suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
 
-    async def old(self, age: timedelta) -> AsyncIterator[list[str]]:
+    async def list_older_than(self, age: timedelta) -> AsyncIterator[list[str]]:
         """The keys of all objects older than this, in batches."""
         before = datetime.now(UTC) - age
         async for batch in obstore.list(self._store, chunk_size=LISTED):
             if found := [one["path"] for one in batch if one["last_modified"] < before]:
                 yield found
 
-    async def delete_halves(self, age: timedelta) -> int:
+    async def delete_partial_files(self, age: timedelta) -> int:
         """Delete temporary files of interrupted writes that are older than this; their number.
 
         A directory store keeps a file under a temporary name until it is complete. For a bucket, configure the rule
@@ -119,7 +119,7 @@ class ArtifactStore:
         """
         if self._folder is None:
             return 0
-        return await asyncio.to_thread(_delete_halves, self._folder, time.time() - age.total_seconds())
+        return await asyncio.to_thread(_delete_partial_files, self._folder, time.time() - age.total_seconds())
 
     async def open(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a non-empty range in chunks; one chunk is in memory at a time.
@@ -155,11 +155,11 @@ async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
         del stream  # a traceback can keep this frame alive, and with it the open file
 
 
-def _delete_halves(folder: Path, before_s: float) -> int:
+def _delete_partial_files(folder: Path, before_s: float) -> int:
     count = 0
     for path in folder.rglob("*#*"):
         with suppress(FileNotFoundError):  # it was completed meanwhile
-            if _HALF.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before_s:
+            if _PARTIAL.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before_s:
                 path.unlink()
                 count += 1
     return count

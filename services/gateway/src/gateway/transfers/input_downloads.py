@@ -39,7 +39,7 @@ class InputDownloads:
     async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
         """A link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
-        pinned = await self.uploads.pinned(str(tenant), request.job_id)
+        pinned = await self.uploads.find_pinned(str(tenant), request.job_id)
         return InputsGranted(
             grants=tuple(self._granted(upload, expires_s) for upload in pinned),
             expires_at=datetime.fromtimestamp(expires_s, UTC),

@@ -1,13 +1,12 @@
 """Output tokens: the right to PUT the bytes of one output of one attempt, for a while."""
 
-import struct
 from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.signing import signed
 from gateway.transfers.errors import BadOutputToken
 
-_LAYOUT = struct.Struct(">16s16s16sIQ")  # tenant, job, output, attempt, expiry in Unix seconds
+_PURPOSE = "output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +27,8 @@ class OutputRight:
 
 def sign(key: bytes, right: OutputRight) -> str:
     """The token of a right, safe in a URL."""
-    packed = _LAYOUT.pack(
-        right.tenant_id.bytes, right.job_id.bytes, right.output_id.bytes, right.attempt, right.expires_s
-    )
-    return signed.sign(key, packed)
+    value = [right.tenant_id.hex, right.job_id.hex, right.attempt, right.output_id.hex, right.expires_s]
+    return signed.sign(key, _PURPOSE, value)
 
 
 def verify(key: bytes, token: str, *, now_s: float) -> OutputRight:
@@ -40,10 +37,10 @@ def verify(key: bytes, token: str, *, now_s: float) -> OutputRight:
     Raises:
         BadOutputToken: it is not ours, or its time is over.
     """
-    packed = signed.verify(key, token)
-    if packed is None or len(packed) != _LAYOUT.size:
+    value = signed.verify(key, _PURPOSE, token)
+    if value is None:
         raise BadOutputToken
-    tenant, job, output, attempt, expires_s = _LAYOUT.unpack(packed)
+    tenant, job, attempt, output, expires_s = value
     if expires_s < now_s:
         raise BadOutputToken
-    return OutputRight(UUID(bytes=tenant), UUID(bytes=job), attempt, UUID(bytes=output), expires_s)
+    return OutputRight(UUID(tenant), UUID(job), attempt, UUID(output), expires_s)

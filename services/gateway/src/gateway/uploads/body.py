@@ -79,7 +79,7 @@ class UploadBodies:
                 yield ReceivedImage(await self._image(body, begun, take))
                 return
             self._service.check_file(bytes(begun[:LOOK_AT_BYTES]), at_most=file_bytes, whole=body.ended)
-        with self._files.of(tenant, within_s=FILE_READ_S) as stay:
+        with self._files.reserve(tenant, within_s=FILE_READ_S) as stay:
             stay(1)
             yield ReceivedFile(bytes(begun), body.chunks(stay))
 

@@ -85,8 +85,8 @@ class UploadSweeper:
 
     async def collect_orphans(self) -> None:
         """Delete old files without a row. Files with unknown names are kept."""
-        count = await self._objects.delete_halves(self._orphan_age)
-        async for keys in self._objects.old(self._orphan_age):
+        count = await self._objects.delete_partial_files(self._orphan_age)
+        async for keys in self._objects.list_older_than(self._orphan_age):
             ids = {UUID(match[1]): key for key in keys if (match := _OURS.fullmatch(key))}
             for one in ids.keys() - await self._sweep.known([*ids]):
                 await self._objects.delete(ids[one])

@@ -94,7 +94,7 @@ def router(
         Uploading the same bytes again returns the same upload.
         """
         limits = await me.limits(request.state.principal)
-        keep, file_bytes = _kept_for(limits, longest), service.file_bytes(limits.upload_bytes)
+        keep, file_bytes = _retention(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
             upload, is_new = await _store(service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
         response.status_code = 201 if is_new else 200
@@ -128,7 +128,9 @@ def router(
     async def download_upload(request: Request, tenant: Reader, upload_id: str) -> Response:
         """The stored bytes. One Range per request; the ETag is the SHA-256."""
         upload = await own.read_upload(upload_id, tenant=tenant)
-        stored = StoredObject(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
+        stored = StoredObject(
+            upload.key, upload.sha256, upload.size_bytes, upload.content_type, _disposition_of(upload)
+        )
         try:
             return await respond_with_object(request, stored, objects)
         except FileNotFoundError:
@@ -168,7 +170,7 @@ async def _store(
     )
 
 
-def _kept_for(limits: Limits, longest: timedelta | None) -> timedelta | None:
+def _retention(limits: Limits, longest: timedelta | None) -> timedelta | None:
     return timedelta(days=limits.upload_days) if limits.upload_days else longest
 
 
@@ -179,7 +181,7 @@ def _presented(upload: Upload, public_url: str) -> UploadBody:
     return UploadBody(url=url, kind=known.kind if known else None, **fields)
 
 
-def _saved_as(upload: Upload) -> str:
+def _disposition_of(upload: Upload) -> str:
     """Unchanged files are not inspected, so they are served as attachments and browsers do not render them."""
     name = f"{upload.id}{extension_of(upload.content_type)}"
     return content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

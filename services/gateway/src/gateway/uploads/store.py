@@ -153,7 +153,7 @@ class UploadStore:
             if new.source_job_id is None:
                 await self._check_room(connection, new.tenant_id, new.size_bytes)
             row = await _ADD.first(connection, keep=keep, **asdict(new))
-        return Upload(**_there(row)), True
+        return Upload(**_required(row)), True
 
     async def check_room(self, tenant_id: str, size_bytes: int) -> None:
         """Refuse early what ``add`` would refuse.
@@ -165,7 +165,7 @@ class UploadStore:
             await self._check_room(connection, UUID(tenant_id), size_bytes)
 
     async def _check_room(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
-        kept = _there(await _KEPT.first(connection, tenant_id=tenant_id))
+        kept = _required(await _KEPT.first(connection, tenant_id=tenant_id))
         if kept["files"] >= self._bounds.files or kept["bytes"] + size_bytes > self._bounds.bytes:
             raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
 
@@ -203,7 +203,7 @@ class UploadStore:
         async with self._database.single() as connection:
             await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
 
-    async def pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
+    async def find_pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
         """The uploads of the tenant that the job uses."""
         async with self._database.single() as connection:
             rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
@@ -231,6 +231,6 @@ class UploadStore:
         return str(key)
 
 
-def _there(row: Row | None) -> Row:
-    assert row is not None  # noqa: S101 - the statement gives one
+def _required(row: Row | None) -> Row:
+    assert row is not None  # noqa: S101 - the statement returns a row
     return row

@@ -11,10 +11,10 @@ PRUNE_S = 3600.0
 def usage_loops(counts: RequestCounts, usage: RequestUsageStore, *, flush_s: float) -> tuple[Loop, ...]:
     """Write request counts to the database, and delete those older than ``USAGE_DAYS``."""
 
-    async def forget() -> None:
-        await usage.forget(keep=USAGE_DAYS)
+    async def delete_old() -> None:
+        await usage.delete_old(keep=USAGE_DAYS)
 
     return (
         Loop("gateway.add_usage", counts.flush, every_s=flush_s),
-        Loop("gateway.prune_usage", forget, every_s=PRUNE_S),
+        Loop("gateway.prune_usage", delete_old, every_s=PRUNE_S),
     )

@@ -27,7 +27,7 @@ class RequestCounts:
         self._adding: Batch | None = None
         self._dropped = 0
 
-    def note(self, user_id: UUID, method: str, path: str) -> None:
+    def count_request(self, user_id: UUID, method: str, path: str) -> None:
         """Count one request; ``path`` is the path template of its route."""
         key = user_id, method, path, int(time()) // DAY_S
         if len(self._counts) < AT_MOST or key in self._counts:
@@ -39,7 +39,7 @@ class RequestCounts:
         """Write the counts. A batch whose outcome is unknown is written again under the same id."""
         while self._adding or self._counts:
             self._adding = self._adding or self._batch()
-            await self._usage.add(self._adding)
+            await self._usage.add_batch(self._adding)
             self._adding = None
         if self._dropped:
             log.error("gateway.usage.not_counted", requests=self._dropped)

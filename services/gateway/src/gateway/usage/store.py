@@ -12,7 +12,7 @@ from chassis.database.statement import Statement
 PRUNED = 10_000  # rows per statement
 
 Counted = tuple[UUID, date, str]
-"""Whose requests, on which day, at which endpoint."""
+"""User, day and endpoint of a count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RequestUsageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, batch: Batch) -> None:
+    async def add_batch(self, batch: Batch) -> None:
         """Add a batch, once."""
         keys = list(batch.counts)
         async with self._database.single() as connection:  # one statement: a transaction of its own
@@ -78,7 +78,7 @@ class RequestUsageStore:
                 found[row["day"]][row["endpoint"]] = row["requests"]
         return dict(found)
 
-    async def forget(self, *, keep: int) -> None:
+    async def delete_old(self, *, keep: int) -> None:
         """Delete all but the last ``keep`` UTC days, and ids of batches that will not be repeated."""
         gone = PRUNED
         while gone >= PRUNED:

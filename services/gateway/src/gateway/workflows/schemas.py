@@ -24,7 +24,7 @@ from gateway.workflows.parameters import MAX_PARAMETERS, ParameterBody, Paramete
 MAX_WORKFLOWS = 100
 MAX_VERSIONS = 100
 RESERVED = frozenset({built_in.CUSTOM, *built_in.NAMES})
-"""What the job list calls the workflows that nobody saved."""
+"""Names of workflows that are not saved, as the list of jobs shows them."""
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 _NAME = re.compile(NAME)

@@ -1,7 +1,7 @@
-"""Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
+"""Decides whether submits are accepted, one after another, from the limits and usage of their tenants."""
 
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,20 +13,20 @@ from contracts.wire.errors import Refusal
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.quota import build_quota, next_midnight
 
-QUEUE_RETRY_S = 5  # a place in the queue may be free by then
+QUEUE_RETRY_S = 5  # retry time suggested when the queue is full
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A submit that waits for its verdict.
+    """A submit that has not been decided yet.
 
     Attributes:
-        graph: as it is to be written.
-        requirement_id: of what a node must have to run the job.
-        images: that it will make.
-        refusal: why no node can run it today. What was accepted once stays accepted all the same.
-        nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
-        request_id: of who asked, for the log.
+        graph: the graph to store, as JSON text.
+        requirement_id: id of the needs that a node must meet to run the job.
+        images: images to reserve.
+        refusal: why the workflow cannot be accepted now; a replay of an earlier accepted submit ignores it.
+        nodes_online: whether a node is online; otherwise a full queue has no sensible retry time.
+        request_id: id of the client's request, for the log.
     """
 
     tenant_id: UUID
@@ -39,77 +39,53 @@ class Candidate:
     request_id: str = ""
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the log tells of it."""
+    def log_fields(self) -> dict[str, Any]:
+        """The fields of this submit in the log."""
         job_id, tenant = str(self.command.job_id), str(self.tenant_id)
         return {"job_id": job_id, "tenant": tenant, "images": self.images, "request_id": self.request_id}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a tenant may use and has used, by one version of its row: true until that changes or the day does.
+    """A tenant's limits and usage, true while its lock is held.
 
     Attributes:
-        version: of the row.
-        images_today: reserved or made today, by all tenants of its quota group where it has one.
+        images_today: reserved or made today, by all tenants of its quota group if it has one.
         gpu_seconds_today: used today by attempts that have ended.
-        lowest_priority: of its jobs that wait; None where none does.
-        now: when it was read, by the database's clock, which alone counts.
+        now: time of the transaction that read it, by the database's clock.
     """
 
     id: UUID
-    version: int
     is_active: bool
     images_per_day: int | None
     queue_cap: int | None
     queued: int
     images_today: int
-    lowest_priority: int | None
     now: datetime
     gpu_seconds_per_day: float | None = None
     gpu_seconds_today: float = 0.0
     quota_group: UUID | None = None
-
-    @property
-    def today(self) -> date:
-        """The UTC day whose quota counts."""
-        return self.now.date()
-
-
-class Written(NamedTuple):
-    """What only the database knows of a job as it writes it.
-
-    Attributes:
-        behind: queued jobs of its tenant that it overtakes.
-        now: the transaction's time.
-        version: that its tenant's row has from now on.
-    """
-
-    behind: int
-    now: datetime
-    version: int
 
 
 class Accepted(NamedTuple):
     """A new job, to be written.
 
     Attributes:
-        ahead: jobs of its tenant that wait, but for those that it overtakes and that were there before its group.
-        overtakes: whether there are any of these; they are counted only then.
+        queue_position: among its tenant's waiting jobs, from 1.
+        now: time of the transaction.
     """
 
     candidate: Candidate
-    ahead: int
-    overtakes: bool
+    queue_position: int
     quota: Quota
+    now: datetime
 
     @property
     def job_id(self) -> UUID:
-        """Its own."""
         return self.candidate.command.job_id
 
-    def snapshot(self, written: Written) -> JobSnapshot:
-        """The job as reading it back would show it."""
+    def to_snapshot(self) -> JobSnapshot:
+        """Build the snapshot that reading the new job from the database would return."""
         command = self.candidate.command
         return JobSnapshot(
             id=command.job_id,
@@ -122,17 +98,17 @@ class Accepted(NamedTuple):
             progress=0.0,
             images=self.candidate.images,
             seq=1,
-            created_at=written.now,
+            created_at=self.now,
             started_at=None,
             completed_at=None,
-            now=written.now,
+            now=self.now,
             outputs=(),
             error=None,
             model=command.model,
             seed=command.seed,
-            queue_position=self.ahead - written.behind + 1,
+            queue_position=self.queue_position,
             requirement_id=self.candidate.requirement_id,
-            queued_at=written.now,
+            queued_at=self.now,
             retry_of=command.retry_of,
             seeds=command.seeds,
         )
@@ -140,65 +116,62 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The decision that was made on this very request before; the job is to be read."""
+    """The same request was accepted before; the answer is the existing job."""
 
     job_id: UUID
     quota: Quota
 
 
-Verdict = Accepted | Replayed | Refusal
+Decision = Accepted | Replayed | Refusal
 Earlier = tuple[UUID, str]
-"""Id and request hash of the job that has a submit's id or idempotency key already."""
+"""Id and request hash of the existing job with the id or idempotency key of a submit."""
 
 
-class DayImages:
-    """The images of today that one tenant uses, or the tenants of one quota group together."""
+class DailyImages:
+    """Images used today by one tenant, or by all tenants of one quota group."""
 
     def __init__(self, used: int) -> None:
         self.used = used
 
 
 class Ledger:
-    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true.
+    """Tracks what a tenant has left while a group of its submits is decided.
 
     Args:
-        images: that its quota group shares; its own otherwise.
+        images: usage shared with the tenant's quota group; its own if None.
     """
 
-    def __init__(self, account: Account, images: DayImages | None = None) -> None:
+    def __init__(self, account: Account, images: DailyImages | None = None) -> None:
         self.account = account
-        self._images = images or DayImages(account.images_today)
-        self._priorities: list[int] = []  # of what was accepted
-        self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
+        self._images = images or DailyImages(account.images_today)
+        self._priorities: list[int] = []  # of accepted submits
+        self._jobs: dict[UUID | str, Earlier] = {}  # accepted submits, by job id and by idempotency key
 
-    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Verdict:
-        """The verdict on one submit; what it takes is gone for the next one."""
+    def decide(self, candidate: Candidate, earlier: Earlier | None = None, overtaken: int = 0) -> Decision:
+        """Decide one submit. What it takes is no longer available to the next one.
+
+        Args:
+            earlier: the stored job that already has its id or its idempotency key.
+            overtaken: stored waiting jobs of the tenant with a lower priority.
+        """
         command = candidate.command
         key = command.idempotency_key
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
         if earlier is not None:
             job_id, request_hash = earlier
-            return Replayed(job_id, self._quota()) if request_hash == command.request_hash else IdempotencyKeyReused()
-        refusal = candidate.refusal or self.refusal(candidate)
+            return (
+                Replayed(job_id, self._build_quota())
+                if request_hash == command.request_hash
+                else IdempotencyKeyReused()
+            )
+        refusal = candidate.refusal or self.find_refusal(candidate)
         if refusal is not None:
             return refusal
-        ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
-        lowest = self.account.lowest_priority
-        self._take(candidate)
-        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._quota())
+        ahead = self.account.queued - overtaken + sum(map(command.priority.__le__, self._priorities))
+        self._reserve(candidate)
+        return Accepted(candidate, ahead + 1, self._build_quota(), self.account.now)
 
-    def closed(self, version: int) -> Account:
-        """The account once what was accepted is written, its row being of that version then."""
-        lowest = self.account.lowest_priority
-        return replace(
-            self.account,
-            version=version,
-            queued=self.account.queued + len(self._priorities),
-            images_today=self._images.used,
-            lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
-        )
-
-    def _take(self, candidate: Candidate) -> None:
+    def _reserve(self, candidate: Candidate) -> None:
         command = candidate.command
         self._images.used += candidate.images
         self._priorities.append(command.priority)
@@ -206,8 +179,8 @@ class Ledger:
         if command.idempotency_key is not None:
             self._jobs[command.idempotency_key] = job
 
-    def refusal(self, candidate: Candidate) -> Refusal | None:
-        """Why the tenant's limits do not allow one more job, if they do not."""
+    def find_refusal(self, candidate: Candidate) -> Refusal | None:
+        """Return the reached limit that refuses one more job; None if the tenant's limits allow it."""
         account, images = self.account, candidate.images
         if not account.is_active:
             return UnknownTenant()
@@ -222,5 +195,5 @@ class Ledger:
             return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S if candidate.nodes_online else None)
         return None
 
-    def _quota(self) -> Quota:
+    def _build_quota(self) -> Quota:
         return build_quota(limit=self.account.images_per_day, used=self._images.used, now=self.account.now)

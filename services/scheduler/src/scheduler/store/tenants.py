@@ -131,29 +131,29 @@ async def count_images_left(connection: Connection, tenant_id: UUID, day: date) 
     return left
 
 
-async def lock_quota_groups(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
+async def lock_quota_groups(connection: Connection, tenant_ids: Iterable[UUID], *, wait_for_locks: bool) -> set[UUID]:
     """Lock the quota groups of these tenants. Must come before the lock of any tenant.
 
     Args:
-        patient: wait for groups that are locked by others; otherwise skip them.
+        wait_for_locks: wait for groups that are locked by others; otherwise skip them.
 
     Returns:
         The tenants that have no group or whose group is now locked.
     """
-    statement = _LOCK_GROUPS if patient else _LOCK_FREE_GROUPS
+    statement = _LOCK_GROUPS if wait_for_locks else _LOCK_FREE_GROUPS
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
-async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
+async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, wait_for_locks: bool) -> set[UUID]:
     """Lock several tenants, in the order of their ids.
 
     Args:
-        patient: wait for tenants that are locked by others; otherwise skip them.
+        wait_for_locks: wait for tenants that are locked by others; otherwise skip them.
 
     Returns:
         The tenants that are now locked.
     """
-    statement = _LOCK_TENANTS if patient else _LOCK_FREE_TENANTS
+    statement = _LOCK_TENANTS if wait_for_locks else _LOCK_FREE_TENANTS
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 

@@ -11,7 +11,7 @@ from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class CurrentUsageReader:
-    """Reads the same counters that decide submits."""
+    """Reads the counters that also decide submits."""
 
     def __init__(self, database: Database, *, limits: TenantLimits) -> None:
         self._database, self._limits = database, limits
@@ -23,7 +23,7 @@ class CurrentUsageReader:
             UnknownTenant: auth knows no such tenant.
             Unavailable: auth is unavailable and the tenant was never seen.
         """
-        await self._limits.refresh(tenant_id)
+        await self._limits.refresh_limits(tenant_id)
         async with self._database.single() as connection:
             found = await tenants.load_usage(connection, tenant_id)
         if found is None:

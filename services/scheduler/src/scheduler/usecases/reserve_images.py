@@ -20,7 +20,7 @@ class ImageReserver:
         """Reserve up to ``command.images`` in total, and return how many are now reserved. Idempotent."""
         ref = command.ref
         async with self._database.direct() as connection:
-            await tenants.lock_quota_groups(connection, [ref.tenant_id], patient=True)
+            await tenants.lock_quota_groups(connection, [ref.tenant_id], wait_for_locks=True)
             locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
             locked = await transitions.lock_attempt(connection, ref, node)
             if locked_at is None or locked is None or is_final(locked.job.state):

@@ -1,7 +1,10 @@
-"""What may this tenant use? Asked of auth, heard from auth, kept here."""
+"""Caches the limits of tenants, which auth owns."""
 
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
+
+from cachetools import TLRUCache
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
@@ -12,73 +15,81 @@ from contracts.auth.tiers import Limits
 from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
-KNOWN_S = 0.5  # a tenant that we know does not wait longer for auth
-AWAY_S = 5.0  # between two questions about it while auth is away
+KNOWN_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
+MAX_CACHED = 10_000  # tenants in memory; the limits of all are in the database
+RETRY_S = 5.0  # pause between two requests for a known tenant while auth is unavailable
+
+
+class _CachedLimits(NamedTuple):
+    """Limits, and for how many seconds they are cached."""
+
+    limits: Limits
+    for_s: float
 
 
 class TenantLimits:
-    """Keeps the limits of tenants in our own database, so that admission needs nobody else.
+    """Saves the limits of tenants in the scheduler's database, so that admission does not depend on auth.
 
-    A change is saved when it is heard. Since it may not be heard, limits older than ``fresh_s`` seconds are asked for
-    again; while auth is away the kept ones hold.
+    Changes arrive as events and are saved at once. Because an event may be lost, limits older than ``fresh_s`` seconds
+    are requested again. While auth is unavailable, the saved limits apply.
     """
 
     def __init__(self, database: Database, bus: Bus, *, fresh_s: float) -> None:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
-        self._fresh: dict[UUID, tuple[float, Limits]] = {}  # until when, by ``monotonic``
-        self._forgotten = 0
+        self._cached: TLRUCache[UUID, _CachedLimits] = TLRUCache(MAX_CACHED, ttu=_expires_at, timer=monotonic)
+        self._drops = 0
 
-    async def refresh(self, tenant_id: UUID) -> Limits:
-        """The tenant's limits; its row is there and fresh enough when this returns.
+    async def refresh_limits(self, tenant_id: UUID) -> Limits:
+        """Return the tenant's limits. When this returns, the tenant's row exists and is up to date.
 
         Raises:
             UnknownTenant: auth knows no such tenant.
-            Unavailable: auth is away and the tenant was never seen.
+            Unavailable: auth is unavailable and the tenant was never seen.
         """
-        until, limits = self._fresh.get(tenant_id, (0.0, None))
-        if limits is not None and monotonic() < until:
-            return limits
-        forgotten = self._forgotten
+        cached = self._cached.get(tenant_id)
+        if cached is not None:
+            return cached.limits
+        drops = self._drops
         async with self._database.direct() as connection:
             version = await tenants.load_version(connection, tenant_id)
-        tenant = await self._ask(tenant_id, known=version is not None)
+        tenant = await self._request_tenant(tenant_id, known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
-            kept = await self._kept(tenant_id)
-            self._fresh[tenant_id] = monotonic() + min(self._fresh_s, AWAY_S), kept
-            return kept
+            saved = await self._load_saved(tenant_id)
+            self._cached[tenant_id] = _CachedLimits(saved, min(self._fresh_s, RETRY_S))
+            return saved
         async with self._database.direct() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
-        if forgotten == self._forgotten:  # else the answer may be older than the change
-            self._fresh[tenant_id] = monotonic() + self._fresh_s, tenant.limits
+        if drops == self._drops:  # otherwise the answer may be older than a change that arrived in the meantime
+            self._cached[tenant_id] = _CachedLimits(tenant.limits, self._fresh_s)
         return tenant.limits
 
-    async def limits_of(self, tenant_id: UUID) -> Limits:
-        """The limits as they are kept, without asking auth.
+    async def load_limits(self, tenant_id: UUID) -> Limits:
+        """Return the cached or saved limits, without a request to auth.
 
         Raises:
             UnknownTenant: the tenant was never refreshed.
         """
-        until, limits = self._fresh.get(tenant_id, (0.0, None))
-        return limits if limits is not None and monotonic() < until else await self._kept(tenant_id)
+        cached = self._cached.get(tenant_id)
+        return cached.limits if cached is not None else await self._load_saved(tenant_id)
 
-    async def hear(self, changed: UserChanged) -> None:
-        """Save what changed of a tenant that we know. Never goes back to an older version."""
-        self.forget(changed.user_id)
+    async def apply_change(self, changed: UserChanged) -> None:
+        """Save a change of a known tenant. An older version never overwrites a newer one."""
+        self.drop_cached(changed.user_id)
         async with self._database.direct() as connection:
             await tenants.save_change(connection, changed)
 
-    def forget(self, tenant_id: UUID | None = None) -> None:
-        """Ask again before the next decision about this tenant, or about any."""
-        self._forgotten += 1
+    def drop_cached(self, tenant_id: UUID | None = None) -> None:
+        """Drop the cached limits of a tenant, or of all tenants, so that they are requested again."""
+        self._drops += 1
         if tenant_id is None:
-            self._fresh.clear()
+            self._cached.clear()
         else:
-            self._fresh.pop(tenant_id, None)
+            self._cached.pop(tenant_id, None)
 
-    async def _ask(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
-        """What auth says; None where it is away and the tenant is known."""
-        within_s = KNOWN_S if known else None
+    async def _request_tenant(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
+        """Request the tenant from auth; None if auth is unavailable and the tenant is known."""
+        within_s = KNOWN_TIMEOUT_S if known else None
         try:
             return await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
         except (Unavailable, Relayed) as refusal:
@@ -86,9 +97,13 @@ class TenantLimits:
                 raise
         return None
 
-    async def _kept(self, tenant_id: UUID) -> Limits:
+    async def _load_saved(self, tenant_id: UUID) -> Limits:
         async with self._database.single() as connection:
             limits = await tenants.load_limits(connection, tenant_id)
         if limits is None:
             raise UnknownTenant
         return limits
+
+
+def _expires_at(_tenant_id: UUID, cached: _CachedLimits, now: float) -> float:
+    return now + cached.for_s

@@ -21,11 +21,11 @@ class TenantPolicies:
             UnknownTenant: auth knows no such tenant.
             Unavailable: auth is unavailable and the tenant was never seen.
         """
-        return await self.build_policy(await self._limits.refresh(tenant_id))
+        return await self.build_policy(await self._limits.refresh_limits(tenant_id))
 
     async def load_policy(self, tenant_id: UUID) -> TenantPolicy:
         """Return the policy in force for a known tenant, from its saved limits."""
-        return await self.build_policy(await self._limits.limits_of(tenant_id))
+        return await self.build_policy(await self._limits.load_limits(tenant_id))
 
     async def build_policy(self, limits: Limits) -> TenantPolicy:
         """Return the policy in force for these limits. Strict without any rule if auth has never sent the rules."""

@@ -30,9 +30,9 @@ class Policy:
         """Tokens refilled per second."""
         return self.limit / self.window_s
 
-    def key(self, whose: str) -> str:
+    def key(self, client: str) -> str:
         """The name of the bucket of one client. It does not depend on the limit."""
-        return f"{self.name}:{whose}"
+        return f"{self.name}:{client}"
 
 
 @lru_cache(maxsize=1024)
@@ -73,7 +73,9 @@ class Bucket:
             self._tokens -= count
         missing = 1 if allowed else count
         return RateLimitDecision(
-            allowed=allowed, remaining=max(0, floor(self._tokens)), reset_s=_until(missing, self._tokens, policy)
+            allowed=allowed,
+            remaining=max(0, floor(self._tokens)),
+            reset_s=_seconds_until(missing, self._tokens, policy),
         )
 
 
@@ -90,30 +92,30 @@ class PrefetchedTokens:
         self._policy, self._limit, self._per_second = policy, policy.limit, policy.per_second
         self._tokens, self._left, self._at = 0, 0.0, 0.0
 
-    def put(self, tokens: int, left: float, now: float) -> None:
+    def add(self, tokens: int, left: float, now: float) -> None:
         """Add fetched tokens; ``left`` is what remains in the shared bucket."""
-        self._tokens, self._left, self._at = self.held(now) + tokens, left, now
+        self._tokens, self._left, self._at = self.count(now) + tokens, left, now
 
-    def back(self) -> None:
+    def restore(self) -> None:
         """Return one token that was taken and not used."""
         self._tokens += 1
 
     def take(self, now: float, count: int = 1) -> RateLimitDecision | None:
         """Take ``count`` tokens; None if there are fewer."""
-        held = self.held(now)
+        held = self.count(now)
         if held < count:
             return None
         self._tokens -= count
-        return self._verdict(now, held - count)
+        return self._allow(now, held - count)
 
     def refuse(self, now: float, count: int = 1) -> RateLimitDecision:
         """The decision where neither the shared bucket nor the prefetched tokens cover ``count``."""
-        held = self.held(now)
+        held = self.count(now)
         return RateLimitDecision(
-            allowed=False, remaining=held, reset_s=_until(count - held, self._shared(now), self._policy)
+            allowed=False, remaining=held, reset_s=_seconds_until(count - held, self._shared(now), self._policy)
         )
 
-    def held(self, now: float) -> int:
+    def count(self, now: float) -> int:
         """The number of tokens that have not expired."""
         if not self._tokens:
             return 0
@@ -122,16 +124,16 @@ class PrefetchedTokens:
             self._tokens = max(0, self._tokens - floor(over))
         return self._tokens
 
-    def all(self, now: float) -> int:
+    def take_all(self, now: float) -> int:
         """Take all tokens, to return them to the shared bucket."""
-        held, self._tokens = self.held(now), 0
+        held, self._tokens = self.count(now), 0
         return held
 
-    def empty_s(self) -> float:
+    def refill_wait_s(self) -> float:
         """Seconds from the last fetch until the shared bucket had a whole token; 0 if it had one."""
         return max(0.0, 1 - self._left) / self._per_second
 
-    def _verdict(self, now: float, held: int) -> RateLimitDecision:
+    def _allow(self, now: float, held: int) -> RateLimitDecision:
         remaining = min(self._limit, floor(self._shared(now) + held + ALMOST))
         return RateLimitDecision(allowed=True, remaining=remaining, reset_s=max(1, ceil(1 / self._per_second)))
 
@@ -139,7 +141,7 @@ class PrefetchedTokens:
         return self._left + (now - self._at) * self._per_second
 
 
-def _until(count: int, tokens: float, policy: Policy) -> int:
+def _seconds_until(count: int, tokens: float, policy: Policy) -> int:
     """Whole seconds until there are ``count`` tokens, or until the next one if there are."""
     missing = count - tokens if count > tokens else 1 - tokens % 1
     return max(1, ceil(missing / policy.per_second - ALMOST))

@@ -15,15 +15,15 @@ KEEP_HOURLY = timedelta(seconds=2 * HOUR_S)
 REMIND_S = 600.0
 
 
-def rate_loops(limiter: RateLimiter, buckets: RateLimitStore) -> tuple[Loop, ...]:
+def rate_loops(limiter: RateLimiter, store: RateLimitStore) -> tuple[Loop, ...]:
     """Return unused tokens, and delete buckets that are full and unused."""
 
     async def prune() -> None:
-        await buckets.prune(KEEP, hourly_older_than=KEEP_HOURLY)
+        await store.prune(KEEP, hourly_older_than=KEEP_HOURLY)
 
     return (
-        Loop("gateway.give_back", limiter.tidy, every_s=TIDY_S),
-        Loop("gateway.prune_rates", prune, every_s=PRUNE_S),
+        Loop("gateway.return_idle_tokens", limiter.return_idle_tokens, every_s=TIDY_S),
+        Loop("gateway.prune_rate_limits", prune, every_s=PRUNE_S),
     )
 
 
@@ -33,4 +33,4 @@ def unlimited_loop() -> Loop:
     async def remind() -> None:
         log.warning("gateway.rate_limits.disabled", reason="RATE_LIMIT_ENABLED is false")
 
-    return Loop("gateway.unlimited", remind, every_s=REMIND_S)
+    return Loop("gateway.warn_unlimited", remind, every_s=REMIND_S)

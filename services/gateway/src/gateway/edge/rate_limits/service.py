@@ -11,8 +11,8 @@ from gateway.edge.errors import RateLimited
 from gateway.edge.rate_limits.domain import Bucket, Policy, PrefetchedTokens, RateLimitDecision
 from gateway.edge.rate_limits.store import RateLimitStore
 
-DRAW_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
-AWAY_S = 1.0  # pause before the database is queried again
+FETCH_TIMEOUT_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
+RETRY_S = 1.0  # pause before the database is queried again
 IDLE_S = 1.0  # tokens unused for so long are returned
 FORGET_S = 60.0  # local state unused for so long is dropped; a local bucket is full again by then
 EMPTY_S = 0.02  # shortest interval between queries for an empty bucket
@@ -24,13 +24,13 @@ class _Local:
     """The state of one bucket in this replica."""
 
     policy: Policy
-    hand: PrefetchedTokens
+    tokens: PrefetchedTokens
     used_at: float
     low: int = -1  # prefetch more when so few tokens are left; -1 disables prefetching
     empty_until: float = 0.0
     waiting: int = 0  # tokens that requests wait for
-    drawing: asyncio.Task[None] | None = None
-    alone: Bucket | None = None
+    fetching: asyncio.Task[None] | None = None
+    own_bucket: Bucket | None = None
 
 
 class RateLimiter:
@@ -40,10 +40,10 @@ class RateLimiter:
     tokens; other replicas cannot use these until they are returned, and a killed process loses them.
     """
 
-    def __init__(self, buckets: RateLimitStore) -> None:
-        self._buckets = buckets
+    def __init__(self, store: RateLimitStore) -> None:
+        self._store = store
         self._locals: dict[str, _Local] = {}
-        self._away_until = 0.0
+        self._unavailable_until = 0.0
 
     def take_now(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
         """The decision if no database query is needed for it, else None."""
@@ -51,12 +51,12 @@ class RateLimiter:
         if local is None or local.policy != policy:
             return None
         now = local.used_at = monotonic()
-        verdict = local.hand.take(now, count)
-        if verdict is None:
-            return local.hand.refuse(now, count) if now < local.empty_until else None
-        if local.low >= 0 and local.drawing is None and local.hand.held(now) <= local.low:
-            self._draw(key, local)
-        return verdict
+        decision = local.tokens.take(now, count)
+        if decision is None:
+            return local.tokens.refuse(now, count) if now < local.empty_until else None
+        if local.low >= 0 and local.fetching is None and local.tokens.count(now) <= local.low:
+            self._start_fetch(key, local)
+        return decision
 
     async def take(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision:
         """Take ``count`` tokens or none; ``count`` is at most the policy's limit.
@@ -64,52 +64,52 @@ class RateLimiter:
         Raises:
             Unavailable: the database is unavailable, and the policy is strict.
         """
-        while (verdict := self.take_now(key, policy, count)) is None:
-            if self._alone():
-                return self._take_alone(key, policy, count)
+        while (decision := self.take_now(key, policy, count)) is None:
+            if self._is_database_unavailable():
+                return self._take_locally(key, policy, count)
             local = self._local(key, policy)
             local.waiting += count
             try:
-                done = await self._drawn(key, local)
+                done = await self._wait_for_fetch(key, local)
             finally:
                 local.waiting -= count
             if not done:
-                return self._take_alone(key, policy, count)
-        return verdict
+                return self._take_locally(key, policy, count)
+        return decision
 
-    def back(self, key: str) -> None:
+    def restore(self, key: str) -> None:
         """Return a token that was taken and not used."""
         local = self._locals.get(key)
-        if local is not None and local.alone is None:
-            local.hand.back()
+        if local is not None and local.own_bucket is None:
+            local.tokens.restore()
             local.empty_until = 0.0
 
-    async def tidy(self) -> None:
+    async def return_idle_tokens(self) -> None:
         """Return idle tokens, and forget unused buckets. Run by a ``chassis.loop.Loop``."""
-        await self._give_back(idle_s=IDLE_S)
+        await self._return_tokens(idle_s=IDLE_S)
 
     async def stop(self) -> None:
         """Return all tokens."""
-        drawing = [local.drawing for local in self._locals.values() if local.drawing]
-        if drawing:
-            await asyncio.wait(drawing, timeout=DRAW_S)
+        fetching = [local.fetching for local in self._locals.values() if local.fetching]
+        if fetching:
+            await asyncio.wait(fetching, timeout=FETCH_TIMEOUT_S)
         try:
-            async with asyncio.timeout(DRAW_S):
-                await self._give_back(idle_s=0)
-        except Exception as error:  # noqa: BLE001 - the end of the process: what is not given back is lost
+            async with asyncio.timeout(FETCH_TIMEOUT_S):
+                await self._return_tokens(idle_s=0)
+        except Exception as error:  # noqa: BLE001 - at shutdown, tokens that cannot be returned are lost
             log.warning("gateway.rate_limits.tokens_not_returned", error=type(error).__name__)
 
-    async def _give_back(self, *, idle_s: float) -> None:
+    async def _return_tokens(self, *, idle_s: float) -> None:
         now, tokens = monotonic(), dict[str, int]()
         for key, local in list(self._locals.items()):
-            if now - local.used_at < idle_s or local.drawing or local.waiting:
+            if now - local.used_at < idle_s or local.fetching or local.waiting:
                 continue
-            if held := local.hand.all(now):
+            if held := local.tokens.take_all(now):
                 tokens[key] = held
             elif now - local.used_at >= FORGET_S and now >= local.empty_until:
                 del self._locals[key]
         if tokens:
-            await self._buckets.give_back(tokens)
+            await self._store.return_tokens(tokens)
 
     def _local(self, key: str, policy: Policy) -> _Local:
         """The local state of a bucket. State of another policy is discarded."""
@@ -120,48 +120,48 @@ class RateLimiter:
             local = self._locals[key] = _Local(policy, PrefetchedTokens(policy), monotonic())
         return local
 
-    async def _drawn(self, key: str, local: _Local) -> bool:
+    async def _wait_for_fetch(self, key: str, local: _Local) -> bool:
         """Wait for the fetch that concurrent requests share; False if it gave no result in time."""
-        task = local.drawing or self._draw(key, local)
-        await asyncio.wait({task}, timeout=DRAW_S)  # the fetch goes on after the timeout: a late result counts, too
+        task = local.fetching or self._start_fetch(key, local)
+        await asyncio.wait({task}, timeout=FETCH_TIMEOUT_S)  # a late result counts, too, so the fetch goes on
         if not task.done():
-            self._gone("timeout")
-        return task.done() and not self._alone()
+            self._mark_unavailable("timeout")
+        return task.done() and not self._is_database_unavailable()
 
-    def _draw(self, key: str, local: _Local) -> asyncio.Task[None]:
-        task = local.drawing = asyncio.create_task(self._draw_once(key, local), name="gateway.rate.draw")
+    def _start_fetch(self, key: str, local: _Local) -> asyncio.Task[None]:
+        task = local.fetching = asyncio.create_task(self._fetch(key, local), name="gateway.rate_limits.fetch")
         return task
 
-    async def _draw_once(self, key: str, local: _Local) -> None:
+    async def _fetch(self, key: str, local: _Local) -> None:
         try:
-            held = local.hand.held(monotonic())
-            drawn = await self._buckets.draw(key, local.policy, need=local.waiting, held=held)
-        except Exception as error:  # noqa: BLE001 - the edge of a task; whoever waits counts alone
-            self._gone(type(error).__name__, bug=None if is_unavailable(error) else error)
+            held = local.tokens.count(monotonic())
+            lease = await self._store.lease_tokens(key, local.policy, need=local.waiting, held=held)
+        except Exception as error:  # noqa: BLE001 - top level of a task; waiting requests are counted locally
+            self._mark_unavailable(type(error).__name__, bug=None if is_unavailable(error) else error)
             return
         finally:
-            local.drawing = None
+            local.fetching = None
         now = monotonic()
-        local.hand.put(drawn.taken, drawn.left, now)
-        local.alone, self._away_until = None, 0.0
-        local.low = drawn.taken // 4 if drawn.taken > local.waiting else -1
-        local.empty_until = now + max(EMPTY_S, local.hand.empty_s()) if drawn.left < 1 else 0.0
+        local.tokens.add(lease.taken, lease.left, now)
+        local.own_bucket, self._unavailable_until = None, 0.0
+        local.low = lease.taken // 4 if lease.taken > local.waiting else -1
+        local.empty_until = now + max(EMPTY_S, local.tokens.refill_wait_s()) if lease.left < 1 else 0.0
 
-    def _alone(self) -> bool:
+    def _is_database_unavailable(self) -> bool:
         """Whether the database counts as unavailable. From time to time one request is let through to find out."""
         now = monotonic()
-        if self._away_until == 0.0:
+        if self._unavailable_until == 0.0:
             return False
-        if now < self._away_until:
+        if now < self._unavailable_until:
             return True
-        self._away_until = now + AWAY_S
+        self._unavailable_until = now + RETRY_S
         return False
 
-    def _gone(self, error: str, *, bug: Exception | None = None) -> None:
-        self._away_until = monotonic() + AWAY_S
+    def _mark_unavailable(self, error: str, *, bug: Exception | None = None) -> None:
+        self._unavailable_until = monotonic() + RETRY_S
         log.warning("gateway.rate_limits.database_unavailable", error=error, exc_info=bug)
 
-    def _take_alone(self, key: str, policy: Policy, count: int) -> RateLimitDecision:
+    def _take_locally(self, key: str, policy: Policy, count: int) -> RateLimitDecision:
         """Take tokens of a bucket in this process.
 
         Raises:
@@ -171,11 +171,11 @@ class RateLimiter:
             raise Unavailable(service="gateway", retry_after_s=1)
         local, now = self._local(key, policy), monotonic()
         local.used_at = now
-        if local.alone is None:
-            local.alone = Bucket(policy, now)
-        return local.alone.take(now, count)
+        if local.own_bucket is None:
+            local.own_bucket = Bucket(policy, now)
+        return local.own_bucket.take(now, count)
 
 
-def rate_limited(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
+def rate_limited(policy: Policy, decision: RateLimitDecision) -> RateLimited:
     """The refusal for a decision that does not allow the request."""
-    return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=verdict.reset_s)
+    return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=decision.reset_s)

@@ -61,7 +61,7 @@ class RateLimitStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def draw(self, key: str, policy: Policy, *, need: int, held: int) -> TokenLease:
+    async def lease_tokens(self, key: str, policy: Policy, *, need: int, held: int) -> TokenLease:
         """Take ``need`` tokens and some in advance, or as many as there are, atomically.
 
         Args:
@@ -80,10 +80,10 @@ class RateLimitStore:
                 need=float(need),
                 held=float(held),
             )
-        assert row is not None  # noqa: S101 - it inserts or updates
+        assert row is not None  # noqa: S101 - an upsert returns a row
         return TokenLease(taken=int(row["taken"]), left=row["tokens"])
 
-    async def give_back(self, tokens: Mapping[str, int]) -> None:
+    async def return_tokens(self, tokens: Mapping[str, int]) -> None:
         """Return unused tokens, by key. A bucket never exceeds its capacity."""
         async with self._database.single() as connection:
             for key, count in tokens.items():  # one row per statement, so that two replicas cannot deadlock

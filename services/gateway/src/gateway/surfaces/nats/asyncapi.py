@@ -18,7 +18,7 @@ def nats_api_document(title: str) -> dict[str, Any]:
     for subject, topic in NATS_API_REQUESTS.items():
         answer = f"{subject}.reply"
         channels[subject] = _channel(subject, topic.description, _message(topic.payload, schemas))
-        assert isinstance(topic, Rpc)  # noqa: S101 - what can be asked is answered
+        assert isinstance(topic, Rpc)  # noqa: S101 - these topics are requests
         channels[answer] = _channel(None, "the committed decision, or a problem", _message(topic.reply, schemas))
         operations[subject] = _operation("receive", subject) | {
             "reply": {"address": {"location": "$message.header#/reply"}, "channel": _channel_ref(answer)}

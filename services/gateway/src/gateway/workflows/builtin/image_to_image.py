@@ -7,7 +7,7 @@ from contracts.gateway.submissions import Submission
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from gateway.workflows.builtin import nodes as prompt_graph
-from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
+from gateway.workflows.builtin.nodes import Graph, Origins, node, sampling_nodes
 
 NAME = "image-to-image"
 DENOISE = 0.75  # "strength" in diffusers: the image stays recognizable, and the prompt has an effect
@@ -41,22 +41,22 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
         **image,
         "encoded": node("VAEEncode", pixels=[pixels, 0], vae=["checkpoint", 2]),
         **repeated,
-        **sampled(submission, model=model, seed=seed, latent=latent, denoise=denoise),
+        **sampling_nodes(submission, model=model, seed=seed, latent=latent, denoise=denoise),
     }
 
 
 def load_image(submission: Submission) -> tuple[Graph, str]:
     """The nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
     loaded = {"image": node("LoadImage", image=submission.image)}
-    return (loaded | {"scaled": scale(submission, "image")}, "scaled") if resizes(submission) else (loaded, "image")
+    return (loaded | {"scaled": scale(submission, "image")}, "scaled") if is_resized(submission) else (loaded, "image")
 
 
-def resizes(submission: Submission) -> bool:
+def is_resized(submission: Submission) -> bool:
     """Whether a size was requested. Otherwise the image keeps its size, rounded down to a multiple of 8."""
     return bool(submission.model_fields_set & SIDES)
 
 
-def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
+def fit_to_image(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
     """The submission with both sides, or with none if the image needs no scaling.
 
     A missing side follows from the aspect ratio. Both are within ``SMALLEST`` and ``LARGEST``.
@@ -68,7 +68,7 @@ def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
     if image is None:  # the scheduler refuses it, or replays a job accepted earlier
         return submission
     whole = _with_both_sides(submission, image)
-    if resizes(whole):
+    if is_resized(whole):
         named = (("/image", whole.image), ("/mask", whole.mask))
         cut = [(pointer, sizes[one]) for pointer, one in named if one and one in sizes]
         errors = [_too_far(pointer, size, whole) for pointer, size in cut if min(_left(size, whole)) < 1]

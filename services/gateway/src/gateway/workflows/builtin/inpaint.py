@@ -2,8 +2,8 @@
 
 from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import image_to_image
-from gateway.workflows.builtin.image_to_image import load_image, repeat, resizes, scale
-from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
+from gateway.workflows.builtin.image_to_image import is_resized, load_image, repeat, scale
+from gateway.workflows.builtin.nodes import Graph, Origins, node, sampling_nodes
 
 NAME = "inpaint"
 DENOISE = 1.0  # nothing under the mask is kept
@@ -30,13 +30,13 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
         "encoded": node("VAEEncode", pixels=[pixels, 0], vae=["checkpoint", 2]),
         "masked": node("SetLatentNoiseMask", samples=["encoded", 0], mask=["mask", 0]),
         **repeated,
-        **sampled(submission, model=model, seed=seed, latent=latent, denoise=denoise),
+        **sampling_nodes(submission, model=model, seed=seed, latent=latent, denoise=denoise),
     }
 
 
 def _mask(submission: Submission) -> Graph:
     """The mask, scaled and cropped like the image, so that they stay aligned."""
-    if not resizes(submission):
+    if not is_resized(submission):
         return {"mask": node("LoadImageMask", image=submission.mask, channel="red")}
     return {
         "mask_image": node("LoadImage", image=submission.mask),

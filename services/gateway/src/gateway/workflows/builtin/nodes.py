@@ -11,7 +11,7 @@ MAX_SEED = 2**63 - 1  # of generated seeds; clients can send up to 2^64 - 1
 
 Graph = dict[str, Any]
 Origins = Mapping[tuple[str, str], str]
-"""Where in a submission an input of a graph's node comes from: (node id, input) to a JSON Pointer."""
+"""The source of a node's input in the submission: from (node id, input) to a JSON Pointer."""
 
 ORIGINS: Origins = {
     ("checkpoint", "ckpt_name"): "/model",
@@ -30,7 +30,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def sampled(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
+def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
     """The nodes from a latent to saved images.
 
     Args:

@@ -4,7 +4,7 @@ A history entry lists by node and key what each node showed its user: ``{"9": {"
 choose the keys and shapes, so every key is walked:
 
 * an object with a ``filename`` is a file, at any depth down to ``MAX_DEPTH``;
-* a string is a text, unless it names a file that this prompt wrote (``Found.may_be``);
+* a string is a text, unless it names a file that this prompt wrote (``FoundOutput.possible_files``);
 * any other value is kept as JSON;
 * ``null``, the flag ``animated``, an empty list or object beside a file, and files of type "input" are not outputs.
 """
@@ -17,17 +17,17 @@ from itertools import islice
 from typing import Any
 
 from contracts.scheduler.outputs import OutputKind, OutputSource
-from executor.domain.expansion import root_of
-from executor.domain.media import medium_of
-from executor.domain.named_files import FilePlace, places_named_by
-from executor.domain.node_text import is_addressable, is_given_out, name_of, shown_file_name
+from executor.domain.expansion import find_root_node
+from executor.domain.media_types import find_media_type
+from executor.domain.named_files import NodeFilePath, list_possible_files
+from executor.domain.node_text import clean_name, display_file_name, is_addressable, is_servable
 
 STORED_TYPES = frozenset({"output", "temp"})
-GIVEN_TYPE = "input"
+INPUT_TYPE = "input"
 SENT_SOURCE = "websocket"
 FLAGS = frozenset({"animated"})  # describe the files beside them
 TEXT_KEY = "text"  # contains texts by convention, never file names
-MOST = 10_000  # outputs of a prompt
+MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
 SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
@@ -35,12 +35,12 @@ SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a n
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
 
-class TooDeep(Exception):
+class ValueTooDeep(Exception):
     """A node reported a value nested too deeply for JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundOutput:
     """One output: a file on the node, or bytes that are already here.
 
     Attributes:
@@ -54,7 +54,7 @@ class Found:
     """
 
     node_id: str
-    made_by: str = ""
+    reported_by: str = ""
     name: str
     kind: OutputKind
     content_type: str
@@ -65,27 +65,27 @@ class Found:
     subfolder: str = ""
     folder: str = "output"
     content: bytes | None = None
-    may_be: tuple[FilePlace, ...] = ()
+    possible_files: tuple[NodeFilePath, ...] = ()
 
     @property
-    def addressable(self) -> bool:
+    def is_downloadable(self) -> bool:
         """Whether its bytes can be obtained."""
         if self.content is not None:
             return True
-        return is_addressable(self.filename, self.subfolder) and is_given_out(self.filename)
+        return is_addressable(self.filename, self.subfolder) and is_servable(self.filename)
 
     @property
     def temporary(self) -> bool:
         """Whether the node stored it as a preview."""
         return self.folder == "temp"
 
-    def as_file(self, place: FilePlace) -> "Found":
+    def as_file(self, place: NodeFilePath) -> "FoundOutput":
         """Return the output as the file that its text names."""
-        kind, content_type = medium_of(place.filename)
-        return Found(
+        kind, content_type = find_media_type(place.filename)
+        return FoundOutput(
             node_id=self.node_id,
-            made_by=self.made_by,
-            name=shown_file_name(place.filename),
+            reported_by=self.reported_by,
+            name=display_file_name(place.filename),
             kind=kind,
             content_type=content_type,
             key=self.key,
@@ -96,35 +96,42 @@ class Found:
         )
 
 
-def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
-    """Return all outputs of a prompt in the order of the graph's nodes, at most ``MOST``.
+def collect_outputs(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[FoundOutput]:
+    """Return all outputs of a prompt in the order of the graph's nodes, at most ``MAX_OUTPUTS``.
 
     A file named twice by one node is one output; a file named by two nodes is an output of each.
 
     Raises:
-        TooDeep: a value is nested too deeply for JSON.
+        ValueTooDeep: a value is nested too deeply for JSON.
     """
     outputs = entry.get("outputs")
     if not isinstance(outputs, Mapping):
         return []
     meta = entry.get("meta")
-    owners = {made_by: _owner(made_by, meta if isinstance(meta, Mapping) else {}, graph) for made_by in outputs}
+    owners = {
+        reported_by: _find_display_node(reported_by, meta if isinstance(meta, Mapping) else {}, graph)
+        for reported_by in outputs
+    }
     places = {node_id: place for place, node_id in enumerate(graph)}
-    ordered = sorted(outputs, key=lambda made_by: places.get(owners[made_by], len(places)))
-    every = (item for made_by in ordered for item in _of_node(owners[made_by], made_by, outputs[made_by]))
-    return list(islice(each_file_once(every), MOST))
+    ordered = sorted(outputs, key=lambda reported_by: places.get(owners[reported_by], len(places)))
+    every = (
+        item
+        for reported_by in ordered
+        for item in _collect_from_node(owners[reported_by], reported_by, outputs[reported_by])
+    )
+    return list(islice(drop_duplicate_files(every), MAX_OUTPUTS))
 
 
-def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
+def _find_display_node(reported_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
     """Return the graph node that displays a node's output; expanded nodes are not in the graph."""
-    if made_by in graph:
-        return made_by  # meta names another node when two graph nodes share a cache entry
-    known = meta.get(made_by)
+    if reported_by in graph:
+        return reported_by  # meta names another node when two graph nodes share a cache entry
+    known = meta.get(reported_by)
     shown = known.get("display_node") if isinstance(known, Mapping) else None
-    return shown if isinstance(shown, str) and shown in graph else root_of(made_by, graph) or made_by
+    return shown if isinstance(shown, str) and shown in graph else find_root_node(reported_by, graph) or reported_by
 
 
-def each_file_once(items: Iterable[Found]) -> Iterator[Found]:
+def drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
     """Return the outputs without files that a node names a second time."""
     seen = set[tuple[str, str, str, str]]()
     for item in items:
@@ -136,27 +143,27 @@ def each_file_once(items: Iterable[Found]) -> Iterator[Found]:
         yield item
 
 
-def _of_node(node_id: str, made_by: str, report: Any) -> Iterator[Found]:
+def _collect_from_node(node_id: str, reported_by: str, report: Any) -> Iterator[FoundOutput]:
     report = report if isinstance(report, Mapping) else {"": report}
-    node = _Reporter(name_of(node_id) or "", made_by)
+    node = _NodeReport(clean_name(node_id) or "", reported_by)
     for key, reported in report.items():
         if key not in FLAGS:
-            yield from node.outputs_of(name_of(key) or "", reported if isinstance(reported, list) else [reported])
+            yield from node.outputs_of(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
 
 
 @dataclass(frozen=True, slots=True)
-class _Reporter:
+class _NodeReport:
     """Creates outputs from one node's report."""
 
     node_id: str
-    made_by: str
+    reported_by: str
 
-    def outputs_of(self, key: str, listed: list[Any]) -> Iterator[Found]:
+    def outputs_of(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
         files = [file for position, item in enumerate(listed) for file in self._files(key, position, item)]
         yield from files
         values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
-        if files or any(isinstance(value, str) and places_named_by(value) for _, value in values):
+        if files or any(isinstance(value, str) and list_possible_files(value) for _, value in values):
             values = [(position, value) for position, value in values if value not in ([], {})]  # about the file
         texts = [value for _, value in values if isinstance(value, str)]
         if len(texts) == len(values) > SPLIT_TEXT and all(len(text) == 1 for text in texts):
@@ -167,14 +174,14 @@ class _Reporter:
         for position, value in values:
             yield self._text(key, position, value) if isinstance(value, str) else self._json(key, position, value)
 
-    def _files(self, key: str, position: int, item: Any) -> Iterator[Found]:
-        for entry in islice(_file_entries(item), MOST):
-            kind, content_type = medium_of(entry["filename"])
-            filename, subfolder = _place_of(entry)
-            yield Found(
+    def _files(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
+        for entry in islice(_file_entries(item), MAX_OUTPUTS):
+            kind, content_type = find_media_type(entry["filename"])
+            filename, subfolder = _file_path_of(entry)
+            yield FoundOutput(
                 node_id=self.node_id,
-                made_by=self.made_by,
-                name=shown_file_name(entry["filename"]),
+                reported_by=self.reported_by,
+                name=display_file_name(entry["filename"]),
                 kind=kind,
                 content_type=content_type,
                 key=key,
@@ -184,24 +191,24 @@ class _Reporter:
                 folder=entry.get("type", "output"),
             )
 
-    def _text(self, key: str, position: int, text: str) -> Found:
+    def _text(self, key: str, position: int, text: str) -> FoundOutput:
         try:
             content = text.encode()
         except UnicodeEncodeError:  # lone surrogates are valid in JSON but not in UTF-8
             return self._json(key, position, text)
-        may_be = () if key == TEXT_KEY else places_named_by(text)
-        return replace(self._value(key, position, content, TEXT_TYPE), may_be=may_be)
+        possible_files = () if key == TEXT_KEY else list_possible_files(text)
+        return replace(self._value(key, position, content, TEXT_TYPE), possible_files=possible_files)
 
-    def _json(self, key: str, position: int, value: Any) -> Found:
+    def _json(self, key: str, position: int, value: Any) -> FoundOutput:
         return self._value(key, position, _as_json(value), JSON_TYPE)
 
-    def _value(self, key: str, position: int, content: bytes, content_type: str) -> Found:
+    def _value(self, key: str, position: int, content: bytes, content_type: str) -> FoundOutput:
         parts = [self.node_id, "" if key == TEXT_KEY else key, str(position + 1) if position else ""]
         ending = "json" if content_type == JSON_TYPE else "txt"
-        return Found(
+        return FoundOutput(
             node_id=self.node_id,
-            made_by=self.made_by,
-            name=shown_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
+            reported_by=self.reported_by,
+            name=display_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
             kind=OutputKind.TEXT,
             content_type=content_type,
             source=OutputSource.VALUE,
@@ -213,30 +220,30 @@ class _Reporter:
 
 def _is_value(item: Any) -> bool:
     """Whether an item contains a value beside the files in it."""
-    waiting = [item]
-    while waiting:
-        one = waiting.pop()
-        if one is None or _is_file(one) or _is_given(one) or _is_sent(one):
+    remaining = [item]
+    while remaining:
+        one = remaining.pop()
+        if one is None or _is_file(one) or _is_input_file(one) or _is_websocket_image(one):
             continue
         if not isinstance(one, Mapping | list) or not one:
             return True
-        waiting.extend(one.values() if isinstance(one, Mapping) else one)
+        remaining.extend(one.values() if isinstance(one, Mapping) else one)
     return False
 
 
 def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield every object that names a file, in order, down to ``MAX_DEPTH``."""
-    waiting = [(value, 0)]
-    while waiting:
-        one, depth = waiting.pop()
+    remaining = [(value, 0)]
+    while remaining:
+        one, depth = remaining.pop()
         if _is_file(one):
             yield one
         elif depth < MAX_DEPTH and isinstance(one, Mapping | list):
             inner = list(one.values()) if isinstance(one, Mapping) else one
-            waiting.extend((part, depth + 1) for part in reversed(inner))
+            remaining.extend((part, depth + 1) for part in reversed(inner))
 
 
-def _place_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+def _file_path_of(entry: Mapping[str, Any]) -> tuple[str, str]:
     """Return file name and folder as ``/view`` expects them: it ignores a folder inside the file name."""
     subfolder: str = entry.get("subfolder", "")
     inner, slash, filename = entry["filename"].rpartition("/")
@@ -249,11 +256,11 @@ def _is_file(value: Any) -> bool:
     return _names_file(value) and value.get("type", "output") in STORED_TYPES
 
 
-def _is_given(value: Any) -> bool:
-    return _names_file(value) and value.get("type") == GIVEN_TYPE
+def _is_input_file(value: Any) -> bool:
+    return _names_file(value) and value.get("type") == INPUT_TYPE
 
 
-def _is_sent(value: Any) -> bool:
+def _is_websocket_image(value: Any) -> bool:
     """Whether the entry stands for an image sent over the websocket."""
     return isinstance(value, Mapping) and value.get("source") == SENT_SOURCE
 
@@ -272,30 +279,32 @@ def _as_json(value: Any) -> bytes:
     """Return compact JSON in UTF-8. NaN and infinities, which ComfyUI writes, become texts.
 
     Raises:
-        TooDeep: the value is nested too deeply.
+        ValueTooDeep: the value is nested too deeply.
     """
     try:
-        return _written(value, ensure_ascii=False)
+        return _encode_json(value, ensure_ascii=False)
     except UnicodeEncodeError:
-        return _written(value, ensure_ascii=True)
+        return _encode_json(value, ensure_ascii=True)
 
 
-def _written(value: Any, *, ensure_ascii: bool) -> bytes:
+def _encode_json(value: Any, *, ensure_ascii: bool) -> bytes:
     try:
         try:
             text = json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
         except ValueError:
-            text = json.dumps(_finite(value), ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
+            text = json.dumps(
+                _replace_non_finite(value), ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":")
+            )
     except RecursionError as error:
-        raise TooDeep from error
+        raise ValueTooDeep from error
     return text.encode()
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_replace_non_finite(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _replace_non_finite(item) for key, item in value.items()}
     return value

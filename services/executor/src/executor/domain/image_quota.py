@@ -7,22 +7,22 @@ from contracts.graph_size.analysis import GraphSize, measure
 from contracts.graph_size.image_quota import file_cost, stores_video
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import OutputKind
-from contracts.workflow import has_valid_links, read_graph
-from executor.domain.harvest import Found
+from contracts.workflow import read_graph
+from executor.domain.collect_outputs import FoundOutput
 
 LATENT_SUFFIX = ".latent"
 QUOTA_CODE = "quota.images_exceeded"
 
 
-class ImageCosts:
-    """The images that each output counts as, by the rule of its reservation (``contracts.graph_size.image_quota``)."""
+class ImageCounter:
+    """The images that each output counts as, by the same rule as its reservation (``contracts.graph_size.image_quota``)."""
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
         read, errors = read_graph(graph)
         self._size: GraphSize = measure({} if errors or not has_valid_links(read) else read)
         self._frames_per_image = frames_per_image
 
-    def of(self, item: Found) -> int:
+    def count_images(self, item: FoundOutput) -> int:
         """Return the number of images that one output counts as."""
         match item.kind:
             case OutputKind.IMAGE if not stores_video(self._size.graph, item.node_id):
@@ -34,17 +34,17 @@ class ImageCosts:
         return 0
 
 
-class ImageAllowance:
+class ImageQuota:
     """Decides which outputs may be stored. Saved and previewed images are counted separately; the larger sum counts.
 
     Attributes:
         images: number reserved for the job.
     """
 
-    def __init__(self, costs: ImageCosts, images: int) -> None:
+    def __init__(self, counter: ImageCounter, images: int) -> None:
         self.images = images
-        self._costs = costs
-        self._admitted: set[Found] = set()
+        self._counter = counter
+        self._admitted: set[FoundOutput] = set()
         self._sums = {False: 0, True: 0}  # saved and previewed images
 
     @property
@@ -52,31 +52,31 @@ class ImageAllowance:
         """The number of images of the admitted outputs."""
         return max(self._sums.values())
 
-    def admit(self, item: Found) -> bool:
+    def try_admit(self, item: FoundOutput) -> bool:
         """Admit an output if it fits, and count it."""
         if item not in self._admitted:
-            cost = self._costs.of(item)
+            cost = self._counter.count_images(item)
             if cost and self._sums[item.temporary] + cost > self.images:
                 return False
             self._sums[item.temporary] += cost
             self._admitted.add(item)
         return True
 
-    def needed(self, found: Iterable[Found]) -> int:
+    def recount(self, found: Iterable[FoundOutput]) -> int:
         """Return the number of images of exactly these outputs, replacing earlier counts."""
         whole = set(found)
         self._admitted &= whole
-        self._sums = self._counted(self._admitted)
-        return max(self._counted(whole).values())
+        self._sums = self._sum_images(self._admitted)
+        return max(self._sum_images(whole).values())
 
-    def _counted(self, items: Iterable[Found]) -> dict[bool, int]:
+    def _sum_images(self, items: Iterable[FoundOutput]) -> dict[bool, int]:
         sums = {False: 0, True: 0}
         for item in items:
-            sums[item.temporary] += self._costs.of(item)
+            sums[item.temporary] += self._counter.count_images(item)
         return sums
 
 
-def not_stored(left_out: int, outputs: int) -> JobWarning:
+def build_quota_warning(left_out: int, outputs: int) -> JobWarning:
     """Return the warning for outputs that exceeded the daily quota."""
     return JobWarning(
         code=QUOTA_CODE,

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from executor.clients.comfyui_events import NodeEvents
-from executor.domain.attempt import Record
+from executor.domain.attempt import AttemptRecord
 
 
-def mark_of(node_name: str) -> str:
+def client_id_prefix(node_name: str) -> str:
     """Return the prefix of the client ids of a node's executors."""
     return f"comfyfleet.{node_name}."
 
 
-class Standby:
+class StandbySocket:
     """Keeps one open websocket with a new client id ready for the next attempt.
 
     A client id is never used for two prompts, nor by two sockets at a time: ComfyUI drops the newer one.
@@ -25,39 +25,39 @@ class Standby:
     """
 
     def __init__(self, url: str, node_name: str) -> None:
-        self._url, self._mark = url, mark_of(node_name)
+        self._url, self._client_id_prefix = url, client_id_prefix(node_name)
         self._ready: NodeEvents | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    def client_id(self) -> str:
+    def next_client_id(self) -> str:
         """The client id for the next attempt; its socket is being opened."""
         if self._ready is None:
-            self._ready = NodeEvents(self._url, self._mark + uuid4().hex)
-            self._ready.open()
+            self._ready = NodeEvents(self._url, self._client_id_prefix + uuid4().hex)
+            self._ready.start()
         return self._ready.client_id
 
     @asynccontextmanager
-    async def following(self, record: Record) -> AsyncIterator[NodeEvents]:
+    async def open_for(self, record: AttemptRecord) -> AsyncIterator[NodeEvents]:
         """Return the attempt's socket, closed after the block: the prepared one if it matches, else a new one."""
         ready, self._ready = self._ready, None
         if ready is not None and ready.client_id != record.client_id:
-            self._let_go(ready)
+            self._close_in_background(ready)
             ready = None
         if ready is None:
             ready = NodeEvents(self._url, record.client_id)
-            ready.open()
+            ready.start()
         try:
             yield ready
         finally:
-            self._let_go(ready)
+            self._close_in_background(ready)
 
     async def close(self) -> None:
         """Close the prepared socket and wait for sockets being closed."""
         if self._ready is not None:
-            self._let_go(self._ready)
+            self._close_in_background(self._ready)
         await asyncio.gather(*self._closing)
 
-    def _let_go(self, events: NodeEvents) -> None:
+    def _close_in_background(self, events: NodeEvents) -> None:
         """Close in the background: a closing handshake takes a round trip, or a second without an answer."""
         task = asyncio.create_task(events.close())
         self._closing.add(task)

@@ -44,12 +44,12 @@ _BY_EXTENSION: dict[str, tuple[OutputKind, str]] = {
 }
 
 
-def medium_of(name: str) -> tuple[OutputKind, str]:
+def find_media_type(name: str) -> tuple[OutputKind, str]:
     """Return kind and content type of a file by its extension."""
     return _BY_EXTENSION.get(name.rpartition(".")[2].lower(), UNKNOWN)
 
 
-def has_known_medium(name: str) -> bool:
+def has_known_extension(name: str) -> bool:
     """Whether the file extension is known."""
     stem, dot, extension = name.rpartition(".")
     return bool(stem and dot) and extension.lower() in _BY_EXTENSION

@@ -11,28 +11,28 @@ import aiohttp
 
 MAX_VALUES = 8_000_000  # brackets and commas of a response; each costs up to 100 bytes of memory
 MAX_RAW_ID = 256  # characters of a prompt id; ComfyUI gives UUIDs, 0.3.64 accepts any text
-BESIDE_BYTES = 256 << 10  # bytes; larger responses are parsed in a thread: 64 MB take half a second
+THREAD_PARSE_BYTES = 256 << 10  # bytes; larger responses are parsed in a thread: 64 MB take half a second
 
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 """What aiohttp raises where a node goes away, or says what is no HTTP."""
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
-class NodeAway(Exception):
+class NodeUnavailable(Exception):
     """The node did not answer in time, or answered with an error.
 
     Attributes:
-        heard: whether the node may have received the request.
+        may_have_arrived: whether the node may have received the request.
     """
 
-    def __init__(self, reason: str, *, heard: bool = True) -> None:
+    def __init__(self, reason: str, *, may_have_arrived: bool = True) -> None:
         super().__init__(reason)
-        self.heard = heard
+        self.may_have_arrived = may_have_arrived
 
 
-class UnusableAnswer(NodeAway):
+class UnreadableResponse(NodeUnavailable):
     """The node answered, but the response is too large or malformed. Asking again gives the same.
 
     Attributes:
@@ -53,7 +53,7 @@ class HistoryEntry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
+class QueuedPrompt:
     """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" unless this project gave them.
 
     Attributes:
@@ -70,7 +70,7 @@ async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
     """Return the body of a response.
 
     Raises:
-        UnusableAnswer: it exceeds ``cap`` bytes.
+        UnreadableResponse: it exceeds ``cap`` bytes.
     """
     parts, size = [], 0
     async for part in response.content.iter_any():
@@ -78,52 +78,52 @@ async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
         size += len(part)
         if size > cap:
             response.close()  # otherwise aiohttp reads on to reuse the connection
-            raise UnusableAnswer(
+            raise UnreadableResponse(
                 f"{response.url.path} gave more than {cap} bytes", too_large=True, status=response.status
             )
     return b"".join(parts)
 
 
-async def decode(text: bytes, status: int = 200) -> Any:
+async def parse_json(text: bytes, status: int = 200) -> Any:
     """Parse JSON.
 
     Raises:
-        UnusableAnswer: malformed, or too many values.
+        UnreadableResponse: malformed, or too many values.
     """
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise UnusableAnswer("the node's answer has too many values", too_large=True, status=status)
+        raise UnreadableResponse("the node's answer has too many values", too_large=True, status=status)
     try:
         # Python's decoder accepts the NaN that ComfyUI writes.
-        return json.loads(text) if len(text) < BESIDE_BYTES else await asyncio.to_thread(json.loads, text)
+        return json.loads(text) if len(text) < THREAD_PARSE_BYTES else await asyncio.to_thread(json.loads, text)
     except (ValueError, RecursionError) as error:  # also raised for an integer of thousands of digits
-        raise UnusableAnswer("the node's answer is no JSON", status=status) from error
+        raise UnreadableResponse("the node's answer is no JSON", status=status) from error
 
 
-async def decode_object(text: bytes, status: int = 200) -> dict[str, Any]:
+async def parse_json_object(text: bytes, status: int = 200) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
-        UnusableAnswer: malformed, or not an object.
+        UnreadableResponse: malformed, or not an object.
     """
-    value = await decode(text, status)
+    value = await parse_json(text, status)
     if not isinstance(value, dict):
-        raise UnusableAnswer("the node's answer is no object", status=status)
+        raise UnreadableResponse("the node's answer is no object", status=status)
     return value
 
 
-def list_of(value: Any) -> list[Any]:
+def list_or_empty(value: Any) -> list[Any]:
     """Return the value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 
-def read_queued(item: Any, *, running: bool) -> Queued:
+def parse_queued(item: Any, *, running: bool) -> QueuedPrompt:
     """Parse a queue item ``[number, prompt_id, prompt, extra_data, outputs]``; any other shape is a foreign prompt."""
-    parts = [*list_of(item)[:4], *[None] * 4][:4]
+    parts = [*list_or_empty(item)[:4], *[None] * 4][:4]
     extra = parts[3] if isinstance(parts[3], dict) else {}
     client_id = extra.get("client_id")
     ours = isinstance(client_id, str) and _CLIENT_ID.fullmatch(client_id) is not None
     raw_id = parts[1] if isinstance(parts[1], str) and len(parts[1]) <= MAX_RAW_ID else ""
-    return Queued(raw_id if _is_prompt_id(raw_id) else "", str(client_id) if ours else "", running, raw_id)
+    return QueuedPrompt(raw_id if _is_prompt_id(raw_id) else "", str(client_id) if ours else "", running, raw_id)
 
 
 def _is_prompt_id(value: Any) -> bool:
@@ -134,6 +134,6 @@ def _is_prompt_id(value: Any) -> bool:
         return False
 
 
-def content_length_of(content_length: str) -> int | None:
+def parse_content_length(content_length: str) -> int | None:
     """Return the number in a Content-Length header, None without one."""
     return int(content_length) if _DIGITS.fullmatch(content_length) else None

@@ -11,13 +11,13 @@ from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
 from contracts.workflow import Graph
-from executor.domain.node_text import name_of, raw_text
+from executor.domain.node_text import clean_name, truncate_text
 
 MAX_MESSAGE = 500  # characters; nodes may send megabytes
-MAX_PROBLEMS = 20  # reported validation errors; a node may return thousands
+MAX_ERRORS = 20  # reported validation errors; a node may return thousands
 MAX_TIMESTAMP = 1e15  # milliseconds; larger values are invalid
 
-ELSEWHERE = frozenset({"value_not_in_list"})  # another node may have a model file that this one lacks
+MAY_PASS_ELSEWHERE = frozenset({"value_not_in_list"})  # another node may have a model file that this one lacks
 UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
 
 _MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
@@ -62,41 +62,43 @@ def node_death(code: str, message: str) -> AttemptResult:
     return AttemptResult(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
 
 
-def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
+def workflow_failure(
+    code: str, message: str, node_id: str | None = None, node_class: str | None = None
+) -> AttemptResult:
     """Return a failure caused by the workflow: it would fail on every node."""
     return AttemptResult(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
-LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
-NODE_AWAY = node_fault("node.lost", "The node went away before it took the job.")
+NODE_LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
+NODE_UNREACHABLE = node_fault("node.lost", "The node went away before it took the job.")
 NODE_BUSY = AttemptResult(
     Outcome.NODE_FAULT,
     JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
     begun=False,
 )
-OVERTIME = failed(
+RUN_TIME_EXCEEDED = workflow_failure(
     "job.run_time_exceeded",
     "The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
 )
-ANSWER_TOO_LARGE = failed(
+HISTORY_TOO_LARGE = workflow_failure(
     "workflow.answer_too_large",
     "The node's record of this job is too large to be read. Have the workflow save files instead of returning texts.",
 )
-ANSWER_UNREADABLE = failed(
+HISTORY_UNREADABLE = workflow_failure(
     "workflow.answer_unreadable",
     "The node's record of this job cannot be read: what a node of the workflow returned is no plain JSON.",
 )
 
 
-def judge(entry: Mapping[str, Any]) -> AttemptResult:
+def classify_history(entry: Mapping[str, Any]) -> AttemptResult:
     """Classify a finished prompt by its history entry.
 
     An ``execution_error`` message overrides ``status_str``, which is "success" for some failures.
     """
-    said = dict(_messages(entry))
-    if "execution_error" in said:
-        return _of_error(said["execution_error"])
-    if "execution_interrupted" in said:
+    messages = dict(_messages(entry))
+    if "execution_error" in messages:
+        return _classify_error(messages["execution_error"])
+    if "execution_interrupted" in messages:
         return node_fault("node.fault", "Something on the node interrupted the job.")
     status = entry.get("status")
     if isinstance(status, Mapping) and status.get("status_str") == "success":
@@ -104,56 +106,60 @@ def judge(entry: Mapping[str, Any]) -> AttemptResult:
     return node_fault("node.fault", "The node gave up the job without a reason.")
 
 
-def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
+def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
     """Classify an attempt whose graph the node refused."""
-    if raw_text(error.get("type")) in UNKNOWN_CLASS:
+    if truncate_text(error.get("type")) in UNKNOWN_CLASS:
         extra = error.get("extra_info")
         node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
-        return node_fault("workflow.rejected", sanitise(error.get("message")), None, name_of(node_class))
-    problems = list(islice(_problems(node_errors), MAX_PROBLEMS))
+        return node_fault("workflow.rejected", sanitise_message(error.get("message")), None, clean_name(node_class))
+    problems = list(islice(_validation_errors(node_errors), MAX_ERRORS))
     if not problems:
-        return failed("workflow.rejected", sanitise(error.get("message")) or "The node did not take the workflow.")
+        return workflow_failure(
+            "workflow.rejected", sanitise_message(error.get("message")) or "The node did not take the workflow."
+        )
     node_id, node_class, _, _ = problems[0]
-    message = sanitise("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
-    ending = node_fault if all(kind in ELSEWHERE for _, _, kind, _ in problems) else failed
+    message = sanitise_message("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
+    ending = node_fault if all(kind in MAY_PASS_ELSEWHERE for _, _, kind, _ in problems) else workflow_failure
     return ending("workflow.rejected", message, node_id, node_class)
 
 
-def not_allowed(violations: Sequence[FieldError], graph: Graph) -> AttemptResult:
+def classify_violations(violations: Sequence[FieldError], graph: Graph) -> AttemptResult:
     """Classify an attempt whose graph violates the tenant's policy or names models that this node lacks."""
     first = violations[0]
     node = graph.get(first.node_id or "")
-    if all(violation.code in ELSEWHERE for violation in violations):
+    if all(violation.code in MAY_PASS_ELSEWHERE for violation in violations):
         return node_fault(
-            "workflow.rejected", sanitise(first.message), first.node_id, node.class_type if node else None
+            "workflow.rejected", sanitise_message(first.message), first.node_id, node.class_type if node else None
         )
     code = "workflow.class_not_allowed" if first.code == "node_class_not_allowed" else "workflow.value_not_allowed"
-    return failed(code, sanitise(first.message), first.node_id, node.class_type if node else None)
+    return workflow_failure(code, sanitise_message(first.message), first.node_id, node.class_type if node else None)
 
 
-def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
+def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     """Return the node's time for a prompt, seconds: by the node's clock, at most the executor's own measurement."""
-    stamps = (_time(data.get("timestamp")) for _, data in _messages(entry))
+    stamps = (_parse_timestamp(data.get("timestamp")) for _, data in _messages(entry))
     known = [stamp for stamp in stamps if stamp is not None]
     spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
     return round(min(max(spent, 0.0), wall_s), 3)
 
 
-def started_ms(entry: Mapping[str, Any]) -> float | None:
+def find_start_ms(entry: Mapping[str, Any]) -> float | None:
     """Return when a prompt started by the node's clock, milliseconds since the epoch; None when unknown."""
-    return next((_time(data.get("timestamp")) for name, data in _messages(entry) if name == "execution_start"), None)
+    return next(
+        (_parse_timestamp(data.get("timestamp")) for name, data in _messages(entry) if name == "execution_start"), None
+    )
 
 
-def sanitise(message: Any) -> str:
+def sanitise_message(message: Any) -> str:
     """Return one line of at most ``MAX_MESSAGE`` characters without traceback and absolute paths."""
-    text = raw_text(message).partition("Traceback (most recent call last)")[0]
+    text = truncate_text(message).partition("Traceback (most recent call last)")[0]
     line = clean(" ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split()), 2 * MAX_MESSAGE)
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 
-def _of_error(data: Mapping[str, Any]) -> AttemptResult:
-    kind, message = raw_text(data.get("exception_type")), raw_text(data.get("exception_message"))
-    where = name_of(data.get("node_id")), name_of(data.get("node_type"))
+def _classify_error(data: Mapping[str, Any]) -> AttemptResult:
+    kind, message = truncate_text(data.get("exception_type")), truncate_text(data.get("exception_message"))
+    where = clean_name(data.get("node_id")), clean_name(data.get("node_type"))
     if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):
         return node_fault(
             "node.out_of_memory", "The node ran out of memory. Make the images or batches smaller.", *where
@@ -162,15 +168,15 @@ def _of_error(data: Mapping[str, Any]) -> AttemptResult:
         return node_fault("node.fault", "The node's device failed.", *where)
     if kind.endswith("InterruptProcessingException"):
         return node_fault("node.fault", "Something on the node interrupted the job.", *where)
-    return failed("workflow.execution_failed", _raised(kind, message), *where)
+    return workflow_failure("workflow.execution_failed", _format_exception(kind, message), *where)
 
 
-def _raised(kind: str, message: str) -> str:
+def _format_exception(kind: str, message: str) -> str:
     """Format an exception like the last line of a Python traceback: the text of a KeyError alone is only the key."""
-    name, text = kind.rpartition(".")[2], sanitise(message)
+    name, text = kind.rpartition(".")[2], sanitise_message(message)
     if not _EXCEPTION.fullmatch(name):
         return text or "A node of the workflow failed without saying why."
-    return sanitise(f"{name}: {text}") if text else f"{name}, without a message."
+    return sanitise_message(f"{name}: {text}") if text else f"{name}, without a message."
 
 
 def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -182,19 +188,21 @@ def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
                 yield name, data
 
 
-def _problems(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+def _validation_errors(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Yield each validation error: node id, class, kind, text."""
-    for node_id, complaint in node_errors.items():
-        if not isinstance(complaint, Mapping) or not isinstance(complaint.get("errors"), list):
+    for node_id, node_report in node_errors.items():
+        if not isinstance(node_report, Mapping) or not isinstance(node_report.get("errors"), list):
             continue
-        for error in complaint["errors"]:
+        for error in node_report["errors"]:
             if isinstance(error, Mapping):
-                text = ": ".join(filter(None, (raw_text(error.get("message")), raw_text(error.get("details")))))
-                node_class = name_of(complaint.get("class_type")) or "unknown"
-                yield name_of(node_id) or "", node_class, raw_text(error.get("type")), text
+                text = ": ".join(
+                    filter(None, (truncate_text(error.get("message")), truncate_text(error.get("details"))))
+                )
+                node_class = clean_name(node_report.get("class_type")) or "unknown"
+                yield clean_name(node_id) or "", node_class, truncate_text(error.get("type")), text
 
 
-def _time(stamp: Any) -> float | None:
+def _parse_timestamp(stamp: Any) -> float | None:
     if isinstance(stamp, bool) or not isinstance(stamp, int | float) or not abs(stamp) < MAX_TIMESTAMP:
         return None
     return float(stamp)

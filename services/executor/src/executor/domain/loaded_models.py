@@ -5,11 +5,11 @@ from typing import Any
 
 from contracts.workflow import is_model
 
-MOST = 100  # reported model files; a graph has a handful
-LONGEST = 300  # characters of a name
+MAX_MODELS = 100  # reported model files; a graph has a handful
+MAX_NAME_LENGTH = 300  # characters of a name
 
 
-def models_of(graph: Mapping[str, Any]) -> tuple[str, ...]:
+def list_models(graph: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the model files that a graph loads, as ``Class.input=file``, sorted, without duplicates."""
     named = {
         f"{node['class_type']}.{name}={value}"
@@ -17,4 +17,4 @@ def models_of(graph: Mapping[str, Any]) -> tuple[str, ...]:
         for name, value in node["inputs"].items()
         if is_model(value)
     }
-    return tuple(sorted(need for need in named if len(need) <= LONGEST)[:MOST])
+    return tuple(sorted(need for need in named if len(need) <= MAX_NAME_LENGTH)[:MAX_MODELS])

@@ -1,0 +1,90 @@
+"""Stores the outputs of one attempt concurrently, from the moment the node names the first."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import Output
+from executor.domain.attempt_result import workflow_failure
+from executor.domain.collect_outputs import FoundOutput
+from executor.domain.image_quota import QUOTA_CODE, ImageQuota, build_quota_warning
+from executor.usecases.output_grants import OutputGrants
+from executor.usecases.upload_output import OutputUploader, StoringFailed
+
+MAX_OUTPUTS = 5_000  # outputs of one job: ComfyUI's largest batch; the report fits into a NATS message
+TOO_MANY_OUTPUTS = workflow_failure("workflow.too_many_outputs", f"A job has at most {MAX_OUTPUTS} outputs.")
+
+
+NO_IMAGE_QUOTA = workflow_failure(
+    QUOTA_CODE, "Nothing was stored: today's image quota is used up. The day ends at 00:00 UTC."
+)
+
+
+class StoredOutputs(NamedTuple):
+    """The stored outputs, the images they count as, and warnings for the owner."""
+
+    outputs: tuple[Output, ...]
+    images: int
+    warnings: tuple[JobWarning, ...]
+
+
+class OutputUploadQueue:
+    """Stores outputs concurrently, each once, and never more than is reserved.
+
+    Args:
+        at_once: maximum concurrent transfers.
+        quota: decides which outputs may be stored.
+        reserve: reserves this total number of images; returns the number reserved.
+    """
+
+    def __init__(
+        self,
+        uploader: OutputUploader,
+        grants: OutputGrants,
+        *,
+        at_once: int,
+        quota: ImageQuota,
+        reserve: Callable[[int], Awaitable[int]],
+    ) -> None:
+        self._uploader, self._grants, self._quota, self._reserve = uploader, grants, quota, reserve
+        self._slots = asyncio.Semaphore(at_once)
+        self._tasks: dict[FoundOutput, asyncio.Task[Output]] = {}
+
+    def start(self, found: Sequence[FoundOutput]) -> None:
+        """Start storing finished outputs while the node continues. If the attempt fails, they are not listed."""
+        for item in found:
+            if item not in self._tasks and len(self._tasks) < MAX_OUTPUTS and self._quota.try_admit(item):
+                self._tasks[item] = asyncio.create_task(self._upload(len(self._tasks), item))
+
+    async def finish(self, found: Sequence[FoundOutput]) -> StoredOutputs:
+        """Return every output in order once all are stored, without those beyond the quota.
+
+        Raises:
+            StoringFailed: an output is missing, they are too many or too large, or the quota allows none.
+        """
+        if len(found) > MAX_OUTPUTS:
+            raise StoringFailed(TOO_MANY_OUTPUTS)
+        needed = self._quota.recount(found)
+        if needed > self._quota.images:
+            self._quota.images = max(await self._reserve(needed), self._quota.images)
+        kept = [item for item in found if self._quota.try_admit(item)]
+        if found and not kept:
+            raise StoringFailed(NO_IMAGE_QUOTA)
+        await self._grants.set_count(len(self._tasks.keys() | set(kept)))
+        self.start(kept)
+        outputs = tuple(await asyncio.gather(*(self._tasks[item] for item in kept)))
+        left_out = len(found) - len(kept)
+        return StoredOutputs(
+            outputs, self._quota.used, (build_quota_warning(left_out, len(found)),) if left_out else ()
+        )
+
+    async def close(self) -> None:
+        """Cancel running transfers."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _upload(self, position: int, item: FoundOutput) -> Output:
+        async with self._slots:
+            return await self._uploader.upload(position, item, self._grants)

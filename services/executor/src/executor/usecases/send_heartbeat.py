@@ -1,0 +1,78 @@
+"""Sends heartbeats and handles their replies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, LeaseState, ReportCatalog
+from contracts.wire.errors import Refusal
+from executor.domain.attempt import StopReason
+from executor.usecases.clear_node import NodeCleaner
+from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.node_state import NodeState
+from executor.usecases.retries import is_temporary
+from executor.usecases.watch_occupancy import OccupancyMonitor
+
+STOP_BY_LEASE_STATE = {LeaseState.LOST: StopReason.LOST, LeaseState.CANCELLED: StopReason.CANCELLED}
+
+
+@dataclass(slots=True, kw_only=True)
+class HeartbeatSender:
+    """Sends a heartbeat, which renews the lease of the current attempt, and receives operators' commands.
+
+    Attributes:
+        clear_now: called when the reply contains a command to clear the node.
+    """
+
+    bus: Bus
+    node_name: str
+    boot_id: UUID
+    current: CurrentAttempt
+    state: NodeState
+    occupancy: OccupancyMonitor
+    clear: NodeCleaner
+    clear_now: Callable[[], None]
+    _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
+
+    async def send(self) -> None:
+        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired."""
+        ref, catalog = self.current.ref, self.state.catalog
+        heartbeat = Heartbeat(
+            boot_id=self.boot_id,
+            online=self.state.online,
+            catalog_digest=catalog.digest if catalog else None,
+            attempt=ref,
+            progress=self.current.percent,
+            loaded=self.state.loaded_models,
+            foreign_prompts=self.state.foreign_prompts,
+            occupied=self.occupancy.report() if self.state.online else None,
+            cleared=self.clear.completed_at,
+            refreshed=self.state.refreshed_at,
+        )
+        try:
+            reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
+            if ref is not None and reply.lease in STOP_BY_LEASE_STATE:
+                self.current.request_stop(STOP_BY_LEASE_STATE[reply.lease], ref)
+            if reply.refresh is not None:
+                self.state.accept_refresh(reply.refresh)
+            if reply.clear is not None and self.clear.accept_command(reply.clear):
+                self.clear_now()
+            if reply.catalog_wanted and catalog is not None:
+                await self._report_catalog(catalog)
+            self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
+        except Refusal as refusal:
+            log.info("executor.heartbeat.failed", code=refusal.refused.code)
+
+    async def _report_catalog(self, catalog: ReportCatalog) -> None:
+        """Send the catalog, unless the scheduler has refused this one permanently."""
+        if catalog.digest == self._refused_digest:
+            return
+        try:
+            await self.bus.request(REPORT_CATALOG, catalog, key=self.node_name)
+        except Refusal as refusal:
+            if is_temporary(refusal):
+                raise
+            self._refused_digest = catalog.digest
+            log.error("executor.catalog.refused", code=refusal.refused.code, digest=catalog.digest)

@@ -1,0 +1,155 @@
+"""Streams a prompt's outputs to storage."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from contracts.gateway.transfers import OutputGrant, StoredOutput
+from contracts.scheduler.outputs import Output
+from contracts.wire.errors import Refusal
+from executor.clients.artifacts import Artifacts, StorageUnavailable, TooLarge, UploadRefused
+from executor.clients.comfyui import ComfyUI, FileNameRefused, FileUnavailable
+from executor.clients.comfyui_responses import NodeUnavailable
+from executor.domain.attempt_result import NODE_LOST, AttemptResult, node_fault, workflow_failure
+from executor.domain.collect_outputs import FoundOutput
+from executor.domain.inline_values import inline_value
+from executor.usecases.output_grants import OutputGrants
+from executor.usecases.retries import TRANSFERS
+
+MAX_FILE_ATTEMPTS = 4  # attempts; a new file may become visible late on a network disk
+BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
+MIN_BYTES_PER_S = 64 << 10
+STALE_GRANT_STATUSES = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
+
+FILE_UNAVAILABLE = node_fault("node.fault", "The node does not give out a file that it made.")
+OUTPUT_TOO_LARGE = workflow_failure("workflow.output_too_large", "An output is larger than what can be stored.")
+FILE_NAME_REFUSED = workflow_failure(
+    "workflow.output_name_invalid",
+    "The node does not give out a file that the workflow saved, because of its name: it is not UTF-8, has two dots in "
+    "a row, or leaves the node's folders. Have the workflow save under another name.",
+)
+GRANT_REFUSED = node_fault("node.fault", "The outputs of the job may not be stored.")
+
+
+class StoringFailed(Exception):
+    """The outputs cannot be stored, so the attempt ends."""
+
+    def __init__(self, result: AttemptResult) -> None:
+        super().__init__(result.error.message if result.error else result.outcome)
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputUploader:
+    """Streams an output from the node to storage.
+
+    Attributes:
+        unreachable_s: how long the node may be unreachable meanwhile.
+    """
+
+    node: ComfyUI
+    artifacts: Artifacts
+    output_max_bytes: int
+    unreachable_s: float
+
+    async def upload(self, position: int, item: FoundOutput, grants: OutputGrants) -> Output:
+        """Store one output. Waits for unavailable storage.
+
+        Args:
+            position: of its grant.
+
+        Raises:
+            StoringFailed: the node no longer has it, or it is too large.
+        """
+        if not item.is_downloadable:
+            raise StoringFailed(FILE_NAME_REFUSED)
+        attempts, away_since = 0, time.monotonic()
+
+        async def upload_once() -> Output:
+            nonlocal attempts, away_since
+            grant = await _get_grant(grants, position)
+            try:
+                return _build_output(item, await self._transfer(item, grant), grant)
+            except TooLarge:
+                raise StoringFailed(OUTPUT_TOO_LARGE) from None
+            except FileUnavailable as error:
+                attempts += 1
+                if attempts >= MAX_FILE_ATTEMPTS:
+                    raise StoringFailed(FILE_UNAVAILABLE) from error
+                raise
+            except NodeUnavailable as error:
+                attempts += error.may_have_arrived
+                self._raise_if_exhausted(error, attempts, away_since)
+                raise
+            except (UploadRefused, StorageUnavailable) as error:
+                # A storage fault is not the job's: retry for as long as the lease is held.
+                attempts, away_since = 0, time.monotonic()
+                await self._handle_refusal(error, grant, grants)
+                raise
+
+        return await TRANSFERS.on((FileUnavailable, NodeUnavailable, UploadRefused, StorageUnavailable))(upload_once)
+
+    def _raise_if_exhausted(self, error: NodeUnavailable, attempts: int, away_since: float) -> None:
+        if not error.may_have_arrived and time.monotonic() - away_since > self.unreachable_s:
+            raise StoringFailed(NODE_LOST) from error
+        if attempts >= MAX_FILE_ATTEMPTS:
+            raise StoringFailed(FILE_UNAVAILABLE) from error
+
+    async def _handle_refusal(
+        self, error: UploadRefused | StorageUnavailable, grant: OutputGrant, grants: OutputGrants
+    ) -> None:
+        if isinstance(error, UploadRefused):
+            if error.status == 413:
+                raise StoringFailed(OUTPUT_TOO_LARGE) from error
+            if error.status in STALE_GRANT_STATUSES:
+                await grants.renew(grant)
+
+    async def _transfer(self, item: FoundOutput, grant: OutputGrant) -> StoredOutput:
+        if item.content is not None:
+            return await self._upload(grant, item, _single_chunk(item.content), len(item.content))
+        try:
+            async with self.node.download_file(item) as file:
+                return await self._upload(grant, item, file.chunks, file.size)
+        except FileNameRefused as error:
+            raise StoringFailed(FILE_NAME_REFUSED) from error
+
+    async def _upload(
+        self, grant: OutputGrant, item: FoundOutput, chunks: AsyncIterator[bytes], size: int | None
+    ) -> StoredOutput:
+        expected = self.output_max_bytes if size is None else min(size, self.output_max_bytes)
+        return await self.artifacts.upload(
+            grant.url,
+            chunks,
+            size=size,
+            content_type=item.content_type,
+            cap=self.output_max_bytes,
+            within_s=BASE_S + expected / MIN_BYTES_PER_S,
+        )
+
+
+async def _get_grant(grants: OutputGrants, position: int) -> OutputGrant:
+    try:
+        return await grants.get_grant(position)
+    except Refusal as refusal:
+        raise StoringFailed(GRANT_REFUSED) from refusal
+
+
+async def _single_chunk(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def _build_output(item: FoundOutput, stored: StoredOutput, grant: OutputGrant) -> Output:
+    return Output(
+        id=grant.id,
+        node_id=item.node_id,
+        name=item.name,
+        kind=item.kind,
+        content_type=item.content_type,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        temporary=item.temporary,
+        source=item.source,
+        key=item.key or None,
+        position=item.position,
+        value=inline_value(item),
+    )

@@ -1,0 +1,224 @@
+"""One process with requests, live messages and a stream consumer, while NATS goes through every fault it can have.
+
+    ./dev chaos [--outage-s 180]
+
+The server is away for as long as given, comes back with another password, then with the right one, and has the
+login revoked and restored while connections are open. Before and after, unreadable messages of every kind and messages
+whose handler always raises are stored. Then every readable message was handled, every other one is a dead letter,
+those that can be handled now are redriven, and the event loop never stood still.
+"""
+
+import argparse
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from chassis.messaging.metadata import Metadata
+from contracts.wire.dead_letters import DeadLetter, DeadLetterFailedAgain, DeadLetterNotRedrivable, RedriveDeadLetter
+from contracts.wire.errors import Unavailable
+from contracts.wire.topic import Address
+from tests.integration.chassis.conftest import ECHO, NOTED, NOTES, Answer, Note, Question, bus_at
+from tests.integration.chassis.note_consumers import (
+    CONSUMER,
+    POISON,
+    Handler,
+    acknowledged,
+    consuming,
+    letters_at,
+    list_letters,
+    store_notes,
+)
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+TICK_S = 0.01
+LONGEST_STALL_S = 1.0
+REFUSALS = 4  # that the server has logged: each of two connections was refused, and tried again
+BAD = 1000  # notes from this number on always fail
+
+
+class Ticker:
+    """Counts how often the event loop gets round, and its longest stall in seconds."""
+
+    def __init__(self) -> None:
+        self.ticks, self.longest_s = 0, 0.0
+
+    async def run(self) -> None:
+        last = monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = monotonic()
+            self.longest_s = max(self.longest_s, now - last)
+            self.ticks, last = self.ticks + 1, now
+
+
+def login(password: str) -> str:
+    return f'authorization {{ users: [ {{ user: "echo", password: "{password}" }} ] }}'
+
+
+async def echo(question: Question, _: Address) -> Answer:
+    return Answer(text=question.text)
+
+
+class Faults:
+    """The process and its server."""
+
+    def __init__(self, server: NatsServer, letters: DeadLetterStore) -> None:
+        self.server, self.letters, self.ticker = server, letters, Ticker()
+        self.served = bus_at(server.url, user="echo", password="right")
+        self.asker = bus_at(server.url, "asker", user="echo", password="right")
+        self.handler = Handler(lambda note, _: RuntimeError("always") if note.seq >= BAD else None)
+        self.live: list[int] = []
+        self.stored: list[int] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the process."""
+        ticking = asyncio.create_task(self.ticker.run())
+        self.served.serve(ECHO, echo)
+        try:
+            await self.served.start()
+            await self.asker.start()
+            await streams.declare(self.served, (NOTES,))
+            await self.served.subscribe(NOTED, self._on_live)
+            async with consuming(self.served, self.handler, self.letters):
+                yield
+        finally:
+            ticking.cancel()
+            await asyncio.wait({ticking})
+            await self.asker.stop()
+            await self.served.stop()
+
+    async def store(self, *seqs: int, poison: bool = False) -> None:
+        """Store notes, and poison of every kind."""
+        await store_notes(self.asker, *seqs)
+        self.stored += seqs
+        for body in POISON.values() if poison else ():
+            await self.asker.jetstream.publish(NOTED.subject(key="a"), body)
+
+    async def works(self) -> None:
+        """Wait until requests, live messages and the stream all get through."""
+        await until(self._is_answered)
+        seq = len(self.stored) + 1
+        await self.store(seq)
+        await until(lambda: seq in self.live and seq in self.handler.seqs)
+
+    async def outage(self, for_s: float) -> None:
+        """Have no server for so many seconds, as the event loop counts them."""
+        self.server.kill()
+        await until(lambda: not self.served.connected and not self.asker.connected)
+        end = self.ticker.ticks + for_s / TICK_S
+        await until(lambda: self.ticker.ticks >= end, 2 * for_s + 20)
+        assert not await self._is_answered()
+        await self.server.start()
+
+    async def other_password(self) -> None:
+        """Have the server refuse the login while the connections are made again, then take it."""
+        for password, refusals in (("wrong", self._refusals() + REFUSALS), ("right", 0)):
+            self.server.kill()
+            self.server.config = login(password)
+            await self.server.start()
+            await until(lambda refusals=refusals: self._refusals() >= refusals)  # type: ignore[misc]
+
+    async def revoke_login(self) -> None:
+        """Revoke the login of the open connections by a reload, and restore it."""
+        for password in ("wrong", "right"):
+            (self.server.folder / "conf").write_text(login(password))
+            self.server.signal(signal.SIGHUP)
+            if password == "wrong":
+                await until(lambda: not self.served.connected and not self.asker.connected)
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        return await list_letters(self.letters)
+
+    async def _on_live(self, note: Note, _: Metadata) -> None:
+        self.live.append(note.seq)
+
+    async def _is_answered(self) -> bool:
+        try:
+            return await self.asker.request(ECHO, Question(text="a")) == Answer(text="a")
+        except Unavailable:
+            return False
+
+    def _refusals(self) -> int:
+        return len(re.findall(r"authentication error", self.server.log()))
+
+
+async def survive(server: NatsServer, letters: DeadLetterStore, *, outage_s: float) -> Faults:
+    """Go through all faults, and assert that nothing is stuck and nothing is lost."""
+    faults = Faults(server, letters)
+    async with faults.running():
+        await faults.works()
+        await faults.store(BAD, poison=True)
+        await faults.outage(outage_s)
+        await faults.works()
+        await faults.other_password()
+        await faults.works()
+        await faults.revoke_login()
+        await faults.works()
+        await faults.store(BAD + 1, poison=True)
+        await faults.works()
+        last = (await faults.served.jetstream.stream_info(NOTES.name)).state.last_seq
+        await acknowledged(faults.served, last)
+    good = [seq for seq in faults.stored if seq < BAD]
+    assert sorted(set(faults.handler.seqs)) == good
+    found = await faults.dead_letters()
+    assert len(found) == 2 * len(POISON) + 2
+    failed = [letter for letter in found if letter.code == "internal"]
+    assert [letter.attempts >= CONSUMER.max_deliver for letter in failed] == [True, True]
+    assert faults.ticker.longest_s < LONGEST_STALL_S
+    return faults
+
+
+async def redrive_all(faults: Faults, bus: Bus) -> list[str]:
+    """Redrive every dead letter with a handler that works; the codes of the refusals."""
+    faults.handler.fails = lambda *_: None
+    refused = []
+    async with consuming(bus, faults.handler, faults.letters) as consumer:
+        dead = DeadLetters("reader", faults.letters, (consumer,))
+        for letter in await faults.dead_letters():
+            try:
+                await dead.redrive(RedriveDeadLetter(id=letter.id))
+            except (DeadLetterFailedAgain, DeadLetterNotRedrivable) as refusal:
+                refused.append(refusal.code)
+    return refused
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="./dev chaos", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--outage-s", type=float, default=180.0, help="how long NATS is away (default: 180)")
+    outage_s: float = parser.parse_args().outage_s
+    server, postgres = NatsServer(login("right")), PostgresServer()
+    try:
+        await server.start()
+        await postgres.create()
+        async with letters_at(await postgres.database("notifier")) as letters:
+            began = monotonic()
+            faults = await survive(server, letters, outage_s=outage_s)
+            letters_found = len(await faults.dead_letters())
+            bus = bus_at(server.url, user="echo", password="right")
+            await bus.start()
+            refused = await redrive_all(faults, bus)
+            await bus.stop()
+            left = len(await faults.dead_letters())
+    finally:
+        server.remove()
+        postgres.remove()
+    print(
+        f"outage {outage_s:g} s, total {monotonic() - began:.0f} s: {len(set(faults.handler.seqs))} messages handled, "
+        f"{letters_found} dead letters, {letters_found - left} redriven, {len(refused)} unreadable ones left; "
+        f"longest stall of the event loop {faults.ticker.longest_s * 1000:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

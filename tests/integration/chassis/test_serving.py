@@ -1,0 +1,108 @@
+"""What a served topic does with a request before and around its handler: request ids, headers, admission, size."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from chassis.ids import is_request_id
+from chassis.messaging.bus import Bus
+from chassis.messaging.serving import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
+from chassis.offload import INLINE_BYTES
+from chassis.telemetry.logs import bound, bound_here
+from contracts.wire.errors import Kind, Refusal
+from contracts.wire.topic import Address
+from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
+from tests.kit.nats import NatsServer
+
+
+class NoSuchWord(Refusal):
+    """That is not a word."""
+
+    kind, code = Kind.NOT_FOUND, "echo.no_such_word"
+
+
+class Echo:
+    """Returns the text it is sent; records tenant, text and bound request id of every request."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, str]] = []
+
+    async def __call__(self, question: Question, address: Address) -> Answer:
+        self.requests.append((address.tenant, question.text, bound_here().get("request_id", "")))
+        return Answer(text=question.text)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for _, text, _ in self.requests]
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def client(nats: NatsServer, echo: Echo) -> AsyncIterator[Bus]:
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, echo)),
+        connected(nats.url, "asker") as client,
+    ):
+        yield client
+
+
+async def test_concurrent_requests_keep_their_own_tenant_and_request_id(client: Bus, echo: Echo) -> None:
+    wanted = [(tenant, f"{tenant}-{number}", f"id-{tenant}-{number}") for tenant in "xyz" for number in range(5)]
+
+    async def send(tenant: str, text: str, request_id: str) -> Answer:
+        with bound(request_id=request_id):
+            return await client.request(ECHO, Question(text=text), tenant=tenant)
+
+    answers = await asyncio.gather(*[send(*one) for one in wanted])
+    assert [answer.text for answer in answers] == [text for _, text, _ in wanted]
+    assert sorted(echo.requests) == wanted
+
+
+@pytest.mark.parametrize("sent", ["a b:c", "a:b", "x" * 65, "\u00e9", "a\tb"])
+async def test_malformed_request_id_is_replaced(client: Bus, echo: Echo, sent: str) -> None:
+    for request_id in (sent, "its-own"):
+        await client._client.request(
+            ECHO.subject(), b'{"text":"a"}', headers={REQUEST_ID_HEADER: request_id}, timeout=5
+        )
+    (_, _, replaced), (_, _, kept) = echo.requests
+    assert is_request_id(replaced)
+    assert replaced != sent
+    assert kept == "its-own"
+
+
+@pytest.mark.requirement("F-72", "B-100")
+@pytest.mark.parametrize("headers", [{"A": "x" * 20_000}, {f"h{number}": "x" for number in range(5_000)}])
+async def test_message_with_oversized_headers_is_refused(client: Bus, echo: Echo, headers: dict[str, str]) -> None:
+    reply = await client._client.request(ECHO.subject(), b'{"text":"a"}', headers=headers, timeout=5)
+    assert (reply.headers or {})[ERROR_CODE_HEADER] == "422"
+    assert await client.request(ECHO, Question(text="b")) == Answer(text="b")
+    assert echo.texts == ["b"]
+
+
+async def test_large_request_is_answered(client: Bus) -> None:
+    large = "x" * (INLINE_BYTES * 4)
+    assert (await client.request(ECHO, Question(text=large), is_large=True)).text == large
+
+
+async def test_admission_refuses_a_message_before_its_payload_is_read(nats: NatsServer, echo: Echo) -> None:
+    topic = replace(ECHO, verb="admitted")
+
+    async def admit(address: Address) -> None:
+        if address.tenant == "x":
+            raise NoSuchWord(retry_after_s=7)
+
+    def serve(bus: Bus) -> None:
+        bus.serve(topic, echo, admit=admit)
+
+    async with connected(nats.url, serve=serve), connected(nats.url, "asker") as client:
+        refused = await client._client.request(topic.subject("x"), b"no JSON", timeout=5)
+        assert await client.request(topic, Question(text="a"), tenant="y") == Answer(text="a")
+    headers = refused.headers or {}
+    assert (headers[ERROR_CODE_HEADER], headers[RETRY_AFTER_HEADER]) == ("404", "7")
+    assert echo.texts == ["a"]
