@@ -7,7 +7,7 @@ from contracts.graph_size.analysis import GraphSize, measure
 from contracts.graph_size.image_quota import file_cost, stores_video
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import OutputKind
-from contracts.workflow import read_graph
+from contracts.workflow import has_valid_links, read_graph
 from executor.domain.collect_outputs import FoundOutput
 
 LATENT_SUFFIX = ".latent"
@@ -15,7 +15,7 @@ QUOTA_CODE = "quota.images_exceeded"
 
 
 class ImageCounter:
-    """The images that each output counts as, by the same rule as its reservation (``contracts.graph_size.image_quota``)."""
+    """The images that each output counts as, by the rule of its reservation (``contracts.graph_size.image_quota``)."""
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
         read, errors = read_graph(graph)
