@@ -1,4 +1,4 @@
-"""contracts/asyncapi.json: the AsyncAPI 3 document of everything on the bus, rendered by FastStream."""
+"""contracts/asyncapi.json: the AsyncAPI 3 document of all NATS messages, rendered by FastStream."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from contracts.wire.topic import Rpc, Topic
 
 
 def asyncapi() -> str:
-    """The document, as JSON. What is asked is received by its owner; what is told is sent by its producers."""
+    """Return the document as JSON. Requests are received by their owner; events are sent by their producers."""
     broker = NatsBroker(logger=None)
     for topic in sorted(TOPICS, key=lambda topic: topic.name):
         if isinstance(topic, Rpc):
@@ -37,7 +37,7 @@ def asyncapi() -> str:
 
 def _handler(topic: Topic[Any]) -> Any:
     async def handle(message: Any) -> None:
-        """Never called: only its signature is read."""
+        """Never called: FastStream only reads its signature."""
 
     handle.__annotations__ = {"message": topic.payload, "return": None}
     handle.__doc__ = topic.description
@@ -45,7 +45,7 @@ def _handler(topic: Topic[Any]) -> Any:
 
 
 def _add_reply(document: dict[str, Any], topic: Rpc[Any, Any]) -> None:
-    """Say what is answered, which FastStream leaves out: to the inbox that the request names."""
+    """Add the reply, which FastStream omits. It goes to the inbox of the request."""
     schema = topic.reply.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schema.pop("$defs", {}))
     document["components"]["schemas"][topic.reply.__name__] = schema

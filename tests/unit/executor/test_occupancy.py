@@ -1,4 +1,4 @@
-"""When a node counts as blocked, and by what."""
+"""When a node counts as blocked, and why."""
 
 from contracts.scheduler.heartbeats import OccupancyCause
 from executor.domain.occupancy import Occupancy, Occupant
