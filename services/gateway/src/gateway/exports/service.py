@@ -105,7 +105,7 @@ class AccountExport:
                             lines.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
                             if piece := sink.taken():
                                 yield piece
-            async with aclosing(files.pack_file(made, sink)) as pieces:
+            async with aclosing(files.pack_all(made, sink)) as pieces:
                 async for piece in pieces:
                     yield piece
         yield sink.taken()
