@@ -1,4 +1,4 @@
-"""What all tests share: one NATS server and one PostgreSQL server, started when the first test asks for them."""
+"""Fixtures of all tests: one NATS and one PostgreSQL server, started by the first test that uses them."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--containers", action="store_true", help="NATS and PostgreSQL from Docker, not from the wheels")
 
 
-# As a service logs: rich tracebacks, with every variable, stop the event loop for seconds.
+# Like a service: rich tracebacks with all variables would block the event loop for seconds.
 PLAIN_LOG: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
@@ -28,7 +28,8 @@ PLAIN_LOG: list[Processor] = [
     structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
 ]
 
-hypothesis.settings.register_profile("bounded by pytest alone", deadline=None)  # how long one example takes is the load
+# the duration of an example depends on the machine's load
+hypothesis.settings.register_profile("bounded by pytest alone", deadline=None)
 hypothesis.settings.load_profile("bounded by pytest alone")
 
 

@@ -1,1 +1,1 @@
-"""Writes every file that is made from the contracts, and tells which of them are stale."""
+"""Writes every file that is generated from the contracts, and reports stale ones."""

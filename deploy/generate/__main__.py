@@ -1,4 +1,4 @@
-"""``python -m generate [--check]``: write the generated files, or say which are not as they should be."""
+"""``python -m generate [--check]``: write the generated files, or list stale ones."""
 
 import sys
 from pathlib import Path
@@ -15,8 +15,8 @@ from generate.topology import topology
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def documents() -> dict[Path, str]:
-    """Every generated file: its path below the repository's root, and what it should hold."""
+def generated_files() -> dict[Path, str]:
+    """Return every generated file: its path relative to the repository root, and its content."""
     return {
         Path("contracts/asyncapi.json"): asyncapi(),
         Path("docs/topology.md"): topology(),
@@ -29,9 +29,9 @@ def documents() -> dict[Path, str]:
     }
 
 
-def stale(root: Path = ROOT) -> list[Path]:
-    """Files that are missing or hold something else, and schemas of messages that no longer exist."""
-    wanted = documents()
+def stale_files(root: Path = ROOT) -> list[Path]:
+    """Return files that are missing or differ, and schemas of messages that no longer exist."""
+    wanted = generated_files()
     wrong = [path for path, text in wanted.items() if _text(root / path) != text]
     orphans = [
         path.relative_to(root)
@@ -42,13 +42,13 @@ def stale(root: Path = ROOT) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write what is stale; with ``--check`` write nothing and exit 1 if anything is."""
-    found = stale()
+    """Write stale files. With ``--check`` write nothing and exit with status 1 if there are any."""
+    found = stale_files()
     if "--check" in (sys.argv[1:] if argv is None else argv):
         for path in found:
             print(f"stale: {path} (run ./dev generate)")
         sys.exit(1 if found else 0)
-    wanted = documents()
+    wanted = generated_files()
     for path in found:
         target = ROOT / path
         if path in wanted:

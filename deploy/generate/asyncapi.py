@@ -1,23 +1,29 @@
-"""contracts/asyncapi.json: the AsyncAPI 3 document of everything on the bus, rendered by FastStream."""
+"""contracts/asyncapi.json: the AsyncAPI 3 document of all NATS messages, rendered by FastStream."""
 
 import json
 from typing import Any
 
-from faststream.nats import NatsBroker
+from faststream.nats import JStream, NatsBroker
 from faststream.specification import AsyncAPI
 
-from contracts.registry import TOPICS
+from contracts.registry import CONSUMERS, TOPICS
 from contracts.wire.topic import Rpc, Topic
 
 
 def asyncapi() -> str:
-    """The document, as JSON. What is asked is received by its owner; what is told is sent by its producers."""
+    """Return the document as JSON. Requests are received by their owner; events are sent by their producers."""
     broker = NatsBroker(logger=None)
     for topic in sorted(TOPICS, key=lambda topic: topic.name):
         if isinstance(topic, Rpc):
             broker.subscriber(topic.pattern, title=topic.name, description=topic.description)(_handler(topic))
         else:
             broker.publisher(topic.pattern, title=topic.name, description=topic.description, schema=topic.payload)
+    for consumer in CONSUMERS:
+        name = f"{consumer.topic.name}:{consumer.name}"
+        stream = JStream(consumer.stream.name, declare=False)
+        broker.subscriber(consumer.topic.pattern, stream=stream, durable=consumer.name, pull_sub=True, title=name)(
+            _handler(consumer.topic)
+        )
     specification = AsyncAPI(broker, title="comfyfleet", version="1", schema_version="3.0.0")
     document: dict[str, Any] = json.loads(specification.to_specification().to_json())
     document.pop("servers", None)
@@ -31,7 +37,7 @@ def asyncapi() -> str:
 
 def _handler(topic: Topic[Any]) -> Any:
     async def handle(message: Any) -> None:
-        """Never called: only its signature is read."""
+        """Never called: FastStream only reads its signature."""
 
     handle.__annotations__ = {"message": topic.payload, "return": None}
     handle.__doc__ = topic.description
@@ -39,7 +45,7 @@ def _handler(topic: Topic[Any]) -> Any:
 
 
 def _add_reply(document: dict[str, Any], topic: Rpc[Any, Any]) -> None:
-    """Say what is answered, which FastStream leaves out: to the inbox that the request names."""
+    """Add the reply, which FastStream omits. It goes to the inbox of the request."""
     schema = topic.reply.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schema.pop("$defs", {}))
     document["components"]["schemas"][topic.reply.__name__] = schema

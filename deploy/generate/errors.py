@@ -1,4 +1,4 @@
-"""docs/errors.md: every code that a client may meet in a problem."""
+"""docs/errors.md: every error code that a client can receive."""
 
 from importlib import import_module
 
@@ -37,7 +37,7 @@ What `warnings[].code` of a completed job may be.
 
 
 def error_pages() -> str:
-    """The page: one row a code, first those of problems, then those of jobs and their warnings."""
+    """Return the page: one row per code, first those of problems, then those of jobs and their warnings."""
     refusals = {*REFUSALS, *refusals_of("gateway"), *refusals_of("notifier")}
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
@@ -49,7 +49,7 @@ def error_pages() -> str:
 
 
 def refusals_of(service: str) -> list[type[Refusal]]:
-    """The refusals that a service declares itself, by code."""
+    """Return the refusals that a service declares itself, by code."""
     import_module(f"{service}.app")
     own = {refusal.code: refusal for refusal in Refusal.__subclasses__() if _package(refusal) == service}
     return [own[code] for code in sorted(own)]

@@ -1,4 +1,4 @@
-"""deploy/nats/nats.conf: the NATS configuration of docker-compose, passwords taken from its environment."""
+"""deploy/nats/nats.conf: the NATS configuration of docker-compose, with passwords from its environment."""
 
 from stack.nats_config import NatsPlan, logins, render
 
@@ -6,7 +6,7 @@ NODES = ("node-1",)
 
 
 def compose_config() -> str:
-    """The file. Each login's password is ``$NATS_<LOGIN>_PASSWORD``."""
+    """Return the file. Each login's password is ``$NATS_<LOGIN>_PASSWORD``."""
     names = [login for login, _, _ in logins(NODES)]
     return render(
         NatsPlan(

@@ -1,4 +1,4 @@
-"""docs/requirements.md: what the project must do, and the tests that show it."""
+"""docs/requirements.md: the requirements and the tests that verify them."""
 
 import ast
 import tomllib
@@ -31,7 +31,7 @@ def requirements(root: Path) -> str:
 
 
 def marked_tests(root: Path) -> dict[str, list[str]]:
-    """Tests by the requirement that they are marked with, as ``e2e/test_x.py::test_y``."""
+    """Return tests by the requirement in their marker, as ``e2e/test_x.py::test_y``."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted((root / "tests").rglob("test_*.py")):
         source = path.read_text()
@@ -52,5 +52,5 @@ def _markers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
 
 
 def _code(id_: str) -> str:
-    """An id with a space is a route, a table or a setting."""
+    """Format an id. One with a space is a route, a table or a setting."""
     return f"`{id_}`" if " " in id_ else id_

@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of every message: the diff of these files is the review of a contract change."""
+"""JSON Schema (2020-12) of every message. A diff of these files shows a contract change in review."""
 
 import json
 
@@ -7,7 +7,7 @@ from contracts.wire.topic import Rpc
 
 
 def schemas() -> dict[str, str]:
-    """File name to schema: ``<topic>.json``, and ``<topic>.reply.json`` for what is answered."""
+    """Return schemas by file name: ``<topic>.json``, and ``<topic>.reply.json`` for replies."""
     found = {}
     for topic in TOPICS:
         found[f"{topic.name}.json"] = _dump(topic.payload.model_json_schema())

@@ -11,7 +11,7 @@ Generated from `scheduler.domain.states` by `./dev generate`. Every arrow is one
 
 
 def state_machine() -> str:
-    """The page: a diagram and the public names."""
+    """Return the page: a diagram and the public state names."""
     arrows = [
         f"    {before.value if before else '[*]'} --> {after.value}: {cause.value}"
         for (before, cause), after in TRANSITIONS.items()

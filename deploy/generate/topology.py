@@ -16,10 +16,10 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 
 def topology() -> str:
     """Return the page: a diagram, the subjects, the streams, the NATS interface."""
-    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_consumers(), *_other_systems()])
+    return "\n".join([HEAD, *_diagram(), *_subjects(), *_streams(), *_consumers(), *_other_systems()])
 
 
-def _picture() -> list[str]:
+def _diagram() -> list[str]:
     said: dict[tuple[str, str], list[str]] = defaultdict(list)
     for topic in TOPICS:
         for producer in topic.producers:

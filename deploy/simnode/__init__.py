@@ -1,5 +1,5 @@
-"""A ComfyUI server without a GPU: it keeps the wire contract of the real one and draws pictures instead of sampling.
+"""A ComfyUI server without a GPU: it keeps the wire contract of the real one and draws images instead of sampling.
 
-It refuses to know anything about comfyfleet: whatever drives a real node can drive this one, unchanged.
-Import :class:`simnode.node.SimNode` to run one inside a test; run ``python -m simnode`` to have one as a program.
+It knows nothing about comfyfleet: a client of a real node works with this one unchanged. Use
+:class:`simnode.node.SimNode` to run one in a test, or ``python -m simnode`` to run one as a program.
 """

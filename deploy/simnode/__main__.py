@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
         argv: arguments without the program name; those of the process if None.
 
     Raises:
-        SystemExit: status 1 if the sending loop broke, as ComfyUI ends; 2 for bad arguments.
+        SystemExit: status 1 if the sending loop failed, which ends ComfyUI too; 2 for bad arguments.
     """
     options = _parser().parse_args(argv)
     with contextlib.ExitStack() as stack:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 async def _serve(settings: Settings) -> BaseException | None:
-    """Serve until a signal (None) or until the sending loop breaks (why)."""
+    """Serve until a signal (returns None) or until the sending loop fails (returns the reason)."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

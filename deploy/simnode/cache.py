@@ -1,4 +1,4 @@
-"""Results of the latest prompt, kept by what was computed and not by node id (ComfyUI's classic cache)."""
+"""Results of the latest prompt, keyed by computation instead of node id (ComfyUI's classic cache)."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What a node gave when it ran: values for others, what clients are shown, and the ids it ran under."""
+    """The result of a node: values for other nodes, the message for clients, and the ids that it ran under."""
 
     outputs: tuple[Any, ...]
     ui: Document | None
@@ -19,17 +19,17 @@ class Cached:
 
 
 class NodeCache:
-    """Entries of the latest prompt. Results outlive the files they name."""
+    """Cache entries of the latest prompt. A result can outlive the files that it names."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, Cached] = {}
         self._keys: dict[str, Key] = {}
 
     def begin(self, graph: Workflow) -> None:
-        """Compute the keys of all nodes, reachable or not, and forget what this prompt does not have.
+        """Compute the keys of all nodes, reachable or not, and drop entries that this prompt does not use.
 
         Raises:
-            KeyError: a node without ``inputs``; nothing guards ComfyUI's worker from it.
+            KeyError: a node without ``inputs``; ComfyUI's worker does not catch it either.
         """
         self._keys = {node_id: _key(graph, node_id) for node_id in graph}
         wanted = set(self._keys.values())
@@ -41,19 +41,17 @@ class NodeCache:
         self._keys |= {child: _under(graph, parent) + _key(graph, child) for child in children}
 
     def get(self, node_id: str) -> Cached | None:
-        """The kept result of a node of this prompt, None if it must run."""
+        """Return the cached result of a node of this prompt; None if it must run."""
         return self._entries.get(self._keys[node_id])
 
     def put(self, node_id: str, entry: Cached) -> None:
-        """Keep what a node gave."""
         self._entries[self._keys[node_id]] = entry
 
     def known(self) -> list[str]:
-        """Ids of this prompt's nodes that have a kept result."""
+        """Return ids of this prompt's nodes that have a cached result."""
         return [node_id for node_id, key in self._keys.items() if key in self._entries]
 
     def clear(self) -> None:
-        """Forget everything."""
         self._entries.clear()
 
 

@@ -20,7 +20,7 @@ from simnode.nodes import (
 )
 from simnode.wire import Document, Workflow
 
-ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # 0.3.64 has none of these
+ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # not in 0.3.64
 
 
 class Catalog:
@@ -40,17 +40,17 @@ class Catalog:
         return list(self._classes)
 
     def get(self, name: object) -> NodeClass | None:
-        """A class by name, None if it is not there."""
+        """Return a class by name; None if there is none."""
         return self._classes.get(name) if isinstance(name, str) else None
 
     def of(self, node: Document) -> NodeClass:
-        """The class of a validated node."""
+        """Return the class of a validated node."""
         name: str = node["class_type"]
         return self._classes[name]
 
 
 def linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
-    """Ids of the nodes that feed the declared inputs of a node, in the order of its inputs."""
+    """Return the ids of nodes that are linked to the declared inputs of a node, in the order of its inputs."""
     node = graph[node_id]
     declared = {field.name for field in catalog.of(node).fields(node["inputs"])}
     links = [value for name, value in node["inputs"].items() if name in declared and isinstance(value, list)]

@@ -1,6 +1,6 @@
-"""Pictures in place of diffusion: a seeded gradient that says what was asked for, so that a person sees it worked.
+"""Draws images instead of sampling: a seeded gradient with the prompt as text, so that a person can recognise the job.
 
-The same sampling always gives the same picture. Text is drawn only where it can be read.
+The same sampling parameters always give the same image. Text is only drawn if it is large enough to read.
 """
 
 import io
@@ -16,24 +16,27 @@ from simnode.values import Latent, Sampling
 if TYPE_CHECKING:
     from simnode.values import Images
 
-MAX_SIDE = 2048  # px; larger pictures are drawn at this size and scaled up
-PREVIEW_SIDE = 512  # px; ComfyUI scales previews, also up, to its --preview-size
+MAX_SIDE = 2048  # px; larger images are drawn at this size and scaled up
+PREVIEW_SIDE = 512  # px; ComfyUI scales previews down or up to its --preview-size
 PREVIEW_QUALITY = 95
 INSCRIBED = (38, 38, 218, 218)  # px; a square that a rotated 256 px gradient always covers
-SMALLEST_TEXT = 7  # px; below this letters cannot be read
+SMALLEST_TEXT = 7  # px; smaller text is not readable
 
 
 def draw_latent(latent: Latent, node_name: str) -> "Images":
-    """Decode a latent: its pixels as they are, or the drawing of its sampling, over the pixels if there are both.
+    """Decode a latent: its pixels, or the drawing of its sampling; over the pixels if there are both.
 
     Returns:
-        ``latent.batch`` RGB pictures of ``latent.width`` x ``latent.height``.
+        ``latent.batch`` RGB images of ``latent.width`` x ``latent.height``.
     """
     return [_decode_one(latent, index, node_name) for index in range(latent.batch)]
 
 
 def draw_preview(latent: Latent) -> bytes:
-    """A JPEG of what a sampler has so far, scaled to fit 512 x 512, some 50 kB as ComfyUI's latent previews are."""
+    """Return a JPEG of a sampler's intermediate result.
+
+    It is scaled to fit 512 x 512 and has about 50 kB, like ComfyUI's latent previews.
+    """
     share = PREVIEW_SIDE / max(latent.width, latent.height)
     size = (max(1, round(latent.width * share)), max(1, round(latent.height * share)))
     sampling = latent.sampling or _blank()

@@ -1,4 +1,4 @@
-"""Runs one prompt from first event to last, in the order that ComfyUI 0.3 and 0.33 share."""
+"""Runs one prompt from the first event to the last, in the order that ComfyUI 0.3 and 0.33 share."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ SUCCESS, ERROR, INTERRUPTED = "success", "error", "interrupted"
 
 @dataclass(slots=True)
 class Outcome:
-    """How a prompt ended, and what history will say of it."""
+    """How a prompt ended, as history reports it."""
 
     kind: str = SUCCESS
     messages: list[list[Any]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Outcome:
     meta: Document = field(default_factory=dict)
 
     def status(self) -> Document:
-        """The ``status`` of a history entry; an interrupted prompt counts as an error there."""
+        """The ``status`` of a history entry. An interrupted prompt counts as an error."""
         done = self.kind == SUCCESS
         return {"status_str": SUCCESS if done else ERROR, "completed": done, "messages": self.messages}
 
@@ -43,7 +43,7 @@ class Execution:
         Args:
             parts: the node.
             item: the queue item.
-            checkpoint: called with a moment's name where an armed fault may strike.
+            checkpoint: called with the name of each moment at which an armed fault can be triggered.
         """
         _, self._prompt_id, prompt, self._extra, self._targets = item[:5]
         self._parts = parts
@@ -55,10 +55,10 @@ class Execution:
         self._outcome = Outcome()
 
     async def run(self) -> Outcome:
-        """Run to the end, whatever it is.
+        """Run to completion, failure or interruption.
 
         Raises:
-            KeyError: an unreachable node without ``inputs``: not guarded, so it ends the worker.
+            KeyError: an unreachable node has no ``inputs``. As in ComfyUI this ends the worker.
         """
         parts = self._parts
         parts.interrupts.clear()
@@ -122,7 +122,7 @@ class Execution:
         self._progress.finish(node_id)
 
     async def _expand(self, parent: str, children: Workflow) -> None:
-        """Run the nodes that a node expanded into. Their outputs are kept under that node."""
+        """Run the nodes that a node expanded into. Their outputs are stored under that node."""
         self._graph |= children
         self._progress.parents |= dict.fromkeys(children, parent)
         self._parts.cache.extend(self._graph, parent, list(children))
@@ -130,7 +130,7 @@ class Execution:
             await self._visit(child)
 
     def _serve(self, node_id: str, kept: Cached) -> None:
-        """Answer a cached output node: what it showed in an earlier run, without executing it."""
+        """Send the message of a cached output node again, without executing the node."""
         self._show(node_id, kept)
         self._progress.finish(node_id)
 
@@ -155,7 +155,7 @@ class Execution:
         return self._results[node_id][slot]
 
     def _fingerprint(self) -> None:
-        """Write ``is_changed`` into nodes whose result depends on more than their inputs, files above all."""
+        """Set ``is_changed`` on nodes whose result depends on more than their inputs, for example on files."""
         for node in self._graph.values():
             node_class = self._parts.catalog.get(node["class_type"])
             if node_class is None or node_class.fingerprint is None or "is_changed" in node:

@@ -1,4 +1,4 @@
-"""Errors of executed nodes, shaped as ComfyUI reports them."""
+"""Errors of executed nodes, in ComfyUI's format."""
 
 import traceback
 
@@ -13,11 +13,11 @@ CUDA_MESSAGE = (
     "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported at some "
     "other API call, so the stacktrace below might be incorrect."
 )
-EXIT_STATUS = 137  # what the kernel's out-of-memory killer leaves behind
+EXIT_STATUS = 137  # exit status after the kernel's out-of-memory killer
 
 
 class Failure(Exception):
-    """A node failed with an exception of a type this program does not have.
+    """A node failed with an exception type that this program does not have.
 
     Attributes:
         type_name: reported as ``exception_type``.
@@ -29,21 +29,21 @@ class Failure(Exception):
 
 
 class WorkerDied(BaseException):
-    """The worker was told to die; no node's error handling may catch it."""
+    """Ends the worker. The error handling of nodes must not catch it."""
 
 
 def out_of_memory() -> Failure:
-    """What a node raises when the device has no room."""
+    """Return the error of a node whose device is out of memory."""
     return Failure(OOM_TYPE, OOM_MESSAGE)
 
 
 def poisoned_device() -> Failure:
-    """What every node raises once a kernel has broken the device context."""
+    """Return the error of every node after a kernel has broken the device context."""
     return Failure(CUDA_TYPE, CUDA_MESSAGE)
 
 
 def exception_type(error: BaseException) -> str:
-    """``module.QualName``; built-in types bare."""
+    """Return ``module.QualName``; for built-in types without the module."""
     if isinstance(error, Failure):
         return error.type_name
     kind = type(error)
@@ -51,11 +51,11 @@ def exception_type(error: BaseException) -> str:
 
 
 def exception_message(error: BaseException) -> str:
-    """The text, a line feed, and a tip if the device ran out of memory."""
+    """Return the text, a line feed, and a tip if the device ran out of memory."""
     tip = OOM_TIP if exception_type(error) == OOM_TYPE else ""
     return f"{error}\n{tip}"
 
 
 def traceback_lines(error: BaseException) -> list[str]:
-    """The stack as ComfyUI sends it, file paths included."""
+    """Return the stack as ComfyUI sends it, file paths included."""
     return traceback.format_tb(error.__traceback__)

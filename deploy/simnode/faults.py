@@ -1,4 +1,4 @@
-"""Ways in which a node can misbehave on purpose, each armed by a test and counted when it really happened."""
+"""Faults that tests inject. A test arms a fault, and the node counts how often it occurs."""
 
 import asyncio
 from typing import Any
@@ -48,8 +48,8 @@ ONE_SHOT = frozenset(
 """Faults that happen ``count`` times, once by default; the others go on until cleared, unless a count is given."""
 
 DEFAULTS: dict[str, Document] = {
-    "exit": {"when": "accepted"},  # or step, finished
-    "worker_death": {"when": "idle"},  # or started, step
+    "exit": {"when": "accepted"},  # or "step", "finished"
+    "worker_death": {"when": "idle"},  # or "started", "step"
     "interrupt_latency": {"seconds": 1.0},
     "prompt_timeout": {"seconds": 1.0},
     "slow_http": {"seconds": 1.0},
@@ -57,7 +57,7 @@ DEFAULTS: dict[str, Document] = {
 
 
 class FaultBoard:
-    """Which faults are armed and how often each happened since the node started."""
+    """The armed faults, and how often each has occurred since the node started."""
 
     def __init__(self) -> None:
         self._armed: dict[str, Document] = {}
@@ -65,7 +65,7 @@ class FaultBoard:
         self._changed = asyncio.Event()
 
     def arm(self, name: str, params: Document) -> None:
-        """Arm a fault, replacing an earlier arming of the same name."""
+        """Arm a fault. This replaces an earlier arming of the same name."""
         armed = {**DEFAULTS.get(name, {}), **params}
         if name in ONE_SHOT:
             armed.setdefault("count", 1)
@@ -73,7 +73,7 @@ class FaultBoard:
         self._wake()
 
     def clear(self, name: str | None = None) -> None:
-        """Disarm one fault, or all. What is broken already (a dead worker, a poisoned device) stays broken."""
+        """Disarm one fault, or all. Damage that is already done (a dead worker, a poisoned device) remains."""
         if name is None:
             self._armed.clear()
         else:
@@ -81,11 +81,11 @@ class FaultBoard:
         self._wake()
 
     def params(self, name: str) -> Document | None:
-        """Parameters of an armed fault, None if it is not armed. Does not count."""
+        """Return the parameters of an armed fault; None if it is not armed. Does not count."""
         return self._armed.get(name)
 
     def fire(self, name: str, **conditions: Any) -> Document | None:
-        """Let a fault happen if it is armed for this moment, and count it.
+        """Trigger a fault if it is armed for this moment, and count it.
 
         Args:
             name: the fault.
@@ -105,16 +105,16 @@ class FaultBoard:
         return {"name": name, **armed}
 
     def count(self, name: str) -> None:
-        """Count one occurrence without spending the arming."""
+        """Count one occurrence without using up the arming."""
         self._fired[name] = self._fired.get(name, 0) + 1
 
     async def until_clear(self, name: str) -> None:
-        """Return once a fault is not armed; at once if it is not."""
+        """Wait until a fault is not armed."""
         while name in self._armed:
             await self._changed.wait()
 
     def describe(self) -> Document:
-        """Every fault that was ever armed: its parameters while armed (else null) and how often it fired."""
+        """Return every fault that was ever armed: its parameters while armed (else null) and how often it occurred."""
         names = sorted(self._armed.keys() | self._fired.keys())
         rows = [
             {"name": n, "armed": n in self._armed, "params": self._armed.get(n), "fired": self.fired(n)} for n in names
@@ -122,7 +122,7 @@ class FaultBoard:
         return {"faults": rows}
 
     def fired(self, name: str) -> int:
-        """How often a fault happened since the node started."""
+        """Return how often a fault has occurred since the node started."""
         return self._fired.get(name, 0)
 
     def _wake(self) -> None:

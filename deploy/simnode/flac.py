@@ -1,6 +1,6 @@
-"""Silence as a real FLAC stream, written without a codec library (format: RFC 9639).
+"""Encodes silence as a valid FLAC stream without a codec library (RFC 9639).
 
-Every block is a constant subframe of zeros, so a minute takes some ten kilobytes. Sixteen bits per sample.
+Every block is a constant subframe of zeros, so a minute takes about 10 kB. Samples have 16 bits.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ def silence(samples: int, sample_rate: int, channels: int, comments: Mapping[str
         samples: per channel, >= 0 and below 2**36.
         sample_rate: Hz, 1 to 655 350.
         channels: 1 or 2.
-        comments: what the file says of itself.
+        comments: metadata tags.
 
     Returns:
         A complete stream: marker, STREAMINFO with the MD5 of the decoded bytes, VORBIS_COMMENT, frames.
@@ -54,7 +54,7 @@ def _frame(index: int, length: int, channels: int) -> bytes:
 
 
 def _coded_number(value: int) -> bytes:
-    """Frame number in the extended UTF-8 of RFC 9639, section 9.1.5."""
+    """Encode a frame number in the extended UTF-8 of RFC 9639, section 9.1.5."""
     if value < 0x80:
         return bytes([value])
     tail: list[int] = []

@@ -1,4 +1,4 @@
-"""Where a node keeps its files, and the rules that keep names inside those folders."""
+"""The folders of a node, and the rules that keep file names inside them."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ KINDS = ("output", "input", "temp")
 
 @dataclass(frozen=True, slots=True)
 class SaveTarget:
-    """Where a saving node writes: ``folder / f"{stem}_{counter:05}_.ext"``; ``subfolder`` is told to the client."""
+    """Where a node saves: ``folder / f"{stem}_{counter:05}_.ext"``. Clients are sent ``subfolder``."""
 
     folder: Path
     stem: str
@@ -19,7 +19,7 @@ class SaveTarget:
     subfolder: str
 
     def name(self, offset: int, suffix: str) -> str:
-        """File name of the ``offset``-th item of a batch; ``%batch_num%`` becomes that index."""
+        """Return the file name of item ``offset`` of a batch. ``%batch_num%`` is replaced by that index."""
         return f"{self.stem.replace('%batch_num%', str(offset))}_{self.counter + offset:05}{suffix}"
 
 
@@ -30,52 +30,52 @@ class Folders:
         self.root = root.absolute()
 
     def prepare(self) -> None:
-        """Make the folders; what an earlier run left in ``temp`` is gone afterwards."""
+        """Create the folders and empty ``temp``."""
         shutil.rmtree(self.root / "temp", ignore_errors=True)
         for kind in KINDS:
             (self.root / kind).mkdir(parents=True, exist_ok=True)
 
     def of(self, kind: str) -> Path | None:
-        """The folder of a type name, None if there is no such type."""
+        """Return the folder of a type name; None if there is no such type."""
         return self.root / kind if kind in KINDS else None
 
     def annotated(self, name: str, default: str) -> tuple[str, Path]:
-        """Split a trailing `` [output]``, `` [input]`` or `` [temp]`` off a name; the suffix beats ``default``."""
+        """Split a trailing `` [output]``, `` [input]`` or `` [temp]`` off a name. The suffix overrides ``default``."""
         for kind in KINDS:
             if name.endswith(f"[{kind}]"):
                 return name[: -len(kind) - 3], self.root / kind
         return name, self.root / default
 
     def input_files(self) -> list[str]:
-        """Names of the files directly in ``input``, sorted."""
+        """Return the names of files directly in ``input``, sorted."""
         with os.scandir(self.root / "input") as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
 
     def input_folders(self) -> list[str]:
-        """Folders anywhere in ``input``, as paths below it, sorted."""
+        """Return all folders below ``input`` as relative paths, sorted."""
         base = self.root / "input"
         return sorted(path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_dir())
 
     def written_models(self, kind: str) -> list[str]:
-        """Names of the model files that lie in a model folder of ``output``, sorted."""
+        """Return the names of model files in a model folder of ``output``, sorted."""
         base = self.root / "output" / kind
         return sorted(path.relative_to(base).as_posix() for path in base.rglob("*.safetensors"))
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path stays in a folder once ``..`` is resolved; links are not followed, as in ComfyUI."""
+    """Whether a path stays in a folder after ``..`` is resolved. As in ComfyUI, symbolic links are not followed."""
     real, base = os.path.abspath(path), os.path.abspath(folder)  # noqa: PTH100 - abspath folds ".." without touching disk
     return os.path.commonpath((real, base)) == base
 
 
 def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> SaveTarget:
-    """Choose folder, stem and next free counter for a ``filename_prefix``; makes the folder.
+    """Return folder, stem and next free counter for a ``filename_prefix``. Creates the folder.
 
-    The counter is the largest one found by listing the folder, plus one. A prefix with ``%batch_num%`` never matches
-    what it wrote, so its counter stays at 1 and later runs overwrite earlier files (ComfyUI 0.3 and 0.33 alike).
+    The counter is one more than the largest one in the folder. A prefix with ``%batch_num%`` never matches the files
+    that it wrote, so its counter stays at 1 and later runs overwrite earlier files, as in ComfyUI 0.3 and 0.33.
 
     Raises:
-        Exception: the prefix leaves ``base``; ComfyUI raises exactly the bare type.
+        Exception: the prefix leaves ``base``. ComfyUI raises this bare type.
     """
     expanded = _expand(prefix, width, height) if "%" in prefix else prefix
     normal = os.path.normpath(expanded)

@@ -13,18 +13,18 @@ PNG_MAGIC = b"\x89PNG"
 
 
 def preview(picture: bytes) -> bytes:
-    """Frame type 1: format code and picture; says nothing about which node or prompt it belongs to."""
+    """Encode frame type 1: format code and image. It does not identify a node or prompt."""
     return struct.pack(">II", PREVIEW_IMAGE, PNG if picture.startswith(PNG_MAGIC) else JPEG) + picture
 
 
 def preview_with_metadata(picture: bytes, metadata: Document) -> bytes:
-    """Frame type 4, sent to clients that declared ``supports_preview_metadata``: JSON ids in front of the picture."""
+    """Encode frame type 4, for clients that declared ``supports_preview_metadata``: JSON ids before the image."""
     kind = "image/png" if picture.startswith(PNG_MAGIC) else "image/jpeg"
     text = json.dumps({**metadata, "image_type": kind}).encode()
     return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + picture
 
 
 def progress_text(node_id: str, text: str) -> bytes:
-    """Frame type 3: a line that a node shows about itself."""
+    """Encode frame type 3: a line of text about a node."""
     name = node_id.encode()
     return struct.pack(">II", TEXT, len(name)) + name + text.encode()

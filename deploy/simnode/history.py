@@ -7,13 +7,13 @@ SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
 
 
 class History:
-    """prompt_id -> entry, in order of completion. A repeated prompt_id replaces the value of the earlier entry."""
+    """Entries by prompt_id, in order of completion. A repeated prompt_id replaces the earlier entry's value."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Document] = {}
 
     def add(self, item: QueueItem, outputs: Document, meta: Document, status: Document) -> None:
-        """Write the end of a prompt; the oldest entry goes when there are more than 10 000."""
+        """Add an ended prompt. Beyond 10,000 entries the oldest is dropped."""
         if len(self._entries) > MAX_ENTRIES:
             self._entries.pop(next(iter(self._entries)))
         number, prompt_id, prompt, extra, targets = item[:5]
@@ -26,11 +26,11 @@ class History:
         }
 
     def one(self, prompt_id: str) -> Document:
-        """``{prompt_id: entry}``, or ``{}`` if it is unknown, waiting or running."""
+        """Return ``{prompt_id: entry}``; ``{}`` if the prompt is unknown, waiting or running."""
         return {prompt_id: self._entries[prompt_id]} if prompt_id in self._entries else {}
 
     def page(self, max_items: int | None, offset: int) -> Document:
-        """A slice in order of completion: everything, the last ``max_items``, or ``max_items`` from ``offset``."""
+        """Return entries in order of completion: all, the last ``max_items``, or ``max_items`` from ``offset``."""
         rows = list(self._entries.items())
         start = offset
         if offset < 0:
@@ -40,9 +40,8 @@ class History:
         return dict(rows[start:end])
 
     def delete(self, prompt_id: str) -> None:
-        """Drop one entry, if there."""
+        """Drop one entry, if it exists."""
         self._entries.pop(prompt_id, None)
 
     def clear(self) -> None:
-        """Drop all entries."""
         self._entries.clear()

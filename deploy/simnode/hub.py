@@ -1,7 +1,7 @@
-"""The WebSocket side: who is connected, who owns the running prompt, and one loop that sends everything in order.
+"""WebSocket connections, the owner of the running prompt, and the loop that sends all messages in order.
 
-Nothing is kept for a socket that is not there, and one socket that stops reading holds up all others: both are how
-ComfyUI 0.3 to 0.33 behave, and what a client has to survive.
+Messages for a disconnected socket are lost, and one socket that stops reading blocks all others. ComfyUI 0.3 to 0.33
+behave like that, so clients have to cope with it.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from simnode.wire import Document
 
 
 class Hub:
-    """All sockets by session id, plus the outgoing queue.
+    """All sockets by session id, and the queue of outgoing messages.
 
     Attributes:
-        client_id: owner of the prompt that runs or ran last; None when it had none. Any JSON value, unchecked: an
-            unhashable one breaks the sending loop and with it the process.
-        last_node_id: node that executes now, told to its owner on reconnect.
+        client_id: owner of the current or latest prompt; None if it had none. Any JSON value, unchecked: an unhashable
+            one breaks the sending loop and ends the process.
+        last_node_id: the executing node, sent to the owner on reconnection.
     """
 
     def __init__(self, faults: FaultBoard) -> None:
@@ -35,23 +35,23 @@ class Hub:
         self._foreign_prompt = str(uuid.uuid4())
 
     def register(self, sid: str, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
-        """Make a socket the receiver of a session id, displacing another one silently."""
+        """Make a socket the receiver of a session id. It silently replaces an earlier socket."""
         self._sockets[sid] = socket
         self._flags[sid] = {}
         self._transports[socket] = transport
 
     def forget(self, sid: str, socket: web.WebSocketResponse) -> None:
-        """Clean up after a closed socket: by session id, even if a newer socket holds it by now (upstream bug)."""
+        """Clean up after a closed socket: by session id, even if a newer socket has it by now (upstream bug)."""
         self._sockets.pop(sid, None)
         self._flags.pop(sid, None)
         self._transports.pop(socket, None)
 
     def set_flags(self, sid: str, flags: Document) -> None:
-        """Remember what a client declared it supports, for the life of its connection."""
+        """Store a client's feature flags for the life of its connection."""
         self._flags[sid] = flags
 
     def owner_supports_metadata(self) -> bool:
-        """Whether the owner of the prompt takes preview frames of type 4."""
+        """Whether the owner of the prompt accepts preview frames of type 4."""
         if not isinstance(self.client_id, str):
             return False
         return self._flags.get(self.client_id, {}).get("supports_preview_metadata") is True
@@ -70,11 +70,11 @@ class Hub:
         self._put(frame, {}, sid)
 
     def send_text(self, node_id: str, text: str) -> None:
-        """Queue a TEXT frame; always for every socket, whoever owns the prompt."""
+        """Queue a text frame (type 3), always for every socket."""
         self.send_frame(frames.progress_text(node_id, text))
 
     async def greet(self, sid: str, queue_remaining: int) -> None:
-        """Tell a fresh connection its state: the queue length and, if its own prompt runs, the active node."""
+        """Send a new connection its state: the queue length and, if its own prompt runs, the executing node."""
         if self._faults.fire("ws_stall"):
             return
         status = {"status": {"exec_info": {"queue_remaining": queue_remaining}}, "sid": sid}
@@ -83,7 +83,10 @@ class Hub:
             await self._deliver("executing", {"node": self.last_node_id}, sid)
 
     async def publish(self) -> None:
-        """Send queued events one by one, for ever. Any failure but a lost connection ends it, and so the process."""
+        """Send queued events one by one, forever.
+
+        Any failure except a lost connection ends the loop and the process.
+        """
         while True:
             event, data, sid = await self._outbox.get()
             if self._faults.fire("ws_stall"):
@@ -91,14 +94,14 @@ class Hub:
             await self._deliver(event, data, sid)
 
     def drop_all(self) -> int:
-        """Cut every connection without a closing handshake; returns how many there were."""
+        """Abort every connection without a closing handshake; returns their number."""
         transports = [transport for transport in self._transports.values() if transport is not None]
         for transport in transports:
             transport.abort()
         return len(transports)
 
     async def close(self) -> None:
-        """Close every socket politely, at the end of the node."""
+        """Close every socket with a closing handshake."""
         for socket in list(self._transports):
             await socket.close(code=1001)
 

@@ -1,4 +1,4 @@
-"""The checks of one input of one node: presence, link, cast, range, choice, and the class's own check."""
+"""Checks one input of one node: presence, link, cast, range, options, and the class's own check."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,16 @@ from simnode.shelf import Shelf
 from simnode.wire import Document, Workflow
 
 CASTS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
-LONGEST_LIST = 20  # options that are spelled out in an error
+LONGEST_LIST = 20  # options listed in an error
 
 
 def problem(kind: str, message: str, details: str, extra: Document) -> Document:
-    """One entry of ``node_errors[id].errors``."""
+    """Return one entry of ``node_errors[id].errors``."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
 class InputChecker:
-    """Checks inputs against their declarations; a value that passes is stored back in its declared type."""
+    """Checks inputs against their declarations. A valid value is stored back, cast to its declared type."""
 
     def __init__(self, prompt: Workflow, catalog: Catalog, shelf: Shelf) -> None:
         self._prompt = prompt
@@ -29,15 +29,15 @@ class InputChecker:
         self._known_fields: dict[str, dict[str, Field]] = {}
 
     def names(self, node_id: str) -> list[str]:
-        """The inputs that a node has, by its class and by what it is given."""
+        """Return the names of a node's inputs, which depend on its class and its values."""
         return list(self._fields(node_id))
 
     def check(self, node_id: str, name: str) -> Document | None:
-        """The first thing wrong with an input, None if all is well. What a link leads to is not looked at.
+        """Return the first error of an input; None if it is valid. The target of a link is not checked.
 
         Raises:
-            KeyError: a link to a node that is not there.
-            IndexError: a link to a slot that is not there.
+            KeyError: a link to a missing node.
+            IndexError: a link to a missing slot.
         """
         node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
         field = self._fields(node_id)[name]
@@ -56,7 +56,7 @@ class InputChecker:
         return self._check_value(field, inputs[name], facts, schema_v3=node_class.schema_v3)
 
     def custom(self, node_id: str) -> list[Document]:
-        """What the class's own check has to say."""
+        """Return the error of the class's own check, if any."""
         node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
         if node_class.validate is None:
             return []
@@ -71,7 +71,7 @@ class InputChecker:
         return [problem("custom_validation_failed", text, details, {"input_name": name})]
 
     def _fields(self, node_id: str) -> dict[str, Field]:
-        """The inputs of a node as they were before any of them was unwrapped: its choices then are made already."""
+        """Return the inputs of a node from its original values, because dynamic choices are made before unwrapping."""
         if node_id not in self._known_fields:
             inputs = self._prompt[node_id]["inputs"]
             self._known_fields[node_id] = {one.name: one for one in self._class(node_id).fields(inputs)}
@@ -99,9 +99,7 @@ class InputChecker:
         if most is not None and value > most:
             return problem("value_bigger_than_max", f"Value {value} bigger than max of {most}", field.name, extra)
         choices = field.choices(self._shelf)
-        if (
-            choices is None or value in choices or (schema_v3 and not self._is_new)
-        ):  # 0.3.64 looks at classic combos only
+        if choices is None or value in choices or (schema_v3 and not self._is_new):  # 0.3.64 checks classic combos only
             return None
         return self._not_in_list(field, value, choices, extra)
 
@@ -114,7 +112,7 @@ class InputChecker:
 
 
 def _fits(received: str, accepted: str) -> bool:
-    """One type in common, or a wildcard or a template on either side."""
+    """Whether the types have one in common, or either side is a wildcard or a template."""
     if received == accepted or MATCH_TYPE in (received, accepted):
         return True
     given, taken = ({kind.strip() for kind in kinds.split(",")} for kinds in (received, accepted))

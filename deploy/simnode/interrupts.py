@@ -1,4 +1,4 @@
-"""The one flag that stops a running prompt, looked at only at checkpoints."""
+"""The flag that stops a running prompt. It is only read at checkpoints."""
 
 import time
 
@@ -6,13 +6,13 @@ from simnode.faults import FaultBoard
 
 
 class Interrupted(Exception):
-    """A checkpoint found the flag raised."""
+    """The interrupt flag was set at a checkpoint."""
 
 
 class InterruptFlag:
-    """Raised by clients, cleared when a prompt starts or a checkpoint saw it.
+    """Set by clients; cleared when a prompt starts and when a checkpoint has seen it.
 
-    A request that lands between dequeue and start is lost, as in ComfyUI.
+    As in ComfyUI, a request between dequeue and start is lost.
     """
 
     def __init__(self, faults: FaultBoard) -> None:
@@ -20,18 +20,17 @@ class InterruptFlag:
         self._faults = faults
 
     def set(self) -> None:
-        """Ask whatever runs to stop at its next checkpoint."""
+        """Request that the running prompt stop at its next checkpoint."""
         self._raised_at = time.monotonic()
 
     def clear(self) -> None:
-        """Forget an earlier request."""
         self._raised_at = None
 
     def check(self) -> None:
-        """A checkpoint: before a node is called and at each progress update.
+        """Check the flag, before a node is called and at each progress update.
 
         Raises:
-            Interrupted: the flag was raised, at least ``interrupt_latency`` seconds ago if that fault is armed.
+            Interrupted: the flag was set; with the fault ``interrupt_latency`` at least that many seconds ago.
         """
         if self._raised_at is None:
             return

@@ -1,4 +1,4 @@
-"""How queue items and history entries look in the jobs API of ComfyUI 0.33. Keys with a null value are left out."""
+"""Queue items and history entries in the format of ComfyUI 0.33's jobs API. Keys with a null value are omitted."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,10 +11,10 @@ TEXT_LIMIT = 1024  # characters of a text preview
 
 
 def waiting_job(item: QueueItem, status: str) -> Document:
-    """A prompt that waits or runs.
+    """Describe a waiting or running prompt.
 
     Raises:
-        AttributeError: ``extra_pnginfo`` is not an object; ComfyUI answers 500 for the whole list then.
+        AttributeError: ``extra_pnginfo`` is not an object. ComfyUI then responds with 500 for the whole list.
     """
     number, prompt_id, _, extra = item[:4]
     return _without_nulls(
@@ -31,7 +31,7 @@ def waiting_job(item: QueueItem, status: str) -> Document:
 
 
 def finished_job(entry: Document) -> Document:
-    """A prompt with a history entry.
+    """Describe a prompt with a history entry.
 
     Raises:
         AttributeError: as :func:`waiting_job`.
@@ -58,7 +58,7 @@ def finished_job(entry: Document) -> Document:
 
 
 def detailed(entry: Document) -> Document:
-    """What the single-job answer adds for a finished prompt."""
+    """Return the additional fields of a single finished job."""
     _, _, prompt, extra, _ = entry["prompt"]
     outputs = {node_id: _without_nulls(ui) for node_id, ui in entry["outputs"].items()}
     workflow = {"prompt": prompt, "extra_data": extra}

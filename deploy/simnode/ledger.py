@@ -1,4 +1,4 @@
-"""What a node really did, in order: the oracle that tests hold a scheduler's claims against."""
+"""A record of everything that a node did, in order. Tests compare a scheduler's claims with it."""
 
 import time
 import uuid
@@ -10,7 +10,7 @@ from simnode.wire import Document
 
 @dataclass(slots=True)
 class Entry:
-    """One acceptance of a prompt. The same prompt_id accepted twice has two entries. Times are epoch seconds."""
+    """One acceptance of a prompt. A prompt_id that was accepted twice has two entries. Times are epoch seconds."""
 
     prompt_id: str
     client_id: object
@@ -22,9 +22,9 @@ class Entry:
 
 @dataclass(slots=True)
 class Ledger:
-    """Append-only record of acceptances, starts, ends and interrupts of this boot; gone with the process.
+    """Append-only record of acceptances, starts, ends and interrupts since the process started.
 
-    ``requests`` counts what was asked for, by method and route, such as ``GET /queue``.
+    ``requests`` counts requests by method and route, such as ``GET /queue``.
     """
 
     boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -39,7 +39,7 @@ class Ledger:
         self.prompts.append(Entry(prompt_id, client_id, time.time()))
 
     def started(self, prompt_id: str) -> None:
-        """The worker took a prompt; the oldest waiting acceptance of that id is meant."""
+        """The worker took a prompt: the oldest waiting acceptance of that id."""
         entry = self._first(prompt_id, started=False)
         entry.started = time.time()
         self._running += 1
@@ -57,11 +57,11 @@ class Ledger:
         entry.finished, entry.outcome = time.time(), "deleted"
 
     def interrupted(self, prompt_id: str | None, *, effective: bool) -> None:
-        """Somebody asked to stop what runs (None) or one prompt; ``effective`` if that raised the interrupt flag."""
+        """An interrupt of one prompt, or of the running one (None). ``effective`` if it set the interrupt flag."""
         self.interrupts.append({"prompt_id": prompt_id, "at": time.time(), "effective": effective})
 
     def describe(self) -> Document:
-        """The JSON body of ``GET /simnode/ledger``."""
+        """Return the JSON body of ``GET /simnode/ledger``."""
         return {
             "boot_id": self.boot_id,
             "prompts": [asdict(entry) for entry in self.prompts],

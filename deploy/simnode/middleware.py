@@ -1,4 +1,4 @@
-"""What happens around every request: origin check, OPTIONS, and the slowness that a test may ask for."""
+"""Middleware of every request: origin check, OPTIONS, and a delay that a test can request."""
 
 import asyncio
 import ipaddress
@@ -15,7 +15,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def counting(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Have the ledger count what is asked for, whatever becomes of it."""
+    """Count every request in the ledger, whatever its result."""
     resource = request.match_info.route.resource
     if resource is not None:
         parts_of(request).ledger.requests[f"{request.method} {resource.canonical}"] += 1
@@ -24,7 +24,7 @@ async def counting(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def slowness(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer late while ``slow_http`` is armed; the control plane stays quick."""
+    """Delay responses while ``slow_http`` is armed, except those of ``/simnode/*``."""
     if not request.path.startswith("/simnode"):
         late = parts_of(request).faults.fire("slow_http")
         if late is not None:
@@ -34,7 +34,7 @@ async def slowness(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests that a browser sends for another site (403, empty); clients without ``Origin`` pass."""
+    """Refuse cross-site requests of browsers (403, empty). Requests without ``Origin`` are allowed."""
     is_new = parts_of(request).settings.is_new
     if is_new and request.headers.get("Sec-Fetch-Site") == "cross-site":
         return web.Response(status=403)
@@ -46,7 +46,7 @@ async def same_origin(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def _matches(host: str, origin: str) -> bool:
-    """Whether a page may call: checked only for loopback hosts; ports count only if both sides carry one."""
+    """Whether a page's origin is allowed. Only checked for loopback hosts; ports only count if both sides have one."""
     if not host or not origin:
         return True
     ours, theirs = urlsplit(f"//{host}"), urlsplit(origin)

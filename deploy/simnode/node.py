@@ -1,4 +1,4 @@
-"""One simulated node: built, started, stopped."""
+"""The life cycle of one simulated node."""
 
 import asyncio
 
@@ -9,13 +9,13 @@ from simnode.server import build_app
 from simnode.settings import Settings
 from simnode.worker import Worker
 
-SHUTDOWN_S = 1.0  # how long open requests may finish
+SHUTDOWN_S = 1.0  # grace period of open requests
 
 
 class SimNode:
-    """A node inside this event loop.
+    """A node inside the current event loop.
 
-    Use as ``async with SimNode(settings) as node: ... node.url``. Everything but the files is gone when it stops.
+    Use as ``async with SimNode(settings) as node: ... node.url``. Everything except its files is lost when it stops.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -31,10 +31,10 @@ class SimNode:
         return f"http://{self.parts.settings.host}:{self.port}"
 
     async def start(self) -> None:
-        """Make the folders, start the worker, open the port; ``port`` is the real one afterwards.
+        """Create the folders, start the worker, open the port. ``port`` is the actual one afterwards.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         settings = self.parts.settings
         await asyncio.to_thread(self.parts.folders.prepare)
@@ -46,7 +46,7 @@ class SimNode:
         self._worker.start()
 
     async def stop(self) -> None:
-        """Close everything; safe after a failed start and after a failure of the sending loop."""
+        """Close everything. Safe after a failed start and after a failure of the sending loop."""
         await self._worker.stop()
         if self._publisher is not None:
             self._publisher.cancel()
@@ -54,7 +54,7 @@ class SimNode:
         await self._runner.cleanup()
 
     async def failed(self) -> BaseException:
-        """Wait for the sending loop to break, which ends a ComfyUI process; returns what broke it."""
+        """Wait until the sending loop fails, which ends a ComfyUI process. Returns the error."""
         if self._publisher is None:
             raise RuntimeError("not started")
         await asyncio.wait([self._publisher])

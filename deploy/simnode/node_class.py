@@ -1,4 +1,4 @@
-"""What a node class is: declared inputs and outputs, and a coroutine that does its work."""
+"""A node class: declared inputs and outputs, and the coroutine that runs it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -21,9 +21,9 @@ class Field:
     """One declared input.
 
     Attributes:
-        kind: a type name (``INT``, ``IMAGE``, ``*``), or the choices of a combo: fixed, or read from the node; or one
-            of the two kinds that become other inputs by what a workflow gives.
-        options: what ``object_info`` says about it (default, min, max, step, tooltip ...).
+        kind: a type name (``INT``, ``IMAGE``, ``*``); the options of a combo, fixed or read from the node; or a dynamic
+            input.
+        options: its metadata in ``object_info`` (default, min, max, step, tooltip ...).
         group: ``required``, ``optional`` or ``hidden``.
     """
 
@@ -33,14 +33,14 @@ class Field:
     group: str = "required"
 
     def choices(self, shelf: Shelf) -> list[str] | None:
-        """The values a combo allows right now; None if this is not a combo."""
+        """Return the current options of a combo; None if this is not a combo."""
         if isinstance(self.kind, str | DynamicChoice | Growing):
             return None
         return list(self.kind) if isinstance(self.kind, tuple) else self.kind(shelf)
 
     @property
     def type_name(self) -> str:
-        """The type a link into this input must have."""
+        """The type that a link to this input must have."""
         if isinstance(self.kind, DynamicChoice | Growing):
             return self.kind.type_name
         return self.kind if isinstance(self.kind, str) else "COMBO"
@@ -48,7 +48,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class DynamicChoice:
-    """A combo whose chosen option brings inputs of its own: ``y`` of ``x`` is ``x.y``."""
+    """A combo whose options have inputs of their own: ``y`` of ``x`` is named ``x.y``."""
 
     options: Mapping[str, tuple[Field, ...]]
     type_name: str = DYNAMIC_COMBO
@@ -56,7 +56,7 @@ class DynamicChoice:
 
 @dataclass(frozen=True, slots=True)
 class Growing:
-    """An input that becomes ``least`` to ``most`` inputs, named by a prefix and a number: ``images.image0``."""
+    """An input that expands to ``least`` to ``most`` inputs, named by a prefix and a number: ``images.image0``."""
 
     field: Field
     prefix: str
@@ -67,10 +67,10 @@ class Growing:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a node call gave: one value per declared output, and what clients are shown (None for nothing).
+    """The result of a node call: one value per declared output, and the message for clients (None for no message).
 
     Attributes:
-        expand: nodes that this one becomes, by their ids.
+        expand: nodes that this one expands into, by id.
     """
 
     outputs: tuple[Any, ...] = ()
@@ -79,17 +79,17 @@ class Result:
 
 
 class Call:
-    """One call of a node: its inputs by attribute-like access, and what it may do to the outside.
+    """One call of a node: its inputs, and functions for its side effects.
 
     Attributes:
         inputs: resolved values by input name.
         prompt: the graph as executed, for the PNG ``prompt`` chunk.
         pnginfo: further PNG text chunks, or None.
         shelf: files and models of the node.
-        tick: progress; a checkpoint for interrupts. (value, maximum, preview maker or None)
-        tell: shows a line of text about the node to every socket.
-        send_picture: sends the owner of the prompt a picture in a frame of type 1.
-        die: ends the process at once with an exit status.
+        tick: reports progress and checks for interrupts. (value, maximum, function that returns a preview, or None)
+        tell: sends a line of text about the node to every socket.
+        send_picture: sends the owner of the prompt an image in a frame of type 1.
+        die: ends the process immediately with an exit status.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class NodeClass:
     """A class as ``object_info`` lists it and the worker runs it.
 
     Attributes:
-        schema_v3: declared by ComfyUI's newer schema, which lists combos and flags in another shape.
-        validate: own check of one input: (input name, check); the check gives True or a reason. Replaces the checks of
-            range and choice for that input.
+        schema_v3: declared with ComfyUI's newer schema, which lists combos and flags in another format.
+        validate: the class's own check of one input: (input name, check). The check returns True or a reason. It
+            replaces the checks of range and options for that input.
         validates_all: the own check takes ``**kwargs``, so it replaces those checks for all inputs.
-        fingerprint: part of the cache key beyond class and inputs, for example the hash of a file.
-        paced: whether the node takes ``node_s`` before it works; nodes with progress pace themselves.
+        fingerprint: part of the cache key besides class and inputs, for example the hash of a file.
+        paced: whether the node waits ``node_s`` before it works; nodes with progress pace themselves.
     """
 
     name: str
@@ -156,11 +156,11 @@ class NodeClass:
     paced: bool = True
 
     def visible(self) -> tuple[Field, ...]:
-        """Inputs that a workflow may give, as they are declared."""
+        """Inputs that a workflow can set, as they are declared."""
         return tuple(one for one in self.inputs if one.group != "hidden")
 
     def fields(self, given: Document) -> tuple[Field, ...]:
-        """Inputs that a workflow may give beside these values: ComfyUI's ``get_finalized_class_inputs``."""
+        """Return inputs that a workflow with these values can set: ComfyUI's ``get_finalized_class_inputs``."""
         return tuple(_expanded(self.visible(), given, ""))
 
 
@@ -181,7 +181,7 @@ def _expanded(fields: Iterable[Field], given: Document, prefix: str) -> Iterator
 
 
 def instantly(work: Callable[[Call], Result]) -> Run:
-    """Make a node's coroutine from work that takes no time worth a thread."""
+    """Wrap work that is too short for a thread in a coroutine."""
 
     async def run(call: Call) -> Result:
         return work(call)
@@ -190,7 +190,7 @@ def instantly(work: Callable[[Call], Result]) -> Run:
 
 
 def in_thread(work: Callable[[Call], Result]) -> Run:
-    """Make a node's coroutine from work on pictures or files, which must not hold up the server."""
+    """Wrap work on images or files in a coroutine that runs it in a thread, so that it does not block the server."""
 
     async def run(call: Call) -> Result:
         return await asyncio.to_thread(work, call)
@@ -199,10 +199,10 @@ def in_thread(work: Callable[[Call], Result]) -> Run:
 
 
 def socket(name: str, kind: str, tooltip: str | None = None) -> Field:
-    """A required input that only a link can feed."""
+    """Return a required input that accepts only a link."""
     return Field(name, kind, {} if tooltip is None else {"tooltip": tooltip})
 
 
 def hidden_metadata() -> tuple[Field, ...]:
-    """The two hidden inputs of every node that writes the workflow into its files."""
+    """Return the two hidden inputs of nodes that write the workflow into their files."""
     return (Field("prompt", "PROMPT", group="hidden"), Field("extra_pnginfo", "EXTRA_PNGINFO", group="hidden"))

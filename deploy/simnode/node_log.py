@@ -1,4 +1,4 @@
-"""What the node wrote to its standard streams, as ``/internal/logs/raw`` tells it: one entry for each write."""
+"""The node's output to its standard streams, as in ``/internal/logs/raw``: one entry per write."""
 
 from collections import deque
 from datetime import datetime
@@ -15,9 +15,9 @@ class NodeLog:
         self._entries: deque[Document] = deque(maxlen=KEPT)
 
     def write(self, text: str) -> None:
-        """Add what one write wrote."""
+        """Add the text of one write."""
         self._entries.append({"t": datetime.now().isoformat(), "m": text})  # noqa: DTZ005 - ComfyUI's is local time, too
 
     def entries(self) -> list[Document]:
-        """All kept log lines, oldest first."""
+        """Return all stored entries, oldest first."""
         return list(self._entries)

@@ -1,4 +1,4 @@
-"""One node of a running prompt: its inputs gathered, its checkpoints, its progress, its call."""
+"""Runs one node of a prompt: resolves its inputs, checks for interrupts, reports progress, and calls it."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from simnode.wire import Document, Workflow
 class NodeRun:
     """A single execution of a node.
 
-    ``checkpoint`` is called with ``step`` at each progress update, where an armed fault may strike.
+    ``checkpoint`` is called with ``step`` at each progress update, where an armed fault can be triggered.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class NodeRun:
         """Call the node once.
 
         Args:
-            value_of: gives the value on a slot of a node that ran before.
+            value_of: returns the value of an output slot of an earlier node.
 
         Raises:
-            Interrupted: a checkpoint found the interrupt flag raised.
+            Interrupted: the interrupt flag was set at a checkpoint.
             Exception: whatever the node raises.
         """
         self._parts.interrupts.check()

@@ -1,7 +1,7 @@
-"""The ``object_info`` description of a node class, in the two shapes that ComfyUI mixes.
+"""The ``object_info`` description of a node class, in the two formats that ComfyUI mixes.
 
-Classic classes list a combo as ``[[values], {options}]``; classes of the newer schema as
-``["COMBO", {"options": ...}]`` and always with all their flags. ComfyUI 0.3 lacks the keys that 0.33 added.
+Classic classes list a combo as ``[[values], {options}]``. Classes of the newer schema list it as ``["COMBO",
+{"options": ...}]`` and always include all flags. ComfyUI 0.3 lacks the keys that 0.33 added.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ ONLY_NEW = ("is_input_list", "has_intermediate_output", "search_aliases")
 
 
 def describe(node: NodeClass, shelf: Shelf) -> Document:
-    """The value of ``GET /object_info`` for one class."""
+    """Return the value of ``GET /object_info`` for one class."""
     groups = _groups(node, shelf)
     info: Document = {
         "input": groups,
@@ -41,7 +41,7 @@ def describe(node: NodeClass, shelf: Shelf) -> Document:
 
 
 def input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]:
-    """``[type, options]`` of one input; also quoted in validation errors."""
+    """Return ``[type, options]`` of one input. Validation errors contain it too."""
     options = dict(field.options)
     if isinstance(field.kind, DynamicChoice):
         described = [{"key": key, "inputs": _listed(inner, shelf)} for key, inner in field.kind.options.items()]
@@ -76,7 +76,7 @@ def _groups(node: NodeClass, shelf: Shelf) -> Document:
 
 
 def _listed(fields: Iterable[Field], shelf: Shelf) -> Document:
-    """Inputs inside of a dynamic one, by group."""
+    """Return the inputs of a dynamic input, by group."""
     groups: Document = {"required": {}}
     for field in fields:
         groups.setdefault(field.group, {})[field.name] = input_config(field, shelf, schema_v3=True)

@@ -1,4 +1,4 @@
-"""The parts of one running node, made together and handed to whatever needs them."""
+"""The components of one running node."""
 
 import os
 import random
@@ -21,11 +21,11 @@ from simnode.shelf import Shelf
 
 @dataclass(slots=True)
 class Parts:
-    """Everything one node consists of; all of it is memory and gone with the process, but for the files.
+    """The components of one node. Except for the files all state is in memory.
 
     Attributes:
-        die: ends the process at once with an exit status; replaced in tests that must survive it.
-        counter: number of the next prompt posted.
+        die: ends the process immediately with an exit status; replaced in tests.
+        counter: number of the next prompt.
         poisoned: the device context is broken; only a restart helps.
     """
 
@@ -48,7 +48,7 @@ class Parts:
 
     @classmethod
     def build(cls, settings: Settings) -> "Parts":
-        """Make the parts of one node; nothing is started and no folder touched."""
+        """Construct the components of one node. Nothing is started and no folder is created."""
         folders = Folders(settings.directory)
         rng = random.Random(settings.seed)  # noqa: S311 - delays and orders, not secrets
         faults = FaultBoard()

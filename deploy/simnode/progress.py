@@ -1,4 +1,4 @@
-"""What the nodes of one prompt have done so far, told as ``progress_state``, ``progress`` and preview frames."""
+"""Tracks what the nodes of one prompt have done, and sends ``progress_state``, ``progress`` and preview frames."""
 
 import time
 
@@ -6,17 +6,17 @@ from simnode import frames
 from simnode.hub import Hub
 from simnode.wire import Document
 
-MIN_INTERVAL_S = 0.1  # ComfyUI 0.33: both limits must be passed since the last message
+MIN_INTERVAL_S = 0.1  # ComfyUI 0.33: both must have passed since the previous message
 MIN_FRACTION = 0.005
 
 
 class Progress:
-    """State of every node touched in one prompt, in the order of touching. Untouched and cached inner nodes are absent.
+    """State of every node that ran in one prompt, in order. Nodes that did not run and cached inner nodes are absent.
 
     Messages go to the owner of the prompt; to every socket if it has none.
 
     Attributes:
-        parents: of nodes that another one expanded into, by their ids.
+        parents: for nodes of an expansion, the node that expanded, by id.
     """
 
     def __init__(self, hub: Hub, prompt_id: str) -> None:
@@ -26,16 +26,19 @@ class Progress:
         self.parents: dict[str, str] = {}
 
     def start(self, node_id: str) -> None:
-        """A node begins: running, 0 of 1."""
+        """Record that a node runs: 0 of 1."""
         self._set(node_id, 0.0, 1.0, "running")
 
     def finish(self, node_id: str) -> None:
-        """A node is done, or was served from the cache: its value is its maximum."""
+        """Record that a node is done or was served from the cache: its value is its maximum."""
         maximum = self._nodes.get(node_id, {"max": 1.0})["max"]
         self._set(node_id, maximum, maximum, "finished")
 
     def step(self, node_id: str, value: float, maximum: float, picture: bytes | None) -> None:
-        """A node got on; ``picture`` is a preview of its result, or what it sends instead of saving it, or None."""
+        """Record progress of a node.
+
+        ``picture`` is a preview, or an image that it sends instead of saving it, or None.
+        """
         self._set(node_id, value, maximum, "running")
         progress = {"value": value, "max": maximum, "prompt_id": self._prompt_id, "node": node_id}
         sid = self._hub.client_id
@@ -63,17 +66,17 @@ class Progress:
         }
 
     def root_of(self, node_id: str) -> str:
-        """The node of the prompt that shows this one: itself, unless another one expanded into it."""
+        """Return the prompt's node that displays this one: itself, unless another one expanded into it."""
         while node_id in self.parents:
             node_id = self.parents[node_id]
         return node_id
 
 
 class Throttle:
-    """Decides which steps of one progress bar are told.
+    """Decides which steps of one progress bar are sent.
 
-    ComfyUI 0.33: the first, the last and those with a preview always; others only when at least 0.1 s and 0.5 % have
-    passed since the last one told. ComfyUI 0.3 tells every step.
+    ComfyUI 0.33 always sends the first, the last and those with a preview; others only if at least 0.1 s and 0.5 % have
+    passed since the previous message. ComfyUI 0.3 sends every step.
     """
 
     def __init__(self, *, enabled: bool) -> None:
@@ -82,7 +85,7 @@ class Throttle:
         self._told_value = 0.0
 
     def passes(self, value: float, maximum: float, *, has_preview: bool) -> bool:
-        """Whether this step is told; counts it as told if so."""
+        """Whether to send this step. If so, it counts as the latest message."""
         now = time.monotonic()
         always = not self._enabled or has_preview or self._told_at is None or value >= maximum
         if not always and not self._is_due(now, value, maximum):

@@ -1,4 +1,7 @@
-"""Waiting and running prompts. Every change is told to all sockets as a ``status`` event, twice where ComfyUI does."""
+"""Waiting and running prompts.
+
+Every change is sent to all sockets as a ``status`` event, twice where ComfyUI does so.
+"""
 
 import asyncio
 import heapq
@@ -9,10 +12,10 @@ from simnode.wire import Document, QueueItem
 
 
 class PromptQueue:
-    """A heap of plain tuples, smallest number first; at most one item runs.
+    """A heap of tuples, smallest number first. At most one item runs.
 
-    Equal number and prompt_id make the heap compare dicts, which raises TypeError where it happens: in the request
-    that pushes, or in the worker that pops and dies of it (ComfyUI 0.33).
+    If number and prompt_id are equal, the heap compares dicts, which raises TypeError: in the request that pushes, or
+    in the worker that pops, which ends it (ComfyUI 0.33).
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -24,17 +27,17 @@ class PromptQueue:
 
     @property
     def remaining(self) -> int:
-        """Waiting plus running prompts."""
+        """Number of waiting and running prompts."""
         return len(self._pending) + len(self._running)
 
     @property
     def pending(self) -> list[QueueItem]:
-        """Waiting items in heap order, which is not sorted order."""
+        """Return waiting items in heap order, which is not sorted order."""
         return list(self._pending)
 
     @property
     def running(self) -> list[QueueItem]:
-        """Zero or one item."""
+        """Return the running item, if any, in a list."""
         return list(self._running)
 
     def put(self, item: QueueItem) -> None:
@@ -44,17 +47,17 @@ class PromptQueue:
         self._wake.set()
 
     def set_flag(self, name: str) -> None:
-        """Leave a wish of ``/free`` for the worker to apply between prompts."""
+        """Store a request of ``/free``, which the worker applies between prompts."""
         self._flags[name] = True
         self._wake.set()
 
     def take_flags(self) -> dict[str, bool]:
-        """The wishes left since the last call."""
+        """Return the requests since the last call."""
         flags, self._flags = self._flags, {}
         return flags
 
     async def wait(self) -> None:
-        """Return once there is a prompt or a flag."""
+        """Wait for a prompt or a flag."""
         while not self._pending and not self._flags:
             self._wake.clear()
             await self._wake.wait()
@@ -67,13 +70,16 @@ class PromptQueue:
         return item
 
     def finish(self, item: QueueItem, write_history: Callable[[], None]) -> None:
-        """Move a prompt from running to history in one go, then tell; it is always in exactly one of the three."""
+        """Move a prompt from running to history atomically, then notify sockets."""
         self._running.remove(item)
         write_history()
         self._tell()
 
     def delete(self, matches: Callable[[QueueItem], bool]) -> QueueItem | None:
-        """Remove the first waiting item that matches. Emptying the queue this way is told twice (ComfyUI 0.3, 0.33)."""
+        """Remove the first waiting item that matches.
+
+        Emptying the queue like this notifies twice (ComfyUI 0.3, 0.33).
+        """
         for index, item in enumerate(self._pending):
             if matches(item):
                 self._pending.pop(index)
@@ -91,7 +97,7 @@ class PromptQueue:
         return gone
 
     def status(self) -> Document:
-        """The body that ``GET /prompt`` and ``status`` events share."""
+        """Return the body of ``GET /prompt`` and ``status`` events."""
         return {"exec_info": {"queue_remaining": self.remaining}}
 
     def _tell(self) -> None:

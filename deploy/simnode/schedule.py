@@ -1,12 +1,12 @@
-"""In which order the nodes of a prompt run: ready outputs first, then what leads to outputs soonest."""
+"""The order in which the nodes of a prompt run: ready output nodes first, then those closest to an output."""
 
 from collections.abc import Callable, Iterable
 
 
 class Schedule:
-    """The nodes that outputs still need. Cached nodes are left out unless they are outputs themselves.
+    """The nodes that outputs still depend on. Cached nodes are excluded unless they are outputs.
 
-    Among equals the order of discovery decides; ComfyUI leaves it open.
+    Ties are broken by the order of discovery; ComfyUI does not define it.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class Schedule:
         return bool(self._needs)
 
     def pick(self) -> str:
-        """The next node to run; it must be given to :meth:`done` before the next pick."""
+        """Return the next node to run. Pass it to :meth:`done` before the next call."""
         ready = [node_id for node_id, needs in self._needs.items() if not needs]
         return min(ready, key=self._distance)
 
     def done(self, node_id: str) -> None:
-        """A node has its result; whoever waited for it is one nearer to being ready."""
+        """Record that a node has its result, which can make dependent nodes ready."""
         del self._needs[node_id]
         for needs in self._needs.values():
             needs.discard(node_id)

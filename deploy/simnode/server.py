@@ -1,4 +1,4 @@
-"""The web application of a node: all routes, twice, and what lies around them."""
+"""The web application of a node: all routes under two paths, and middleware."""
 
 from aiohttp import web
 
@@ -11,7 +11,7 @@ FRONT_PAGE = "<!doctype html><title>{name}</title><p>{name}: a simulated ComfyUI
 
 
 def build_app(parts: Parts) -> web.Application:
-    """Assemble the application of one node; jobs routes only for ComfyUI 0.33."""
+    """Build the application of one node. Job routes exist only for ComfyUI 0.33."""
     around = [counting, same_origin, slowness]
     app = web.Application(client_max_size=parts.settings.max_upload_bytes, middlewares=around)
     app[PARTS] = parts

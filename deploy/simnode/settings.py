@@ -1,4 +1,4 @@
-"""What one simulated node is told when it starts; nothing here changes while it runs."""
+"""Settings of one simulated node, fixed when it starts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +11,22 @@ MAX_UPLOAD_BYTES = 104_857_600  # 100 MiB, ComfyUI's default --max-upload-size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The whole configuration of one node.
+    """Settings of one node.
 
     Attributes:
-        directory: holds ``input/``, ``output/`` and ``temp/``; made if missing; ``temp/`` is wiped at start.
+        directory: contains ``input/``, ``output/`` and ``temp/``; created if missing; ``temp/`` is emptied at start.
         host: address to bind.
         port: TCP port, 0 for a free one.
-        step_s: seconds that one sampler step takes, >= 0.
-        node_s: seconds that every other node takes, >= 0; not interruptible, as a node without checkpoints is not.
-        version: ``0.33.0`` or ``0.3.64``: which ComfyUI to behave like.
-        name: drawn into pictures, so that a person sees which node made them.
+        step_s: duration of one sampler step, seconds, >= 0.
+        node_s: duration of every other node, seconds, >= 0; not interruptible, because such a node has no checkpoints.
+        version: ``0.33.0`` or ``0.3.64``: the ComfyUI version to simulate.
+        name: drawn into images, so that a person sees which node produced them.
         preview: whether samplers send preview frames (ComfyUI's default is none).
         checkpoints: file names that the checkpoint loader offers.
         without: node classes to hide.
-        filler_classes: how many classes there are besides, which do nothing; see ``simnode.nodes.fillers``.
-        seed: of the random delays and orders that ComfyUI leaves open.
-        max_upload_bytes: largest request body; above it the answer is 413.
+        filler_classes: number of additional classes that do nothing; see ``simnode.nodes.fillers``.
+        seed: seed of random delays and of orders that ComfyUI leaves undefined.
+        max_upload_bytes: largest request body; beyond it the response is 413.
     """
 
     directory: Path
@@ -45,5 +45,5 @@ class Settings:
 
     @property
     def is_new(self) -> bool:
-        """Whether the node behaves like ComfyUI 0.33 (jobs API, UUID check, throttled progress) or like 0.3.64."""
+        """Whether to behave like ComfyUI 0.33 (jobs API, UUID check, throttled progress) instead of 0.3.64."""
         return self.version != OLD

@@ -1,4 +1,4 @@
-"""Storing what clients send, under a name that is free or already holds the same bytes."""
+"""Stores uploads under a name that is free or already has the same content."""
 
 import hashlib
 import io
@@ -12,10 +12,10 @@ from simnode.wire import Document
 
 
 def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
-    """Write a file and return the name it has.
+    """Write a file and return its name.
 
-    Without ``overwrite`` a taken name is kept if the bytes are the same; otherwise ``name (1).ext``, ``(2)`` and so on
-    are tried, each compared as well. The write is not atomic.
+    Without ``overwrite`` an existing name is reused if the bytes are equal. Otherwise ``name (1).ext``, ``(2)`` and so
+    on are tried, each with the same comparison. The write is not atomic.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = name if overwrite else _free_name(folder, name, content)
@@ -26,7 +26,7 @@ def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
 
 
 def with_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None:
-    """Put the alpha of an uploaded picture on an earlier one; None if that is missing or may not be read."""
+    """Copy the alpha of an uploaded image to an earlier one; None if that is missing or may not be read."""
     name, folder = folders.annotated(str(original["filename"]), str(original.get("type", "output")))
     path = folder / str(original.get("subfolder", "")) / os.path.basename(name)  # noqa: PTH119 - a string from the wire
     if not name or name.startswith("/") or ".." in name or not is_inside(path, folder) or not path.is_file():

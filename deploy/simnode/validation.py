@@ -1,6 +1,6 @@
-"""Whether a graph may be queued, and what is told about it if not. Same rules, types and texts as ComfyUI.
+"""Validates graphs with the same rules, error types and texts as ComfyUI.
 
-Inputs are cast in place, so the stored workflow may differ from what was sent.
+Inputs are cast in place, so the stored workflow can differ from the submitted one.
 """
 
 import traceback
@@ -15,7 +15,7 @@ from simnode.wire import Document, Workflow
 
 @dataclass(slots=True)
 class ValidationResult:
-    """Result of validating a graph: ``error`` is None if at least one output may run."""
+    """Result of a validation. ``error`` is None if at least one output can run."""
 
     error: Document | None = None
     outputs: list[str] = field(default_factory=list)
@@ -23,20 +23,20 @@ class ValidationResult:
 
 
 class _Cycle(Exception):
-    """ComfyUI 0.3 only recurses until it breaks and then says nothing about it."""
+    """A cycle. ComfyUI 0.3 recurses until it fails and reports nothing about the cycle."""
 
 
 def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str] | None = None) -> ValidationResult:
-    """Judge a graph.
+    """Validate a graph.
 
     Args:
         prompt: the graph; inputs are cast in place.
         catalog: known classes.
-        shelf: files and models that choices depend on.
-        targets: only these outputs count, if given (``partial_execution_targets``).
+        shelf: files and models that options depend on.
+        targets: if set, only these outputs count (``partial_execution_targets``).
 
     Raises:
-        TypeError: the graph or a node is not an object; answered with 500, as ComfyUI does.
+        TypeError: the graph or a node is not an object; answered with 500, as in ComfyUI.
     """
     _check_shape(prompt, is_new=shelf.settings.is_new)
     for node_id in prompt:
@@ -51,7 +51,7 @@ def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str
 
 
 def request_error(kind: str, message: str, details: str = "", extra: Document | None = None) -> Document:
-    """The ``error`` object of a 400 body."""
+    """Return the ``error`` object of a 400 body."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra or {}}
 
 
@@ -86,7 +86,7 @@ def _class_error(node: Document, node_id: str, catalog: Catalog, *, is_new: bool
 
 
 class _Validation:
-    """Walks the graph from its outputs; each node is judged once."""
+    """Walks the graph from its outputs and checks each node once."""
 
     def __init__(self, prompt: Workflow, catalog: Catalog, shelf: Shelf) -> None:
         self._prompt = prompt
@@ -138,7 +138,7 @@ class _Validation:
         errors: list[Document] = []
         valid = True
         for name in self._checker.names(node_id):
-            linked = isinstance(inputs.get(name), list)  # before a wrapped list is unwrapped, which is a value
+            linked = isinstance(inputs.get(name), list)  # before wrapped lists are unwrapped, which are values
             found = self._checker.check(node_id, name)
             if found is not None:
                 errors.append(found)

@@ -1,4 +1,4 @@
-"""What flows along links: small immutable stand-ins for tensors and models. An IMAGE is a list of Pillow pictures."""
+"""Values on links: small immutable stand-ins for tensors and models. An IMAGE is a list of Pillow images."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
     Images: TypeAlias = list[Image]
 
-MAX_BYTES = 64 * 2**30  # a request for more memory than this fails at once, as torch's allocator does
+MAX_BYTES = 64 * 2**30  # a larger allocation fails immediately, as with torch's allocator
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """MODEL, CLIP or VAE: which file it came from and what was put on top."""
+    """MODEL, CLIP or VAE: the file that it came from, and what was applied to it."""
 
     file: str
     loras: tuple[str, ...] = ()
@@ -22,14 +22,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """CONDITIONING: the text, which is drawn into the picture; None for the text-free constant."""
+    """CONDITIONING: its text is drawn into the image; None for the constant without text."""
 
     text: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What a sampler did to a latent, for the drawing."""
+    """The sampling parameters of a latent, for the drawing."""
 
     seed: int
     done: int
@@ -45,7 +45,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """LATENT: ``batch`` pictures of ``width`` x ``height`` pixels, from pixels, from sampling, or empty."""
+    """LATENT: ``batch`` images of ``width`` x ``height`` pixels, from pixels, from sampling, or empty."""
 
     width: int
     height: int
@@ -57,7 +57,7 @@ class Latent:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """AUDIO: so many samples of nothing."""
+    """AUDIO: a number of silent samples."""
 
     samples: int
     sample_rate: int
@@ -66,7 +66,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """VIDEO or FILE_3D: the bytes of a file as they were found. ``suffix`` is that of its name."""
+    """VIDEO or FILE_3D: the unchanged bytes of a file. ``suffix`` is its file name extension."""
 
     content: bytes
     suffix: str
@@ -81,16 +81,16 @@ class LoadedLatent(Latent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSilence(Silence):
-    """A sound from a file, which plays as silence."""
+    """Audio from a file. It plays as silence."""
 
     file: LoadedFile
 
 
 def check_extent(values: int) -> None:
-    """Refuse absurd sizes the way torch does.
+    """Refuse huge sizes as torch does.
 
     Args:
-        values: how many 4-byte floats the real node would hold.
+        values: number of 4-byte floats that the real node would hold.
 
     Raises:
         RuntimeError: more than 64 GiB.

@@ -1,4 +1,4 @@
-"""Names for the JSON shapes that travel, and the clock they are stamped with."""
+"""Types of the JSON messages, and the clock for their timestamps."""
 
 import time
 from typing import Any, TypeAlias
@@ -15,5 +15,5 @@ heap by comparing them element by element, and what that breaks is part of the c
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch, as ComfyUI stamps its events."""
+    """Return milliseconds since the epoch, as in ComfyUI's events."""
     return int(time.time() * 1000)

@@ -1,6 +1,6 @@
-"""The one worker: takes prompts, runs them one at a time, writes history, tells the end.
+"""The worker: runs prompts one at a time, writes history, and reports the end.
 
-Anything that fails outside a node ends it for good while HTTP goes on, as ComfyUI's worker thread does.
+As with ComfyUI's worker thread, an error outside of a node ends it for good while HTTP continues.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from simnode.wire import QueueItem
 HISTORY_DELAY_S = (
     0.002,
     0.02,
-)  # between execution_success and the history entry; seen on real servers, unbounded there
+)  # between execution_success and the history entry; happens on real servers, without a bound
 THREAD = "Thread-1 (prompt_worker)"
 
 
@@ -28,12 +28,11 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to take prompts."""
         self._task = asyncio.create_task(self._run(), name="prompt_worker")
         self._task.add_done_callback(self._report)
 
     async def stop(self) -> None:
-        """End at once; a running prompt is lost."""
+        """Stop immediately; a running prompt is lost."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -52,7 +51,7 @@ class Worker:
     async def _one(self, item: QueueItem) -> None:
         parts, prompt_id = self._parts, item[1]
         parts.ledger.started(prompt_id)
-        await asyncio.sleep(0)  # the window in which a cancel is lost
+        await asyncio.sleep(0)  # the window in which a cancellation is lost
         self._strike("started")
         outcome = await Execution(parts, item, self._strike).run()
         await asyncio.sleep(parts.rng.uniform(*HISTORY_DELAY_S))
@@ -80,7 +79,7 @@ class Worker:
             raise WorkerDied
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        """Write how the worker died, as Python writes of a thread."""
+        """Log the worker's error like Python's message about a dead thread."""
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
@@ -91,7 +90,7 @@ class Worker:
 
 
 def _pieces(error: BaseException) -> Iterator[str]:
-    """A traceback in the pieces in which Python 3.11 writes it: every mark below a line by itself."""
+    """Split a traceback into the writes of Python 3.11, which writes the lines of ``^`` marks separately."""
     yield "Traceback (most recent call last):\n"
     for frame in traceback.extract_tb(error.__traceback__):
         yield f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n'

@@ -1,1 +1,1 @@
-"""Runs the whole system on one machine, without Docker, and keeps it running."""
+"""Runs the whole system on one machine, without Docker, and restarts processes that die."""

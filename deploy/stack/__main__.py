@@ -1,4 +1,4 @@
-"""The commands behind ``./dev`` that run the system."""
+"""The ``./dev`` commands that run the system."""
 
 import asyncio
 import os
@@ -9,20 +9,20 @@ import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-State = Annotated[Path, typer.Option("--state", help="Where everything is kept.")]
-StepMs = Annotated[int, typer.Option("--step-ms", min=0, help="A simulated node's time per sampler step.")]
+State = Annotated[Path, typer.Option("--state", help="State directory of the stack.")]
+StepMs = Annotated[int, typer.Option("--step-ms", min=0, help="Duration of a simulated sampler step, milliseconds.")]
 
 
 @app.command()
 def up(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The public port; 0 picks a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Public port; 0 picks a free one.")] = 8000,
     state: State = Path(".dev"),
-    nodes: Annotated[int, typer.Option(min=0, max=64, help="How many simulated nodes.")] = 2,
-    comfyui: Annotated[list[str] | None, typer.Option(help="URL of a real node instead; may be repeated.")] = None,
+    nodes: Annotated[int, typer.Option(min=0, max=64, help="Number of simulated nodes.")] = 2,
+    comfyui: Annotated[list[str] | None, typer.Option(help="URL of a real node to use instead; repeatable.")] = None,
     step_ms: StepMs = 50,
-    log_level: Annotated[str, typer.Option(help="Of the services.")] = "INFO",
-    bare: Annotated[bool, typer.Option("--bare", help="Only NATS, PostgreSQL and the nodes.")] = False,
+    log_level: Annotated[str, typer.Option(help="Log level of the services.")] = "INFO",
+    bare: Annotated[bool, typer.Option("--bare", help="Run only NATS, PostgreSQL and the nodes.")] = False,
 ) -> None:
     """Run the whole system on this machine. Ctrl-C stops it; its state is kept."""
     from stack import foreground  # noqa: PLC0415 - each command imports what it needs
@@ -46,10 +46,10 @@ def down(state: State = Path(".dev")) -> None:
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("comfyfleet-demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the images.")] = Path("comfyfleet-demo"),
     step_ms: StepMs = 50,
 ) -> None:
-    """Watch a throw-away stack make two pictures."""
+    """Run a temporary stack that makes two images."""
     from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
 
     from stack.demo import demo as show  # noqa: PLC0415 - the same
@@ -59,7 +59,7 @@ def demo(
 
 @app.command()
 def migrate(state: State = Path(".dev")) -> None:
-    """Bring the databases of a state directory to the newest schema."""
+    """Migrate the databases of a state directory to the newest schema."""
     from stack.migrate import migrate as bring  # noqa: PLC0415 - the same
 
     raise typer.Exit(asyncio.run(bring(state.resolve())))
@@ -68,17 +68,17 @@ def migrate(state: State = Path(".dev")) -> None:
 @app.command()
 def doctor(
     *,
-    port: Annotated[int, typer.Option(help="The public port that is meant to be free.")] = 8000,
+    port: Annotated[int, typer.Option(help="Public port to check.")] = 8000,
     state: State = Path(".dev"),
 ) -> None:
-    """Say what is there on this machine and what is missing."""
-    from stack.doctor import examine  # noqa: PLC0415 - the same
+    """Check this machine and list what is missing."""
+    from stack.doctor import run_checks  # noqa: PLC0415 - the same
 
-    raise typer.Exit(examine(port, state.resolve()))
+    raise typer.Exit(run_checks(port, state.resolve()))
 
 
 def _urls_of_environment() -> tuple[str, ...]:
-    """``COMFYUI_URLS``, or ``COMFYUI_URL``, comma separated."""
+    """Return the URLs in ``COMFYUI_URLS``, or ``COMFYUI_URL``, comma separated."""
     named = os.environ.get("COMFYUI_URLS") or os.environ.get("COMFYUI_URL") or ""
     return tuple(url.strip() for url in named.split(",") if url.strip())
 

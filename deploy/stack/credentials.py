@@ -1,4 +1,4 @@
-"""Passwords between the parts, made once; and what the outside gets: keys and logins."""
+"""Generated passwords of the components, and the keys and logins for users of the stack."""
 
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -13,20 +13,20 @@ OUTSIDE_USER = "outside-demo"
 
 @dataclass(slots=True)
 class Secrets:
-    """Every password of one stack. A password is made when it is first asked for, and kept."""
+    """All passwords of one stack. A password is generated on first use and stored."""
 
     path: Path
     values: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The secrets of this state directory; none yet where it is new."""
+    def load(cls, path: Path) -> Self:
+        """Load the secrets of this state directory; empty for a new one."""
         return cls(path, read_json(path) or {})
 
-    def of(self, name: str) -> str:
-        """The password called ``name``: 43 characters that need no quoting anywhere."""
+    def password(self, name: str) -> str:
+        """Return the password called ``name``: 43 characters that need no quoting."""
         if name not in self.values:
-            # A leading letter: NATS reads a variable's value as a number where it starts like one.
+            # Starts with a letter: NATS parses a variable's value as a number if it starts like one.
             self.values[name] = "k" + secrets.token_hex(21)
             write_private_json(self.path, self.values)
         return self.values[name]
@@ -34,7 +34,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user as ``auth bootstrap`` made it."""
+    """A user created by ``auth bootstrap``."""
 
     user_id: str
     key: str
@@ -42,14 +42,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """The two users that every stack starts with."""
+    """The two initial users of every stack."""
 
     admin: Identity
     demo: Identity
 
     @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """The users named in credentials.json, None where they are not known (any more)."""
+    def load(cls, path: Path) -> Self | None:
+        """Load the users from credentials.json; None if they are unknown or no longer valid."""
         known = read_json(path)
         try:
             admin, demo = (Identity(known[f"{name}_user_id"], known[f"{name}_key"]) for name in ("admin", "demo"))
@@ -60,7 +60,7 @@ class Identities:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What credentials.json says."""
+    """The content of credentials.json."""
 
     base_url: str
     nats_url: str
@@ -72,5 +72,5 @@ class Credentials:
     demo_user_id: str
 
     def document(self) -> dict[str, Any]:
-        """As it is written."""
+        """Return it as JSON data."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""``./dev demo``: a throw-away stack makes two pictures while a person watches."""
+"""``./dev demo``: a temporary stack makes two images while a person watches."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from stack.interrupt import Interrupted, Interrupts
 from stack.layout import tail
 from stack.plan import Options
+from stack.stop_signals import StopRequested, StopSignals
 from stack.supervisor import Stack
 
 PROMPT = {
@@ -28,22 +28,22 @@ INTERRUPTED = 130
 
 
 async def demo(output: Path, step_ms: int, console: Console) -> int:
-    """Bring a stack up, make the pictures, take it down. Returns the exit status."""
+    """Start a stack, make the images, stop it. Returns the exit status."""
     began = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     with tempfile.TemporaryDirectory(prefix="comfyfleet-demo-") as state:
         stack = Stack(Options(Path(state), port=0, nodes=2, step_ms=step_ms), lambda _: None)
-        interrupts = Interrupts(stack.kill)
-        interrupts.open()
+        signals = StopSignals(stack.kill)
+        signals.open()
         try:
-            pictures = await interrupts.unless(_show(stack, output, console))
-        except Interrupted:
+            pictures = await signals.run_until_stopped(_run_jobs(stack, output, console))
+        except StopRequested:
             return INTERRUPTED
         except Exception as failure:  # noqa: BLE001 - whatever it was, the person gets the logs before they are gone
-            _explain(failure, stack, console)
+            _print_failure(failure, stack, console)
             return 1
         finally:
-            stack.kill()  # nothing here is worth a graceful end
+            stack.kill()  # nothing here needs a graceful stop
             await stack.down()
     for picture in pictures:
         console.print(f"[green]✓[/] {picture}", highlight=False, soft_wrap=True)
@@ -51,12 +51,12 @@ async def demo(output: Path, step_ms: int, console: Console) -> int:
     return 0
 
 
-async def _show(stack: Stack, output: Path, console: Console) -> list[Path]:
+async def _run_jobs(stack: Stack, output: Path, console: Console) -> list[Path]:
     with console.status("starting NATS, PostgreSQL, five services and two simulated ComfyUI nodes"):
         starting = asyncio.ensure_future(stack.up())
-        await asyncio.sleep(0)  # the others begin before we spend time on imports
+        await asyncio.sleep(0)  # start the other processes before spending time on imports
         try:
-            from stack.viewer import Viewer  # noqa: PLC0415 - see above
+            from stack.demo_client import DemoClient  # noqa: PLC0415 - see above
 
             credentials = await starting
         finally:
@@ -69,13 +69,13 @@ async def _show(stack: Stack, output: Path, console: Console) -> list[Path]:
         BarColumn(),
         TextColumn("{task.fields[status]:<11}{task.percentage:>3.0f} %"),
     )
-    async with Viewer(credentials.base_url, credentials.demo_key) as viewer:
+    async with DemoClient(credentials.base_url, credentials.demo_key) as client:
         with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
 
             async def make(name: str, submission: dict[str, Any], bar: TaskID) -> list[Path]:
-                job_id = await viewer.submit(submission)
-                await viewer.watch(job_id, lambda seen: bars.update(bar, completed=seen.progress, status=seen.status))
-                return await viewer.fetch(job_id, output, name)
+                job_id = await client.submit(submission)
+                await client.watch(job_id, lambda seen: bars.update(bar, completed=seen.progress, status=seen.status))
+                return await client.fetch(job_id, output, name)
 
             made = await asyncio.gather(*(
                 make(name, submission, bars.add_task(name, total=100, status="pending"))
@@ -84,10 +84,10 @@ async def _show(stack: Stack, output: Path, console: Console) -> list[Path]:
     return [picture.resolve() for pictures in made for picture in pictures]
 
 
-def _explain(failure: Exception, stack: Stack, console: Console) -> None:
+def _print_failure(failure: Exception, stack: Stack, console: Console) -> None:
     console.print(f"[red]✗[/] {failure or repr(failure)}", highlight=False, soft_wrap=True)
     for log in sorted(stack.layout.logs.glob("*.log")):
         said = tail(log, 8)
-        if said and log.stem not in ("zygote", "initdb", "postgres"):
+        if said and log.stem not in ("fork_server", "initdb", "postgres"):
             console.print(f"[bold]{log.stem}[/]", highlight=False)
             console.print(said, highlight=False, markup=False, soft_wrap=True)

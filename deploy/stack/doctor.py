@@ -1,4 +1,4 @@
-"""``./dev doctor``: what is there on this machine and what is missing, with what to do about it."""
+"""``./dev doctor``: checks this machine and says what is missing and how to fix it."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from stack.layout import Layout
 from stack.nats_server import binary
 from stack.ports import PortTaken, listen
 from stack.postgres import binaries
-from stack.supervisor import running
+from stack.supervisor import running_pid
 from stack.unprivileged import CannotRunPostgres, choose_runner
 
 GIB = 1 << 30
@@ -27,7 +27,7 @@ NEED_FILES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``advice`` says what to do where it is not ``good``."""
+    """The result of one check. ``advice`` says what to do if it is not ``good``."""
 
     what: str
     found: str
@@ -35,8 +35,8 @@ class Finding:
     advice: str = ""
 
 
-def examine(port: int, state: Path) -> int:
-    """Look at everything, print it, return 0 where nothing is missing."""
+def run_checks(port: int, state: Path) -> int:
+    """Run all checks and print the results. Returns 0 if nothing is missing."""
     console = Console()
     findings = list(_findings(port, state))
     for finding in findings:
@@ -75,12 +75,12 @@ def _runner(state: Path) -> Finding:
     try:
         runner = choose_runner(binaries() / "postgres", Layout(state).postgres)
     except CannotRunPostgres as refused:
-        return Finding("PostgreSQL as", "nobody", good=False, advice=str(refused))
+        return Finding("PostgreSQL as", "no user", good=False, advice=str(refused))
     return Finding("PostgreSQL as", runner.how, good=True)
 
 
 def _port(port: int, state: Path) -> Finding:
-    pid = running(Layout(state))
+    pid = running_pid(Layout(state))
     if pid:
         return Finding("port", f"a stack runs on {state}, process {pid}", good=True)
     try:

@@ -1,4 +1,4 @@
-"""``up`` and ``down`` as a person sees them."""
+"""The terminal output of ``up`` and ``down``."""
 
 import asyncio
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from stack.credentials import Credentials
-from stack.interrupt import Interrupted, Interrupts
 from stack.layout import Layout
 from stack.plan import Options
 from stack.ports import PortTaken
-from stack.supervisor import AlreadyUp, Stack, StackFailed, running
+from stack.stop_signals import StopRequested, StopSignals
+from stack.supervisor import AlreadyUp, Stack, StackFailed, running_pid
 from stack.unprivileged import CannotRunPostgres
 
 REFUSALS = (AlreadyUp, PortTaken, CannotRunPostgres, StackFailed)
@@ -23,40 +23,40 @@ STOP_WITHIN_S = 60.0
 async def up(options: Options, console: Console) -> int:
     """Run a stack until Ctrl-C or SIGTERM. Returns the exit status."""
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         console.print(f"  {line}", highlight=False, markup=False)
 
-    stack = Stack(options, say)
-    interrupts = Interrupts(stack.kill)
-    interrupts.open()
+    stack = Stack(options, log)
+    signals = StopSignals(stack.kill)
+    signals.open()
     try:
-        credentials = await interrupts.unless(stack.up())
-        _welcome(credentials, options, console)
-        await interrupts.asked.wait()
-    except Interrupted:
+        credentials = await signals.run_until_stopped(stack.up())
+        _print_summary(credentials, options, console)
+        await signals.requested.wait()
+    except StopRequested:
         pass
     except REFUSALS as refused:
         console.print(f"[red]✗[/] {refused}", highlight=False, soft_wrap=True)
         return 1
     finally:
-        if interrupts.asked.is_set():
+        if signals.requested.is_set():
             console.print("stopping")
         await stack.down()
     return 0
 
 
 def down(state: Path, console: Console) -> int:
-    """Stop the stack of a state directory and wait until it has. Returns the exit status."""
+    """Stop the stack of a state directory and wait until it has stopped. Returns the exit status."""
     layout = Layout(state)
-    pid = running(layout)
+    pid = running_pid(layout)
     if pid is None:
-        console.print(f"nothing runs on {state}", highlight=False)
+        console.print(f"nothing is running on {state}", highlight=False)
         return 0
     os.kill(pid, signal.SIGTERM)
     give_up = time.monotonic() + STOP_WITHIN_S
-    while running(layout) == pid:
+    while running_pid(layout) == pid:
         if time.monotonic() > give_up:
-            console.print(f"process {pid} did not end within {STOP_WITHIN_S:.0f} s", highlight=False)
+            console.print(f"process {pid} did not stop within {STOP_WITHIN_S:.0f} s", highlight=False)
             return 1
         time.sleep(0.05)
     console.print("stopped", highlight=False)
@@ -64,11 +64,11 @@ def down(state: Path, console: Console) -> int:
 
 
 def run(options: Options) -> int:
-    """``up`` from a command line."""
+    """Run ``up`` from a command line."""
     return asyncio.run(up(options, Console()))
 
 
-def _welcome(credentials: Credentials, options: Options, console: Console) -> None:
+def _print_summary(credentials: Credentials, options: Options, console: Console) -> None:
     def line(title: str, text: str) -> None:
         console.print(f"[bold]{title:<12}[/]{text}", highlight=False, soft_wrap=True)
 

@@ -1,6 +1,6 @@
-"""What Linux offers to those who run processes and Python does not: death signals, names, user namespaces.
+"""Linux features that Python does not offer: death signals, process names, user namespaces.
 
-Where the system is not Linux, everything here does nothing: children then outlive a supervisor that is killed -9.
+On other systems all functions do nothing: children then outlive a supervisor that is killed with SIGKILL.
 """
 
 import ctypes
@@ -12,32 +12,32 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 CLONE_NEWUSER = 0x10000000
-INSIDE_ID = 1000  # any uid but 0: what PostgreSQL sees itself as inside the namespace
+INSIDE_ID = 1000  # any uid except 0: PostgreSQL's own uid inside the namespace
 
 LINUX = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the process ``parent`` that made it ends, however that ends.
+    """Have the kernel kill this process when its parent process ``parent`` ends, for any reason.
 
-    Cleared by a change of user: call it after that.
+    A change of user clears this: call it afterwards.
     """
     if _libc is None:
         return
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the line above
+    if os.getppid() != parent:  # the parent ended before the line above
         os._exit(1)
 
 
-def name_process(name: str) -> None:
-    """Show ``name`` (15 bytes of it) in ps and top."""
+def set_process_name(name: str) -> None:
+    """Set the name (up to 15 bytes) that ps and top show."""
     if _libc is not None:
         _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def enter_user_namespace() -> None:
-    """Give up being root without changing whose files we write: map our uid to another one in a new namespace.
+    """Stop being root but keep ownership of files: map our uid to another one in a new namespace.
 
     Raises:
         OSError: this system does not allow it.

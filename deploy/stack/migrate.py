@@ -1,4 +1,4 @@
-"""``./dev migrate``: every database to its newest schema, whether the stack is up or not."""
+"""``./dev migrate``: migrates every database to its newest schema, whether the stack is up or not."""
 
 import asyncio
 import sys
@@ -7,16 +7,16 @@ from pathlib import Path
 from contracts.registry import DATABASES
 from stack.layout import Layout
 from stack.plan import Options
-from stack.supervisor import Stack, running
+from stack.supervisor import Stack, running_pid
 
 
 async def migrate(state: Path) -> int:
     """Migrate the databases of a state directory. Returns the exit status.
 
-    Where a stack is up its server is used; else PostgreSQL and NATS are started for the time it takes.
+    If a stack is up, its server is used. Otherwise PostgreSQL and NATS run for the duration.
     """
     layout = Layout(state)
-    if running(layout):
+    if running_pid(layout):
         return await _each(layout)
     stack = Stack(Options(state, port=0, nodes=0, bare=True), lambda _: None)
     try:

@@ -1,7 +1,7 @@
-"""The NATS server's configuration: one user per service, one account per outside system. Pure text, no I/O.
+"""Renders the NATS server's configuration, without I/O: one user per service, one account per external system.
 
-Who may say what comes from ``contracts.permissions``. The same text serves one machine and docker-compose: a password
-is a literal, or ``$NAME``, which the server reads from its environment.
+Permissions come from ``contracts.permissions``. The same text serves one machine and docker-compose: a password is a
+literal, or ``$NAME``, which the server reads from its environment.
 """
 
 import json
@@ -15,8 +15,8 @@ ANSWER_WITHIN = "30s"  # longer than any Rpc.timeout_s
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """An outside system: its account, its login, and the tenant that the server writes into its subjects."""
+class ExternalSystem:
+    """An external system: its account, its login, and the tenant that the server sets in its subjects."""
 
     account: str
     user: str
@@ -26,19 +26,19 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class NatsPlan:
-    """All that the configuration depends on.
+    """The input of the configuration.
 
     Attributes:
-        passwords: login to password; logins as ``logins`` gives them, and "sys" for the system account.
-        nodes: an executor's login is bound to one node; its name.
+        passwords: password by login; the logins of ``logins``, and "sys" for the system account.
+        nodes: names of the nodes; each executor's login is restricted to one.
         listen: host:port for clients.
-        monitor: host:port of the monitoring pages, which have no login of their own.
-        store: where JetStream keeps its files.
+        monitor: host:port of the monitoring pages, which need no login.
+        store: JetStream's directory.
     """
 
     passwords: dict[str, str]
     nodes: tuple[str, ...]
-    outside: tuple[Outside, ...]
+    outside: tuple[ExternalSystem, ...]
     listen: str
     monitor: str
     store: str
@@ -46,7 +46,7 @@ class NatsPlan:
 
 
 def logins(nodes: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
-    """Every login inside: its name, its service, its node where it has one."""
+    """Return every internal login: its name, its service, and its node if it has one."""
     for service in SERVICES:
         if service == "executor":
             yield from ((f"executor-{node}", service, node) for node in nodes)
@@ -55,7 +55,7 @@ def logins(nodes: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
 
 
 def render(plan: NatsPlan) -> str:
-    """The configuration file."""
+    """Return the configuration file."""
     return "\n".join([
         "# Made by `stack.nats_config` from contracts/. Do not edit.",
         f"server_name: {_quoted(plan.server_name)}",
@@ -64,7 +64,7 @@ def render(plan: NatsPlan) -> str:
         "max_payload: 16MB",
         "jetstream {",
         f"  store_dir: {_quoted(plan.store)}",
-        "  sync_interval: always",  # the default acknowledges two minutes before it syncs
+        "  sync_interval: always",  # by default the server acknowledges up to two minutes before it syncs
         "  max_file_store: 8G",
         "  max_memory_store: 256M",
         "}",
@@ -72,7 +72,7 @@ def render(plan: NatsPlan) -> str:
         "accounts {",
         f"  SYS {{ users: [ {{ user: sys, password: {_secret(plan.passwords['sys'])} }} ] }}",
         *_core(plan),
-        *(line for outside in plan.outside for line in _door(outside)),
+        *(line for outside in plan.outside for line in _external_account(outside)),
         "}",
         "",
     ])  # fmt: skip
@@ -94,8 +94,8 @@ def _core(plan: NatsPlan) -> Iterator[str]:
     yield "  }"
 
 
-def _exports(outside: Outside) -> Iterator[str]:
-    """Each tenant's subjects are exported to the account that acts for it, and to no other."""
+def _exports(outside: ExternalSystem) -> Iterator[str]:
+    """Export each tenant's subjects only to the account that acts for the tenant."""
     for topic in NATS_API_REQUESTS.values():
         yield f"{{ service: {_quoted(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
     for feed in NATS_API_FEEDS.values():
@@ -103,15 +103,15 @@ def _exports(outside: Outside) -> Iterator[str]:
 
 
 def _permissions(permissions: Permissions) -> Iterator[str]:
-    # An empty list of what is allowed would allow everything.
+    # An empty allow list would allow everything.
     yield f"publish: {_list(permissions.publish)}" if permissions.publish else 'publish: { deny: [ ">" ] }'
     yield f"subscribe: {_list(permissions.subscribe)}"
     if permissions.answers:
         yield f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }}'
 
 
-def _door(outside: Outside) -> Iterator[str]:
-    """An account that reaches its own tenant's subjects and no other: the server writes the tenant."""
+def _external_account(outside: ExternalSystem) -> Iterator[str]:
+    """Return an account that reaches only its own tenant's subjects; the server sets the tenant."""
     feeds = [f"{local}.>" for local in NATS_API_FEEDS]
     yield f"  {outside.account} {{"
     yield "    imports: ["
@@ -138,5 +138,5 @@ def _quoted(text: str) -> str:
 
 
 def _secret(password: str) -> str:
-    """A reference to the environment must not be quoted, or it would be taken literally."""
+    """Format a password. A reference to the environment must not be quoted, or it would be taken literally."""
     return password if password.startswith("$") else _quoted(password)

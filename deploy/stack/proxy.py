@@ -1,8 +1,8 @@
-"""Joins HTTP and websocket in one origin: bytes go to the notifier for ``/ws``, to the gateway for everything else.
+"""Serves HTTP and WebSocket on one port: ``/ws`` goes to the notifier, everything else to the gateway.
 
-The first request of a connection decides for the whole connection; nothing is parsed after its first line, nothing is
-added to it. A client that asks for ``/ws`` on a connection on which it has used HTTP before gets the gateway's 404;
-browsers and websocket libraries always open a new one.
+The first request of a connection decides for the whole connection. Nothing after its first line is parsed or changed. A
+client that requests ``/ws`` on a connection that it has used for HTTP gets the gateway's 404; browsers and WebSocket
+libraries always open a new connection.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-RETRY_FOR_S = 2.0  # a service that restarts is back within this
+RETRY_FOR_S = 2.0  # a restarting service is back within this time
 RETRY_EVERY_S = 0.05
 FIRST_LINE_WITHIN_S = 30.0
-FIRST_LINE_BYTES = 16_384  # longer ones go to the gateway, whose answer is as good as any
+FIRST_LINE_BYTES = 16_384  # longer ones go to the gateway, which refuses them
 BUFFER_BYTES = 1 << 20
 LINGER_S = 1.0
 
@@ -44,42 +44,41 @@ class Routes:
     notifier: int
 
     def port_of(self, first_line: bytes) -> int:
-        """Where a request goes, by its first line."""
+        """Return the port for a request, by its first line."""
         words = first_line.split(b" ")
         path = urlsplit(words[1]).path if len(words) > 1 else b""
         return self.notifier if path == b"/ws" or path.startswith(b"/ws/") else self.gateway
 
 
-class End(asyncio.Protocol):
-    """One side of a spliced connection. What it receives it writes to ``other``, no faster than that can take it."""
+class ProxySide(asyncio.Protocol):
+    """One side of a proxied connection. It forwards received bytes to ``other``, with flow control."""
 
-    def __init__(self, other: "End | None" = None) -> None:
+    def __init__(self, other: "ProxySide | None" = None) -> None:
         self.other = other
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport; never delay small packets."""
-        self.transport = transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        """Store the transport; never delay small packets."""
+        # uvloop's transport has the methods but not the base class
+        self.transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on."""
         if self.other and self.other.transport:
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
-        """This side is slow: stop reading the other."""
+        """Stop reading the other side while this one is slow."""
         if self.other and self.other.transport:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """This side has caught up."""
         if self.other and self.other.transport:
             self.other.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the other side: what it was sent still arrives, unless this side broke."""
+        """Close the other side. Data that was sent to it still arrives, unless this side failed."""
         other, self.other, self.transport = self.other, None, None
         if other and other.transport:
             other.other = None
@@ -89,8 +88,8 @@ class End(asyncio.Protocol):
                 other.transport.abort()
 
 
-class Client(End):
-    """A connection from outside: undecided until its first line is there."""
+class ClientSide(ProxySide):
+    """An incoming connection. Its target is chosen when its first line is complete."""
 
     def __init__(self, routes: Routes) -> None:
         super().__init__()
@@ -101,7 +100,7 @@ class Client(End):
         self._deadline = asyncio.get_running_loop().call_later(FIRST_LINE_WITHIN_S, self._give_up)
 
     def data_received(self, data: bytes) -> None:
-        """Decide by the first line, then pass on."""
+        """Choose the target by the first line, then forward."""
         if self.other:
             super().data_received(data)
             return
@@ -116,7 +115,7 @@ class Client(End):
             self._connecting = asyncio.ensure_future(self._connect(self._routes.port_of(line)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the other side, or the search for it."""
+        """Close the other side, or cancel the attempt to connect to it."""
         self._deadline.cancel()
         if self._connecting:
             self._connecting.cancel()
@@ -127,7 +126,7 @@ class Client(End):
         give_up = loop.time() + RETRY_FOR_S
         while True:
             try:
-                _, backend = await loop.create_connection(lambda: End(self), "127.0.0.1", port)
+                _, backend = await loop.create_connection(lambda: ProxySide(self), "127.0.0.1", port)
                 break
             except OSError:
                 if loop.time() > give_up:
@@ -143,7 +142,7 @@ class Client(End):
         self.transport.resume_reading()
 
     def _refuse(self) -> None:
-        """Say 503, and read on a little: closing with bytes unread would destroy the answer on its way."""
+        """Respond with 503 and read on for a moment: closing with unread bytes would discard the response."""
         if self.transport:
             self._refused = True
             self.transport.write(UNAVAILABLE)
@@ -163,13 +162,13 @@ async def serve(listener: socket.socket, routes: Routes) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = await loop.create_server(lambda: Client(routes), sock=listener, backlog=1024)
+    server = await loop.create_server(lambda: ClientSide(routes), sock=listener, backlog=1024)
     await stopped.wait()
     server.close()
 
 
 def main(argv: list[str]) -> None:
-    """Run as a process: descriptor of the listening socket, port of the gateway, port of the notifier."""
+    """Run as a process. Arguments: descriptor of the listening socket, port of the gateway, port of the notifier."""
     descriptor, gateway, notifier = map(int, argv)
     listener = socket.socket(fileno=descriptor)
     listener.setblocking(False)

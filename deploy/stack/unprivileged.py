@@ -1,4 +1,4 @@
-"""How root runs PostgreSQL, which refuses to be root: no permissions change but those of our own directory."""
+"""Runs PostgreSQL for root, which it refuses to run as. Only permissions of our own directory change."""
 
 import os
 import pwd
@@ -13,17 +13,17 @@ ACCOUNTS = ("postgres", "nobody")
 
 
 class CannotRunPostgres(Exception):
-    """PostgreSQL cannot be run from here; the message says what to do."""
+    """PostgreSQL cannot be run here. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Whom a program is run as.
+    """The user that a program runs as.
 
     Attributes:
-        how: for a person.
-        become: called in the child before the program.
-        owner: uid and gid that must own the data directory, None for our own.
+        how: description for people.
+        become: called in the child before the program starts.
+        owner: uid and gid that must own the data directory; None for our own.
     """
 
     how: str
@@ -32,11 +32,11 @@ class Runner:
 
 
 def choose_runner(program: Path, data: Path) -> Runner:
-    """The way that works here, tried with ``program --version``.
+    """Return the first way that works here, tried with ``program --version``.
 
     Args:
         program: an executable of PostgreSQL.
-        data: the directory that it will write to; may not exist yet.
+        data: the directory that it will write to; need not exist yet.
 
     Raises:
         CannotRunPostgres: no way works.
@@ -44,16 +44,16 @@ def choose_runner(program: Path, data: Path) -> Runner:
     if os.geteuid() != 0:
         return Runner("you", lambda: None)
     inside = Runner("root in a user namespace of its own", enter_user_namespace)
-    if _works(inside, program, Path("/")):
+    if _can_run(inside, program, Path("/")):
         return inside
     for name in ACCOUNTS:
         try:
             account = pwd.getpwnam(name)
         except KeyError:
             continue
-        data.parent.chmod(0o711)  # our own state directory: what is in it stays closed
+        data.parent.chmod(0o711)  # our own state directory: its content stays private
         runner = Runner(f"user {name}", _drop_to(account), (account.pw_uid, account.pw_gid))
-        if _works(runner, program, data.parent):
+        if _can_run(runner, program, data.parent):
             return runner
     raise CannotRunPostgres(
         "PostgreSQL refuses to run as root, user namespaces are switched off here, and no unprivileged account "
@@ -71,7 +71,7 @@ def _drop_to(account: pwd.struct_passwd) -> Callable[[], None]:
     return drop
 
 
-def _works(runner: Runner, program: Path, folder: Path) -> bool:
+def _can_run(runner: Runner, program: Path, folder: Path) -> bool:
     def become() -> None:
         runner.become()
         os.chdir(folder)

@@ -1,4 +1,4 @@
-"""A system to break: one node, so that whatever happens, happens to it."""
+"""A system for fault injection, with one node so that every fault affects the running job."""
 
 from collections.abc import AsyncIterator
 

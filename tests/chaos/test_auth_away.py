@@ -1,4 +1,4 @@
-"""Auth does nothing for a while (60 s with AUTH_AWAY_S=60): whoever was let in goes on, nobody new gets in."""
+"""Auth is stopped for a while (60 s with AUTH_AWAY_S=60): known credentials keep working, unknown ones are refused."""
 
 import asyncio
 import os

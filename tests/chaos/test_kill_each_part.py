@@ -1,4 +1,4 @@
-"""kill -9 of every part, at three moments of a running job: it ends once, and its node ran it once."""
+"""kill -9 of every process at three moments of a running job: the job ends once, and its node ran it once."""
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.chaos
 
 
 async def reach(fleet: Fleet, moment: str, before: int) -> None:
-    """Wait for the moment as the node sees it: it alone is never killed here."""
+    """Wait until the job has reached this moment on the node, which is the only process that is never killed."""
 
     async def is_running() -> bool:
         return len(await fleet.runs()) > before
@@ -27,7 +27,7 @@ async def reach(fleet: Fleet, moment: str, before: int) -> None:
 
 
 async def log_of(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
-    """The job's whole log as a late watcher is shown it."""
+    """Return all events of the job as a late watcher receives them."""
     async with fleet.watch(job_id, after=0) as socket:
         return [(frame["seq"], frame["status"]) for frame in await frames(socket) if frame["type"] == "status"]
 
@@ -81,7 +81,7 @@ async def fetched(client: httpx.AsyncClient, job_id: str) -> bytes:
 
 
 async def patient_log(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
-    """The log once notifier and what it needs are back: a refused handshake is no answer."""
+    """Return all events of the job; retry refused handshakes until the notifier and its dependencies are back."""
     found: list[tuple[int, str]] = []
 
     async def is_told() -> bool:

@@ -1,4 +1,4 @@
-"""Nodes die, machines die: work goes on elsewhere, or where it was."""
+"""Nodes and machines fail: jobs continue on other nodes, or resume where they were."""
 
 import asyncio
 import os
@@ -63,7 +63,7 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
             return len(await fleet.runs()) > before
 
         await until(is_running)
-        os.kill(fleet.process.pid, signal.SIGSTOP)  # nobody brings back what dies now
+        os.kill(fleet.process.pid, signal.SIGSTOP)  # killed processes are not restarted from here on
         try:
             killed = fleet.kill(part)
             answer = await client.post("/jobs", json={"workflow": HELLO})
@@ -99,7 +99,7 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
-            client.timeout = 5.0  # an answer, not a wait
+            client.timeout = 5.0  # respond instead of waiting
             for answer in (
                 await client.post("/jobs", json={"workflow": HELLO, **mine}),
                 await client.get("/jobs"),
@@ -120,7 +120,7 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
 
 
 def family(pid: int) -> list[int]:
-    """A process and its children: PostgreSQL's backends do not stop with their postmaster."""
+    """Return a process and its children: PostgreSQL's backends do not stop with the postmaster."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *map(int, children)]
 

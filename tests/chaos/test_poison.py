@@ -1,4 +1,4 @@
-"""A job that kills its node hurts two nodes at most, and nobody else's jobs."""
+"""A job that kills its node affects at most two nodes and no other job."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +29,7 @@ def graph(class_type: str, color: int, **inputs: Any) -> dict[str, Any]:
 
 
 async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
-    """Every attempt at a job, as the scheduler keeps it."""
+    """Return every attempt of a job from the scheduler."""
     sql = await asyncpg.connect(database_of(fleet, "scheduler"))
     try:
         rows = await sql.fetch(
@@ -76,7 +76,7 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
     assert len(hit) == 2
     (spared,) = pids.keys() - hit
     assert fleet.pid(spared) == pids[spared]
-    if killer == "process":  # the fault fired: the two others are new processes
+    if killer == "process":  # the fault occurred: the two other nodes are new processes
         for node in hit:
             await fleet.replaced(node, pids[node])
     seen = await prompts_of(fleet, spared)
@@ -84,15 +84,15 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
     assert not seen & {one["prompt_id"] for one in attempts}
     assert sum(day["images"] for day in used) == 0
     spent = sum(one["gpu_seconds"] for one in attempts)
-    assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # it is rounded for people
+    assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # the message has rounded numbers
     assert all(one["gpu_seconds"] > 0 for one in attempts)
-    if killer == "worker":  # a node takes nothing more until it is restarted
+    if killer == "worker":  # the node accepts nothing until it is restarted
         for node in hit:
             await fleet.replaced(node, fleet.kill(node))
 
 
 async def prompts_of(fleet: Fleet, node: str) -> set[str]:
-    """Every prompt that a simulated node has taken since it started."""
+    """Return every prompt that a simulated node has accepted since it started."""
     url = fleet.nodes[int(node.partition("-")[2]) - 1]
     async with httpx.AsyncClient(timeout=20) as http:
         ledger = (await http.get(f"{url}/simnode/ledger")).json()

@@ -1,6 +1,6 @@
-"""kill -9 in the middle of a purge or an erasure, at each point where something is done and something is not yet.
+"""kill -9 in the middle of a purge or an erasure, at each point between two steps.
 
-A lock that the test holds in a service's database keeps that service at the point where it is to die.
+A lock that the test holds in a service's database keeps the service at the point where it is killed.
 """
 
 import asyncio
@@ -31,31 +31,31 @@ AFTER_ERASURE = {"auth.users", "auth.changes", "auth.erasures", "auth.audit_log"
 
 @dataclass
 class Held:
-    """Rows of a service that nobody can change for now; ``sql`` is in the transaction that holds them."""
+    """Locked rows of a service; ``sql`` runs in the transaction that holds the lock."""
 
     sql: asyncpg.Connection
 
     async def wait(self) -> bool:
-        """Whether the service waits for them."""
+        """Whether the service waits for the lock."""
         return bool(await self._waiting("count(*)"))
 
     async def let_go(self) -> None:
-        """Let whoever waits go on."""
+        """Release the lock."""
         await self.sql.execute("ROLLBACK")
 
     async def bury(self) -> None:
-        """Whoever waited is dead: PostgreSQL must not do after all what they had asked for."""
+        """Terminate the waiting backends of a killed service, so that PostgreSQL does not run their statements."""
         assert await self._waiting("bool_and(pg_terminate_backend(pid))")
 
     async def _waiting(self, what: str) -> Any:
-        await self.sql.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction goes on seeing what it saw first
+        await self.sql.execute("SELECT pg_stat_clear_snapshot()")  # otherwise a transaction keeps its first snapshot
         who = "datname = current_database() AND wait_event_type = 'Lock'"
         return await self.sql.fetchval(f"SELECT {what} FROM pg_stat_activity WHERE {who}")  # noqa: S608 - ours
 
 
 @asynccontextmanager
 async def holding(fleet: Fleet, service: str, rows: str, *values: Any) -> AsyncIterator[Held]:
-    """Hold rows of a service, as they stand behind FROM."""
+    """Lock rows of a service, given as the clause after FROM."""
     sql = await asyncpg.connect(database_of(fleet, service))
     try:
         await sql.execute("BEGIN")
@@ -71,7 +71,7 @@ async def revived(fleet: Fleet, killed: dict[str, int]) -> None:
 
 
 async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
-    """Return once nothing but these tables, and no file, says anything of it."""
+    """Wait until only these tables, and no file, contain a value."""
 
     async def gone() -> bool:
         return not files_of(fleet, word) and await rows_with(fleet, word) <= but
@@ -111,7 +111,7 @@ async def test_purge_event_is_published_although_the_scheduler_was_killed(fragil
         async with holding(fragile, "scheduler", "jobs WHERE id = $1", UUID(job_id)) as job:
             purging = asyncio.create_task(client.delete(f"/jobs/{job_id}", params={"purge": True}))
             await until(job.wait)
-            os.kill(fragile.pid("nats"), signal.SIGSTOP)  # from now on the scheduler speaks to nobody
+            os.kill(fragile.pid("nats"), signal.SIGSTOP)  # from now on the scheduler publishes nothing
             await job.let_go()
 
             async def is_committed() -> bool:
@@ -167,7 +167,7 @@ async def test_account_is_erased_although_every_service_is_killed_before_and_dur
             assert erased.status_code == 204, erased.text
             await revived(fragile, {part: fragile.kill(part) for part in parts})
             for held in (limits, workflows):
-                await until(held.wait, within_s=30)  # also those who came after hear of it
+                await until(held.wait, within_s=30)  # services that start later are notified too
             killed = {part: fragile.kill(part) for part in parts}
             for held in (limits, workflows):
                 await held.bury()

@@ -1,4 +1,4 @@
-"""Wiping every stream loses no job: PostgreSQL is the truth, NATS only carries."""
+"""Deleting every stream loses no job: PostgreSQL is the source of truth, NATS only transports messages."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
         killed = fleet.kill("nats")
         await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
         await fleet.replaced("nats", killed)
-        # The server may have been back before the last file was gone: once more, now that the folder is.
+        # The server may have restarted before the last file was deleted, so delete the folder once more.
         again = fleet.kill("nats")
         await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
         await fleet.replaced("nats", again)
@@ -40,7 +40,7 @@ async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
 
 
 def stream_was_made_again(fleet: Fleet) -> bool:
-    """Whether the scheduler saw that the stream was gone: proof that the fault struck."""
+    """Whether the scheduler found the stream missing, which proves that the fault occurred."""
     lines = (fleet.state / "logs/scheduler.log").read_text().splitlines()
     made = [json.loads(line) for line in lines if '"scheduler.stream_recreated"' in line]
     return len(made) >= 2

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, as far as they can be judged without Docker."""
+"""docker-compose.yml and the Dockerfile, as far as they can be checked without Docker."""
 
 import json
 import re
@@ -21,7 +21,7 @@ OURS: dict[str, dict[str, Any]] = {
 
 
 def copied() -> list[str]:
-    """Everything that the Dockerfile copies from the checkout."""
+    """Return everything that the Dockerfile copies from the checkout."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
     return [source for line in lines for source in line.split()[:-1]]
 

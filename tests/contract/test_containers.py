@@ -1,4 +1,4 @@
-"""``--containers`` where there is no Docker engine."""
+"""``--containers`` without a Docker engine."""
 
 import os
 import subprocess

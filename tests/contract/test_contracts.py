@@ -1,4 +1,4 @@
-"""The registry, its examples, its generated files and its permissions say the same."""
+"""The registry, its examples, generated files and permissions agree."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, permissions
 from contracts.registry import REFUSALS, SERVICES, STREAMS, TOPICS
 from contracts.wire.errors import InternalFault
 from contracts.wire.topic import Rpc, Topic, Traffic
-from generate.__main__ import stale
+from generate.__main__ import stale_files
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "contracts/examples"
@@ -50,7 +50,7 @@ def test_commands_refuse_unknown_fields_and_facts_ignore_them(topic: Topic[Any])
 
 
 def test_generated_files_are_up_to_date() -> None:
-    assert stale() == []
+    assert stale_files() == []
 
 
 def test_error_codes_are_unique_and_well_formed() -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document says all that there is to say of each operation."""
+"""The OpenAPI document is complete for each operation."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from generate.errors import refusals_of
 from tests.kit.gateway_document import gateway_app
 
 PROBLEM = "application/problem+json"
-NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they make has no address, or the one that was asked
+NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they create has no URL, or that of the request
 HEALTH = ("/healthz", "/readyz")
 CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in (*REFUSALS, *refusals_of("gateway"))}
 

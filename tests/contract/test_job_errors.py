@@ -1,4 +1,4 @@
-"""Every code of a failed job is documented."""
+"""Every error code of failed jobs is documented."""
 
 from types import ModuleType
 
@@ -18,7 +18,7 @@ from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS, JobError
 from executor.domain import image_quota, silent_nodes
 from executor.domain.attempt_result import AttemptResult
 
-UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go on
+UNSEEN = {"node.withdrawn"}  # for attempts that operators ended; their jobs continue
 
 
 @pytest.mark.parametrize(

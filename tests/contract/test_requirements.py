@@ -1,4 +1,4 @@
-"""Every requirement is shown by a test or says why not, and nothing of the public surface lacks a requirement."""
+"""Every requirement has a test or a reason why not, and the whole public API is covered by requirements."""
 
 import importlib
 import tomllib

@@ -1,4 +1,4 @@
-"""What can be set is what .env.example says can be set, and docker compose lets it through."""
+""".env.example lists exactly the settings that exist, and docker compose passes them on."""
 
 from importlib import import_module
 from typing import Any

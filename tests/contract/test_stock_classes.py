@@ -1,4 +1,4 @@
-"""No catalog brings a stock class, or a path-like input of one, that nobody reviewed."""
+"""No catalog has an unreviewed stock class, or an unreviewed path-like input of one."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HOW_TO_REVIEW = (
 
 
 def unreviewed(object_info: dict[str, Any]) -> list[str]:
-    """What to review, one line each: class names, and "class.input" for inputs that look like a path."""
+    """Return what needs a review: class names, and "class.input" for inputs that look like a path."""
     found = []
     for name, spec in read_catalog(object_info).items():
         module = str(object_info[name].get("python_module"))

@@ -1,4 +1,4 @@
-"""Workflows that a node accepts, to be mutated: ordinary ones that it has everything for, and one for each class."""
+"""Workflows that a node accepts, as input of the mutations: ordinary ones that it can run, and one per class."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,10 @@ ObjectInfo = Mapping[str, Any]
 
 
 def bases(object_info: ObjectInfo, uploaded: Mapping[str, str]) -> dict[str, Workflow]:
-    """The workflows by name.
+    """Return the workflows by name.
 
     Args:
-        uploaded: names that the node has for ``UPLOADS``; workflows with others are left out.
+        uploaded: names of ``UPLOADS`` on the node; workflows that need other uploads are left out.
     """
     found = {graph.name: graph.with_uploads(uploaded) for graph in _ordinary(object_info, uploaded)}
     found |= dict(_of_every_class(object_info))
@@ -23,20 +23,20 @@ def bases(object_info: ObjectInfo, uploaded: Mapping[str, str]) -> dict[str, Wor
 
 
 def choices(described: Any) -> list[Any]:
-    """The options of an input; none where it is no choice."""
+    """Return the options of an input; none if it is not a combo."""
     if isinstance(described[0], list):
         return described[0]
     return described[1].get("options", []) if described[0] == "COMBO" and len(described) > 1 else []
 
 
 def inputs_of(object_info: ObjectInfo, class_type: str) -> dict[str, Any]:
-    """The inputs of a class as the node describes them, required and optional."""
+    """Return the inputs of a class from the node's catalog, required and optional."""
     sections = object_info[class_type]["input"]
     return {**sections.get("required", {}), **sections.get("optional", {})}
 
 
 def _ordinary(object_info: ObjectInfo, uploaded: Mapping[str, str]) -> Iterator[OrdinaryGraph]:
-    """Ordinary workflows with the models that the node has in the place of those that they name."""
+    """Return ordinary workflows with their models replaced by models of the node."""
     for graph in ordinary_graphs():
         if graph.classes - object_info.keys() or graph.uploads - uploaded.keys():
             continue
@@ -46,7 +46,7 @@ def _ordinary(object_info: ObjectInfo, uploaded: Mapping[str, str]) -> Iterator[
 
 
 def _fit_choices(node: dict[str, Any], described: Mapping[str, Any]) -> bool:
-    """Put the node's first option where the workflow names one that the node lacks; whether that was possible."""
+    """Replace options that the node lacks by its first option; returns whether that was possible."""
     for name, value in node["inputs"].items():
         if name not in described or isinstance(value, list | dict) or value in UPLOADS:
             continue
@@ -75,7 +75,7 @@ SOURCES: Mapping[str, tuple[str, dict[str, Any], int]] = {
 
 
 def _of_every_class(object_info: ObjectInfo) -> Iterator[tuple[str, Workflow]]:
-    """For each class whose required inputs can be filled: the class, what feeds it, and an output that keeps it."""
+    """Return a workflow for each class whose required inputs can be filled, with its sources and an output node."""
     for class_type, described in object_info.items():
         workflow: Workflow = {}
         inputs = _filled(described["input"].get("required", {}), "", workflow, object_info)
@@ -92,7 +92,7 @@ def _of_every_class(object_info: ObjectInfo) -> Iterator[tuple[str, Workflow]]:
 def _filled(
     required: Mapping[str, Any], prefix: str, workflow: Workflow, object_info: ObjectInfo
 ) -> dict[str, Any] | None:
-    """Values for these inputs, with nodes for links put into the workflow; None where one has no value."""
+    """Return values for these inputs and add nodes for links to the workflow; None if an input has no value."""
     inputs: dict[str, Any] = {}
     for short, (kind, *more) in required.items():
         extra, name = (more[0] if more else {}), prefix + short
@@ -128,7 +128,7 @@ def _value(
 
 
 def _source(kind: str, workflow: Workflow, object_info: ObjectInfo) -> list[Any] | None:
-    """A link to a node that gives this type, put into the workflow."""
+    """Add a node that outputs this type to the workflow; returns a link to it."""
     if kind in {"*", "COMFY_MATCHTYPE_V3"}:
         kind = "IMAGE"
     if kind not in SOURCES or SOURCES[kind][0] not in object_info:

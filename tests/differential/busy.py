@@ -1,4 +1,4 @@
-"""A node that judges prompts and runs none: one long prompt keeps its worker, and what it accepts is withdrawn."""
+"""A node that validates prompts but runs none: a long prompt occupies its worker, and accepted prompts are deleted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,20 +9,20 @@ import httpx
 
 from tests.differential.bases import ObjectInfo, Workflow
 
-BLURS = 400  # about a second each on a CPU, and it can be stopped between any two
+BLURS = 400  # about a second each on a CPU, interruptible between them
 CLEAR_EVERY = 20
 FIRST = "keeps the node busy"
 
 
 class BusyNode:
-    """A node that is kept from running what is posted to it."""
+    """A node that validates posted prompts without running them."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._posted = 0
 
     async def post(self, workflow: Workflow) -> tuple[int, Any]:
-        """The node's answer to a prompt: status, and the body where it is JSON."""
+        """Post a prompt; returns the status, and the body if it is JSON."""
         answer = await self._client.post("/prompt", json={"prompt": workflow})
         self._posted += 1
         if self._posted % CLEAR_EVERY == 0:
@@ -30,7 +30,7 @@ class BusyNode:
         return answer.status_code, answer.json() if answer.status_code in {200, 400} else None
 
     async def withdraw(self) -> None:
-        """Withdraw what waits, and see that the long prompt still runs."""
+        """Delete waiting prompts and check that the long prompt still runs."""
         (await self._client.post("/queue", json={"clear": True})).raise_for_status()
         queue = (await self._client.get("/queue")).raise_for_status().json()
         assert [FIRST in item[2] for item in queue["queue_running"]] == [True], "the node ran what it was to judge"
@@ -38,7 +38,7 @@ class BusyNode:
 
 @asynccontextmanager
 async def busy(client: httpx.AsyncClient, object_info: ObjectInfo) -> AsyncIterator[BusyNode]:
-    """Keep the node busy until the end, then leave it idle."""
+    """Keep the node busy during the block, then leave it idle."""
     posted = await client.post("/prompt", json={"prompt": _long_prompt(object_info)})
     assert posted.status_code == 200, posted.text
     node = BusyNode(client)

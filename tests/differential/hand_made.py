@@ -1,4 +1,4 @@
-"""Workflows made by hand: the shapes that people are known to send, right and wrong."""
+"""Workflows written by hand: typical mistakes and correct variants."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ SAVE: dict[str, Any] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0]
 
 
 def hand_made() -> dict[str, Workflow]:
-    """The workflows by name."""
+    """Return the workflows by name."""
     image_with: dict[str, dict[str, Any]] = {
         "width as text": {"width": "32"},
         "width as text with a fraction": {"width": "32.5"},

@@ -1,4 +1,4 @@
-"""One change to a workflow that a node accepts. Each change is a kind of thing that people send."""
+"""Single changes of workflows that a node accepts. Each change is a typical mistake or variant."""
 
 import copy
 import json
@@ -17,14 +17,14 @@ _CHANGES: dict[str, Change] = {}
 
 @dataclass(frozen=True)
 class Case:
-    """A workflow to be judged by both sides."""
+    """A workflow to be validated by both sides."""
 
     name: str
     workflow: Workflow
 
 
 def cases(workflows: Mapping[str, Workflow], *, per_workflow: int, seed: int) -> Iterator[Case]:
-    """Every workflow as it is, and ``per_workflow`` single changes to each, always the same ones for a seed."""
+    """Return every workflow unchanged and with ``per_workflow`` single changes, reproducible by seed."""
     for name, workflow in sorted(workflows.items()):
         yield Case(name, workflow)
         rng = random.Random(f"{seed} {name}")  # noqa: S311 - reproducible, no secret
@@ -35,7 +35,7 @@ def cases(workflows: Mapping[str, Workflow], *, per_workflow: int, seed: int) ->
 
 
 def _is_same(one: Workflow, two: Workflow) -> bool:
-    """As JSON: 1 and true are equal in Python."""
+    """Whether two values are the same JSON: 1 and true are equal in Python."""
     return json.dumps(one) == json.dumps(two)
 
 
@@ -54,7 +54,10 @@ def _places(workflow: Workflow, wanted: Callable[[Any], bool]) -> list[tuple[str
 
 
 def _is_file(value: Any) -> bool:
-    """Names of uploads are not mutated: which files a graph may name is not the node's to say."""
+    """Whether this is the name of an upload.
+
+    Those are not mutated, because a node does not check who may use a file.
+    """
     return isinstance(value, str) and value.endswith((".png", ".wav", ".mp4", ".latent", ".glb"))
 
 
@@ -254,7 +257,7 @@ def _no_output(workflow: Workflow, _rng: random.Random) -> bool:
 
 @_change
 def _longer_id(workflow: Workflow, rng: random.Random) -> bool:
-    """As a subgraph's nodes have."""
+    """Replace ids by ids like those of nodes in a subgraph."""
     old = rng.choice(sorted(workflow))
     new = f"57:{old}"
     workflow[new] = workflow.pop(old)

@@ -1,4 +1,4 @@
-"""Where admission differs from a node on purpose: what a node accepts and fails on, or takes for something else."""
+"""Intended differences between admission and a node: graphs that a node accepts but fails on or misinterprets."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ DYNAMIC = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
 
 
 def reason_for(workflow: Workflow, theirs: Judgement, ours: Judgement, info: ObjectInfo) -> str | None:
-    """Why the two may differ here, or None where they must not."""
+    """Return why the two may differ here; None if they must not."""
     return next((reason for reason, applies in _REASONS.items() if applies(workflow, theirs, ours, info)), None)
 
 
@@ -30,7 +30,7 @@ def _is_null(workflow: Workflow, theirs: Judgement, ours: Judgement, _info: Obje
 
 
 def _is_dynamic(workflow: Workflow, theirs: Judgement, ours: Judgement, info: ObjectInfo) -> bool:
-    """Every input that we name belongs to a dynamic combo."""
+    """Whether every input that our errors name belongs to a dynamic combo."""
     return not theirs.kinds and all(
         name and _declared(info, workflow[node]["class_type"], name)[0] in DYNAMIC for node, name in ours.places
     )
@@ -46,9 +46,7 @@ def _is_breakdown(_workflow: Workflow, theirs: Judgement, ours: Judgement, _info
 
 
 def _is_cycle(_workflow: Workflow, theirs: Judgement, ours: Judgement, info: ObjectInfo) -> bool:
-    silent = _is_old(info) and theirs.kinds <= {
-        "prompt_outputs_failed_validation"
-    }  # and skips an output without a word
+    silent = _is_old(info) and theirs.kinds <= {"prompt_outputs_failed_validation"}  # and silently skips an output
     return ours.kinds == {"workflow_cycle"} and (silent or ours.places <= theirs.places)
 
 
@@ -66,7 +64,7 @@ def _is_custom(workflow: Workflow, theirs: Judgement, _ours: Judgement, info: Ob
 
 
 def _is_first_of_unknown_classes(_workflow: Workflow, theirs: Judgement, ours: Judgement, _info: ObjectInfo) -> bool:
-    """A node stops at the first class that it does not know."""
+    """Whether the node reported only the first unknown class."""
     return ours.kinds == {"unknown_node_class"} and theirs.kinds <= CLASS_ERRORS and theirs.places <= ours.places
 
 

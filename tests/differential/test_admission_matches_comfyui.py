@@ -1,6 +1,6 @@
-"""Admission and a node's own check come to the same verdict on hundreds of workflows, and name the same inputs.
+"""Admission and ComfyUI's own validation agree on hundreds of workflows and name the same inputs.
 
-On a simulated node of each version always; on real ones where ``COMFYUI_URL`` names them, which run nothing of it.
+Runs on a simulated node of each version, and on the real nodes in ``COMFYUI_URL``, where nothing is executed.
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.e2e.test_uploads_in_jobs import png
 from tests.ordinary_graphs.builder import UPLOADS
 
 REAL = [url for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
-LEAST = 600  # workflows that each node judges
+LEAST = 600  # workflows per node
 SEED = 20261129
 PER_WORKFLOW_REAL, PER_WORKFLOW_SIMULATED = 5, 16
 
@@ -45,7 +45,7 @@ async def test_admission_matches_a_real_node(url: str) -> None:
 
 
 async def compare(url: str, per_workflow: int) -> None:
-    """Let both judge the corpus. Fails with every difference that has no reason."""
+    """Validate the corpus on both sides. Fails with every unintended difference."""
     async with httpx.AsyncClient(base_url=url, timeout=120) as client:
         uploaded = await upload(client)
         info = (await client.get("/object_info")).raise_for_status().json()
@@ -71,7 +71,7 @@ async def compare(url: str, per_workflow: int) -> None:
 
 
 def corpus(info: Mapping[str, Any], uploaded: Mapping[str, str], per_workflow: int) -> list[Case]:
-    """Ordinary workflows and one of each class, each with single changes; and those made by hand."""
+    """Return ordinary workflows and one per class, each with single changes, and those written by hand."""
     made = [Case(name, workflow) for name, workflow in hand_made().items()]
     return made + list(cases(bases(info, uploaded), per_workflow=per_workflow, seed=SEED))
 
@@ -81,7 +81,7 @@ def is_same(theirs: Judgement, ours: Judgement) -> bool:
 
 
 async def upload(client: httpx.AsyncClient) -> dict[str, str]:
-    """The names of files that the node has now, by what stands for them in ordinary workflows."""
+    """Upload files to the node; returns their names by the placeholder in ordinary workflows."""
     names = {}
     for upload_id, suffix in UPLOADS.items():
         content = png("red") if suffix == ".png" else b"empty"

@@ -1,4 +1,4 @@
-"""What a node and what we say of a workflow, in the same words."""
+"""Validation results of a node and of admission in a common format."""
 
 from typing import Any, NamedTuple
 
@@ -10,15 +10,15 @@ from tests.differential.bases import Workflow
 CLASS_ERRORS = frozenset({"missing_node_type", "invalid_prompt"})
 BREAKDOWNS = frozenset({"exception_during_validation", "exception_during_inner_validation"})
 
-Place = tuple[str, str | None]  # node id and input; None for the node as such
+Place = tuple[str, str | None]  # node id and input; None for the whole node
 
 
 class Judgement(NamedTuple):
-    """Accepted where there are no ``kinds``.
+    """A validation result; accepted if ``kinds`` is empty.
 
     Attributes:
-        kinds: ComfyUI's error types or our codes.
-        places: at fault, where they are known.
+        kinds: ComfyUI's error types or our error codes.
+        places: nodes and inputs at fault, if known.
     """
 
     kinds: frozenset[str]
@@ -26,7 +26,7 @@ class Judgement(NamedTuple):
 
 
 def of_node(status: int, body: Any) -> Judgement:
-    """A node's answer to ``POST /prompt``. Where some outputs are valid and some are not, it counts as refused."""
+    """Convert a node's response to ``POST /prompt``. If only some outputs are valid, it counts as refused."""
     if status not in {200, 400}:
         return Judgement(frozenset({f"status {status}"}), frozenset())
     errors = [(node_id, error) for node_id, entry in body.get("node_errors", {}).items() for error in entry["errors"]]
@@ -43,7 +43,7 @@ def of_node(status: int, body: Any) -> Judgement:
 
 
 def of_ours(workflow: Workflow, catalog: Catalog) -> Judgement:
-    """What admission says, without the policy that comes on top."""
+    """Convert the errors of admission, without the graph policy."""
     graph, errors = read_graph(workflow)
     if errors:
         return Judgement(frozenset(error.code for error in errors), frozenset())

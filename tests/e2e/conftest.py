@@ -1,4 +1,4 @@
-"""One system for all journeys; with COMFYUI_URL set, on real nodes."""
+"""One system for all end-to-end tests; on real nodes if COMFYUI_URL is set."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A client submits, watches, and fetches exactly what the node made."""
+"""A client submits a job, watches it, and fetches exactly what the node produced."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
 
 
 async def node_files(fleet: Fleet) -> dict[str, bytes]:
-    """SHA-256 to bytes of every file that the nodes' histories name, fetched from the nodes themselves."""
+    """Return every file in the nodes' histories, fetched from the nodes directly, by SHA-256."""
     found = {}
     async with httpx.AsyncClient(timeout=30) as node:
         for url in fleet.nodes:

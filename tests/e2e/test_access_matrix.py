@@ -1,7 +1,7 @@
-"""Every route against every sort of credential: only what is written down here passes.
+"""Every route with every kind of credential: only the combinations in this table are allowed.
 
-Alice owns what the paths name. Bob is somebody else, once with a session and once with a key; weak is a key of Alice's
-that lacks just the scope that the route asks for; nobody sends no credential; root is an admin.
+Alice owns the objects in the paths. Bob is another user, once with a session and once with a key. "weak" is a key of
+Alice's without the scope of the route, "nobody" sends no credential, "root" is an admin.
 """
 
 import json
@@ -35,7 +35,10 @@ WHO = ("alice", "bob", "bob_key", "weak", "nobody", "root")
 
 @dataclass(frozen=True)
 class Row:
-    """Who gets which status, in the order of ``WHO``. ``scope`` is what the route declares; "" for any credential."""
+    """Expected status per credential, in the order of ``WHO``.
+
+    ``scope`` is what the route declares; "" for any credential.
+    """
 
     statuses: tuple[int, int, int, int, int, int]
     scope: str | None = ""
@@ -44,27 +47,27 @@ class Row:
 
 
 def own(scope: str, status: int = 200, **more: Any) -> Row:
-    """Everybody with the scope has an own one of it."""
+    """A route on the user's own data: every user with the scope is allowed."""
     return Row((status, status, status, 403, 401, status), scope, **more)
 
 
 def object_of_alice(scope: str, status: int = 200, **more: Any) -> Row:
-    """Nobody but Alice learns so much as whether it is there."""
+    """A route on an object of Alice's: for others the object does not exist."""
     return Row((status, 404, 404, 403, 401, 404), scope, **more)
 
 
 def admins(status: int = 200, **more: Any) -> Row:
-    """Nobody but an admin."""
+    """A route for admins only."""
     return Row((403, 403, 403, 403, 401, status), "admin", **more)
 
 
 def session_only(status: int) -> Row:
-    """A session does, a key never."""
+    """A route that accepts a session but no API key."""
     return Row((status, status, 403, 403, 401, 403), "", json={})
 
 
 def open_to_all(status: int = 200) -> Row:
-    """No credential is asked for, and none matters."""
+    """A route that needs no credential and ignores any."""
     return Row((status,) * 6, None)
 
 
@@ -116,7 +119,8 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v1/admin/users/{user_id}": admins(404, paths={"user_id": NOBODY}),
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
     "GET /api/v1/admin/tiers": admins(),
-    "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 10}}),  # as it is: others count on it
+    # not changed, because other tests depend on it
+    "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 10}}),
     "GET /api/v1/admin/class-rules": admins(),
     "PUT /api/v1/admin/class-rules/classes/{class_name}": admins(json={"verdict": "deny"}),
     "DELETE /api/v1/admin/class-rules/classes/{class_name}": admins(),
@@ -164,7 +168,7 @@ ROWS: dict[str, Row] = {
 
 @dataclass
 class World:
-    """What the paths name, and who asks."""
+    """The objects in the paths, and the credentials."""
 
     fleet: Fleet
     paths: dict[str, str] = field(default_factory=dict)
@@ -174,7 +178,7 @@ class World:
     async def headers_of(self, who: str, row: Row, http: httpx.AsyncClient) -> dict[str, str]:
         if who == "weak":
             return self.weak[row.scope or "jobs:read"]
-        if who in {"alice", "bob"}:  # afresh: one of the routes ends it
+        if who in {"alice", "bob"}:  # a new one each time, because one of the routes ends it
             return await log_in(http, f"{who}-{self.fleet.process.pid}")
         return self.headers[who]
 
@@ -230,7 +234,7 @@ async def key(http: httpx.AsyncClient, session: dict[str, str], scopes: list[str
 
 
 def routes() -> dict[str, Any]:
-    """Every route that the two public services have, by method and path."""
+    """Return every route of the two public services, by method and path."""
     nowhere = {"database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1"}
     gateway = GatewaySettings.model_validate(
         {**nowhere, "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True}
@@ -244,12 +248,12 @@ def routes() -> dict[str, Any]:
 
 
 def _path(route: Any) -> str:
-    path = str(route.path or route.original_route.path)  # of a websocket, only the route itself knows
+    path = str(route.path or route.original_route.path)  # only the WebSocket route itself checks the scope
     return path.replace(":path}", "}")
 
 
 def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
-    """Routes one by one, those of included routers with the path that they got there."""
+    """Return all routes, those of included routers with their full path."""
     for route in routes:
         contexts = getattr(route, "effective_route_contexts", None)
         if contexts is None:
@@ -306,7 +310,7 @@ def _filled(template: str, paths: dict[str, str]) -> str:
 
 
 def _impersonal(answer: httpx.Response) -> tuple[Any, ...]:
-    """The answer without what is of the request and the moment."""
+    """Return the response without request ids and times."""
     body = answer.json() if answer.content else {}
     changing = {"x-request-id", "date", "content-length"}
     kept = [
@@ -329,7 +333,7 @@ async def test_websocket_shows_no_foreign_job(world: World, who: str) -> None:
 
 
 async def _shown(url: str, headers: dict[str, str], job_id: str) -> int:
-    """101 if the job is shown; if not, how that is refused: by status, close code, or frame."""
+    """Return 101 if the job can be watched; otherwise the status, close code, or frame of the refusal."""
     try:
         async with connect(url, additional_headers=headers) as socket:
             if not headers:

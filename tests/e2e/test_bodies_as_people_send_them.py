@@ -1,4 +1,4 @@
-"""Whatever form a workflow comes in, the same job runs; what is not certain is refused in one sentence."""
+"""The same job runs whichever form its workflow has. Ambiguous bodies are refused with one sentence."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The command line on the whole system: everything that a person does, as that person does it."""
+"""The command line on the whole system, used like a person does."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ REFUSED, UNAVAILABLE = 3, 4
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended, and what it said."""
+    """Exit status and output of a command."""
 
     status: int
     out: bytes
@@ -42,7 +42,7 @@ class Said:
 
 
 class Person:
-    """Somebody at a shell, with a home directory of their own. Commands are forked where ``commands`` is given."""
+    """A user at a shell with a separate home directory. If ``commands`` is set, commands are forked."""
 
     def __init__(self, url: str, home: Path, commands: Commands | None = None) -> None:
         self.home, self._commands = home, commands
@@ -50,7 +50,7 @@ class Person:
         self._environment = outside | {"COMFYFLEET_URL": url, "COMFYFLEET_CONFIG_DIR": str(home / "config")}
 
     async def runs(self, *arguments: object, stdin: str = "", **environment: str) -> Said:
-        """What comes of a command. No failure may show a traceback."""
+        """Run a command and return its result. No failure may print a traceback."""
         run = self._commands.run if self._commands is not None else run_program
         async with asyncio.timeout(90):
             status, out, err = await run(
@@ -61,14 +61,14 @@ class Person:
         return said
 
     async def does(self, *arguments: object, **more: str) -> Said:
-        """The same for a command that works."""
+        """Run a command that must succeed."""
         said = await self.runs(*arguments, **more)
         assert said.status == 0, said.err
         return said
 
 
 async def run_program(argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:
-    """What ``Commands.run`` does, by the installed program itself."""
+    """Run the installed program; the equivalent of ``Commands.run``."""
     process = await asyncio.create_subprocess_exec(
         COMFYFLEET, *argv, cwd=cwd, env=env,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -79,13 +79,13 @@ async def run_program(argv: list[str], stdin: bytes, cwd: Path, env: dict[str, s
 
 @pytest.fixture
 def person(fleet: Fleet, tmp_path: Path, commands: Commands) -> Person:
-    """Nobody yet."""
+    """A user without an account."""
     return Person(fleet.base_url, tmp_path, commands)
 
 
 @pytest.fixture
 def demo(fleet: Fleet, person: Person) -> Callable[..., Any]:
-    """Runs commands as the demo user, by its key."""
+    """The demo user with its API key."""
 
     async def runs(*arguments: object, **more: str) -> Said:
         return await person.runs(*arguments, COMFYFLEET_KEY=fleet.key, **more)

@@ -1,4 +1,4 @@
-"""The Python client on the whole system, through a network that fails in the middle of things."""
+"""The Python client on the whole system, over a network that fails."""
 
 import asyncio
 import secrets
@@ -39,12 +39,12 @@ EAGER = Retry(first_delay_s=0.05)
 
 
 class Network:
-    """A TCP proxy. Each new connection takes the next limit: after so many bytes from the server, it is cut.
+    """A TCP proxy. Each new connection takes the next limit and is cut after that many bytes from the server.
 
     Attributes:
-        limits: of connections to come; without one nothing is cut.
-        swap: bytes from the server that become others.
-        cut: how many connections were.
+        limits: of future connections; without one nothing is cut.
+        swap: bytes from the server to replace.
+        cut: number of cut connections.
         said: what clients sent.
     """
 
@@ -86,13 +86,13 @@ class Network:
                 left -= len(passed)
                 if len(passed) < len(chunk) or left == 0:
                     self.cut += 1
-                    writer.close()  # what passed arrives, then the end
+                    writer.close()  # forwarded bytes arrive, then the end
                     return
 
 
 @asynccontextmanager
 async def network(fleet: Fleet, *limits: int) -> AsyncIterator[tuple[Network, str]]:
-    """A bad network in front of the system, and the URL behind which that is."""
+    """A failing network in front of the system, and its URL."""
     bad = Network(fleet.base_url)
     bad.limits.extend(limits)
     server = await asyncio.start_server(bad.serve, "127.0.0.1", 0)

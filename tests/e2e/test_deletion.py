@@ -1,4 +1,4 @@
-"""What is deleted is gone: from the API, the databases, the disk, whoever was asked to keep it."""
+"""Deleted data is gone from the API, the databases and the disk of every service."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
-# What stays for a while says that something is gone, or has to be said again should a stream be lost.
+# Rows that remain for a while record a deletion, or are needed to publish it again if a stream is lost.
 STAYS_OF_A_JOB = {"gateway.purged_jobs", "notifier.purged_jobs", "scheduler.outbox"}
 STAYS_OF_A_TENANT = {
     *("auth.users", "auth.changes", "auth.erasures", "auth.audit_log"),
@@ -37,7 +37,7 @@ pytestmark = simulated_only
 
 
 async def rows_with(fleet: Fleet, word: str) -> set[str]:
-    """Every table of every service that has this anywhere in a row."""
+    """Return every table of every service that contains this value in a row."""
     found = set()
     for service in DATABASES:
         sql = await asyncpg.connect(database_of(fleet, service))
@@ -52,13 +52,13 @@ async def rows_with(fleet: Fleet, word: str) -> set[str]:
 
 
 def database_of(fleet: Fleet, service: str) -> str:
-    """Where a service's own database is, as that service."""
+    """Return the DSN of a service's database, with that service's login."""
     settings = (fleet.state / f"env/{service}.env").read_text().splitlines()
     return next(line.split("=", 1)[1] for line in settings if "DATABASE_URL=" in line).replace("+asyncpg", "")
 
 
 def files_of(fleet: Fleet, word: str) -> list[Path]:
-    folders = os.walk(fleet.state / "artifacts")  # it passes over what vanishes meanwhile
+    folders = os.walk(fleet.state / "artifacts")  # it ignores files that vanish meanwhile
     return [
         Path(folder) / name for folder, names, files in folders for name in (*names, *files) if word in folder + name
     ]
@@ -227,7 +227,8 @@ async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Pa
         refused = await person.runs("purge", running, **key)
         assert (refused.status, refused.out) == (REFUSED, b"")
         assert "Cancel it first" in refused.err
-        assert (await person.does("cancel", running, "--purge", **key)).text == "cancelled"  # its node lets go first
+        # after its node has released it
+        assert (await person.does("cancel", running, "--purge", **key)).text == "cancelled"
         await person.does("purge", done, **key)
         assert (await person.runs("purge", done, **key)).status == REFUSED
         (listed,) = (await person.does("jobs", "--json", **key)).objects

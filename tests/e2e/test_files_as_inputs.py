@@ -1,4 +1,4 @@
-"""Files of every kind go into jobs as they are; so do outputs of earlier jobs."""
+"""Files of every kind are passed to jobs unchanged; so are outputs of earlier jobs."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ LOADERS = {"audio": ("LoadAudio", "audio", 0), "video": ("LoadVideo", "file", 0)
 
 @pytest.fixture(scope="module")
 def own_key(fleet: Fleet) -> str:
-    """Of a user who may use the node's class that saves a file as it is."""
+    """The key of a user who may use the class that saves a file unchanged."""
     return fleet.new_user(f"files-{uuid4().hex[:8]}", "enterprise", graph_policy="open")
 
 
@@ -135,7 +135,7 @@ async def test_upload_of_the_wrong_kind_is_refused_before_queueing(client: httpx
 
 @real_only
 async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str) -> None:
-    """Each is loaded by the stock class and saved again by another one."""
+    """Each is loaded by its stock class and saved by another class."""
     async with fleet.client(own_key) as client:
         picture = await uploaded(client, file_of(Image.new("RGB", (64, 64), "teal")))
         saving = {
@@ -146,13 +146,13 @@ async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str)
         }
         async with httpx.AsyncClient() as node:
             described = (await node.get(f"{REAL}/object_info/Load3D")).json()
-        models = ("glb", "obj") if "FILE_3D" in described["Load3D"]["output"] else ()  # 0.3.64 has no file to pass on
+        models = ("glb", "obj") if "FILE_3D" in described["Load3D"]["output"] else ()  # 0.3.64 cannot pass on a file
         for extension in ("wav", "mp3", "ogg", "flac", "m4a", "mp4", "webm", "mov", "latent", *models):
             sample = samples()[extension]
             class_type, place, slot = saving[sample.kind]
             inputs: dict[str, Any] = {place: ["1", slot], "filename_prefix": "a"}
             if class_type == "SaveVideo":
-                inputs |= {"format": "auto", "codec": "auto", "format.codec": "auto"}  # a part of the format since 0.33
+                inputs |= {"format": "auto", "codec": "auto", "format.codec": "auto"}  # part of the format since 0.33
             graph = {
                 "1": loading(sample.kind, await uploaded(client, sample.content), picture),
                 "2": {"class_type": class_type, "inputs": inputs},

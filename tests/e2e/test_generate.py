@@ -1,4 +1,4 @@
-"""The synchronous call and batches through the whole system, by what the nodes did and what the quota says."""
+"""Synchronous generation and batches on the whole system, compared with what the nodes did and with the quota."""
 
 import asyncio
 from typing import Any
@@ -73,7 +73,7 @@ async def test_failed_workflow_is_returned_as_a_problem(client: httpx.AsyncClien
 @simulated_only
 async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("batcher", "basic", graph_policy="open")) as client:
-        held = await fleet.submit(client, **PICTURE, num_images=7)  # 7 of 10, once the limit is 10
+        held = await fleet.submit(client, **PICTURE, num_images=7)  # 7 of 10, after the limit is set to 10
         me = (await client.get("/auth/me")).json()
         admin = {"X-API-Key": fleet.credentials["admin_key"]}
         limited = await client.patch(f"/admin/users/{me['id']}", json={"limits": {"images_per_day": 10}}, headers=admin)

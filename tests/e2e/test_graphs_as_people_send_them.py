@@ -1,4 +1,4 @@
-"""Graphs that ComfyUI runs are run, however they were written; graphs that would fail on a node are refused at once."""
+"""Graphs that ComfyUI accepts run in any notation; graphs that would fail on a node are refused immediately."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a hostile graph cannot do to other tenants, seen from outside."""
+"""Hostile graphs cannot affect other tenants."""
 
 import asyncio
 import secrets
@@ -68,7 +68,7 @@ MODELS = ["checkpoints/00-evil", {"__value__": "checkpoints/00-evil"}, ["text", 
 
 @pytest.fixture(scope="module")
 async def keys(fleet: Fleet) -> dict[str, str]:
-    """A strict user's key and an open one's."""
+    """Keys of a user with policy strict and of one with policy open."""
     name = secrets.token_hex(4)
     strict = await asyncio.to_thread(fleet.new_user, f"strict{name}", "pro")
     trusted = await asyncio.to_thread(fleet.new_user, f"open{name}", "pro", graph_policy="open")

@@ -1,4 +1,4 @@
-"""Accounts, sessions and keys as people live with them, on the whole system."""
+"""Accounts, sessions and keys on the whole system."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 PASSWORD = "seventeen blue lanterns at sea"
-WITHIN_S = 5.0  # a second is promised; the machine that runs the tests may be busy
+WITHIN_S = 5.0  # the guarantee is one second, but the test machine may be busy
 
 
 def bearer(session: dict[str, Any]) -> dict[str, str]:
@@ -25,7 +25,7 @@ def bearer(session: dict[str, Any]) -> dict[str, str]:
 
 
 async def registered(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
-    """A new account with a name that starts like this, and its first session."""
+    """Register a new account whose name has this prefix; returns its first session."""
     username = f"{name}-{secrets.token_hex(4)}"
     account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
     answer = await client.post("/auth/register", json=account)
@@ -38,7 +38,8 @@ async def logged_in(client: httpx.AsyncClient, username: str) -> dict[str, Any]:
     answer = await client.post("/auth/login", json={"username": username, "password": PASSWORD})
     assert answer.status_code == 200, answer.text
     session: dict[str, Any] = answer.json()
-    await until(partial(is_let_in, client, bearer(session)))  # a gateway that has just begun knows no token's key yet
+    # a gateway that has just started has no verification keys yet
+    await until(partial(is_let_in, client, bearer(session)))
     return session
 
 
@@ -80,7 +81,8 @@ async def test_new_user_registers_and_generates_an_image(fleet: Fleet, public: h
     assert key["scopes"] == ["jobs:read", "jobs:write"]
     async with fleet.client(key["key"]) as client:
         job = await fleet.submit(client, workflow=HELLO)
-        assert (await client.get("/auth/me")).json()["used_today"] > 0  # at once: it went through this gateway
+        # immediate, because the change went through this gateway
+        assert (await client.get("/auth/me")).json()["used_today"] > 0
         ended = await fleet.ended(client, job["job_id"])
         assert ended["status"] == "completed", ended
         assert (await client.get(f"/jobs/{job['job_id']}/result")).content.startswith(b"\x89PNG")
@@ -91,7 +93,7 @@ async def test_new_user_registers_and_generates_an_image(fleet: Fleet, public: h
 
 
 TABLE = {
-    # tier: images a day, running at once, weight, queue cap, requests a minute; as the plan has them
+    # tier: images per day, running jobs, weight, queue cap, requests per minute
     "free": (10, 1, 1, 10, 30),
     "basic": (100, 2, 2, 100, 120),
     "pro": (1000, 5, 4, 500, 600),
@@ -190,7 +192,7 @@ async def test_refresh_token_reuse_ends_the_session(public: httpx.AsyncClient) -
     user = await registered(public, "twice")
     first = user["refresh_token"]
     sessions = [user]
-    for _ in range(2):  # the first one is then nobody's immediate predecessor
+    for _ in range(2):  # then the first one is no longer the direct predecessor
         answer = await public.post("/auth/refresh", json={"refresh_token": sessions[-1]["refresh_token"]})
         assert answer.status_code == 200, answer.text
         sessions.append(answer.json())
@@ -212,7 +214,7 @@ async def test_auth_outage_keeps_known_users_and_refuses_new_ones(fleet: Fleet, 
     await public.delete(f"/auth/keys/{revoked.split('_')[1]}", headers=bearer(user))
     await until(lambda: is_refused(public, {"X-API-Key": revoked}), within_s=WITHIN_S)
     async with stopped(fleet, "auth"):
-        assert await status(public, {"X-API-Key": revoked}) == 401  # refused without auth for 5 s from the last time
+        assert await status(public, {"X-API-Key": revoked}) == 401  # refused without auth for 5 s after the last answer
         for credential in credentials:
             assert await status(public, credential) == 200
             submitted = await public.post("/jobs", json={"workflow": HELLO}, headers=credential)
@@ -243,7 +245,7 @@ async def is_let_in(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
 
 
 def slow(seconds: float) -> dict[str, Any]:
-    """A workflow that keeps its node for a while."""
+    """A workflow that keeps its node busy for a while."""
     return {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
         "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": seconds}},
@@ -253,7 +255,7 @@ def slow(seconds: float) -> dict[str, Any]:
 
 @asynccontextmanager
 async def stopped(fleet: Fleet, name: str) -> AsyncIterator[None]:
-    """A part of the system does nothing at all, its connections open."""
+    """Stop a process (SIGSTOP) with its connections open."""
     pid = fleet.pid(name)
     os.kill(pid, signal.SIGSTOP)
     try:

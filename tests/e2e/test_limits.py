@@ -1,4 +1,4 @@
-"""A tier's limits hold however hard they are pushed."""
+"""Limits of a tier hold under concurrent requests."""
 
 import asyncio
 from itertools import pairwise
@@ -16,7 +16,7 @@ ROUNDS, PARALLEL = 15, 30
 
 
 def slow(seconds: float) -> dict[str, Any]:
-    """A workflow that keeps its node for a while and makes one picture."""
+    """A workflow that keeps its node busy for a while and produces one image."""
     return {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
         "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": seconds}},
@@ -28,7 +28,7 @@ def slow(seconds: float) -> dict[str, Any]:
 @simulated_only
 async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("quota", "free", graph_policy="open")) as client:
-        running = await fleet.submit(client, workflow=slow(120))  # holds the one slot: what follows waits
+        running = await fleet.submit(client, workflow=slow(120))  # occupies the only slot, so later jobs wait
         await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
         for _ in range(ROUNDS):
             answers = await asyncio.gather(*[client.post("/jobs", json=PICTURE) for _ in range(PARALLEL)])
@@ -38,7 +38,7 @@ async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet:
             assert accepted[0].headers["x-quota-remaining"] == "0"
             assert {answer.json()["code"] for answer in refused} == {"quota.images_exceeded"}
             assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
-            # Cancelled before it started: the image is given back, and the next round begins as this one did.
+            # Cancelled before its start: the image is refunded, and the next round has the same initial state.
             ended = await client.delete(f"/jobs/{accepted[0].json()['job_id']}")
             assert ended.json()["status"] == "cancelled"
         await client.delete(f"/jobs/{running['job_id']}")

@@ -1,4 +1,4 @@
-"""A page in a browser watches several jobs over one socket, which it opens with a ticket."""
+"""A web page watches several jobs over one WebSocket that it opens with a ticket."""
 
 import asyncio
 import json

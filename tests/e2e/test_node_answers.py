@@ -1,4 +1,4 @@
-"""What a node answers cannot wedge its executor: through the whole system, each followed by an ordinary job."""
+"""Invalid responses of a node do not block its executor: after each, an ordinary job runs on the whole system."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""An operator at a shell: nodes are drained, jobs are held, moved and run again, and everything is counted and kept."""
+"""An operator at a shell drains nodes, holds, moves and reruns jobs; everything is counted and audited."""
 
 import asyncio
 import secrets
@@ -53,7 +53,7 @@ def operator(fleet: Fleet, person: Person) -> Operator:
 
 
 async def somebody(fleet: Fleet, person: Person) -> tuple[str, dict[str, str]]:
-    """A new user of tier pro who may run classes of packs: its name, and a key's environment."""
+    """Create a user of tier pro with graph policy open; returns its name and the environment with its key."""
     name = f"ops-{secrets.token_hex(4)}"
     await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
     await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
@@ -192,7 +192,7 @@ async def test_unreadable_event_is_listed_as_a_dead_letter_and_fails_again_when_
     assert everywhere[0]["id"] == letter["id"]
     again = await operator.runs("redrive", letter["id"])
     assert again.status != 0
-    assert "dead_letter.failed_again" in again.err
+    assert "failed again" in again.err
     (listed_again,) = await operator.does("dead-letters", "--service", "notifier", "-n", "1")
     assert listed_again["attempts"] == letter["attempts"] + 1
     assert (await operator.runs("redrive", str(uuid4()))).status != 0
@@ -201,7 +201,7 @@ async def test_unreadable_event_is_listed_as_a_dead_letter_and_fails_again_when_
 
 
 def executor_login(fleet: Fleet, node: str) -> tuple[str, str]:
-    """The NATS login of a node's executor."""
+    """Return the NATS login of a node's executor."""
     for path in (fleet.state / "env").glob("executor*.env"):
         settings = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
         if settings.get("EXECUTOR_NODE") == node:
@@ -281,7 +281,7 @@ async def test_admin_holds_prioritizes_releases_and_repeats_jobs(
         assert (await admin.get(f"/admin/jobs/{jobs[1]}")).json()["job_id"] == jobs[1]
         log = (await admin.get("/admin/audit", params={"subject": user["id"], "limit": 100})).json()["audit"]
     looked = {(entry["action"], entry["detail"].get("job_id")) for entry in log}
-    assert looked >= {("jobs.search", None), ("job.read", jobs[1])}  # whoever looks at what is somebody's is seen too
+    assert looked >= {("jobs.search", None), ("job.read", jobs[1])}  # reading another user's data is audited too
 
 
 @pytest.mark.requirement("POST /api/v1/admin/jobs/{job_id}/cancel", "POST /api/v1/admin/jobs/{job_id}/requeue")
@@ -298,7 +298,7 @@ async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Per
         assert again["retry_of"] == job_id
         assert (await operator.job("requeue", job_id))["job_id"] == again["job_id"]
         second = await fleet.ended(client, again["job_id"])
-        assert (second["status"], second["error"]) == ("failed", first["error"])  # it had its upload, too
+        assert (second["status"], second["error"]) == ("failed", first["error"])  # it had an upload, too
         assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "failed"
 
         async def failed() -> bool:

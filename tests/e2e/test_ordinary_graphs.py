@@ -1,7 +1,7 @@
-"""A real ComfyUI accepts the corpus of ordinary workflows. Nothing runs: each prompt is withdrawn at once.
+"""A real ComfyUI accepts the corpus of ordinary workflows. Each prompt is cancelled before it runs.
 
-A workflow is skipped where ComfyUI lacks one of its classes or model files. Empty files of the right names in its model
-folders are enough: ComfyUI reads only their names before it runs a prompt.
+A workflow is skipped if ComfyUI lacks one of its classes or model files. Empty files with the right names in the model
+folders are enough: ComfyUI only reads their names before it runs a prompt.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who may register, seen from outside, with the limits as they are by default."""
+"""Registration modes on the whole system, with default limits."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Results as they are, in parts, in other formats, as thumbnails, and all in one file."""
+"""Results unchanged, by range, converted, as thumbnails, and in one archive."""
 
 import hashlib
 import zipfile
@@ -26,7 +26,7 @@ TWO_AND_A_PREVIEW = {
 
 @pytest.fixture(scope="module")
 async def job_id(fleet: Fleet) -> str:
-    """A job that has made two pictures and a preview."""
+    """A job with two images and a preview."""
     async with fleet.client() as client:
         job = await fleet.submit(client, workflow=TWO_AND_A_PREVIEW)
         assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
@@ -44,13 +44,13 @@ def picture(content: bytes) -> Image.Image:
 
 
 def shows(content: bytes, color: tuple[int, ...], off: int = 0) -> bool:
-    """Whether it is all of this color; ``off`` is what a lossy format may change of each channel."""
+    """Whether the whole image has this colour; ``off`` is the tolerance per channel for lossy formats."""
     channels = picture(content).convert("RGB").tobytes()
     return all(abs(value - color[at % 3]) <= off for at, value in enumerate(channels))
 
 
 def coarseness(content: bytes) -> int:
-    """Of a JPEG: by how much its quality lets it differ."""
+    """Return the tolerance for a JPEG of this quality."""
     jpeg = picture(content)
     assert isinstance(jpeg, JpegImageFile)
     return sum(jpeg.quantization[0])

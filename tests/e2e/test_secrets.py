@@ -1,4 +1,4 @@
-"""What a person proves themselves with is nowhere to be found afterwards."""
+"""Credentials are not stored or logged anywhere."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Every stock class that runs without a model gives the same through the whole system as on the node itself.
+"""Every stock class that runs without a model gives the same outputs through the whole system as directly on its node.
 
-Start ComfyUI with ``--disable-metadata``: its files then hold nothing of the workflow, and are compared byte by byte.
+Start ComfyUI with ``--disable-metadata``: its files then contain no workflow and can be compared byte by byte.
 """
 
 import asyncio
@@ -27,12 +27,13 @@ pytestmark = [pytest.mark.skipif(not REAL, reason="needs a real ComfyUI (COMFYUI
 AT_ONCE = 4
 LEAST = 150  # workflows to compare
 POLICY = {"node_class_not_allowed", "folder_not_allowed"}
-LASTING = {Trait.WRITES_MODELS, Trait.WRITES_DATASETS}  # a model in the output folder is an option of later workflows
+# a model in the output folder becomes an option of later workflows
+LASTING = {Trait.WRITES_MODELS, Trait.WRITES_DATASETS}
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a graph policy. ``uploads``: ids by the names that the node has for the same files."""
+    """A user with a graph policy. ``uploads``: upload ids by the names of the same files on the node."""
 
     policy: str
     key: str
@@ -41,7 +42,7 @@ class Person:
 
 @dataclass
 class Tally:
-    """What became of each workflow, by its name."""
+    """The result of each workflow, by its name."""
 
     compared: list[str] = field(default_factory=list)
     open_policy: list[str] = field(default_factory=list)
@@ -69,7 +70,7 @@ def classes_of(names: list[str]) -> set[str]:
 
 
 def picture() -> bytes:
-    """Many colors, and as many degrees of transparency."""
+    """Return an image with many colours and levels of transparency."""
     image = Image.new("RGBA", (64, 48))
     image.putdata([(4 * x, 5 * y, (x * y) % 256, 255 - 2 * x) for y in range(48) for x in range(64)])
     sink = BytesIO()
@@ -115,7 +116,7 @@ async def test_stock_class_outputs_equal_those_of_a_direct_run(fleet: Fleet, pol
 
 
 async def upload(fleet: Fleet, key: str) -> str:
-    """The id of an upload of the picture."""
+    """Upload the image; returns the id."""
     async with fleet.client(key) as client:
         sent = await client.post("/upload", files={"file": ("a.png", picture(), "image/png")})
         return str(sent.raise_for_status().json()["id"])
@@ -140,7 +141,7 @@ def make(maker: GraphMaker, object_info: Mapping[str, Mapping[str, object]], tal
 
 
 async def run_twice(node: httpx.AsyncClient, workflows: Mapping[str, Workflow], tally: Tally) -> dict[str, Outputs]:
-    """What the node itself gives for each workflow, those left out for which it does so differently each time."""
+    """Return the node's own outputs of each workflow, except of those that differ between two runs."""
     first: dict[str, Outputs] = {}
     for name, workflow in workflows.items():
         try:
@@ -162,7 +163,7 @@ async def run_twice(node: httpx.AsyncClient, workflows: Mapping[str, Workflow], 
 async def run_through_fleet(
     fleet: Fleet, people: Sequence[Person], workflow: Workflow, name: str, tally: Tally
 ) -> Outputs | None:
-    """What a job gives, of the first person who may run it; None where both policies refuse it."""
+    """Return the outputs of a job of the first user who may run it; None if both policies refuse it."""
     for person in people:
         async with fleet.client(person.key) as client:
             answer = await client.post("/jobs", json={"workflow": with_names(workflow, person.uploads)})

@@ -1,4 +1,4 @@
-"""Texts, values and previews as a client of the API sees them."""
+"""Texts, values and previews in the public API."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the gateway does, and the gateway does nothing else."""
+"""The gateway behaves as the OpenAPI document says."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.fuzz.openapi import fuzz
 
 
 @pytest.mark.requirement("problem.documented")
-@pytest.mark.timeout(900)  # some 100 routes, on a machine that others use
+@pytest.mark.timeout(900)  # about 100 routes, on a machine with other load
 async def test_generated_requests_get_only_documented_responses() -> None:
-    """A short run; ``./dev fuzz`` is the long one."""
+    """A short run; ``./dev fuzz`` runs longer."""
     assert await fuzz(5, ["--phases", "examples,coverage,fuzzing"]) == 0

@@ -1,4 +1,4 @@
-"""Other systems come in over NATS: as themselves, and as nobody else."""
+"""External systems use the API over NATS, each only for its own tenant."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, c
     await settled(outside)
     reply = json.loads((await outside.request("jobs.submit", json.dumps({"workflow": HELLO}).encode(), timeout=5)).data)
     job_id = reply["job_id"]
-    assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and the demo user's
+    assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and owned by the demo user
     await fleet.ended(client, job_id)
     await until(lambda: any(event["state"] == "succeeded" for _, event in events if event["job_id"] == job_id))
     own = [event["seq"] for subject, event in events if subject == f"jobs.event.{job_id}"]

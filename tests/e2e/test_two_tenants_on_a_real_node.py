@@ -1,4 +1,4 @@
-"""Two tenants share one real ComfyUI: whatever class the second one runs, it sees nothing of the first one's."""
+"""Two tenants share one real ComfyUI: no class shows the second tenant anything of the first."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What the first tenant left, as a well informed attacker would know it."""
+    """Data that the first tenant left on the node, as known to a well informed attacker."""
 
     words: tuple[str, ...]
     job_ids: tuple[str, ...]
@@ -64,7 +64,7 @@ def shows_secret_picture(content: bytes) -> bool:
 
 
 def private_graphs(word: str, upload: str) -> Iterator[Graph]:
-    """Thirty workflows with a secret word in texts, titles, file names and pictures."""
+    """Return thirty workflows with a secret word in texts, titles, file names and images."""
     load = {"class_type": "LoadImage", "inputs": {"image": upload}, "_meta": {"title": word}}
     for number in range(6):
         text = {"class_type": "PrimitiveString", "inputs": {"value": f"{word} {number}"}}
@@ -121,7 +121,7 @@ def default_of(declared: list[Any]) -> Any:
 
 
 def shown(graph: Graph, node_id: str, outputs: list[Any]) -> Graph:
-    """The graph with something that shows each output of a node."""
+    """Add output nodes to the graph that show each output of a node."""
     for slot, kind in enumerate(outputs):
         if kind == "IMAGE":
             graph[f"show{slot}"] = {"class_type": "PreviewImage", "inputs": {"images": [node_id, slot]}}
@@ -136,7 +136,7 @@ def shown(graph: Graph, node_id: str, outputs: list[Any]) -> Graph:
 
 
 def probes(catalog: dict[str, Any], left: Leftovers) -> Iterator[Graph]:
-    """For every class that needs no link: each of its texts and choices set to what may name something of others."""
+    """Return graphs of every class that needs no link, with inputs set to names of the other tenant's data."""
     named = [*left.file_names, *left.job_ids, *left.upload_ids, *KNOWN_FOLDERS]
     names = [*named, *(f"{name} [output]" for name in left.file_names), *(f"{name} [temp]" for name in left.file_names)]
     for class_type, described in sorted(catalog.items()):
@@ -146,7 +146,7 @@ def probes(catalog: dict[str, Any], left: Leftovers) -> Iterator[Graph]:
         base = {name: default_of(declared) for name, declared in required.items()}
         yield shown({"1": {"class_type": class_type, "inputs": dict(base)}}, "1", described["output"])
         if described["python_module"].startswith("comfy_api_nodes"):
-            continue  # refused whatever their inputs say
+            continue  # refused whatever their inputs are
         for name, declared in required.items():
             options = options_of(declared)
             if options is None and declared[0] != "STRING":
@@ -164,14 +164,14 @@ def probes(catalog: dict[str, Any], left: Leftovers) -> Iterator[Graph]:
 
 
 def without(content: AnyStr, parts: Iterable[AnyStr]) -> AnyStr:
-    """The content with every occurrence of the parts removed, the longest first."""
+    """Remove every occurrence of the parts, the longest first."""
     for part in sorted(parts, key=len, reverse=True):
         content = content.replace(part, content[:0])
     return content
 
 
 async def run(fleet: Fleet, client: httpx.AsyncClient, graph: Graph, seen: Seen) -> dict[str, Any] | None:
-    """Submit a graph and collect all that comes of it; None where it is refused."""
+    """Submit a graph and collect everything that the tenant receives; None if it is refused."""
     answer = await client.post("/jobs", json={"workflow": graph, "run_within_seconds": 5})
     seen.answer(answer)
     if answer.status_code != 201:
@@ -206,7 +206,7 @@ async def test_second_tenant_obtains_nothing_of_the_first_through_any_class(flee
             assert job["status"] == "completed", job
             jobs.append(job)
         assert len(jobs) == 30
-        assert any(shows_secret_picture(content) for content in mine.contents)  # the detector detects
+        assert any(shows_secret_picture(content) for content in mine.contents)  # proves that the detector works
         assert any(word.encode() in content for content in mine.contents)
         names = [output["name"] for job in jobs for output in job["outputs"]]
         left = Leftovers(
@@ -233,7 +233,7 @@ async def test_second_tenant_obtains_nothing_of_the_first_through_any_class(flee
     assert counts["run"] > 50, counts
     assert counts["refused"] > 50, counts
     print(f"second tenant's graphs: {counts}, bytes received: {sum(map(len, seen.contents))}")
-    asked_for = {*left.file_names, *left.job_ids, *left.upload_ids}  # what it sent itself may come back to it
+    asked_for = {*left.file_names, *left.job_ids, *left.upload_ids}  # a tenant may receive what it sent itself
     for text in seen.texts:
         assert word not in without(text, asked_for), text[:2000]
     for content in seen.contents:

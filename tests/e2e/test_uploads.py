@@ -1,4 +1,4 @@
-"""Uploads on the whole system, as people and programs make them."""
+"""Uploads on the whole system, by people and programs."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ COMFYFLEET = Path(sys.executable).with_name("comfyfleet")
 
 
 async def run(fleet: Fleet, *arguments: object, key: str = "") -> tuple[int, str]:
-    """The exit status of a command of the demo user's or another key's, and what it printed."""
+    """Run a command with the demo user's or another key; returns exit status and output."""
     environment = os.environ | {"COMFYFLEET_URL": fleet.base_url, "COMFYFLEET_KEY": key or fleet.key}
     process = await asyncio.create_subprocess_exec(
         COMFYFLEET, *map(str, arguments), env=environment, stdout=asyncio.subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Somebody uploads a picture and has it drawn over; the result depends on it, and on nobody else's."""
+"""Uploaded images in jobs: the result depends on the user's own image and on no other."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ async def test_image_to_image_uses_an_own_upload(fleet: Fleet, client: httpx.Asy
     over_blue = await made(fleet, client, **OVER, image=blue, denoise=0.4)
     assert over_red.size == over_blue.size == SIZE
     assert over_red.tobytes() != over_blue.tobytes()
-    if not REAL:  # what a random model makes of it, nobody can say
+    if not REAL:  # the output of a model is not predictable
         assert pixel(over_red, 120, 90)[0] > pixel(over_blue, 120, 90)[0]
     scaled = await fleet.submit(client, **OVER, image=red, width=64, num_images=2)
     ended = await fleet.ended(client, scaled["job_id"])
@@ -111,7 +111,7 @@ async def test_upload_works_in_every_file_input(fleet: Fleet, client: httpx.Asyn
     inverted = await made(fleet, client, workflow_name=name, parameters={"picture": white})
     assert pixel(inverted, 5, 5) == (0, 0, 0)
     connection, _ = await fleet.outside()
-    try:  # the door's tenant is the demo user too
+    try:  # over NATS the tenant is the demo user too
         answer = await connection.request("jobs.submit", f'{{"prompt": "a", "image": "{image}"}}'.encode(), timeout=10)
         assert b'"job_id"' in answer.data, answer.data
     finally:
@@ -123,7 +123,7 @@ async def test_extreme_image_shape_is_refused(fleet: Fleet, client: httpx.AsyncC
     asked = {"width": 2048, "height": 64}
     icon, speck = await upload(client, png("red", (32, 32))), await upload(client, png("red", (4, 1)))
     cut = {"image": ["1", 0], "upscale_method": "lanczos", "crop": "center", **asked}
-    if not REAL:  # which may say more
+    if not REAL:  # which may have more fields
         graph = loading(icon) | {"2": {"class_type": "ImageScale", "inputs": cut}}
         black = await made(fleet, client, workflow=graph)
         assert (black.size, black.getbbox()) == ((2048, 64), None), "a node makes it of nothing"
@@ -137,7 +137,7 @@ async def test_extreme_image_shape_is_refused(fleet: Fleet, client: httpx.AsyncC
 
 
 async def expire(fleet: Fleet, *uploads: str) -> None:
-    """Have their time be over; the sweep does the rest."""
+    """Set uploads to expired; the retention loop deletes them."""
     lines = (fleet.state / "env/gateway.env").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     database = await asyncpg.connect(settings["GATEWAY_DATABASE_URL"].replace("postgresql+asyncpg", "postgresql"))
@@ -251,7 +251,7 @@ async def test_upload_is_kept_while_its_job_runs_and_is_repeated(fleet: Fleet, c
         twice = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
         assert twice.json()["job_id"] == again["job_id"]
         assert (await admin.post(f"/admin/jobs/{done['job_id']}/requeue")).status_code == 409
-    # Neither the retry that was there already nor the one that was refused holds it.
+    # Neither the existing retry nor the refused one keeps it.
     assert (await client.delete(f"/uploads/{image}")).status_code == 204
 
 

@@ -1,4 +1,4 @@
-"""A workflow is checked without being run."""
+"""Validation of a workflow without running it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.kit.fleet import HELLO, Fleet
 
 
 def graph_of(seed: int, model: str) -> dict[str, Any]:
-    """One image that is saved, and one sampler whose latent is shown."""
+    """Return a graph with one saved image and one sampler whose latent is previewed."""
     usual = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     links = {"model": ["5", 0], "positive": ["6", 0], "negative": ["6", 0], "latent_image": ["7", 0]}
     plain = {"width": 64, "height": 48, "batch_size": 1, "color": 0}

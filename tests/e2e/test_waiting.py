@@ -1,4 +1,4 @@
-"""A job that waits says why, wherever somebody looks."""
+"""The API shows why a job waits."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.kit.waiting import until
 async def test_job_without_nodes_reports_why_it_waits_and_runs_when_one_joins(
     fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    os.kill(fleet.process.pid, signal.SIGSTOP)  # nobody starts the nodes again
+    os.kill(fleet.process.pid, signal.SIGSTOP)  # the nodes are not restarted
     try:
         for number in range(1, len(fleet.nodes) + 1):
             fleet.kill(f"node-{number}")

@@ -1,4 +1,4 @@
-"""Nothing gets in that should not, and every refusal says why."""
+"""Invalid requests are refused with a reason."""
 
 import json
 from typing import Any

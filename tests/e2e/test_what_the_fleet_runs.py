@@ -1,4 +1,4 @@
-"""What the fleet says that it can run is what its nodes say."""
+"""The fleet's models and classes are those of its nodes."""
 
 import httpx
 import pytest
@@ -10,7 +10,7 @@ REFUSED_TO_ALL = {"CheckpointSave", "SaveLoRA", "OpenAIChatNode"}  # they write 
 
 
 async def listed(client: httpx.AsyncClient, **query: str) -> list[str]:
-    """The names of all classes, page by page."""
+    """Return the names of all classes, page by page."""
     names: list[str] = []
     cursor: dict[str, str] = {}
     while True:

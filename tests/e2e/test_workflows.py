@@ -1,4 +1,4 @@
-"""A workflow is saved once and run by name, with values of the day."""
+"""A workflow is saved once and then run by name with parameters."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Seeded changes of what a node answers: of the JSON in it, of its bytes, and of the way in which it comes."""
+"""Seeded mutations of a node's responses: of JSON, of bytes, and of the transfer."""
 
 import json
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.kit.hostile_node import Reply
 
-CAP = 2_000_000  # bytes of an answer that the executor under test reads
-HUGE = "\x01huge\x01"  # stands for an integer that Python's json does not write
+CAP = 2_000_000  # maximum bytes of a response that the executor under test reads
+HUGE = "\x01huge\x01"  # placeholder for an integer that Python's json does not write
 RECURSION = 900
 
 TEXTS = (
@@ -21,7 +21,7 @@ NUMBERS = (0, -1, 2**31, 2**63, 2**64, 10**300, -(10**300), 0.5, float("nan"), f
 
 
 def hostile_value(random: Random) -> Any:
-    """A value that nobody expects."""
+    """Return an unexpected value."""
     kind = random.randrange(8)
     if kind < 3:
         return random.choice(TEXTS)
@@ -36,7 +36,7 @@ def hostile_value(random: Random) -> Any:
 
 
 def change_json(value: Any, random: Random) -> Any:
-    """The value with one to three changes at places of its own."""
+    """Return the value with one to three changes at random places."""
     for _ in range(random.randint(1, 3)):
         places = _places(value)
         if not places:
@@ -47,7 +47,7 @@ def change_json(value: Any, random: Random) -> Any:
 
 
 def write_json(value: Any, random: Random) -> bytes:
-    """JSON, now and then with a key twice."""
+    """Encode JSON, sometimes with a duplicate key."""
     text = json.dumps(value, ensure_ascii=random.random() < 0.7).replace(json.dumps(HUGE), "9" * 5_000)
     if text.startswith("{") and len(text) > 2 and random.random() < 0.1:
         text = text[:-1] + "," + text[1:]
@@ -55,7 +55,7 @@ def write_json(value: Any, random: Random) -> bytes:
 
 
 def change_reply(reply: Reply, random: Random) -> Reply:
-    """Another answer."""
+    """Return a mutated response."""
     if random.random() < 0.6:
         try:
             body = write_json(change_json(json.loads(reply.body), random), random)
@@ -67,7 +67,7 @@ def change_reply(reply: Reply, random: Random) -> Reply:
 
 
 def change_frame(frame: str, random: Random) -> list[str | bytes]:
-    """Other frames in place of one."""
+    """Return the frames to send instead of one."""
     kind = random.randrange(10)
     if kind < 5:
         simple: tuple[list[str | bytes], ...] = (

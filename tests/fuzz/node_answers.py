@@ -1,9 +1,9 @@
-"""A node that answers anything at all, before a real executor, scheduler and gateway.
+"""Runs a real executor, scheduler and gateway on a node whose responses are mutated.
 
 ``python -m tests.fuzz.node_answers [--mutations 5000] [--seed N]``. Jobs run on a simulated node behind a proxy that
-changes up to five answers of each: history, queue, websocket frames, files, the answer to the prompt, the catalog.
-After every few of them an ordinary job is timed. Exits with 1 where an ordinary job did not succeed, the scheduler
-answered as if it were broken, or a process ended or crashed. The same seed draws the same changes.
+mutates up to five responses of each job: history, queue, WebSocket frames, files, the response to the prompt, the
+catalog. Between them ordinary jobs are timed. Exits with 1 if an ordinary job did not succeed, the scheduler responded
+with an internal error, or a process exited or crashed. The same seed gives the same mutations.
 """
 
 import argparse
@@ -29,15 +29,15 @@ from tests.kit.hostile_node import Asked, HostileNode, Reply
 from tests.kit.waiting import until
 
 ROUTES = ("history", "history", "history", "frame", "frame", "queue", "prompt", "view", "object_info")
-PER_JOB = 5  # answers that are changed of one job: an ordinary one must get its turn
-TOGETHER = 10  # jobs that are changed between two ordinary ones
-LONGEST_S = 60.0  # that any job may take here
-ORDINARY = 0xFFFFFF  # colour by which the proxy knows an ordinary job
-WHILE_CHANGED = ("workflow.invalid", "fleet.empty")  # how a job is refused while the catalog is a changed one
+PER_JOB = 5  # mutated responses per job, so that an ordinary job gets its turn
+TOGETHER = 10  # mutated jobs between two ordinary ones
+LONGEST_S = 60.0  # maximum duration of a job
+ORDINARY = 0xFFFFFF  # colour by which the proxy recognises an ordinary job
+WHILE_CHANGED = ("workflow.invalid", "fleet.empty")  # error code of a submit while the catalog is mutated
 CRASHES = ("bus.handler_crashed", "loop.failed", "web.crashed", "executor.attempt.crashed")
 SETTINGS: dict[str, Any] = {
     "RATE_LIMIT_ENABLED": "false",
-    "SCHEDULER_MAX_ATTEMPTS": "1",  # each change is met once; tries after that are tested elsewhere
+    "SCHEDULER_MAX_ATTEMPTS": "1",  # each mutation is used once; retries are tested elsewhere
     "EXECUTOR_ANSWER_MAX_BYTES": str(CAP),
     "EXECUTOR_REPLY_S": "1",
     "EXECUTOR_POST_S": "2",
@@ -55,26 +55,26 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass
 class Changes:
-    """What is changed of the job that the node has now."""
+    """The mutations for the node's current job."""
 
     seed: int
     done: Counter[str] = field(default_factory=Counter)
     last: str = ""
     route: str = ""
     left: int = 0
-    catalog_due: bool = False  # the next one is to be changed
-    catalog_changed: bool = False  # the last one was
+    catalog_due: bool = False  # mutate the next one
+    catalog_changed: bool = False  # the previous one was mutated
     random: Random = field(default_factory=Random)
 
     def begin(self, colour: int) -> None:
-        """The node is handed a job; its colour is the number of its case."""
+        """Handle a new job. Its colour is the number of its case."""
         self.random = Random(f"{self.seed}:{colour}")  # noqa: S311 - to be drawn again
         self.route = "" if colour == ORDINARY else self.random.choice(ROUTES)
         self.left = PER_JOB
         self.catalog_due = self.catalog_due or self.route == "object_info"
 
     async def answer(self, asked: Asked, reply: Reply) -> Reply:
-        """Change the answer, if it is one of those."""
+        """Mutate the response if it is selected."""
         if asked.route == "prompt":
             self.begin(_colour(asked.body))
         if asked.route == "object_info":
@@ -88,7 +88,7 @@ class Changes:
         return changed
 
     def frames(self, frame: str) -> Sequence[str | bytes]:
-        """The same of a frame."""
+        """Mutate the frame if it is selected."""
         if self.route != "frame" or self.left <= 0 or self.random.random() < 0.4:
             return [frame]
         changed = change_frame(frame, self.random)
@@ -103,7 +103,7 @@ class Changes:
 
 @dataclass
 class Report:
-    """What was seen."""
+    """Results of a run."""
 
     changes: Changes
     next_s: list[float] = field(default_factory=list)
@@ -125,7 +125,6 @@ def _colour(body: bytes) -> int:
 
 
 async def fuzz(mutations: int, seed: int) -> Report:
-    """Run it."""
     with tempfile.TemporaryDirectory(prefix="comfyfleet-fuzz-") as folder:
         node = Node(Path(folder))
         await node.start()
@@ -169,7 +168,7 @@ async def _rounds(fleet: Fleet, client: httpx.AsyncClient, report: Report, mutat
 
 
 async def _true_catalog(changes: Changes) -> None:
-    """Wait until the scheduler knows again what the node can run: it is looked at once a second."""
+    """Wait until the scheduler has the node's real catalog again, which is checked once a second."""
     changes.catalog_due = False
     if changes.catalog_changed:
         await until(lambda: not changes.catalog_changed, within_s=LONGEST_S)
@@ -177,7 +176,7 @@ async def _true_catalog(changes: Changes) -> None:
 
 
 async def _submitted(client: httpx.AsyncClient, colour: int) -> str:
-    """Submit a job, also while a changed catalog says for a moment that it cannot run."""
+    """Submit a job; retry while a mutated catalog says that it cannot run."""
     deadline = time.monotonic() + LONGEST_S
     while True:
         answer = await client.post("/jobs", json={"workflow": _graph(colour)})
@@ -189,7 +188,7 @@ async def _submitted(client: httpx.AsyncClient, colour: int) -> str:
 
 
 async def _ordinary(client: httpx.AsyncClient, report: Report) -> None:
-    """Run an ordinary job, and note how long it took from its being accepted."""
+    """Run an ordinary job and record its duration since it was accepted."""
     job_id, begun = await _submitted(client, ORDINARY), time.monotonic()
     job: dict[str, Any] = {}
     while time.monotonic() - begun < LONGEST_S and job.get("status") not in ENDED:
@@ -225,7 +224,6 @@ def show(report: Report) -> None:
 
 
 def main() -> None:
-    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="./dev fuzz node_answers", description=__doc__)
     parser.add_argument("--mutations", type=int, default=5_000, help="answers that are changed")
     parser.add_argument("--seed", type=int, default=1)

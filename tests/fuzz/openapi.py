@@ -1,9 +1,8 @@
-"""Schemathesis over the whole OpenAPI document of a running system: every check, every phase.
+"""Runs Schemathesis on the whole OpenAPI document of a running system: every check, every phase.
 
-``python -m tests.fuzz.openapi [--examples 500] [--seed N] [schemathesis options]``. Rate limits are off, since they
-would answer in place of what is to be tested. It acts as the admin, whose key may do everything but what takes a
-session; then with a session where that is needed. Exits with 1 where Schemathesis found anything, or a service ended or
-crashed while it ran.
+``python -m tests.fuzz.openapi [--examples 500] [--seed N] [schemathesis options]``. Rate limits are off, because they
+would hide other responses. Requests use the admin's API key; routes that need a session are tested with a session
+afterwards. Exits with 1 if Schemathesis found an error, or a service exited or crashed.
 """
 
 import argparse
@@ -15,13 +14,13 @@ from pathlib import Path
 from tests.kit.fleet import Fleet, running_fleet
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-CRASHES = ("web.crashed", "bus.handler_crashed", "loop.failed", "service.bring_up_failed")
+CRASHES = ("web.crashed", "bus.handler_crashed", "loop.failed", "service.start_failed")
 SESSIONS_ONLY = ("/api/v1/auth/password", "/api/v1/auth/logout", "/api/v1/auth/me/export", "/api/v1/auth/me")
 PASSWORD = "what is made up is sent here"
 
 
 async def fuzz(examples: int, options: list[str]) -> int:
-    """Run it; the exit status."""
+    """Run Schemathesis; returns the exit status."""
     async with running_fleet("--nodes", "1", RATE_LIMIT_ENABLED="false") as fleet:
         before = {name: fleet.pid(name) for name in ("auth", "gateway", "scheduler", "notifier")}
         found = await _run(fleet, f"X-API-Key: {fleet.credentials['admin_key']}", examples, options)
@@ -38,7 +37,7 @@ async def fuzz(examples: int, options: list[str]) -> int:
 
 
 async def _log_in(fleet: Fleet, username: str) -> str:
-    """A session of an account of its own: wrong passwords that were made up for another keep that one waiting."""
+    """Return a session of a separate account: generated wrong passwords delay the logins of another one."""
     async with fleet.client("") as http:
         account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
         await http.post("/auth/register", json=account)
@@ -60,7 +59,6 @@ def _log_lines(fleet: Fleet) -> list[str]:
 
 
 def main() -> None:
-    """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=500, help="cases of each operation in the fuzzing phase")
     options, more = parser.parse_known_args()

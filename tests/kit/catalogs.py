@@ -1,4 +1,4 @@
-"""Catalogs as nodes report them, without a node."""
+"""Catalogs in the format of executors, without a node."""
 
 import random
 from pathlib import Path
@@ -14,12 +14,12 @@ from simnode.shelf import Shelf
 
 
 def catalog_of(object_info: dict[str, Any]) -> Catalog:
-    """The catalog of a node that describes its classes like this."""
+    """Return the catalog of a node with this ``object_info``."""
     return Catalog(read_catalog(object_info))
 
 
 def simulated_catalog(*checkpoints: str, without: frozenset[str] = frozenset()) -> Catalog:
-    """The catalog of a simulated node with these checkpoints."""
+    """Return the catalog of a simulated node with these checkpoints."""
     settings = Settings(directory=Path("/nonexistent"), version=NEW, checkpoints=checkpoints or ("a.safetensors",))
     shelf = Shelf(settings, Folders(settings.directory), random.Random(0))  # noqa: S311 - the order of nothing here
     classes = SimulatedClasses(without)

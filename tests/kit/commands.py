@@ -1,4 +1,4 @@
-"""Commands of the command line, forked from a process that imported it before: a start takes no seconds of CPU."""
+"""Runs command line programs as forks of a process that has imported them, which saves seconds of CPU per start."""
 
 import gc
 import json
@@ -9,32 +9,32 @@ import sys
 from pathlib import Path
 
 from comfyfleet_client.cli.main import run
-from stack.children import Call, ForkServerClient
-from stack.zygote import Zygote, preload
+from stack.fork_server import ForkServer, preload
+from stack.processes import ForkServerClient, PythonProcess
 
 LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo", "rich.table", "encodings.idna")
 """What a command imports when it needs it."""
 
 
 class Commands:
-    """Runs commands of ``comfyfleet``, each in a process of its own.
+    """Runs commands of ``comfyfleet``, each in its own process.
 
     Args:
-        folder: of the log.
+        folder: folder of the log.
     """
 
     def __init__(self, folder: Path) -> None:
         self._log = str(folder / "commands.log")
-        self._nursery = ForkServerClient(folder / "commands.log", program=__name__)
+        self._fork_server = ForkServerClient(folder / "commands.log", program=__name__)
         self._count = 0
 
     async def run(self, argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:
-        """The exit status of a command, and what it wrote to its two streams."""
+        """Return the exit status of a command and its output to both streams."""
         self._count += 1
         files = [cwd / f".command-{self._count}.{stream}" for stream in ("in", "out", "err")]
         files[0].write_bytes(stdin)
         call = json.dumps({"argv": argv, "cwd": str(cwd), "files": [str(file) for file in files]})
-        child = await self._nursery.spawn(Call("comfyfleet", __name__, (call,), env, self._log))
+        child = await self._fork_server.spawn(PythonProcess("comfyfleet", __name__, (call,), env, self._log))
         status = await child.wait()
         _, out, err = (file.read_bytes() for file in files)
         for file in files:
@@ -42,11 +42,11 @@ class Commands:
         return status, out, err
 
     async def close(self) -> None:
-        await self._nursery.close()
+        await self._fork_server.close()
 
 
 def main(argv: list[str]) -> None:
-    """Be the command, in a forked process."""
+    """Run the command, in a forked process."""
     call = json.loads(argv[0])
     os.chdir(call["cwd"])
     for number, file in enumerate(call["files"]):
@@ -62,12 +62,12 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload(LATER)
     gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it walks
-    zygote = Zygote(socket.socket(fileno=descriptor), ())
+    gc.freeze()  # a garbage collection in a child would copy every page that it visits
+    fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
-        zygote.serve()
+        fork_server.serve()
     finally:
-        zygote.kill_all()
+        fork_server.kill_all()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docker-compose.yml and .env.example as a test reads them, where there is no Docker."""
+"""Parses docker-compose.yml and .env.example without Docker."""
 
 import re
 from pathlib import Path
@@ -16,32 +16,32 @@ SETTING = re.compile(r"^(?P<comment># ?)?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)
 
 
 def read_compose() -> dict[str, Any]:
-    """The file with its merge keys resolved, variables as they stand."""
+    """Load the file with merge keys resolved and variables unchanged."""
     content: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
     return content
 
 
 def read_example() -> dict[str, str]:
-    """Every name of .env.example with its value, commented or not."""
+    """Return every name in .env.example with its value, commented or not."""
     return {found["name"]: found["value"] for found in SETTING.finditer(EXAMPLE.read_text())}
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """What a .env file sets."""
+    """Return the variables that a .env file sets."""
     return {found["name"]: found["value"] for found in SETTING.finditer(path.read_text()) if not found["comment"]}
 
 
 def variables() -> dict[str, str | None]:
-    """Every ``${NAME}`` of the compose file with its default; None for one that must be given."""
+    """Return every ``${NAME}`` of the compose file with its default; None for a required one."""
     found = VARIABLE.finditer(COMPOSE.read_text())
     return {one["name"]: one["rest"] if one["kind"] == "-" else None for one in found}
 
 
 def environment(service: str, env: dict[str, str]) -> dict[str, str]:
-    """What compose puts into a service's environment with ``env`` as its .env.
+    """Return the environment that compose gives a service with ``env`` as .env file.
 
     Raises:
-        KeyError: one that must be given is missing or empty.
+        KeyError: a required variable is missing or empty.
     """
 
     def value(match: re.Match[str]) -> str:

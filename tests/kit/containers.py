@@ -1,4 +1,4 @@
-"""What tests.kit.nats and tests.kit.postgres are, from Docker: ``./dev test --containers``."""
+"""Docker variants of tests.kit.nats and tests.kit.postgres, for ``./dev test --containers``."""
 
 import asyncio
 import gc
@@ -17,11 +17,11 @@ from tests.kit.waiting import until
 
 NATS_IMAGE = "nats:2.15-alpine"
 POSTGRES_IMAGE = "postgres:18"
-READY_S = 60.0  # once the image is there
+READY_S = 60.0  # after the image was pulled
 
 
 def require_engine() -> None:
-    """End the session with one line where there is no Docker engine."""
+    """End the session with a one-line message if there is no Docker engine."""
     try:
         engine = DockerClient().client
         engine.ping()
@@ -32,12 +32,12 @@ def require_engine() -> None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()  # Docker's client leaves the socket of its try to it, which would add lines of its own
+        gc.collect()  # Docker's client does not close the socket of a failed attempt, which would log warnings
     pytest.exit(why, returncode=4)
 
 
 class _Container:
-    """A container on a fixed port of the host: Docker would give one that comes back another."""
+    """A container on a fixed port of the host, because Docker would assign a new one after a restart."""
 
     def __init__(self, image: str, inside: int, stop_signal: str) -> None:
         self.port = free_ports(1)[0]
@@ -47,18 +47,18 @@ class _Container:
         self._made = False
 
     async def start(self) -> None:
-        """Start, or start again with what it has stored, and wait until it answers."""
+        """Start or restart with the stored data, and wait until it responds."""
         await asyncio.to_thread(self._start)
         await until(self._answers, READY_S)
 
     def kill(self) -> None:
-        """End it at once; its data stays."""
+        """Kill it; its data is kept."""
         running = self._container.get_wrapped_container()
         running.kill(self._stop_signal)
         running.wait(timeout=10)
 
     def remove(self) -> None:
-        """End it and remove its data."""
+        """Stop it and delete its data."""
         self._container.stop()
 
     def _start(self) -> None:
@@ -82,7 +82,7 @@ class NatsContainer(_Container):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL for clients."""
         return f"nats://{self.host}:{self.port}"
 
     async def _answers(self) -> bool:
@@ -97,19 +97,16 @@ class NatsContainer(_Container):
 
 
 class PostgresContainer(_Container):
-    """One server."""
-
     def __init__(self) -> None:
-        super().__init__(POSTGRES_IMAGE, 5432, "SIGQUIT")  # "immediate", as tests.kit.postgres has it
+        super().__init__(POSTGRES_IMAGE, 5432, "SIGQUIT")  # "immediate" shutdown, as in tests.kit.postgres
         self._password = secrets.token_hex(16)
         self._container.with_env("POSTGRES_PASSWORD", self._password).with_command(["-c", "fsync=off"])
 
     async def create(self) -> None:
-        """Make it and start."""
         await self.start()
 
     async def database(self, service: str) -> str:
-        """A fresh database with the newest schema of a service; the answer is its DSN."""
+        """Create a database with the newest schema of a service; returns its DSN."""
         name = f"{service}_{secrets.token_hex(6)}"
         connection = await asyncpg.connect(self._dsn("postgres"))
         try:

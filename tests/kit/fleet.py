@@ -1,4 +1,4 @@
-"""The whole system as real processes, started the way an operator starts it: ``./dev up``."""
+"""The whole system as real processes, started like an operator does: with ``./dev up``."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ HELLO = json.loads((ROOT / "tests/workflows/hello.json").read_text())
 
 @dataclass
 class Fleet:
-    """A running system and the ways in which a test looks at it."""
+    """A running system, and helpers to observe and break it."""
 
     state: Path
     credentials: dict[str, Any]
@@ -60,20 +60,23 @@ class Fleet:
         return list(self.credentials["nodes"])
 
     def client(self, key: str | None = None) -> httpx.AsyncClient:
-        """An HTTP client with the demo user's key, or another's; "" for none. An undeclared error fails the test."""
+        """Return an HTTP client with the demo user's key, or another key; "" for none.
+
+        A response with an undeclared error fails the test.
+        """
         credential = self.key if key is None else key
         headers = {"X-API-Key": credential} if credential else {}
         hooks = {"response": [check_response]}
         return httpx.AsyncClient(base_url=f"{self.base_url}/api/v1", headers=headers, timeout=20, event_hooks=hooks)
 
     def watch(self, job_id: str, *, after: int | None = None, key: str | None = None) -> connect:
-        """A websocket on a job; to be entered."""
+        """Return a WebSocket that watches a job, as a context manager."""
         query = "" if after is None else f"?after={after}"
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
         return connect(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
 
     async def outside(self, **login: str) -> tuple[Client, list[str]]:
-        """A NATS connection with an outside system's login, and the problems that the server reports to it."""
+        """Return a NATS connection with an external system's login, and the errors that the server reports to it."""
         problems: list[str] = []
 
         async def note(error: Exception) -> None:
@@ -88,13 +91,13 @@ class Fleet:
         return int(json.loads((self.state / "processes.json").read_text())[name])
 
     def kill(self, name: str) -> int:
-        """``kill -9`` a part of the system; the pid that is no more."""
+        """``kill -9`` a process of the system; returns its former pid."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     async def replaced(self, name: str, pid: int) -> None:
-        """Return once the supervisor runs another process in its place."""
+        """Wait until the supervisor has started another process in its place."""
         await until(lambda: self._pid_or_none(name) not in {None, pid}, within_s=30)
 
     def _pid_or_none(self, name: str) -> int | None:
@@ -104,14 +107,14 @@ class Fleet:
             return None
 
     async def submit(self, client: httpx.AsyncClient, **submission: Any) -> dict[str, Any]:
-        """Submit a job and insist on its being accepted."""
+        """Submit a job and assert that it is accepted."""
         answer = await client.post("/jobs", json=submission)
         assert answer.status_code == 201, answer.text
         job: dict[str, Any] = answer.json()
         return job
 
     async def ended(self, client: httpx.AsyncClient, job_id: str, within_s: float = END_S) -> dict[str, Any]:
-        """The job once it has ended, however long the way there was interrupted."""
+        """Wait until the job has ended, also across interruptions; returns it."""
         job: dict[str, Any] = {}
 
         async def has_ended() -> bool:
@@ -129,13 +132,13 @@ class Fleet:
         return job
 
     async def ledgers(self) -> list[dict[str, Any]]:
-        """What every simulated node really did, prompt by prompt."""
+        """Return what every simulated node really did, by prompt."""
         async with httpx.AsyncClient(timeout=20) as client:
             answers = [await client.get(f"{node}/simnode/ledger") for node in self.nodes]
         return [answer.json() for answer in answers]
 
     async def runs(self) -> list[dict[str, Any]]:
-        """Every start of every prompt on every node."""
+        """Return every start of every prompt on every node."""
         return [prompt for ledger in await self.ledgers() for prompt in ledger["prompts"] if prompt["started"]]
 
     async def arm(self, fault: str, node: int = 0, **parameters: Any) -> None:
@@ -145,18 +148,21 @@ class Fleet:
         assert answer.status_code == 200, answer.text
 
     async def fired(self, fault: str, node: int = 0) -> int:
-        """How often a fault of a simulated node has fired."""
+        """Return how often a fault of a simulated node has occurred."""
         async with httpx.AsyncClient(timeout=20) as client:
             faults = (await client.get(f"{self.nodes[node]}/simnode/faults")).json()["faults"]
         return sum(entry["fired"] for entry in faults if entry["name"] == fault)
 
     def new_user(self, name: str, tier: str, *, graph_policy: str | None = None) -> str:
-        """A fresh user's key, made as ``python -m auth bootstrap`` makes one; its tier's graph policy unless given."""
+        """Create a user as ``python -m auth bootstrap`` does and return its key.
+
+        The graph policy is that of the tier unless given.
+        """
         lines = (self.state / "env/auth.env").read_text().splitlines()
         given = (line.split("=", 1) for line in lines if "=" in line)
         settings = Settings.model_validate({name.removeprefix("AUTH_").lower(): value for name, value in given})
         making = bootstrap_user(settings, username=name, email=None, role=Role.USER, tier=Tier(tier))
-        with ThreadPoolExecutor(1) as thread:  # it has an event loop of its own
+        with ThreadPoolExecutor(1) as thread:  # it runs its own event loop
             user = thread.submit(asyncio.run, making).result(60)
         self.unhurried(user["user_id"])
         if graph_policy is not None:
@@ -164,11 +170,11 @@ class Fleet:
         return user["key"]
 
     def unhurried(self, user_id: str) -> None:
-        """Let a user make as many requests as a test polls with."""
+        """Raise a user's request limit, so that a test can poll."""
         self.limit(user_id, requests_per_minute=1_000_000)
 
     def limit(self, user_id: str, **limits: Any) -> None:
-        """Give a user limits of its own; every other one stays as it is."""
+        """Set own limits of a user; other limits stay unchanged."""
         url = f"{self.base_url}/api/v1/admin/users/{user_id}"
         headers = {"X-API-Key": self.credentials["admin_key"]}
         user = httpx.get(url, headers=headers).raise_for_status().json()
@@ -177,7 +183,7 @@ class Fleet:
         assert answer.status_code == 200, answer.text
 
     def stop(self) -> None:
-        """End it as Ctrl-C does."""
+        """Stop it like Ctrl-C."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -187,7 +193,7 @@ class Fleet:
                 self.process.wait(10)
 
     def logs(self) -> str:
-        """The end of every log, for a failure's message."""
+        """Return the end of every log, for the message of a failure."""
         return "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in (self.state / "logs").glob("*"))
 
 
@@ -195,7 +201,7 @@ class Fleet:
 async def running_fleet(
     *options: str, state: Path | None = None, keep: bool = False, **environment: str
 ) -> AsyncIterator[Fleet]:
-    """``./dev up`` on free ports with a state directory of its own, stopped at the end whatever happens."""
+    """Run ``./dev up`` on free ports with its own state directory. It is always stopped at the end."""
     folder = state or Path(tempfile.mkdtemp(prefix="comfyfleet-fleet-"))
     parent = os.getpid()
     with (folder / "up.log").open("ab") as log:
@@ -223,7 +229,7 @@ async def running_fleet(
 
 
 def is_ready(state: Path, pid: int) -> bool:
-    """Whether this very ``up`` is ready: one that was killed may have left its word."""
+    """Whether this process is ready; a killed predecessor can have left its file behind."""
     try:
         return (state / "ready").read_text().strip() == str(pid)
     except OSError:
@@ -231,6 +237,6 @@ def is_ready(state: Path, pid: int) -> bool:
 
 
 async def frames(socket: ClientConnection, within_s: float = END_S) -> list[dict[str, Any]]:
-    """Every frame until the server closes the socket."""
+    """Read all frames until the server closes the WebSocket."""
     async with asyncio.timeout(within_s):
         return [json.loads(message) async for message in socket]

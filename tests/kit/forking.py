@@ -1,26 +1,26 @@
-"""A process that has imported the simulated node and the executor, and forks them: a start takes no second of CPU."""
+"""A fork server with the simulated node and the executor imported, which saves a second of CPU per start."""
 
 import gc
 import signal
 import socket
 import sys
 
-from stack.zygote import Zygote, preload
+from stack.fork_server import ForkServer, preload
 
 PROGRAMS = ("simnode.__main__", "executor.__main__", "executor.app")
 
 
 def main(descriptor: int) -> None:
-    """Serve ``stack.children.ForkServerClient`` on a socket."""
+    """Serve ``stack.processes.ForkServerClient`` on a socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload(PROGRAMS)
     gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it walks
-    zygote = Zygote(socket.socket(fileno=descriptor), ())
+    gc.freeze()  # a garbage collection in a child would copy every page that it visits
+    fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
-        zygote.serve()
+        fork_server.serve()
     finally:
-        zygote.kill_all()
+        fork_server.kill_all()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A load generator in a process of its own, and the bare server to compare with. For measurements of ``tests/load``."""
+"""A load generator in a separate process, and a bare server to compare with, for the benchmarks in ``tests/load``."""
 
 import asyncio
 import json
@@ -28,11 +28,11 @@ LENGTH = b"content-length: "
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked: each connection asks for one URL again and again, the URLs dealt out in turn.
+    """The requests to send. Each connection requests one URL repeatedly; the URLs are assigned round-robin.
 
     Attributes:
-        body: is POSTed as JSON; GET without one.
-        every_s: from one request of a connection to its next, spread evenly over the connections; 0 for at once.
+        body: JSON to POST; GET without one.
+        every_s: interval between requests of one connection, staggered over the connections; 0 for no pause.
     """
 
     urls: list[str]
@@ -45,7 +45,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Answered:
-    """Answers a second, how many there were in all, and how long they took, from when each request was due; seconds."""
+    """Responses per second, their total number, and their latencies since each request was due, seconds."""
 
     rate: float
     number: int
@@ -55,7 +55,7 @@ class Answered:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the same request again once its answer is whole and the time has come."""
+    """Sends the same request again when its response is complete and the interval is over."""
 
     def __init__(self, request: bytes, *, first_at: float, every_s: float) -> None:
         self._request, self._due, self._every_s = request, first_at, every_s
@@ -67,17 +67,17 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin when it is due."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        """Send the first request when it is due."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class does not inherit from it
         self._loop.call_at(self._due, self._send)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server must not hang up."""
+        """Fail: the server must not close the connection."""
         if not self._stopped and not self.ended.done():
             self.ended.set_exception(exc or ConnectionResetError("the server hung up"))
 
     def data_received(self, data: bytes) -> None:
-        """A part of an answer, most often all of it."""
+        """Collect a part of a response."""
         received = self._received = self._received + data
         head = received.find(END)
         if head < 0:
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_at(self._due, self._send)
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._stopped = True
 
     def _send(self) -> None:
@@ -121,9 +121,9 @@ def _same(connection: Connection) -> Connection:
 
 
 async def hammer(load: Load) -> Answered:
-    """Ask, in this process."""
+    """Generate load in this process."""
     loop = asyncio.get_running_loop()
-    begin = loop.time() + (1 if load.every_s else 0)  # connecting takes a while, and is not measured
+    begin = loop.time() + (1 if load.every_s else 0)  # connecting takes time and is not measured
     made: list[Connection] = []
     for number in range(load.connections):
         url = load.urls[number % len(load.urls)]
@@ -148,7 +148,7 @@ async def hammer(load: Load) -> Answered:
 
 
 async def generated(load: Load) -> Answered:
-    """What ``hammer`` gets in a process of its own."""
+    """Run ``hammer`` in a separate process and return its result."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.kit.hammer", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -160,7 +160,7 @@ async def generated(load: Load) -> Answered:
 
 @asynccontextmanager
 async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[None]:
-    """A Python module as a process, once its URL answers anything."""
+    """Run a Python module as a process; yields once its URL responds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
     )
@@ -187,12 +187,12 @@ class BareSettings(ServiceSettings):
 
 
 def serve_bare(create_app: Callable[[ServiceSettings], FastAPI]) -> None:
-    """Serve an application as a service is served, on ``BARE_PORT``."""
+    """Serve an application with the server settings of our services, on ``BARE_PORT``."""
     commands(Service(name="bare", settings=BareSettings, create_app=create_app))(["serve"])
 
 
 def gateway_of(fleet: Fleet) -> str:
-    """Where the gateway of a system itself listens, without the proxy."""
+    """Return the address of a system's gateway behind its proxy."""
     lines = (fleet.state / "env/gateway.env").read_text().splitlines()
     port = dict(line.split("=", 1) for line in lines)["GATEWAY_PORT"]
     return f"http://127.0.0.1:{port}"

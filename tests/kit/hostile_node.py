@@ -1,6 +1,6 @@
-"""A proxy in front of a simulated node that answers in its place wherever a test wants it to.
+"""A proxy in front of a simulated node that replaces responses as a test wants.
 
-Everything passes through unchanged until ``answer`` or ``frames`` is set. What was replaced is counted in ``replaced``.
+Everything passes unchanged until ``answer`` or ``frames`` is set. ``replaced`` counts replacements.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ ROUTES = (
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer.
+    """A response.
 
     Attributes:
         drip_s: pause before every byte of the body.
-        endless: the body again and again until the client goes away.
-        cut: the connection ends after the body, though more was promised.
+        endless: repeat the body until the client disconnects.
+        cut: close the connection after the body although Content-Length promises more.
     """
 
     body: bytes
@@ -47,7 +47,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a node was asked: the name of the route in ``ROUTES``, the id in its path, and what was sent."""
+    """A request to the node: the name of its route in ``ROUTES``, the id in its path, and its body."""
 
     route: str
     prompt_id: str
@@ -60,18 +60,16 @@ Frames = Callable[[str], Sequence[str | bytes]]
 
 
 async def unchanged(_: Asked, reply: Reply) -> Reply:
-    """What the node says."""
+    """Return the node's response unchanged."""
     return reply
 
 
 def as_sent(frame: str) -> Sequence[str | bytes]:
-    """The frame that the node sends."""
+    """Return the node's frame unchanged."""
     return [frame]
 
 
 class HostileNode:
-    """The proxy."""
-
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self._runner: web.AppRunner | None = None
@@ -94,14 +92,13 @@ class HostileNode:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
         if self._http is not None:
             await self._http.close()
 
     def be_ordinary(self) -> None:
-        """Let everything pass."""
+        """Stop replacing anything."""
         self.answer, self.frames = unchanged, as_sent
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:

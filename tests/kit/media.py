@@ -1,4 +1,4 @@
-"""Small real files of every type that is uploaded as it is. Those in ``media_files/`` were written by FFmpeg."""
+"""Small valid files of every type that is stored without conversion. FFmpeg wrote those in ``media_files/``."""
 
 import io
 import json
@@ -17,7 +17,7 @@ _TRIANGLE = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 class Sample(NamedTuple):
-    """A file, and what it is."""
+    """A file with its type."""
 
     content: bytes
     media_type: str
@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
 
 def samples() -> dict[str, Sample]:
-    """One of each type, by the extension."""
+    """Return one file of each type, by extension."""
     image, video, audio = FileKind.IMAGE, FileKind.VIDEO, FileKind.AUDIO
     latent, model = FileKind.LATENT, FileKind.MODEL_3D
     return {
@@ -56,7 +56,7 @@ def samples() -> dict[str, Sample]:
 
 
 def wav(seconds: float = 0.1) -> bytes:
-    """A quiet sound."""
+    """A quiet sound as WAV."""
     sink = io.BytesIO()
     with wave.open(sink, "wb") as file:
         file.setnchannels(1)
@@ -67,7 +67,7 @@ def wav(seconds: float = 0.1) -> bytes:
 
 
 def safetensors(width: int = 64, height: int = 32) -> bytes:
-    """A latent of one picture, as ``SaveLatent`` writes it."""
+    """A latent of one image, as ``SaveLatent`` writes it."""
     shape = [1, 4, height // 8, width // 8]
     size = 4 * 4 * (height // 8) * (width // 8)
     header = {
@@ -96,19 +96,19 @@ def obj() -> bytes:
 
 
 def binary_stl(triangles: int = 1) -> bytes:
-    """Triangles, whose number is all that tells what this is."""
+    """Triangles as binary STL. The format has no signature: only the number of triangles identifies it."""
     corners = b"".join(struct.pack("<3f", *point) for point in _TRIANGLE)
     return bytes(80) + struct.pack("<I", triangles) + (bytes(12) + corners + bytes(2)) * triangles
 
 
 def splat(count: int = 3) -> bytes:
-    """Gaussians, which nothing marks."""
+    """Gaussian splats, a format without a signature."""
     one = struct.pack("<6f", 0.5, -1.5, 2.0, 0.01, 0.02, 0.03) + bytes([200, 100, 50, 255, 128, 128, 128, 255])
     return one * count
 
 
 def exr(width: int, height: int) -> bytes:
-    """The header of an OpenEXR image, and no pixels."""
+    """The header of an OpenEXR image, without pixels."""
     window = struct.pack("<4i", 0, 0, width - 1, height - 1)
     attributes = (
         b"channels\0chlist\0" + struct.pack("<I", 1) + b"\0",

@@ -1,4 +1,4 @@
-"""A real nats-server for tests, without logins: started in tens of milliseconds, killed and brought back at will."""
+"""A real nats-server for tests, without logins. It starts in tens of milliseconds and can be killed and restarted."""
 
 import asyncio
 import os
@@ -18,19 +18,19 @@ from tests.kit.waiting import until
 
 
 async def settled(client: Client) -> None:
-    """Return once the server has read all that was subscribed and published.
+    """Wait until the server has processed all earlier subscriptions and publishes.
 
-    nats-py's PING overtakes what is still to be written: the second one comes behind it.
+    nats-py's PING overtakes data that is still to be written; the second PING comes after it.
     """
     for _ in range(2):
         await client.flush()
 
 
 class NatsServer:
-    """One server with JetStream in a directory of its own; it keeps port and store when it is restarted.
+    """One server with JetStream in its own directory. A restart keeps port and data.
 
     Args:
-        config: more of its configuration, such as logins; read again at every start.
+        config: additional configuration, such as logins; read again at every start.
     """
 
     def __init__(self, config: str = "") -> None:
@@ -41,7 +41,7 @@ class NatsServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Start and wait until it takes connections."""
+        """Start and wait until it accepts connections."""
         parent = os.getpid()
         program = Path(sys.executable).with_name("nats-server")
         argv = [str(program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "store")]
@@ -60,28 +60,27 @@ class NatsServer:
         await until(self._answers)
 
     def kill(self) -> None:
-        """End it at once, as a power failure would."""
+        """Kill it, like a power failure."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait(10)
             self._process = None
 
     async def subscriptions(self) -> int:
-        """How many there are, of all its clients."""
+        """Return the number of subscriptions of all clients."""
         async with httpx.AsyncClient(trust_env=False) as http:
             return int((await http.get(f"http://127.0.0.1:{self._monitor}/varz")).json()["subscriptions"])
 
     def log(self) -> str:
-        """What it has logged so far, over all its lives."""
+        """Return its log since the first start."""
         return (self.folder / "log").read_text()
 
     def signal(self, number: int) -> None:
-        """Send the running server a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def remove(self) -> None:
-        """End it and remove what it stored."""
+        """Stop it and delete its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 

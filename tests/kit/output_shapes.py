@@ -1,6 +1,6 @@
-"""Shapes in which nodes report what they made, as stock classes and packs do, and what must arrive of each.
+"""Formats in which stock and custom classes report their outputs, and the outputs that a job must have for each.
 
-A shape's files are on the node, each with content of its own; paths begin with ``output/`` or ``temp/``.
+The files of each shape differ in content. Paths begin with ``output/`` or ``temp/``.
 """
 
 import math
@@ -12,7 +12,7 @@ from contracts.scheduler.outputs import OutputKind
 
 @dataclass(frozen=True)
 class Arrives:
-    """One output that must arrive: the bytes of a file, a text, or a JSON value."""
+    """One expected output: the bytes of a file, a text, or a JSON value."""
 
     key: str
     position: int
@@ -27,7 +27,7 @@ class Arrives:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a node reports (its ``ui``), the files that it wrote, and what must arrive."""
+    """What a node reports (its ``ui``), the files that it writes, and the expected outputs."""
 
     name: str
     report: dict[str, Any]
@@ -52,7 +52,7 @@ def _json(value: Any, key: str, position: int = 0) -> Arrives:
 
 
 def _entry(path: str, **more: Any) -> dict[str, Any]:
-    """A file as ComfyUI names it."""
+    """A file reference in ComfyUI's format."""
     kind, _, inside = path.partition("/")
     subfolder, _, filename = inside.rpartition("/")
     return {"filename": filename, "subfolder": subfolder, "type": kind, **more}
@@ -69,7 +69,7 @@ def _named(name: str, string: str, path: str, key: str = "result") -> Shape:
 
 
 def _values(name: str, key: str, *values: Any) -> Shape:
-    """A node that reports values, each of which arrives."""
+    """A node that reports values, all of which are expected."""
     arrives = [
         _text(value, key, place) if isinstance(value, str) else _json(value, key, place)
         for place, value in enumerate(values)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: made once a run, a database of its own for each test that asks."""
+"""A real PostgreSQL for tests: created once per run, with a separate database for each test that needs one."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ SETTINGS = (
 
 
 class PostgresServer:
-    """One server in a directory of its own; it keeps port and data when it is restarted."""
+    """One server in its own directory. A restart keeps port and data."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-postgres-"))
@@ -42,7 +42,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def create(self) -> None:
-        """Make the data directory and start."""
+        """Create the data directory and start."""
         secret = self.folder / "password"
         secret.write_text(self._password)
         for path in (self._data, secret):
@@ -55,25 +55,25 @@ class PostgresServer:
         await self.start()
 
     async def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until it responds."""
         settings = [part for setting in SETTINGS for part in ("-c", setting)]
         self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
         await until(self._answers, READY_S)
 
     def kill(self) -> None:
-        """End it at once; what it was asked to keep is kept."""
+        """Shut it down immediately; committed data is kept."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # "immediate": SIGKILL would leave its children to themselves
+            self._process.send_signal(signal.SIGQUIT)  # "immediate" shutdown: SIGKILL would leave its children running
             self._process.wait(10)
             self._process = None
 
     def remove(self) -> None:
-        """End it and remove its data."""
+        """Stop it and delete its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def database(self, service: str) -> str:
-        """A fresh database with the newest schema of a service; the answer is its DSN."""
+        """Create a database with the newest schema of a service; returns its DSN."""
         name = f"{service}_{secrets.token_hex(6)}"
         connection = await asyncpg.connect(self._dsn("postgres"))
         try:

@@ -1,4 +1,4 @@
-"""Graphs that are refused, one mistake each, as people make them."""
+"""Graphs that admission refuses, with one typical mistake each."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ def image(**inputs: Any) -> dict[str, Any]:
 
 
 def saved(source: Any = ("1", 0), **nodes: Any) -> dict[str, Any]:
-    """A graph that saves one image; further nodes by their ids after an underscore."""
+    """Return a graph that saves one image. Keyword ``_<id>`` adds a node."""
     save = node("SaveImage", images=list(source) if isinstance(source, tuple) else source, filename_prefix="a")
     return {"1": image(), **{name.removeprefix("_"): one for name, one in nodes.items()}, "9": save}
 
 
 def sampled(*, ckpt_name: str = "sim_xl.safetensors", **inputs: Any) -> dict[str, Any]:
-    """A graph that samples one image."""
+    """Return a graph that samples one image."""
     usual = {"seed": 1, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     links = {"model": ["2", 0], "positive": ["4", 0], "negative": ["4", 0], "latent_image": ["3", 0]}
     return saved(

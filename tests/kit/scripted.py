@@ -1,4 +1,4 @@
-"""Auth and scheduler as scripts: real answers over a real NATS, with what a test wants them to say."""
+"""Scripted auth and scheduler: they reply on a real NATS with what a test sets."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def output_of(artifact_id: UUID, content: bytes, *, name: str = "a.png", sha256:
 
 
 class ScriptedScheduler:
-    """Keeps jobs and their logs, and says whatever a test makes happen to them."""
+    """Stores jobs and their events, and publishes the changes that a test makes."""
 
     def __init__(self) -> None:
         self.jobs: dict[UUID, Job] = {}
@@ -71,10 +71,10 @@ class ScriptedScheduler:
         self.default_models: tuple[str, ...] | None = None  # None: all checkpoints
         self.node_classes: dict[str, ClassSpec] = {}
         self.refused_classes: dict[str, str] = {}
-        self.asked_for: list[str] = []  # the tenants for whom somebody asked about classes
+        self.asked_for: list[str] = []  # tenants of requests for classes
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
-        self.busy = 0  # so many questions about jobs it cannot answer
+        self.busy = 0  # number of job requests to fail
         self.used: dict[str, tuple[UsageDay, ...]] = {}
 
     async def submit(self, asked: SubmitJob, address: Address) -> SubmitReply:
@@ -160,7 +160,7 @@ class ScriptedScheduler:
         return DailyUsage(days=self.used.get(address.tenant, ()))
 
     def add(self, tenant: UUID, job_id: UUID, **fields: Any) -> Job:
-        """A queued job with its first event."""
+        """Add a queued job with its first event."""
         self.jobs[job_id] = Job(
             **{
                 "job_id": job_id, "tenant_id": tenant, "state": JobState.QUEUED, "workflow": "custom", "priority": 0,
@@ -175,7 +175,7 @@ class ScriptedScheduler:
     def change(
         self, job_id: UUID, state: JobState, *, outputs: tuple[Output, ...] = (), error: JobError | None = None
     ) -> JobEvent:
-        """Write a transition into the log. Saying it is for the test to do."""
+        """Append a state transition to a job's events. The test publishes it."""
         job = self.jobs[job_id]
         attempt = job.attempt + (state is JobState.LEASED)
         event = JobEvent(
@@ -197,7 +197,7 @@ class ScriptedScheduler:
 
 
 class Script:
-    """Both of them on one connection each, and a third to speak as anybody."""
+    """Both scripted services on one connection each, and a third connection to publish as any service."""
 
     def __init__(self, nats_url: str) -> None:
         self.auth, self.scheduler = ScriptedAuth(), ScriptedScheduler()
@@ -224,18 +224,18 @@ class Script:
         return self.auth.keys["bob-key"]
 
     async def say(self, said: UserChanged | TierLimits) -> None:
-        """Have auth say it live."""
+        """Publish changes of auth."""
         if isinstance(said, TierLimits):
             await self.auth_bus.publish(TIER_CHANGED, said)
         else:
             await self.auth_bus.publish(USER_CHANGED, said, tenant=str(said.user_id))
 
     async def auth_goes(self) -> None:
-        """Auth is away: nobody answers for it."""
+        """Stop auth: its requests have no responder."""
         await self.auth_bus.stop()
 
     async def auth_returns(self) -> None:
-        """It is back, and knows what it knew."""
+        """Restart auth with the same data."""
         self.auth_bus = self._bus("auth")
         self.auth.serve(self.auth_bus)
         await self.auth_bus.start()

@@ -1,4 +1,4 @@
-"""Auth as a script: keys, tokens signed with a key of its own, and changes that a test says or keeps to itself."""
+"""Scripted auth: API keys, access tokens signed with its own key, and changes that a test publishes or withholds."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -59,7 +59,7 @@ TOKEN_S = 900
 
 @dataclass(frozen=True)
 class Standing:
-    """A user as auth keeps it."""
+    """A user with its limits, as auth stores it."""
 
     username: str = "u"
     tier: Tier = Tier.PRO
@@ -73,7 +73,7 @@ class Standing:
 
 @dataclass
 class SigningKey:
-    """A key pair; ``kid`` is its name."""
+    """A key pair with its id."""
 
     kid: str = "k1"
     private: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
@@ -89,16 +89,12 @@ async def _at_once() -> None:
 
 
 class ScriptedAuth:
-    """Knows keys, whose they are and what for, and what changed.
+    """Knows keys with their users and scopes, and changes.
 
     Attributes:
-        keys: text of each key, and its user; ``scopes`` of those that have not all that a user may do.
-        asked: how often somebody asked whose a key is; ``keysets`` and ``reads``: for the keyset, for changes.
-        before_verify: awaited between looking a key up and answering; ``before_read``: before changes are read.
-        page: changes in an answer.
-        tickets: those that were made and not spent.
-        erased: accounts that are no more, in this order.
-        keyset: what is answered instead of the true one.
+        keys: user by the text of the key; ``scopes`` of keys that do not have all scopes of their user.
+        asked: number of requests to verify a key; ``keysets`` and ``reads``: number of requests for the keyset and for
+            changes.
     """
 
     def __init__(self) -> None:
@@ -147,7 +143,7 @@ class ScriptedAuth:
         return self.users.setdefault(user_id, Standing())
 
     def token(self, user_id: UUID, *, key: SigningKey | None = None, typ: str = "at+jwt", **claims: Any) -> str:
-        """An access token of this user; claims replace what it would say, None leaves one out."""
+        """Return an access token of this user. ``claims`` replaces claims; None removes one."""
         signing = key or self.signing
         header = {"kid": signing.kid, "typ": typ}
         said = self.claims(user_id) | claims
@@ -155,7 +151,7 @@ class ScriptedAuth:
         return jwt.encode(said, signing.private, algorithm=ALGORITHM, headers=header)
 
     def claims(self, user_id: UUID) -> dict[str, Any]:
-        """What a token of this user says."""
+        """Return the claims of a token of this user."""
         user, now = self.user(user_id), int(datetime.now(UTC).timestamp())
         return {
             "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "sid": str(uuid4()), "jti": str(uuid4()),
@@ -172,7 +168,7 @@ class ScriptedAuth:
         revoked_key: str | None = None,
         **fields: Any,
     ) -> UserChanged:
-        """Change a user, as auth's transaction would. Saying it is for the test to do; ``revoked_key`` is an id."""
+        """Change a user like a transaction of auth. The test publishes it; ``revoked_key`` is an id."""
         user = replace(self.user(user_id), **fields)
         version = user.version + 1
         user = replace(user, version=version, tokens_from=version if void_tokens else user.tokens_from)
@@ -188,7 +184,7 @@ class ScriptedAuth:
         return change
 
     def change_tier(self, tier: Tier, limits: Limits) -> TierLimits:
-        """Change a tier; users without own limits have them from now on."""
+        """Change a tier, which affects its users without own limits."""
         self.tiers[tier] = limits
         for user_id, user in self.users.items():
             if user.tier is tier and not user.own_limits:
@@ -256,5 +252,5 @@ class ScriptedAuth:
 
 
 def key_id(text: str) -> str:
-    """The id of a key: its text is its name here."""
+    """Return the id of a key, derived from its text."""
     return f"id-of-{text}"

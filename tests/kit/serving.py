@@ -1,4 +1,4 @@
-"""An ASGI application on a real socket, served as ``chassis.cli`` serves it."""
+"""Serves an ASGI application on a real socket, with the settings of ``chassis.cli``."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ PATIENT = Limits(patient=(b"/internal/",))
 
 @asynccontextmanager
 async def serving(app: FastAPI, limits: Limits = PATIENT) -> AsyncIterator[str]:
-    """Serve in this process; gives host and port. An error that its route does not declare becomes a 500."""
+    """Serve in this process; yields host and port. An error that its route does not declare becomes a 500."""
     config = uvicorn.Config(
         DeclaredErrorsOnly(app),
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""Waiting for what another process or connection does: on the thing itself, with a bound."""
+"""Waits for a condition in another process or connection, with a timeout."""
 
 import asyncio
 import inspect
@@ -8,7 +8,7 @@ WITHIN_S = 20.0
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float = WITHIN_S) -> None:
-    """Return once the condition holds; TimeoutError if it does not within the bound."""
+    """Wait until the condition holds; raises TimeoutError otherwise."""
     async with asyncio.timeout(within_s):
         while True:
             holds = condition()

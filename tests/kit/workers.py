@@ -1,12 +1,12 @@
-"""How ``./dev test`` shares all tests out among its workers."""
+"""Distributes tests over workers for ``./dev test``."""
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
-    """A folder's tests run in one worker and in their order, as they share what is started for them.
+    """Runs the tests of a folder in one worker and in order, because they share fixtures.
 
-    Folders go to whoever is free in the order in which the command line has them.
+    Folders are assigned to free workers in the order of the command line.
     """
 
     def _split_scope(self, nodeid: str) -> str:

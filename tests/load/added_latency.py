@@ -1,10 +1,10 @@
-"""How much longer a zero-work job takes through comfyfleet than straight on its node, on an empty fleet.
+"""Compares the latency of a zero-work job through comfyfleet with the same job sent directly to its node.
 
     python -m tests.load.added_latency [--rounds 100]
 
-Both sides in one run, in turn: from ``POST`` until the result's bytes are there. Straight: ``POST /prompt``, the node's
-websocket until it ends, ``/history``, ``/view``. Through: ``POST /api/v1/jobs``, its websocket until it ends,
-``/result``.
+Both sides alternate in one run on an idle fleet. Measured from ``POST`` until all bytes of the result have arrived.
+Direct: ``POST /prompt``, the node's WebSocket until the end, ``/history``, ``/view``. Through comfyfleet: ``POST
+/api/v1/jobs``, its WebSocket until the end, ``/result``.
 """
 
 import argparse
@@ -24,7 +24,7 @@ WARM_UP = 5
 
 
 def graph(color: int) -> dict[str, Any]:
-    """Three nodes with next to no work, never the same twice, so that nothing is cached."""
+    """Return a graph of three nodes with almost no work, different each time so that nothing is cached."""
     return {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": color}},
         "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
@@ -33,7 +33,7 @@ def graph(color: int) -> dict[str, Any]:
 
 
 async def straight(node: httpx.AsyncClient, url: str, color: int) -> bytes:
-    """One job on the node itself."""
+    """Run one job directly on the node."""
     client_id = uuid.uuid4().hex
     async with connect(f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}") as socket:
         answer = await node.post("/prompt", json={"prompt": graph(color), "client_id": client_id})
@@ -48,7 +48,7 @@ async def straight(node: httpx.AsyncClient, url: str, color: int) -> bytes:
 
 
 async def through(fleet: Fleet, client: httpx.AsyncClient, color: int) -> bytes:
-    """One job through comfyfleet."""
+    """Run one job through comfyfleet."""
     job = (await client.post("/jobs", json={"workflow": graph(color)})).json()
     async with fleet.watch(job["job_id"], key=fleet.credentials["admin_key"]) as socket:
         async for message in socket:
@@ -58,7 +58,7 @@ async def through(fleet: Fleet, client: httpx.AsyncClient, color: int) -> bytes:
 
 
 async def measure(rounds: int) -> None:
-    """Run both in turn and print what they took."""
+    """Alternate both sides and print their latencies."""
     took: dict[str, list[float]] = {"straight": [], "through": []}
     async with (
         running_fleet("--nodes", "1", "--step-ms", "0") as fleet,

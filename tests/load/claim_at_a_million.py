@@ -1,10 +1,10 @@
-"""What it costs to pick a job for a node from a million that wait, some of them retries that the node must not get.
+"""Measures how long the scheduler takes to select a job for a node from a million waiting jobs.
 
     python -m tests.load.claim_at_a_million [--jobs 1000000]
 
-A thousand tenants; one job in a hundred is a retry that one of ten nodes must not get yet. Each pick changes nothing.
-The median and the worst of 50, milliseconds: for one of these nodes, for one that no job avoids, and for one that the
-first fifty jobs of the ten fairest tenants avoid.
+A thousand tenants; one job in a hundred is a retry that one of ten nodes may not take yet. The selections change
+nothing. Prints the median and maximum of 50, milliseconds: for one of these nodes, for one that no job avoids, and for
+one that the first fifty jobs of the ten tenants with the highest claim avoid.
 """
 
 import argparse
@@ -65,7 +65,6 @@ async def measure(number: int) -> None:
 
 
 def main() -> None:
-    """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     asyncio.run(measure(parser.parse_args().jobs))

@@ -1,10 +1,10 @@
-"""What a flood of logins costs everybody else: the p99 of other routes without and with it, and auth's memory.
+"""Measures what a flood of logins costs other requests: their p99 with and without it, and auth's memory.
 
     python -m tests.load.login_flood [--seconds 30] [--logins 200] [--reads 20]
 
-Half of the logins are right and half are wrong; what is over capacity is to be told so at once (503 or 429). Rate
-limits are off (``GATEWAY_RATE_LIMIT_ENABLED=false``): nothing but auth's own bounds is in the way. The flood comes from
-a process of its own that gives way, since elsewhere it would come from another machine. One line of JSON.
+Half of the logins have the wrong password. Logins beyond the capacity must be refused immediately (503 or 429). Rate
+limits are off (``GATEWAY_RATE_LIMIT_ENABLED=false``), so only auth's own limits apply. The flood comes from a process
+with low priority, because in reality it would come from another machine. Prints one line of JSON.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROUTES = ("/jobs", "/models", "/auth/me")
 
 
 class Paced:
-    """Begins so many calls a second, whether those before have ended or not, and notes how long each took."""
+    """Starts a fixed number of calls per second, without waiting for earlier ones, and records their latencies."""
 
     def __init__(self, call: Callable[[int], Awaitable[int]], *, a_second: float) -> None:
         self._call, self._every_s = call, 1 / a_second
@@ -37,7 +37,7 @@ class Paced:
         self.took_ms: list[float] = []
 
     async def run(self, seconds: float) -> None:
-        """Keep the pace for so long, and wait for the last answers."""
+        """Keep the rate for this long, then wait for the remaining responses."""
         began, number = perf_counter(), 0
         async with asyncio.TaskGroup() as calls:
             while (due := number * self._every_s) < seconds:
@@ -46,7 +46,7 @@ class Paced:
                 number += 1
 
     def figures(self) -> dict[str, object]:
-        """Milliseconds at three places of the distribution, and what was answered how often."""
+        """Return three percentiles in milliseconds, and the number of responses by status."""
         cuts = statistics.quantiles(self.took_ms, n=100, method="inclusive")
         return {
             "p50_ms": round(cuts[49], 1),
@@ -60,18 +60,18 @@ class Paced:
         try:
             self.statuses[await self._call(number)] += 1
         except (httpx.HTTPError, aiohttp.ClientError):
-            self.statuses[0] += 1  # no answer at all
+            self.statuses[0] += 1  # no response
         self.took_ms.append((perf_counter() - began) * 1000)
 
 
 def peak_rss_mib(pid: int) -> float:
-    """The most memory that a process has had, MiB."""
+    """Return the peak memory of a process, MiB."""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return round(next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024, 1)
 
 
 async def compare(fleet: Fleet, *, seconds: float, logins: float, reads: float) -> dict[str, object]:
-    """The figures of both halves: quiet, then flooded."""
+    """Return the figures of both phases: without and with the flood."""
     async with fleet.client(fleet.credentials["admin_key"]) as reader:
 
         async def read(number: int) -> int:
@@ -89,7 +89,7 @@ async def compare(fleet: Fleet, *, seconds: float, logins: float, reads: float) 
             sys.executable, "-m", "tests.load.login_flood", *options, stdout=asyncio.subprocess.PIPE
         )
         assert flooder.stdout is not None
-        await flooder.stdout.readline()  # it begins
+        await flooder.stdout.readline()  # started
         await flooded.run(seconds)
         logged_in = json.loads(await flooder.stdout.read())
         after = peak_rss_mib(fleet.pid("auth"))
@@ -102,7 +102,7 @@ async def compare(fleet: Fleet, *, seconds: float, logins: float, reads: float) 
 
 
 async def flood(base_url: str, seconds: float, logins: float) -> None:
-    """Log in so many times a second; prints its figures."""
+    """Log in at this rate; prints its figures."""
     os.nice(10)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as guest:
 

@@ -1,13 +1,12 @@
-"""How long one request can hold the event loops of gateway and scheduler, in milliseconds.
+"""Measures how long one request can block the event loops of gateway and scheduler, in milliseconds.
 
     python -m tests.load.loop_stalls [--rounds 3] [--only WORD] [--filler-classes 2000]
 
-A running system with one simulated node that has thousands of classes and long lists of models. Each input is sent
-alone, by HTTP or, where its name begins with "nats", through the door for other systems. Stalls are what the services
-measure themselves (``chassis.telemetry.loop_monitor``, level DEBUG), from before the request until some time after
-its answer, so with all that an accepted job causes. A row shows, for each service, the longest
-stall in processor time of its process and in wall time, each as the median of the rounds. Wall time also grows with
-whatever else the machine does.
+Runs a system with one simulated node that has thousands of classes and long model lists. Each input is sent alone, by
+HTTP or, if its name begins with "nats", over NATS. The services measure stalls themselves
+(``chassis.telemetry.loop_monitor``, level DEBUG), from before the request until some time after its response, so the
+work for an accepted job is included. A row shows for each service the longest stall in processor time of its process
+and in wall time, each as the median of the rounds. Other load on the machine adds to wall time.
 """
 
 import argparse
@@ -31,11 +30,11 @@ from tests.kit.fleet import Fleet, running_fleet
 from tests.kit.hammer import running
 
 TARGET_MS = 50
-SETTLE_S = 0.7  # what an accepted job causes follows within this
+SETTLE_S = 0.7  # time for the work that an accepted job causes
 SERVICES = ("gateway", "scheduler")
 MIB = 1 << 20
-ROOM = 8 * MIB - 4096  # for the values of a body of 8 MiB
-LARGEST = 4 * MIB - 4096  # for those of a submission that is taken
+ROOM = 8 * MIB - 4096  # for values of a body of 8 MiB
+LARGEST = 4 * MIB - 4096  # for values of an accepted submission
 PLENTY = 2**31 - 1
 JOBS, BATCH, SAVED = "/jobs", "/jobs/batch", "/workflows/stalls"
 SAVE = {"class_type": "SaveImage", "inputs": {"images": ["a", 0], "filename_prefix": "a"}}
@@ -45,7 +44,7 @@ HELLO = {"a": EMPTY, "b": SAVE}
 
 @dataclass(frozen=True)
 class Input:
-    """What is sent, and where to."""
+    """A request body and its route."""
 
     name: str
     body: Callable[[], bytes]
@@ -63,7 +62,7 @@ def graph(nodes: dict[str, Any]) -> bytes:
 
 
 def fillers(count: int, inputs: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
-    """An accepted graph of so many nodes; inputs that a class does not declare are passed over."""
+    """Return an accepted graph with this many nodes. Undeclared inputs are ignored."""
     nodes = {f"n{n}": {"class_type": f"Filler{n % 1000 + 1:04}", "inputs": inputs(n)} for n in range(count)}
     return {**nodes, **HELLO}
 
@@ -73,7 +72,7 @@ def unknown(count: int) -> dict[str, Any]:
 
 
 def counted(count: int) -> dict[str, Any]:
-    """A chain, and previews of its end: to count the images of each, a careless reader walks the whole chain."""
+    """Return a chain with previews of its end. A naive count of images would walk the whole chain for each preview."""
     chain = {f"c{n}": {"class_type": "ImageInvert", "inputs": {"image": [f"c{n - 1}" if n else "a", 0]}}
              for n in range(count)}  # fmt: skip
     ends = {f"p{n}": {"class_type": "PreviewImage", "inputs": {"images": [f"c{count - 1}", 0]}} for n in range(count)}
@@ -81,7 +80,7 @@ def counted(count: int) -> dict[str, Any]:
 
 
 def linked(count: int, links: int) -> dict[str, Any]:
-    """Every node is fed by many of those before it."""
+    """Return a graph in which every node has links to many earlier ones."""
     return fillers(count, lambda n: {f"k{k}": [f"n{max(0, n - 1 - k)}" if n else "a", 0] for k in range(links)})
 
 
@@ -91,7 +90,7 @@ def cycle(count: int, name: str) -> dict[str, Any]:
 
 
 def texts(piece: str, size: int) -> dict[str, Any]:
-    """Texts of less than 1 MiB each, ``size`` bytes together as JSON."""
+    """Return texts of less than 1 MiB each, ``size`` bytes in total as JSON."""
     each = len(json.dumps(piece, ensure_ascii=False).encode()) - 2
     per_text = (min(MIB, size) - 1024) // max(each, len(piece.encode()))
     count = size // (per_text * each)
@@ -104,7 +103,7 @@ def strings(count: int, size: int) -> dict[str, Any]:
 
 
 def batch(one: Any, count: int = 100) -> bytes:
-    """So many of it. A body has at most 100,000 values."""
+    """Return this many copies. A body can have at most 100,000 values."""
     written = compact(one)
     return b'{"jobs":[' + b",".join([written] * count) + b"]}"
 
@@ -114,13 +113,13 @@ def keys(count: int) -> dict[str, int]:
 
 
 def options(value: Callable[[int], str]) -> dict[str, Any]:
-    """Every node chooses from a long list."""
+    """Return a graph in which every node has a value from a long list."""
     return {**{f"n{n}": {"class_type": f"Filler{n % 20 * 100 + 100:04}", "inputs": {"model": value(n)}}
                for n in range(1_990)}, **HELLO}  # fmt: skip
 
 
 def ids(count: int) -> dict[str, str]:
-    """What looks like the ids of uploads."""
+    """Return texts in the format of upload ids."""
     return {f"k{n}": str(uuid4()) for n in range(count)}
 
 
@@ -204,14 +203,14 @@ INPUTS = (
 
 
 class Stalls:
-    """Reads what the services log of their event loops."""
+    """Reads event loop stalls from the logs of the services."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._logs = {name: fleet.state / "logs" / f"{name}.log" for name in SERVICES}
         self._at = dict.fromkeys(SERVICES, 0)
 
     def read(self) -> dict[str, tuple[float, float]]:
-        """The longest stalls of each since the last call, milliseconds: of the process alone, and by the clock."""
+        """Return the longest stalls since the last call by service, milliseconds: processor time and wall time."""
         found = {name: self._new(name, path) for name, path in self._logs.items()}
         return {
             name: (
@@ -226,11 +225,11 @@ class Stalls:
             log.seek(self._at[name])
             new = log.read()
             self._at[name] += len(new)
-        return [json.loads(line) for line in new.splitlines() if b'"loop.held"' in line]
+        return [json.loads(line) for line in new.splitlines() if b'"loop.blocked"' in line]
 
 
 async def send(client: httpx.AsyncClient, door: Client, one: Input, body: bytes) -> str:
-    """What the answer is, in short."""
+    """Return a summary of the response."""
     if one.path.startswith("jobs."):
         try:
             reply = await door.request(one.path, body, headers=one.headers or None, timeout=30)
@@ -249,7 +248,7 @@ async def send(client: httpx.AsyncClient, door: Client, one: Input, body: bytes)
 
 @asynccontextmanager
 async def measured(fillers_: int) -> AsyncIterator[tuple[Fleet, httpx.AsyncClient, Client]]:
-    """A system with one large node, a client of a user without limits, and an outside system's connection."""
+    """Run a system with one large node; yields a client of a user without limits and a NATS connection."""
     (port,) = free_ports(1)
     node = f"http://127.0.0.1:{port}"
     argv = ("--port", str(port), "--filler-classes", str(fillers_))
@@ -270,7 +269,7 @@ async def measured(fillers_: int) -> AsyncIterator[tuple[Fleet, httpx.AsyncClien
 
 
 async def measure(arguments: argparse.Namespace) -> None:
-    """Send each input some times and print the stalls that it caused."""
+    """Send each input several times and print the stalls."""
     async with measured(arguments.filler_classes) as (fleet, client, door):
         stalls, over = Stalls(fleet), []
         print(f"{'input':36} {'KiB':>6} {'answer':>18} {'s':>6}   gateway ms      scheduler ms   (own, by the clock)")
@@ -296,7 +295,6 @@ async def measure(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="inputs whose name holds this")

@@ -1,11 +1,11 @@
-"""``GET /api/v1/auth/me`` by API key against a bare FastAPI route on the same server settings, in requests a second.
+"""Compares the rate of ``GET /api/v1/auth/me`` by API key with a bare FastAPI route on the same server settings.
 
     python -m tests.load.me_rate [--rounds 5] [--seconds 3] [--connections 16]
 
-One run, rounds in turn, each side one process with the load generator in another: a bare route that answers a dict of
-the same size, the gateway of a running system for a user of tier enterprise (nothing counts its requests), for one with
-1,000,000 requests a minute of its own (every request is counted), and the first again through the development proxy.
-Rate limiting is on throughout.
+The sides alternate in one run; server and load generator are separate processes. The sides: a bare route that returns a
+dict of the same size; the gateway for a user of tier enterprise (requests are not counted); for a user with a limit of
+1,000,000 requests per minute (every request is counted); and the first again through the development proxy. Rate
+limiting is always on.
 """
 
 import argparse
@@ -24,7 +24,7 @@ TARGET = 0.60
 
 
 def bare_app(_: ServiceSettings) -> FastAPI:
-    """A route as small as one can be, with an answer of about the size of the other one's."""
+    """Return an application with a minimal route whose response has about the same size."""
     app = FastAPI()
 
     @app.get("/bare")
@@ -41,7 +41,7 @@ def bare_app(_: ServiceSettings) -> FastAPI:
 
 
 async def measure(arguments: argparse.Namespace) -> None:
-    """Run all sides in turn and print what they reached."""
+    """Alternate all sides and print their rates."""
     port = free_ports(1)[0]
     bare = f"http://127.0.0.1:{port}/bare"
     async with (
@@ -68,7 +68,7 @@ async def measure(arguments: argparse.Namespace) -> None:
             for name, (url, key) in sides.items():
                 load = Load([url], key, connections=arguments.connections, seconds=arguments.seconds)
                 answered = await generated(load)
-                if number:  # the first round warms up
+                if number:  # the first round is a warm-up
                     rates[name].append(answered.rate)
     print(f"answers of {size} bytes, {arguments.connections} connections, {arguments.rounds} rounds")
     medians = {name: statistics.median(found) for name, found in rates.items()}
@@ -79,7 +79,7 @@ async def measure(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Everything, or the bare server."""
+    """Run the benchmark, or the bare server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)

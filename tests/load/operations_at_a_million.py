@@ -1,9 +1,9 @@
-"""What operators' questions cost the scheduler's database that holds a million jobs.
+"""Measures the queries of the admin API on a scheduler database with a million jobs.
 
     python -m tests.load.operations_at_a_million [--jobs 1000000]
 
-Jobs of one day on ten nodes by a thousand tenants: one in a hundred failed, one in twenty waits, a hundred run. Each
-question as the scheduler asks it, the median and the worst of 20, milliseconds.
+Jobs of one day on ten nodes by a thousand tenants: one in a hundred failed, one in twenty waits, a hundred run. Runs
+each query as the scheduler does, and prints the median and maximum of 20, milliseconds.
 """
 
 import argparse
@@ -57,7 +57,7 @@ FILL = (
 
 
 async def fill(url: str, number: int) -> None:
-    """Make everything there is to look at."""
+    """Create the jobs."""
     sql = await asyncpg.connect(url.replace("+asyncpg", ""))
     for statement in FILL:
         await sql.execute(statement.format(jobs=number, tenants=TENANTS, running=RUNNING), timeout=600)
@@ -65,7 +65,7 @@ async def fill(url: str, number: int) -> None:
 
 
 def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitable[object]]]:
-    """What operators ask, and tenants of theirs."""
+    """Return the queries for operators and their tenants."""
     tenant, then = UUID(int=7), datetime.now(UTC) - timedelta(hours=12)
 
     def searched(**query: object) -> Callable[[], Awaitable[object]]:
@@ -119,7 +119,6 @@ async def measure(number: int) -> None:
 
 
 def main() -> None:
-    """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     asyncio.run(measure(parser.parse_args().jobs))

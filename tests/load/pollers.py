@@ -1,10 +1,10 @@
-"""``GET /api/v1/jobs/{id}`` by many clients once a second each while others submit as fast as they are told to.
+"""Measures ``GET /api/v1/jobs/{id}`` by many clients once a second each, while other clients submit at a given rate.
 
     python -m tests.load.pollers [--pollers 1000] [--seconds 15] [--connections 16]
 
-The pollers are one process with a connection each, each for a job of its own that waits; those who submit are another.
-Three rounds: without submits, with half as many as this machine does without pollers, and with as many as it can. A
-read's time counts from when it was due, so that one that is late makes the next ones late too.
+The pollers are one process with one connection and one waiting job per poller; the submitters are another process.
+Three rounds: without submits, with half the rate that this machine can do without pollers, and with the maximum rate.
+The latency of a read counts from when it was due, so a late read delays the following ones.
 """
 
 import argparse
@@ -18,13 +18,13 @@ TARGET_MS = 100
 
 
 def line(name: str, answered: Answered) -> str:
-    """Rate and percentiles."""
+    """Format rate and percentiles."""
     p50, p99, most = answered.p50_s * 1000, answered.p99_s * 1000, answered.most_s * 1000
     return f"{name:28} {answered.rate:7.0f}/s  p50 {p50:7.1f} ms  p99 {p99:7.1f} ms  most {most:7.1f} ms"
 
 
 async def measure(arguments: argparse.Namespace) -> None:
-    """Run both rounds and print what the pollers saw."""
+    """Run all rounds and print the latencies of the pollers."""
     async with running_fleet("--nodes", "1", "--step-ms", str(STEP_MS)) as fleet, busy(fleet):
         jobs = f"{gateway_of(fleet)}/api/v1/jobs"
         async with fleet.client() as client:
@@ -50,7 +50,6 @@ async def measure(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pollers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=15)

@@ -1,10 +1,10 @@
-"""What counting requests costs, and how exactly three replicas count together.
+"""Measures the cost of rate limiting, and how exactly three replicas count together.
 
     python -m tests.load.rate_limits [--rounds 1000] [--seconds 6]
 
-Both in one run, with real gateways as processes, real NATS and PostgreSQL; auth is a script. Cost: the same request to
-a gateway that counts and to one that does not, in turn; then the middleware alone. Exactness: three gateways on one
-database get far more requests of one user than the limit allows; a third of the way one of them is killed.
+Gateways are real processes on real NATS and PostgreSQL; auth is scripted. Cost: the same request alternately to a
+gateway with and without rate limits; then the middleware alone. Exactness: three gateways with one database receive far
+more requests of one user than the limit allows; after a third of the time one of them is killed.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.waiting import until
 
 KEY = {"X-API-Key": "alice-key"}
-PATH = "/api/v1/me/not-there"  # routed and refused: nothing but the edge
+PATH = "/api/v1/me/not-there"  # routed and then refused, so only the edge is measured
 LIMIT = 600
 PLENTY = 1_000_000
 WARM_UP = 200
@@ -52,7 +52,7 @@ ADMITTED = 404
 
 @asynccontextmanager
 async def gateway(nats_url: str, database_url: str, folder: str, **more: str) -> AsyncIterator[tuple[str, Process]]:
-    """A gateway in a process of its own: its origin, and the process."""
+    """Run a gateway in its own process; yields its origin and the process."""
     port = free_ports(1)[0]
     environment = {
         "PATH": os.environ["PATH"],
@@ -84,7 +84,7 @@ async def gateway(nats_url: str, database_url: str, folder: str, **more: str) ->
 
 
 async def cost(script: Script, where: tuple[str, str, str], rounds: int) -> None:
-    """Print what a request takes, counted and not."""
+    """Print the latency of a request with and without rate limits."""
     limits = UNLIMITED.model_copy(update={"requests_per_minute": PLENTY})
     script.auth.change(script.alice, limits=limits, own_limits=True)
     took: dict[str, list[float]] = {"counted": [], "not counted": []}
@@ -113,7 +113,7 @@ def _unused(_user_id: UUID, _method: str, _path: str) -> None:
 
 
 class _Known:
-    """An identity that knows everybody."""
+    """An identity provider that accepts every credential."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
@@ -126,7 +126,7 @@ class _Known:
 
 
 async def alone(script: Script, database_url: str, rounds: int) -> None:
-    """Print what the middleware alone takes."""
+    """Print the latency of the middleware alone."""
     database = Database(database_url, name="measurement")
     rates = AddressRateLimits(
         RateLimiter(RateLimitStore(database)),
@@ -176,7 +176,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
 
 
 async def exactness(script: Script, where: tuple[str, str, str], seconds: float) -> None:
-    """Print how many of a crowd's requests passed, against how many may."""
+    """Print how many requests were accepted, and how many are allowed."""
     limits = UNLIMITED.model_copy(update={"requests_per_minute": LIMIT})
     script.auth.keys["crowd-key"] = crowd = script.bob
     script.auth.change(crowd, limits=limits, own_limits=True)
@@ -212,7 +212,7 @@ async def exactness(script: Script, where: tuple[str, str, str], seconds: float)
 
 
 async def measure(rounds: int, seconds: float) -> None:
-    """All of it."""
+    """Run all measurements."""
     nats, postgres = NatsServer(), PostgresServer()
     try:
         await nats.start()

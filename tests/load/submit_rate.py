@@ -1,14 +1,14 @@
-"""``POST /api/v1/jobs`` by API key against a bare FastAPI route with the same Pydantic body, in requests a second.
+"""Compares the rate of ``POST /api/v1/jobs`` by API key with a bare FastAPI route that has the same Pydantic body.
 
     python -m tests.load.submit_rate [--rounds 5] [--seconds 3] [--connections 16]
 
-One run, rounds in turn, each side against one load generator in a process of its own: a bare route on uvicorn as it
-comes, of which the target is; the same on our server settings; the simulated node's own ``/prompt``; the gateway of a
-running system, and the same through the development proxy.
+The sides alternate in one run, each with a load generator in a separate process: a bare route on default uvicorn, which
+is the reference of the target; the same with our server settings; the simulated node's own ``/prompt``; the gateway of
+a running system; and the same through the development proxy.
 
-Everything is as it always is: limits of the user counted (quota, queue, requests), every job durable. Only the submit
-path runs: all nodes are busy with one endless job each, so what is submitted waits. For the gateway's side it says what
-each process spent on one submit.
+Nothing is switched off: the user's limits (quota, queue, requests) are counted and every job is durable. Only the
+submit path runs: every node is busy with one endless job, so submitted jobs wait. For the gateway the CPU time of each
+process per submit is printed.
 """
 
 import argparse
@@ -47,7 +47,7 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Side:
-    """What is measured: where, with which key and body, and the supervisor's folder where processes are counted."""
+    """One side of the comparison: URL, key, body, and the supervisor's folder if CPU times are measured."""
 
     url: str
     body: dict[str, Any]
@@ -58,7 +58,7 @@ class Side:
 
 
 def bare_app(_: ServiceSettings | None = None) -> FastAPI:
-    """A route that takes the same body and answers with about what the real one does."""
+    """Return an application with a route that accepts the same body and returns a response of about the same size."""
     app = FastAPI()
     job = "http://127.0.0.1:8000/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 
@@ -77,14 +77,14 @@ def bare_app(_: ServiceSettings | None = None) -> FastAPI:
 
 
 def spent(fleet: Fleet) -> dict[str, float]:
-    """CPU seconds of every part of the system so far, its child processes with it."""
+    """Return the CPU seconds of every process of the system, including child processes."""
     parts = {pid: name for name, pid in json.loads((fleet.state / "processes.json").read_text()).items()}
     parents, seconds = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it has just ended
+            continue  # it has just exited
         pid = int(stat.parent.name)
         parents[pid], seconds[pid] = int(fields[1]), sum(map(int, fields[11:13])) * TICK_S
     found = dict.fromkeys(parts.values(), 0.0)
@@ -99,7 +99,7 @@ def spent(fleet: Fleet) -> dict[str, float]:
 
 @asynccontextmanager
 async def busy(fleet: Fleet) -> AsyncIterator[None]:
-    """Give the user limits that are counted and never reached, and the node a job that does not end by itself."""
+    """Give the user limits that are counted but never reached, and the node an endless job."""
     limits = {"images_per_day": PLENTY, "max_running": PLENTY, "queue_cap": PLENTY, "requests_per_minute": 1_000_000}
     async with fleet.client(fleet.credentials["admin_key"]) as client:
         answer = await client.patch(f"/admin/users/{fleet.credentials['demo_user_id']}", json={"limits": limits})
@@ -111,11 +111,11 @@ async def busy(fleet: Fleet) -> AsyncIterator[None]:
 
         await until(begun)
         yield
-        await client.delete(f"/jobs/{job['job_id']}")  # an executor that stops would wait for it
+        await client.delete(f"/jobs/{job['job_id']}")  # a stopping executor would wait for it
 
 
 async def measure(arguments: argparse.Namespace) -> None:
-    """Run all sides in turn and print what they reached."""
+    """Alternate all sides and print their rates."""
     bare_port, served_port, node_port = free_ports(3)
     bare, served, node = (f"http://127.0.0.1:{port}" for port in (bare_port, served_port, node_port))
     async with (
@@ -141,7 +141,7 @@ async def measure(arguments: argparse.Namespace) -> None:
                 before = spent(fleet)
                 load = Load([side.url], side.key, side.body, arguments.connections, arguments.seconds)
                 answered = await generated(load)
-                if not number:  # the first round warms up
+                if not number:  # the first round is a warm-up
                     continue
                 side.rates.append(answered.rate)
                 for name, seconds in spent(fleet).items():
@@ -150,7 +150,7 @@ async def measure(arguments: argparse.Namespace) -> None:
 
 
 def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
-    """Print rates, ratios and the CPU time of a submit."""
+    """Print rates, ratios and CPU time per submit."""
     median: Callable[[list[float]], float] = statistics.median
     print(f"{arguments.connections} connections, {arguments.rounds} rounds of {arguments.seconds} s")
     bare = median(sides["bare"].rates)
@@ -167,7 +167,7 @@ def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Everything, or a bare server."""
+    """Run the benchmark, or a bare server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)

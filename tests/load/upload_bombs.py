@@ -1,10 +1,10 @@
-"""How long a bomb takes to be refused through a running system, and how much memory it costs.
+"""Measures how long a running system takes to refuse a decompression bomb, and how much memory that costs.
 
     python -m tests.load.upload_bombs [--rounds 9]
 
-Each file is uploaded some times in a row. The time is from the first byte sent to the whole answer; the memory is what
-the gateway's resident set grew by at its peak, and the resident peak of the helper processes that it started meanwhile,
-looked at every two milliseconds. First the bombs, then what is odd but taken, for comparison.
+Each file is uploaded several times. Time: from the first byte sent to the complete response. Memory: the growth of the
+gateway's resident set at its peak, and the resident peak of its helper processes, sampled every two milliseconds. First
+the bombs, then unusual but valid files for comparison.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from tests.kit.pictures import bombs, file_of, flat_png, text_bomb
 TARGET_MS, TARGET_MIB = 100, 64
 LOOK_S = 0.002
 HELPER = b"picture_helper"
-RESET_PEAK = "5"  # to clear_refs, see proc(5)
+RESET_PEAK = "5"  # written to clear_refs, see proc(5)
 
 
 class Helpers:
-    """Looks at the children of a process all the time."""
+    """Samples the child processes of a process continuously."""
 
     def __init__(self, pid: int) -> None:
         self._tasks, self._over = Path(f"/proc/{pid}/task"), threading.Event()
@@ -50,25 +50,26 @@ class Helpers:
             for children in self._tasks.glob("*/children"):
                 with suppress(OSError, StopIteration):
                     for pid in children.read_text().split():
-                        if HELPER in Path(f"/proc/{pid}/cmdline").read_bytes():  # before, it is the gateway's double
+                        # before that, it is a copy of the gateway
+                        if HELPER in Path(f"/proc/{pid}/cmdline").read_bytes():
                             self.started.add(pid)
                             self.peak_mib = max(self.peak_mib, memory_mib(int(pid), "VmHWM"))
 
 
 def memory_mib(pid: int, line: str) -> float:
-    """A line of ``/proc/<pid>/status``."""
+    """Return a line of ``/proc/<pid>/status``."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(each.split()[1]) for each in lines if each.startswith(f"{line}:")) / 1024
 
 
 def from_here(pid: int) -> float:
-    """What a process has now; its peak begins here."""
+    """Reset the peak memory of a process; returns its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
     return memory_mib(pid, "VmRSS")
 
 
 async def measure(client: httpx.AsyncClient, content: bytes, rounds: int) -> tuple[str, list[float]]:
-    """What the answer is, and how long each took, milliseconds."""
+    """Return the response and the latencies, milliseconds."""
     took, says = [], ""
     for _ in range(rounds):
         begun = perf_counter()
@@ -81,7 +82,7 @@ async def measure(client: httpx.AsyncClient, content: bytes, rounds: int) -> tup
 
 
 async def main(rounds: int) -> int:
-    """Print one row a file; 1 if a bomb is over the target."""
+    """Print one row per file; returns 1 if a bomb exceeds the target."""
     noise = Image.effect_noise((4096, 4096), 20)
     cases = bombs() | {
         f"{kind.decode()} of 200 MB, compressed": text_bomb(200_000_000, kind) for kind in (b"zTXt", b"iTXt", b"iCCP")
@@ -96,7 +97,7 @@ async def main(rounds: int) -> int:
     within = True
     async with running_fleet("--nodes", "1") as fleet, fleet.client() as client:
         gateway = fleet.pid("gateway")
-        await measure(client, file_of(Image.new("L", (64, 64))), 3)  # what is loaded once, is
+        await measure(client, file_of(Image.new("L", (64, 64))), 3)  # so that modules that load once are loaded
         print(
             f"{'file':42}{'bytes':>11}{'median ms':>11}{'worst':>8}{'gateway MiB':>13}{'helpers':>9}{'their MiB':>11}"
         )

@@ -1,4 +1,4 @@
-"""Builds workflows in API format the way ComfyUI's editor exports them: every widget is there, links are pairs."""
+"""Builds workflows in API format as ComfyUI's editor exports them: with every widget value, and links as pairs."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ Workflow = dict[str, dict[str, Any]]
 
 CLASSES = Path(__file__).parent / "classes.json"
 
-# Stand-ins for upload ids; the suffix tells what kind of file a test uploads in their place.
+# Placeholders for upload ids; the suffix is the kind of file that a test uploads for them.
 IMAGE_1 = "0a5d5b7e-1f7c-4b52-9a63-5a0f6d3c1e01"
 IMAGE_2 = "0a5d5b7e-1f7c-4b52-9a63-5a0f6d3c1e02"
 IMAGE_3 = "0a5d5b7e-1f7c-4b52-9a63-5a0f6d3c1e03"
@@ -37,13 +37,13 @@ MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
 class Node:
-    """A node of a graph under construction. As an input's value it is a link to its first output."""
+    """A node of a graph under construction. Used as an input's value it is a link to its first output."""
 
     def __init__(self, node_id: str) -> None:
         self._id = node_id
 
     def __getitem__(self, output: int) -> list[Any]:
-        """A link to one output."""
+        """Return a link to one output."""
         return [self._id, output]
 
 
@@ -54,7 +54,7 @@ class Builder:
         self.workflow: Workflow = {}
 
     def add(self, class_type: str, /, **inputs: Any) -> Node:
-        """Add a node. Widgets that are not named get ComfyUI's default; ``a__b`` names the nested input ``a.b``."""
+        """Add a node. Widgets that are not set get ComfyUI's default; ``a__b`` is the nested input ``a.b``."""
         given = {name.replace("__", "."): _value(value) for name, value in inputs.items()}
         defaults = {
             name: described["default"]
@@ -68,10 +68,10 @@ class Builder:
 
 @dataclass(frozen=True)
 class OrdinaryGraph:
-    """A workflow as people build them from stock classes.
+    """A typical workflow of stock classes.
 
     Attributes:
-        shape: the family it belongs to, such as txt2img.
+        shape: its family, such as txt2img.
     """
 
     name: str
@@ -84,7 +84,7 @@ class OrdinaryGraph:
 
     @property
     def uploads(self) -> frozenset[str]:
-        """Those of ``UPLOADS`` that the workflow names."""
+        """Those of ``UPLOADS`` that the workflow uses."""
         return frozenset(value for value in self._texts() if value in UPLOADS)
 
     @property
@@ -98,7 +98,7 @@ class OrdinaryGraph:
         )
 
     def with_uploads(self, names: Mapping[str, str]) -> Workflow:
-        """The workflow with other names, such as real upload ids, in the place of ``UPLOADS``."""
+        """Return the workflow with ``UPLOADS`` replaced by other names, such as real upload ids."""
         return {
             node_id: {
                 **node,
@@ -119,7 +119,7 @@ Recipe = Callable[[Builder], None]
 
 
 class Cookbook:
-    """Collects the functions that build graphs; a graph has the name of its function."""
+    """Collects functions that build graphs. A graph has the name of its function."""
 
     def __init__(self) -> None:
         self._recipes: list[tuple[str, Recipe]] = []
@@ -140,7 +140,7 @@ class Cookbook:
 
 @cache
 def known_classes() -> dict[str, Any]:
-    """What ``classes.json`` says of each class that the graphs use; see ``learn``."""
+    """Return the classes of the graphs from ``classes.json``; see ``learn``."""
     classes: dict[str, Any] = json.loads(CLASSES.read_text()) if CLASSES.exists() else {}
     return classes
 

@@ -1,4 +1,4 @@
-"""Workflows around the sampler: masks, compositing, batches, latents, text, primitives, 3D."""
+"""Workflows without a sampler: masks, compositing, batches, latents, text, primitives, 3D."""
 
 from tests.ordinary_graphs.builder import IMAGE_1, IMAGE_2, LATENT_1, MASK_1, SCENE_1, Builder, Cookbook
 from tests.ordinary_graphs.parts import SDXL, checkpoint, decode, image, picture, prompts, sample, save, text

@@ -1,4 +1,4 @@
-"""Workflows that make images from text, and from images and text."""
+"""Workflows that generate images from text and images."""
 
 from tests.ordinary_graphs.builder import IMAGE_1, IMAGE_2, IMAGE_3, MASK_1, Builder, Cookbook
 from tests.ordinary_graphs.parts import (

@@ -1,8 +1,8 @@
-"""Writes ``classes.json``: facts of the classes that the corpus uses, read from ``object_info`` answers.
+"""Writes ``classes.json``: the classes of the corpus, extracted from ``object_info`` responses.
 
     python -m tests.ordinary_graphs.learn OBJECT_INFO.json...     (newest ComfyUI first; run it twice after new classes)
 
-Only names, types, bounds and defaults are kept, and of the options those that some graph names.
+Only names, types, bounds and defaults are stored, and the options that a graph uses.
 """
 
 import json
@@ -15,14 +15,14 @@ from executor.domain.catalog import read_catalog
 from tests.ordinary_graphs.builder import CLASSES, MODEL_SUFFIXES, OrdinaryGraph
 from tests.ordinary_graphs.corpus import ordinary_graphs
 
-MAX_TEXT = 40  # of a default; longer ones are prose
+MAX_TEXT = 40  # maximum length of a default; longer ones are prose
 
-# ComfyUI does not flag these, though what they take is a file of the input folder.
+# ComfyUI does not flag these, although they accept a file of the input folder.
 UNFLAGGED_UPLOADS = frozenset({("LoadLatent", "latent")})
 
 
 def learn(answers: Iterable[Mapping[str, Any]], graphs: Iterable[OrdinaryGraph]) -> dict[str, Any]:
-    """Each class of the graphs as the first answer that has it describes it."""
+    """Return each class of the graphs as the first response with it describes it."""
     known: dict[str, Any] = {}
     used = used_values(graphs)
     for answer in answers:
@@ -34,7 +34,7 @@ def learn(answers: Iterable[Mapping[str, Any]], graphs: Iterable[OrdinaryGraph])
 
 
 def used_values(graphs: Iterable[OrdinaryGraph]) -> dict[str, dict[str, set[Any]]]:
-    """Every text and number that some graph gives, by class and input."""
+    """Return every text and number that a graph sets, by class and input."""
     used: dict[str, dict[str, set[Any]]] = {}
     for graph in graphs:
         for node in graph.workflow.values():
@@ -79,7 +79,7 @@ def _inputs(
 
 
 def _dynamic(kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What a dynamic input becomes, as a node's catalog tells it."""
+    """Return what a dynamic input expands to, in the format of catalogs."""
     if kind not in {"COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"}:
         return {}
     described = {"X": {"input": {"required": {"x": [kind, extra]}}}}

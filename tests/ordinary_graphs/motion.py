@@ -1,4 +1,4 @@
-"""Workflows that make video and sound."""
+"""Workflows that generate video and audio."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Steps that many workflows share: load a model, write prompts, sample, decode, save."""
+"""Common steps of workflows: load a model, encode prompts, sample, decode, save."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ NEGATIVE = "blurry, lowres, watermark, text, bad hands, embedding:EasyNegative"
 
 
 class Loaded(NamedTuple):
-    """What a loader gives; a part is a link or a node."""
+    """The outputs of a loader; each is a link or a node."""
 
     model: Any
     clip: Any
@@ -27,7 +27,7 @@ def checkpoint(g: Builder, name: str = SD15) -> Loaded:
 def parts(
     g: Builder, unet: str, clips: str | tuple[str, ...], kind: str, vae: str, *, dtype: str = "default"
 ) -> Loaded:
-    """Diffusion model, text encoders and VAE from files of their own."""
+    """Load diffusion model, text encoders and VAE from separate files."""
     model = g.add("UNETLoader", unet_name=unet, weight_dtype=dtype)
     names = (clips,) if isinstance(clips, str) else clips
     if len(names) == 1:
@@ -81,13 +81,13 @@ def save(g: Builder, images: Any, prefix: str = "ComfyUI") -> Node:
 
 
 def picture(g: Builder, loaded: Loaded, latent: Any, **settings: Any) -> Node:
-    """The plain chain: prompts, sampler, decoder."""
+    """Add the standard chain: prompts, sampler, decoder."""
     positive, negative = prompts(g, loaded.clip)
     return decode(g, sample(g, loaded.model, positive, negative, latent, **settings), loaded.vae)
 
 
 def guided(g: Builder, model: Any, conditioning: Any, latent: Any, sigmas: Any) -> Node:
-    """SamplerCustomAdvanced without a negative prompt, as distilled models are run."""
+    """Add SamplerCustomAdvanced without a negative prompt, as for distilled models."""
     return g.add(
         "SamplerCustomAdvanced",
         noise=g.add("RandomNoise", noise_seed=42),
@@ -99,6 +99,6 @@ def guided(g: Builder, model: Any, conditioning: Any, latent: Any, sigmas: Any) 
 
 
 def movie(g: Builder, images: Any, fps: Any = 24.0, prefix: str = "video/ComfyUI", **more: Any) -> Node:
-    """An MP4; both names of the codec are there, as 0.3.64 and 0.33 want one each."""
+    """Add an MP4 output with both names of the codec input, because 0.3.64 and 0.33 use different ones."""
     video = g.add("CreateVideo", images=images, fps=fps, **more)
     return g.add("SaveVideo", video=video, filename_prefix=prefix, format="auto", codec="auto", format__codec="auto")

@@ -1,4 +1,4 @@
-"""A small workflow for each class of a node: the class, what feeds it, and what shows each of its outputs."""
+"""Small workflows for each class of a node: the class, its sources, and output nodes for each of its outputs."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ ObjectInfo = Mapping[str, Any]
 Described = tuple[str, Any, Mapping[str, Any]]  # name, type and facts of an input
 
 WIDGETS: Mapping[str, Any] = {"INT": 1, "FLOAT": 1.0, "STRING": "a", "BOOLEAN": True}
-SIDE = 64  # pixels; the defaults of many classes are sizes that take a CPU minutes
+SIDE = 64  # pixels; the default sizes of many classes take minutes on a CPU
 FRAMES = 9
 SMALL: Mapping[str, int] = {
     **dict.fromkeys(("width", "height", "target_width", "target_height", "resolution", "largest_size"), SIDE),
@@ -18,7 +18,7 @@ SMALL: Mapping[str, int] = {
     **dict.fromkeys(("duration", "seconds"), 1),
 }
 
-# What gives a type, where several classes do: what is quick, and differs from nothing at all.
+# Preferred sources of a type: fast ones whose output is not empty.
 PREFERRED: Mapping[str, tuple[str, int]] = {
     "IMAGE": ("LoadImage", 0),
     "MASK": ("LoadImage", 1),
@@ -35,7 +35,7 @@ PREFERRED: Mapping[str, tuple[str, int]] = {
     "CONDITIONING": ("LotusConditioning", 0),
 }
 
-# What keeps a type: the class, its input, and what else it needs.
+# Output nodes by type: the class, its input, and its other inputs.
 KEEPERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "IMAGE": ("SaveImage", "images", {"filename_prefix": "kept"}),
     "LATENT": ("SaveLatent", "samples", {"filename_prefix": "kept"}),
@@ -51,14 +51,14 @@ ANY = "*"
 
 @dataclass(frozen=True)
 class Impossible(Exception):
-    """Why a class gets no workflow."""
+    """A class has no workflow; the message contains the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Maker:
-    """What gives a type: the output of a node, and the workflow that it stands in."""
+    """A source of a type: a node's output, and the workflow that contains the node."""
 
     class_type: str
     slot: int
@@ -66,10 +66,10 @@ class Maker:
 
 
 class GraphMaker:
-    """Makes workflows from what a node says of its classes.
+    """Builds workflows from a node's catalog.
 
     Args:
-        files: names of uploads that the node has in its input folder.
+        files: names of uploads in the node's input folder.
     """
 
     def __init__(self, object_info: ObjectInfo, files: Iterable[str]) -> None:
@@ -78,7 +78,8 @@ class GraphMaker:
         self._find_makers()
 
     def variants(self, class_type: str) -> Iterator[tuple[str, Workflow]]:
-        """Workflows of one class: with required inputs, with all inputs, and with each choice of a dynamic input.
+        """Return workflows of one class: with required inputs, with all inputs, and with each option of a dynamic
+        input.
 
         Raises:
             Impossible: a required input cannot be filled.
@@ -97,7 +98,7 @@ class GraphMaker:
                         continue
 
     def _find_makers(self) -> None:
-        """Find for each type a class that gives it and can be fed by what was found before, and how it is fed."""
+        """Find a source of each type: a class whose own inputs can be filled by sources found before."""
         local = {name: one for name, one in sorted(self._info.items()) if not is_api(one)}
         while True:
             found: dict[str, Maker] = {}
@@ -115,7 +116,7 @@ class GraphMaker:
             self._makers.update(found)
 
     def _fed(self, class_type: str) -> Workflow | None:
-        """A node of this class with all that feeds it."""
+        """Return a node of this class with its sources."""
         workflow: Workflow = {}
         try:
             inputs = self._fill(workflow, _inputs(self._info[class_type]["input"], "required"), {}, "")
@@ -161,7 +162,7 @@ class GraphMaker:
     def _fill(
         self, workflow: Workflow, described: Iterable[Described], chosen: Mapping[str, str], prefix: str
     ) -> dict[str, Any]:
-        """Values for inputs, with the nodes that they link put into the workflow."""
+        """Return values for inputs and add the linked nodes to the workflow."""
         inputs: dict[str, Any] = {}
         for short, kind, facts in described:
             inputs |= self._value(workflow, prefix + short, kind, facts, chosen)
@@ -222,12 +223,12 @@ class GraphMaker:
 
 
 def is_api(described: Mapping[str, Any]) -> bool:
-    """Whether a class calls somebody else's service."""
+    """Whether a class calls an external service."""
     return bool(described.get("api_node")) or described["python_module"].startswith("comfy_api_nodes")
 
 
 def with_names(workflow: Workflow, names: Mapping[str, str]) -> Workflow:
-    """The workflow with other names for files."""
+    """Return the workflow with other file names."""
     copy: Workflow = json.loads(json.dumps(workflow))
     for node in copy.values():
         for name, value in node["inputs"].items():

@@ -1,4 +1,4 @@
-"""What a node keeps of a prompt, read from the node itself, in a form in which it can be compared."""
+"""Reads the outputs of a prompt directly from its node, in a comparable form."""
 
 import json
 import re
@@ -15,15 +15,15 @@ from tests.kit.waiting import until
 from tests.stock_classes.graphs import Workflow
 
 RUN_S = 120
-MANY = 100  # values of one key
-FLAGS = {"animated"}  # tell something of the files beside them
-NAMES_FILES = {"result"}  # of the previews of 3D
+MANY = 100  # values under one key
+FLAGS = {"animated"}  # describe the files next to them
+NAMES_FILES = {"result"}  # of 3D previews
 _ADDRESS = re.compile(rb"0x[0-9a-f]{6,}")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One output. ``content``: bytes of a file or of a text, without addresses of objects in memory."""
+    """One output. ``content``: bytes of a file or text, without memory addresses."""
 
     node_id: str
     suffix: str
@@ -31,7 +31,7 @@ class Kept:
 
     @property
     def is_message(self) -> bool:
-        """Whether it is no output, but why there is none."""
+        """Whether this is not an output but the reason why there is none."""
         return not self.suffix
 
     def __str__(self) -> str:
@@ -52,13 +52,13 @@ def kept(node_id: str, suffix: str, content: bytes) -> Kept:
 
 @dataclass(frozen=True)
 class Failed(Exception):
-    """A node refused or failed a prompt. ``reason``: as the node says it."""
+    """A node refused or failed a prompt. ``reason``: the node's message."""
 
     reason: str
 
 
 async def run_on_node(client: httpx.AsyncClient, workflow: Workflow) -> Outputs:
-    """Run a prompt to its end; everything that the node reports of it.
+    """Run a prompt; returns everything that the node reports.
 
     Raises:
         Failed: the node refused it, or a class failed.
@@ -77,7 +77,7 @@ async def run_on_node(client: httpx.AsyncClient, workflow: Workflow) -> Outputs:
 
 
 async def outputs_of(client: httpx.AsyncClient, node_id: str, key: str, item: Any) -> Outputs:
-    """What one item of a report stands for: files, a text or another value, or nothing."""
+    """Return the outputs in one item of a report: files, a text or another value, or nothing."""
     files = list(files_in(item))
     if isinstance(item, str) and item and key in NAMES_FILES:
         kind, path = ("temp", item.removeprefix("temp/")) if item.startswith("temp/") else ("output", item)
@@ -96,7 +96,7 @@ async def outputs_of(client: httpx.AsyncClient, node_id: str, key: str, item: An
 
 
 async def history_of(client: httpx.AsyncClient, workflow: Workflow) -> dict[str, Any]:
-    """The history entry of a prompt that succeeded."""
+    """Return the history entry of a successful prompt."""
     posted = await client.post("/prompt", json={"prompt": workflow, "prompt_id": str(uuid4())})
     if posted.status_code != 200:
         raise Failed(refusal(posted.json()))
@@ -127,7 +127,7 @@ def fault(entry: Mapping[str, Any]) -> str:
 
 
 def files_in(reported: Any) -> Iterator[dict[str, str]]:
-    """The files in what a class reports, as ``/view`` takes them."""
+    """Return the files in a class's report, as parameters of ``/view``."""
     if isinstance(reported, Mapping):
         if isinstance(reported.get("filename"), str):
             if reported.get("type") in {"output", "temp"}:

@@ -1,1 +1,1 @@
-"""What the services say to each other, and nothing about how it travels."""
+"""Messages between the services: payloads, subjects, streams and errors. The transport is chassis.messaging."""

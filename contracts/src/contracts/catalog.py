@@ -1,6 +1,6 @@
-"""What a ComfyUI node says that its classes take and give (``/object_info``).
+"""The node classes of a ComfyUI node with their inputs and outputs, from ``/object_info``.
 
-Reduced to what admission needs, and to what it takes to read files of ComfyUI's editor.
+Reduced to what admission and the reader of ComfyUI editor files need.
 """
 
 from contracts.wire.model import TolerantModel
@@ -12,19 +12,19 @@ class InputSpec(TolerantModel):
     """What one input of a node class accepts.
 
     Attributes:
-        type: ComfyUI's type name; "COMBO" for one of ``options``; types joined by commas where any of them will do.
-        options: what may be chosen; None where the node does not list everything.
-        min, max: inclusive. Integers are exact: a seed's maximum, 2^64-1, has no float.
-        upload: takes the name of an uploaded file.
-        multiselect: takes a list of ``options`` as well as one of them.
-        default: what the node's editor fills in, where that is a number, a boolean or a short text.
-        variants: of a dynamic combo, the further inputs that each option brings: input ``y`` of ``x`` is ``x.y``.
-        grown: of an input that grows (autogrow), which inputs it can become.
-        position: its place among the inputs of its class or option, from 0, as ComfyUI's editor shows them.
-        only_linked: the editor has no widget for it, although it has one for the type (``forceInput``).
-        widget: the type of the editor's widget, where that is another than the input's (``widgetType``).
-        controlled: the editor keeps what to do with the value after each run right behind it in its files.
-        dynamic_prompts: the editor chooses among the alternatives of a text before it sends it.
+        type: ComfyUI's type name; "COMBO" for one of ``options``; several accepted types are joined by commas.
+        options: values that can be chosen; None if the node does not list all of them.
+        min, max: inclusive. Integers are exact: the maximum of a seed, 2^64-1, is not representable as a float.
+        upload: accepts the name of an uploaded file.
+        multiselect: accepts a list of ``options`` as well as one of them.
+        default: the editor's default, if it is a number, a boolean or a short text.
+        variants: for a dynamic combo, the further inputs of each option: input ``y`` of ``x`` is named ``x.y``.
+        grown: for an autogrow input, the inputs that it can become.
+        position: zero-based place among the inputs of its class or option, in the order of ComfyUI's editor.
+        only_linked: the editor shows no widget for it, although the type has one (``forceInput``).
+        widget: type of the editor's widget, if it differs from the input's (``widgetType``).
+        controlled: editor files store the "control after generate" choice right after the value.
+        dynamic_prompts: the editor picks one of the alternatives in a text before it submits.
     """
 
     type: str
@@ -45,10 +45,10 @@ class InputSpec(TolerantModel):
 
 
 class GrownInputs(TolerantModel):
-    """The inputs that an autogrow input stands for: ``images`` with the name ``image0`` is ``images.image0``.
+    """The inputs that an autogrow input expands to: ``images`` with the name ``image0`` is ``images.image0``.
 
     Attributes:
-        required: how many of the first ``names`` must be given.
+        required: number of leading ``names`` that are required.
         input: what each of them accepts.
     """
 
@@ -58,11 +58,11 @@ class GrownInputs(TolerantModel):
 
 
 class ClassSpec(TolerantModel):
-    """What one node class takes and gives.
+    """Inputs and outputs of one node class.
 
     Attributes:
         module: the Python module that declares the class (ComfyUI's ``python_module``): ``nodes`` and
-            ``comfy_extras.*`` for stock classes, ``custom_nodes.<pack>`` for a custom pack's, "" where it is unknown.
+            ``comfy_extras.*`` for stock classes, ``custom_nodes.<pack>`` for a custom pack, "" if unknown.
     """
 
     inputs: dict[str, InputSpec]

@@ -1,4 +1,4 @@
-"""The types of files that users upload: what they are called, and which inputs of a graph they fit."""
+"""File types that users can upload: their names, and the graph inputs that accept them."""
 
 from enum import StrEnum
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class FileKind(StrEnum):
-    """What a file holds."""
+    """The kind of content in a file."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -19,7 +19,7 @@ class FileType(NamedTuple):
     """A type of file.
 
     Attributes:
-        extension: what a node's loaders expect at the end of its name, with the dot.
+        extension: file name extension that ComfyUI's loaders expect, with the dot.
     """
 
     media_type: str
@@ -31,7 +31,7 @@ def _types(kind: FileKind, *described: tuple[str, str]) -> tuple[FileType, ...]:
     return tuple(FileType(media_type, extension, kind) for media_type, extension in described)
 
 
-# IANA's registry where it has the type, the name that MIME libraries use where it has none.
+# Names from IANA's registry; for unregistered types the name that MIME libraries use.
 FILE_TYPES = MappingProxyType({
     one.media_type: one
     for one in (

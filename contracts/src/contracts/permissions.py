@@ -1,4 +1,4 @@
-"""What each login may publish and subscribe: derived from the registry, never written by hand."""
+"""The subjects that each login may publish and subscribe to, derived from the registry."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ NATS_API_FEEDS: dict[str, Topic[Any]] = {"jobs.event": JOB_CHANGED, "jobs.progre
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """NATS permissions of one login. ``answers``: it may reply to what it was asked."""
+    """NATS permissions of one login. ``answers``: it may publish replies."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
@@ -31,7 +31,7 @@ class Permissions:
 
 
 def permissions_of(service: str, node: str | None = None) -> Permissions:
-    """The permissions of a service's login; an executor's are narrowed to its ``node``."""
+    """Return the permissions of a service's login; those of an executor are restricted to its ``node``."""
     publish = {_of_node(topic, service, node) for topic in TOPICS if service in topic.producers}
     subscribe = {
         _of_node(topic, service, node) for topic in TOPICS if service in topic.consumers and topic.kind != Traffic.EVT
@@ -49,19 +49,19 @@ def permissions_of(service: str, node: str | None = None) -> Permissions:
 
 
 def inbox_prefix(service: str, node: str | None = None) -> str:
-    """The prefix of a login's reply subjects: nobody else may listen there."""
+    """Return the prefix of a login's reply subjects. No other login may subscribe to them."""
     return f"_INBOX_{service}" + (f"_{node}" if node else "")
 
 
 def _of_node(topic: Topic[Any], service: str, node: str | None) -> str:
-    """The topic's pattern, narrowed to one node where its key is the node and the login is an executor."""
+    """Return the topic's pattern, restricted to one node if its key is the node and the login is an executor's."""
     if service == "executor" and node and topic.key == "node":
         return topic.pattern.removesuffix("*") + node
     return topic.pattern
 
 
 def _stream_api(stream: Stream, service: str) -> Iterator[str]:
-    """The JetStream requests about a stream that its owner and its direct readers need."""
+    """Return the JetStream API subjects that a service needs as owner, reader or direct reader of a stream."""
     if service == stream.owner:
         yield from (f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "CREATE", "UPDATE"))
     if service in stream.direct_readers:
@@ -69,7 +69,7 @@ def _stream_api(stream: Stream, service: str) -> Iterator[str]:
 
 
 def _consumer_api(consumer: DurableConsumer[Any]) -> Iterator[str]:
-    """The JetStream requests that create, read and acknowledge one durable consumer."""
+    """Return the JetStream API subjects that create, read and acknowledge one durable consumer."""
     path = f"{consumer.stream.name}.{consumer.name}"
     yield from (f"$JS.API.CONSUMER.{verb}.{path}" for verb in ("INFO", "MSG.NEXT", "CREATE", "DURABLE.CREATE"))
     yield f"$JS.API.CONSUMER.CREATE.{path}.>"

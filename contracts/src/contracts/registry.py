@@ -1,4 +1,4 @@
-"""Every subject and every stream there is. Permissions, schemas, AsyncAPI and docs/topology.md are made from this."""
+"""Lists every subject and stream. Permissions, schemas, AsyncAPI and docs/topology.md are generated from it."""
 
 from types import ModuleType
 from typing import Any
@@ -93,7 +93,7 @@ CONSUMERS: tuple[DurableConsumer[Any], ...] = (NOTIFIER_JOB_EVENTS, NOTIFIER_JOB
 
 
 def _refusals() -> tuple[type[Refusal], ...]:
-    """Every refusal that a message or an answer can carry, by code."""
+    """Return every refusal that a message or reply can carry, by code."""
     found = {
         refusal.code: refusal
         for module in (*MODULES, errors)

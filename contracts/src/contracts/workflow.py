@@ -1,8 +1,8 @@
-"""The vocabulary of workflows: ComfyUI graphs in API format, and what can be said of one without knowing any node.
+"""Workflows: ComfyUI graphs in API format, and checks that need no knowledge of node classes.
 
 A graph is ``{node_id: {"class_type": str, "inputs": {...}, "_meta": {...}?}}``; a link is ``[node_id, output_index]``.
-Here a graph is only known to have that shape. Whether its links lead somewhere and its values fit is a question for
-the check against a node's catalog, which knows the nodes that count: those that feed an output.
+This module only checks that shape. Links and values are checked against a node's catalog, and only for nodes that an
+output depends on.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 
-MAX_ERRORS = 100  # of one graph; who has more finds the rest with the next request
-MAX_CYCLE = 10  # nodes of a cycle that its error names
-MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
-MAX_LINKS = 20_000  # real graphs have two or three for each node
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
+MAX_ERRORS = 100  # maximum number of errors of one graph
+MAX_CYCLE = 10  # nodes of a cycle listed in its error
+MAX_NODES = 2_000  # real graphs have tens to hundreds; every node takes time to validate
+MAX_LINKS = 20_000  # real graphs have two or three per node
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # range of seeds; larger integers lose precision
 
 LINK_PARTS = 2
-WRAPPER = "__value__"  # {"__value__": [...]} is a list as a value; a bare list is a link
+WRAPPER = "__value__"  # {"__value__": [...]} is a literal list; a bare list is a link
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 
 _ALWAYS_FINE = frozenset({str, float, bool, type(None)})
@@ -32,7 +32,7 @@ class GraphNode(NamedTuple):
     """One node of a graph.
 
     Attributes:
-        meta: what the editor keeps with it, such as a title.
+        meta: editor metadata such as a title.
     """
 
     class_type: str
@@ -44,17 +44,16 @@ Graph = dict[str, GraphNode]
 
 
 def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError, ...]]:
-    """Read a graph from decoded JSON.
+    """Parse a graph from decoded JSON.
 
     Args:
-        raw: anything that JSON can hold.
-        pointer: JSON Pointer of the graph in its request, put before every error's.
+        raw: any JSON value.
+        pointer: JSON Pointer of the graph in its request, the prefix of every error's pointer.
 
     Returns:
-        The graph and no errors, or an unfinished graph and the first ``MAX_ERRORS`` of them. A graph without errors has
-        1 to ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, and no integer outside ``MIN_INTEGER`` to
-        ``MAX_INTEGER``. Its links may be broken and go round in circles (see ``is_whole``). Keys of a node that mean
-        nothing to ComfyUI are left out.
+        The graph and no errors, or a partial graph and the first ``MAX_ERRORS`` errors. A graph without errors has 1 to
+        ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, and no integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``. Its
+        links may be broken or form cycles (see ``has_valid_links``). Node keys that ComfyUI does not know are dropped.
     """
     if is_ui_format(raw):
         message = (
@@ -73,7 +72,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         return {}, (FieldError(pointer=pointer, code="workflow_too_large", message=message),)
     graph, errors = _read_nodes(raw, pointer)
     if not errors:
-        errors.extend(islice(_too_wide_integers(graph, pointer), MAX_ERRORS))
+        errors.extend(islice(_integer_range_errors(graph, pointer), MAX_ERRORS))
     links = sum(type(value) is list for node in graph.values() for value in node.inputs.values())
     if not errors and links > MAX_LINKS:
         message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
@@ -82,12 +81,12 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
 
 
 def is_ui_format(raw: object) -> bool:
-    """Whether this is what ComfyUI's editor saves: lists of nodes and links instead of nodes by id."""
+    """Whether this is a file of ComfyUI's editor: lists of nodes and links instead of nodes by id."""
     return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
 
 
-def written(graph: Graph) -> dict[str, Any]:
-    """The graph as JSON, as a node takes it."""
+def graph_as_json(graph: Graph) -> dict[str, Any]:
+    """Serialise the graph to the JSON that a node accepts."""
     return {
         node_id: {"class_type": node.class_type, "inputs": node.inputs} | ({"_meta": node.meta} if node.meta else {})
         for node_id, node in graph.items()
@@ -100,7 +99,7 @@ def is_model(value: object) -> TypeGuard[str]:
 
 
 def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
-    """The node and everything that feeds it, each once."""
+    """Yield the node and all nodes that it depends on, each once."""
     seen, todo = {node_id}, [node_id]
     while todo:
         current = todo.pop()
@@ -112,7 +111,7 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
 
 
 def is_link(value: object) -> bool:
-    """Whether ComfyUI takes this for a link when it runs a graph: a text and a number (0.33)."""
+    """Whether ComfyUI 0.33 treats this as a link when it runs a graph: a text and a number."""
     return (
         isinstance(value, list)
         and len(value) == LINK_PARTS
@@ -121,8 +120,8 @@ def is_link(value: object) -> bool:
     )
 
 
-def is_ordered(graph: Graph) -> bool:
-    """Whether every node comes after all that feed it; then there is no cycle."""
+def is_topologically_sorted(graph: Graph) -> bool:
+    """Whether every node comes after its sources; then there is no cycle."""
     before: set[str] = set()
     for node_id in graph:
         if not before.issuperset(_sources(graph, node_id)):
@@ -131,10 +130,10 @@ def is_ordered(graph: Graph) -> bool:
     return True
 
 
-def is_whole(graph: Graph) -> bool:
-    """Whether every link leads to an output of a node of the graph, and no node feeds itself.
+def has_valid_links(graph: Graph) -> bool:
+    """Whether every link leads to an output of a node of the graph and there is no cycle.
 
-    True of every graph that admission accepted. Whether a node has so many outputs only its class tells.
+    True for every graph that admission accepted. It does not check how many outputs a class has.
     """
     for node in graph.values():
         for value in node.inputs.values():
@@ -144,7 +143,7 @@ def is_whole(graph: Graph) -> bool:
 
 
 def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
-    """One cycle of the graph, if there is any."""
+    """Return an error about one cycle of the graph, if there is one."""
     knot = _cycle(graph)
     if not knot:
         return None
@@ -154,7 +153,7 @@ def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
 
 
 def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldError]]:
-    """The nodes, and what is wrong with their shape."""
+    """Parse the nodes; returns errors about their shape."""
     graph: Graph = {}
     errors: list[FieldError] = []
     for node_id, body in raw.items():
@@ -163,7 +162,7 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
             meta = body["_meta"] if isinstance(body.get("_meta"), dict) else None
             graph[str(node_id)] = GraphNode(body["class_type"], body["inputs"], meta)
             continue
-        message = f"Node {shown(str(node_id))} {fault}"
+        message = f"Node {show(str(node_id))} {fault}"
         errors.append(
             FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
         )
@@ -173,7 +172,7 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
 
 
 def _shape_fault(body: object) -> str | None:
-    """What keeps this from being a node, if anything does."""
+    """Return why this is not a valid node, if it is not."""
     if not isinstance(body, dict):
         return 'is no object. A node is {"class_type": text, "inputs": object}.'
     if not isinstance(body.get("class_type"), str):
@@ -183,34 +182,34 @@ def _shape_fault(body: object) -> str | None:
     return None
 
 
-def _too_wide_integers(graph: Graph, pointer: str) -> Iterator[FieldError]:
-    """Every input with an integer that would not arrive as it was sent; then metadata."""
+def _integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:
+    """Return an error for every input, then for metadata, with an integer that would lose precision."""
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
             kind = type(value)
             if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
-            if is_too_wide(value):
-                what = f"{plain(node.class_type)}.{plain(name)} is {shown(value)}."
+            if exceeds_integer_range(value):
+                what = f"{printable(node.class_type)}.{printable(name)} is {show(value)}."
                 at = f"{pointer}/{node_id}/inputs/{name}"
                 yield FieldError(pointer=at, node_id=node_id, input=name, code=_TOO_WIDE, message=f"{what} {_WIDTH}")
-        if is_too_wide(node.meta):
+        if exceeds_integer_range(node.meta):
             at = f"{pointer}/{node_id}/_meta"
             yield FieldError(pointer=at, node_id=node_id, code=_TOO_WIDE, message=_WIDTH)
 
 
-def is_too_wide(value: object) -> bool:
-    """Whether it is, or holds, an integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``."""
+def exceeds_integer_range(value: object) -> bool:
+    """Whether a value is or contains an integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``."""
     if isinstance(value, int):
         return not MIN_INTEGER <= value <= MAX_INTEGER
     if isinstance(value, dict):
-        return any(map(is_too_wide, value.values()))
-    return isinstance(value, list) and any(map(is_too_wide, value))
+        return any(map(exceeds_integer_range, value.values()))
+    return isinstance(value, list) and any(map(exceeds_integer_range, value))
 
 
 def _cycle(graph: Graph) -> list[str]:
-    """One cycle as a list of node ids, or nothing."""
-    if is_ordered(graph):
+    """Return one cycle as a list of node ids; empty if there is none."""
+    if is_topologically_sorted(graph):
         return []
     try:
         TopologicalSorter({node_id: _sources(graph, node_id) for node_id in graph}).prepare()
@@ -221,5 +220,5 @@ def _cycle(graph: Graph) -> list[str]:
 
 
 def _sources(graph: Graph, node_id: str) -> list[str]:
-    """The nodes that a node is linked to."""
+    """Return the nodes that a node is linked to."""
     return [value[0] for value in graph[node_id].inputs.values() if is_link(value) and value[0] in graph]

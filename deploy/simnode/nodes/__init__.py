@@ -1,1 +1,1 @@
-"""The node classes that a simulated server offers, grouped by what they work on."""
+"""The node classes of a simulated server, grouped by data type."""

@@ -1,4 +1,4 @@
-"""Nodes on sound; there is only silence, saved as real FLAC."""
+"""Nodes for audio. All audio is silence, saved as valid FLAC."""
 
 import json
 

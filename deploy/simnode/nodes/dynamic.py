@@ -1,4 +1,4 @@
-"""Nodes whose inputs depend on what a workflow gives: dynamic combos, inputs that grow, and a free choice. New only."""
+"""Nodes with dynamic inputs: dynamic combos, autogrow inputs, and a free choice. ComfyUI 0.33 only."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ def _resize(call: Call) -> Result:
 
 
 def _size(call: Call, width: int, height: int) -> tuple[int, int]:
-    """Width and height, by the option that was chosen."""
+    """Return width and height of the chosen option."""
 
     def given(name: str) -> float:
         return float(call[f"resize_type.{name}"])

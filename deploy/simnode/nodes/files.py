@@ -1,4 +1,4 @@
-"""Nodes that load sounds, videos, latents and 3D files. What they load is kept byte for byte, and can be saved so."""
+"""Nodes that load audio, videos, latents and 3D files. Loaded bytes are kept unchanged and can be saved again."""
 
 import hashlib
 import json

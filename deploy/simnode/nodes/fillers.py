@@ -1,8 +1,8 @@
-"""Any number of classes that do nothing: a node with many packs and many models has as many, with as long lists."""
+"""Generates classes that do nothing, to simulate a node with many packs and long model lists."""
 
 from simnode.node_class import Call, Field, NodeClass, Result, instantly
 
-OPTIONS = 5_000  # of each; the file names of a large collection of models
+OPTIONS = 5_000  # per list: the file names of a large model collection
 
 
 def _nothing(_: Call) -> Result:
@@ -10,7 +10,10 @@ def _nothing(_: Call) -> Result:
 
 
 def classes(count: int) -> list[NodeClass]:
-    """So many classes, ``Filler0001`` and so on; every hundredth has an input with ``OPTIONS`` choices."""
+    """Return the given number of classes, ``Filler0001`` and so on.
+
+    Every hundredth has an input with ``OPTIONS`` options.
+    """
     choices = tuple(f"collection/filler_model_{number:05}.safetensors" for number in range(OPTIONS))
     text = Field("text", "STRING", {"default": ""}, "optional")
     model = Field("model", choices, group="optional")

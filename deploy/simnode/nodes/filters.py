@@ -1,4 +1,4 @@
-"""Nodes that mix and soften pictures."""
+"""Nodes that blend and blur images."""
 
 from typing import TYPE_CHECKING
 

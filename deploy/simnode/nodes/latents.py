@@ -1,4 +1,4 @@
-"""Nodes that make latents and conditionings, and turn pictures into latents and back."""
+"""Nodes that create latents and conditionings, and convert images to latents and back."""
 
 from dataclasses import replace
 

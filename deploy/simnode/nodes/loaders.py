@@ -1,4 +1,4 @@
-"""Nodes that load models by name and pictures by file."""
+"""Nodes that load models by name and images by file."""
 
 import hashlib
 from pathlib import Path
@@ -31,7 +31,10 @@ def _vae(call: Call) -> Result:
 
 
 def annotated_path(name: str, shelf: Shelf) -> Path | None:
-    """The file a loader means. ComfyUI 0.33 keeps it inside its folder; 0.3 follows ``..`` and absolute names out."""
+    """Return the file that a loader names.
+
+    ComfyUI 0.33 keeps it inside its folder; 0.3 allows ``..`` and absolute names.
+    """
     bare, folder = shelf.folders.annotated(name, "input")
     path = folder / bare
     return path if not shelf.settings.is_new or is_inside(path, folder) else None
@@ -68,7 +71,7 @@ def _image_mask(call: Call) -> Result:
 
 
 def _mask_of(image: Image.Image) -> Image.Image:
-    """Inverted alpha; 64 x 64 of nothing if there is none."""
+    """Return the inverted alpha channel; 64 x 64 zeros if there is none."""
     return ImageChops.invert(image.getchannel("A")) if image.mode == "RGBA" else Image.new("L", (64, 64), 0)
 
 

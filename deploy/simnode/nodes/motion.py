@@ -1,4 +1,4 @@
-"""Latents of videos, and videos saved as files that have a WebM's name and first bytes but no pictures."""
+"""Video latents, and videos saved as files with a WebM's name and signature but no frames."""
 
 import json
 
@@ -17,8 +17,8 @@ from simnode.node_class import (
 from simnode.nodes.saving import file_entry
 from simnode.values import Latent, check_extent
 
-EBML = bytes.fromhex("1a45dfa3")  # how every WebM begins
-COMPRESSION = 4  # frames in one frame of the latent, after the first
+EBML = bytes.fromhex("1a45dfa3")  # signature of WebM files
+COMPRESSION = 4  # video frames per latent frame, after the first
 
 
 def _empty_video(call: Call) -> Result:

@@ -1,4 +1,4 @@
-"""Nodes that make, join, resize and measure pictures; the arithmetic is real."""
+"""Nodes that create, join, resize and measure images. Their arithmetic is that of ComfyUI."""
 
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ RESAMPLING = {
 
 
 def scaled(images: "Images", width: int, height: int, method: str, *, center: bool) -> "Images":
-    """Resize a batch; with ``center`` the longer side is cut first so that the proportions stay.
+    """Resize a batch. With ``center`` the longer side is cropped first to keep the proportions.
 
-    Where that leaves nothing of a picture, it is black, as ComfyUI's lanczos has it.
+    If no pixel is left, the image is black, as with ComfyUI's lanczos.
     """
     return [_scale_one(image, width, height, method, center=center) for image in images]
 

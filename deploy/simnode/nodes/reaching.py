@@ -1,4 +1,4 @@
-"""Stock classes that reach beyond their job: they read folders, write models, call services, run patterns."""
+"""Stock classes that affect more than their job: they read folders, write models, call services, run patterns."""
 
 import re
 import struct
@@ -10,7 +10,7 @@ from simnode.folders import is_inside, save_target
 from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata, in_thread, instantly, socket
 from simnode.shelf import Shelf
 
-MATCHED = "COMFY_MATCHTYPE_V3"  # a type that is that of its links
+MATCHED = "COMFY_MATCHTYPE_V3"  # a template type: the type of its links
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 DATASETS = "comfy_extras.nodes_dataset"
 

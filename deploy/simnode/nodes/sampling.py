@@ -1,4 +1,4 @@
-"""Samplers: they take their steps in time and say so, and leave the drawing to the decoder."""
+"""Samplers: they take time per step and report progress; the decoder draws the image."""
 
 import asyncio
 from collections.abc import Callable

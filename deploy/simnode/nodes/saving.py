@@ -1,4 +1,4 @@
-"""Nodes that write pictures and latents to files and tell clients where."""
+"""Nodes that save images and latents to files and report the files to clients."""
 
 import io
 import json
@@ -17,7 +17,7 @@ COMPRESSION = {"default": 4, "fastest": 0, "slowest": 6}
 
 
 def file_entry(target: SaveTarget, name: str, kind: str) -> Document:
-    """How ComfyUI names a file to clients."""
+    """Return a file reference in ComfyUI's format."""
     return {"filename": name, "subfolder": target.subfolder, "type": kind}
 
 
@@ -90,7 +90,7 @@ def _save_latent(call: Call) -> Result:
 
 
 def _safetensors(shape: list[int], metadata: Document) -> bytes:
-    """A safetensors file with the two tensors of a ``.latent``: zeros of ``float32[shape]`` and the version mark."""
+    """Return a ``.latent`` file with its two tensors: zeros of ``float32[shape]`` and the version marker."""
     size = 4 * shape[0] * shape[1] * shape[2] * shape[3]
     header = {
         "__metadata__": metadata,

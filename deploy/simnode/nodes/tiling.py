@@ -1,4 +1,4 @@
-"""Tiled decoding: the longest progress bar a graph without a model file can have."""
+"""Tiled decoding: the longest progress bar of a graph without model files."""
 
 import asyncio
 import math
@@ -10,7 +10,7 @@ TILES_PER_STEP = 20  # a tile takes a twentieth of a sampler step: about a secon
 
 
 def tile_count(width: int, height: int, tile: int, overlap: int) -> int:
-    """How many tiles ComfyUI decodes for a picture: three passes with square, tall and wide tiles.
+    """Return how many tiles ComfyUI decodes for an image: three passes with square, tall and wide tiles.
 
     All numbers are in latent pixels. 1024 x 1024 with tile 128 and overlap 32 gives 431.
     """

@@ -1,8 +1,8 @@
-"""Classes that no ComfyUI has, for tests. Most pass their picture through.
+"""Classes for tests that no ComfyUI has. Most return their input image.
 
-One takes time, one fails, one makes more pictures than a graph says, one reports whatever it is told. Three kill the
-node as graphs have killed real ones: they end the process, end the worker while HTTP goes on, or hold the interpreter
-so that HTTP does not answer.
+One takes time, one fails, one produces more images than its graph says, one reports arbitrary data. Three reproduce
+faults of real nodes: they end the process, end the worker while HTTP continues, or block the interpreter so that HTTP
+does not respond.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ async def _sleep(call: Call) -> Result:
 
 
 def _fail(call: Call) -> Result:
-    """Fail with the message, or with the text that it is in JSON after ``json:``: what no request may carry as such."""
+    """Fail with the message. After ``json:`` it is decoded as JSON, for characters that a request cannot contain."""
     message = call["message"]
     raise Failure(call["exception_type"], json.loads(message[5:]) if message.startswith("json:") else message)
 
@@ -42,7 +42,7 @@ def _kill_worker(_: Call) -> Result:
 
 
 def _freeze(call: Call) -> Result:
-    time.sleep(call["seconds"])  # in the event loop on purpose
+    time.sleep(call["seconds"])  # blocks the event loop on purpose
     return Result((call["image"],))
 
 
@@ -51,7 +51,7 @@ def _multiply(call: Call) -> Result:
 
 
 def _send(call: Call) -> Result:
-    """As the classes of the tooling pack do: frames of type 1, and a report without a name."""
+    """Send frames of type 1 and a report without a name, like the classes of the tooling pack."""
     for image in call["images"]:
         buffer = io.BytesIO()
         image.save(buffer, call["format"])
@@ -61,7 +61,7 @@ def _send(call: Call) -> Result:
 
 
 def _repeat(call: Call) -> Result:
-    """Become several previews of the picture, told apart by an input that means nothing; a cached call becomes none."""
+    """Expand into several previews of the image that differ in an unused input. A cached call expands into none."""
     link = call.prompt[call.node_id]["inputs"]["image"]
     children = {
         f"{call.node_id}.0.0.{number}": {"class_type": "PreviewImage", "inputs": {"images": link, "number": number}}
@@ -71,7 +71,7 @@ def _repeat(call: Call) -> Result:
 
 
 def _report(call: Call) -> Result:
-    """Write the files, then show clients what the report is in JSON, as some pack's node would."""
+    """Write the files, then send clients the JSON report, like the nodes of some custom packs."""
     for path, content in json.loads(call["writes"]).items():
         file = call.shelf.folders.root / path
         file.parent.mkdir(parents=True, exist_ok=True)

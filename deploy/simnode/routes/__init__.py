@@ -1,1 +1,1 @@
-"""The HTTP and WebSocket surface, one module per group of routes. Handlers translate; the parts they call decide."""
+"""The HTTP and WebSocket API, one module per group of routes. Handlers only translate; the components decide."""

@@ -1,4 +1,4 @@
-"""``/simnode/*``: what no ComfyUI has. The ledger tells tests what really happened; faults are armed here."""
+"""``/simnode/*``, which no ComfyUI has: the ledger for tests, and fault injection."""
 
 import json
 
@@ -14,13 +14,13 @@ routes = web.RouteTableDef()
 
 @routes.get("/simnode/ledger")
 async def get_ledger(request: web.Request) -> web.Response:
-    """What the node did since it started."""
+    """Return everything that the node did since it started."""
     return web.json_response(parts_of(request).ledger.describe())
 
 
 @routes.get("/simnode/faults")
 async def get_faults(request: web.Request) -> web.Response:
-    """Every fault that was armed since the start, whether it still is, and how often it fired."""
+    """Return every fault that was armed since the start, whether it still is, and how often it occurred."""
     return web.json_response(parts_of(request).faults.describe())
 
 
@@ -58,7 +58,7 @@ async def post_log(request: web.Request) -> web.Response:
 
 @routes.post("/simnode/models")
 async def post_models(request: web.Request) -> web.Response:
-    """Have the model folder ``folder`` hold the files ``names``, as if somebody had added and removed some."""
+    """Set the files in the model folder ``folder`` to ``names``."""
     body = await request.json()
     shelf = parts_of(request).shelf
     shelf.set_models(body["folder"], body["names"])
@@ -66,7 +66,7 @@ async def post_models(request: web.Request) -> web.Response:
 
 
 def _strike_now(parts: Parts, name: str, params: Document) -> bool:
-    """Faults that happen when they are asked for instead of being armed."""
+    """Trigger faults that occur on request instead of being armed."""
     if name == "ws_drop":
         parts.hub.drop_all()
     elif name == "history_cleared" and "count" not in params:

@@ -1,4 +1,4 @@
-"""What a node says about itself: classes, models, features, system."""
+"""Information about a node: classes, models, features, system."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ from simnode.wire import Document
 
 routes = web.RouteTableDef()
 
-VRAM_BYTES = 24 * 2**30  # of the card that is not there
+VRAM_BYTES = 24 * 2**30  # memory of the simulated GPU
 VRAM_FREE_BYTES = 18 * 2**30
 
 
 def feature_flags(parts: Parts) -> Document:
-    """What the server supports; sent on ``GET /features`` and in reply to a client's flags."""
+    """Return the server's features, for ``GET /features`` and in reply to a client's flags."""
     flags: Document = {"supports_preview_metadata": True, "max_upload_size": parts.settings.max_upload_bytes}
     if parts.settings.is_new:
         flags |= {
@@ -75,7 +75,7 @@ async def get_model_folders(request: web.Request) -> web.Response:
 
 @routes.get("/experiment/models/{folder}")
 async def get_model_files(request: web.Request) -> web.Response:
-    """The files of a kind of model and which of its folders each is in."""
+    """The files of a kind of model, each with the index of its folder."""
     folder = request.match_info["folder"]
     known = folder in MODEL_FOLDERS
     return web.json_response(parts_of(request).shelf.model_files(folder)) if known else web.Response(status=404)
@@ -89,7 +89,7 @@ async def get_embeddings(_request: web.Request) -> web.Response:
 
 @routes.get("/system_stats")
 async def get_system_stats(request: web.Request) -> web.Response:
-    """Versions and memory, in bytes. Fails on a poisoned device, which makes it the deep health probe.
+    """Versions and memory in bytes. Fails on a poisoned device, so it serves as a deep health probe.
 
     Raises:
         Failure: the device context is broken; answered with 500.

@@ -1,4 +1,4 @@
-"""``/internal/*``: what ComfyUI tells its own frontend, under this one prefix only."""
+"""``/internal/*``: routes for ComfyUI's own frontend. They have no ``/api`` variant."""
 
 from aiohttp import web
 
@@ -9,5 +9,5 @@ routes = web.RouteTableDef()
 
 @routes.get("/internal/logs/raw")
 async def get_raw_logs(request: web.Request) -> web.Response:
-    """What the node wrote to its standard streams lately."""
+    """Return the node's latest output to its standard streams."""
     return web.json_response({"entries": parts_of(request).log.entries(), "size": {"cols": 80, "rows": 24}})

@@ -16,12 +16,12 @@ routes = web.RouteTableDef()
 
 
 class _BadQuery(Exception):
-    """A query parameter is refused; the text is the answer."""
+    """A query parameter is invalid. The text is the response."""
 
 
 @routes.get("/api/jobs")
 async def get_jobs(request: web.Request) -> web.Response:
-    """All prompts the node knows of, filtered, sorted, paged."""
+    """List all known prompts, filtered, sorted and paged."""
     query = request.rel_url.query
     try:
         statuses = _statuses(query.get("status"))

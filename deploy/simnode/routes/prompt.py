@@ -1,4 +1,4 @@
-"""``/prompt``: take a graph, judge it, queue it."""
+"""``/prompt``: receives, validates and queues a graph."""
 
 import asyncio
 import uuid
@@ -18,13 +18,13 @@ routes = web.RouteTableDef()
 
 @routes.get("/prompt")
 async def get_prompt(request: web.Request) -> web.Response:
-    """How many prompts wait or run."""
+    """Return the number of waiting and running prompts."""
     return web.json_response(parts_of(request).queue.status())
 
 
 @routes.post("/prompt")
 async def post_prompt(request: web.Request) -> web.Response:
-    """Queue a prompt: 200 with its number, 400 with reasons, 500 for what the server cannot digest."""
+    """Queue a prompt: 200 with its number, 400 with reasons, 500 for input that breaks the server."""
     parts = parts_of(request)
     if parts.faults.fire("prompt_500"):
         raise RuntimeError("told to fail")
@@ -61,7 +61,7 @@ def _refusal(error: Document, node_errors: Document | None = None) -> web.Respon
 
 
 def _number(parts: Parts, body: Any) -> float:
-    """Explicit priority, or the counter, negative for ``front``. A refused post uses a number up as well."""
+    """Return the explicit priority, or the counter, negative for ``front``. A refused request uses up a number too."""
     if "number" in body:
         return float(body["number"])
     number = -parts.counter if body.get("front") else parts.counter
@@ -70,7 +70,7 @@ def _number(parts: Parts, body: Any) -> float:
 
 
 def _prompt_id(body: Document, *, is_new: bool) -> str | None:
-    """The id to use; None if ComfyUI 0.33 refuses it. ComfyUI 0.3 turns anything into a string, null too."""
+    """Return the id; None if ComfyUI 0.33 refuses it. ComfyUI 0.3 converts anything to a string, null too."""
     if not is_new:
         return str(body["prompt_id"]) if "prompt_id" in body else str(uuid.uuid4())
     given = body.get("prompt_id")
@@ -84,7 +84,7 @@ def _prompt_id(body: Document, *, is_new: bool) -> str | None:
 
 
 def _enqueue(parts: Parts, prompt: QueueItem, extra: Document, outputs: list[str]) -> None:
-    """Queue what was judged good; ComfyUI 0.33 stamps it and keeps secrets apart in a sixth element."""
+    """Queue a valid prompt. ComfyUI 0.33 adds a timestamp and keeps secrets separately in a sixth element."""
     parts.rng.shuffle(outputs)
     item: QueueItem = (*prompt, extra, outputs)
     if parts.settings.is_new:

@@ -1,4 +1,4 @@
-"""``/queue``, ``/interrupt``, ``/free`` and ``/history``: look at and change what waits, runs and ended."""
+"""``/queue``, ``/interrupt``, ``/free`` and ``/history``: waiting, running and ended prompts."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ routes = web.RouteTableDef()
 
 
 def delete_waiting(parts: Parts, prompt_id: str) -> bool:
-    """Take the first waiting prompt with this id out of the queue; it gets no history entry and no event."""
+    """Remove the first waiting prompt with this id. It gets no history entry and no event."""
     item = parts.queue.delete(lambda one: one[1] == prompt_id)
     if item is not None:
         parts.ledger.deleted(item[1])
@@ -21,7 +21,7 @@ def delete_waiting(parts: Parts, prompt_id: str) -> bool:
 
 
 def interrupt_if_running(parts: Parts, prompt_id: str) -> bool:
-    """Raise the interrupt flag if this prompt runs now."""
+    """Set the interrupt flag if this prompt is running."""
     hit = any(item[1] == prompt_id for item in parts.queue.running)
     parts.ledger.interrupted(prompt_id, effective=hit)
     if hit:
@@ -30,13 +30,13 @@ def interrupt_if_running(parts: Parts, prompt_id: str) -> bool:
 
 
 def shown(items: list[QueueItem]) -> list[list[Any]]:
-    """Queue items as clients see them: five elements."""
+    """Return queue items in the format for clients: five elements."""
     return [list(item[:5]) for item in items]
 
 
 @routes.get("/queue")
 async def get_queue(request: web.Request) -> web.Response:
-    """What runs and what waits, the latter in heap order."""
+    """Return running and waiting prompts, the latter in heap order."""
     parts = parts_of(request)
     queue = parts.queue
     if queue.running and parts.faults.fire("queue_hidden"):
@@ -46,7 +46,7 @@ async def get_queue(request: web.Request) -> web.Response:
 
 @routes.post("/queue")
 async def post_queue(request: web.Request) -> web.Response:
-    """Clear the waiting prompts or delete some; 200 and empty whether anything matched or not."""
+    """Clear the waiting prompts or delete some. Always 200 with an empty body."""
     parts, body = parts_of(request), await request.json()
     if body.get("clear"):
         for item in parts.queue.wipe():
@@ -58,7 +58,7 @@ async def post_queue(request: web.Request) -> web.Response:
 
 @routes.post("/interrupt")
 async def post_interrupt(request: web.Request) -> web.Response:
-    """Interrupt whatever runs, or one prompt if it runs; always 200."""
+    """Interrupt the running prompt, or a given one if it is running. Always 200."""
     parts = parts_of(request)
     try:
         body = await request.json()
@@ -75,7 +75,7 @@ async def post_interrupt(request: web.Request) -> web.Response:
 
 @routes.post("/free")
 async def post_free(request: web.Request) -> web.Response:
-    """Ask for memory; applied between prompts."""
+    """Request that memory be freed. Applied between prompts."""
     queue, body = parts_of(request).queue, await request.json()
     for name in ("unload_models", "free_memory"):
         if body.get(name):
@@ -85,7 +85,7 @@ async def post_free(request: web.Request) -> web.Response:
 
 @routes.get("/history")
 async def get_history(request: web.Request) -> web.Response:
-    """Finished prompts, all or a page; a parameter that is no integer breaks the request (500)."""
+    """Return ended prompts, all or a page. A parameter that is not an integer gives 500."""
     query = request.rel_url.query
     max_items = int(query["max_items"]) if "max_items" in query else None
     return web.json_response(parts_of(request).history.page(max_items, int(query.get("offset", -1))))
@@ -93,7 +93,7 @@ async def get_history(request: web.Request) -> web.Response:
 
 @routes.get("/history/{prompt_id}")
 async def get_one_history(request: web.Request) -> web.Response:
-    """One finished prompt, or ``{}``."""
+    """Return one ended prompt, or ``{}``."""
     return web.json_response(parts_of(request).history.one(request.match_info["prompt_id"]))
 
 

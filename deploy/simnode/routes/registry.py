@@ -1,4 +1,4 @@
-"""How handlers reach the node and are hung into the application, each under two paths."""
+"""How handlers access the node, and how they are registered under two paths each."""
 
 from aiohttp import web
 
@@ -8,12 +8,15 @@ PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
 
 
 def parts_of(request: web.Request) -> Parts:
-    """The node that serves a request."""
+    """Return the node that serves a request."""
     return request.app[PARTS]
 
 
 def add_both(app: web.Application, routes: web.RouteTableDef) -> None:
-    """Register every route bare and under ``/api``, as ComfyUI does; ``/api/jobs`` is so also at ``/api/api/jobs``."""
+    """Register every route with and without the prefix ``/api``, as ComfyUI does.
+
+    ``/api/jobs`` is also ``/api/api/jobs``.
+    """
     for route in routes:
         if isinstance(route, web.RouteDef):
             app.router.add_route(route.method, route.path, route.handler, **route.kwargs)

@@ -1,4 +1,4 @@
-"""``/ws``: one connection, from upgrade to clean-up."""
+"""``/ws``: one connection from upgrade to close."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/ws")
 async def open_socket(request: web.Request) -> web.StreamResponse:
-    """Register a socket under its session id and listen until it closes. A plain GET is a 400."""
+    """Register a socket under its session id and read until it closes. A plain GET gives 400."""
     parts = parts_of(request)
     if parts.faults.fire("ws_refuse"):
         return web.Response(status=503)
@@ -32,7 +32,7 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
 
 
 async def _listen(socket: web.WebSocketResponse, sid: str, hub: Hub, own_flags: Document) -> None:
-    """Only the first text message can mean something: the client's feature flags."""
+    """Only the first text message is used: it can contain the client's feature flags."""
     first = True
     async for message in socket:
         if message.type is WSMsgType.TEXT and first:

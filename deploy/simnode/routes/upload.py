@@ -18,7 +18,7 @@ routes = web.RouteTableDef()
 
 @routes.post("/upload/image")
 async def post_image(request: web.Request) -> web.Response:
-    """Store any file, whatever its content; the answer says under which name."""
+    """Store any file, whatever its content. The response contains its name."""
     form = await request.post()
     target = _target(parts_of(request), form)
     if target is None:
@@ -33,7 +33,7 @@ async def post_image(request: web.Request) -> web.Response:
 
 @routes.post("/upload/mask")
 async def post_mask(request: web.Request) -> web.Response:
-    """Store an earlier picture with a new alpha channel. If that picture is missing, 200 all the same, and no file."""
+    """Store an uploaded image with a new alpha channel. If the image is missing, respond with 200 and store nothing."""
     parts, form = parts_of(request), await request.post()
     target = _target(parts, form)
     if target is None:
@@ -47,10 +47,10 @@ async def post_mask(request: web.Request) -> web.Response:
 
 
 def _target(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
-    """Folder, file name and bytes of an upload; None if there is no file or it would leave its folder.
+    """Return folder, file name and bytes of an upload; None if there is no file or it would leave its folder.
 
     Raises:
-        ValueError: an unknown type, which ComfyUI does not catch either.
+        ValueError: an unknown type. ComfyUI does not catch it either.
     """
     image, subfolder = form.get("image"), str(form.get("subfolder", ""))
     base = parts.folders.of(str(form.get("type", "input")))

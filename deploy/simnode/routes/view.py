@@ -1,4 +1,4 @@
-"""``/view``: files of a node, as they are, re-encoded, or one channel of them."""
+"""``/view``: files of a node, unchanged, re-encoded, or a single channel."""
 
 import asyncio
 import io
@@ -32,7 +32,7 @@ DEFAULT_QUALITY = 90
 
 @routes.get("/view")
 async def get_view(request: web.Request) -> web.StreamResponse:
-    """A file by exact name, subfolder and type. 400, 403 and 404 have empty bodies."""
+    """Return a file by exact name, subfolder and type. 400, 403 and 404 have empty bodies."""
     parts, query = parts_of(request), request.rel_url.query
     path = _find(parts, query.get("filename", ""), query.get("type", "output"), query.get("subfolder", ""))
     if isinstance(path, int):
@@ -53,7 +53,7 @@ async def get_view(request: web.Request) -> web.StreamResponse:
 
 
 def _find(parts: Parts, filename: str, kind: str, subfolder: str) -> Path | int:
-    """The path a query means, or the status that refuses it."""
+    """Return the path for a query, or the status that refuses it."""
     if not filename:
         return 404
     name, folder = parts.folders.annotated(filename, "")
@@ -77,7 +77,7 @@ def _headers(path: Path, *, is_new: bool) -> dict[str, str]:
 
 
 def _preview(path: Path, wish: str, channel: str) -> tuple[bytes, str]:
-    """Re-encode without resizing; a channel with alpha forces WebP."""
+    """Re-encode without resizing. A channel with alpha requires WebP."""
     kind, _, quality = wish.partition(";")
     if kind not in {"webp", "jpeg"} or "a" in channel:
         kind = "webp"
@@ -102,7 +102,7 @@ def _channel(path: Path, channel: str) -> bytes:
 
 
 async def _truncated(request: web.Request, path: Path) -> web.StreamResponse:
-    """Promise the whole file, send half, cut the connection."""
+    """Announce the whole file, send half of it, and abort the connection."""
     content = await asyncio.to_thread(path.read_bytes)
     response = web.StreamResponse(headers={"Content-Type": "image/png"})
     response.content_length = len(content)

@@ -1,4 +1,4 @@
-"""Drives a simulated node the way a client does: HTTP, sockets, and bounded waits for facts."""
+"""A client of a simulated node: HTTP, WebSockets, and waits with a timeout."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ def fresh_id() -> str:
 
 
 async def until(fact: Callable[[], Awaitable[Any]]) -> Any:
-    """The first truthy answer, asked again and again; fails after the deadline."""
+    """Poll until the result is truthy and return it; fails after the timeout."""
     async with asyncio.timeout(DEADLINE_S):
         while not (answer := await fact()):  # noqa: ASYNC110 - facts behind HTTP have no event to wait on
             await asyncio.sleep(0.005)
@@ -88,7 +88,7 @@ async def until(fact: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Stream:
-    """One WebSocket; ``seen`` is everything received, JSON as dicts and frames as bytes."""
+    """One WebSocket. ``seen`` has everything received: JSON as dicts and frames as bytes."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -105,7 +105,7 @@ class Stream:
         return self.seen[-1]
 
     async def until(self, kind: str, **data: Any) -> Json:
-        """Read on until an event of a type whose data has these values."""
+        """Read until an event of this type whose data has these values."""
         while True:
             message = await self.next()
             if isinstance(message, dict) and message["type"] == kind and data.items() <= message["data"].items():
@@ -115,7 +115,7 @@ class Stream:
         await self.until("executing", node=None, prompt_id=prompt_id)
 
     def story(self) -> list[str]:
-        """The events since connecting, short: ``status 1``, ``executing 3``, ``bin 1``."""
+        """Return the events since connecting in short form: ``status 1``, ``executing 3``, ``bin 1``."""
         return [_short(message) for message in self.seen[1:]]
 
 
@@ -161,7 +161,7 @@ class Driver:
         return body["prompt_id"]
 
     async def entry(self, prompt_id: str) -> Json:
-        """The history entry, once it is there."""
+        """Wait for the history entry and return it."""
 
         async def look() -> Any:
             return (await self.get(f"/history/{prompt_id}")).get(prompt_id)
@@ -173,7 +173,7 @@ class Driver:
         return await self.entry(await self.submit(prompt, **fields))
 
     async def running(self, prompt_id: str) -> None:
-        """Return once this prompt runs."""
+        """Wait until this prompt is running."""
 
         async def look() -> bool:
             return any(item[1] == prompt_id for item in (await self.get("/queue"))["queue_running"])
@@ -210,7 +210,7 @@ class Driver:
 
 @asynccontextmanager
 async def driven(directory: Path, **settings: Any) -> AsyncIterator[Driver]:
-    """A running node and a client for it; both are gone afterwards."""
+    """Run a node and a client of it."""
     settings = {"step_s": 0.0, **settings}
     async with SimNode(Settings(directory=directory, **settings)) as node, aiohttp.ClientSession() as http:
         yield Driver(node, http)

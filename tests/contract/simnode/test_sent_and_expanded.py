@@ -1,4 +1,4 @@
-"""Images that are only sent, and nodes that become others: as ComfyUI 0.3 and 0.33 do it."""
+"""Images that are only sent, and nodes that expand into others, as in ComfyUI 0.3 and 0.33."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Auth on a real NATS and a real PostgreSQL; the tests play the doors."""
+"""Auth on a real NATS and a real PostgreSQL; the tests play the public services."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ class System:
 
     Attributes:
         bus: the gateway's connection.
-        sql: straight into auth's database.
+        sql: a connection to auth's database.
     """
 
     bus: Bus
@@ -49,7 +49,7 @@ def bus_as(url: str, name: str) -> Bus:
 
 
 def settings_for(nats_url: str, database_url: str, **settings: object) -> Settings:
-    """Settings of an auth there, over whatever the environment says."""
+    """Return settings of an auth on these servers, independent of the environment."""
     return Settings.model_validate(
         {"nats_url": nats_url, "database_url": database_url, "secret_key": SECRET} | settings
     )
@@ -57,7 +57,7 @@ def settings_for(nats_url: str, database_url: str, **settings: object) -> Settin
 
 @asynccontextmanager
 async def replica_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[str]:
-    """One more auth in this process, once it is ready; gives host and port of its health."""
+    """Run another auth in this process; yields host and port of its health checks once it is ready."""
     async with serving(create_app(settings_for(nats_url, database_url, **settings))) as at:
         async with httpx.AsyncClient(trust_env=False) as http:
 
@@ -70,7 +70,7 @@ async def replica_at(nats_url: str, database_url: str, **settings: object) -> As
 
 @asynccontextmanager
 async def system_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[System]:
-    """An auth, and the connections of those who test it."""
+    """Run an auth; yields it with the connections of the tests."""
     bus = bus_as(nats_url, "gateway")
     sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
     try:
@@ -84,7 +84,7 @@ async def system_at(nats_url: str, database_url: str, **settings: object) -> Asy
 
 @pytest.fixture(scope="package")
 async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """One auth for this folder, as it is by default."""
+    """One auth with default settings for this folder."""
     server = NatsServer()
     try:
         await server.start()
@@ -102,13 +102,13 @@ def bus(system: System) -> Bus:
 
 @pytest.fixture
 def sql(system: System) -> asyncpg.Pool:
-    """Straight into auth's database."""
+    """A connection to auth's database."""
     return system.sql
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with an account."""
+    """A registered user with its session."""
 
     id: UUID
     username: str
@@ -121,7 +121,7 @@ class Person:
 
 
 async def register(bus: Bus, username: str | None = None, password: str = PASSWORD) -> Person:
-    """A new account."""
+    """Register a new account."""
     name = username or new_name()
     email = f"{name}@example.org"
     user = await bus.request(REGISTER, Register(username=name, email=email, password=SecretStr(password)))
@@ -129,25 +129,25 @@ async def register(bus: Bus, username: str | None = None, password: str = PASSWO
 
 
 async def login(bus: Bus, person: Person, password: str | None = None) -> Session:
-    """A new session of somebody."""
+    """Open a new session of a user."""
     secret = SecretStr(person.password if password is None else password)
     return await bus.request(OPEN_SESSION, OpenSession(username=person.username, password=secret, ip="192.0.2.7"))
 
 
 async def refused(asking: Awaitable[object]) -> Refused:
-    """The refusal that a request meets."""
+    """Return the refusal of a request, which must be refused."""
     with pytest.raises(Relayed) as caught:
         await asking
     return caught.value.refused
 
 
 def session_id(session: Session) -> UUID:
-    """The session, as its access token says."""
+    """Return the session id in the access token."""
     return UUID(claims(session)["sid"])
 
 
 def claims(session: Session) -> dict[str, Any]:
-    """What the access token says; nothing is verified."""
+    """Return the claims of the access token, without verification."""
     token = session.access_token.get_secret_value()
     read: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return read
@@ -159,5 +159,5 @@ def new_name() -> str:
 
 @pytest.fixture
 async def person(bus: Bus) -> Person:
-    """Somebody who has just registered."""
+    """A user who has just registered."""
     return await register(bus)

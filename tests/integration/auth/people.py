@@ -1,4 +1,4 @@
-"""Users to test with, and what they ask."""
+"""Test users, and requests on their behalf."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ JOBS = (Scope.JOBS_READ, Scope.JOBS_WRITE)
 
 @dataclass(frozen=True)
 class Person:
-    """A user of the system under test, and its first key."""
+    """A user of the system under test, with its first key."""
 
     system: System
     id: UUID
@@ -52,14 +52,14 @@ class Person:
         return made
 
     async def audited(self) -> list[tuple[str, UUID | None, dict[str, Any]]]:
-        """What the audit log says of this user, oldest first: action, who did it, detail."""
+        """Return the audit log entries about this user, oldest first: action, actor, detail."""
         sql = "SELECT action, actor_id, detail::text FROM audit_log WHERE subject_id = $1 ORDER BY id"
         rows = await self.system.sql.fetch(sql, self.id)
         return [(row["action"], row["actor_id"], json.loads(row["detail"])) for row in rows]
 
 
 async def somebody(system: System, role: Role = Role.USER, tier: Tier = Tier.FREE, name: str = "") -> Person:
-    """A new user with a key of its own."""
+    """Create a user with a key."""
     username = name or f"u{secrets.token_hex(6)}"
     settings = settings_for(system.nats_url, system.database_url)
     made = await bootstrap_user(settings, username=username, email=None, role=role, tier=tier)
@@ -71,7 +71,7 @@ async def verified(system: System, text: str) -> Principal:
 
 
 async def is_bad(system: System, text: str) -> bool:
-    """Whether a credential is refused, and in the one way in which all are."""
+    """Whether a credential is refused, with the same error as every invalid credential."""
     try:
         await verified(system, text)
     except Relayed as relayed:
@@ -83,7 +83,7 @@ async def is_bad(system: System, text: str) -> bool:
 
 @asynccontextmanager
 async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
-    """What doors are told about somebody."""
+    """Collect the change messages about a user."""
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
     async def hear(message: UserChanged, _: Metadata) -> None:
@@ -91,5 +91,5 @@ async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
 
     close = await person.system.bus.subscribe(USER_CHANGED, hear, tenant=str(person.id))
     await person.system.bus.request(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
-    yield heard  # what was asked on this connection was answered: the server knows that we listen
+    yield heard  # a reply on this connection proves that the server has our subscription
     await close()

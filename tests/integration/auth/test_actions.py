@@ -1,4 +1,4 @@
-"""What admins do elsewhere is in the audit log before it is done, and the log is read by admins only."""
+"""Actions of admins in other services are audited before they happen, and only admins can read the audit log."""
 
 from datetime import timedelta
 from typing import Any

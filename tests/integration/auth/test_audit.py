@@ -1,4 +1,4 @@
-"""The audit log: complete, in order, and nobody's to change."""
+"""The audit log is complete, ordered and protected against changes."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
 
 
 async def run(command: str, url: str) -> "subprocess.CompletedProcess[str]":
-    """``python -m auth audit …``."""
+    """Run ``python -m auth audit …``."""
     return await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "auth", "audit", command],
         env=os.environ | {"AUTH_DATABASE_URL": url, "AUTH_SECRET_KEY": SECRET},

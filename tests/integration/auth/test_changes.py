@@ -1,4 +1,4 @@
-"""What doors must hear of: said at once, and there to be read by those that did not hear it."""
+"""Changes are published immediately, and can be read later by services that missed the message."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ async def test_unpublished_change_is_read_back(system: System) -> None:
     database = Database(system.database_url, name="crashed")
     try:
         async with told_of(user) as heard:
-            async with database.direct() as connection:  # who changed died between its commit and its announcement
+            async with database.direct() as connection:  # the replica died between its commit and its publish
                 change = await changes.record_change(connection, user.id, void_tokens=True, revoked_key="WXuyW9PjLaJB")
             assert await read_back(user) == [change]
             assert heard.empty()

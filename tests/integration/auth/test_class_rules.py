@@ -47,14 +47,14 @@ async def rules_of(system: System) -> OperatorRules:
 
 @asynccontextmanager
 async def announced(system: System) -> AsyncIterator[asyncio.Queue[ClassRules]]:
-    """The rules as the scheduler hears them."""
+    """Collect the rules that the scheduler receives."""
     heard: asyncio.Queue[ClassRules] = asyncio.Queue()
 
     async def hear(message: ClassRules, _: Metadata) -> None:
         heard.put_nowait(message)
 
     close = await system.bus.subscribe(CLASS_RULES_CHANGED, hear)
-    await rules_of(system)  # answered on this connection: the server knows that we listen
+    await rules_of(system)  # a reply on this connection proves that the server has our subscription
     yield heard
     await close()
 

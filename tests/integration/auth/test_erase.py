@@ -1,4 +1,4 @@
-"""An account that is erased: nothing of it is left but an id, and whoever asks is told, however late."""
+"""An erased account leaves nothing but an id, and every service is notified, however late it asks."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ async def test_erased_account_leaves_only_its_id(system: System) -> None:
     (erasure,) = (await system.bus.request(READ_ERASURES, ReadErasures(after=after))).erasures
     assert (str(erasure.tenant_id), erasure.number > after) == (person.tenant, True)
     assert (await refused(system.bus.request(ERASE_ACCOUNT, right, tenant=person.tenant))).code == "auth.login.failed"
-    again = await register(system.bus, person.username)  # the name is free
+    again = await register(system.bus, person.username)  # the name can be registered again
     assert again.id != person.id
 
 

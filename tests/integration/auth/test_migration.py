@@ -1,4 +1,4 @@
-"""What there was before keys had scopes of their own goes on working."""
+"""Keys from before the introduction of scopes keep working."""
 
 import asyncio
 from uuid import UUID

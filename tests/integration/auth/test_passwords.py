@@ -1,4 +1,4 @@
-"""Accounts and their passwords: made, guessed at, changed."""
+"""Accounts and passwords: registration, failed logins, password changes."""
 
 import asyncio
 from datetime import timedelta
@@ -44,7 +44,7 @@ def registration(username: str, email: str | None = None, password: str = PASSWO
 
 
 async def fail(sql: asyncpg.Pool, person: Person, times: int, ago: str = "0 s") -> None:
-    """Have somebody's logins failed so often, the last time that long ago."""
+    """Store this many failed logins of a user, the last one this long ago."""
     await sql.execute(
         "UPDATE users SET failed_logins = $2, failed_login_at = now() - $3::text::interval WHERE id = $1",
         person.id, times, ago,
@@ -134,7 +134,7 @@ async def test_failed_logins_get_the_same_response_whatever_the_cause(bus: Bus, 
 
 
 class Counting(PasswordHasher):
-    """Counts the passwords that were checked."""
+    """Counts password checks."""
 
     checked = 0
 
@@ -145,7 +145,7 @@ class Counting(PasswordHasher):
 
 @pytest.mark.requirement("S-34")
 async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncpg.Pool) -> None:
-    """That a check is one argon2 verification whatever is stored: tests/unit/auth/test_password.py."""
+    """tests/unit/auth/test_password.py shows that each check is one argon2 verification."""
     good, wrong, delayed, deactivated = [await register(system.bus) for _ in range(4)]
     await fail(sql, delayed, 50)
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
@@ -180,7 +180,7 @@ async def test_login_is_delayed_after_five_failures_even_with_the_right_password
     await fail(sql, person, 9)
     assert await refused(login(bus, person)) == BAD_LOGIN
     assert await refused(login(bus, person, OTHER)) == BAD_LOGIN
-    assert await failures(sql, person) == 9  # what comes during the delay adds none to it
+    assert await failures(sql, person) == 9  # logins during the delay do not extend it
 
 
 @pytest.mark.requirement("S-33")
@@ -276,7 +276,7 @@ async def test_password_change_ends_sessions_refreshed_within_the_grace_period(
 ) -> None:
     other = session_id(await login(bus, person))
     refreshed = "UPDATE sessions SET rotated_at = now() - interval '15 minutes 5 seconds' WHERE id = $1"
-    await sql.execute(refreshed, other)  # and within the grace of 10 s its answer may have been asked for again
+    await sql.execute(refreshed, other)  # within the grace period of 10 s the client may have repeated the request
     await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
     assert [str(other) in row["body"] for row in said] == [True]

@@ -1,4 +1,4 @@
-"""Two things that happen to one user at the same moment."""
+"""Concurrent changes of one user."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '
 
 @asynccontextmanager
 async def while_its_tier_changes(sql: asyncpg.Pool, user_id: UUID) -> AsyncIterator[None]:
-    """The block's request waits for a change of the user's tier, which commits at the end of the block."""
+    """Make requests in the block wait for a change of the user's tier, which commits at the end of the block."""
     async with sql.acquire() as connection, connection.transaction():
         await connection.execute("UPDATE users SET tier = 'pro' WHERE id = $1", user_id)
         yield

@@ -1,4 +1,4 @@
-"""Who may register, invites, and the daily quota that accounts of one address share."""
+"""Registration modes, invites, and the daily quota that accounts from one address share."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Sessions: refreshed, lost, stolen, ended."""
+"""Sessions: refresh, lost responses, stolen tokens, logout."""
 
 import asyncio
 import secrets
@@ -32,7 +32,7 @@ async def refresh(bus: Bus, session: Session | str) -> Session:
 
 
 async def age(sql: asyncpg.Pool, session: Session, column: str, by: str) -> None:
-    """Have a time of a session be so much earlier."""
+    """Move a timestamp of a session into the past."""
     assert column in {"rotated_at", "expires_at"}
     query = f"UPDATE sessions SET {column} = {column} - $2::text::interval WHERE id = $1"  # noqa: S608 - one of two
     await sql.execute(query, session_id(session), by)
@@ -45,7 +45,7 @@ async def has_ended(sql: asyncpg.Pool, session: Session) -> bool:
 
 @pytest.fixture
 async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
-    """What a door hears of changes."""
+    """Collect the change messages that public services receive."""
     door, changes = bus_as(system.nats_url, "notifier"), list[UserChanged]()
 
     async def note(message: UserChanged, _: Metadata) -> None:
@@ -108,7 +108,8 @@ async def test_two_tabs_that_refresh_concurrently_stay_logged_in(bus: Bus, sql: 
     tabs = await asyncio.gather(*(refresh(bus, session) for _ in range(5)))
     assert len({tab.refresh_token.get_secret_value() for tab in tabs}) == 5
     query = "SELECT generation FROM sessions WHERE id = $1"
-    assert await sql.fetchval(query, session_id(session)) == 2  # one rotated, the others are its siblings
+    # one rotated, the others are copies of the same generation
+    assert await sql.fetchval(query, session_id(session)) == 2
     again = await asyncio.gather(*(refresh(bus, tab) for tab in tabs))
     assert {session_id(tab) for tab in again} == {session_id(session)}
     assert await sql.fetchval(query, session_id(session)) == 3
@@ -117,7 +118,7 @@ async def test_two_tabs_that_refresh_concurrently_stay_logged_in(bus: Bus, sql: 
 @pytest.mark.requirement("F-155")
 async def test_refresh_token_works_again_after_a_lost_response(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
-    await refresh(bus, session)  # committed, and nobody heard the answer
+    await refresh(bus, session)  # committed, but the response was lost
     went_on = await refresh(bus, session)
     await age(sql, session, "rotated_at", "1 minute")
     assert session_id(await refresh(bus, went_on)) == session_id(session)
@@ -169,7 +170,7 @@ async def test_next_rotation_spends_sibling_tokens(bus: Bus, sql: asyncpg.Pool, 
 async def test_concurrent_refreshes_rotate_once_and_leave_one_valid_generation(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
-    """Many at once, whatever their order: one rotation, and never two generations that work."""
+    """Many concurrent refreshes in any order: one rotation, and never two valid generations."""
     session = await login(bus, person)
     await asyncio.gather(*(refresh(bus, session) for _ in range(10)))
     generations = await sql.fetch(

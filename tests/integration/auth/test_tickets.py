@@ -1,4 +1,4 @@
-"""B-80: a ticket is good once, for a moment, and for no longer than the credential that asked for it."""
+"""A ticket is valid once, for a short time, and no longer than the credential that created it."""
 
 import asyncio
 from datetime import timedelta
@@ -35,7 +35,7 @@ async def ticket_of(system: System, principal: Principal, origin: str | None = P
 
 
 async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
-    """Whose it is, or the code that it is refused with; the notifier asks."""
+    """Redeem a ticket as the notifier; returns its user, or the error code."""
     text = ticket if isinstance(ticket, str) else ticket.text.get_secret_value()
     bus = bus_as(system.nats_url, "notifier")
     await bus.start()
@@ -53,7 +53,7 @@ async def key_principal(system: System, person: Person) -> tuple[Principal, str]
 
 
 async def session_principal(system: System) -> Principal:
-    """Somebody's session, as a door reads its access token."""
+    """Return the principal of a user's access token."""
     person = await register(system.bus)
     session = await login(system.bus, person)
     said = jwt.decode(session.access_token.get_secret_value(), options={"verify_signature": False})

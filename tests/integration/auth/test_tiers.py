@@ -1,4 +1,4 @@
-"""Tiers: what everybody in them may use."""
+"""Tiers and their limits."""
 
 import asyncio
 import json

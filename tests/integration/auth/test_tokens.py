@@ -1,4 +1,4 @@
-"""Access tokens and the keys that sign them."""
+"""Access tokens and signing keys."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ from tests.kit.postgres import PostgresServer
 
 
 async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
-    """The keys as a door knows them, youngest first."""
+    """Return the published keys, newest first."""
     listed = (await bus.request(READ_KEYSET, ReadKeyset())).keys
     return {jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "=")) for jwk in listed}
 
@@ -42,7 +42,7 @@ def verified(session: Session, key: Ed25519PublicKey) -> dict[str, object]:
 
 @pytest.fixture
 async def keys(postgres_server: PostgresServer) -> AsyncIterator["Keys"]:
-    """A database of its own whose signing keys a test may age."""
+    """A separate database whose signing keys a test can age."""
     url = await postgres_server.database("auth")
     database = Database(url, name="test", pool_size=4)
     sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=2)
@@ -54,7 +54,7 @@ async def keys(postgres_server: PostgresServer) -> AsyncIterator["Keys"]:
 
 
 class Keys:
-    """Signing keys in a database, and as many signers as a test wants."""
+    """Signing keys in a database, for any number of signers."""
 
     def __init__(self, url: str, database: Database, sql: asyncpg.Pool) -> None:
         self.url, self._database, self._sql = url, database, sql
@@ -65,11 +65,11 @@ class Keys:
         )
 
     async def age(self, by: str) -> None:
-        """Let time pass for every key."""
+        """Move every key into the past."""
         await self._sql.execute("UPDATE signing_keys SET signs_from = signs_from - $1::text::interval", by)
 
     async def kids(self) -> list[str]:
-        """Youngest first."""
+        """Return the key ids, newest first."""
         return [row["kid"] for row in await self._sql.fetch("SELECT kid FROM signing_keys ORDER BY signs_from DESC")]
 
     async def signing(self) -> str:
@@ -158,7 +158,7 @@ async def test_key_rotation_invalidates_no_token_and_needs_no_restart(own_nats: 
             capture_output=True, check=True, text=True, timeout=60,
         )  # fmt: skip
         assert "signs in a minute" in made.stdout
-        assert await keys.signer().rotate_now() is None  # one waits for its time already
+        assert await keys.signer().rotate_now() is None  # a next key is already scheduled
         assert kid_of(await login(system.bus, person)) == kid_of(before)
         await keys.age("60 s")
         after = await login(system.bus, person)

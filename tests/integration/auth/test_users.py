@@ -1,4 +1,4 @@
-"""Users: what they and admins see, what admins change, and that somebody is left who can."""
+"""Users: reads by themselves and admins, changes by admins, and the protection of the last admin."""
 
 import asyncio
 import json
@@ -160,7 +160,7 @@ async def test_change_of_other_user_fields_is_refused(system: System) -> None:
 
 
 async def raw(system: System, subject: str, body: dict[str, Any]) -> dict[str, Any]:
-    """What is answered to a body that our models would not make."""
+    """Send a body that our models would not produce; returns the response."""
     reply = await system.bus._client.request(subject, json.dumps(body).encode(), timeout=5)
     found: dict[str, Any] = json.loads(reply.data)
     return found

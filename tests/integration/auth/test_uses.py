@@ -1,4 +1,4 @@
-"""When keys were last used, as doors tell it."""
+"""Time of last use of API keys, as reported by public services."""
 
 from datetime import UTC, datetime
 

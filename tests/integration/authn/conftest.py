@@ -1,4 +1,4 @@
-"""A NATS server for each module: what a failing test leaves behind troubles nobody else."""
+"""A NATS server per module, so that leftovers of a failed test do not affect other modules."""
 
 from collections.abc import AsyncIterator
 

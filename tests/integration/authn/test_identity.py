@@ -1,4 +1,4 @@
-"""What a door knows of who is asking, with auth as a script on a real NATS: said, not said, away."""
+"""Credential resolution of a public service with scripted auth on a real NATS: changes received, missed, auth down."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED, SigningKey, key_id
 from tests.kit.waiting import until
 
-NEVER_S = 3600.0  # so that nothing but a word of auth can be why
+NEVER_S = 3600.0  # so that only a message of auth can be the cause
 SOON_S = 0.05
 ALICE_KEY = "alice-key"
 
@@ -41,7 +41,7 @@ async def scripted(url: str) -> AsyncIterator[Script]:
 
 @asynccontextmanager
 async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Authenticator]:
-    """A door that has heard all there is, and does not look again by itself unless told to."""
+    """A resolver that has all changes so far, and polls only on request."""
     bus = bus_at(url, "notifier")
     identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
     async with running("notifier", bus, loops=identity.loops):
@@ -71,7 +71,7 @@ async def is_good(identity: Authenticator, credential: str) -> bool:
 
 
 async def is_refused(identity: Authenticator, credential: str) -> bool:
-    """Whether it is nobody's, for certain: an answer that is not there does not count."""
+    """Whether the credential is refused for certain; a missing answer does not count."""
     try:
         await identity.authenticate(credential)
     except InvalidCredential:
@@ -123,7 +123,7 @@ async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_d
         await script.auth_goes()
         new = script.auth.token(script.bob)
         started = time.monotonic()
-        while time.monotonic() < started + 4 * SOON_S:  # the key grows stale meanwhile
+        while time.monotonic() < started + 4 * SOON_S:  # the key becomes stale meanwhile
             for good in (ALICE_KEY, old, new):
                 assert (await identity.authenticate(good)).user_id in (script.alice, script.bob)
             await asyncio.sleep(0)
@@ -194,7 +194,7 @@ SAID = pytest.mark.parametrize("said", [True, False], ids=["said", "lost"])
 
 @asynccontextmanager
 async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Authenticator]:
-    """A door that can only have heard of a change live, or can only have read it back."""
+    """A resolver that either only receives live changes or only polls them."""
     async with door(script, nats.url, reread_s=NEVER_S if said else SOON_S) as identity:
         yield identity
 
@@ -263,7 +263,7 @@ async def test_voided_tokens_are_refused_and_new_ones_accepted(script: Script, n
         assert await is_good(identity, script.auth.token(script.alice))
         assert script.auth.asked == 1
         assert await is_good(identity, ALICE_KEY)
-        assert script.auth.asked == 2  # something of its user has ended: auth had to say that the key has not
+        assert script.auth.asked == 2  # a credential of its user was revoked: auth had to confirm the key
 
 
 @pytest.mark.requirement("S-46")
@@ -318,7 +318,7 @@ async def test_tier_limits_apply_to_users_without_own_limits(script: Script, nat
 
 
 async def say_and_wait(script: Script, identity: Authenticator, *changes: UserChanged) -> None:
-    """Say changes, and return when the door has heard them all."""
+    """Publish changes, and wait until the resolver has received them."""
     marker = uuid4()
     last = await identity.authenticate(script.auth.token(marker))
     with identity.watch_credential(last) as heard:
@@ -356,7 +356,7 @@ async def test_revocation_overrides_a_verification_in_flight(script: Script, ide
     with identity.watch_credential(heard) as ended:
         change = script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY), ended_session=heard.session_id)
         await script.say(change)
-        await until(ended.is_set)  # so the door has heard it, and auth's old answer comes after it
+        await until(ended.is_set)  # so the resolver has the change before auth's outdated answer arrives
     go_on.set()
     assert await asking
     assert identity.find_cached(ALICE_KEY) is None

@@ -1,4 +1,4 @@
-"""The chassis on a real NATS and a real PostgreSQL, with a vocabulary of its own: it must not need ours."""
+"""The chassis on a real NATS and a real PostgreSQL, with its own topics: it must not depend on our contracts."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600)
 
 @pytest.fixture(scope="module")
 async def nats() -> AsyncIterator[NatsServer]:
-    """A server for this module: what a failing test leaves behind troubles nobody else."""
+    """A server per module, so that leftovers of a failed test do not affect other modules."""
     server = NatsServer()
     try:
         await server.start()
@@ -61,7 +61,7 @@ async def nats() -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def stream(nats: NatsServer) -> AsyncIterator[Bus]:
-    """A connection to a server that holds no stream of an earlier test."""
+    """A connection to a server without streams of earlier tests."""
     async with connected(nats.url) as bus:
         for name in await bus.jetstream.streams_info():
             await bus.jetstream.delete_stream(name.config.name or "")
@@ -86,7 +86,7 @@ async def connected(url: str, name: str = "echo", serve: Callable[[Bus], None] |
 
 @dataclass
 class Outbox:
-    """A database with an outbox, seen from outside of the chassis."""
+    """A database with an outbox, accessed without the chassis."""
 
     url: str
     sql: asyncpg.Connection
@@ -127,7 +127,7 @@ async def outbox(database_url: str) -> AsyncIterator[Outbox]:
 
 
 async def messages(bus: Bus, stream: str = NOTES.name) -> list[RawStreamMsg]:
-    """Everything that a stream holds, in its order."""
+    """Return all messages of a stream in order."""
     state = (await bus.jetstream.stream_info(stream)).state
     return [
         await bus.jetstream.get_msg(stream, sequence, direct=True)
@@ -136,7 +136,7 @@ async def messages(bus: Bus, stream: str = NOTES.name) -> list[RawStreamMsg]:
 
 
 async def stored(bus: Bus, stream: str = NOTES.name) -> list[tuple[str, Note]]:
-    """Everything that a stream holds, in its order: Nats-Msg-Id and content."""
+    """Return all messages of a stream in order: Nats-Msg-Id and content."""
     return [
         ((message.headers or {})["Nats-Msg-Id"], Note.model_validate_json(message.data or b""))
         for message in await messages(bus, stream)

@@ -45,7 +45,7 @@ class Handler:
         self.fails = fails
         self.handled: list[Note] = []
         self.metadata: list[Metadata] = []
-        self.attempts: list[tuple[int, int]] = []  # of notes that failed: seq and attempt
+        self.attempts: list[tuple[int, int]] = []  # failed notes: seq and attempt
 
     async def __call__(self, messages: Sequence[Received[Note]]) -> None:
         for note, metadata in messages:
@@ -95,7 +95,7 @@ async def acknowledged(bus: Bus, up_to: int, consumer: DurableConsumer[Note] = C
 
 @asynccontextmanager
 async def letters_at(url: str) -> AsyncIterator[DeadLetterStore]:
-    """The dead letters of a database."""
+    """Return the dead letters of a database."""
     database = Database(url, name="test")
     try:
         yield DeadLetterStore(database)
@@ -104,6 +104,6 @@ async def letters_at(url: str) -> AsyncIterator[DeadLetterStore]:
 
 
 async def list_letters(letters: DeadLetterStore, *consumers: StreamConsumer[Note]) -> list[DeadLetter]:
-    """The newest dead letters, oldest first."""
+    """Return the newest dead letters, oldest first."""
     page = await DeadLetters("reader", letters, consumers).list_page(ListDeadLetters(limit=100))
     return list(reversed(page.letters))

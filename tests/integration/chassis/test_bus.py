@@ -1,4 +1,4 @@
-"""Ask and serve over a real server, and the two faults of decision 0003, which this connection must not have."""
+"""Requests and replies on a real server, and the two faults of decision 0003, which this connection must not have."""
 
 import asyncio
 import gc
@@ -80,7 +80,7 @@ async def test_long_outage_does_not_block_the_event_loop(own_nats: NatsServer) -
             before = ticks
             with pytest.raises(Unavailable):
                 await asker.request(ECHO, Question(text="a"))
-            assert ticks == before  # it was refused without waiting for anything
+            assert ticks == before  # it was refused immediately
             await until(lambda before=before: ticks > before)  # type: ignore[misc]
         await own_nats.start()
         await until(lambda: answers(asker))
@@ -104,7 +104,7 @@ async def guarded() -> AsyncIterator[NatsServer]:
         yield server
     finally:
         server.remove()
-        gc.collect()  # nats-py leaves the socket of a refused try to the garbage collector
+        gc.collect()  # nats-py leaves the socket of a refused attempt to the garbage collector
 
 
 @leaves_sockets
@@ -120,7 +120,7 @@ async def test_authorization_error_while_reconnecting_keeps_the_connection_alive
         guarded.kill()
         guarded.config = login("wrong")
         await guarded.start()
-        await until(lambda: refusals(guarded) >= 2 * RETRYING)  # both were refused, and tried again
+        await until(lambda: refusals(guarded) >= 2 * RETRYING)  # both were refused and retried
         assert not served.connected
         guarded.kill()
         guarded.config = login("right")
@@ -133,7 +133,7 @@ async def test_authorization_error_while_reconnecting_keeps_the_connection_alive
 
 @leaves_sockets
 async def test_revoked_and_restored_login_keeps_the_connection_alive(guarded: NatsServer) -> None:
-    """Passwords are changed by a reload, which the server tells the connections that are open."""
+    """A configuration reload changes passwords and disconnects open connections."""
     served = bus_at(guarded.url, user="echo", password="right")
     asker = bus_at(guarded.url, "asker", user="echo", password="right")
     served.serve(ECHO, echo)
@@ -186,7 +186,7 @@ async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> No
 
 @asynccontextmanager
 async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
-    """The server at another address, and all that is said to it there."""
+    """Run the server at another address; yields all messages published there."""
     said = bytearray()
 
     async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, note: bytearray) -> None:
@@ -204,13 +204,13 @@ async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
 
 
 async def test_subscriptions_are_registered_when_start_returns(nats: NatsServer) -> None:
-    """nats-py's flush overtakes a subscription that waits to be written: what it waited for proved nothing then."""
+    """nats-py's flush overtakes a subscription that is waiting to be written, so a single flush proves nothing."""
     async with overheard(nats) as (url, said), connected(url, serve=lambda bus: bus.serve(ECHO, echo)):
         assert said.rindex(b"PING\r\n") > said.rindex(b"SUB ")
 
 
 async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServer) -> None:
-    """Or a request that was refused as unavailable would be carried out when the server is back."""
+    """Otherwise a request that was refused as unavailable would be executed when the server is back."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     heard: list[bytes] = []
 
@@ -232,11 +232,11 @@ async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServe
         await begun.wait()
         own_nats.kill()
         await until(lambda: not bus.connected)
-        go_on.set()  # it is answered while nobody can be told
+        go_on.set()  # the reply is sent while there is no connection
         await until(lambda: not bus._tasks)
         await own_nats.start()
         await until(lambda: bus.connected)
-        await ask("late")  # on the same connection: whatever was kept was sent before
+        await ask("late")  # on the same connection, so buffered messages would arrive before
         await until(lambda: bool(heard))
     assert {Answer.model_validate_json(answer).text for answer in heard} == {"late"}
 
@@ -281,7 +281,7 @@ async def test_malformed_message_is_refused_without_echoing_it(
 
 
 class Anything(Question):
-    """Sends what it is given, whatever that is."""
+    """A topic with arbitrary payloads."""
 
     text: str = ""
     root: bytes
@@ -300,7 +300,7 @@ RAW: Rpc[Anything, Answer] = Rpc(
 
 
 async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
-    """The answer as it is on the wire."""
+    """Send a request; returns the raw reply."""
     async with connected(nats.url, "raw") as bus:
         got: asyncio.Queue[Msg] = asyncio.Queue()
         await bus._client.subscribe("_INBOX_raw.one", cb=got.put)
@@ -415,7 +415,7 @@ async def test_missing_responder_is_reported_as_unavailable(nats: NatsServer) ->
     async with connected(nats.url, "asker") as asker:
         with pytest.raises(Unavailable) as unavailable:
             await asker.request(ECHO, Question(text="a"))
-        assert type(unavailable.value.__cause__).__name__ == "NoRespondersError"  # and no timeout was waited for
+        assert type(unavailable.value.__cause__).__name__ == "NoRespondersError"  # and without waiting for a timeout
         assert unavailable.value.refused.message == "The service echo does not answer now. Try again after Retry-After."
 
 

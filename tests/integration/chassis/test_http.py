@@ -1,4 +1,4 @@
-"""The connection under a service, with an application that does as little as one can."""
+"""Connection limits of a service with a minimal application."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.kit.serving import serving
 from tests.kit.waiting import until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-LARGE = 32 << 20  # bytes; more than the kernel takes
+LARGE = 32 << 20  # bytes; more than the kernel buffers
 
 
 @asynccontextmanager
@@ -132,7 +132,7 @@ async def test_route_with_its_own_body_timeout_is_exempt_from_the_minimum_rate()
         writer.write(b"PUT /patient/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
         other, cut = await connect(at)
         cut.write(b"G")
-        assert (await other.read()).startswith(b"HTTP/1.1 408")  # so that much time has passed
+        assert (await other.read()).startswith(b"HTTP/1.1 408")  # so this much time has passed
         writer.write(b"b")
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
         writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What a transaction says is said: by several relays, by one that dies half-way, again after the stream was lost."""
+"""Committed messages are published: with several relays, after a relay crashed, and again after the stream was lost."""
 
 import asyncio
 import signal
@@ -58,7 +58,7 @@ async def running(*relays: Relay) -> AsyncIterator[list[Loop]]:
 
 
 def notes(number: int, *, letters: str = "abcde", first: int = 1) -> list[Note]:
-    """This many notes of each letter, one letter after the other."""
+    """Return this many notes of each letter, one letter after the other."""
     return [Note(letter=letter, seq=seq) for seq in range(first, first + number) for letter in letters]
 
 
@@ -118,7 +118,7 @@ async def test_rows_of_two_streams_are_published_in_order(stream: Bus, outbox: O
 
 @pytest.fixture
 async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A relay in a process of its own."""
+    """A relay in a separate process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RELAY, nats.url, database_url, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
     )
@@ -138,7 +138,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         held = holder.transaction()
         await held.start()
         await outbox.write(notes(10))
-        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # rows may be taken, but nothing be marked
+        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # rows can be locked but not marked
 
         async def said() -> bool:
             return await count(stream) == 50
@@ -150,7 +150,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         await held.rollback()
     finally:
         await holder.close()
-    assert await outbox.waiting() == 50  # it died before it had marked any
+    assert await outbox.waiting() == 50  # it died before it marked any row
     async with running(outbox.relay(stream)):
 
         async def marked() -> bool:
@@ -170,7 +170,7 @@ async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus
     await stream.jetstream.delete_stream("NOTES")
     await outbox.write(notes(10, first=11))
     await relay.tick()
-    assert await outbox.waiting() == 50  # nobody took them, and they are kept
+    assert await outbox.waiting() == 50  # not acknowledged, so they are kept
     assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
     assert await count(stream) == 0
     await relay.repeat()
@@ -180,7 +180,7 @@ async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus
     assert in_order(found) == {letter: list(range(1, 21)) for letter in "abcde"}
     await relay.repeat()
     await relay.tick()
-    assert await stored(stream) == found  # said once more, and stored once
+    assert await stored(stream) == found  # published again, but stored once
 
 
 async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, outbox: Outbox) -> None:
@@ -223,7 +223,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         await outbox.write(notes(1))
-        own_nats.signal(signal.SIGSTOP)  # takes what it is sent and answers nothing
+        own_nats.signal(signal.SIGSTOP)  # accepts messages and never replies
         async with running(outbox.relay(bus)):
 
             async def taken() -> bool:

@@ -1,4 +1,4 @@
-"""Which errors of a database mean that it may be tried again."""
+"""Which database errors mean that a retry can help."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

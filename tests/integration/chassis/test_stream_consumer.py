@@ -1,4 +1,4 @@
-"""A durable consumer: each message is handled at least once or becomes a dead letter; nothing is stuck."""
+"""A durable consumer handles each message at least once or stores it as a dead letter, and never blocks."""
 
 from collections.abc import AsyncIterator
 
@@ -53,7 +53,7 @@ async def letters(letters_url: str) -> AsyncIterator[DeadLetterStore]:
 
 async def test_consumer_reads_in_order_and_resumes_where_it_stopped(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.declare(stream, (NOTES,))
-    await store_notes(stream, *range(1, 251))  # before anybody reads, and more than one batch
+    await store_notes(stream, *range(1, 251))  # before the consumer starts, and more than one batch
     first, second = Handler(), Handler()
     async with consuming(stream, first, letters):
         await until(lambda: len(first.seqs) == 250)
@@ -98,7 +98,7 @@ async def test_only_the_message_that_fails_is_delivered_again(stream: Bus, lette
     async with consuming(stream, handler, letters) as consumer:
         await until(lambda: sorted(handler.seqs) == [1, 2, 3])
         await acknowledged(stream, 3)
-        assert handler.attempts == [(2, 1), (2, 1), (2, 2)]  # with the others, alone, after a pause
+        assert handler.attempts == [(2, 1), (2, 1), (2, 2)]  # in a batch, alone, after a pause
         assert handler.metadata[-1].attempt == 3
         assert await list_letters(letters, consumer) == []
 

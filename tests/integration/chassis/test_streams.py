@@ -1,4 +1,4 @@
-"""Declared streams, and the newest message of a subject."""
+"""Declaration of streams, and the last message of a subject."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ async def test_last_message_is_unknown_while_nats_is_unavailable(own_nats: NatsS
 
 
 async def test_cancellation_during_a_last_message_lookup_is_not_lost(stream: Bus) -> None:
-    """Python 3.11's wait_for, which nats-py asks with, gives back the answer instead."""
+    """Python 3.11's wait_for, which nats-py uses, would return the reply instead."""
     await streams.declare(stream, [NOTES])
     await store_notes(stream, 1)
     tries, answered = 0, False
@@ -41,7 +41,7 @@ async def test_cancellation_during_a_last_message_lookup_is_not_lost(stream: Bus
         for _ in range(8):
             await asyncio.sleep(0)
         time.sleep(0.004)  # noqa: ASYNC251 - the answer is there, and nobody has read it
-        for _ in range(tries % 20):  # before it is looked at, while it is, after
+        for _ in range(tries % 20):  # before, during and after the lookup
             await asyncio.sleep(0)
         answered = asked.done()
         asked.cancel()

@@ -1,7 +1,7 @@
-"""Every service of ours as a process with the environment that docker-compose.yml gives it, and nothing else.
+"""Every service as a process with exactly the environment that docker-compose.yml gives it.
 
-What Docker would do is done here by hand: names and ports of containers become loopback ones (``Loopback``), and the
-order of docker-compose.yml is kept. NATS and PostgreSQL are real, configured by the files that compose mounts.
+The test does Docker's part: container names and ports become loopback ones (``Loopback``), and the start order of
+docker-compose.yml is kept. NATS and PostgreSQL are real, with the configuration files that compose mounts.
 """
 
 import asyncio
@@ -36,17 +36,17 @@ PYTHON = str(Path(sys.executable).parent)
 
 @dataclass(frozen=True)
 class Loopback:
-    """Where the names of the compose network are on this machine."""
+    """Maps the names of the compose network to this machine."""
 
     folder: Path
     ports: dict[str, int]
 
     def of(self, service: str, text: str) -> str:
-        """``text`` with names, ports and ``/data`` of containers replaced, and nothing else.
+        """Replace names, ports and ``/data`` of containers in ``text``, and nothing else.
 
         Each container has its own loopback interface and its own ``/data``; here they share one machine. So its
-        addresses become 127.0.0.1 with a free port each, the port 8000 on which all of ours listen becomes the
-        service's own, and ``/data`` a folder of the service's own.
+        addresses become 127.0.0.1 with a free port each, the port 8000 of each of our services becomes a separate port,
+        and ``/data`` a separate folder.
         """
         if text == "8000":
             return str(self.ports[service])
@@ -64,7 +64,7 @@ class Loopback:
 
 
 class Machine:
-    """What docker compose would start."""
+    """The processes that docker compose would start."""
 
     def __init__(self, folder: Path, env: dict[str, str], postgres: PostgresServer, running: ExitStack) -> None:
         names = (*SERVICES, "nats", "monitor")
@@ -75,24 +75,24 @@ class Machine:
         self._running = running
 
     def environment(self, service: str) -> dict[str, str]:
-        """All that a service's process is told, of ours or not."""
+        """Return the whole environment of a service's process."""
         own = service.removesuffix("-migrate")
         given = {name: self.loopback.of(own, value) for name, value in environment(service, self._env).items()}
         return {"PATH": f"{PYTHON}:{os.defpath}", **given}
 
     def command(self, service: str) -> list[str]:
-        """The Dockerfile's entry point with compose's command, or else the Dockerfile's."""
+        """Return the Dockerfile's entry point with compose's command, or with the Dockerfile's."""
         own = service.removesuffix("-migrate")
         return ["python", "-m", own, *read_compose()["services"][service].get("command", ["serve"])]
 
     def start(self, name: str, argv: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start a process in a folder of its own; it is killed at the end whatever happens."""
+        """Start a process in its own folder; it is always killed at the end."""
         place = self._folder / name
         (place / "data").mkdir(parents=True, exist_ok=True)
         return self._running.enter_context(started(argv, env, place))
 
     def run(self, name: str, argv: list[str], env: dict[str, str]) -> str:
-        """Run a process to its end, which must be good; what it printed."""
+        """Run a process that must succeed; returns its output."""
         place = self._folder / name
         place.mkdir(parents=True, exist_ok=True)
         ran = subprocess.run(argv, env=env, cwd=place, capture_output=True, text=True, timeout=60, check=False)
@@ -100,7 +100,7 @@ class Machine:
         return ran.stdout
 
     def configure_nats(self) -> list[str]:
-        """The command line that compose gives NATS, with the file that it mounts."""
+        """Return the command line that compose gives NATS, with the mounted file."""
         command = read_compose()["services"]["nats"]["command"]
         mounted = dict(volume.split(":")[:2][::-1] for volume in read_compose()["services"]["nats"]["volumes"])
         place = self._folder / "nats"
@@ -110,7 +110,7 @@ class Machine:
         return ["nats-server", command[0], str(file)]
 
     async def answers(self, service: str, path: str) -> bool:
-        """Whether a path of a service answers 200."""
+        """Whether a path of a service responds with 200."""
         async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
             try:
                 return (await http.get(f"http://{LOOPBACK}:{self.loopback.ports[service]}{path}")).status_code == 200
@@ -118,7 +118,7 @@ class Machine:
                 return False
 
     def logs(self) -> str:
-        """The end of every log, for a failure's message."""
+        """Return the end of every log, for the message of a failure."""
         return "\n".join(f"--- {log.parent.name}\n{log.read_text()[-2000:]}" for log in self._folder.glob("*/log"))
 
 
@@ -138,7 +138,7 @@ def started(argv: list[str], env: dict[str, str], place: Path) -> Iterator[subpr
 
 
 def filled_in(folder: Path) -> Path:
-    """A .env as the first lines of .env.example say that it is made."""
+    """Create a .env file as the first lines of .env.example describe."""
     text = EXAMPLE.read_text()
     (folder / ".env").write_text(text)
     advice = next(line.lstrip("# ") for line in text.splitlines() if line.startswith("#   while"))
@@ -148,12 +148,12 @@ def filled_in(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
-    """Everything that compose starts, in its order, up to where every service of ours is running."""
+    """All processes of compose, started in its order, until every service is ready."""
     folder = tmp_path_factory.mktemp("compose")
     node = free_ports(1)[0]
     env = read_env(filled_in(folder)) | {
         "COMFYUI_URL": f"http://{LOOPBACK}:{node}",
-        "NATS_AUTH_PASSWORD": "1234567890",  # NATS would take it for a number
+        "NATS_AUTH_PASSWORD": "1234567890",  # NATS would parse it as a number
     }
     postgres = PostgresServer()
     with ExitStack() as running:
@@ -164,7 +164,8 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mac
         postgres._password = told["POSTGRES_PASSWORD"]
         await postgres.create()
         client = {"PGHOST": LOOPBACK, "PGPORT": str(postgres.port), "PGPASSWORD": told["POSTGRES_PASSWORD"]}
-        image = {"POSTGRES_USER": "postgres", "PATH": f"{binaries()}:{os.defpath}"}  # its entry point sets the first
+        # the first is set by its entry point
+        image = {"POSTGRES_USER": "postgres", "PATH": f"{binaries()}:{os.defpath}"}
         machine.run("init", [str(ROOT / "deploy/postgres/init.sh")], {**told, **client, **image})
 
         machine.start("nats", machine.configure_nats(), machine.environment("nats"))

@@ -8,7 +8,7 @@ import pytest
 
 from executor.app import create_app
 from executor.settings import Settings
-from stack.children import ForkServerClient
+from stack.processes import ForkServerClient
 from tests.integration.executor.processes import Forked, Nats, Node
 from tests.integration.executor.scripted import Gateway, Scheduler
 
@@ -25,7 +25,7 @@ async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 
 @pytest.fixture
 async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
-    """A server of the test's own, to be stopped and started."""
+    """A server for this test only, which it can stop and restart."""
     server = Nats(tmp_path)
     await server.start()
     yield server
@@ -33,16 +33,16 @@ async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
 
 
 @pytest.fixture(scope="session")
-async def nursery(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ForkServerClient]:
-    nursery = ForkServerClient(tmp_path_factory.mktemp("nursery") / "log", program="tests.kit.forking")
-    await nursery.start()
-    yield nursery
-    await nursery.close()
+async def fork_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ForkServerClient]:
+    fork_server = ForkServerClient(tmp_path_factory.mktemp("fork_server") / "log", program="tests.kit.forking")
+    await fork_server.start()
+    yield fork_server
+    await fork_server.close()
 
 
 @pytest.fixture
-async def node(nursery: ForkServerClient, tmp_path: Path) -> AsyncIterator[Node]:
-    node = Node(tmp_path, "--step-ms", "20", nursery=nursery)
+async def node(fork_server: ForkServerClient, tmp_path: Path) -> AsyncIterator[Node]:
+    node = Node(tmp_path, "--step-ms", "20", fork_server=fork_server)
     await node.start()
     yield node
     await node.end()
@@ -97,14 +97,16 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
 
 
 @pytest.fixture
-def spawn_executor(settings: Callable[..., Settings], nursery: ForkServerClient, tmp_path: Path) -> Callable[..., Any]:
-    """Run an executor as a process of its own for the length of a block; it gives a way to kill it."""
+def spawn_executor(
+    settings: Callable[..., Settings], fork_server: ForkServerClient, tmp_path: Path
+) -> Callable[..., Any]:
+    """Run an executor in a separate process during a block; yields a function that kills it."""
 
     @asynccontextmanager
     async def spawn(**more: Any) -> AsyncIterator[Forked]:
         chosen = settings(**more).model_dump(mode="json", exclude_none=True)
         env = {f"EXECUTOR_{name.upper()}": str(value) for name, value in chosen.items()}
-        process = Forked(nursery, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
+        process = Forked(fork_server, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
         await process.start()
         try:
             yield process

@@ -1,4 +1,4 @@
-"""Workflows for tests. Colours differ so that no node answers from its cache."""
+"""Workflows for tests. Their colours differ so that a node never answers from its cache."""
 
 import secrets
 from typing import Any
@@ -39,7 +39,7 @@ def failing(kind: str, message: str) -> dict[str, Any]:
 
 
 def killing(class_type: str, **inputs: Any) -> dict[str, Any]:
-    """A graph with a class that kills a simulated node."""
+    """Return a graph with a class that kills a simulated node."""
     return {
         "1": picture(),
         "2": {"class_type": class_type, "inputs": {"image": ["1", 0], **inputs}},

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from stack.children import Call, Child, ForkServerClient
 from stack.ports import free_ports
+from stack.processes import Child, ForkServerClient, PythonProcess
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -19,17 +19,19 @@ READY_S = 20.0
 
 
 class Forked:
-    """One Python program, forked from a process that imported it before, its output in a file."""
+    """A Python program forked from a process that has imported it. Its output goes to a file."""
 
     def __init__(
-        self, nursery: ForkServerClient, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
+        self, fork_server: ForkServerClient, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
     ) -> None:
-        self._nursery, self._log = nursery, log
-        self._call = Call(module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log))
+        self._fork_server, self._log = fork_server, log
+        self._call = PythonProcess(
+            module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log)
+        )
         self._child: Child | None = None
 
     async def start(self) -> None:
-        self._child = await self._nursery.spawn(self._call)
+        self._child = await self._fork_server.spawn(self._call)
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self._child is None:
@@ -42,7 +44,7 @@ class Forked:
 
 
 class Process:
-    """One program, its output in a file."""
+    """A program. Its output goes to a file."""
 
     def __init__(self, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
         self._command, self._log, self._env = command, log, env or {}
@@ -70,7 +72,7 @@ class Process:
 
 
 async def answers(url: str) -> None:
-    """Return once there is an HTTP answer."""
+    """Wait until a URL responds."""
     async with asyncio.timeout(READY_S), httpx.AsyncClient() as http:
         while True:
             try:
@@ -82,7 +84,7 @@ async def answers(url: str) -> None:
 
 
 async def listens(port: int) -> None:
-    """Return once somebody listens on a port."""
+    """Wait until a port accepts connections."""
     async with asyncio.timeout(READY_S):
         while True:
             try:
@@ -96,16 +98,16 @@ async def listens(port: int) -> None:
 
 
 class Node:
-    """A simulated node with its control plane; forked where a nursery is given, which saves a second of CPU."""
+    """A simulated node with its control routes. With a fork server its start saves a second of CPU."""
 
-    def __init__(self, folder: Path, *options: str, nursery: ForkServerClient | None = None) -> None:
+    def __init__(self, folder: Path, *options: str, fork_server: ForkServerClient | None = None) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         argv = ["--port", str(self.port), "--directory", str(folder / "node"), *options]
         log, env = folder / "simnode.log", {"COLUMNS": "200"}
         self._process: Forked | Process
-        if nursery is not None:
-            self._process = Forked(nursery, "simnode.__main__", argv, log, env)
+        if fork_server is not None:
+            self._process = Forked(fork_server, "simnode.__main__", argv, log, env)
         else:
             self._process = Process([sys.executable, "-m", "simnode", *argv], log, env)
 
@@ -126,17 +128,17 @@ class Node:
         await self.ask("POST", "/simnode/faults", {"name": name, **params})
 
     async def fired(self, name: str) -> int:
-        """How often a fault happened."""
+        """Return how often a fault has occurred."""
         faults = (await self.ask("GET", "/simnode/faults"))["faults"]
         return sum(entry["fired"] for entry in faults if entry["name"] == name)
 
     async def ledger(self, prompt_id: Any) -> list[dict[str, Any]]:
-        """Everything that the node did about one prompt."""
+        """Return everything that the node did for one prompt."""
         told = await self.ask("GET", "/simnode/ledger")
         return [entry for entry in told["prompts"] if entry["prompt_id"] == str(prompt_id)]
 
     async def asked(self, what: str) -> int:
-        """How often the node was asked for this, such as ``GET /queue``."""
+        """Return the number of requests to a route such as ``GET /queue``."""
         told = await self.ask("GET", "/simnode/ledger")
         return int(told["requests"].get(what, 0))
 
@@ -149,7 +151,7 @@ class Node:
 
 
 class Nats:
-    """A NATS server that may go and come back under the same address."""
+    """A NATS server that can stop and restart at the same address."""
 
     def __init__(self, folder: Path) -> None:
         port = free_ports(1)[0]

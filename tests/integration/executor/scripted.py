@@ -1,4 +1,4 @@
-"""The rest of the fleet as one executor sees it, played from a script: scheduler, gateway, artifact store."""
+"""The services that an executor depends on, scripted: scheduler, gateway, artifact store."""
 
 import asyncio
 import base64
@@ -58,7 +58,7 @@ OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
 
 
 class Scene:
-    """Everything that was said, and a way to wait for something to be true of it."""
+    """Records all messages, and waits for conditions on them."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -73,7 +73,10 @@ class Scene:
 
 
 class Scheduler(Scene):
-    """Hands out what ``give`` queued and keeps every report. ``lease`` is what the next beats are told."""
+    """Assigns the jobs that ``give`` queued and records every report.
+
+    ``lease`` is the state in the next heartbeat replies.
+    """
 
     def __init__(self, nats_url: str, node: str) -> None:
         super().__init__()
@@ -90,14 +93,15 @@ class Scheduler(Scene):
         self.given_at: dict[UUID, float] = {}
         self.finished_at: dict[UUID, float] = {}
         self.lease = LeaseState.KEPT
-        self.clear: datetime | None = None  # what operators order, told to every beat until it is carried out
+        self.clear: datetime | None = None  # actions of operators, in every heartbeat reply until they are done
         self.refresh: datetime | None = None
         self.mute_finishes = 0
-        self.images_at_most = 10_000  # that a job is given when it asks for more
+        self.images_at_most = 10_000  # granted when a job requests more
         self.reservations: list[ReserveImages] = []
         self.applies = True
-        self.cancelled = False  # the job at hand, before its attempt began
-        self.refuse: Callable[[FinishAttempt], Exception | None] | None = None  # how an end is refused, if so
+        self.cancelled = False  # the current job, before its attempt began
+        # refusal of the next report of an end, if any
+        self.refuse: Callable[[FinishAttempt], Exception | None] | None = None
 
     async def start(self) -> None:
         self.bus.serve(REQUEST_WORK, self._ask)
@@ -110,7 +114,7 @@ class Scheduler(Scene):
         await self.bus.subscribe(PROGRESS, self._progress)
 
     async def stop(self) -> None:
-        """End at once: questions are parked and a muted reply never comes."""
+        """Stop immediately: some requests are pending and a muted reply never comes."""
         parked = list(self.bus._tasks)
         for task in parked:
             task.cancel()
@@ -147,12 +151,12 @@ class Scheduler(Scene):
         return next(finish for finish in self.finishes if finish.ref == assignment.ref)
 
     def order_clear(self) -> datetime:
-        """Have the next beats told to clear the node; when that was ordered."""
+        """Order "clear" in the next heartbeat replies; returns the time of the order."""
         self.clear = datetime.now(UTC)
         return self.clear
 
     def order_refresh(self) -> datetime:
-        """Have the next beats told to read the catalog; when that was ordered."""
+        """Order "refresh" in the next heartbeat replies; returns the time of the order."""
         self.refresh = datetime.now(UTC)
         return self.refresh
 
@@ -224,9 +228,9 @@ class Scheduler(Scene):
 
 
 class Gateway(Scene):
-    """Grants outputs and takes them over HTTP. ``answers`` are statuses to give instead, one for each next PUT.
+    """Grants outputs and accepts them over HTTP. ``answers``: statuses for the next PUTs.
 
-    Grants ``uploads`` too and gives them over HTTP, as often as ``gets`` counts; ``get_answers`` likewise.
+    Also grants ``uploads`` and serves them over HTTP, counted in ``gets``. ``get_answers``: statuses for the next GETs.
     """
 
     def __init__(self, nats_url: str) -> None:
@@ -239,8 +243,8 @@ class Gateway(Scene):
         self.answers: deque[int] = deque()
         self.puts = 0
         self.uploads: dict[UUID, bytes] = {}
-        self.claimed: dict[UUID, bytes] = {}  # what the grant says that an upload is, where that is something else
-        self.extensions: dict[UUID, str] = {}  # of their names on the node, where that is not png
+        self.claimed: dict[UUID, bytes] = {}  # the media type in the grant, if it differs from the content
+        self.extensions: dict[UUID, str] = {}  # file name extension on the node, if not png
         self.get_answers: deque[int] = deque()
         self.gets = 0
         self._open: set[UUID] = set()
@@ -266,7 +270,7 @@ class Gateway(Scene):
             await self._runner.cleanup()
 
     def expire(self) -> None:
-        """No grant that was given works any more."""
+        """Invalidate all grants so far."""
         self._open.clear()
 
     async def _grant(self, asked: GrantOutputs, address: Address) -> OutputsGranted:

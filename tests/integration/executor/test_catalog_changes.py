@@ -1,4 +1,4 @@
-"""When an executor reads what its node can run again."""
+"""When an executor reloads the catalog of its node."""
 
 from typing import Any
 

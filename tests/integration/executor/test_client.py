@@ -1,4 +1,4 @@
-"""The client of a node against a simulated one, in both versions whose endpoints differ."""
+"""The node client with a simulated node, in both versions whose endpoints differ."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ from executor.store.journal import Journal
 from executor.usecases.find_prompt import PromptState, find_prompt
 from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
-from stack.children import ForkServerClient
 from stack.ports import free_ports
+from stack.processes import ForkServerClient
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
 
@@ -27,8 +27,10 @@ LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])
-async def either_node(nursery: ForkServerClient, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
-    node = Node(tmp_path, "--step-ms", "20", "--version", request.param, nursery=nursery)
+async def either_node(
+    fork_server: ForkServerClient, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Node]:
+    node = Node(tmp_path, "--step-ms", "20", "--version", request.param, fork_server=fork_server)
     await node.start()
     yield node
     await node.end()

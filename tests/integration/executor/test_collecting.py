@@ -1,4 +1,4 @@
-"""Every output arrives under the name and for the node that it was asked for. Also on a real node: ``COMFYUI_URL``."""
+"""Every output is stored under its name and its graph node. Also runs on a real node: ``COMFYUI_URL``."""
 
 import os
 from typing import Any
@@ -28,7 +28,7 @@ ODD_PREFIXES = [
 
 @pytest.fixture(params=["simulated", "real"])
 def url(node: Node, request: pytest.FixtureRequest) -> str:
-    """Of a node."""
+    """The URL of a node."""
     if request.param == "simulated":
         return node.url
     if not REAL:
@@ -70,7 +70,7 @@ async def test_images_sent_only_over_the_websocket_are_stored(start_executor, sc
         "2": node_of("SaveImageWebsocket", images=["1", 0]),
         "4": node_of("SaveImage", images=["1", 0], filename_prefix="saved"),
     }
-    for _ in range(2):  # the second time, the node has the picture in its cache
+    for _ in range(2):  # the second time the node has the image in its cache
         finish = await scheduler.finish_of(await scheduler.give(graph))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [output.node_id for output in finish.outputs] == ["2", "2", "4", "4"]
@@ -86,7 +86,7 @@ async def test_websocket_image_without_node_id_belongs_to_the_running_node(start
         "2": node_of("SimSendImageWebSocket", images=["1", 0], format="JPEG"),
         "3": node_of("SimSendImageWebSocket", images=["1", 0], format="PNG"),
     }
-    for _ in range(2):  # the second time, the node would answer all of it from its cache, and send nothing
+    for _ in range(2):  # the second time the node would answer from its cache and send nothing
         finish = await scheduler.finish_of(await scheduler.give(graph))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [(output.node_id, output.content_type) for output in finish.outputs] == [
@@ -122,6 +122,6 @@ async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, sc
         assert [output.node_id for output in finish.outputs] == ["3"] * 5 + ["4"]
         assert not finish.warnings
         made = {gateway.stored[output.id] for output in finish.outputs}
-        assert all(str(given.ref.job_id).encode() in content for content in made)  # none is of an earlier job
+        assert all(str(given.ref.job_id).encode() in content for content in made)  # none is from an earlier job
         assert not made & seen
         seen |= made

@@ -1,4 +1,4 @@
-"""A defect of the executor itself: the attempt ends, and its prompt does not stay behind unseen."""
+"""A bug of the executor itself ends the attempt and stops its prompt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What goes wrong around an attempt, and that it still ends once and rightly."""
+"""Faults around an attempt: it still ends once, with the right outcome."""
 
 import signal
 
@@ -133,7 +133,7 @@ async def test_silent_websocket_does_not_block_completion(start_executor, schedu
 
 
 async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor, scheduler, node) -> None:
-    """It is looked at again soon, for that may be over in a moment, and less often as it goes on: each time anew."""
+    """The node is checked again soon, because it may be free in a moment, then less often; each time starts over."""
     with capture_logs() as logs:
         await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
         await start_executor(heartbeat_s=0.1, ask_wait_s=0.2)

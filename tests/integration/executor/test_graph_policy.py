@@ -1,4 +1,4 @@
-"""The executor judges a graph again, by its own node, and nothing of an attempt lands outside of its folder."""
+"""The executor checks a graph again with its own node's catalog, and no output is written outside of its folder."""
 
 from pathlib import Path
 from typing import Any

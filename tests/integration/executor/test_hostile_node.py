@@ -1,4 +1,4 @@
-"""What a node says is hostile input: each such answer ends its own attempt rightly, and the next job runs as usual."""
+"""A node's responses are untrusted: an invalid one ends its own attempt correctly, and the next job runs normally."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +17,8 @@ from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
-PROMPTLY_S = 10.0  # for a job that takes some tenths of a second
-CAP = 300_000  # bytes of an answer in these tests
+PROMPTLY_S = 10.0  # timeout of a job that takes some tenths of a second
+CAP = 300_000  # maximum bytes of a response in these tests
 LARGE = b'{"a": "' + b"x" * (2 * CAP) + b'"}'
 
 
@@ -32,13 +32,13 @@ async def proxy(node: Node) -> AsyncIterator[HostileNode]:
 
 @pytest.fixture
 async def hostile(proxy: HostileNode, start_executor: Callable[..., Any]) -> HostileNode:
-    """A node with its executor."""
+    """A hostile node with its executor."""
     await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, reply_s=1.0, stalled_s=3.0, post_s=10.0)
     return proxy
 
 
 def on(route: str, change: Callable[[Reply], Reply]) -> Callable[..., Any]:
-    """Change every answer of one route."""
+    """Replace every response of one route."""
 
     async def answer(asked: Asked, reply: Reply) -> Reply:
         return change(reply) if asked.route == route else reply
@@ -60,7 +60,7 @@ def in_entry(change: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
 
 
 def say(body: bytes, **more: Any) -> Callable[[Reply], Reply]:
-    """Say this instead, once the prompt has ended."""
+    """Respond with this instead, after the prompt has ended."""
     return lambda reply: Reply(body, **more) if len(reply.body) > 2 else reply
 
 
@@ -147,7 +147,7 @@ async def test_unreadable_history_entry_fails_the_workflow(scheduler, hostile, n
     async def removed() -> bool:
         return bool(await node.ask("GET", f"/history/{given.prompt_id}") == {})
 
-    await until(removed)  # the entry that nobody can read
+    await until(removed)  # the unreadable entry
     await ordinary_job_runs(scheduler, hostile)
 
 
@@ -205,7 +205,7 @@ async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(sche
     given = await scheduler.give(slow(1.5))
     await scheduler.until(lambda: scheduler.starts)
     hostile.answer = on("queue", lambda _: Reply(LARGE))
-    hostile.frames = lambda _: []  # so that only looking tells the end
+    hostile.frames = lambda _: []  # so that only polling detects the end
     finish = await scheduler.finish_of(given)
     assert hostile.replaced["queue"]
     assert finish.outcome is Outcome.SUCCEEDED
@@ -236,7 +236,7 @@ async def test_malformed_queue_contains_no_prompts(scheduler, hostile, node, que
     [
         (Reply(LARGE, status=400), (Outcome.FAILED, "workflow.rejected")),
         (Reply(b"[" * 5_000, status=400), (Outcome.FAILED, "workflow.rejected")),
-        (Reply(LARGE), (Outcome.SUCCEEDED, None)),  # it was taken all the same
+        (Reply(LARGE), (Outcome.SUCCEEDED, None)),  # it was accepted nevertheless
         (Reply(b"null"), (Outcome.SUCCEEDED, None)),
         (
             Reply(
@@ -343,7 +343,7 @@ async def test_malformed_catalog_leaves_the_node_online(proxy, start_executor, s
 
 
 class Refusing:
-    """Refuses reports of ends as the real scheduler refuses what it can never handle."""
+    """Refuses reports of ends like the scheduler refuses messages that it cannot handle."""
 
     def __init__(self, scheduler: Any, refusal: type[Refusal], *, minimal_too: bool) -> None:
         self.finishes: list[FinishAttempt] = []
@@ -356,7 +356,7 @@ class Refusing:
 
 
 def is_minimal(finish: FinishAttempt) -> bool:
-    """Whether a report holds no details of its attempt."""
+    """Whether a report has no details of its attempt."""
     return finish.error is not None and finish.error.code == "node.answer_unusable"
 
 
@@ -381,7 +381,7 @@ async def test_attempt_whose_end_cannot_be_reported_is_released(start_executor, 
     await start_executor()
     given = await scheduler.give(hello())
     await scheduler.until(lambda: any(is_minimal(finish) for finish in refusing.finishes))
-    scheduler.current = None  # its lease lapses
+    scheduler.current = None  # its lease expires
     await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].attempt is None)
     assert {finish.ref for finish in refusing.finishes} == {given.ref}
     told = len(refusing.finishes)

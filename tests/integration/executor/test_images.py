@@ -1,4 +1,4 @@
-"""What an attempt stores: what is reserved for its job and no more, counted by one rule."""
+"""An attempt stores at most the images reserved for its job, counted by one rule."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def saved(source: str, prefix: str = "a") -> dict[str, Any]:
 
 
 def multiplied(copies: int) -> dict[str, Any]:
-    """A custom class makes more pictures than the graph says."""
+    """Return a graph with a custom class that produces more images than the graph says."""
     return {"1": picture(1), "2": node("SimMultiply", image=["1", 0], copies=copies), "3": saved("2")}
 
 
@@ -106,7 +106,7 @@ async def test_free_outputs_are_stored_without_quota(start_executor, scheduler) 
 
 
 async def test_early_images_do_not_exceed_the_reservation(start_executor, scheduler, gateway) -> None:
-    """Outputs are stored while later nodes still run; those count, too."""
+    """Outputs that are stored while later nodes still run count, too."""
     await start_executor()
     scheduler.images_at_most = 4
     graph = multiplied(6) | {

@@ -1,4 +1,4 @@
-"""The uploads of a job on their way to the node, and what goes wrong there."""
+"""Transfer of a job's uploads to the node, and its faults."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ async def test_node_receives_the_exact_uploaded_bytes_once(start_executor, sched
     assert gateway.gets == 1
     other = await scheduler.finish_of(await give(scheduler, gateway, png("blue")))
     assert color_of(gateway, other) == (255, 255, 0)
-    async with httpx.AsyncClient() as client:  # what a graph could name without knowing is not listed
+    async with httpx.AsyncClient() as client:  # names that a graph could guess are not listed
         listed = (await client.get(f"{node.url}/object_info/LoadImage")).json()["LoadImage"]["input"]["required"]
     assert listed["image"][0] == []
 

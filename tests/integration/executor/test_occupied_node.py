@@ -1,4 +1,4 @@
-"""A node that takes no jobs though it answers: what holds it is told, operators free it, a dead worker is found."""
+"""A node that responds but takes no jobs: the cause is reported, operators free it, a dead worker is detected."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ QUICKLY: dict[str, Any] = {"heartbeat_s": 0.1, "blocked_after_s": 0.5}
 
 
 async def use(node: Node, graph: dict[str, Any] | None = None) -> str:
-    """Post a prompt as somebody else does; its id."""
+    """Post a prompt as another client; returns its id."""
     told = await node.ask("POST", "/prompt", {"prompt": graph or slow(60), "client_id": "somebody"})
     return str(told["prompt_id"])
 
 
 async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
-    """What holds the node, once heartbeats tell that."""
+    """Wait until heartbeats report what occupies the node; returns it."""
 
     def found() -> bool:
         occupied = scheduler.beats[-1].occupied if scheduler.beats else None
@@ -119,7 +119,7 @@ async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_execut
 
 @pytest.mark.requirement("F-60")
 async def test_job_without_progress_is_not_mistaken_for_a_dead_worker(start_executor, scheduler, node) -> None:
-    """The log tells of a death, but of one before the job was posted: the text is a lie, for the job runs."""
+    """The log entry is older than the job's prompt, so it does not prove that the worker is dead now."""
     await node.ask("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
     await node.arm("ws_stall")
     await start_executor(dead_worker_s=0.2)

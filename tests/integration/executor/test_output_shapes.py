@@ -1,4 +1,4 @@
-"""Everything that nodes report arrives: a whole executor and a simulated node that reports what it is told."""
+"""Everything that nodes report is stored: a whole executor with a simulated node that reports given data."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ PROMPTS = 4
 
 
 def reporting(report: dict[str, Any], *files: str) -> dict[str, Any]:
-    """A node that writes these files and reports this."""
+    """Return a graph whose node writes these files and reports this."""
     writes = {path: content_of(path).decode() for path in files}
     return {"class_type": "SimReport", "inputs": {"report": json.dumps(report), "writes": json.dumps(writes)}}
 
@@ -69,7 +69,7 @@ async def test_small_values_are_inlined_and_large_values_are_stored_as_files(
 async def test_text_output_never_matches_a_file_older_than_the_prompt(
     start_executor, scheduler, gateway, tmp_path
 ) -> None:
-    """Else a tenant could have any file of the node by its name."""
+    """Otherwise a tenant could read any file of the node by its name."""
     await start_executor()
     secret = tmp_path / "node" / "output" / "3d" / "secret.glb"
     secret.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A whole executor, a real NATS server, a simulated node; scheduler and gateway from a script."""
+"""A whole executor with a real NATS server and a simulated node; scheduler and gateway are scripted."""
 
 import base64
 import hashlib
@@ -47,7 +47,7 @@ async def test_saved_files_are_placed_in_the_attempt_folder(start_executor, sche
 async def test_outputs_are_never_served_from_another_tenants_cached_run(
     start_executor, scheduler, gateway, node
 ) -> None:
-    """A node's cache would hand out the other's file, in which the other's whole graph stands."""
+    """A node's cache would return the other tenant's file, which contains the other tenant's graph."""
     await start_executor()
     graph = {
         "1": picture(),
@@ -63,7 +63,7 @@ async def test_outputs_are_never_served_from_another_tenants_cached_run(
         made[str(given.ref.job_id).encode()] = [gateway.stored[output.id] for output in finish.outputs]
     (entry,) = (await node.ask("GET", f"/history/{given.prompt_id}")).values()
     (cached,) = [told["nodes"] for name, told in entry["status"]["messages"] if name == "execution_cached"]
-    assert set(cached) == {"1", "3"}  # what both runs make is made once
+    assert set(cached) == {"1", "3"}  # equal outputs of both runs are produced once
     first, second = made
     assert [(first in content, second in content) for content in made[first]] == [(True, False)] * 2
     assert [(first in content, second in content) for content in made[second]] == [(False, True)] * 2
@@ -139,7 +139,7 @@ async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, sche
     assert [finish.ref for finish in scheduler.finishes] == [following.ref]
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "interrupted"
-    assert {stored.job_id for stored in gateway.grants} == {given.ref.job_id, following.ref.job_id}  # asked for ahead
+    assert {stored.job_id for stored in gateway.grants} == {given.ref.job_id, following.ref.job_id}  # requested ahead
 
 
 async def test_failed_workflow_reports_the_cause_without_file_paths(start_executor, scheduler) -> None:

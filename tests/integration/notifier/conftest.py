@@ -1,4 +1,4 @@
-"""The notifier on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripts."""
+"""The notifier on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripted."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def database_url(postgres_server: PostgresServer) -> str:
 
 @dataclass
 class World:
-    """A running notifier and what plays the others."""
+    """A running notifier with scripted services."""
 
     at: str
     script: Script
@@ -52,7 +52,7 @@ class World:
         return connect(url, additional_headers=sent, proxy=None, open_timeout=20, **more)
 
     async def happen(self, job_id: UUID, state: JobState, **more: Any) -> JobEvent:
-        """Something happens to a job, and the stream and everybody hears of it."""
+        """Change a job and publish the event, stored and live."""
         event = self.script.scheduler.change(job_id, state, **more)
         await self.publish(event)
         return event
@@ -89,7 +89,7 @@ async def world_at(nats_url: str, database_url: str, **settings: object) -> Asyn
 
 @pytest.fixture
 async def world(nats_server: NatsServer, database_url: str) -> AsyncIterator[World]:
-    """A notifier that does not look again by itself within a test: what it says, it has heard or missed and noticed."""
+    """A notifier that does not poll during a test: everything it sends was received, or was noticed to be missing."""
     async with world_at(nats_server.url, database_url) as world:
         yield world
 
@@ -100,7 +100,7 @@ async def frame(socket: ClientConnection) -> dict[str, Any]:
 
 
 async def rest(socket: ClientConnection) -> list[dict[str, Any]]:
-    """All frames until the server closes."""
+    """Read all frames until the server closes."""
     return [json.loads(message) async for message in socket]
 
 

@@ -1,4 +1,4 @@
-"""B-80: how often an address may knock, whatever it shows."""
+"""Rate limit of handshakes per address, independent of credentials."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ PROXY = {"trusted_proxies": "127.0.0.1"}
 
 
 async def status_of(world: World, headers: dict[str, str], query: str = "") -> int:
-    """How a handshake ends: 101, or as which problem."""
+    """Return how a handshake ends: 101, or the problem's status."""
     try:
         async with world.watch_many(query, headers=headers):
             return 101
@@ -50,11 +50,11 @@ async def test_excess_handshakes_of_an_address_are_refused(nats_server: NatsServ
                 )
             )
             assert set(told) == {401, 403, 429}
-            assert 20 <= told[401] + told[403] <= 30  # some come back while it lasts
-            assert await status_of(world, from_("203.0.113.2")) == 429  # nor is a good one, for now
-            assert await status_of(world, from_("203.0.113.3")) == 101  # somebody else's is
+            assert 20 <= told[401] + told[403] <= 30  # some tokens are refilled meanwhile
+            assert await status_of(world, from_("203.0.113.2")) == 429  # a valid one is refused too, for now
+            assert await status_of(world, from_("203.0.113.3")) == 101  # one from another address is accepted
             await world.happen(job_id, JobState.SUCCEEDED)
-            assert states(await rest(socket)) == [(2, "completed")]  # and who is in stays in
+            assert states(await rest(socket)) == [(2, "completed")]  # open connections stay open
 
 
 @pytest.mark.requirement("B-80")
@@ -79,11 +79,11 @@ async def test_handshakes_are_counted_by_forwarded_address_and_ipv6_prefix(
     nats_server: NatsServer, database_url: str
 ) -> None:
     async with world_at(nats_server.url, database_url, handshakes_per_minute=2) as world:
-        told = [await status_of(world, from_(f"203.0.113.{n}")) for n in range(3)]  # nobody is believed here
+        told = [await status_of(world, from_(f"203.0.113.{n}")) for n in range(3)]  # no proxy is trusted here
         assert told == [101, 101, 429]
         with pytest.raises(InvalidStatus) as refused:
             await world.watch_many().__aenter__()
-        assert refused.value.response.headers["retry-after"] == "30"  # two a minute
+        assert refused.value.response.headers["retry-after"] == "30"  # two per minute
     async with world_at(nats_server.url, database_url, handshakes_per_minute=2, **PROXY) as world:
         told = [await status_of(world, from_(f"2001:db8::{n}")) for n in range(3)]
         assert told == [101, 101, 429]

@@ -1,4 +1,4 @@
-"""What happened to a purged job is forgotten, and what still comes of it too."""
+"""Events of a purged job are deleted, including events that arrive later."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -54,7 +54,7 @@ async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.
         return await kept(job_id) == 0
 
     await until(none_kept)
-    for event in log:  # a relay that was slow says them only now
+    for event in log:  # a slow relay publishes them only now
         await world.publish(event)
     last = world.job()
     await world.happen(last, JobState.LEASED)
@@ -72,7 +72,7 @@ async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.
 
 @pytest.fixture
 async def commits_held(sql: asyncpg.Connection) -> AsyncIterator[None]:
-    """Every addition stops right before its commit, for as long as this connection holds its lock."""
+    """Block every insert right before its commit, while this connection holds a lock."""
     await sql.execute(f"""
         CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN PERFORM pg_advisory_xact_lock_shared({HELD}); RETURN NULL; END $$;

@@ -17,11 +17,11 @@ HANDSHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-API-Key: alice-key\r\n\r\n"
 )
 TURNS = 400
-LARGE = JobError(code="node.error", message="🖼" * 8_000)  # the most that a message carries: fills the kernel's buffers
+LARGE = JobError(code="node.error", message="🖼" * 8_000)  # largest message, to fill the kernel's buffers
 
 
 async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
-    """A viewer that opens its socket, with room for little, and does not read it."""
+    """Open a WebSocket with small buffers that never reads."""
     url = httpx.URL(f"http://{world.at}")
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -33,7 +33,7 @@ async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
 
 
 async def drained(plain: socket.socket) -> int:
-    """How many bytes still come until the connection ends."""
+    """Return how many bytes still arrive until the connection ends."""
     total = 0
     try:
         while chunk := await asyncio.get_running_loop().sock_recv(plain, 1 << 16):

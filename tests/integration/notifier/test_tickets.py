@@ -1,4 +1,4 @@
-"""B-80: what opens a socket besides a credential in a header, and what does not."""
+"""Authentication of a WebSocket without a credential in a header."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ PAGE = "https://app.example"
 
 
 async def ticket(world: World, *, origin: str | None = PAGE, **fields: object) -> str:
-    """A ticket of alice's key."""
+    """Create a ticket with alice's key."""
     alice = world.script.alice
     said = {
         "user_id": alice, "username": "alice", "tier": Tier.PRO, "role": Role.USER,
@@ -38,7 +38,7 @@ def browser(origin: str | None = PAGE, **more: str) -> dict[str, str]:
 
 
 async def refused(world: World, query: str, headers: dict[str, str]) -> tuple[int, str]:
-    """How a handshake is refused, alike for one job and for many."""
+    """Return how a handshake is refused, the same for one job and for many."""
     with pytest.raises(InvalidStatus) as caught:
         await world.watch_many(query, headers=headers).__aenter__()
     return caught.value.response.status_code, json.loads(caught.value.response.body or b"")["code"]
@@ -109,7 +109,7 @@ async def test_two_credentials_in_one_handshake_are_refused(world: World) -> Non
     assert await refused(world, f"?ticket={text}", with_key) == (401, InvalidCredential.code)
     assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, InvalidCredential.code)
     async with world.watch_many(f"?ticket={text}", headers=browser()):
-        pass  # what was refused has not spent it
+        pass  # the refused handshake has not used it up
 
 
 @pytest.mark.requirement("B-80")

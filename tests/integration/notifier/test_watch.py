@@ -134,7 +134,7 @@ async def test_event_gap_is_filled_before_later_events(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
         await frame(socket)
-        world.script.scheduler.change(job_id, JobState.LEASED)  # nobody hears of it
+        world.script.scheduler.change(job_id, JobState.LEASED)  # not published
         world.script.scheduler.change(job_id, JobState.RUNNING)
         await world.happen(job_id, JobState.SUCCEEDED)
         assert states(await rest(socket)) == WHOLE

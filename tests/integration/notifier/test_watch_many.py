@@ -1,4 +1,4 @@
-"""Many jobs over one socket."""
+"""Many jobs on one WebSocket."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.scripted_auth import key_id
 from tests.kit.waiting import until
 
-LARGE = JobError(code="node.error", message="🖼" * 8_000)  # the most that a message carries
+LARGE = JobError(code="node.error", message="🖼" * 8_000)  # maximum size of a message
 
 
 async def say(socket: ClientConnection, kind: str, job_id: object, **more: Any) -> None:
@@ -32,7 +32,7 @@ async def say(socket: ClientConnection, kind: str, job_id: object, **more: Any) 
 
 
 async def frames_until(socket: ClientConnection, kind: str, job_id: object) -> list[dict[str, Any]]:
-    """All frames until, and with, one of this type about this job."""
+    """Read all frames up to one of this type about this job."""
     found = [await frame(socket)]
     while (found[-1]["type"], found[-1]["job_id"]) != (kind, str(job_id)):
         found.append(await frame(socket))
@@ -40,7 +40,7 @@ async def frames_until(socket: ClientConnection, kind: str, job_id: object) -> l
 
 
 async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
-    """How the socket closes; what comes before that is passed over."""
+    """Return how the socket closes; frames before that are ignored."""
     async with asyncio.timeout(20):
         with suppress(ConnectionClosed):
             while await socket.recv():
@@ -50,7 +50,7 @@ async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
 
 @asynccontextmanager
 async def unharmed(world: World) -> AsyncIterator[None]:
-    """Whatever happens inside, another socket sees its job to its end."""
+    """Check that another socket receives its job's events until the end, whatever happens in the block."""
     job_id = world.job()
     async with world.watch_many() as socket:
         await say(socket, "subscribe", job_id)
@@ -109,7 +109,7 @@ async def test_no_event_follows_an_unsubscribe_reply(world: World) -> None:
 
 
 async def test_unsubscribing_at_any_moment_is_answered(world: World) -> None:
-    """A subscription that is just beginning asks others, and its end may meet their answer."""
+    """A new subscription sends requests, and its end can coincide with a reply."""
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
     async with unharmed(world), world.watch_many() as socket:
@@ -273,13 +273,13 @@ async def test_deleted_user_receives_nothing_and_a_deleted_job_is_reported(
 
 
 def following() -> int:
-    """Jobs that the notifier, which runs in this process, follows for anybody."""
+    """Return the jobs that the notifier, which runs in this process, follows for any client."""
     return sum(task.get_name() == "notifier.follow" for task in asyncio.all_tasks())
 
 
 @pytest.mark.requirement("B-81")
 async def test_client_too_far_behind_is_disconnected(nats_server: NatsServer, database_url: str) -> None:
-    """Though it takes a frame now and then."""
+    """Even if it reads a frame now and then."""
     async with world_at(nats_server.url, database_url, send_timeout_s=60) as world, unharmed(world):
         job_id = world.job()
         with capture_logs() as logs:

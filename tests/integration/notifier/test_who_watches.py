@@ -1,4 +1,4 @@
-"""Who may watch, and for how long: with a key or an access token, and until that is good no more."""
+"""Who may watch, and for how long: with a valid key or access token, until it becomes invalid."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ ENDED = (4401, InvalidCredential.code)
 
 
 async def opened(world: World, headers: dict[str, str]) -> bool:
-    """Whether a socket opens: until it has read what changed, a new notifier takes no token."""
+    """Whether a socket opens. A new notifier accepts no token before it has polled changes."""
     try:
         async with world.watch(world.job(), headers=headers) as socket:
             return bool((await frame(socket))["type"] == "snapshot")
@@ -38,7 +38,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
-    """How the socket closes. Whatever comes before is a failure: it says what its viewer may not see."""
+    """Return how the socket closes. A frame before that is a failure: it shows data that the viewer may not see."""
     async with asyncio.timeout(20):
         with pytest.raises(ConnectionClosed):
             await socket.recv()

@@ -1,16 +1,25 @@
-"""Whether a submit is accepted: quota, queue position and idempotency, also with two schedulers on one database."""
+"""Whether a submit is accepted: quota, queue position, idempotency and cached accounts, also with two schedulers."""
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 
+from chassis.ids import new_id
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
-from contracts.scheduler.submissions import SubmitReply
+from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import World, run_system
+from scheduler.domain.admission import Accepted, Account, Candidate, Ledger
+from scheduler.store import submits
+from tests.integration.scheduler.conftest import World, build_graph, run_system
+from tests.kit.waiting import until
 
 ROUNDS = 20
 
@@ -21,6 +30,27 @@ async def outcome(submitted: Awaitable[SubmitReply]) -> str:
         return "replayed" if (await submitted).replayed else "accepted"
     except Relayed as relayed:
         return relayed.refused.code
+
+
+async def decided_on_cache(world: World, second: asyncpg.Connection, tenant: UUID, **fields: Any) -> tuple[bool, str]:
+    """Whether a submit was decided on the cached account, and its outcome.
+
+    The submit is blocked where it updates the day's images: a transaction that has read them first holds a read lock.
+    """
+    waiting = """SELECT NOT EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.relation = 'usage_days'::regclass
+                                    AND l.mode = 'AccessShareLock')
+                 FROM pg_stat_activity a WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    found: list[bool] = []
+    async with second.transaction():
+        await second.execute("SELECT 1 FROM usage_days WHERE tenant_id = $1 FOR UPDATE", tenant)
+        submitting = asyncio.create_task(outcome(world.submit(tenant, **fields)))
+
+        async def is_blocked() -> bool:
+            found[:] = [row[0] for row in await world.system.sql.fetch(waiting)]
+            return bool(found) or submitting.done()
+
+        await until(is_blocked)
+    return found == [True], await submitting
 
 
 async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
@@ -89,3 +119,73 @@ async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> N
             assert sum(await world.read_counters(tenant)) <= 25
             assert set(outcomes) <= {"accepted", "replayed", "quota.images_exceeded", "quota.queue_full"}
             await world.end_all_jobs()
+
+
+Change = Callable[[World, asyncpg.Connection, UUID], Awaitable[object]]
+
+
+async def limits_change(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
+    world.set_limits(tenant, images_per_day=6)
+
+
+async def row_is_updated(_: World, sql: asyncpg.Connection, tenant: UUID) -> None:
+    await sql.execute("UPDATE tenants SET images_per_day = 6 WHERE id = $1", tenant)
+
+
+async def held_job_is_cancelled(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
+    """Only the images of the day change."""
+    job_id = await world.submit_job(tenant)
+    order = RunJobAction(job_id=job_id, order=JobAction.HOLD)
+    await world.system.bus.request(RUN_JOB_ACTION, order)
+    await cache_account(world, tenant)
+    await world.cancel(tenant, job_id)
+
+
+async def cache_account(world: World, tenant: UUID) -> None:
+    await world.submit_job(tenant)
+
+
+async def job_gets_lowest_priority(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
+    """Only which priorities wait."""
+    order = RunJobAction(job_id=await world.submit_job(tenant), order=JobAction.PRIORITISE, priority=-1)
+    await world.system.bus.request(RUN_JOB_ACTION, order)
+
+
+@pytest.mark.parametrize("change", [job_gets_lowest_priority, limits_change, row_is_updated, held_job_is_cancelled])
+async def test_changed_account_is_read_again(world: World, second_sql: asyncpg.Connection, change: Change) -> None:
+    await world.add_node()
+    tenant = world.add_tenant(images_per_day=50)
+    await cache_account(world, tenant)
+    await change(world, second_sql, tenant)
+    assert await decided_on_cache(world, second_sql, tenant) == (False, "accepted")
+    assert await decided_on_cache(world, second_sql, tenant) == (True, "accepted")
+
+
+def candidate(tenant: UUID, requirement: int) -> Candidate:
+    command = SubmitJob(job_id=new_id(), graph=build_graph(), request_hash="0" * 64)
+    return Candidate(tenant, command, graph="{}", requirement_id=requirement, images=1)
+
+
+@pytest.mark.parametrize("wrong", ["version", "day", "one of two", "nothing"])
+async def test_nothing_is_written_for_a_stale_account(world: World, second_sql: asyncpg.Connection, wrong: str) -> None:
+    await world.add_node()
+    tenants = [world.add_tenant(), world.add_tenant()]
+    await asyncio.gather(*(cache_account(world, tenant) for tenant in tenants))
+    requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
+    candidates = [candidate(tenant, requirement) for tenant in tenants]
+    accounts = {account.id: account for account, _ in await submits.load_admission_facts(second_sql, candidates)}
+    changed: dict[str, Callable[[Account], Account]] = {
+        "version": lambda account: replace(account, version=account.version - 1),
+        "day": lambda account: replace(account, now=account.now - timedelta(days=1)),
+        "one of two": lambda account: replace(account, version=account.version - (account.id == tenants[1])),
+        "nothing": lambda account: account,
+    }
+    accounts = {one: changed[wrong](account) for one, account in accounts.items()}
+    accepted = [Ledger(accounts[one.tenant_id]).decide(one) for one in candidates]
+    found = [one for one in accepted if isinstance(one, Accepted)]
+    written = await submits.insert_jobs(second_sql, found, accounts)
+    assert len(found) == 2
+    assert [one.behind for one in written] == ([0, 0] if wrong == "nothing" else [])
+    sql = "SELECT count(*) FROM jobs WHERE id = ANY($1)"
+    jobs = await second_sql.fetchval(sql, [one.command.job_id for one in candidates])
+    assert jobs == len(written)

@@ -1,4 +1,4 @@
-"""Real servers for the tests of the stack's own parts."""
+"""Real servers for tests of the stack's components."""
 
 import asyncio
 import signal
@@ -18,14 +18,14 @@ OTHER_TENANT = "0193a6c0-0000-7000-8000-000000000002"
 
 
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 30) -> None:
-    """Wait for something that another process does."""
+    """Wait for a condition in another process."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 - nobody here could set an event
             await asyncio.sleep(0.02)
 
 
 class Clients:
-    """NATS clients by login, with what the server has refused them."""
+    """NATS clients by login, with the permission errors that the server sent them."""
 
     def __init__(self, server: Nats) -> None:
         self._server = server
@@ -40,7 +40,7 @@ class Clients:
         await client.connect(
             self._server.url,
             user=login,
-            password=self._server.secrets.of(f"nats-{login}"),
+            password=self._server.secrets.password(f"nats-{login}"),
             inbox_prefix=inbox.encode(),
             error_cb=refused,
             max_reconnect_attempts=0,
@@ -49,7 +49,7 @@ class Clients:
         return client
 
     async def refused(self, subject: str) -> None:
-        """Wait until the server has said that it refuses a publish or a subscription."""
+        """Wait until the server has refused a publish or a subscription."""
         async with asyncio.timeout(5):
             while subject.lower() not in await self.refusals.get():
                 pass
@@ -64,7 +64,7 @@ async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     layout = Layout(tmp_path_factory.mktemp("nats"))
     layout.create()
     port, monitor = free_ports(2)
-    server = Nats(layout, Secrets.open(layout.secrets), port, monitor, ("node-1", "node-2"))
+    server = Nats(layout, Secrets.load(layout.secrets), port, monitor, ("node-1", "node-2"))
     server.configure(TENANT)
     child = await server.start()
     await until(server.ready)

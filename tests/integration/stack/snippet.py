@@ -1,4 +1,4 @@
-"""A program for the zygote to run: its code is its argument."""
+"""A program for the fork server: it runs the code in its argument."""
 
 
 def main(argv: list[str]) -> None:

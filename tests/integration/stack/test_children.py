@@ -1,4 +1,4 @@
-"""Processes forked from the zygote: what they are given, how their end is heard, that none is left."""
+"""Forked processes: their environment, how their exit is reported, and that none is left over."""
 
 import asyncio
 import json
@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from stack.children import Call, Child, ForkServerClient, start_program
-from stack.keeper import ProcessSupervisor, Unit
 from stack.layout import Layout, tail
+from stack.process_supervisor import ProcessSupervisor, Unit
+from stack.processes import Child, ForkServerClient, PythonProcess, start_program
 from tests.integration.stack.conftest import until
 
 
 @pytest.fixture
-async def nursery(layout: Layout) -> AsyncIterator[ForkServerClient]:
-    nursery = ForkServerClient(layout.log_of("zygote"))
-    await nursery.start()
-    yield nursery
-    await nursery.close()
+async def fork_server(layout: Layout) -> AsyncIterator[ForkServerClient]:
+    fork_server = ForkServerClient(layout.log_of("fork_server"))
+    await fork_server.start()
+    yield fork_server
+    await fork_server.close()
 
 
-def call(layout: Layout, *steps: dict[str, object], name: str = "child") -> Call:
+def call(layout: Layout, *steps: dict[str, object], name: str = "child") -> PythonProcess:
     env = {"PATH": os.defpath, "ONLY": "this"}
-    return Call(name, "stack.one_shots", (json.dumps(steps),), env, str(layout.log_of(name)))
+    return PythonProcess(name, "stack.run_commands", (json.dumps(steps),), env, str(layout.log_of(name)))
 
 
 def step(code: str) -> dict[str, object]:
@@ -43,13 +43,13 @@ async def until_said(log: Path, word: str) -> None:
 
 
 def stat_of(pid: int) -> list[str]:
-    """State and parent, then the rest; nothing where there is no such process."""
+    """Return state and parent, then the rest; empty if there is no such process."""
     path = Path(f"/proc/{pid}/stat")
     return path.read_text().rpartition(")")[2].split() if path.exists() else []
 
 
 async def until_gone(pid: int) -> None:
-    """Wait until a process is no more, or a zombie of somebody who does not look after it."""
+    """Wait until a process has exited, or is a zombie that its new parent has not reaped."""
 
     async def gone() -> bool:
         return stat_of(pid)[:1] in ([], ["Z"])
@@ -57,42 +57,42 @@ async def until_gone(pid: int) -> None:
     await until(gone)
 
 
-async def test_child_process_has_its_environment_name_and_log(nursery: ForkServerClient, layout: Layout) -> None:
+async def test_child_process_has_its_environment_name_and_log(fork_server: ForkServerClient, layout: Layout) -> None:
     said = step("import os; print(dict(os.environ), open('/proc/self/comm').read())")
-    child = await nursery.spawn(call(layout, said, name="scheduler"))
+    child = await fork_server.spawn(call(layout, said, name="scheduler"))
     assert await asyncio.wait_for(child.wait(), 30) == 0
     log = layout.log_of("scheduler").read_text()
     assert str({"PATH": os.defpath, "ONLY": "this"}) in log
     assert "scheduler" in log
 
 
-async def test_child_exit_status_is_reported(nursery: ForkServerClient, layout: Layout) -> None:
+async def test_child_exit_status_is_reported(fork_server: ForkServerClient, layout: Layout) -> None:
     ends = {"raise SystemExit(3)": 3, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": -9, "1 / 0": 70}
     for code, expected in ends.items():
-        child = await nursery.spawn(call(layout, step(code)))
+        child = await fork_server.spawn(call(layout, step(code)))
         assert await asyncio.wait_for(child.wait(), 30) == expected
     assert "ZeroDivisionError" in layout.log_of("child").read_text()
 
 
 @pytest.mark.requirement("F-166")
-async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: ForkServerClient, layout: Layout) -> None:
+async def test_ctrl_c_and_sigterm_work_in_a_child(fork_server: ForkServerClient, layout: Layout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)
-        child = await nursery.spawn(call(layout, SLEEP))
+        child = await fork_server.spawn(call(layout, SLEEP))
         await until_said(layout.log_of("child"), "up")
         child.signal(number)
         assert await asyncio.wait_for(child.wait(), 10) == expected
 
 
 async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(
-    nursery: ForkServerClient, layout: Layout
+    fork_server: ForkServerClient, layout: Layout
 ) -> None:
-    child = await nursery.spawn(call(layout, SLEEP))
+    child = await fork_server.spawn(call(layout, SLEEP))
     await until_said(layout.log_of("child"), "up")
     os.kill(int(stat_of(child.pid)[1]), signal.SIGKILL)
     assert await asyncio.wait_for(child.wait(), 10) == -9
     await until_gone(child.pid)
-    again = await nursery.spawn(call(layout, step("print('again')")))
+    again = await fork_server.spawn(call(layout, step("print('again')")))
     assert await asyncio.wait_for(again.wait(), 30) == 0
 
 

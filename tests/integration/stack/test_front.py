@@ -1,4 +1,4 @@
-"""The front command before there is anything: its menu, and what it says to a wrong word."""
+"""``./dev`` without an installation: its menu, and the error for an unknown command."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each NATS login is refused, as the real server sees it."""
+"""What each NATS login is refused by the real server."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from contracts.scheduler.heartbeats import HEARTBEAT
 from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE
 from contracts.scheduler.submissions import SUBMIT_JOB
 from stack.credentials import OUTSIDE_USER
-from stack.nats_config import NatsPlan, Outside, logins, render
+from stack.nats_config import ExternalSystem, NatsPlan, logins, render
 from stack.nats_server import Nats, binary
 from tests.integration.stack.conftest import OTHER_TENANT, TENANT, Clients
 from tests.kit.nats import settled
@@ -28,7 +28,7 @@ JOB = "0193a6c0-0000-7000-8000-00000000000a"
 @pytest.mark.requirement("S-75")
 async def test_executor_publishes_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
-    with pytest.raises(NoRespondersError):  # allowed, and nobody is there
+    with pytest.raises(NoRespondersError):  # allowed, but without a responder
         await node.request(HEARTBEAT.subject(key="node-1"), b"{}", timeout=10)
     await node.publish(HEARTBEAT.subject(key="node-2"), b"{}")
     await connect.refused(HEARTBEAT.subject(key="node-2"))
@@ -126,7 +126,10 @@ def test_nats_passwords_can_come_from_the_environment(tmp_path: Path) -> None:
     plan = NatsPlan(
         passwords={name: f"${variable[name]}" for name in names},
         nodes=nodes,
-        outside=(Outside("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT), Outside("GLOBEX", "globex", "literal", JOB)),
+        outside=(
+            ExternalSystem("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT),
+            ExternalSystem("GLOBEX", "globex", "literal", JOB),
+        ),
         listen="0.0.0.0:4222",
         monitor="0.0.0.0:8222",
         store="/data",

@@ -1,4 +1,4 @@
-"""Services that are told everything by the plain names of the plan, and do as they are told."""
+"""Services use the settings without prefix."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ SERVICES = ("auth", "scheduler", "gateway", "executor")
 
 @dataclass
 class Told:
-    """What was told, and where the gateway is."""
+    """The environment, and the URL of the gateway."""
 
     http: httpx.AsyncClient
     uploads: Path
@@ -36,7 +36,7 @@ class Told:
 
 
 def started(running: ExitStack, name: str, *argv: str, log: Path, **environment: str) -> None:
-    """A process with nothing in its environment but that."""
+    """Start a process with only this environment."""
     parent = os.getpid()
     with (log / name).open("ab") as out:
         process = subprocess.Popen(

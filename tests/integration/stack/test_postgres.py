@@ -1,4 +1,4 @@
-"""PostgreSQL as the stack runs it: whoever we are, whatever was killed, and no service in another's database."""
+"""PostgreSQL in the stack: with any user, after any kill, and with databases separated by service."""
 
 import asyncio
 import os
@@ -14,16 +14,16 @@ import pytest
 from contracts.registry import DATABASES
 from stack import unprivileged
 from stack.credentials import Secrets
-from stack.keeper import ProcessSupervisor, Unit
 from stack.layout import Layout
 from stack.ports import free_ports
 from stack.postgres import Postgres, binaries
+from stack.process_supervisor import ProcessSupervisor, Unit
 from stack.unprivileged import CannotRunPostgres, choose_runner
 from tests.integration.stack.conftest import until
 
 
 def quietly(*_: object) -> None:
-    """Nobody listens."""
+    """Ignore log lines."""
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def kept(postgres: Postgres) -> AsyncIterator[ProcessSupervisor]:
 
 @pytest.fixture
 async def postgres(layout: Layout) -> Postgres:
-    server = Postgres.of(layout, Secrets.open(layout.secrets), free_ports(1)[0])
+    server = Postgres.for_state(layout, Secrets.load(layout.secrets), free_ports(1)[0])
     assert await server.create()
     return server
 
@@ -120,7 +120,7 @@ async def test_incomplete_data_directory_is_recreated(postgres: Postgres) -> Non
 
 @pytest.fixture
 def open_layout() -> Iterator[Layout]:
-    """A state directory that another account can reach, unlike pytest's own."""
+    """A state directory that another user can access, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         layout = Layout(Path(folder) / "state")
@@ -138,7 +138,7 @@ async def test_root_without_user_namespaces_runs_postgres_as_an_account(
     )
     if await reachable.wait() != 0:
         pytest.skip("this checkout is closed to other accounts")
-    server = Postgres.of(open_layout, Secrets.open(open_layout.secrets), free_ports(1)[0])
+    server = Postgres.for_state(open_layout, Secrets.load(open_layout.secrets), free_ports(1)[0])
     await server.create()
     assert server.runner.owner is not None
     assert os.stat(server.layout.postgres).st_uid == server.runner.owner[0]  # noqa: PTH116 - a test

@@ -1,4 +1,4 @@
-"""One origin: which backend gets a connection, and what a client sees when it is away."""
+"""One port for two services: which backend gets a connection, and what a client sees if it is down."""
 
 import asyncio
 import json
@@ -11,12 +11,12 @@ import pytest
 import websockets
 from aiohttp import web
 
-from stack.children import start_program
 from stack.layout import Layout
 from stack.ports import free_ports, listen
+from stack.processes import start_program
 from stack.proxy import Routes
 
-BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers on the way
+BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers between
 
 Run = Callable[[int, str], Awaitable[web.AppRunner]]
 
@@ -105,7 +105,7 @@ async def test_proxy_passes_a_chunked_request(origin: str, routes: Routes, run: 
 async def test_proxy_waits_for_a_briefly_unavailable_backend(origin: str, routes: Routes, run: Run) -> None:
     async with httpx.AsyncClient(base_url=origin) as client, asyncio.TaskGroup() as both:
         asked = both.create_task(client.get("/healthz"))
-        await asyncio.sleep(0.2)  # the outage itself, not a wait for something
+        await asyncio.sleep(0.2)  # the duration of the outage, not a wait for something
         await run(routes.gateway, "gateway")
         assert (await asked).status_code == 200
 

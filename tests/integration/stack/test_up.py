@@ -1,4 +1,4 @@
-"""``./dev up`` as a whole: what it writes, what it survives, what it leaves behind."""
+"""``./dev up`` as a whole: what it writes, which faults it survives, what it leaves behind."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ class Up:
         try:
             async with httpx.AsyncClient(base_url=self.credentials["base_url"]) as client:
                 answer = await client.get("/readyz")
-                print(answer.text)  # who is not ready yet: shown where a test waits in vain
+                print(answer.text)  # processes that are not ready, shown if the test times out
                 return answer.status_code == 200
         except httpx.HTTPError:
             return False

@@ -1,4 +1,4 @@
-"""Usernames and addresses."""
+"""Validation of usernames and email addresses."""
 
 import pytest
 from hypothesis import given
@@ -61,11 +61,11 @@ def test_valid_email_address_is_accepted(sent: str, kept: str) -> None:
         "a@example.org\n",
         "a@example.org\r\nBcc: b@example.org",
         "a\0@example.org",
-        "\u0430lice@example.org",  # a Cyrillic letter that looks like ours
+        "\u0430lice@example.org",  # a Cyrillic letter that looks like a Latin one
         "alice@ex\u0430mple.org",
         "x" * 65 + "@example.org",
         "a@" + "d" * 64 + ".org",
-        "a@" + ".".join(["d" * 62] * 4) + ".org",  # 255 and more
+        "a@" + ".".join(["d" * 62] * 4) + ".org",  # 255 or more
     ],
 )
 def test_invalid_email_address_is_refused(sent: str) -> None:

@@ -1,4 +1,4 @@
-"""API keys: what is one, what proves it."""
+"""API keys: format and verification."""
 
 from uuid import uuid4
 

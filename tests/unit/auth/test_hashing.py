@@ -1,4 +1,4 @@
-"""Who waits for a password to be hashed, and for how long."""
+"""Limits on concurrent password hashing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ NEVER_S = 3600.0
 
 
 class Held(PasswordHasher):
-    """Checks nothing until it is let go on, and says what it was given."""
+    """A password check that blocks until released, and records its arguments."""
 
     def __init__(self) -> None:
         super().__init__(create_argon2_context(memory_kib=8, passes=1))

@@ -1,4 +1,4 @@
-"""What may be asked of a new key."""
+"""Validation of requests for new API keys."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any

@@ -1,4 +1,4 @@
-"""How guessing gets slow, and nobody is locked out for good."""
+"""Failed logins are delayed more and more, without a permanent lockout."""
 
 from datetime import UTC, datetime, timedelta
 

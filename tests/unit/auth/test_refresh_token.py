@@ -1,4 +1,4 @@
-"""What a refresh token may do, and when it gives a theft away."""
+"""Refresh tokens: rotation, and detection of stolen tokens."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""How signing keys are kept, what they sign, and what makes the audit log tamper-evident."""
+"""Signing keys: storage, signatures, and the audit log's hash chain."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What a request presents as its credential."""
+"""Extraction of the credential from a request."""
 
 import pytest
 from starlette.datastructures import Headers

@@ -1,4 +1,4 @@
-"""What is no access token of ours. Every attack is signed as well as its attacker can."""
+"""Forged access tokens are refused. Each forgery is signed as well as an attacker could."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ def b64(content: bytes) -> str:
 
 
 def signed(header: dict[str, Any] | str, claims: dict[str, Any] | str, key: SigningKey | None = None) -> str:
-    """A token with our signature, whatever it says."""
+    """Return a token with a valid signature and arbitrary claims."""
     parts = [part if isinstance(part, str) else json.dumps(part) for part in (header, claims)]
     said = ".".join(b64(part.encode()) for part in parts)
     return f"{said}.{b64((key or AUTH.signing).private.sign(said.encode()))}"

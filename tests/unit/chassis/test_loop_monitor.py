@@ -1,4 +1,4 @@
-"""What is told of an event loop that was held."""
+"""Reports about a blocked event loop."""
 
 import asyncio
 from time import monotonic
@@ -46,7 +46,7 @@ async def test_loop_monitor_measures_only_within_its_block() -> None:
         await until(measured)
     counted = sum(monitor.counts)
     later = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.01, later.set)  # behind every wake-up that could still be due
+    asyncio.get_running_loop().call_later(0.01, later.set)  # after every wake-up that could still be due
     await later.wait()
     assert sum(monitor.counts) == counted
 

@@ -1,4 +1,4 @@
-"""Which request ids from outside are taken over."""
+"""Request ids of clients: accepted if valid, else replaced."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Runs a flow of the client on answers that are written down, and notes what it asked for."""
+"""Runs a flow of the client with prepared responses and records its requests."""
 
 import json
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def caller(retry: Retry | None = None, **proof: Any) -> Caller:
 
 
 class Script:
-    """The answers, in order: exceptions are thrown, a pair of an answer and bytes is a body for a sink."""
+    """The responses, in order. Exceptions are raised; a pair of a response and bytes is a body for a sink."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)

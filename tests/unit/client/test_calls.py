@@ -8,9 +8,9 @@ import pytest
 from comfyfleet_client import AsyncClient, Client, FieldError, access_calls, calls, workflow_calls
 from comfyfleet_client.call import quote_segment
 from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.json_values import from_json, to_json
 from comfyfleet_client.results import Account, Job, Limits, Me
 from comfyfleet_client.setup import build_submission, normalise_url
-from comfyfleet_client.shape import plain, read
 
 JOB: dict[str, Any] = {
     "job_id": "01a2",
@@ -54,11 +54,11 @@ def test_any_id_is_escaped_into_one_path_segment(text: str) -> None:
 
 
 def test_unknown_response_fields_are_ignored() -> None:
-    job = read(Job, JOB | {"new_field": 1})
+    job = from_json(Job, JOB | {"new_field": 1})
     assert (job.progress, job.created_at, job.outputs) == (100.0, datetime(2026, 11, 23, 9, tzinfo=UTC), ())
     assert (job.ended, job.succeeded, job.timings.total_seconds) == (True, True, None)
-    assert plain(job)["created_at"] == "2026-11-23T09:00:00Z"
-    assert read(Job, plain(job)) == job
+    assert to_json(job)["created_at"] == "2026-11-23T09:00:00Z"
+    assert from_json(Job, to_json(job)) == job
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_unknown_response_fields_are_ignored() -> None:
 )
 def test_malformed_response_raises_a_clear_error(wrong: Any) -> None:
     with pytest.raises(Unreadable, match="not a valid Job"):
-        read(Job, wrong)
+        from_json(Job, wrong)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_invite_creation_is_not_repeated_and_its_repr_hides_the_secret() -> None
 
 
 def test_missing_graph_limits_default_to_strict() -> None:
-    assert read(Limits, {"graph_policy": "open", "run_seconds": 60}).run_seconds == 60.0
-    assert read(Limits, {}).graph_policy == "strict"
+    assert from_json(Limits, {"graph_policy": "open", "run_seconds": 60}).run_seconds == 60.0
+    assert from_json(Limits, {}).graph_policy == "strict"
 
 
 def test_users_are_parsed_with_their_limits() -> None:
@@ -121,9 +121,9 @@ def test_users_are_parsed_with_their_limits() -> None:
         "created_at": "2026-11-23T09:00:00Z", "limits": {"images_per_day": None, "weight": 2},
     }  # fmt: skip
     used = {"used_today": 1, "resets_at": "2026-11-24T00:00:00Z", "running": 0, "queued": 0, "left_today": None}
-    me = read(Me, user | used)
+    me = from_json(Me, user | used)
     assert (me.limits.images_per_day, me.limits.weight, me.left_today) == (None, 2.0, None)
-    assert read(Account, user | {"own_limits": ["weight"]}).own_limits == ("weight",)
+    assert from_json(Account, user | {"own_limits": ["weight"]}).own_limits == ("weight",)
 
 
 def test_submission_requires_exactly_one_kind_of_content() -> None:

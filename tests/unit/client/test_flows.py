@@ -1,4 +1,4 @@
-"""What the client asks of its connections, on answers that are written down."""
+"""Requests of the client's flows, with prepared responses."""
 
 import hashlib
 import json

@@ -13,8 +13,8 @@ from comfyfleet_client.cli.login_file import Login
 from comfyfleet_client.cli.main import app
 from comfyfleet_client.cli.parameters import parse_values
 from comfyfleet_client.errors import ComfyfleetError, Damaged, Unreachable, api_error
+from comfyfleet_client.json_values import from_json
 from comfyfleet_client.results import Job, Output
-from comfyfleet_client.shape import read
 from tests.unit.client.test_calls import JOB
 from tests.unit.client.test_flows import OUTPUT
 
@@ -114,13 +114,13 @@ def test_login_file_is_readable_by_its_owner_only(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x", "/x", "a/../../b", "\x1b[2J.png", "", "..", "ü.png"])
 def test_downloaded_files_stay_in_the_chosen_folder(name: str) -> None:
-    file = _file_name(read(Job, JOB), 0, read(Output, OUTPUT | {"name": name}))
+    file = _file_name(from_json(Job, JOB), 0, from_json(Output, OUTPUT | {"name": name}))
     assert file.startswith("01a2_0_")
     assert not set(file) & set("/\\\x1b")
 
 
 def test_control_characters_in_names_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    show.jobs([read(Job, JOB | {"labels": {"a": "\x1b[31m[bold]red\n"}})])
+    show.jobs([from_json(Job, JOB | {"labels": {"a": "\x1b[31m[bold]red\n"}})])
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "[bold]" in printed

@@ -1,4 +1,4 @@
-"""What the command line shows of a job that is watched."""
+"""The command line's output for a watched job."""
 
 from datetime import UTC, datetime
 

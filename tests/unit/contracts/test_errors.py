@@ -1,4 +1,4 @@
-"""What is told of a message of another shape."""
+"""Errors of invalid messages."""
 
 import pytest
 from pydantic import ValidationError

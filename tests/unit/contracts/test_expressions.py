@@ -1,4 +1,4 @@
-"""Arithmetic that users write: ordinary formulas pass, and none that passes can block a node."""
+"""User-written arithmetic: ordinary formulas are accepted, and no accepted formula can block a node."""
 
 import pytest
 

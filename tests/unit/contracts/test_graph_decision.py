@@ -1,4 +1,4 @@
-"""What a tenant's policy refuses about a graph."""
+"""Violations of a tenant's graph policy."""
 
 from typing import Any
 

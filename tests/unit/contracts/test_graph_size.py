@@ -1,4 +1,4 @@
-"""Bounds of what graphs make, and what they cost."""
+"""Upper bounds of graphs, and their image quota."""
 
 import sys
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_size.analysis import GraphSize, measure
-from contracts.graph_size.bounds import MOST_ERRORS, GraphBounds, check_bounds, check_known
-from contracts.graph_size.images import MOST_RESERVED, reserve
+from contracts.graph_size.bounds import MOST_ERRORS, GraphBounds, check_bounds, check_unknown_counts
+from contracts.graph_size.image_quota import MOST_RESERVED, reserve
 from contracts.graph_size.size import MOST
 from contracts.workflow import read_graph
 from tests.ordinary_graphs.catalog import catalog_for
@@ -19,11 +19,11 @@ Raw = dict[str, Any]
 
 FREE = GraphBounds(
     nodes=500, text_bytes=262_144, pixels=268_435_456, steps=200, pixel_steps=20_000_000_000
-)  # as auth migration 0007 gives them to the tier "free"
+)  # limits of tier "free" from auth migration 0007
 
 
 def node(class_type: str, **inputs: Any) -> Raw:
-    """A node; ``a__b`` names the nested input ``a.b``."""
+    """Return a node; ``a__b`` is the nested input ``a.b``."""
     return {"class_type": class_type, "inputs": {name.replace("__", "."): value for name, value in inputs.items()}}
 
 
@@ -54,7 +54,7 @@ def images(raw: Raw, **more: Any) -> int:
 
 
 def chain(first: Raw, *rest: Raw) -> Raw:
-    """Nodes a, b, c, ... each linked to the one before it by its own inputs."""
+    """Return nodes a, b, c, ..., each linked to the one before by the given inputs."""
     return {"abcdefghij"[place]: one for place, one in enumerate((first, *rest))}
 
 
@@ -451,7 +451,7 @@ def test_graph_that_would_exhaust_a_node_is_refused_naming_node_and_input(
 
 def test_number_from_an_unknown_link_must_be_given_directly() -> None:
     raw = chain(node("CustomCombo"), latent(["a", 1]), save("b"))
-    (error,) = check_known(measured(raw))
+    (error,) = check_unknown_counts(measured(raw))
     assert (error.code, error.node_id, error.input) == ("size_by_link", "b", "batch_size")
     assert "Use a number" in error.message
     assert images(raw) == 4096
@@ -492,12 +492,12 @@ def test_unset_bounds_refuse_nothing() -> None:
 def test_ordinary_graphs_are_within_the_bounds_of_the_free_tier(graph: Any) -> None:
     size = measured(graph.workflow, specs=catalog_for([graph]), uploads=dict.fromkeys(graph.uploads, (1024, 1024)))
     assert check_bounds(size, FREE) == ()
-    assert check_known(size) == ()
+    assert check_unknown_counts(size) == ()
     assert reserve(size).images <= 50
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """Python and C calls that something makes."""
+    """Return the number of Python and C calls of a function."""
     count = 0
 
     def counted(_frame: object, event: str, _arg: object) -> None:
@@ -513,7 +513,7 @@ def calls_of(work: Callable[[], object]) -> int:
 
 
 def linked(class_type: str, nodes: int, links: int, **inputs: Any) -> Raw:
-    """A graph in which each node has links to nodes before it."""
+    """Return a graph in which each node has links to earlier nodes."""
     return {
         str(n): node(class_type, **inputs, **{
             f"in{link}": [str((n * 7 + link * 13) % n), 0] for link in range(links if n else 0)

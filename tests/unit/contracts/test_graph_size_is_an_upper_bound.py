@@ -1,4 +1,4 @@
-"""Random graphs of stock classes against a reference that computes what ComfyUI makes, list by list."""
+"""Compares the bounds of random graphs with a reference that computes what ComfyUI produces, list by list."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.graph_size.analysis import measure
-from contracts.graph_size.images import reserve
+from contracts.graph_size.image_quota import reserve
 from contracts.graph_size.size import Size
 from contracts.workflow import read_graph
 
 SMALL = st.integers(1, 6)
-MOST_IMAGES = 3_000  # of one node of the reference; larger graphs are left out
+MOST_IMAGES = 3_000  # maximum per node of the reference; larger graphs are skipped
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TooLarge(Exception):
 
 
 class Reference:
-    """What ComfyUI makes of a graph, sizes instead of pixels."""
+    """Computes what ComfyUI produces for a graph, with sizes instead of pixels."""
 
     def __init__(self) -> None:
         self.graph: dict[str, Any] = {}
@@ -71,7 +71,7 @@ def link(slot: str) -> list[Any]:
 
 
 def runs(*values: Any) -> list[tuple[Any, ...]]:
-    """The arguments of each run: the longest list decides, shorter ones repeat their last element."""
+    """Yield the arguments of each run: as many as the longest list has; shorter ones repeat their last element."""
     lists = [value if isinstance(value, list) else [value] for value in values]
     return [tuple(one[min(run, len(one) - 1)] for one in lists) for run in range(max(map(len, lists)))]
 
@@ -88,7 +88,7 @@ def graphs(draw: Any) -> Reference:
 
 
 def a_number(draw: Any, reference: Reference) -> tuple[Any, Any]:
-    """A number as a graph writes it, and its value: literally, as text, wrapped, or by a link."""
+    """Generate a number and its value in a graph: literal, as text, wrapped, or linked."""
     known = reference.numbers()
     if known and draw(st.booleans()):
         slot = draw(st.sampled_from(known))
@@ -138,7 +138,7 @@ def choose(draw: Any, reference: Reference) -> None:
 
 
 def rebatch(draw: Any, reference: Reference) -> None:
-    """Consecutive images of one size share batches."""
+    """Combine consecutive images of one size into batches."""
     (source, value), size = an_image(draw, reference), draw(SMALL)
     made: list[Batch] = []
     for one in value:

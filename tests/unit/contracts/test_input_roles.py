@@ -1,4 +1,4 @@
-"""Roles of inputs: the review decides for stock classes, patterns for all others."""
+"""Input roles: from the review for stock classes, by pattern for others."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from contracts.graph_policy.registry import InputRole
 
 @dataclass(frozen=True)
 class Described:
-    """A class of a catalog that also says its module."""
+    """A catalog class with its module."""
 
     module: str = "custom_nodes.pack"
     inputs: dict[str, InputSpec] = field(default_factory=dict)

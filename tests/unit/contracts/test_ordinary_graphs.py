@@ -1,4 +1,4 @@
-"""Ordinary workflows of stock classes pass every check that a submission passes before it is queued."""
+"""Ordinary workflows of stock classes pass all checks of a submission."""
 
 import pytest
 
@@ -18,7 +18,7 @@ SHAPES = {
     *("txt2video", "img2video", "video2video", "audio", "exported"),
 }
 
-# No bound sees the cost of ImageCompositor.
+# No limit covers the cost of ImageCompositor.
 REFUSED = {"layers_composed"}
 STRICT, OPEN = TenantPolicy(mode=GraphPolicy.STRICT), TenantPolicy(mode=GraphPolicy.OPEN)
 

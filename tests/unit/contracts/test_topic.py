@@ -1,4 +1,4 @@
-"""Subjects are written in one place and cannot be bent."""
+"""Subjects are built from validated tokens."""
 
 import pytest
 

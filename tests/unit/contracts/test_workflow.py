@@ -1,4 +1,4 @@
-"""What can be said of a graph without knowing any node."""
+"""Checks of a graph that need no knowledge of classes."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.workflow import MAX_LINKS, MAX_NODES, ancestors, cycle_error, is_whole, read_graph, written
+from contracts.workflow import MAX_LINKS, MAX_NODES, ancestors, cycle_error, graph_as_json, has_valid_links, read_graph
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 NODE = {"class_type": "EmptyImage", "inputs": {}}
@@ -35,7 +35,8 @@ def test_real_workflows_are_parsed_completely(path: Path) -> None:
         ({"1": 5}, "node_malformed"),
         ({"1": {"class_type": 5, "inputs": {}}}, "node_malformed"),
         ({str(n): NODE for n in range(MAX_NODES + 1)}, "workflow_too_large"),
-        ({"1": {"class_type": "X", "inputs": {"a": 2**64}}}, "integer_out_of_range"),  # a float, once it was stored
+        # becomes a float when it is stored
+        ({"1": {"class_type": "X", "inputs": {"a": 2**64}}}, "integer_out_of_range"),
         ({"1": {"class_type": "X", "inputs": {"a": {"__value__": [{"b": -(2**63) - 1}]}}}}, "integer_out_of_range"),
         ({"1": {**NODE, "_meta": {"a": 2**64}}}, "integer_out_of_range"),
         ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", 2**64]}}}, "integer_out_of_range"),
@@ -64,7 +65,7 @@ def test_longest_allowed_chain_is_parsed(backwards: bool) -> None:
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_cycle_error_lists_only_the_cycle(backwards: bool) -> None:
-    """Nodes 2, 3 and 4 feed each other; those before and behind them do not belong to it."""
+    """Nodes 2, 3 and 4 form a cycle; the nodes before and after it are not part of it."""
     raw = chain(8)
     raw["2"] = {"class_type": "X", "inputs": {"a": ["1", 0], "b": ["4", 0]}}
     graph, errors = read_graph(dict(reversed(raw.items())) if backwards else raw)
@@ -95,7 +96,7 @@ def test_unknown_node_keys_are_dropped() -> None:
     }
     graph, errors = read_graph(raw)
     assert not errors
-    assert written(graph) == {"1": {**NODE, "_meta": {"title": "b"}}, "2": NODE}
+    assert graph_as_json(graph) == {"1": {**NODE, "_meta": {"title": "b"}}, "2": NODE}
 
 
 @given(
@@ -153,4 +154,4 @@ def test_a_graph_with_more_links_than_allowed_is_refused() -> None:
 )  # fmt: skip
 def test_graph_is_complete_when_links_exist_and_are_acyclic(value: Any, whole: bool) -> None:
     graph, _ = read_graph({"0": NODE, "1": {"class_type": "X", "inputs": {"in": value}}})
-    assert is_whole(graph) is whole
+    assert has_valid_links(graph) is whole

@@ -1,4 +1,4 @@
-"""The shapes are ComfyUI 0.33's own, shortened."""
+"""Catalogs in ComfyUI 0.33's formats, shortened."""
 
 import base64
 import hashlib
@@ -72,7 +72,7 @@ def test_dynamic_inputs_keep_their_declared_options() -> None:
     assert images is not None
     assert (images.names, images.required, images.input.type) == (("image0", "image1", "image2"), 1, "IMAGE")
     assert named is not None
-    assert (named.names, named.required) == (("a", "b"), 0)  # an optional template asks for none of them
+    assert (named.names, named.required) == (("a", "b"), 0)  # none of an optional template's inputs are required
     assert read["broken"].grown is None
 
 

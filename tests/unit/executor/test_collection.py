@@ -1,4 +1,4 @@
-"""The same output, whatever tells of it; and every output of every node."""
+"""Outputs are collected once, whatever reports them, for every node."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Every input of every reviewed class that names something, in every form: refused, or nothing lands elsewhere.
+"""Every reviewed input that names something, in every form, is refused or stays in its folder.
 
-With COMFYUI_URL set, also those of a real node's catalog.
+With COMFYUI_URL set, the inputs of a real node's catalog are tested too.
 """
 
 import json
@@ -63,7 +63,7 @@ SOURCES = {
 
 
 def reviewed() -> dict[str, ClassSpec]:
-    """Every reviewed class, with those inputs that have a role."""
+    """Return every reviewed class with its inputs that have a role."""
     found: dict[str, ClassSpec] = {}
     for name, known in STOCK_CLASSES.items():
         inputs = {
@@ -78,7 +78,7 @@ def reviewed() -> dict[str, ClassSpec]:
 
 
 def policies(name: str, spec: ClassSpec) -> Iterator[TenantPolicy]:
-    """Without any rule, and with an operator who allowed the class."""
+    """Return a policy without rules and one in which an operator allowed the class."""
     for mode in GraphPolicy:
         yield TenantPolicy(mode=mode)
         yield TenantPolicy(mode=mode, rules=ClassRules(allowed_classes=(name,)))
@@ -86,7 +86,7 @@ def policies(name: str, spec: ClassSpec) -> Iterator[TenantPolicy]:
 
 
 def assert_harmless(classes: NodeClasses, name: str, given: str, role: InputRole) -> tuple[int, int]:
-    """How many forms were refused, and how many were rewritten."""
+    """Return how many forms were refused and how many were rewritten."""
     refused = rewritten = 0
     for policy in policies(name, classes.specs[name]):
         for form in FORMS:
@@ -108,7 +108,7 @@ def assert_harmless(classes: NodeClasses, name: str, given: str, role: InputRole
 
 
 def assert_all_harmless(classes: NodeClasses) -> tuple[int, int, int]:
-    """How many inputs there are, how many forms were refused and how many rewritten."""
+    """Return the number of inputs, and how many forms were refused and rewritten."""
     inputs = refused = rewritten = 0
     for name, spec in classes.specs.items():
         for given in spec.inputs:

@@ -1,4 +1,4 @@
-"""A dead worker thread in a node's log. The entries are those of ComfyUI 0.33 on Python 3.11, shortened."""
+"""Detects a dead worker thread in a node's log. The entries are those of ComfyUI 0.33 on Python 3.11, shortened."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""When a node counts as blocked, and by what."""
+"""When a node counts as blocked, and why."""
 
 from contracts.scheduler.heartbeats import OccupancyCause
 from executor.domain.occupancy import Occupancy, Occupant
@@ -9,8 +9,8 @@ WAITING = Occupant(OccupancyCause.OWN_PROMPT, "b", runs=False)
 
 def seen(occupant: Occupant, *, for_s: float) -> Occupancy:
     occupancy = Occupancy(blocked_after_s=600, dead_worker_s=10)
-    occupancy.record(occupant, 1_000)
-    occupancy.record(occupant, 1_000 + for_s)
+    occupancy.record_occupant(occupant, 1_000)
+    occupancy.record_occupant(occupant, 1_000 + for_s)
     return occupancy
 
 
@@ -36,7 +36,7 @@ def test_foreign_prompt_that_runs_beyond_the_bound_blocks_the_node() -> None:
 
 def test_new_prompt_restarts_the_occupation_timer() -> None:
     occupancy = seen(FOREIGN, for_s=601)
-    occupancy.record(FOREIGN._replace(prompt_id="c"), 1_700)
+    occupancy.record_occupant(FOREIGN._replace(prompt_id="c"), 1_700)
     state = occupancy.report(1_701)
     assert state is not None
     assert (state.prompt_id, state.seconds, state.blocked) == ("c", 1, False)
@@ -58,7 +58,7 @@ def test_logged_worker_death_counts_for_its_own_prompt_only() -> None:
     state = occupancy.report(1_011)
     assert state is not None
     assert (state.by, state.blocked) == (OccupancyCause.DEAD_WORKER, True)
-    occupancy.record(FOREIGN._replace(prompt_id="c"), 1_012)
+    occupancy.record_occupant(FOREIGN._replace(prompt_id="c"), 1_012)
     state = occupancy.report(1_012)
     assert state is not None
     assert (state.by, state.blocked) == (OccupancyCause.FOREIGN_PROMPT, False)

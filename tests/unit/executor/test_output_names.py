@@ -1,4 +1,4 @@
-"""A prefix on its way to the node, and the file name on its way back."""
+"""Rewriting of file name prefixes for the node, and of file names in its outputs."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from executor.domain.node_text import is_servable
 from executor.domain.output_names import MAX_NAME_BYTES, OutputNameTranslator, encode_name, encode_part, encode_prefix
 
 FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
-LONGEST_FILE_NAME = 255  # bytes that file systems take
+LONGEST_FILE_NAME = 255  # maximum bytes of a file name
 
 
 def named(requested: str, ending: str = "_00001_.png", **tokens: int) -> str:

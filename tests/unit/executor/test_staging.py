@@ -130,7 +130,7 @@ def test_links_and_other_inputs_stay_unchanged() -> None:
 
 
 def graph_of(class_type: str, *before: str) -> dict[str, Any]:
-    """A chain of nodes: the last is of this class, and each takes what the one before it gives."""
+    """Return a chain of nodes: the last has this class, and each is linked to the one before."""
     classes = [*before, class_type]
     return {
         str(place): {"class_type": name, "inputs": {"images": [str(place - 1), 0]} if place else {}}

@@ -1,4 +1,4 @@
-"""The shapes are those of ComfyUI 0.33's /experiment/models."""
+"""The formats are those of ComfyUI 0.33's /experiment/models."""
 
 from typing import Any
 

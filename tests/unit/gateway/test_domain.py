@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.gateway.submissions import Submission
 from contracts.graph_size.analysis import measure
-from contracts.graph_size.images import reserve
+from contracts.graph_size.image_quota import reserve
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor

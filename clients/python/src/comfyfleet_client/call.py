@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from comfyfleet_client.shape import read
+from comfyfleet_client.json_values import from_json
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Call(Generic[T]):
 
 def parse_as(kind: type[T]) -> Callable[[Any], T]:
     """Return a parser of responses into this dataclass."""
-    return lambda body: read(kind, body)
+    return lambda body: from_json(kind, body)
 
 
 def parse_empty(_body: Any) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.json_values import from_json
 from comfyfleet_client.results import COMPLETED, FINAL_STATUSES, JobError, Output, Waiting
-from comfyfleet_client.shape import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def parse_event(message: str | bytes) -> JobEvent | None:
     """
     frame = _parse_frame(message)
     kind = _KINDS.get(frame.get("type"))
-    return read(kind, frame) if kind is not None else None
+    return from_json(kind, frame) if kind is not None else None
 
 
 def parse_refusal(message: str | bytes) -> dict[str, str] | None:

@@ -17,17 +17,17 @@ PASSWORD_MAX = 256  # characters, and at most 1,024 bytes of UTF-8
 
 
 class Role(StrEnum):
-    """What a user is to the system."""
+    """The role of a user; it decides which scopes the user can have."""
 
     USER = "user"
     ADMIN = "admin"
 
 
 class Tenant(TolerantModel):
-    """A tenant as the scheduler needs it.
+    """A tenant with the limits that the scheduler enforces.
 
     Attributes:
-        quota_group: tenants of one group share one daily image quota; None where the tenant has its own.
+        quota_group: tenants of one group share one daily image quota; None if the tenant has its own.
     """
 
     tenant_id: UUID
@@ -50,7 +50,7 @@ class User(TolerantModel):
 
 
 class Account(TolerantModel):
-    """A user with the limits that hold for it, own ones over its tier's.
+    """A user with its effective limits: own limits take precedence over those of its tier.
 
     Attributes:
         shares_quota: whether it shares its daily image quota with accounts that registered from the same address.
@@ -63,15 +63,15 @@ class Account(TolerantModel):
 
 
 class ReadTenant(StrictModel):
-    """Ask for the limits of the tenant in the subject."""
+    """Get the limits of the tenant in the subject."""
 
 
 class ReadAccount(StrictModel):
-    """Ask for the account of the tenant in the subject."""
+    """Get the account of the tenant in the subject."""
 
 
 class Register(StrictModel):
-    """Make an account of tier ``free``, or of the tier of the invite."""
+    """Create an account in the tier of the invite, or in tier ``free`` without one."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
     email: Annotated[str, Field(min_length=1, max_length=512)]
@@ -81,7 +81,7 @@ class Register(StrictModel):
 
 
 class ChangePassword(StrictModel):
-    """Set a new password; every other session of the user ends."""
+    """Set a new password and end every other session of the user."""
 
     current_password: Secret
     new_password: Secret
@@ -90,12 +90,12 @@ class ChangePassword(StrictModel):
 
 
 class ListUsers(StrictModel):
-    """Ask for users, newest first.
+    """List users, newest first.
 
     Attributes:
-        user_id: only this one.
-        search: a part of username or address.
-        before: an id, to go on from.
+        user_id: return only this user.
+        search: part of a username or email address.
+        before: the last ``user_id`` of the previous page.
     """
 
     user_id: UUID | None = None
@@ -115,7 +115,10 @@ class UserPage(TolerantModel):
 
 
 class ChangeUser(StrictModel):
-    """Change an account; what is None stays. ``limits`` replaces all own limits; a shared quota can only be ended."""
+    """Change an account. Fields that are None stay unchanged.
+
+    ``limits`` replaces all own limits. A shared quota can be ended but not created.
+    """
 
     user_id: UUID
     tier: Tier | None = None
@@ -157,7 +160,7 @@ class LastAdmin(Refusal):
 
 
 class Registration(StrEnum):
-    """Who may make an account: everybody, whoever has an invite, or nobody."""
+    """Who may register: everybody, holders of an invite, or nobody."""
 
     OPEN = "open"
     INVITE = "invite"

@@ -12,7 +12,7 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class RecordDenial(StrictModel):
-    """Somebody was told that they may not: for the audit log."""
+    """Record in the audit log that a user was denied access."""
 
     what: Annotated[str, Field(max_length=200)]
     code: Annotated[str, Field(max_length=100)]
@@ -27,12 +27,12 @@ Detail = Annotated[str, Field(max_length=200)]
 
 
 class RecordAction(StrictModel):
-    """An admin, the user in the subject, is about to do something that auth does not do itself.
+    """Record an action that an admin, the user in the subject, is about to take in another service.
 
     Attributes:
-        action: noun.verb, as in ``node.drain``.
-        subject_id: whose it is, where it is a tenant's.
-        detail: what else there is to say, never a secret.
+        action: noun.verb, for example ``node.drain``.
+        subject_id: the tenant that the action affects, if there is one.
+        detail: further facts, never a secret.
     """
 
     action: Action
@@ -43,7 +43,7 @@ class RecordAction(StrictModel):
 
 
 class AuditEntry(TolerantModel):
-    """One entry. ``id`` counts without a gap; ``hash`` (hex) is over it and the entry before."""
+    """One audit log entry. ``id`` has no gaps. ``hash`` (hex) covers this entry and the previous hash."""
 
     id: int
     at: datetime
@@ -57,12 +57,12 @@ class AuditEntry(TolerantModel):
 
 
 class ReadAudit(StrictModel):
-    """Ask for a page of the audit log, newest first.
+    """List audit log entries, newest first.
 
     Attributes:
-        actor_id, subject_id, action: who, whom and what; only these.
-        after, before: only at or after the one and before the other.
-        before_id: the last ``id`` of the page before.
+        actor_id, subject_id, action: return only entries with these values.
+        after, before: return only entries at or after ``after`` and before ``before``.
+        before_id: the last ``id`` of the previous page.
     """
 
     actor_id: UUID | None = None
@@ -75,7 +75,7 @@ class ReadAudit(StrictModel):
 
 
 class AuditPage(TolerantModel):
-    """A page of entries; ``more`` says whether another one follows."""
+    """A page of entries. ``more`` is true if another page follows."""
 
     entries: tuple[AuditEntry, ...]
     more: bool

@@ -1,4 +1,4 @@
-"""Changes of users, tiers and credentials, from which other services keep their copies current."""
+"""Changes of users, tiers and credentials. Other services update their caches from them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,15 +11,15 @@ from contracts.wire.topic import Topic, Traffic
 
 
 class UserChanged(TolerantModel):
-    """How a user stands after a change, and what the change ended.
+    """The state of a user after a change, and the credentials that the change ended.
 
     Attributes:
-        version: of the user; what is told with a lower one is older.
-        tokens_from: access tokens of a lower version are void.
-        limits: that hold for it, whether its own or its tier's.
-        ended_session: whose access tokens are void from now on.
-        revoked_key: an API key that is void from now on.
-        quota_group: as in ``Tenant``.
+        version: version of the user. Discard a message whose version is lower than the latest one seen.
+        tokens_from: access tokens with a lower version are invalid.
+        limits: effective limits, from the user or its tier.
+        ended_session: session whose access tokens are invalid from now on.
+        revoked_key: API key that is invalid from now on.
+        quota_group: see ``Tenant``.
     """
 
     user_id: UUID
@@ -37,7 +37,7 @@ class UserChanged(TolerantModel):
 
 
 class Changes(TolerantModel):
-    """What changed. ``now`` is the time by auth's database, from which to ask on."""
+    """Changes since the requested time. ``now`` is the time of auth's database, to pass in the next request."""
 
     now: datetime
     tiers: tuple[TierLimits, ...]
@@ -45,7 +45,7 @@ class Changes(TolerantModel):
 
 
 class ReadChanges(StrictModel):
-    """Ask what changed since then; None for the life of an access token. Repeats are to be expected."""
+    """List changes since a time, by default within the lifetime of an access token. Expect duplicates."""
 
     since: datetime | None = None
 

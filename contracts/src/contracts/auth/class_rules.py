@@ -14,7 +14,7 @@ from contracts.wire.topic import Topic, Traffic
 
 
 class RuleVerdict(StrEnum):
-    """What an operator decides about a class or a pack; ``DEFAULT`` removes the rule."""
+    """Whether a rule allows or denies a class or pack. ``DEFAULT`` removes the rule."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -22,11 +22,11 @@ class RuleVerdict(StrEnum):
 
 
 class ReadClassRules(StrictModel):
-    """Ask for the rules about node classes that operators made."""
+    """List the rules about node classes that admins created."""
 
 
 class ChangeClassRule(StrictModel):
-    """Make, change or remove the rule about one class or one pack; exactly one of the two is given."""
+    """Create, change or remove the rule about one class or one pack. Exactly one of the two is set."""
 
     class_name: ClassName | None = None
     pack: PackName | None = None

@@ -1,4 +1,4 @@
-"""Credentials: whom an API key or an access token belongs to, and what it may be used for."""
+"""Credentials: the user that an API key or access token belongs to, and its scopes."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,33 +15,36 @@ from contracts.wire.model import StrictModel, TolerantModel
 ISSUER, AUDIENCE = "comfyfleet", "comfyfleet"
 
 
-ALGORITHM, TOKEN_TYPE = "EdDSA", "at+jwt"  # the only algorithm there is; RFC 9068's type of an access token
+ALGORITHM, TOKEN_TYPE = "EdDSA", "at+jwt"  # the only supported algorithm; the access token type of RFC 9068
 
 
 class Scope(StrEnum):
-    """What a credential may be used for. A session has all that its user's role has; a key what it was made with."""
+    """What a credential may be used for.
 
-    JOBS_READ = "jobs:read"  # jobs, results, what the fleet can run
-    JOBS_WRITE = "jobs:write"  # submit, cancel
-    KEYS = "keys"  # make, list and revoke the user's keys
-    ADMIN = "admin"  # everybody's users and limits; admins only
+    A session has all scopes of its user's role. An API key has those that it was created with.
+    """
+
+    JOBS_READ = "jobs:read"  # read jobs, results, and the fleet's models and classes
+    JOBS_WRITE = "jobs:write"  # submit and cancel jobs
+    KEYS = "keys"  # create, list and revoke the user's keys
+    ADMIN = "admin"  # manage users and limits; admins only
 
 
 def scopes_of(role: Role) -> tuple[Scope, ...]:
-    """All that a user of this role may do, and may let a key do."""
+    """Return all scopes that a user of this role has and can grant to its keys."""
     return tuple(scope for scope in Scope if scope is not Scope.ADMIN or role is Role.ADMIN)
 
 
 class Principal(TolerantModel):
-    """Who a credential belongs to, and what it is good for.
+    """The user that a credential authenticates, with the credential's scopes.
 
     Attributes:
-        requests_per_minute: of its user, as it was when auth said so.
-        own_limits: whether that is the user's own, rather than its tier's.
-        version: of its user when auth said so; it grows with every change.
-        key_id: of an API key; None for a session's access token.
-        session_id: of an access token; None for an API key.
-        expires_at: when the credential ends by itself, if ever.
+        requests_per_minute: effective limit of the user when auth answered.
+        own_limits: whether that limit is the user's own and not its tier's.
+        version: version of the user when auth answered; it grows with every change.
+        key_id: id of an API key; None for an access token.
+        session_id: session of an access token; None for an API key.
+        expires_at: when the credential expires; None if it does not.
     """
 
     user_id: UUID
@@ -58,12 +61,12 @@ class Principal(TolerantModel):
 
     @cached_property
     def tenant(self) -> str:
-        """Its user, as subjects and keys name it."""
+        """The user's id as subjects and object keys write it."""
         return str(self.user_id)
 
 
 class Jwk(TolerantModel):
-    """A public key that access tokens are verified with (RFC 8037)."""
+    """A public key that verifies access tokens (RFC 8037)."""
 
     kty: str = "OKP"
     crv: str = "Ed25519"
@@ -74,19 +77,19 @@ class Jwk(TolerantModel):
 
 
 class Keyset(TolerantModel):
-    """The keys that may have signed a token that is still valid, and the next one."""
+    """All keys whose tokens can still be valid, and the next signing key."""
 
     keys: tuple[Jwk, ...]
 
 
 class VerifyCredential(StrictModel):
-    """Ask who an API key belongs to."""
+    """Verify an API key and get its principal."""
 
     credential: Secret
 
 
 class ReadKeyset(StrictModel):
-    """Ask for the keys that access tokens are verified with."""
+    """Get the keys that verify access tokens."""
 
 
 class InvalidCredential(Refusal):

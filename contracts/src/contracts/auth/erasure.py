@@ -12,27 +12,27 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class EraseAccount(StrictModel):
-    """Erase one's own account, everywhere and for good. ``password`` proves that it is meant."""
+    """Delete the account of the user in the subject and all its data. ``password`` confirms the request."""
 
     password: Secret
     ip: Ip | None = None
 
 
 class EraseUser(StrictModel):
-    """An admin erases somebody's account, everywhere and for good."""
+    """Delete a user's account and all its data, on behalf of an admin."""
 
     user_id: UUID
     ip: Ip | None = None
 
 
 class ReadErasures(StrictModel):
-    """Ask which accounts were erased, from behind the one of this number; 0 for all that ever were."""
+    """List erasures with a number greater than ``after``; 0 lists all."""
 
     after: Annotated[int, Field(ge=0)] = 0
 
 
 class Erasure(TolerantModel):
-    """An account that is no more. Nothing may be left of its tenant anywhere."""
+    """An erased account. Every service must delete all data of its tenant."""
 
     number: int
     tenant_id: UUID
@@ -40,7 +40,7 @@ class Erasure(TolerantModel):
 
 
 class Erasures(TolerantModel):
-    """Erasures by number, ``now`` by auth's clock; ``more`` says whether others follow."""
+    """Erasures in ascending order. ``now`` is the time of auth's database; ``more`` is true if others follow."""
 
     erasures: tuple[Erasure, ...]
     more: bool

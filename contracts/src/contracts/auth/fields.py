@@ -1,4 +1,4 @@
-"""Field types and the empty reply that auth's contracts share."""
+"""Field types and the empty reply shared by auth's contracts."""
 
 from typing import Annotated
 
@@ -20,4 +20,4 @@ KeyId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Done(TolerantModel):
-    """It is so now, whether by this request or before."""
+    """The request succeeded, or had already succeeded before."""

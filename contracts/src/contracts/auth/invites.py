@@ -19,10 +19,10 @@ class Invite(TolerantModel):
     """An invite, without its token.
 
     Attributes:
-        tier: of the account that it makes.
-        created_by: the admin who made it.
-        expires_at: when it stops working; the time of the revocation where an admin revoked it.
-        used_by: the account that it made; None where it made none.
+        tier: tier of the account that registers with it.
+        created_by: the admin who created it.
+        expires_at: when it expires; for a revoked invite the time of the revocation.
+        used_by: the account that registered with it; None if unused.
     """
 
     id: UUID
@@ -35,7 +35,7 @@ class Invite(TolerantModel):
 
 
 class CreateInvite(StrictModel):
-    """Make an invite. ``expires_in_days``: how long it can be used."""
+    """Create an invite that is valid for ``expires_in_days`` days."""
 
     tier: Tier = Tier.FREE
     expires_in_days: InviteDays = 7
@@ -43,17 +43,17 @@ class CreateInvite(StrictModel):
 
 
 class CreatedInvite(TolerantModel):
-    """A new invite with its token, which only this message carries."""
+    """A new invite with its token. The token is returned only here."""
 
     invite: Invite
     token: Secret
 
 
 class ListInvites(StrictModel):
-    """Ask for invites, newest first.
+    """List invites, newest first.
 
     Attributes:
-        before: the id of the last invite of the page before.
+        before: the last ``id`` of the previous page.
     """
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -61,14 +61,14 @@ class ListInvites(StrictModel):
 
 
 class InvitePage(TolerantModel):
-    """One page of invites; ``more`` says whether another one follows."""
+    """A page of invites. ``more`` is true if another page follows."""
 
     invites: tuple[Invite, ...]
     more: bool
 
 
 class RevokeInvite(StrictModel):
-    """Stop an invite from being used. Repeating it changes nothing."""
+    """Revoke an unused invite. Idempotent."""
 
     invite_id: UUID
     ip: Ip | None = None

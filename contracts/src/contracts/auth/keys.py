@@ -16,7 +16,7 @@ KeyName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Key(TolerantModel):
-    """An API key as it is listed. ``prefix`` is how it begins: enough to know it by, not to use it."""
+    """An API key as lists show it. ``prefix`` is its first characters: enough to recognise it, not to use it."""
 
     id: KeyId
     name: str
@@ -28,7 +28,11 @@ class Key(TolerantModel):
 
 
 class CreatedKey(TolerantModel):
-    """A fresh key, and its text this once. ``replayed``: an earlier request with this Idempotency-Key made it."""
+    """A new key with its secret, which is returned only here.
+
+    Attributes:
+        replayed: an earlier request with the same idempotency key created it.
+    """
 
     key: Key
     text: Secret
@@ -36,12 +40,12 @@ class CreatedKey(TolerantModel):
 
 
 class CreateKey(StrictModel):
-    """Make an API key for the user in the subject.
+    """Create an API key for the user in the subject.
 
     Attributes:
-        granted: the scopes of the credential that asks; a key gets no other.
-        expires_at: None for the default life of a key.
-        idempotency_key: the same one with the same request gives the same key for 24 hours.
+        granted: scopes of the credential that makes the request; the key cannot have others.
+        expires_at: None for the default lifetime of a key.
+        idempotency_key: repeating the request with the same value within 24 hours returns the same key.
     """
 
     name: KeyName
@@ -53,24 +57,24 @@ class CreateKey(StrictModel):
 
 
 class ListKeys(StrictModel):
-    """Ask for the keys that the user has, newest first, those that no longer work left out."""
+    """List the user's keys, newest first, without expired and revoked ones."""
 
 
 class Keys(TolerantModel):
-    """The keys of one user: all of them, there are at most a hundred."""
+    """All keys of one user, at most 100."""
 
     keys: tuple[Key, ...]
 
 
 class RevokeKey(StrictModel):
-    """End a key. One that has ended is ended."""
+    """Revoke a key. Idempotent."""
 
     key_id: KeyId
     ip: Ip | None = None
 
 
 class KeysUsed(TolerantModel):
-    """When keys were last seen at a door, by id."""
+    """When each key, by id, was last used at a public service."""
 
     uses: dict[str, datetime]
 

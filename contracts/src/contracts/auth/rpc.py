@@ -1,4 +1,4 @@
-"""Declares requests that the auth service answers."""
+"""Declares the requests that auth answers."""
 
 from typing import TypeVar
 

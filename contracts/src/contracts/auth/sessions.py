@@ -13,7 +13,7 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class Session(TolerantModel):
-    """What a login or a refresh gives. ``expires_in``: life of the access token, seconds."""
+    """The result of a login or refresh. ``expires_in``: lifetime of the access token in seconds."""
 
     access_token: Secret
     refresh_token: Secret
@@ -21,7 +21,7 @@ class Session(TolerantModel):
 
 
 class OpenSession(StrictModel):
-    """Log in. ``username`` may be the e-mail address."""
+    """Log in. ``username`` can be the email address."""
 
     username: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
@@ -29,14 +29,14 @@ class OpenSession(StrictModel):
 
 
 class RefreshSession(StrictModel):
-    """Exchange a refresh token for a new one and an access token."""
+    """Exchange a refresh token for a new refresh token and an access token."""
 
     refresh_token: Secret
     ip: Ip | None = None
 
 
 class EndSession(StrictModel):
-    """Log out of a session, or of all of the user's where ``session_id`` is None."""
+    """End a session, or all sessions of the user if ``session_id`` is None."""
 
     session_id: UUID | None
     ip: Ip | None = None
@@ -61,11 +61,11 @@ class TooManyLogins(Refusal):
 
 
 class ListSessions(StrictModel):
-    """Ask for the sessions of the user in the subject."""
+    """List the sessions of the user in the subject."""
 
 
 class SessionRecord(TolerantModel):
-    """A login and how long it lasts. A day after its end it is forgotten."""
+    """A session and its expiry. It is deleted one day after its end."""
 
     id: UUID
     created_at: datetime
@@ -75,7 +75,7 @@ class SessionRecord(TolerantModel):
 
 
 class Sessions(TolerantModel):
-    """The newest sessions of one user, at most a thousand."""
+    """The newest sessions of one user, at most 1,000."""
 
     sessions: tuple[SessionRecord, ...]
 

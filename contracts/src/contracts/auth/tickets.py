@@ -10,17 +10,17 @@ from contracts.auth.rpc import auth_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
-TICKET_LIFETIME_S = 30.0  # from the answer that carries it to the handshake of the socket
+TICKET_LIFETIME_S = 30.0  # from the response to the WebSocket handshake
 
 
 Origin = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class CreateTicket(StrictModel):
-    """Ask for a ticket that opens one websocket within ``TICKET_LIFETIME_S`` for whoever has it, as this principal.
+    """Create a ticket that opens one WebSocket as this principal within ``TICKET_LIFETIME_S`` seconds.
 
     Attributes:
-        origin: of the pages that may use it, as browsers say it; None: it is for no page.
+        origin: origin of the web pages that may use the ticket; None if no page may.
     """
 
     principal: Principal
@@ -28,14 +28,14 @@ class CreateTicket(StrictModel):
 
 
 class Ticket(TolerantModel):
-    """A ticket. ``expires_in``: what is left of its life, seconds."""
+    """A ticket. ``expires_in``: seconds until it expires."""
 
     text: Secret
     expires_in: float
 
 
 class RedeemTicket(StrictModel):
-    """Somebody presents a ticket. ``origin``: of the page that does, None where it is none."""
+    """Exchange a ticket for its principal. ``origin`` is that of the web page; None if the client is not a page."""
 
     ticket: Secret
     origin: Origin | None = None

@@ -13,7 +13,7 @@ from contracts.wire.topic import Topic, Traffic
 
 
 class Tier(StrEnum):
-    """What a tenant pays for. Limits hang on it; a single user may be given own ones."""
+    """A service level. Its limits apply to every tenant in it that has no own ones."""
 
     FREE = "free"
     BASIC = "basic"
@@ -22,26 +22,26 @@ class Tier(StrEnum):
 
 
 class Limits(TolerantModel):
-    """What a tenant may use. None means no limit.
+    """Limits of a tenant. None means unlimited.
 
     Attributes:
-        images_per_day: images made in one UTC day.
+        images_per_day: images produced in one UTC day.
         max_running: jobs that run at the same time.
         queue_cap: jobs that wait at the same time.
-        weight: share of the fleet against other tenants, > 0.
-        requests_per_minute: HTTP requests of each endpoint class.
-        result_days: how long an ended job is kept with all that it made, days from its end.
-        upload_days: how long an upload is kept that no job uses, days.
+        weight: share of the fleet relative to other tenants, > 0.
+        requests_per_minute: HTTP requests to each endpoint class.
+        result_days: days after its end for which a job and its outputs are kept.
+        upload_days: days for which an upload that no job uses is kept.
         graph_policy: which node classes a graph may use.
         graph_nodes: nodes of one graph.
         graph_text_bytes: text in one graph, UTF-8 bytes, after values were passed along its links.
         graph_pixels: pixels of one image times the images or frames of its batch.
         graph_steps: sampling steps of one sampler.
         graph_pixel_steps: pixels times batch times steps, summed over the samplers of a graph.
-        run_seconds: how long one attempt may take, seconds; a job may ask for less.
-        gpu_seconds_per_day: GPU-seconds used in one UTC day; a job that would begin after that is refused.
-        result_bytes: outputs stored at the same time, bytes; a job that would add to more is refused.
-        upload_bytes: one uploaded file that is kept as it is, bytes; images have a limit of the gateway's.
+        run_seconds: maximum run time of one attempt, seconds; a job may request less.
+        gpu_seconds_per_day: GPU-seconds used in one UTC day. Once reached, further jobs are refused.
+        result_bytes: outputs stored at the same time, bytes. Once reached, further jobs are refused.
+        upload_bytes: size of one uploaded file, bytes. Images have a separate limit in the gateway.
     """
 
     images_per_day: int | None
@@ -69,11 +69,14 @@ Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
-LargeCap = Annotated[int, Field(ge=1, le=2**53)]  # larger integers are not exact in every JSON reader
+LargeCap = Annotated[int, Field(ge=1, le=2**53)]  # larger integers are not exact in JavaScript
 
 
 class LimitsPatch(StrictModel):
-    """Limits by name: null means none, one that is not named is not meant. Only what is named travels."""
+    """New values of some limits, by name.
+
+    null means unlimited; unnamed limits stay unchanged and are not serialised.
+    """
 
     images_per_day: Cap | None = None
     max_running: Cap | None = None
@@ -99,24 +102,24 @@ class LimitsPatch(StrictModel):
 
 
 class TierLimits(TolerantModel):
-    """A tier and the limits of everybody in it who has no own ones."""
+    """A tier and the limits of its tenants that have no own ones."""
 
     tier: Tier
     limits: Limits
 
 
 class ListTiers(StrictModel):
-    """Ask for every tier."""
+    """List all tiers."""
 
 
 class Tiers(TolerantModel):
-    """Every tier, smallest first."""
+    """All tiers, smallest first."""
 
     tiers: tuple[TierLimits, ...]
 
 
 class ChangeTier(StrictModel):
-    """Change some limits of a tier, for everybody in it who has no own ones."""
+    """Change some limits of a tier. This affects every tenant in it that has no own limits."""
 
     tier: Tier
     limits: LimitsPatch

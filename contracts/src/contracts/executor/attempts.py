@@ -7,7 +7,7 @@ from contracts.wire.topic import Topic, Traffic
 
 
 class CancelAttempt(TolerantModel):
-    """A hint to an executor: stop this attempt now rather than at the next heartbeat."""
+    """Hint to stop this attempt now. A lost hint is repeated by the next heartbeat reply."""
 
     job_id: UUID
     attempt: int

@@ -12,15 +12,15 @@ from contracts.wire.topic import Topic, Traffic
 
 
 class Progress(TolerantModel):
-    """How far the running attempt of a job is. Lossy: only the latest matters.
+    """Progress of a job's running attempt. Delivery is not guaranteed; only the latest message matters.
 
     Attributes:
-        progress: percent of the whole job, never less than before within an attempt; 100 comes only with success.
-        value: steps done in the node that runs now.
-        max: steps of that node.
-        node: id of the node that runs now.
-        nodes_done: nodes that need no more work, cached ones included.
-        eta_seconds: a guess from the speed so far, None before there is one.
+        progress: percent of the whole job. It never decreases within an attempt; only success reports 100.
+        value: completed steps of the current graph node.
+        max: total steps of the current graph node.
+        node: id of the current graph node.
+        nodes_done: graph nodes that are complete, cached ones included.
+        eta_seconds: estimate from the speed so far; None before there is one.
     """
 
     job_id: UUID

@@ -1,4 +1,4 @@
-"""The API that other systems call over NATS."""
+"""The API for external systems that connect to NATS."""
 
 from uuid import UUID
 
@@ -10,13 +10,13 @@ from contracts.wire.topic import Rpc, Traffic
 
 
 class NatsJobRequest(StrictModel):
-    """What an outside system names one of its jobs by."""
+    """Identifies a job of an external system."""
 
     job_id: UUID
 
 
 class HttpBody(TolerantModel):
-    """An answer with the very body that HTTP would give: a job, or a problem (RFC 9457)."""
+    """The same body as the HTTP response: a job, or a problem (RFC 9457)."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

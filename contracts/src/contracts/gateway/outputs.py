@@ -1,4 +1,4 @@
-"""Why an output or a result cannot be given out."""
+"""Errors about outputs and results."""
 
 from contracts.wire.errors import Kind, Refusal
 

@@ -1,4 +1,4 @@
-"""Submissions, as clients write them."""
+"""The request body of a job submission."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +13,7 @@ Label = Annotated[str, Field(min_length=1, max_length=63)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
-OUTPUT_PREFIX = "output:"  # before the id of an output that is to be an input
+OUTPUT_PREFIX = "output:"  # prefix of an output's id that is used as an input
 
 
 def _check_upload_id(value: Any, validate: ValidatorFunctionWrapHandler) -> str:
@@ -40,17 +40,17 @@ UploadId = Annotated[
 
 
 class Submission(StrictModel):
-    """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
+    """A job to run. Exactly one of ``prompt``, ``workflow`` and ``workflow_name`` is required.
 
-    With ``image``, an upload's id or ``output:`` and an output's, a prompt is drawn over that picture, ``denoise`` of
-    it anew; with ``mask`` too only where that is white. ``workflow`` is a graph in API format, or a file of ComfyUI's
-    editor, which is made one. A job that leaves no output completes with a warning, or fails with ``on_no_outputs``
-    "fail".
+    ``image`` is the id of an upload, or ``output:`` followed by the id of an output. With it, ``prompt`` repaints that
+    image with strength ``denoise``; with ``mask`` only where the mask is white.
 
-    A seed of -1 in a workflow is random. With ``randomize_seeds`` each of its seeds is, whatever number it has; the
-    job tells them as ``seeds``.
+    ``workflow`` is a graph in API format or a file saved by ComfyUI's editor. A seed of -1 is replaced by a random
+    number. ``randomize_seeds`` replaces every seed. The job returns the values as ``seeds``.
 
-    The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
+    A job without outputs completes with a warning; with ``on_no_outputs`` set to "fail" it fails.
+
+    ``POST /api/v1/jobs`` and the NATS subject ``jobs.submit`` accept the same body.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
@@ -68,9 +68,9 @@ class Submission(StrictModel):
     model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     image: UploadId | None = None
     mask: UploadId | None = None
-    denoise: Annotated[float, Field(ge=0.01, le=1)] | None = None  # a node prepares steps / denoise of them, one by one
+    denoise: Annotated[float, Field(ge=0.01, le=1)] | None = None  # a node prepares steps / denoise sigmas one by one
     workflow: dict[str, Any] | None = None
-    extra_data: dict[str, Any] | None = None  # for nodes, as ComfyUI's clients send it beside a graph
+    extra_data: dict[str, Any] | None = None  # extra data for the nodes, as ComfyUI's clients send it with a graph
     workflow_name: WorkflowName | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     parameters: Annotated[dict[str, Any], Field(max_length=100, default_factory=dict)]

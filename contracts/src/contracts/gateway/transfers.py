@@ -1,4 +1,4 @@
-"""Signed URLs by which executors upload outputs and download inputs."""
+"""Signed URLs with which executors upload outputs and download inputs."""
 
 from datetime import datetime
 from typing import Annotated
@@ -11,7 +11,7 @@ from contracts.wire.topic import Rpc, Traffic
 
 
 class GrantOutputs(StrictModel):
-    """An executor asks where the outputs of one attempt go."""
+    """Request upload URLs for the outputs of one attempt."""
 
     job_id: UUID
     attempt: int
@@ -19,32 +19,32 @@ class GrantOutputs(StrictModel):
 
 
 class OutputGrant(TolerantModel):
-    """Where to PUT the bytes of one output: a URL that works for this output alone until ``expires_at``."""
+    """A URL that accepts a PUT of one output until ``expires_at``."""
 
     id: UUID
     url: str
 
 
 class OutputsGranted(TolerantModel):
-    """One grant for each output asked for, in order."""
+    """One grant for each requested output, in the same order."""
 
     grants: tuple[OutputGrant, ...]
     expires_at: datetime
 
 
 class GrantInputs(StrictModel):
-    """An executor asks for the uploads that a job names, to hand them to the node that runs it."""
+    """Request download URLs for the uploads that a job uses."""
 
     job_id: UUID
 
 
 class InputGrant(TolerantModel):
-    """Where to GET the bytes of one upload: a URL that works for this upload alone until ``expires_at``.
+    """A URL that answers a GET of one upload until ``expires_at``.
 
     Attributes:
-        name: what the node is to call the file, one path component. The same for the same bytes of the same tenant;
-            nobody else can guess it.
-        sha256: of the bytes, hex.
+        name: file name to use on the node, one path component. The same content of the same tenant always gets the same
+            name; other tenants cannot guess it.
+        sha256: of the content, hex.
     """
 
     id: UUID
@@ -55,14 +55,14 @@ class InputGrant(TolerantModel):
 
 
 class InputsGranted(TolerantModel):
-    """One grant for each upload that is kept for the job."""
+    """One grant for each upload that is stored for the job."""
 
     grants: tuple[InputGrant, ...]
     expires_at: datetime
 
 
 class StoredOutput(TolerantModel):
-    """What the store holds now."""
+    """An output as it is stored."""
 
     id: UUID
     size_bytes: int

@@ -1,1 +1,1 @@
-"""What a node class may do to other tenants and to its node: the reviewed stock classes, and the roles of inputs."""
+"""Which node classes and input values are safe in a multi-tenant fleet: reviewed stock classes and input roles."""

@@ -1,4 +1,4 @@
-"""Whether the policy of a tenant allows a class, why not, and who can allow it."""
+"""Decides whether a tenant's policy allows a node class."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from contracts.graph_policy.registry import OPEN_REFUSES, STRICT_REASONS, StockC
 
 @dataclass(frozen=True, slots=True)
 class ClassDecision:
-    """Whether a tenant may use a class; if not, why, and who can allow it."""
+    """Whether a tenant may use a class; if not, the reason and who can allow it."""
 
     allowed: bool
     reason: str = ""
@@ -21,15 +21,15 @@ ALLOWED = ClassDecision(allowed=True)
 
 
 def decide(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecision:
-    """Decide about a class as a node's catalog describes it.
+    """Decide about a class of a node's catalog.
 
-    A denial by an operator wins, then an allowance, then the mode of the policy.
+    Precedence: an operator's denial, then an operator's allowance, then the mode of the policy.
     """
     return ClassPolicy(policy).decide(class_type, spec)
 
 
 class ClassPolicy:
-    """A policy, ready to decide about many classes as ``decide`` does."""
+    """A policy prepared to decide about many classes; see ``decide``."""
 
     def __init__(self, policy: TenantPolicy) -> None:
         self.mode = policy.mode
@@ -38,7 +38,6 @@ class ClassPolicy:
         self._allowed_packs, self._denied_packs = frozenset(rules.allowed_packs), frozenset(rules.denied_packs)
 
     def decide(self, class_type: str, spec: ClassSpec) -> ClassDecision:
-        """Decide about one class."""
         if class_type in self._denied or any(pack in self._denied_packs for pack in _packs(spec.module)):
             return ClassDecision(
                 allowed=False,
@@ -61,7 +60,7 @@ class ClassPolicy:
         """Whether an operator allowed the class or its pack."""
         if class_type in self._allowed or spec.module in self._allowed_packs:
             return True
-        # The name of a custom pack may have a dot, so only stock modules are looked for by their parents.
+        # A custom pack's name can contain a dot, so only stock modules have parent packages.
         return is_stock_module(spec.module) and any(pack in self._allowed_packs for pack in _packs(spec.module))
 
 
@@ -80,7 +79,7 @@ def _open_reason(stock: StockClass | None) -> str | None:
 
 
 def _packs(module: str) -> Iterator[str]:
-    """The module and all that it is part of: "comfy_extras.nodes_train", then "comfy_extras"."""
+    """Return the module and its parent packages: "comfy_extras.nodes_train", then "comfy_extras"."""
     while module:
         yield module
         module = module.rpartition(".")[0]

@@ -1,6 +1,7 @@
-"""Whether the policy of a tenant lets a graph run: its classes, and the inputs that name files, folders and models.
+"""Decides whether a tenant's policy allows a graph: its classes, and inputs that name files, folders and models.
 
-The scheduler applies this at admission and the executor again, before its node sees the graph. Linear in the graph.
+The scheduler applies it at admission, and the executor once more before the node receives the graph. Its run time is
+linear in the size of the graph.
 """
 
 import re
@@ -18,11 +19,11 @@ from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
 
-MAX_ERRORS = 100  # more of them help nobody, and an answer has a bound
-MAX_ALLOWED = 50  # options that an error names
+MAX_ERRORS = 100  # bounds the size of a reply
+MAX_ALLOWED = 50  # options listed in an error
 
 _PLAIN_PATH = re.compile(r"[^/\\:\x00-\x1f][^\\:\x00-\x1f]{0,500}")
 _LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD, InputRole.FORMAT})
@@ -32,12 +33,12 @@ _STRICT_TEXTS = frozenset({InputRole.EXPRESSION, InputRole.SHORT_TEXT})
 def violations(
     graph: Graph, classes: Mapping[str, ClassSpec], policy: TenantPolicy, uploads: frozenset[str]
 ) -> tuple[FieldError, ...]:
-    """What the policy refuses about a graph; see ``GraphRules.violations``."""
+    """Return the policy violations of a graph; see ``GraphRules.violations``."""
     return GraphRules(classes).violations(graph, policy, uploads)
 
 
 class GraphRules:
-    """The policy as it applies to the classes of one catalog, whose input roles are worked out once."""
+    """Applies policies to graphs of one catalog. The input roles are computed once per catalog."""
 
     def __init__(self, classes: Mapping[str, ClassSpec]) -> None:
         self._classes = classes
@@ -45,19 +46,20 @@ class GraphRules:
         self._options: dict[tuple[str, str], frozenset[Any]] = {}
 
     def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
-        """Everything that the policy refuses about a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
+        """Return all policy violations of a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
 
-        A class is refused once, at the first node that has it. Classes that the catalog lacks are left to others.
+        A refused class is reported once, at the first node that uses it. Classes that are not in the catalog are
+        skipped.
 
         Args:
-            graph: links in it may be broken; that is for others to say.
+            graph: may contain broken links; they are ignored.
             policy: of the tenant.
-            uploads: ids that may stand where a node takes a file.
+            uploads: upload ids that are valid where an input expects a file.
         """
         return (self.class_errors(graph, policy) + self.input_errors(graph, policy, uploads))[:MAX_ERRORS]
 
     def class_errors(self, graph: Graph, policy: TenantPolicy) -> tuple[FieldError, ...]:
-        """The classes that the policy refuses, each at its first node, at most ``MAX_ERRORS``."""
+        """Return the classes that the policy refuses, each at its first node, at most ``MAX_ERRORS``."""
         first: dict[str, str] = {}
         for node_id, node in graph.items():
             if node.class_type in self._classes:
@@ -68,7 +70,7 @@ class GraphRules:
         return tuple(islice(errors, MAX_ERRORS))
 
     def input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
-        """What the policy refuses about inputs of classes that it allows, at most ``MAX_ERRORS``."""
+        """Return violations by inputs of allowed classes, at most ``MAX_ERRORS``."""
         rules = ClassPolicy(policy)
         allowed: dict[str, bool] = {}
         errors: list[FieldError] = []
@@ -79,36 +81,36 @@ class GraphRules:
             if node.class_type not in allowed:
                 allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
             if allowed[node.class_type]:
-                judge = _Judge(self, node_id, node.class_type, spec, rules, uploads)
-                errors.extend(self._of_inputs(graph, node, judge))
+                check = _NodeInputCheck(self, node_id, node.class_type, spec, rules, uploads)
+                errors.extend(self._of_inputs(graph, node, check))
             if len(errors) >= MAX_ERRORS:
                 break
         return tuple(errors[:MAX_ERRORS])
 
     def role(self, class_type: str, name: str) -> InputRole | None:
-        """The role of an input of a class in the catalog; None for an input that ComfyUI ignores.
+        """Return the role of an input of a class in the catalog; None for an input that ComfyUI ignores.
 
-        ComfyUI passes a class what it declares, and the parts of its dynamic inputs, whose names have dots. Classes of
-        packs may take any name.
+        ComfyUI passes a class its declared inputs and the parts of its dynamic inputs, whose names contain dots.
+        Classes of custom packs can receive any name.
         """
         spec = self._classes[class_type]
         if name not in spec.inputs and "." not in name and stock_class(class_type, spec.module) is not None:
             return None
         return self.roles_of(class_type).role_of(name)
 
-    def judges(self, class_type: str, name: str) -> bool:
-        """Whether ``violations`` alone decides what the input takes."""
+    def decides_alone(self, class_type: str, name: str) -> bool:
+        """Whether ``violations`` alone decides which values the input accepts."""
         return self.role(class_type, name) in _LITERALS_ONLY
 
     def roles_of(self, class_type: str) -> ClassRoles:
-        """The roles of the inputs of a class that the catalog has, whether ComfyUI would ignore them or not."""
+        """Return the roles of the inputs of a class in the catalog, including inputs that ComfyUI ignores."""
         known = self._roles.get(class_type)
         if known is None:
             known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
         return known
 
     def has_option(self, class_type: str, name: str, value: Any) -> bool:
-        """Whether an input of the class, or a part of a dynamic one, lists a value, in the same time for any list."""
+        """Whether an input of the class, or a part of a dynamic input, lists a value. Constant time."""
         known = self._options.get((class_type, name))
         if known is None:
             declared = self._classes[class_type].inputs.get(name)
@@ -117,19 +119,19 @@ class GraphRules:
             self._options[class_type, name] = known
         return value in known
 
-    def _of_inputs(self, graph: Graph, node: GraphNode, judge: "_Judge") -> Iterator[FieldError]:
+    def _of_inputs(self, graph: Graph, node: GraphNode, check: "_NodeInputCheck") -> Iterator[FieldError]:
         for name, value in node.inputs.items():
             role = self.role(node.class_type, name)
             if role is not None and role is not InputRole.OUTPUT_NAME:
-                yield from judge.judged(name, role, value)
+                yield from check.errors_of(name, role, value)
             if is_link(value) and role not in _LITERALS_ONLY:
-                accepted = judge.spec.inputs.get(name)
+                accepted = check.spec.inputs.get(name)
                 if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
-                    message = f"{judge.label(name)} takes one of its options, not a link to a text. Write the option."
-                    yield _error(judge.node_id, name, "link_not_allowed", message)
+                    message = f"{check.label(name)} takes one of its options, not a link to a text. Write the option."
+                    yield _error(check.node_id, name, "link_not_allowed", message)
 
     def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
-        """Whether a link gives text to a choice, or anything at all to a choice that names something."""
+        """Whether a link passes text to a combo, or anything to a combo that names a file, folder or model."""
         node = graph.get(link[0])
         source = self._classes.get(node.class_type) if node is not None else None
         is_output = source is not None and type(link[1]) is int and 0 <= link[1] < len(source.outputs)
@@ -138,7 +140,7 @@ class GraphRules:
 
     @cached_property
     def models_by_name(self) -> dict[str, frozenset[Any]]:
-        """The models of stock loaders by the last part of the input's name ("lora_name").
+        """Return the models of stock loaders by the last part of the input's name ("lora_name").
 
         Rows of a dynamic group ("loras.0.lora_name") have no options of their own in a catalog.
         """
@@ -152,8 +154,8 @@ class GraphRules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
-    """Judges the values of one node."""
+class _NodeInputCheck:
+    """Checks the input values of one node."""
 
     graph_rules: GraphRules
     node_id: str
@@ -163,10 +165,10 @@ class _Judge:
     uploads: frozenset[str]
 
     def label(self, name: str) -> str:
-        """The input as messages name it."""
-        return f"{plain(self.class_type)}.{plain(name)}"
+        """Return the input's name for error messages."""
+        return f"{printable(self.class_type)}.{printable(name)}"
 
-    def judged(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
+    def errors_of(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
         accepted = self.spec.inputs.get(name)
         if role is InputRole.RECORD:
             yield from self._record(name, value)
@@ -196,7 +198,7 @@ class _Judge:
             return _error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
             message = (
-                f"{self.label(name)} is {shown(value)}, and must be short arithmetic with numbers, one-letter names "
+                f"{self.label(name)} is {show(value)}, and must be short arithmetic with numbers, one-letter names "
                 "and at most two small powers."
             )
             return _error(self.node_id, name, "expression_not_allowed", message)
@@ -209,9 +211,9 @@ class _Judge:
         if isinstance(value, str) and (value in self.uploads or (may_be_empty and not value)):
             return None
         if value == "none" and name == "model_file":
-            return None  # the choice of Load3D for no file
+            return None  # Load3D's option for no file
         message = (
-            f"{self.label(name)} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST "
+            f"{self.label(name)} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST "
             "/api/v1/upload) and put the id of the answer here, or output:<id> with the id of a stored output of yours."
         )
         return _error(self.node_id, name, "file_not_uploaded", message)
@@ -223,12 +225,12 @@ class _Judge:
             return _error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
-        message = f"{self.label(name)} is {shown(value)}, which is none of the {len(options)} folders that a node has."
+        message = f"{self.label(name)} is {show(value)}, which is none of the {len(options)} folders that a node has."
         return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
 
     def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{self.label(name)} is {shown(value)}, and must be the name of one of its options."
+            message = f"{self.label(name)} is {show(value)}, and must be the name of one of its options."
             return _error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
@@ -243,7 +245,7 @@ class _Judge:
         return self._not_listed(name, value, ())
 
     def _not_listed(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
-        message = f"{self.label(name)} is {shown(value)}, which no ComfyUI server of the fleet has."
+        message = f"{self.label(name)} is {show(value)}, which no ComfyUI server of the fleet has."
         return _error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
     def _record(self, name: str, value: Any) -> Iterator[FieldError]:
@@ -261,12 +263,12 @@ class _Judge:
 
 
 def _may_be_empty(accepted: InputSpec | None) -> bool:
-    """Whether an input that takes a file also takes none (Painter)."""
+    """Whether a file input also accepts no file (Painter)."""
     return accepted is not None and (accepted.type == STRING or accepted.default == "")
 
 
 def _is_plain_path(value: Any) -> bool:
-    """Whether this is a relative path that stays where it begins."""
+    """Whether this is a relative path that stays below its base folder."""
     return isinstance(value, str) and bool(_PLAIN_PATH.fullmatch(value)) and ".." not in value.split("/")
 
 
@@ -275,7 +277,7 @@ def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> Fiel
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
         message=(
-            f"Your graph policy refuses the class {shown(class_type)}. {decision.reason} Use another class. "
+            f"Your graph policy refuses the class {show(class_type)}. {decision.reason} Use another class. "
             f"{decision.who_can_allow}"
         ),
         node_id=node_id,

@@ -1,7 +1,7 @@
-"""Arithmetic that users write for ComfyMathExpression, and whether its cost is bounded.
+"""Checks that arithmetic written by users for ComfyMathExpression has a bounded cost.
 
-ComfyUI evaluates it with simpleeval, which cannot reach the process but computes integers of any size while nothing
-else in the process runs: ``pow(pow(pow(9, 4000), 4000), 4000)`` or ``round(1, -9999999999)`` never end.
+ComfyUI evaluates it with simpleeval. That library protects the process but computes integers of any size and blocks the
+process meanwhile: ``pow(pow(pow(9, 4000), 4000), 4000)`` and ``round(1, -9999999999)`` never finish.
 """
 
 import re
@@ -22,7 +22,7 @@ _EXPONENT = re.compile(r"\d{1,2}")
 
 
 def is_bounded(expression: str) -> bool:
-    """Whether an expression takes milliseconds at most, whatever 64-bit numbers its variables hold.
+    """Whether an expression takes at most milliseconds for any 64-bit values of its variables.
 
     True only for numbers, one-letter variables, ``values``, comparisons, arithmetic, and the functions of the class,
     with at most ``MAX_POWERS`` powers, each with a literal exponent up to ``MAX_EXPONENT``. Linear in the text.
@@ -34,7 +34,7 @@ def is_bounded(expression: str) -> bool:
 
 
 def _tokens(expression: str) -> Iterator[str]:
-    """The tokens, with an empty one at the end if something is none."""
+    """Split into tokens. An invalid character ends the list with an empty token."""
     at, end = 0, len(expression.rstrip())
     while at < end:
         found = _TOKEN.match(expression, at, end)
@@ -77,7 +77,7 @@ def _is_exponent(tokens: list[str] | None) -> bool:
 
 
 def _last_argument(tokens: list[str], at: int) -> list[str] | None:
-    """What stands between the last comma of a call and its end; None where there is no comma or no call."""
+    """Return the tokens of a call's last argument; None without a comma or a call."""
     depth, comma = 0, None
     for index in range(at, len(tokens)):
         match tokens[index]:

@@ -1,7 +1,7 @@
-"""Python format strings that users write for StringFormat, and whether they read nothing but the values given.
+"""Checks that format strings written by users for StringFormat only insert the given values.
 
-ComfyUI passes them to ``str.format``, whose fields can walk from any value to the whole process:
-``{a.__class__.__init__.__globals__}`` shows the environment and the workflows of everybody who used the node.
+ComfyUI passes them to ``str.format``, whose fields can reach the whole process from any value:
+``{a.__class__.__init__.__globals__}`` reveals the environment and the workflows of other users of the node.
 """
 
 import re
@@ -14,7 +14,7 @@ _SPEC = re.compile(r"[^{}0-9]{0,4}0?[0-9]{0,3}[,_]?(?:\.[0-9]{1,3})?[A-Za-z%]?")
 def is_plain_format(text: str) -> bool:
     """Whether every field is a name or a number, with a width and a precision of at most three digits each.
 
-    Fields with attributes, indexes or fields of their own inside are not plain, nor is a malformed text.
+    Fields with attributes, indexes or nested fields are not plain. Neither is a malformed text.
     """
     try:
         fields = [(name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None]

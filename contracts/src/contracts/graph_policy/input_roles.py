@@ -1,4 +1,4 @@
-"""Which inputs of a graph name files, folders, models or outputs: reviewed for stock classes, by pattern for others."""
+"""Which graph inputs name files, folders, models or outputs: reviewed for stock classes, by pattern for others."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,8 +116,8 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _HINT = re.compile(
     "path|file|folder|dir|name|ur[il]|prefix|suffix|delimiter|save|script|shader|python|js|regex|webhook"
 )
-MAX_NESTED = 5_000  # inputs that the dynamic ones of a class can become; executors report fewer
-_MAX_NAME = 200  # the end of a name says what it is; longer ones are no name that an author chose
+MAX_NESTED = 5_000  # maximum number of inputs that the dynamic inputs of a class expand to; executors report fewer
+_MAX_NAME = 200  # only the end of a name is relevant; no author writes longer names
 
 
 class InputDescription(Protocol):
@@ -132,7 +132,7 @@ class InputDescription(Protocol):
 
 
 class ClassDescription(Protocol):
-    """What a node's catalog says about one class. ``module``, its ``python_module``, is read where there is one."""
+    """What a node's catalog says about one class. ``module`` is its ``python_module``, if present."""
 
     @property
     def inputs(self) -> Mapping[str, Any]: ...
@@ -141,7 +141,7 @@ class ClassDescription(Protocol):
 
 
 class NamedValue(NamedTuple):
-    """A value of a node whose role matters, by its place inside of ``inputs``."""
+    """A node's value that has a role, and its path within ``inputs``."""
 
     place: tuple[str, ...]
     role: InputRole
@@ -149,35 +149,35 @@ class NamedValue(NamedTuple):
 
 
 class ClassRoles:
-    """The roles of the inputs of one class of one catalog. Build it once per catalog: a look-up costs less than 1 us.
+    """The input roles of one class of one catalog. Build it once per catalog: a lookup takes less than 1 us.
 
-    For a stock class the review decides; a name that the review does not know is judged like a custom one, since a
-    later version may have added it. Inputs of dynamic groups have dotted names ("format.codec").
+    For a stock class the review decides. An input that the review does not list is judged by pattern, because a later
+    version can have added it. Inputs of dynamic groups have dotted names ("format.codec").
     """
 
     def __init__(self, class_type: str, spec: ClassDescription) -> None:
         self._stock = stock_class(class_type, getattr(spec, "module", ""))
         self._output_node = spec.output_node
-        self._declared = {name: self._judge(name, described) for name, described in spec.inputs.items()}
+        self._declared = {name: self._decide_role(name, described) for name, described in spec.inputs.items()}
         self._nested: dict[str, list[Any]] = {}
         for name, described in islice(_nested(spec.inputs), MAX_NESTED):
             self._nested.setdefault(name, []).append(described)
-            role = self._judge(name, described) or self._judge(name, None)
+            role = self._decide_role(name, described) or self._decide_role(name, None)
             if role is InputRole.FILE or self._declared.get(name) is None:
                 self._declared[name] = role
 
     def role_of(self, input_name: str) -> InputRole | None:
-        """The role of an input, or None for one that names nothing."""
+        """Return the role of an input; None if its value names nothing."""
         if input_name in self._declared:
             return self._declared[input_name]
-        return self._judge(input_name, None)
+        return self._decide_role(input_name, None)
 
     def nested(self, input_name: str) -> Sequence[Any]:
-        """What the catalog says about a part of a dynamic input: one description for each option that brings it."""
+        """Return the catalog's descriptions of a part of a dynamic input, one per option that has the part."""
         return self._nested.get(input_name, ())
 
     def named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
-        """Every value of a node that has a role: links and wrapped values too, and the parts of records."""
+        """Yield every value of a node that has a role, including links, wrapped values and parts of records."""
         for name, value in inputs.items():
             role = self.role_of(name)
             if role is None:
@@ -188,7 +188,7 @@ class ClassRoles:
                     if (inner_role := self.role_of(f"{name}.{part}")) is not None:
                         yield NamedValue((name, part), inner_role, inner)
 
-    def _judge(self, name: str, described: InputDescription | None) -> InputRole | None:
+    def _decide_role(self, name: str, described: InputDescription | None) -> InputRole | None:
         if self._stock is not None:
             if (role := self._stock.role_of(name)) is not None:
                 return role
@@ -198,7 +198,7 @@ class ClassRoles:
 
 
 def _nested(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All that dynamic inputs can become, by full names."""
+    """Return everything that dynamic inputs can become, by full name."""
     for short, described in inputs.items():
         name = prefix + short
         if prefix:
@@ -211,12 +211,12 @@ def _nested(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def role_of(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:
-    """The role of one input, for a single question; ``ClassRoles`` answers many."""
+    """Return the role of one input. Use ``ClassRoles`` for many lookups."""
     return ClassRoles(class_type, spec).role_of(input_name)
 
 
 def pattern_role(name: str, described: InputDescription | None, *, output_node: bool) -> InputRole | None:
-    """The role of an input by its name, type, upload flag and options alone."""
+    """Return the role of an input from its name, type, upload flag and options alone."""
     if described is not None:
         if described.upload or described.type in _UPLOAD_TYPES:
             return InputRole.FILE
@@ -228,7 +228,7 @@ def pattern_role(name: str, described: InputDescription | None, *, output_node: 
 
 
 def _combo_role(name: str, options: Sequence[Any]) -> InputRole | None:
-    """The role of a choice: what its options look like, then what its name says."""
+    """Return the role of a combo from its options, then from its name."""
     words = _words(_last_part(name)[-_MAX_NAME:])
     if "_".join(words) in _MODEL_NAMES or any(_is_file(option, _MODELS) for option in options):
         return InputRole.MODEL
@@ -241,7 +241,7 @@ def _combo_role(name: str, options: Sequence[Any]) -> InputRole | None:
 
 
 def _empty_combo_role(last: str) -> InputRole | None:
-    """The role of a choice without options: it lists something that this node has none of."""
+    """Return the role of a combo without options: this node has none of the files that it would list."""
     if last == "name" or last in _MODEL_WORDS:
         return InputRole.MODEL
     return InputRole.FILE if last in _MEDIA_WORDS else None
@@ -286,12 +286,12 @@ def _read_role(said: frozenset[str], last: str) -> InputRole | None:
 
 
 def _is_name_of(said: frozenset[str], last: str) -> bool:
-    """Whether this is the name of a file or folder ("file_name")."""
+    """Whether an input holds the name of a file or folder ("file_name")."""
     return last in {"name", "names"} and bool(said & (_FILE_WORDS | _FOLDER_WORDS))
 
 
 def _is_file(option: Any, suffixes: tuple[str, ...]) -> bool:
-    """Whether an option is the name of a file, and no bare suffix such as ".png"."""
+    """Whether an option is a file name and not just an extension such as ".png"."""
     return isinstance(option, str) and option[:1] != "." and option.lower().endswith(suffixes)
 
 
@@ -300,7 +300,7 @@ def _last_part(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name, without digits: "imagePath2" has image and path, "outdir" has out and dir."""
+    """Split a name into words without digits: "imagePath2" is image and path, "outdir" is out and dir."""
     words: list[str] = []
     for found in _WORD.findall(name):
         word = found.lower()

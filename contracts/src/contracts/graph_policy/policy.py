@@ -7,17 +7,17 @@ from pydantic import Field
 
 from contracts.wire.model import TolerantModel
 
-NAME_MAX = 200  # characters of a class or pack name
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # no control character: names reach logs, terminals and PostgreSQL
+NAME_MAX = 200  # maximum length of a class or pack name, characters
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # no control characters: names appear in logs, terminals and PostgreSQL
 ClassName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)]
 PackName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)]
 
 
 class GraphPolicy(StrEnum):
-    """How much a tenant's graphs may do.
+    """The mode of a policy.
 
-    ``STRICT`` allows reviewed stock classes that cannot reach beyond their job. ``OPEN`` allows every class but those
-    that use the network or write models. Operators allow and deny classes and packs on top of either.
+    ``STRICT`` allows reviewed stock classes that cannot affect anything beyond their job. ``OPEN`` allows every class
+    except those that use the network or write models. Operators can allow and deny classes and packs in both modes.
     """
 
     STRICT = "strict"
@@ -25,11 +25,11 @@ class GraphPolicy(StrEnum):
 
 
 class ClassRules(TolerantModel):
-    """What operators decided about classes and packs, for every tenant. A denial wins over an allowance.
+    """Operator rules about classes and packs, for every tenant. A denial takes precedence over an allowance.
 
     Attributes:
-        allowed_packs, denied_packs: packs as a node's catalog names their modules, e.g. ``custom_nodes.my_pack``
-            or ``comfy_extras.nodes_train``.
+        allowed_packs, denied_packs: packs as a node's catalog names their modules, e.g. ``custom_nodes.my_pack`` or
+            ``comfy_extras.nodes_train``.
     """
 
     allowed_classes: tuple[ClassName, ...] = ()
@@ -39,17 +39,17 @@ class ClassRules(TolerantModel):
 
 
 class OperatorRules(ClassRules):
-    """The rules in force: those that admins made, and those of auth's settings, which the API cannot change.
+    """The effective rules: those that admins created, and those from auth's settings, which the API cannot change.
 
     Attributes:
-        from_settings: the part of the rules that comes from the settings.
+        from_settings: the rules that come from the settings.
     """
 
     from_settings: ClassRules = ClassRules()
 
 
 class TenantPolicy(TolerantModel):
-    """The policy in force for one tenant: its tier's mode and the operators' rules."""
+    """The effective policy of one tenant: its tier's mode and the operator rules."""
 
     mode: GraphPolicy = GraphPolicy.STRICT
     rules: ClassRules = ClassRules()

@@ -14,22 +14,25 @@ _STOCK_MODULES = frozenset({"nodes", "custom_nodes.websocket_image_save"})
 
 
 class Trait(StrEnum):
-    """What a class does. A class with a trait of ``STRICT_REASONS`` is not safe; the other traits are plain facts."""
+    """A reviewed property of a class.
+
+    A class with a trait in ``STRICT_REASONS`` is not safe; other traits are informative.
+    """
 
     NETWORK = "network"
     WRITES_MODELS = "writes_models"
     WRITES_DATASETS = "writes_datasets"
     READS_FOLDERS = "reads_folders"
     READS_OUTPUTS = "reads_outputs"
-    NAMES_OWN_OUTPUT = "names_own_output"  # writes to the output folder under a name that no input sets
+    NAMES_OWN_OUTPUT = "names_own_output"  # writes to the output folder under a name that no input controls
     RUNS_CODE = "runs_code"
     USER_REGEX = "user_regex"
     LOADS_CONFIG = "loads_config"
     TRAINS = "trains"
-    PROCESS_STATE = "process_state"  # changes the process for later prompts
+    PROCESS_STATE = "process_state"  # changes process state that later prompts see
     CHOOSES_DEVICE = "chooses_device"
     REPEATS_GRAPH = "repeats_graph"
-    UNBOUNDED = "unbounded"  # time or memory depends on a value that no bound of a tier sees
+    UNBOUNDED = "unbounded"  # time or memory depends on a value that no tier limit covers
 
     READS_FILES = "reads_files"
     WRITES_FILES = "writes_files"  # to the output folder
@@ -37,25 +40,25 @@ class Trait(StrEnum):
     LOADS_MODELS = "loads_models"
     DECODES_MEDIA = "decodes_media"  # time and memory depend on the length of an uploaded video or sound
     EVALUATES_EXPRESSION = "evaluates_expression"
-    JOINS_TEXT = "joins_text"  # makes text as long as all its texts together
-    MULTIPLIES_TEXT = "multiplies_text"  # makes text as long as the product of its texts
+    JOINS_TEXT = "joins_text"  # produces text as long as the sum of its texts
+    MULTIPLIES_TEXT = "multiplies_text"  # produces text as long as the product of its texts
 
 
 class InputRole(StrEnum):
-    """What the value of an input stands for."""
+    """The meaning of an input's value."""
 
-    FILE = "file"  # a file of the node's input folder: one of the tenant's uploads, or nothing
-    FOLDER = "folder"  # a folder of the node
-    MODEL = "model"  # a model file of the node, or another choice of its option list
-    OUTPUT_NAME = "output_name"  # what is written: the executor sets it
+    FILE = "file"  # a file in the node's input folder: one of the tenant's uploads, or empty
+    FOLDER = "folder"  # a folder on the node
+    MODEL = "model"  # a model file on the node, or another value of its option list
+    OUTPUT_NAME = "output_name"  # name of an output file: set by the executor
     URL = "url"
     REGEX = "regex"
     CODE = "code"
     FORMAT = "format"  # a Python format string: see ``format_strings.is_plain_format``
     EXPRESSION = "expression"  # arithmetic: see ``expressions.is_bounded``
-    SHORT_TEXT = "short_text"  # text that takes quadratic time: a literal of at most ``MAX_SHORT_TEXT`` characters
-    PASSES = "passes"  # a number of passes over all pixels: counts like steps
-    RECORD = "record"  # an object whose parts have roles, named "input.part": a literal object, never a link or text
+    SHORT_TEXT = "short_text"  # text that takes quadratic time: only a literal of at most ``MAX_SHORT_TEXT`` characters
+    PASSES = "passes"  # number of passes over all pixels: counts like steps
+    RECORD = "record"  # an object whose parts have roles named "input.part": only a literal object, not a link or text
 
 
 MAX_SHORT_TEXT = (
@@ -88,9 +91,9 @@ class StockClass:
     """One reviewed class.
 
     Attributes:
-        module: where the newest reviewed version has it; classes move between versions.
-        inputs: roles by input name. A dot separates nested names; "*" stands for any one part.
-        plain: inputs whose name only looks like a path, a model or code.
+        module: its module in the newest reviewed version; classes move between versions.
+        inputs: roles by input name. A dot separates nested names; "*" matches any one part.
+        plain: inputs whose name looks like a path, a model or code, but whose value is not.
     """
 
     name: str
@@ -110,7 +113,6 @@ class StockClass:
         return self.refusal is None
 
     def role_of(self, input_name: str) -> InputRole | None:
-        """The reviewed role of an input."""
         if (role := self.inputs.get(input_name)) is not None:
             return role
         parts = input_name.split(".", 3)  # group, row, input
@@ -118,18 +120,18 @@ class StockClass:
 
 
 def is_stock_module(module: str) -> bool:
-    """Whether a module is part of ComfyUI, by the ``python_module`` of a node's catalog.
+    """Whether the ``python_module`` in a node's catalog is part of ComfyUI.
 
-    ComfyUI also reports "nodes" for a class that a custom pack puts into its table directly, past the loader.
+    ComfyUI also reports "nodes" for a class that a custom pack adds directly to ``NODE_CLASS_MAPPINGS``.
     """
     return module in _STOCK_MODULES or module.startswith(_STOCK_PREFIXES)
 
 
 def stock_class(name: str, module: str) -> StockClass | None:
-    """The reviewed class of this name, if the node's catalog says that its module is stock.
+    """Return the reviewed class of this name, if the node's catalog says that its module is stock.
 
-    None for a class of a custom pack, whatever its name, and for a stock class that nobody reviewed. A partner API
-    class that nobody reviewed is known to use the network, as all of them.
+    Returns None for a class of a custom pack, whatever its name, and for an unreviewed stock class. An unreviewed class
+    of the partner API counts as one that uses the network, like all of them.
     """
     if not is_stock_module(module):
         return None
@@ -141,7 +143,7 @@ def stock_class(name: str, module: str) -> StockClass | None:
 
 
 def is_unreviewed(name: str, module: str) -> bool:
-    """Whether this is a stock class that nobody reviewed."""
+    """Whether this is a stock class that nobody has reviewed."""
     return is_stock_module(module) and name not in STOCK_CLASSES
 
 

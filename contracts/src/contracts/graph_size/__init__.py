@@ -1,1 +1,1 @@
-"""How much a graph makes at most, and whether that is within a tenant's bounds; decided from the graph alone."""
+"""Upper bounds of what a graph produces, computed from the graph alone and compared with a tenant's limits."""

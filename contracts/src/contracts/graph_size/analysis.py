@@ -1,8 +1,8 @@
-"""One pass over a graph that bounds what each of its nodes makes.
+"""One pass over a graph that bounds the outputs of each node.
 
-Linear in nodes and links, without recursion. Bounds are never below what stock classes make; where a class is unknown,
-it passes on the largest of what comes in, and inputs with the usual names (width, height, batch_size, length, ...) set
-sizes. ``docs/decisions/0030-graph-cost-analysis.md`` lists what is approximated.
+Linear in nodes and links, without recursion. Bounds are never below what stock classes produce. For an unknown class
+the largest input is passed on, and inputs with the usual names (width, height, batch_size, length, ...) set sizes.
+``docs/decisions/0030-graph-cost-analysis.md`` lists the approximations.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from contracts.graph_size import pictures, texts
+from contracts.graph_size import image_classes, texts
 from contracts.graph_size.node import (
     MAX_BATCH,
     MAX_LENGTH,
@@ -25,7 +25,7 @@ from contracts.graph_size.node import (
     utf8_bytes,
 )
 from contracts.graph_size.size import MOST, NOTHING, STILL, Size, bounded
-from contracts.workflow import Graph, is_link, is_ordered
+from contracts.workflow import Graph, is_link, is_topologically_sorted
 
 WIDTHS = ("width", "target_width", "output_width", "final_width", "image_width")
 HEIGHTS = ("height", "target_height", "output_height", "final_height", "image_height")
@@ -39,17 +39,17 @@ NO_IMAGES = frozenset(
 )  # fmt: skip
 """Types that hold no images; a class that gives nothing else passes on none."""
 LOADERS = ("CheckpointLoader", "UNETLoader", "CLIPLoader", "VAELoader", "CLIPTextEncode", "Conditioning", "LoraLoader")
-SCHEDULER = "Scheduler"  # the end of the names of classes that give sigmas
+SCHEDULER = "Scheduler"  # name suffix of classes that output sigmas
 
-_RULES: Mapping[str, Callable[[NodeInputs], Outputs]] = {**texts.RULES, **pictures.RULES}
+_RULES: Mapping[str, Callable[[NodeInputs], Outputs]] = {**texts.RULES, **image_classes.RULES}
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What one sampler does at most.
+    """Upper bounds of one sampler.
 
     Attributes:
-        input: that sets the steps.
+        input: name of the input that sets the steps.
         pixel_steps: pixels times images times steps.
     """
 
@@ -61,14 +61,14 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GraphSize:
-    """What a graph makes at most.
+    """Upper bounds of a graph.
 
     Attributes:
         outputs: bounds of every node's outputs.
-        samplings: of every node that takes steps.
-        text_bytes: texts of all inputs, after values were passed along links; UTF-8.
-        largest_text: the node into which the most of it comes.
-        unknown: sizes that come by a link and that nobody can know.
+        samplings: bounds of every node that takes steps.
+        text_bytes: UTF-8 bytes of text in all inputs, after values were passed along links.
+        largest_text: the node with the most text in its inputs.
+        unknown: sizes that come by a link and cannot be computed before the run.
     """
 
     graph: Graph
@@ -80,7 +80,7 @@ class GraphSize:
     unknown: tuple[UnknownNumber, ...]
 
     def of(self, node_id: str) -> Size:
-        """The largest of what one node gives."""
+        """Return the largest output of one node."""
         found = self.outputs[node_id]
         return found if isinstance(found, Size) else max(found, key=lambda size: (size.total * size.pixels, size.total))
 
@@ -91,18 +91,18 @@ def measure(
     specs: Mapping[str, ClassSpec] | None = None,
     uploads: Mapping[str, tuple[int, int]] | None = None,
 ) -> GraphSize:
-    """Bound what a whole graph (``is_whole``) makes.
+    """Bound the outputs of a graph that satisfies ``has_valid_links``.
 
     Args:
-        specs: classes as the fleet has them.
-        uploads: width and height of uploaded pictures by the id that the graph names.
+        specs: classes of the fleet.
+        uploads: width and height of uploaded images, by the id in the graph.
     """
     sources = Sources(specs or {}, uploads or {})
     samplings: list[Sampling] = []
     text_bytes, most_text, largest_text = 0, -1, ""
-    for node_id in _ordered(graph):
+    for node_id in _topological_order(graph):
         node = NodeInputs(node_id, graph[node_id], sources)
-        rule = _RULES.get(node.class_type, _usual)
+        rule = _RULES.get(node.class_type, _bounds_by_usual_inputs)
         made = rule(node)
         if "steps" in node.raw or node.class_type in _STEPS:
             made = _with_steps(node, made, samplings)
@@ -115,9 +115,9 @@ def measure(
                      tuple(sources.unknown))  # fmt: skip
 
 
-def _ordered(graph: Graph) -> Iterator[str]:
-    """Every node after all that feed it (Kahn's algorithm)."""
-    if is_ordered(graph):
+def _topological_order(graph: Graph) -> Iterator[str]:
+    """Yield the nodes in topological order (Kahn's algorithm)."""
+    if is_topologically_sorted(graph):
         yield from graph
         return
     waits: dict[str, int] = {}
@@ -139,8 +139,8 @@ def _ordered(graph: Graph) -> Iterator[str]:
                 ready.append(fed)
 
 
-def _usual(node: NodeInputs) -> Outputs:
-    """The largest of what comes in, changed by inputs with the usual names."""
+def _bounds_by_usual_inputs(node: NodeInputs) -> Outputs:
+    """Return the largest input, changed by inputs with the usual names."""
     raw, kinds = node.raw, node.kinds
     text = node.length() if "text" in raw or any(size.text for size in kinds) else 0
     steps = max([size.steps for size in kinds], default=0)
@@ -171,7 +171,7 @@ def _usual_images(node: NodeInputs) -> Size:
 
 
 def _may_hold_images(node: NodeInputs) -> bool:
-    """Whether an output may be or hold images; a class that makes only models, texts or numbers has none."""
+    """Whether an output may contain images. Classes that only output models, texts or numbers contain none."""
     spec = node.spec
     if spec is None:
         return not node.class_type.startswith(LOADERS) and not node.class_type.endswith(SCHEDULER)
@@ -179,7 +179,7 @@ def _may_hold_images(node: NodeInputs) -> bool:
 
 
 def _text_of(node: NodeInputs) -> int:
-    """The bytes of text that come into a node, in all of its runs."""
+    """Return the bytes of text in a node's inputs, over all its runs."""
     linked = sum([size.text * size.items for size in node.links]) if any(size.text for size in node.kinds) else 0
     own = 0
     for value in node.raw.values():
@@ -192,7 +192,7 @@ def _text_of(node: NodeInputs) -> int:
 
 
 def _nested_text(value: Any) -> int:
-    """The bytes of all texts and keys within a value."""
+    """Return the bytes of all texts and keys in a value."""
     total, todo = 0, [value]
     while todo:
         one = todo.pop()
@@ -206,7 +206,7 @@ def _nested_text(value: Any) -> int:
 
 
 def _with_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> Outputs:
-    """Count the steps of a sampler, or hand them on where they become sigmas."""
+    """Count the steps of a sampler, or pass them on if the node outputs sigmas."""
     give = _STEPS.get(node.class_type, _usual_steps)
     name, steps = give(node)
     first = made if isinstance(made, Size) else made[0]
@@ -228,13 +228,13 @@ def _sigmas(node: NodeInputs) -> tuple[str, int]:
     return "sigmas", node.one("sigmas").steps
 
 
-def _extended(node: NodeInputs) -> tuple[str, int]:
-    """Each step becomes so many."""
+def _extended_sigmas(node: NodeInputs) -> tuple[str, int]:
+    """The input steps, multiplied by a number."""
     return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
 
 
-def _written(node: NodeInputs) -> tuple[str, int]:
-    """Numbers with a comma or a space between them."""
+def _literal_sigmas(node: NodeInputs) -> tuple[str, int]:
+    """The sigmas in a text: numbers that are separated by commas or spaces."""
     return "sigmas", bounded(node.length("sigmas") // 2 + 1)
 
 
@@ -243,6 +243,6 @@ _SCHEDULERS = frozenset({"ExtendIntermediateSigmas", "ManualSigmas", "SaveLoRA",
 _STEPS: dict[str, Callable[[NodeInputs], tuple[str, int]]] = {
     "SamplerCustom": _sigmas,
     "SamplerCustomAdvanced": _sigmas,
-    "ExtendIntermediateSigmas": _extended,
-    "ManualSigmas": _written,
+    "ExtendIntermediateSigmas": _extended_sigmas,
+    "ManualSigmas": _literal_sigmas,
 }

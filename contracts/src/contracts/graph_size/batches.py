@@ -1,4 +1,4 @@
-"""Stock classes that join, repeat, choose or pass on images, bounded."""
+"""Bounds of stock classes that join, repeat, select or pass on images."""
 
 from math import ceil, inf
 
@@ -6,11 +6,11 @@ from contracts.graph_size.node import MAX_LENGTH, MAX_SIDE, NodeInputs, Outputs,
 from contracts.graph_size.size import NOTHING, STILL, bounded, largest, number
 
 LATENT_SIDE = 8
-GUIDE_FRAMES = 8  # that a guide adds at most beside its own
+GUIDE_FRAMES = 8  # additional frames of a guide, at most
 
 
-def like(*names: str) -> Rule:
-    """As large as the first of these inputs that is linked, with as many images as the largest batch."""
+def sized_like(*names: str) -> Rule:
+    """Size of the first linked input of these, with the image count of the largest batch."""
 
     def rule(node: NodeInputs) -> Outputs:
         pattern, all_of = node.one(*names), node.media
@@ -33,13 +33,13 @@ def joined_like(*names: str) -> Rule:
     return rule
 
 
-def batched(node: NodeInputs) -> Outputs:
-    """All images that come in, as one batch."""
+def as_one_batch(node: NodeInputs) -> Outputs:
+    """All input images as one batch."""
     return node.all_media()
 
 
-def only(*names: str) -> Rule:
-    """One input passed on."""
+def passed_through(*names: str) -> Rule:
+    """One input, unchanged."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.one(*names)
@@ -48,7 +48,7 @@ def only(*names: str) -> Rule:
 
 
 def repeated(most: int) -> Rule:
-    """So many times as many images, by the input ``amount``."""
+    """Images multiplied by the input ``amount``."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.media.times(max(node.number("amount", 1, most, counts=True), 1))
@@ -57,12 +57,12 @@ def repeated(most: int) -> Rule:
 
 
 def interpolated(node: NodeInputs) -> Outputs:
-    """So many times as many frames, by the input ``multiplier``."""
+    """Frames multiplied by the input ``multiplier``."""
     return node.media.times(max(node.number("multiplier", 2, 16, counts=True), 1))
 
 
 def selected(name: str) -> Rule:
-    """At most so many of the images that come in; a number that nobody knows then changes nothing."""
+    """At most a given number of the input images; an unknown number changes nothing."""
 
     def rule(node: NodeInputs) -> Outputs:
         high = node.interval(name)[1]
@@ -72,7 +72,7 @@ def selected(name: str) -> Rule:
 
 
 def rebatched(node: NodeInputs) -> Outputs:
-    """Lists are taken apart into batches; where sizes differ, each image may become one of its own."""
+    """Lists split into batches; if sizes differ, each image may become its own batch."""
     media = node.media
     batch = node.interval("batch_size")
     in_each, least = min(max(batch[1], 1), max(media.total, 1)), max(batch[0], 1)
@@ -82,20 +82,20 @@ def rebatched(node: NodeInputs) -> Outputs:
     return media._replace(batch=bounded(in_each), items=max(items, 1))
 
 
-def listed(node: NodeInputs) -> Outputs:
-    """All that comes in as one list."""
+def as_list(node: NodeInputs) -> Outputs:
+    """All inputs as one list."""
     items, total = sum(size.items for size in node.links), sum(size.total for size in node.links)
     return largest(node.links)._replace(items=bounded(max(items, 1)), total=bounded(total))
 
 
-def taken_apart(node: NodeInputs) -> Outputs:
-    """A list with an element for each image."""
+def split_into_list(node: NodeInputs) -> Outputs:
+    """A list with one element per image."""
     media = node.media
     return media._replace(items=max(media.total, media.items, 1))
 
 
 def tiles(node: NodeInputs) -> Outputs:
-    """A list with a batch for each tile."""
+    """A list with one batch per tile."""
     media = node.media
     width, height = (node.number(name, 1024, MAX_SIDE) for name in ("tile_width", "tile_height"))
     least_width, least_height = node.interval("tile_width")[0], node.interval("tile_height")[0]
@@ -109,12 +109,12 @@ def tiles(node: NodeInputs) -> Outputs:
 
 
 def steps(side: int, tile: float, overlap: float) -> int:
-    """How many tiles cover a side."""
+    """Number of tiles that cover one side."""
     return ceil(max(side - tile, 0) / max(round(max(tile * 0.25, tile - overlap)), 1)) + 1
 
 
 def chunks(node: NodeInputs) -> Outputs:
-    """A list with a latent for each chunk of a video; chunks overlap."""
+    """A list with one latent per chunk of a video; chunks overlap."""
     media, overlap = node.media, node.number("temporal_overlap", 0, MAX_LENGTH)
     most = bounded(media.batch * (1 + min(overlap, media.batch)))
     return (
@@ -130,7 +130,7 @@ def merged(node: NodeInputs) -> Outputs:
 
 
 def concatenated(node: NodeInputs) -> Outputs:
-    """Two latents side by side, one above the other, or one after the other."""
+    """Two latents joined along width, height or time."""
     first, second, joined = node.one("samples1"), node.one("samples2"), node.media
     dim = node.literal("dim")
     ratio = first.ratio + second.ratio
@@ -143,7 +143,7 @@ def concatenated(node: NodeInputs) -> Outputs:
 
 
 def cut_to_batch(node: NodeInputs) -> Outputs:
-    """Slices of each image as images of their own."""
+    """Slices of each image as separate images."""
     media, dim, least = node.media, node.literal("dim"), max(node.interval("slice_size")[0], 1)
     if isinstance(dim, str) and "t" in dim:
         return media
@@ -152,7 +152,7 @@ def cut_to_batch(node: NodeInputs) -> Outputs:
 
 
 def guided(node: NodeInputs) -> Outputs:
-    """A video with further frames that guide it."""
+    """A video with additional guide frames."""
     latent, guide = node.one("latent"), node.one("image")
     return latent._replace(
         batch=bounded(latent.batch + guide.batch + GUIDE_FRAMES),
@@ -161,20 +161,19 @@ def guided(node: NodeInputs) -> Outputs:
 
 
 def components(node: NodeInputs) -> Outputs:
-    """Frames, sound, frames per second and bit depth of a video."""
+    """Frames, sound, frame rate and bit depth of a video."""
     return node.media.as_medium(STILL), NOTHING, number(1000, 0), number(16, 0)
 
 
-def kept(node: NodeInputs) -> Outputs:
-    """All images that come in."""
+def unchanged(node: NodeInputs) -> Outputs:
+    """All input images, unchanged."""
     return node.media
 
 
 def decoded(node: NodeInputs) -> Outputs:
-    """The images of a latent."""
+    """Images decoded from a latent."""
     return node.media.as_medium(STILL) if node.media.is_media else node.media
 
 
-def nothing(node: NodeInputs) -> Outputs:
-    """No images."""
+def no_images(node: NodeInputs) -> Outputs:
     return NOTHING._replace(items=node.runs)

@@ -1,4 +1,4 @@
-"""Whether what a graph makes is within a tenant's bounds."""
+"""Compares the bounds of a graph with a tenant's limits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import bounded
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import is_link
 
 MOST_ERRORS = 20
@@ -17,12 +17,12 @@ COUNTS = ("batch_size", "length", "amount", "frames", "video_frames", "num_frame
 
 @dataclass(frozen=True, slots=True)
 class GraphBounds:
-    """What one graph may do at most. None means no bound.
+    """Limits of one graph. None means unlimited.
 
     Attributes:
         nodes: of the graph.
-        text_bytes: of all inputs, after values were passed along links; UTF-8.
-        pixels: of one image times the images or frames that a node gives.
+        text_bytes: UTF-8 bytes of all inputs, after values were passed along links.
+        pixels: of one image times the images or frames of a node's output.
         steps: of one sampler.
         pixel_steps: pixels times images times steps, summed over all samplers.
     """
@@ -35,25 +35,25 @@ class GraphBounds:
 
     @property
     def limit_sizes(self) -> bool:
-        """Whether anything depends on how much the nodes make."""
+        """Whether any limit depends on the size of outputs."""
         return any(bound is not None for bound in (self.pixels, self.steps, self.pixel_steps))
 
 
 def check_bounds(
     size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow", *, nodes: int | None = None
 ) -> tuple[FieldError, ...]:
-    """Everything that is beyond the bounds, with the node and the input to change; at most ``MOST_ERRORS``.
+    """Return an error for every exceeded limit, with the node and input to change; at most ``MOST_ERRORS``.
 
     Args:
         pointer: JSON Pointer of the graph in its request.
-        nodes: of the graph as it was sent, where it was measured without those that no output needs.
+        nodes: number of nodes in the graph as it was sent, if nodes that no output needs were removed before measuring.
     """
     sent = len(size.graph) if nodes is None else nodes
     return tuple(islice(_errors(size, bounds, pointer, sent), MOST_ERRORS))
 
 
-def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
-    """An error for every number of images that comes by a link and that nobody can know; at most ``MOST_ERRORS``."""
+def check_unknown_counts(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
+    """Return an error for every image count that comes by a link and cannot be computed; at most ``MOST_ERRORS``."""
     counts = (one for one in size.unknown if one.counts)
     return tuple(_by_link(size, one, pointer) for one in islice(counts, MOST_ERRORS))
 
@@ -93,7 +93,7 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
 
 
 def _largest_literal(size: GraphSize) -> str | None:
-    """The input with the largest text that was written into the node with the most text, if there is any."""
+    """Return the input with the longest literal text of the node with the most text, if any."""
     inputs = size.graph[size.largest_text].inputs if size.largest_text in size.graph else {}
     texts = {name: len(value) for name, value in inputs.items() if isinstance(value, str)}
     return max(texts, key=texts.__getitem__, default=None)
@@ -102,7 +102,7 @@ def _largest_literal(size: GraphSize) -> str | None:
 def _too_large(
     size: GraphSize, most: int, unknown: dict[tuple[str, str], UnknownNumber], pointer: str
 ) -> Iterator[FieldError]:
-    """The first nodes on every path that give too much; those after them only pass it on."""
+    """Return the first node of every path whose output is too large; later nodes only pass it on."""
     large = {node_id for node_id in size.graph if _pixels(size, node_id) > most}
     for node_id in size.graph if large else ():
         node = size.graph[node_id]
@@ -127,7 +127,7 @@ def _pixels(size: GraphSize, node_id: str) -> int:
 
 def _node(size: GraphSize, node_id: str) -> str:
     node = size.graph.get(node_id)
-    return f"node {shown(node_id)} ({plain(node.class_type)})" if node is not None else f"node {shown(node_id)}"
+    return f"node {show(node_id)} ({printable(node.class_type)})" if node is not None else f"node {show(node_id)}"
 
 
 def _by_link(size: GraphSize, one: UnknownNumber, pointer: str) -> FieldError:

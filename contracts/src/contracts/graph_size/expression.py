@@ -1,16 +1,16 @@
-"""Bounds of the arithmetic that ``ComfyMathExpression`` computes."""
+"""Interval arithmetic for the expressions of ``ComfyMathExpression``."""
 
 import ast
 from collections.abc import Callable, Mapping
 from math import ceil, floor, inf, isfinite
 
-MAX_CHARACTERS = 200  # what people write has tens; a longer one counts as unknown
+MAX_CHARACTERS = 200  # usual expressions have tens; a longer one counts as unknown
 Interval = tuple[float, float]
 UNKNOWN: Interval = (-inf, inf)
 
 
 def bounds(expression: str, names: Mapping[str, Interval]) -> Interval:
-    """The least and the greatest value that an expression can have; ``UNKNOWN`` where that is not simple to say."""
+    """Return the minimum and maximum value of an expression; ``UNKNOWN`` if it is too complex."""
     if len(expression) > MAX_CHARACTERS:
         return UNKNOWN
     try:

@@ -1,4 +1,4 @@
-"""One node of a graph while its outputs are bounded."""
+"""The inputs of one graph node while its outputs are bounded."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,19 +13,19 @@ from contracts.workflow import GraphNode, is_link
 Outputs = Size | tuple[Size, ...]
 """One bound for every output, or one for each; outputs beyond the last are like the last."""
 
-TYPICAL_SIDE = 1024  # of a picture from a class that says nothing about its size
+TYPICAL_SIDE = 1024  # assumed side of an image from a class without size inputs
 MAX_SIDE, MAX_LENGTH = 16_384, 16_384  # ComfyUI's MAX_RESOLUTION bounds sizes and lengths
-MAX_BATCH = 4_096  # the largest batch that a stock class makes
+MAX_BATCH = 4_096  # largest batch that a stock class produces
 MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownNumber:
-    """An input that sets a size and comes by a link whose value nobody can know before the run.
+    """A linked input that sets a size and whose value cannot be computed before the run.
 
     Attributes:
-        assumed: the most that the class takes.
-        counts: whether it sets how many images are made, rather than how large they are.
+        assumed: maximum that the class accepts.
+        counts: whether it sets the number of images instead of their size.
     """
 
     node_id: str
@@ -36,13 +36,13 @@ class UnknownNumber:
 
 @dataclass(slots=True, weakref_slot=False)
 class Sources:
-    """What a graph's nodes are bounded from.
+    """Data for bounding the nodes of a graph.
 
     Attributes:
-        specs: classes as a node of the fleet has them, as far as known.
-        uploads: width and height of uploaded pictures by the id that the graph names.
+        specs: known classes of the fleet.
+        uploads: width and height of uploaded images, by the id in the graph.
         outputs: bounds found so far, by node.
-        unknown: numbers that nobody can know, in the order in which they were met.
+        unknown: numbers that cannot be computed, in the order in which they were found.
     """
 
     specs: Mapping[str, ClassSpec]
@@ -53,24 +53,24 @@ class Sources:
     _known: dict[Size, Size] = field(default_factory=dict)
 
     def keep(self, node_id: str, made: Outputs) -> None:
-        """Remember what a node gives. Equal bounds are one object, so that many links to them cost little."""
+        """Store the bounds of a node. Equal bounds share one object to save memory."""
         if type(made) is Size:
             self.outputs[node_id] = self._known.setdefault(made, made)
         else:
             self.outputs[node_id] = made
 
     def of_link(self, link: list[Any]) -> Size:
-        """The bound of what a link carries."""
+        """Return the bounds of a link's value."""
         found = self.outputs[link[0]]
         return found if type(found) is Size else found[min(link[1], len(found) - 1)]  # type: ignore[return-value]
 
 
 class NodeInputs:
-    """The inputs of one node, bounded.
+    """The bounded inputs of one node.
 
     Attributes:
-        links: what each link and each uploaded picture brings; ``kinds`` the same, each object once.
-        runs: how often the node runs: once for each element of the longest list that comes in.
+        links: bounds of each link and each uploaded image; ``kinds`` the same without duplicates.
+        runs: how often the node runs: once per element of its longest input list.
     """
 
     def __init__(self, node_id: str, node: GraphNode, sources: Sources) -> None:
@@ -85,21 +85,21 @@ class NodeInputs:
 
     @property
     def spec(self) -> ClassSpec | None:
-        """The class, if it is known."""
+        """The class, if known."""
         return self._sources.specs.get(self.class_type)
 
     @cached_property
     def joined(self) -> Size:
-        """Any one of all that comes in, without numbers."""
+        """Any one of the inputs, without numbers."""
         return self._any(self.kinds)
 
     @cached_property
     def media(self) -> Size:
-        """Any one of the images that come in, and nothing else of it."""
+        """Any one of the input images, without other values."""
         return self._any([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
 
     def all_media(self) -> Size:
-        """All images that come in, joined to one batch."""
+        """All input images joined to one batch."""
         given = [size for size in self.links if size.batch]
         return self.media._replace(
             batch=bounded(sum(size.batch for size in given)),
@@ -107,7 +107,10 @@ class NodeInputs:
         )
 
     def _any(self, sizes: list[Size]) -> Size:
-        """Any one of these in each run of the node, not the same in all: a shorter list repeats its last element."""
+        """Any one of these per run of the node.
+
+        Different runs can use different ones, because a shorter list repeats its last element.
+        """
         runs, known = self.runs, largest(sizes)
         total = known.total
         if runs > 1:
@@ -116,7 +119,7 @@ class NodeInputs:
         return known._replace(items=runs, total=total, high=inf, minus_low=inf)
 
     def one(self, *names: str) -> Size:
-        """What comes into the first of these inputs that is linked."""
+        """Return the bounds of the first linked input of these."""
         for name in names:
             key = self.key(name)
             if key is not None and is_link(self.raw[key]):
@@ -124,35 +127,35 @@ class NodeInputs:
         return NOTHING
 
     def value(self, name: str) -> Size:
-        """What an input brings, linked or written in the graph."""
+        """Return the bounds of an input, linked or literal."""
         key = self.key(name)
         return NOTHING if key is None else spread(self._value(self.raw[key]), self.runs, self._lists)
 
     def several(self, prefix: str) -> Iterator[tuple[str, Size]]:
-        """The inputs of a family (``values.a``, ``values.b``), by their last part."""
+        """Return the inputs of a family (``values.a``, ``values.b``), by their last part."""
         for key, value in self.raw.items():
             if key.startswith(prefix):
                 yield key[len(prefix) :], self._value(value)
 
     def key(self, name: str) -> str | None:
-        """The name under which an input is given: its own, or that of one part of a family (``resize_type.width``)."""
+        """Return the name under which an input is set: its own, or that of a family's part (``resize_type.width``)."""
         if name in self.raw:
             return name
         return self._dotted.get(name)
 
     def literal(self, name: str) -> Any:
-        """The value of an input that is not linked, unwrapped; None where it is linked or absent."""
+        """Return the unwrapped value of an input; None if it is linked or absent."""
         key = self.key(name)
         value = None if key is None else _unwrapped(self.raw[key])
         return None if type(value) is list else value
 
     def number(self, name: str, absent: float, most: float, *, counts: bool = False) -> float:
-        """The largest value of a number.
+        """Return the largest value of a number.
 
         Args:
-            absent: where the input is not given.
-            most: that the class takes, where the class is not known.
-            counts: whether the number sets how many images are made.
+            absent: value if the input is not set.
+            most: maximum that the class accepts, if the class is not known.
+            counts: whether the number sets how many images are produced.
         """
         key = self.key(name)
         if key is None:
@@ -167,7 +170,7 @@ class NodeInputs:
         return assumed
 
     def length(self, *names: str) -> int:
-        """The bytes of all texts of these inputs; of all inputs where none is named."""
+        """Return the bytes of all texts of these inputs; of all inputs if none is named."""
         if names:
             keys = [key for name in names if (key := self.key(name)) is not None]
             return sum(self._value(self.raw[key]).text for key in keys)
@@ -176,17 +179,17 @@ class NodeInputs:
         return written + wrapped + sum([size.text for size in self.links])
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The least and the greatest value of a number, infinite where nobody knows."""
+        """Return the minimum and maximum of a number, infinite if unknown."""
         key = self.key(name)
         value = NOTHING if key is None else self._value(self.raw[key])
         return -value.minus_low, value.high
 
     def made(self, width: float, height: float, count: float, medium: int = STILL) -> Size:
-        """New images, once for each run."""
+        """New images, once per run."""
         return images(width, height, count, items=self.runs, medium=medium, ratio=self.ratio("width", "height"))
 
     def ratio(self, width: str, height: str) -> float | None:
-        """The longest ratio of two numbers that may be smaller than their bounds; None where they are exact."""
+        """Return the largest ratio of two numbers that may be smaller than their bounds; None if they are exact."""
         lows, highs = zip(self.interval(width), self.interval(height), strict=True)
         if all(
             low == high or (not isfinite(high) and self.key(name) is None)
@@ -212,22 +215,21 @@ class NodeInputs:
 
 
 def utf8_bytes(value: str) -> int:
-    """The length of a text as UTF-8."""
     return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
 
 
 def literal_size(value: Any) -> Size:
-    """The bound of a value that is written in the graph. ComfyUI also takes a number that is written as a text."""
+    """Return the bounds of a literal value. ComfyUI also accepts a number written as text."""
     kind = type(value)
     if kind is str:
-        high = _written_number(value) if len(value) <= 64 else inf
+        high = _number_in_text(value) if len(value) <= 64 else inf
         return NOTHING._replace(text=utf8_bytes(value), high=high, minus_low=-high)
     if kind in (int, float, bool) and isfinite(value):
         return NOTHING._replace(high=float(value), minus_low=-float(value))
     return NOTHING
 
 
-def _written_number(value: str) -> float:
+def _number_in_text(value: str) -> float:
     try:
         number = float(value)
     except ValueError:

@@ -1,21 +1,21 @@
-"""Stock classes that change the size of images, bounded."""
+"""Bounds of stock classes that resize images."""
 
 from collections.abc import Callable
 from math import sqrt
 
-from contracts.graph_size.empties import height_of, width_of
+from contracts.graph_size.new_images import height_of, width_of
 from contracts.graph_size.node import MAX_SIDE, NodeInputs, Outputs, Rule
 from contracts.graph_size.size import Size, largest
 
-UPSCALE_MODEL = 4  # upscale models make pictures four times as wide, few eight times
+UPSCALE_MODEL = 4  # most upscale models multiply sides by four, a few by eight
 LATENT_UPSCALE_MODEL = 2
 MEGAPIXEL = 1024 * 1024
-KONTEXT = (1568, 1568, 1_100_000)  # the widest, the highest and the largest of FluxKontextImageScale
+KONTEXT = (1568, 1568, 1_100_000)  # the largest width, height and area of FluxKontextImageScale
 KONTEXT_RATIO = 2.5
 
 
 def resized(node: NodeInputs) -> Outputs:
-    """To a width and a height; where one is 0 the other keeps the ratio."""
+    """Resized to a width and height; if one is 0, the aspect ratio is kept."""
     media, width, height = node.media, width_of(node), height_of(node)
     low = min(node.interval("width")[0], node.interval("height")[0])
     if width <= 0 and height <= 0:
@@ -35,7 +35,7 @@ def scaled_by(name: str) -> Rule:
 
 
 def upscaled(factor: int) -> Rule:
-    """Both sides multiplied by what a model does."""
+    """Both sides multiplied by the factor of an upscale model."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.media.scaled(factor)
@@ -44,20 +44,20 @@ def upscaled(factor: int) -> Rule:
 
 
 def in_pixels(media: Size, pixels: float, step: float = 1) -> Size:
-    """To a number of pixels, each side rounded up to a step."""
+    """Resized to a number of pixels, each side rounded up to a multiple."""
     long = sqrt(pixels * media.ratio) + step
     short = sqrt(pixels) + step
     return media.resized(long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.ratio)
 
 
 def total_pixels(node: NodeInputs) -> Outputs:
-    """To a number of megapixels, keeping the ratio."""
+    """Resized to a number of megapixels, keeping the aspect ratio."""
     step = max(node.number("resolution_steps", 1, 256), 1)
     return in_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
 
 
-def longest(name: str, most: int = MAX_SIDE) -> Rule:
-    """Until the longer side is what an input says."""
+def to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
+    """Resized so that the longer side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
         side = node.number(name, 1024, most)
@@ -66,8 +66,8 @@ def longest(name: str, most: int = MAX_SIDE) -> Rule:
     return rule
 
 
-def shortest(name: str, most: int = MAX_SIDE) -> Rule:
-    """Until the shorter side is what an input says."""
+def to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
+    """Resized so that the shorter side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
         side, media = node.number(name, 512, most), node.media
@@ -78,13 +78,13 @@ def shortest(name: str, most: int = MAX_SIDE) -> Rule:
 
 
 def kontext(node: NodeInputs) -> Outputs:
-    """To one of the sizes that Flux Kontext knows."""
+    """Resized to one of Flux Kontext's sizes."""
     width, height, pixels = KONTEXT
     return node.media.resized(width, height, pixels=pixels, ratio=KONTEXT_RATIO)
 
 
 def to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
-    """To a width and a height; where one is 0 the other keeps the ratio."""
+    """Resized to a width and height; if one is 0, the aspect ratio is kept."""
     width, height = width_of(node, absent=0), height_of(node, absent=0)
     exact = min(node.interval("width")[0], node.interval("height")[0]) > 0 and min(width, height) > 0
     if exact:
@@ -93,26 +93,26 @@ def to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
 
 
 def to_longer(node: NodeInputs, media: Size) -> Size:
-    """Until the longer side has a size."""
+    """Resized so that the longer side has a given length."""
     side = node.number("longer_size", 512, MAX_SIDE)
     return media.resized(side, side, ratio=media.ratio)
 
 
 def to_shorter(node: NodeInputs, media: Size) -> Size:
-    """Until the shorter side has a size."""
+    """Resized so that the shorter side has a given length."""
     side = node.number("shorter_size", 512, MAX_SIDE)
     long = side * media.ratio
     return media.resized(long, long, pixels=side * long, ratio=media.ratio)
 
 
 def to_multiple(node: NodeInputs, media: Size) -> Size:
-    """To the next multiple of a number."""
+    """Rounded up to a multiple of a number."""
     step = node.number("multiple", 8, MAX_SIDE)
     return media.resized(media.width + step, media.height + step, ratio=media.ratio + step)
 
 
 def to_match(node: NodeInputs, media: Size) -> Size:
-    """To the size of another picture."""
+    """Resized to the size of another image."""
     match = node.one("match")
     return media.resized(match.width, match.height, pixels=match.pixels, ratio=match.ratio)
 
@@ -131,22 +131,22 @@ WAYS: dict[str, Callable[[NodeInputs, Size], Size]] = {
 
 
 def resized_by_choice(node: NodeInputs) -> Outputs:
-    """The largest of all ways for which the graph has an input; the node takes one of them."""
+    """The largest result of all resize modes for which the graph has an input; the node applies one of them."""
     media = node.one("input")
     media = media if media.is_media else node.media
     return largest([resize(node, media) for name, resize in WAYS.items() if node.key(name)] or [media])
 
 
 def padded(node: NodeInputs) -> Outputs:
-    """With margins on all sides."""
+    """Extended by margins on all sides."""
     left, top, right, bottom = (node.number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
     media = node.media
     width, height = media.width + left + right, media.height + top + bottom
     return media.resized(width, height, ratio=max(width, height))
 
 
-def boxed(width: str, height: str) -> Rule:
-    """To exactly this size."""
+def to_exact_size(width: str, height: str) -> Rule:
+    """Resized to exactly this size."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.media.resized(width_of(node, width), height_of(node, height), ratio=node.ratio(width, height))
@@ -155,16 +155,16 @@ def boxed(width: str, height: str) -> Rule:
 
 
 def cropped(node: NodeInputs) -> Outputs:
-    """No larger than what comes in. A number that nobody knows then changes nothing."""
+    """Not larger than the input. An unknown number changes nothing."""
     media = node.one("image", "images", "samples", "mask")
     media = media if media.is_media else node.media
     width, height = node.interval("width")[1], node.interval("height")[1]
     width, height = min(media.width, max(width, 1)), min(media.height, max(height, 1))
-    return media.resized(width, height, ratio=max(width, height, 1))  # at an edge, one pixel may be left of a side
+    return media.resized(width, height, ratio=max(width, height, 1))  # a crop at the edge can leave a side of one pixel
 
 
 def stitched(node: NodeInputs) -> Outputs:
-    """Two pictures beside or below each other."""
+    """Two images side by side or stacked."""
     first, second = node.one("image1"), node.one("image2")
     space = node.number("spacing_width", 0, 1024)
     if not second.is_media or not first.is_media:

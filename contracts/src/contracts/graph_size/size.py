@@ -1,13 +1,13 @@
-"""Upper bounds of what one output of a node carries.
+"""Upper bounds of one node output.
 
-Every part of a ``Size`` grows with what it bounds, so the bound of "one of these" is the largest of each part.
+Every field of a ``Size`` is monotonic, so the bounds of "one of these" are the maximum of each field.
 """
 
 from collections.abc import Iterable
 from math import ceil, inf
 from typing import NamedTuple
 
-MOST = 2**53  # every bound stops growing here: what is so large is refused wherever there is a limit
+MOST = 2**53  # every bound stops growing here: every limit refuses such values
 
 NO_MEDIUM, SOUND, MOVING, STILL = range(4)
 
@@ -16,13 +16,13 @@ class Size(NamedTuple):
     """Upper bounds of one output.
 
     Attributes:
-        width, height: of one image or frame, pixels; of a latent, those of the images that it decodes to.
+        width, height: of one image or frame, pixels; for a latent, of the images that it decodes to.
         pixels: of one image or frame; at most ``width * height``.
         ratio: of the longer to the shorter side.
         batch: images or frames in one batch.
-        items: elements of the list, where a node gives a list: every later node runs once for each.
+        items: elements of an output list: every later node runs once per element.
         total: images or frames in all elements of the list.
-        high, minus_low: a number is from ``-minus_low`` to ``high``; both infinite where nobody can know.
+        high, minus_low: a number is from ``-minus_low`` to ``high``; both infinite if unknown.
         text: UTF-8 bytes of one text.
         steps: of one list of sigmas.
         medium: ``STILL`` if it may be stills, else ``MOVING`` for frames of one video, ``SOUND``, or ``NO_MEDIUM``.
@@ -43,13 +43,12 @@ class Size(NamedTuple):
 
     @property
     def is_media(self) -> bool:
-        """Whether it carries images, frames or a latent of them."""
+        """Whether it contains images, frames or a latent."""
         return self.batch > 0
 
     def resized(
         self, width: float, height: float, *, pixels: float | None = None, ratio: float | None = None
     ) -> "Size":
-        """The same images in another size."""
         width, height = bounded(width), bounded(height)
         area = bounded(width * height if pixels is None else min(pixels, width * height))
         return self._replace(width=width, height=height, pixels=area, ratio=_ratio(width, height, ratio))
@@ -59,20 +58,19 @@ class Size(NamedTuple):
         return self.resized(
             self.width * factor,
             self.height * factor,
-            pixels=self.pixels * factor * factor + (self.width + self.height) * factor + 1,  # sides are rounded
+            pixels=self.pixels * factor * factor + (self.width + self.height) * factor + 1,  # because sides are rounded
             ratio=self.ratio,
         )
 
     def times(self, factor: float) -> "Size":
-        """So many times as many images."""
+        """The same images, their number multiplied."""
         return self._replace(batch=bounded(self.batch * factor), total=bounded(self.total * factor))
 
     def limited(self, count: int) -> "Size":
-        """At most so many images in each batch."""
+        """The same images, with a maximum number in each batch."""
         return self._replace(batch=min(self.batch, count), total=min(self.total, bounded(count * self.items)))
 
     def as_medium(self, medium: int) -> "Size":
-        """The same as another medium."""
         return self._replace(medium=medium)
 
 
@@ -80,31 +78,31 @@ NOTHING = Size()
 
 
 def bounded(value: float) -> int:
-    """The bound as a whole number from 0 to ``MOST``."""
+    """Return the bound as an integer from 0 to ``MOST``."""
     return MOST if value >= MOST or value != value else ceil(max(value, 0))  # noqa: PLR0124 - NaN
 
 
 def number(high: float, low: float | None = None, *, items: int = 1) -> Size:
-    """Some number up to ``high``."""
+    """A number up to ``high``."""
     return NOTHING._replace(high=high, minus_low=-(high if low is None else low), items=items)
 
 
 def text(size: float, *, items: int = 1) -> Size:
-    """Some text of up to ``size`` bytes."""
+    """A text of up to ``size`` bytes."""
     return NOTHING._replace(text=bounded(size), items=items)
 
 
 def images(
     width: float, height: float, batch: float = 1, *, items: int = 1, medium: int = STILL, ratio: float | None = None
 ) -> Size:
-    """A new batch of images of one size in each element of a list."""
+    """A new batch of equally large images in each element of a list."""
     in_each = bounded(max(batch, 1))
     whole = NOTHING._replace(batch=in_each, items=items, total=bounded(in_each * items), medium=medium)
     return whole.resized(max(width, 1), max(height, 1), ratio=ratio)
 
 
 def largest(sizes: Iterable[Size]) -> Size:
-    """The bound of any one of these."""
+    """Return the bounds of any one of these."""
     each = list(sizes)
     if len(each) < 2:
         return each[0] if each else NOTHING
@@ -112,10 +110,10 @@ def largest(sizes: Iterable[Size]) -> Size:
 
 
 def images_in_runs(size: Size, runs: int, lists: int) -> int:
-    """At most so many images come from an input while its node runs ``runs`` times.
+    """Return the maximum number of images that an input supplies while its node runs ``runs`` times.
 
-    A list that is shorter than others repeats its last element. ``items`` only bounds its length: where ``lists``, the
-    number of inputs that bring several elements, is 2 or more, a list may be shorter than that and repeat more often.
+    A list that is shorter than others repeats its last element. ``items`` only bounds its length: if two or more inputs
+    are lists (``lists``), a list may be shorter than that and repeat more often.
     """
     if lists < 2:
         return size.total + size.batch * (runs - size.items)
@@ -123,7 +121,7 @@ def images_in_runs(size: Size, runs: int, lists: int) -> int:
 
 
 def spread(size: Size, runs: int, lists: int) -> Size:
-    """What a node sees of an input in all of its runs; see ``images_in_runs``."""
+    """Return the bounds of an input over all runs of its node; see ``images_in_runs``."""
     return size._replace(items=runs, total=bounded(images_in_runs(size, runs, lists))) if runs > 1 else size
 
 

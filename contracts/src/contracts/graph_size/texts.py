@@ -1,4 +1,4 @@
-"""What stock classes make of texts and numbers, bounded."""
+"""Bounds of stock classes that produce texts and numbers."""
 
 import re
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from contracts.graph_size.expression import bounds
 from contracts.graph_size.node import NodeInputs, Outputs
 from contracts.graph_size.size import NOTHING, Size, bounded, largest, number, text
 
-LONGEST_CASE = 3  # bytes that one byte can become when letters change their case
-TOKEN_BYTES = 32  # of one token of a language model
-ESCAPED = 10  # bytes that one letter becomes in a repr
+LONGEST_CASE = 3  # bytes that one byte can become by a change of case
+TOKEN_BYTES = 32  # bytes of one token of a language model
+ESCAPED = 10  # bytes that one character becomes in a repr
 NUMBER, PRINTED = 32, 4096  # bytes of a number as text, and of anything else
 LONGEST_TEMPLATE = 65_536  # characters
-WIDEST_RATIO = 21 / 9  # of the ratios that ResolutionSelector offers
+WIDEST_RATIO = 21 / 9  # largest ratio that ResolutionSelector offers
 
 _DIGITS = re.compile(r"[0-9]+")
 
@@ -24,7 +24,7 @@ def _passed(node: NodeInputs) -> Outputs:
 
 
 def _replaced(node: NodeInputs) -> Outputs:
-    """Each place where the text to find may be becomes the new one; an empty text is found between all letters."""
+    """Replace every possible occurrence of a text; an empty text occurs between all characters."""
     whole, new = node.length("string", "texts"), node.length("replace")
     find = node.literal("find")
     places = whole + 1 if not isinstance(find, str) or not find else whole // len(find.encode("utf-8", "replace"))
@@ -32,7 +32,10 @@ def _replaced(node: NodeInputs) -> Outputs:
 
 
 def _replaced_by_pattern(node: NodeInputs) -> Outputs:
-    """A pattern may match between all letters, and what replaces it may repeat the match."""
+    """Replace by a regular expression.
+
+    It can match between all characters, and its replacement can repeat the match.
+    """
     whole, new = node.length("string"), node.length("replace")
     literal = node.literal("replace")
     repeats = literal.count("\\") if isinstance(literal, str) else new
@@ -40,10 +43,10 @@ def _replaced_by_pattern(node: NodeInputs) -> Outputs:
 
 
 def _formatted(node: NodeInputs) -> Outputs:
-    """Each field may hold the longest value, and is padded as its format says."""
+    """Assume the longest value in each field, padded as its format says."""
     template = node.literal("f_string")
     if not isinstance(template, str) or len(template) > LONGEST_TEMPLATE:
-        return text(inf, items=node.runs)  # may ask for any width
+        return text(inf, items=node.runs)  # can specify any width
     longest = max((_printed(size) for _, size in node.several("values.")), default=0)
     if "!" in template:
         longest *= ESCAPED
@@ -54,17 +57,17 @@ def _formatted(node: NodeInputs) -> Outputs:
                 fields += 1
                 padding += _widest(form or "") + (PRINTED if "." in name or "[" in name else 0)
     except ValueError:
-        return NOTHING._replace(items=node.runs)  # the node refuses it, too
+        return NOTHING._replace(items=node.runs)  # the node refuses it as well
     return text(node.length("f_string") + fields * longest + padding, items=node.runs)
 
 
 def _printed(size: Size) -> int:
-    """The bytes of a value as text: a text, a number, or anything else."""
+    """Return the bytes of a value as text: a text, a number, or anything else."""
     return size.text or (NUMBER if size.high < inf else PRINTED)
 
 
 def _widest(form: str) -> float:
-    """The largest width or precision of a format; one that comes from a value may be any."""
+    """Return the largest width or precision of a format; unlimited if it comes from a value."""
     return inf if "{" in form else max((float(digits[:20]) for digits in _DIGITS.findall(form)), default=0)
 
 
@@ -95,7 +98,7 @@ def _number(node: NodeInputs) -> Outputs:
 
 
 def _chosen(node: NodeInputs) -> Outputs:
-    """One of two inputs, whatever they are."""
+    """Return either of two inputs."""
     return largest((node.value("on_false"), node.value("on_true")))._replace(items=node.runs)
 
 

@@ -1,4 +1,4 @@
-"""Attempts: how an executor gets work and reports on it."""
+"""Attempts: how an executor requests work and reports results."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class AttemptRef(StrictModel):
-    """The right to write about one attempt: nothing with an old ``lease_token`` changes anything."""
+    """Identifies an attempt and proves its lease. A write with an outdated ``lease_token`` changes nothing."""
 
     job_id: UUID
     tenant_id: UUID
@@ -23,10 +23,10 @@ class AttemptRef(StrictModel):
 
 
 class RequestWork(StrictModel):
-    """An idle executor asks for work. Asking again before the attempt ended gives the same attempt again.
+    """Request an attempt for an idle node. Repeating it before the attempt ends returns the same attempt.
 
     Attributes:
-        wait_s: how long the scheduler may keep the question before it answers that there is none.
+        wait_s: how long the scheduler may wait for work before it replies that there is none.
     """
 
     boot_id: UUID
@@ -34,17 +34,17 @@ class RequestWork(StrictModel):
 
 
 class Assignment(TolerantModel):
-    """An attempt, leased to the node that asked.
+    """An attempt, leased to the requesting node.
 
     Attributes:
-        prompt_id: the id under which the node must know this attempt, minted once per attempt.
-        inputs: the uploads whose ids the graph names; the node is to have their bytes first.
-        lease_s: seconds from now until the lease lapses without a heartbeat.
-        run_within_s: seconds that the attempt may take, None for no bound.
-        policy: of the tenant, as it was when the attempt began; the executor applies it once more.
-        images: reserved for the job; storing more needs another reservation (``RESERVE_IMAGES``).
-        frames_per_image: frames of an animation or a video that count as one image.
-        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``).
+        prompt_id: prompt id to use on the node, generated once per attempt.
+        inputs: ids of uploads in the graph; their files must be on the node first.
+        lease_s: seconds until the lease expires without a heartbeat.
+        run_within_s: maximum run time of the attempt, seconds; None if unlimited.
+        policy: policy of the tenant when the attempt began; the executor applies it once more.
+        images: images reserved for the job; storing more requires ``RESERVE_IMAGES``.
+        frames_per_image: frames of an animation or video that count as one image.
+        extra_data: additional data for the nodes (ComfyUI's ``extra_data``).
     """
 
     ref: AttemptRef
@@ -60,13 +60,13 @@ class Assignment(TolerantModel):
 
 
 class WorkReply(TolerantModel):
-    """The answer to an ask."""
+    """The assigned attempt, or None if there is no work."""
 
     assignment: Assignment | None
 
 
 class StartAttempt(StrictModel):
-    """The node has taken the prompt."""
+    """Report that the node accepted the prompt."""
 
     ref: AttemptRef
 
@@ -75,19 +75,19 @@ class Outcome(StrEnum):
     """How an attempt ended on its node."""
 
     SUCCEEDED = "succeeded"
-    FAILED = "failed"  # the workflow's fault: never tried again
-    NODE_FAULT = "node_fault"  # the node's fault: tried again elsewhere
-    CANCELLED = "cancelled"  # stopped because it was asked for
+    FAILED = "failed"  # caused by the workflow: not retried
+    NODE_FAULT = "node_fault"  # caused by the node: retried on another node
+    CANCELLED = "cancelled"  # stopped on request
 
 
 class FinishAttempt(StrictModel):
-    """How an attempt ended. Sent until it is answered; only the holder of the lease changes anything.
+    """Report how an attempt ended. Resent until there is a reply; only the lease holder's report has an effect.
 
     Attributes:
-        gpu_seconds: time the node spent on it.
-        images: images that were stored. Never more than are reserved count.
-        node_died: the node had the job and stopped answering or running it. A job that this happens to twice is not
-            tried again.
+        gpu_seconds: time that the node spent on it.
+        images: stored images. At most the reserved number counts.
+        node_died: the node stopped responding or stopped running the job. A job to which this happens twice is not
+            retried.
         warnings: for the owner of the job.
     """
 
@@ -102,10 +102,10 @@ class FinishAttempt(StrictModel):
 
 
 class ReserveImages(StrictModel):
-    """Ask for more images than are reserved for the job of a live attempt, before they are stored.
+    """Reserve more images for the job of a live attempt before storing them.
 
     Attributes:
-        images: that the job needs in all, so that asking again changes nothing.
+        images: total that the job needs, so that a repeated request has no further effect.
     """
 
     ref: AttemptRef
@@ -113,10 +113,10 @@ class ReserveImages(StrictModel):
 
 
 class ImagesReserved(TolerantModel):
-    """What is reserved for the job now: less than was asked for where the day's quota has no more.
+    """The images reserved for the job; fewer than requested if the daily quota is used up.
 
     Attributes:
-        applied: False where the lease is gone or the job has ended; then nothing may be stored.
+        applied: False if the lease is lost or the job has ended; then nothing may be stored.
     """
 
     images: int
@@ -124,7 +124,11 @@ class ImagesReserved(TolerantModel):
 
 
 class AttemptWriteReply(TolerantModel):
-    """Whether the write was the lease holder's. False means: stop. Nor is a start applied of a job that has ended."""
+    """Whether the write was applied.
+
+    False means that the lease is lost: stop the attempt. The start of an attempt whose job has ended is not applied
+    either.
+    """
 
     applied: bool
 

@@ -1,4 +1,4 @@
-"""Dead letters of the scheduler: requests of executors that it could not handle."""
+"""Dead letters: messages from executors that cannot be handled."""
 
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven

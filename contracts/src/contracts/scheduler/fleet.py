@@ -1,4 +1,4 @@
-"""What the fleet can run: models and node classes."""
+"""Models and node classes of the fleet."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,15 +12,15 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class ReadFleet(StrictModel):
-    """Ask what the fleet can run, for the tenant in the subject or, without one, at all."""
+    """Get the models and nodes of the fleet, restricted to what the tenant in the subject may use, if there is one."""
 
 
 class Fleet(TolerantModel):
-    """What the nodes that were seen lately can run.
+    """What the recently seen nodes can run.
 
     Attributes:
-        models: model files by loader input: most common first, of equally common ones those that nodes have loaded.
-        default_models: checkpoints that a submission without a model may run on, best first.
+        models: model files by loader input: most common first, then those that nodes have loaded.
+        default_models: checkpoints for submissions that name no model, best first.
     """
 
     models: dict[str, tuple[str, ...]]
@@ -30,7 +30,7 @@ class Fleet(TolerantModel):
 
 
 class NodeSummary(TolerantModel):
-    """One node as the fleet sees it."""
+    """A node in the fleet overview."""
 
     node: str
     online: bool
@@ -39,12 +39,12 @@ class NodeSummary(TolerantModel):
 
 
 class ReadClasses(StrictModel):
-    """Ask for a page of the node classes that the tenant in the subject may use; without a tenant, of all, by name.
+    """List node classes by name: those that the tenant in the subject may use, or all without a tenant.
 
     Attributes:
-        name: only this one.
-        after: the last name of the page before.
-        refused: also those that the tenant may not use.
+        name: return only this class.
+        after: the last name of the previous page.
+        refused: include classes that the tenant may not use.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -54,7 +54,7 @@ class ReadClasses(StrictModel):
 
 
 class FleetClass(TolerantModel):
-    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most.
+    """A node class, merged over the fleet: an input has the options of all nodes, at most 1,000.
 
     Attributes:
         refused: why the tenant may not use it, and who can allow it; None if it may.
@@ -66,7 +66,7 @@ class FleetClass(TolerantModel):
 
 
 class ClassPage(TolerantModel):
-    """A page of node classes, 256 KiB at most unless it is one class; ``more`` says whether another page follows."""
+    """A page of node classes, at most 256 KiB or a single class. ``more`` is true if another page follows."""
 
     classes: tuple[FleetClass, ...]
     more: bool

@@ -1,4 +1,4 @@
-"""What an executor reports of its node: heartbeats and catalogs."""
+"""Reports about a node from its executor: heartbeats and catalogs."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,20 +14,20 @@ from contracts.wire.text import Message, Name
 
 
 class OccupancyCause(StrEnum):
-    """What keeps a node that answers from taking jobs."""
+    """Why a node that responds cannot take jobs."""
 
-    FOREIGN_PROMPT = "foreign_prompt"  # somebody else's prompt is in the node's queue
-    OWN_PROMPT = "own_prompt"  # the prompt of an attempt that has ended does not stop
+    FOREIGN_PROMPT = "foreign_prompt"  # a prompt of another client is in the node's queue
+    OWN_PROMPT = "own_prompt"  # the prompt of an ended attempt does not stop
     DEAD_WORKER = "dead_worker"  # ComfyUI queues prompts and runs none: only a restart helps
 
 
 class ReportedOccupancy(StrictModel):
-    """Why a node takes no jobs at the moment.
+    """Why a node cannot take jobs at the moment.
 
     Attributes:
-        prompt_id: of the prompt that holds the node, as the node names it; None where it cannot be told.
-        seconds: since the executor first saw this prompt there.
-        blocked: it lasts longer than ``EXECUTOR_BLOCKED_AFTER_S``, so that somebody should look after the node.
+        prompt_id: id, on the node, of the prompt that occupies it; None if unknown.
+        seconds: since the executor first saw this prompt.
+        blocked: this has lasted longer than ``EXECUTOR_BLOCKED_AFTER_S``; an operator should check the node.
     """
 
     by: OccupancyCause
@@ -37,17 +37,17 @@ class ReportedOccupancy(StrictModel):
 
 
 class Heartbeat(StrictModel):
-    """A sign of life from an executor, every few seconds.
+    """Periodic report of an executor, every few seconds.
 
     Attributes:
-        online: whether its ComfyUI answers.
-        catalog_digest: of what the node can run, so that the scheduler can ask for it when it is new.
-        attempt: the attempt at hand, whose lease this renews.
+        online: whether its ComfyUI responds.
+        catalog_digest: digest of the node's catalog; the scheduler requests the catalog if the digest is new.
+        attempt: current attempt, whose lease this heartbeat renews.
         progress: percent of that attempt.
-        loaded: model files of the node's last prompt, as ``Class.input=file``; none after the node was away.
-        foreign_prompts: prompts of somebody else in the node's queue, which keep the executor from asking for work.
-        occupied: why the node takes no jobs, None while it does.
-        cleared, refreshed: the newest order to clear the node and to read its catalog that was carried out.
+        loaded: model files of the node's last prompt, as ``Class.input=file``; empty after the node was offline.
+        foreign_prompts: prompts of other clients in the node's queue, which keep the executor from requesting work.
+        occupied: why the node cannot take jobs; None if it can.
+        cleared, refreshed: newest "clear" and "refresh" action that was carried out.
     """
 
     boot_id: UUID
@@ -63,20 +63,20 @@ class Heartbeat(StrictModel):
 
 
 class LeaseState(StrEnum):
-    """What a heartbeat learns about the attempt it named."""
+    """State of the lease that the heartbeat reported."""
 
-    NONE = "none"  # it named none
+    NONE = "none"  # the heartbeat had no attempt
     KEPT = "kept"
-    LOST = "lost"  # another attempt took over or the job ended: stop, touch nothing
-    CANCELLED = "cancelled"  # stop the prompt and say so
+    LOST = "lost"  # another attempt took over or the job ended: stop and change nothing
+    CANCELLED = "cancelled"  # stop the prompt and report that
 
 
 class HeartbeatReply(TolerantModel):
-    """The answer to a heartbeat.
+    """The reply to a heartbeat.
 
     Attributes:
-        clear: when an operator ordered that prompts of others be removed from the node; None once that was done.
-        refresh: when an operator ordered that the node's catalog be read again; None once that was done.
+        clear: when an operator requested that prompts of others be removed from the node; None if done.
+        refresh: when an operator requested that the node's catalog be reloaded; None if done.
     """
 
     lease: LeaseState
@@ -86,7 +86,10 @@ class HeartbeatReply(TolerantModel):
 
 
 class ReportCatalog(StrictModel):
-    """What a node can run: zlib-compressed JSON of {class: ClassSpec} in base64, and the SHA-256 of that JSON, hex."""
+    """The catalog of a node.
+
+    It is JSON of {class: ClassSpec}, zlib-compressed, in base64, with the SHA-256 of that JSON in hex.
+    """
 
     digest: Name
     classes_zlib: str

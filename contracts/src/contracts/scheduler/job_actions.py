@@ -13,17 +13,17 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class JobAction(StrEnum):
-    """What an operator does with somebody's job."""
+    """An operator's action on a job."""
 
-    CANCEL = "cancel"  # as its owner would
-    HOLD = "hold"  # a waiting job is not run
-    RELEASE = "release"  # until now
-    REQUEUE = "requeue"  # one that runs waits again at once; one that failed runs again as a new job
-    PRIORITISE = "prioritise"  # among its owner's own
+    CANCEL = "cancel"  # like a cancellation by the owner
+    HOLD = "hold"  # keep a waiting job from running
+    RELEASE = "release"  # end the hold
+    REQUEUE = "requeue"  # a running job returns to the queue; a failed job runs again as a new job
+    PRIORITISE = "prioritise"  # change the priority among the owner's jobs
 
 
 class RunJobAction(StrictModel):
-    """Order something of a job; ``retry_id`` names the new job where a failed one is requeued."""
+    """Apply an action to a job. ``retry_id`` is the id of the new job if a failed job is requeued."""
 
     job_id: UUID
     order: JobAction
@@ -32,7 +32,7 @@ class RunJobAction(StrictModel):
 
 
 class JobActionReply(TolerantModel):
-    """The job as it stands then, or the new one that runs it again."""
+    """The job after the action, or the new job that reruns it."""
 
     job: Job
 

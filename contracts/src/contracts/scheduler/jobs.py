@@ -1,4 +1,4 @@
-"""Jobs as their owner sees them, and their events."""
+"""Jobs as their owner sees them, and job events."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,7 @@ from contracts.wire.topic import Topic, Traffic
 
 
 class JobState(StrEnum):
-    """Where a job is. The last four are final."""
+    """Internal state of a job. The last four are final."""
 
     QUEUED = "queued"
     LEASED = "leased"
@@ -32,7 +32,7 @@ FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLE
 
 
 class JobStatus(StrEnum):
-    """Where a job is, in the words of the public API."""
+    """State of a job in the public API."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -53,7 +53,7 @@ STATUS_OF_STATE = {
 
 
 class JobError(TolerantModel):
-    """Why a job did not succeed. Says nothing about the inside of a node."""
+    """Why a job failed, without internals of the node."""
 
     code: Name
     message: Message
@@ -61,7 +61,7 @@ class JobError(TolerantModel):
     node_class: Name | None = None
 
 
-# Codes that the error of a failed job may have, in words for the job's owner. A code is stable and never reused.
+# Error codes of failed jobs, with messages for the job's owner. A code is stable and never reused.
 JOB_ERRORS = {
     "input.gone": "An upload that the job uses was deleted or expired. Upload it again.",
     "input.too_large": "An upload is larger than ComfyUI takes. Send a smaller file, or ask the operator for a larger "
@@ -92,7 +92,7 @@ JOB_ERRORS = {
 }
 
 
-# Codes that a warning of a completed job may have. A code is stable and never reused.
+# Warning codes of completed jobs. A code is stable and never reused.
 JOB_WARNINGS = {
     "job.no_outputs": "The job ran, but none of its nodes left an output.",
     "job.node_without_outputs": "An output node ran or was skipped without leaving an output. The message names it.",
@@ -101,14 +101,14 @@ JOB_WARNINGS = {
 
 
 class JobWarning(TolerantModel):
-    """Something that the owner of a completed job should know. ``code`` is one of ``JOB_WARNINGS``."""
+    """A note for the owner of a completed job. ``code`` is one of ``JOB_WARNINGS``."""
 
     code: Name
     message: Message
 
 
 class DrawnSeed(TolerantModel):
-    """A random seed that an input of the workflow got when the job was accepted."""
+    """A random seed that was drawn for a workflow input when the job was accepted."""
 
     node_id: Name
     input: Name
@@ -116,7 +116,7 @@ class DrawnSeed(TolerantModel):
 
 
 class Timings(TolerantModel):
-    """How long each stage took, seconds; None for what has not begun."""
+    """Duration of each stage in seconds; None for a stage that has not begun."""
 
     queued_seconds: float | None = None
     running_seconds: float | None = None
@@ -124,22 +124,22 @@ class Timings(TolerantModel):
 
 
 class Job(TolerantModel):
-    """A job as its owner may see it.
+    """A job as its owner sees it.
 
     Attributes:
         seq: number of the newest event, 1 and up without gaps.
-        queue_position: jobs of the same tenant that run before this one, plus one; None when not queued.
-        eta_seconds: until it will have ended, a guess; None where nobody can know.
-        attempt: tries begun so far.
-        images: images reserved, after the end images really made.
-        warnings: of a job that has ended.
-        held: an operator keeps it from being run until it is released.
-        retry_of: the failed job that an operator had run again as this one.
-        model: checkpoint that a built-in workflow runs on; None of any other workflow, which names its own.
-        seed: of a built-in workflow; of any other the first of ``seeds``.
-        seeds: the random seeds that were drawn for the workflow, the first 50 in the order of its nodes. Further
-            attempts, and a job that an operator runs again, use the same.
-        waiting: why it waits; None when not queued.
+        queue_position: number of the tenant's jobs that run before this one, plus one; None if not queued.
+        eta_seconds: estimated seconds until it ends; None if unknown.
+        attempt: number of attempts so far.
+        images: reserved images; after the end, images actually produced.
+        warnings: of an ended job.
+        held: an operator holds it back until it is released.
+        retry_of: the failed job that this one reruns on behalf of an operator.
+        model: checkpoint of a built-in workflow; None for other workflows, which name their own.
+        seed: seed of a built-in workflow; for other workflows the first of ``seeds``.
+        seeds: random seeds drawn for the workflow, the first 50 in the order of its nodes. Retries and reruns use the
+            same seeds.
+        waiting: why it waits; None if not queued.
     """
 
     job_id: UUID
@@ -170,12 +170,12 @@ class Job(TolerantModel):
 
 
 class JobEvent(TolerantModel):
-    """One transition of a job, as written into its log.
+    """One state transition of a job.
 
     Attributes:
         seq: 1 and up without gaps within a job.
-        cause: what made it happen, e.g. "submitted", "claimed", "lease_lapsed".
-        outputs: of the terminal event of a job that succeeded.
+        cause: why it happened, e.g. "submitted", "claimed", "lease_lapsed".
+        outputs: outputs of a successful job, in its final event.
     """
 
     job_id: UUID
@@ -190,26 +190,26 @@ class JobEvent(TolerantModel):
 
 
 class ReadJob(StrictModel):
-    """Ask for one job of the tenant in the subject; with ``after`` also for its events with a greater ``seq``."""
+    """Get a job of the tenant in the subject; with ``after`` also its events with a greater ``seq``."""
 
     job_id: UUID
     after: int | None = None
 
 
 class JobWithEvents(TolerantModel):
-    """A job and, where asked for, its events."""
+    """A job and the requested events."""
 
     job: Job
     events: tuple[JobEvent, ...] = ()
 
 
 class ListJobs(StrictModel):
-    """Ask for a page of the tenant's jobs, newest first.
+    """List the tenant's jobs, newest first.
 
     Attributes:
-        before: the last ``job_id`` of the page before.
-        states: only these; all if empty.
-        created_after, created_before: only those accepted at or after the one and before the other.
+        before: the last ``job_id`` of the previous page.
+        states: return only jobs in these states; all if empty.
+        created_after, created_before: return only jobs accepted at or after the first and before the second.
     """
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -222,14 +222,14 @@ class ListJobs(StrictModel):
 
 
 class JobPage(TolerantModel):
-    """A page of jobs; ``more`` says whether another one follows."""
+    """A page of jobs. ``more`` is true if another page follows."""
 
     jobs: tuple[Job, ...]
     more: bool
 
 
 class CancelJob(StrictModel):
-    """Ask to end a job. Answers the state that it ended in, whoever won the race."""
+    """Cancel a job. The reply has the state in which it ended, even if it ended before the cancellation."""
 
     job_id: UUID
 
@@ -241,13 +241,13 @@ class UnknownJob(Refusal):
 
 
 class ReadJobGraph(StrictModel):
-    """Ask for the workflow that a job runs, as it was sent."""
+    """Get the workflow of a job as it was submitted."""
 
     job_id: UUID
 
 
 class JobGraph(TolerantModel):
-    """The workflow of a job, in API format, and what its nodes get beside it."""
+    """The workflow of a job in API format, and its ``extra_data``."""
 
     graph: dict[str, Any]
     extra_data: dict[str, Any] | None = None

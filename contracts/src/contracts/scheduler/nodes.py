@@ -19,11 +19,11 @@ MAX_GRACE_S = 86_400.0
 
 
 class NodeOccupancy(TolerantModel):
-    """What keeps a node that answers from taking jobs.
+    """Why a node that responds cannot take jobs.
 
     Attributes:
-        prompt_id: as the node names it; None where it cannot be told.
-        job_id: whose attempt left the prompt, where it is one of ours.
+        prompt_id: id of the prompt on the node; None if unknown.
+        job_id: job whose attempt left the prompt behind, if it is one of ours.
     """
 
     by: OccupancyCause
@@ -33,15 +33,15 @@ class NodeOccupancy(TolerantModel):
 
 
 class NodeStatus(TolerantModel):
-    """One node as operators see it.
+    """A node as operators see it.
 
     Attributes:
-        online: it was heard of within a lease's time, and its ComfyUI answers.
-        cordoned_at: since when it is given no new work; None where it is.
-        drain_at: when its running attempt is taken from it, or was.
-        job_id, tenant_id, attempt, leased_at: of the attempt that it holds.
-        blocked: it has been occupied for longer than its executor's bound, so somebody should look after it.
-        occupied: what keeps it from taking jobs although it answers.
+        online: it reported within the duration of a lease, and its ComfyUI responds.
+        cordoned_at: since when it gets no new work; None if it is not cordoned.
+        drain_at: when its running attempt is or was withdrawn.
+        job_id, tenant_id, attempt, leased_at: of its current attempt.
+        blocked: it has been occupied for longer than its executor's limit; an operator should check it.
+        occupied: why it cannot take jobs although it responds.
     """
 
     node: str
@@ -58,32 +58,32 @@ class NodeStatus(TolerantModel):
 
 
 class ListNodes(StrictModel):
-    """Ask for every node that ever joined and was not forgotten."""
+    """List every node that joined and was not forgotten."""
 
 
 class Nodes(TolerantModel):
-    """Every node, by name."""
+    """All nodes, sorted by name."""
 
     nodes: tuple[NodeStatus, ...]
 
 
 class NodeAction(StrEnum):
-    """What an operator has a node do. Each is so afterwards, whether by this order or before."""
+    """An operator's action on a node. All are idempotent."""
 
-    CORDON = "cordon"  # no new work; what runs there goes on
-    UNCORDON = "uncordon"  # work again
-    DRAIN = "drain"  # no new work, and what runs there goes elsewhere after the grace
-    FORGET = "forget"  # it is long gone; one that comes back is new
-    CLEAR = "clear"  # prompts of others are removed from its queue, the running one too
-    REFRESH = "refresh"  # its classes and models are read again now
+    CORDON = "cordon"  # assign no new work; the running attempt continues
+    UNCORDON = "uncordon"  # assign work again
+    DRAIN = "drain"  # assign no new work; after the grace period the running attempt moves to another node
+    FORGET = "forget"  # delete an offline node; if it comes back, it is a new node
+    CLEAR = "clear"  # remove prompts of other clients from its queue, including a running one
+    REFRESH = "refresh"  # reload its classes and models now
 
 
 class RunNodeAction(StrictModel):
-    """Order something of a node.
+    """Apply an action to a node.
 
     Attributes:
         node: None for every node, with ``refresh`` only.
-        grace_s: goes with ``drain``: how long the node's attempt may still run.
+        grace_s: for ``drain``: how long the node's attempt may still run, seconds.
     """
 
     node: NodeName | None
@@ -92,7 +92,7 @@ class RunNodeAction(StrictModel):
 
 
 class NodeActionReply(TolerantModel):
-    """The node as it stands then; None once it is forgotten, and where the order was for every node."""
+    """The node after the action; None if it was forgotten, or if the action was for every node."""
 
     node: NodeStatus | None
 

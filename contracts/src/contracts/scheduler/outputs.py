@@ -11,7 +11,7 @@ from contracts.wire.text import Name
 
 
 class OutputKind(StrEnum):
-    """What medium an output is."""
+    """The medium of an output."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -22,21 +22,21 @@ class OutputKind(StrEnum):
 
 
 class OutputSource(StrEnum):
-    """What an output was before it was stored."""
+    """Where an output came from."""
 
-    FILE = "file"  # a file that a node wrote, or an image that it sent
-    VALUE = "value"  # a text or another JSON value that a node reported
+    FILE = "file"  # a file that the node wrote, or an image that it sent
+    VALUE = "value"  # a text or other JSON value that the node reported
 
 
 class Output(TolerantModel):
-    """One stored output of a job. ``id`` names its bytes in the artifact store.
+    """One stored output of a job. ``id`` names its object in the artifact store.
 
     Attributes:
-        temporary: a preview: the node wrote it to its folder for temporary files.
-        key: under which the node reported it, such as "images", "text", "result"; None where that is not known.
-        position: its place in the list under that key, from 0.
-        value: of a value that is small (``MAX_INLINE_BYTES`` in the executor); None of any other output. The stored
-            bytes are the whole value in any case.
+        temporary: a preview, which the node wrote to its temporary folder.
+        key: key under which the node reported it, such as "images", "text", "result"; None if unknown.
+        position: zero-based place in the list under that key.
+        value: the value itself if it is small (``MAX_INLINE_BYTES`` in the executor), else None. The stored object
+            always holds the whole value.
     """
 
     id: UUID

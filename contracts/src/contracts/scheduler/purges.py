@@ -15,21 +15,21 @@ MAX_FIND_JOBS = 500
 
 
 class PurgeJob(StrictModel):
-    """Delete a job that has ended, with its inputs and outputs, everywhere."""
+    """Delete an ended job with its inputs and outputs, in every service."""
 
     job_id: UUID
 
 
 class PurgeReply(TolerantModel):
-    """The job is gone, and what belonged to it goes within seconds wherever it is."""
+    """The job is deleted. Other services delete its data within seconds."""
 
 
 class JobPurged(TolerantModel):
-    """A job that is gone: whoever has something of it deletes that, and takes nothing of it any more.
+    """A job was deleted. Delete all data of it, and accept no new data for it.
 
     Attributes:
-        with_inputs: whether the owner asked for it: then uploads that only this job used go too. One whose time was
-            over leaves them to their own.
+        with_inputs: whether the owner requested it: then uploads that only this job used are deleted too. After an
+            expiry uploads keep their own lifetime.
     """
 
     job_id: UUID
@@ -39,13 +39,13 @@ class JobPurged(TolerantModel):
 
 
 class FindJobs(StrictModel):
-    """Ask which of these jobs there are, whosever they are."""
+    """Find out which of these jobs exist, for any tenant."""
 
     job_ids: Annotated[tuple[UUID, ...], Field(max_length=MAX_FIND_JOBS)]
 
 
 class ExistingJobs(TolerantModel):
-    """Those that there are, and those of them that have ended. What is not there never was, or was purged."""
+    """The jobs that exist, and those of them that have ended. Others never existed or were purged."""
 
     job_ids: tuple[UUID, ...]
     ended: tuple[UUID, ...] = ()
@@ -58,7 +58,7 @@ class JobNotEnded(Refusal):
 
 
 class JobStopping(Refusal):
-    """The job was cancelled and its node is still letting go of it. Purge it in a moment."""
+    """The job was cancelled but its node has not released it yet. Purge it in a moment."""
 
     kind, code = Kind.CONFLICT, "job.stopping"
 

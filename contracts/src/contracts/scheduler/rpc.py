@@ -1,4 +1,4 @@
-"""Declares requests that the scheduler answers."""
+"""Declares the requests that the scheduler answers."""
 
 from typing import TypeVar
 

@@ -12,20 +12,20 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class AdminJob(TolerantModel):
-    """A job as operators see it; ``node`` is that of its newest attempt."""
+    """A job as operators see it. ``node`` is the node of its latest attempt."""
 
     job: Job
     node: str | None
 
 
 class SearchJobs(StrictModel):
-    """Ask for a page of everybody's jobs, newest first.
+    """List jobs of all tenants, newest first.
 
     Attributes:
-        before: the last ``job_id`` of the page before.
-        states: only these; all if empty.
-        node: only those with an attempt on this node.
-        created_after, created_before: only those accepted at or after the one and before the other.
+        before: the last ``job_id`` of the previous page.
+        states: return only jobs in these states; all if empty.
+        node: return only jobs with an attempt on this node.
+        created_after, created_before: return only jobs accepted at or after the first and before the second.
     """
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -39,14 +39,17 @@ class SearchJobs(StrictModel):
 
 
 class AdminJobPage(TolerantModel):
-    """A page of jobs; ``more`` says whether another one follows."""
+    """A page of jobs. ``more`` is true if another page follows."""
 
     jobs: tuple[AdminJob, ...]
     more: bool
 
 
 class AttemptSummary(TolerantModel):
-    """One try at a job. ``outcome`` is None while it lives, ``withdrawn`` where an operator took it from its node."""
+    """One attempt of a job.
+
+    ``outcome`` is None while it is live, ``withdrawn`` if an operator took it from its node.
+    """
 
     attempt: int
     node: str
@@ -58,13 +61,13 @@ class AttemptSummary(TolerantModel):
 
 
 class InspectJob(StrictModel):
-    """Ask for one job, whosever it is."""
+    """Get one job of any tenant."""
 
     job_id: UUID
 
 
 class JobWithAttempts(TolerantModel):
-    """A job with every try at it, first to last."""
+    """A job with all its attempts, oldest first."""
 
     job: Job
     attempts: tuple[AttemptSummary, ...]

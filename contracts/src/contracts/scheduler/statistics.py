@@ -8,11 +8,11 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class ReadStats(StrictModel):
-    """Ask how the fleet does."""
+    """Get statistics of the queue and the nodes."""
 
 
 class TierQueue(TolerantModel):
-    """What one tier's tenants have waiting and running; ``oldest_wait_s`` None where nothing waits."""
+    """Waiting and running jobs of one tier. ``oldest_wait_s`` is None if no job waits."""
 
     tier: Tier
     waiting: int
@@ -22,7 +22,7 @@ class TierQueue(TolerantModel):
 
 
 class NodeCounts(TolerantModel):
-    """How many nodes there are, and how many of them are so. ``working`` ones hold an attempt."""
+    """Number of nodes in each state. ``working`` nodes hold an attempt."""
 
     total: int
     online: int
@@ -33,7 +33,7 @@ class NodeCounts(TolerantModel):
 
 
 class Throughput(TolerantModel):
-    """Jobs that ended in the last so many minutes, however, and the images that they made."""
+    """Jobs that ended, with any outcome, in the last ``minutes`` minutes, and their images."""
 
     minutes: int
     jobs: int
@@ -41,14 +41,14 @@ class Throughput(TolerantModel):
 
 
 class Waits(TolerantModel):
-    """Seconds that jobs waited which ended in the last hour; None where there is none."""
+    """Waiting time, in seconds, of jobs that ended in the last hour; None if there are none."""
 
     p50_s: float | None
     p95_s: float | None
 
 
 class Stats(TolerantModel):
-    """How the fleet does, at most some seconds ago; ``failures`` counts error codes of 24 hours."""
+    """Statistics of the fleet, cached for some seconds. ``failures`` counts error codes of the last 24 hours."""
 
     at: datetime
     queue: tuple[TierQueue, ...]

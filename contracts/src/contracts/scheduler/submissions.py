@@ -14,24 +14,24 @@ from contracts.wire.text import Name
 
 
 class SubmitJob(StrictModel):
-    """Ask for a job. Submitting the same ``job_id`` again is the same job.
+    """Submit a job. Idempotent by ``job_id``.
 
     Attributes:
-        inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
-        input_sizes: width and height of each of them, in the same order; zeros where they are not known.
-        input_types: the media type of each of them, in the same order.
-        workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
-        model, seed: what a built-in workflow runs on, to be told with the job.
-        randomize_seeds: draw a new value for each seed of the graph that is a number, not only for those that are -1.
-        seeds: what was drawn for the job that this one runs again; the graph has these values already.
-        priority: within the tenant's own jobs, higher runs first.
+        inputs: uploads that the graph uses as files; kept until the job has ended.
+        input_sizes: width and height of each of them, in the same order; zeros if unknown.
+        input_types: media type of each of them, in the same order.
+        workflow: name of the built-in or saved workflow, "custom" for a graph in the request.
+        model, seed: parameters of a built-in workflow, to be returned with the job.
+        randomize_seeds: draw a new value for each numeric seed of the graph, not only for those that are -1.
+        seeds: seeds that were drawn for the job that this one reruns; the graph already has these values.
+        priority: within the tenant's own jobs; higher runs first.
         idempotency_key: 1 to 255 visible ASCII characters.
-        request_hash: SHA-256 of the request body, hex; what the key is compared by.
-        retry_of: the failed job that this one runs again.
-        endpoint: by which it came, method and template of the path: what it uses is told by that, too.
-        fail_without_outputs: the job fails with ``job.no_outputs`` where it would complete without an output.
+        request_hash: SHA-256 of the request body, hex; detects another request with the same idempotency key.
+        retry_of: the failed job that this one reruns.
+        endpoint: method and path template of the request; usage is counted per endpoint.
+        fail_without_outputs: the job fails with ``job.no_outputs`` instead of completing without an output.
         graph: in API format, or a file of ComfyUI's editor.
-        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``), of keys that the gateway lets pass.
+        extra_data: additional data for the nodes (ComfyUI's ``extra_data``), limited to keys that the gateway allows.
     """
 
     job_id: UUID
@@ -57,20 +57,20 @@ class SubmitJob(StrictModel):
 
 
 class RandomInput(TolerantModel):
-    """An input of the workflow that gets a random seed at each submit."""
+    """A workflow input that gets a random seed at each submit."""
 
     node_id: Name
     input: Name
 
 
 class ValidationReply(TolerantModel):
-    """What a submit would be told, had it not only been validated.
+    """The result of validating a submission without submitting it.
 
     Attributes:
-        errors: why it would be refused; none if it would be accepted.
-        warnings: what it would do otherwise than the workflow says, and limits that would refuse it just now.
-        images: that a submit would reserve; None where there are errors.
-        random_seeds: inputs that get a random seed.
+        errors: why it would be refused; empty if it would be accepted.
+        warnings: differences between the workflow and what would run, and limits that would refuse it right now.
+        images: images that a submission would reserve; None if there are errors.
+        random_seeds: inputs that would get a random seed.
     """
 
     errors: tuple[FieldError, ...] = ()
@@ -80,7 +80,7 @@ class ValidationReply(TolerantModel):
 
 
 class SubmitReply(TolerantModel):
-    """The committed decision."""
+    """The accepted job, already committed."""
 
     job: Job
     replayed: bool

@@ -1,4 +1,4 @@
-"""What a tenant uses: now, and by day."""
+"""Usage of a tenant: current and per day."""
 
 from datetime import date, datetime
 from typing import Annotated
@@ -11,7 +11,7 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class Quota(TolerantModel):
-    """Today's images of a tenant (UTC). ``limit`` None means unlimited."""
+    """Images that a tenant used today (UTC). ``limit`` None means unlimited."""
 
     limit: int | None
     used: int
@@ -19,11 +19,11 @@ class Quota(TolerantModel):
 
 
 class ReadTenantUsage(StrictModel):
-    """Ask what the tenant in the subject uses now."""
+    """Get the current usage of the tenant in the subject."""
 
 
 class TenantUsage(TolerantModel):
-    """What a tenant uses: today's images (reserved ones too), jobs that run and jobs that wait."""
+    """Current usage of a tenant: today's images, reserved ones included, and running and waiting jobs."""
 
     quota: Quota
     running: int
@@ -48,30 +48,30 @@ class QueueFull(Refusal):
     kind, code = Kind.LIMITED, "quota.queue_full"
 
 
-USAGE_DAYS = 90  # kept, today included
+USAGE_DAYS = 90  # days that are kept, today included
 
 
 class ReadDailyUsage(StrictModel):
-    """Ask what the tenant in the subject has used by day; with the fleet's own token, what everybody has."""
+    """Get the usage per day of the tenant in the subject; with the fleet's token, of all tenants."""
 
     days: Annotated[int, Field(ge=1, le=USAGE_DAYS)] = 30
 
 
 class EndpointUsage(TolerantModel):
-    """What jobs that came by one endpoint have used: images once they have ended, GPU-seconds as attempts end."""
+    """Usage by jobs of one endpoint: images of ended jobs, and GPU-seconds of ended attempts."""
 
     images: int
     gpu_seconds: float
 
 
 class UsageDay(TolerantModel):
-    """What the jobs accepted on one UTC day have used.
+    """Usage by the jobs that were accepted on one UTC day.
 
     Attributes:
         jobs: accepted that day.
-        images: made by them, or reserved for them where they have not ended.
+        images: produced by them, or reserved if they have not ended.
         gpu_seconds: that nodes spent on them, on whatever day.
-        endpoints: the share of each endpoint; none of jobs that came by the door for other systems.
+        endpoints: usage per endpoint; without jobs that came over NATS.
     """
 
     day: date
@@ -82,7 +82,7 @@ class UsageDay(TolerantModel):
 
 
 class DailyUsage(TolerantModel):
-    """Days with any use, newest first."""
+    """Days with any usage, newest first."""
 
     days: tuple[UsageDay, ...]
 

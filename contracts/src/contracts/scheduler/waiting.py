@@ -11,14 +11,14 @@ from contracts.wire.model import TolerantModel
 class WaitReason(StrEnum):
     """Why a job has not started."""
 
-    QUEUE = "queue"  # it can run, and other jobs come first
-    CONCURRENCY_LIMIT = "concurrency_limit"  # its tenant runs as many jobs as it may
+    QUEUE = "queue"  # it can run, but other jobs come first
+    CONCURRENCY_LIMIT = "concurrency_limit"  # its tenant is at its limit of running jobs
     NO_NODE_ONLINE = "no_node_online"
     NO_NODE_HAS_CLASS = "no_node_has_class"  # no online node has all its node classes
-    MODEL_MISSING = "model_missing"  # online nodes have its classes, and none has all its models and other options
-    NODE_BUSY_ELSEWHERE = "node_busy_elsewhere"  # nodes that can run it work for somebody else
-    NODE_BLOCKED = "node_blocked"  # nodes that can run it are stuck
-    HELD = "held"  # on purpose, see ``HoldCause``
+    MODEL_MISSING = "model_missing"  # online nodes have its classes, but none has all its models and other options
+    NODE_BUSY_ELSEWHERE = "node_busy_elsewhere"  # the nodes that can run it are busy
+    NODE_BLOCKED = "node_blocked"  # the nodes that can run it are blocked
+    HELD = "held"  # it is held back, see ``HoldCause``
     ACCOUNT_DISABLED = "account_disabled"
 
 
@@ -26,12 +26,12 @@ class HoldCause(StrEnum):
     """Why a job is held."""
 
     OPERATOR = "operator"  # an operator holds the job
-    NODES_CORDONED = "nodes_cordoned"  # nodes that can run it take no new work: they are cordoned or drained
-    RETRY = "retry"  # its node died with it: for a while only other nodes may take it
+    NODES_CORDONED = "nodes_cordoned"  # the nodes that can run it are cordoned or drained
+    RETRY = "retry"  # its node died while running it: for a while only other nodes may take it
 
 
 class MissingOption(TolerantModel):
-    """A model file or other option that an input of the job names, and online nodes that lack it, 10 at most."""
+    """A model file or other option that an input of the job names, and the online nodes that lack it, at most 10."""
 
     node_class: str
     input: str
@@ -44,16 +44,16 @@ def _is_absent(value: object) -> bool:
 
 
 class WaitingDetail(TolerantModel):
-    """What belongs to the reason; the rest is absent.
+    """Details of the wait reason. Only the fields of that reason are set.
 
     Attributes:
-        jobs_ahead: of ``queue``: jobs of the same tenant that run before it.
-        limit, running: of ``concurrency_limit``: jobs that the tenant may run at once, and those that it runs.
-        last_online_at: of ``no_node_online``: when the last node went offline; absent where none is known.
-        nodes: names of the nodes that the reason is about, 10 at most.
-        classes: of ``no_node_has_class``: node classes that are missing, 10 at most.
-        missing: of ``model_missing``: what is missing, 5 at most, those first that most nodes lack.
-        cause, until: of ``held``. ``until`` is absent where nobody can know.
+        jobs_ahead: for ``queue``: jobs of the same tenant that run before it.
+        limit, running: for ``concurrency_limit``: maximum and current number of the tenant's running jobs.
+        last_online_at: for ``no_node_online``: when the last node went offline; absent if unknown.
+        nodes: names of affected nodes, at most 10.
+        classes: for ``no_node_has_class``: missing node classes, at most 10.
+        missing: for ``model_missing``: missing models, at most 5, those that most nodes lack first.
+        cause, until: for ``held``. ``until`` is absent if unknown.
     """
 
     jobs_ahead: int | None = Field(default=None, exclude_if=_is_absent)
@@ -71,8 +71,8 @@ class Waiting(TolerantModel):
     """Why a job waits.
 
     Attributes:
-        since: when the reason began, as far as known; never before the job was queued.
-        message: the same in words, for people.
+        since: when this reason began, as far as known; never before the job was queued.
+        message: the reason as a sentence.
     """
 
     reason: WaitReason

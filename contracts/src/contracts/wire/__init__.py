@@ -1,1 +1,1 @@
-"""The grammar that every message obeys: models, subjects, refusals, streams."""
+"""The format of all messages: base models, subjects, refusals and streams."""

@@ -1,4 +1,4 @@
-"""Dead letters: messages that a service could not handle. Each service that has some answers these requests."""
+"""Dead letters: messages that a service could not handle. Each service with dead letters answers these requests."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,20 +12,20 @@ from contracts.wire.topic import TOKEN
 
 
 class DeadLetter(TolerantModel):
-    """A message that could not be handled: unreadable, of an unknown type, too large, or its handler always raised.
+    """A message that could not be handled: malformed, of an unknown type, too large, or its handler always raised.
 
     Attributes:
         at: when it became a dead letter.
-        service: could not handle it.
-        subject: it was published to.
-        node: whose executor sent it, for a request of an executor.
+        service: service that could not handle it.
+        subject: subject that it was published to.
+        node: node of the executor that sent it, for a request of an executor.
         stream, consumer, sequence: where it was read, for a message of a stream.
-        tenant_id, job_id: whom it is about, as the subject of an event or the body of a request says.
+        tenant_id, job_id: as claimed by the subject of an event or the body of a request.
         code: ``message.invalid``, ``message.unknown_type``, ``message.too_large`` or ``internal``.
-        reason: of the last failure, for operators.
-        attempts: how often it was delivered and redriven.
-        redrivable: its whole payload is kept, so that it can be handled again.
-        excerpt: its first bytes as text, cleaned; at most 16 KiB.
+        reason: cause of the last failure, for operators.
+        attempts: number of deliveries and redrives.
+        redrivable: its whole payload is stored, so that it can be handled again.
+        excerpt: first bytes as text, sanitised; at most 16 KiB.
         size_bytes: of the whole message.
     """
 
@@ -51,11 +51,11 @@ class DeadLetter(TolerantModel):
 
 
 class ListDeadLetters(StrictModel):
-    """Ask for a page of dead letters, newest first.
+    """List dead letters, newest first.
 
     Attributes:
-        before: id of the last one of the previous page.
-        node: only requests of this node's executor.
+        before: the last ``id`` of the previous page.
+        node: return only requests of this node's executor.
     """
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -64,14 +64,14 @@ class ListDeadLetters(StrictModel):
 
 
 class DeadLetterPage(TolerantModel):
-    """A page of dead letters; ``more`` says whether another one follows."""
+    """A page of dead letters. ``more`` is true if another page follows."""
 
     letters: tuple[DeadLetter, ...]
     more: bool
 
 
 class RedriveDeadLetter(StrictModel):
-    """Ask for a dead letter to be handled again, by the handler that failed. Handled, it is deleted."""
+    """Handle a dead letter again, with the handler that failed. It is deleted if that succeeds."""
 
     id: UUID
 
@@ -95,6 +95,6 @@ class DeadLetterNotRedrivable(Refusal):
 
 
 class DeadLetterFailedAgain(Refusal):
-    """The message was handled again and failed again: {reason}."""
+    """The message failed again: {reason}."""
 
     kind, code = Kind.CONFLICT, "dead_letter.failed_again"

@@ -1,13 +1,13 @@
-"""Refusals: the one way in which a service says no.
+"""Refusals: errors with which a service rejects a request.
 
-Outcomes are values, refusals are errors with a stable code, bugs crash. A refusal is declared in three lines::
+Expected outcomes are values, refusals are errors with a stable code, and bugs crash. A refusal is declared like this::
 
     class QuotaExceeded(Refusal):
-        \"\"\"Today's {limit} images are used; {left} are left and this job needs {images}.\"\"\"
+        \"\"\"{left} of today's {limit} images are left, and this job needs {images}. Wait until 00:00 UTC.\"\"\"
 
         kind, code = Kind.LIMITED, "scheduler.quota.exceeded"
 
-The docstring is the message. Edges look only at ``kind``: HTTP maps it to a status, NATS to the header
+The docstring is the message. Only ``kind`` matters to transports: HTTP maps it to a status, NATS to the header
 ``Nats-Service-Error-Code`` (NATS ADR-32).
 """
 
@@ -21,9 +21,9 @@ from contracts.wire.model import TolerantModel
 
 
 class Kind(StrEnum):
-    """What sort of no it is. ``LIMITED`` and ``UNAVAILABLE`` may be tried again later, the others may not.
+    """The category of a refusal. ``LIMITED`` and ``UNAVAILABLE`` can be retried later, the others cannot.
 
-    ``INTERNAL`` is a bug of the service: the same request meets it again.
+    ``INTERNAL`` is a bug of the service: the same request would trigger it again.
     """
 
     MALFORMED = "malformed"
@@ -61,15 +61,15 @@ FAULTS = frozenset({Kind.UNAVAILABLE, Kind.INTERNAL})
 
 
 class FieldError(TolerantModel):
-    """One thing that is wrong in a request, and what would be valid.
+    """One error in a request, and what would be valid.
 
     Attributes:
-        pointer: JSON Pointer (RFC 6901) into the request body, "" for the whole.
+        pointer: JSON Pointer (RFC 6901) into the request body, "" for the whole body.
         code: stable, for programs.
-        message: for people. It may show a value of a workflow that came, cut to 80 printable characters.
-        node_id: the workflow node at fault, where it is one.
-        input: the input of that node, where it is one.
-        allowed: what would be valid, at most 50 values, where that is a list or a range.
+        message: for people. It may quote a value of the submitted workflow, cut to 80 printable characters.
+        node_id: the workflow node, if the error is in one.
+        input: the input of that node, if the error is in one.
+        allowed: valid values, at most 50, if they are a list or a range.
     """
 
     pointer: str = ""
@@ -81,7 +81,7 @@ class FieldError(TolerantModel):
 
 
 class Refused(TolerantModel):
-    """A refusal as it travels."""
+    """A refusal as it is sent in a reply."""
 
     code: str
     kind: Kind
@@ -91,7 +91,7 @@ class Refused(TolerantModel):
 
 
 class Refusal(Exception):
-    """Base of every refusal; the docstring of a subclass is its message, filled with the keyword arguments."""
+    """Base class of refusals. The docstring of a subclass is its message, formatted with the keyword arguments."""
 
     kind: ClassVar[Kind]
     code: ClassVar[str]
@@ -111,7 +111,7 @@ class Refusal(Exception):
 
 
 class Relayed(Refusal):
-    """A refusal that another service gave, passed on as it came."""
+    """A refusal by another service, passed on unchanged."""
 
     code = "relayed"
     kind = Kind.CONFLICT
@@ -145,15 +145,15 @@ class InvalidMessage(Refusal):
     kind, code = Kind.INVALID, "message.invalid"
 
 
-MAX_FIELD_ERRORS = 100  # that are told; whoever sent so many has all the help there is
-MAX_COUNTED_ERRORS = 1000  # to describe more takes longer than to find them
-MAX_POINTER = 256  # characters; a pointer holds the sender's own keys, which may be as long as the message
+MAX_FIELD_ERRORS = 100  # maximum number of errors in a response
+MAX_COUNTED_ERRORS = 1000  # describing more takes longer than finding them
+MAX_POINTER = 256  # characters; a pointer contains keys of the request, which can be as long as the request
 
 
 def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
-    """The first ``MAX_FIELD_ERRORS`` things that a validation found, without a word of what was sent.
+    """Return the first ``MAX_FIELD_ERRORS`` errors of a validation, without repeating what was sent.
 
-    Of more than ``MAX_COUNTED_ERRORS`` only the number is told: pydantic describes all or none.
+    With more than ``MAX_COUNTED_ERRORS`` errors it returns only their number, because pydantic describes all or none.
     """
     if error.error_count() > MAX_COUNTED_ERRORS:
         message = f"This has {error.error_count()} errors. Send only fields that exist."

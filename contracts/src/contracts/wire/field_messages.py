@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
-from contracts.wire.shown import plain
+from contracts.wire.show_values import printable
 
 MAX_SUGGESTIONS = 3
 MAX_COMPARED = 64  # characters of an unknown name; longer ones get no suggestions, which bounds the time
@@ -46,14 +46,14 @@ _PREDICATES = {
 
 
 def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
-    """One sentence that says what is wrong with a field, and one what to do where that is not the same.
+    """Return a sentence about what is wrong with a field and, if that does not already say it, one about what to do.
 
-    It shows the name of the field and never its value. A ``ValueError`` of a validator is its own message, and types
-    without a sentence here keep pydantic's.
+    It contains the name of the field and never its value. A ``ValueError`` of a validator is its own message. Error
+    types without a sentence here keep pydantic's.
 
     Args:
         error: with its context.
-        fields: the names that are valid where an unknown one was sent.
+        fields: valid names, for an error about an unknown field.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -68,8 +68,8 @@ def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
 def _unknown_field(name: str, fields: Collection[str]) -> str:
     near = get_close_matches(name, fields, MAX_SUGGESTIONS, SIMILARITY) if len(name) <= MAX_COMPARED else []
     if near:
-        return f'There is no field "{plain(name)}". Remove or rename it. Nearest: {", ".join(map(_quoted, near))}.'
-    return f'There is no field "{plain(name)}". Remove it.'
+        return f'There is no field "{printable(name)}". Remove or rename it. Nearest: {", ".join(map(_quoted, near))}.'
+    return f'There is no field "{printable(name)}". Remove it.'
 
 
 def _subject(location: tuple[int | str, ...]) -> str:
@@ -78,7 +78,7 @@ def _subject(location: tuple[int | str, ...]) -> str:
     last = location[-1]
     if isinstance(last, int) or last in _UNION_MEMBERS or "[" in last:
         return "This value"
-    return _quoted(plain(last))
+    return _quoted(printable(last))
 
 
 def _quoted(name: str) -> str:

@@ -1,15 +1,15 @@
-"""Base models of everything that crosses a process boundary."""
+"""Base models of all data that crosses a process boundary."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class StrictModel(BaseModel):
-    """Something asked of a service. Unknown fields are refused: the sender meant something that we would drop."""
+    """A request. Unknown fields are refused, because ignoring them would hide a mistake of the sender."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TolerantModel(BaseModel):
-    """Something that is or has happened: a reply, an event. Unknown fields are ignored, so a producer may add some."""
+    """A reply or event. Unknown fields are ignored, so that producers can add fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)

@@ -1,7 +1,7 @@
-"""Text that began outside of the system and is repeated inside of messages: cleaned and bounded by its very type.
+"""Text types for external text in messages. The type sanitises and bounds every value.
 
-Three things make a message impossible to send or to store: NUL (PostgreSQL refuses it), lone surrogates (UTF-8 has no
-bytes for them) and length without bound. A field of one of these types can hold none of them, whoever constructs it.
+Three things make a message impossible to send or store: NUL (PostgreSQL refuses it), lone surrogates (UTF-8 cannot
+encode them) and unbounded length. A field of these types can contain none of them.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 MAX_NAME = 256  # characters: ids, codes, names of classes and files
-MAX_MESSAGE = 2_000  # characters: sentences for people
+MAX_MESSAGE = 2_000  # characters: sentences
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -19,15 +19,15 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def clean(text: str, longest: int) -> str:
-    """The text without control characters (but tab and line ends) and lone surrogates, at most ``longest`` characters.
+    """Return at most ``longest`` characters, without control characters (except tab and line ends) and lone surrogates.
 
-    What is unfit becomes U+FFFD, so that two different texts rarely become the same and readers see that it was there.
+    Each invalid character becomes U+FFFD, so that different texts rarely become equal and the change is visible.
     """
     return _UNFIT.sub(REPLACEMENT, text[:longest])
 
 
 def is_clean(text: str) -> bool:
-    """Whether ``clean`` would change no character of it."""
+    """Whether ``clean`` would leave the text unchanged."""
     return _UNFIT.search(text) is None
 
 

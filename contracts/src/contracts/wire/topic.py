@@ -1,6 +1,6 @@
 """Subjects: ``<kind>.<owner>.<noun>.<verb>.v<N>.<tenant>[.<key>]``.
 
-The tenant in a subject is written by the server or granted by a permission, never taken from a payload.
+The tenant in a subject is set by the server or by a NATS permission, never taken from a payload.
 """
 
 import re
@@ -22,17 +22,17 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Traffic(StrEnum):
-    """How a subject is carried."""
+    """How messages on a subject are delivered."""
 
-    RPC = "rpc"  # request and reply; no responder fails at once
-    EVT = "evt"  # it happened; stored in a stream
-    CMD = "cmd"  # a hint that may be lost; the same fact is in the next heartbeat's answer
-    LIVE = "live"  # latest matters, losing one is fine
+    RPC = "rpc"  # request and reply; without a responder a request fails at once
+    EVT = "evt"  # a fact, stored in a stream
+    CMD = "cmd"  # a hint that can be lost; the next heartbeat reply repeats it
+    LIVE = "live"  # only the latest message matters; messages can be lost
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one message was sent: the variable tokens of its subject; its headers; the size of its data in bytes."""
+    """The variable tokens of a message's subject, its headers, and the size of its data in bytes."""
 
     tenant: str
     key: str | None
@@ -42,12 +42,12 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topic(Generic[P]):
-    """One subject family with its payload.
+    """A family of subjects with their payload type.
 
     Attributes:
-        key: what the last token names ("job", "node"), or None where there is none.
-        producers: services that may publish it; "outside" is another system through the door.
-        consumers: services that receive it. Of an ``rpc`` the only consumer is the owner.
+        key: what the last token identifies ("job", "node"); None if there is none.
+        producers: services that may publish it; "outside" is an external system on NATS.
+        consumers: services that receive it. The only consumer of an ``rpc`` topic is its owner.
     """
 
     kind: Traffic
@@ -68,14 +68,14 @@ class Topic(Generic[P]):
 
     @property
     def pattern(self) -> str:
-        """The NATS wildcard that matches every subject of this topic and of no other."""
+        """The NATS wildcard that matches exactly the subjects of this topic."""
         return f"{self.name}.*" + (".*" if self.key else "")
 
     def subject(self, tenant: str = FLEET, key: str | None = None) -> str:
-        """The subject for one tenant and key.
+        """Return the subject for one tenant and key.
 
         Raises:
-            ValueError: a token would change the shape of the subject, or the key is missing or too much.
+            ValueError: a token is not valid in a subject, or the key is missing or unexpected.
         """
         tokens = [tenant] if self.key is None else [tenant, key or ""]
         if (key is None) != (self.key is None) or not all(map(TOKEN.fullmatch, tokens)):
@@ -86,7 +86,7 @@ class Topic(Generic[P]):
         """The subject of these messages, with a NATS wildcard for each token that is None.
 
         Raises:
-            ValueError: a token would change the shape of the subject, or this topic has no key.
+            ValueError: a token is not valid in a subject, or this topic has no key.
         """
         tokens = [tenant, key] if self.key or key is not None else [tenant]
         if (key is not None and self.key is None) or not all(TOKEN.fullmatch(token) for token in tokens if token):
@@ -94,14 +94,14 @@ class Topic(Generic[P]):
         return ".".join([self.name, *(token or "*" for token in tokens)])
 
     def address(self, subject: str) -> Address:
-        """The variable tokens of a subject of this topic."""
+        """Parse the variable tokens of a subject of this topic."""
         tokens = subject.removeprefix(self.name + ".").split(".")
         return Address(tokens[0], tokens[1] if self.key else None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rpc(Topic[P], Generic[P, R]):
-    """A request with exactly one reply: the committed decision, or a refusal."""
+    """A request with exactly one reply: the committed result, or a refusal."""
 
     reply: type[R]
     timeout_s: float = 5.0
@@ -109,12 +109,13 @@ class Rpc(Topic[P], Generic[P, R]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-    """A JetStream stream, as the service that owns it declares it.
+    """A JetStream stream, declared by the service that owns it.
 
     Attributes:
-        max_age_s: messages older than this are dropped, seconds.
-        duplicate_window_s: a second message with the same ``Nats-Msg-Id`` inside it is dropped, seconds.
-        last_per_subject: keep only this many messages per subject, None for all.
+        max_age_s: maximum age of messages, seconds.
+        duplicate_window_s: within this time a message with the same ``Nats-Msg-Id`` is a duplicate, seconds.
+        last_per_subject: maximum number of messages kept per subject; None for all.
+        readers: services with a durable pull consumer, named after the service.
         direct_readers: services that read the last message of a subject directly.
     """
 
@@ -136,16 +137,16 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DurableConsumer(Generic[P]):
-    """A durable pull consumer: the position of one reader in a stream, kept by the server.
+    """A durable pull consumer: the server stores the position of one reader in a stream.
 
     Attributes:
-        service: reads the stream; one replica at a time receives a message.
-        topic: of the messages that it handles. Any other message in the stream becomes a dead letter.
-        purpose: tells the consumers of one service and stream apart, None for the first.
-        max_deliver: a message whose handler has raised this many times becomes a dead letter.
-        backoff_s: pauses before the second, third, ... delivery, in seconds. The last one repeats.
-        ack_wait_s: a message that is not acknowledged for this long is delivered again, in seconds.
-        max_bytes: a larger message becomes a dead letter unread.
+        service: service that reads the stream; each message is delivered to one replica at a time.
+        topic: topic that it handles. Any other message in the stream becomes a dead letter.
+        purpose: distinguishes several consumers of one service and stream; None for the first.
+        max_deliver: after this many failed deliveries a message becomes a dead letter.
+        backoff_s: pauses before the second, third, ... delivery, seconds. The last one repeats.
+        ack_wait_s: an unacknowledged message is delivered again after this time, seconds.
+        max_bytes: a larger message becomes a dead letter without being decoded.
     """
 
     stream: Stream
@@ -169,5 +170,5 @@ class DurableConsumer(Generic[P]):
         return self.service if self.purpose is None else f"{self.service}-{self.purpose}"
 
     def pause_s(self, attempt: int) -> float:
-        """Seconds to wait after this failed attempt, the first being 1."""
+        """Return the seconds to wait after failed attempt number ``attempt`` (from 1)."""
         return self.backoff_s[min(attempt, len(self.backoff_s)) - 1]

@@ -126,7 +126,7 @@ class Authenticator:
         if not is_current and not self._apply_changes(digest, known):
             return None
         if known.principal.key_id is not None:
-            self._uses.record(known.principal.key_id, now)
+            self._uses.record_use(known.principal.key_id, now)
             if known.revalidate_at <= now:
                 known.revalidate_at = now + REVALIDATE_RETRY_S
                 self._verify_key_once(digest, credential)
@@ -154,7 +154,7 @@ class Authenticator:
             self._invalid[digest] = True
             raise
         if principal.key_id is not None:
-            self._uses.record(principal.key_id, time())
+            self._uses.record_use(principal.key_id, time())
         return principal
 
     @contextmanager

@@ -17,7 +17,7 @@ class KeyUseReporter:
         self._bus = bus
         self._uses: dict[str, float] = {}
 
-    def record(self, key_id: str, now: float) -> None:
+    def record_use(self, key_id: str, now: float) -> None:
         """Record a use of a key."""
         self._uses[key_id] = now
 

@@ -1,1 +1,1 @@
-"""How every service is configured, connected, kept and watched. It knows no job, no tenant, no node."""
+"""Shared infrastructure of all services: configuration, connections, processes and telemetry. No domain knowledge."""

@@ -1,4 +1,4 @@
-"""The command line that every service has: ``serve`` and, with a database, ``migrate``."""
+"""The command line of every service: ``serve`` and, with a database, ``migrate``."""
 
 import gc
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
 from chassis.telemetry import logs
 
-GARBAGE = 20_000  # objects made and not yet freed before Python looks for cycles; its own 700 is for scripts
-GRACE_S = 10  # a request that is being answered may take this long after the service was told to stop
+GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
+GRACE_S = 10  # maximum time to finish running requests after SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the command line needs to know of a service. ``limits``: of its connections, by its settings."""
+    """Describes a service to its command line. ``limits`` returns its connection limits from its settings."""
 
     name: str
     settings: type[ServiceSettings]
@@ -30,21 +30,21 @@ class Service:
 
 
 def served(limits: Limits) -> dict[str, Any]:
-    """How every service is served: what uvicorn is told besides application, address and patience."""
+    """Return uvicorn's settings for every service, except application, address and shutdown timeout."""
     return {
         "http": guarded(limits),
-        "proxy_headers": False,  # on, it believes whoever connects from 127.0.0.1
+        "proxy_headers": False,  # if on, uvicorn trusts forwarding headers from 127.0.0.1
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "ws": BoundedWebSockets,
-        "ws_max_size": 4 * 1024,  # who watches has little to say
-        "ws_per_message_deflate": False,  # a few bytes can cost megabytes to inflate
+        "ws_max_size": 4 * 1024,  # clients of WebSockets send little
+        "ws_per_message_deflate": False,  # a few compressed bytes can expand to megabytes
     }
 
 
 def commands(service: Service) -> typer.Typer:
-    """The commands of a service; it may add its own."""
+    """Return the command line of a service, which can add its own commands."""
     cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
     @cli.callback()
@@ -53,11 +53,11 @@ def commands(service: Service) -> typer.Typer:
 
     @cli.command()
     def serve() -> None:
-        """Serve until told to stop (SIGTERM)."""
+        """Serve until SIGTERM."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
         app = service.create_app(settings)
-        gc.freeze()  # what is there now stays: looking through it again and again took a twentieth of the time
+        gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
         uvicorn.run(
             app,
@@ -71,7 +71,7 @@ def commands(service: Service) -> typer.Typer:
 
         @cli.command("migrate")
         def migrate_() -> None:
-            """Bring the database to the newest schema."""
+            """Migrate the database to the newest schema."""
             settings = service.settings()
             logs.configure(service.name, settings.log_level)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class

@@ -1,4 +1,7 @@
-"""From nothing to serving and back. What a service needs is brought up in the background: it can say how it is."""
+"""Starts and stops a service.
+
+Dependencies start in the background, so that health checks respond from the beginning.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,9 +22,9 @@ STARTING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wa
 async def running(
     service: str, bus: Bus, *, database: Database | None = None, url: str = "", loops: Sequence[Loop] = ()
 ) -> AsyncIterator[None]:
-    """Bring the schema, the bus and the loops up in the background, in this order; take them down at the end.
+    """Start schema, bus and loops in the background, in this order; stop them at the end of the block.
 
-    The block is entered at once: health can be asked for while PostgreSQL or NATS are still away.
+    The block is entered immediately, so health checks respond while PostgreSQL or NATS are still unavailable.
     """
 
     async def bring_up() -> None:
@@ -31,16 +34,16 @@ async def running(
             await bus.start()
             for loop in loops:
                 loop.start()
-            log.info("service.up")
+            log.info("service.started")
         except Exception:
-            log.exception("service.bring_up_failed")
+            log.exception("service.start_failed")
             raise
 
     task = asyncio.create_task(bring_up(), name="bring_up")
     try:
         yield
     finally:
-        while not task.done():  # again and again: nats-py swallows a cancellation that meets a failed connect
+        while not task.done():  # repeatedly, because nats-py swallows a cancellation during a failed connect
             task.cancel()
             await asyncio.wait({task}, timeout=0.1)
         with suppress(asyncio.CancelledError, Exception):

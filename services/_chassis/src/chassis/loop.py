@@ -1,4 +1,4 @@
-"""Periodic duties: one loop, one duty."""
+"""Periodic background tasks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,19 +7,19 @@ from contextlib import suppress
 from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 
-PAUSE_S = 0.5  # after a failure; long enough not to flood the log, short enough for a restart to go unnoticed
+PAUSE_S = 0.5  # pause after a failure: long enough not to flood the log, short enough that a restart goes unnoticed
 
 
 class Loop:
-    """Runs a duty again and again until stopped.
+    """Runs a task periodically until stopped.
 
-    A tick that fails is logged and tried again after ``PAUSE_S``; a database that is away is no bug and logged briefly.
-    ``stop`` is safe to call twice or before ``start``, and returns only once the duty no longer runs.
+    A failed run is logged and repeated after ``PAUSE_S``. If the database is unavailable, the log line is short.
+    ``stop`` is safe to call twice or before ``start``, and returns only once the task has stopped.
 
     Args:
-        name: as it appears in logs, ``<service>.<verb>``.
-        duty: one tick.
-        every_s: seconds between two ticks, at most.
+        name: for logs, ``<service>.<verb>``.
+        duty: one run of the task.
+        every_s: maximum seconds between two runs.
     """
 
     def __init__(self, name: str, duty: Callable[[], Awaitable[None]], *, every_s: float) -> None:
@@ -29,17 +29,17 @@ class Loop:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin, in the background."""
+        """Start in the background."""
         self._task = asyncio.create_task(self._run(), name=self._name)
 
     def wake(self) -> None:
-        """Have the next tick begin now rather than after its interval."""
+        """Start the next run now instead of after its interval."""
         self._wake.set()
 
     async def stop(self) -> None:
-        """End the duty where it stands and wait until it has ended."""
+        """Cancel the task and wait until it has ended."""
         self._stopping = True
-        # Again and again: Python 3.11's wait_for swallows a cancellation that meets its result.
+        # Repeatedly, because Python 3.11's wait_for swallows a cancellation that coincides with its result.
         while self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=PAUSE_S)
@@ -57,7 +57,7 @@ class Loop:
             await self._duty()
         except Exception as error:  # noqa: BLE001 - the edge of a loop: a failed tick must not end the duty
             if is_unavailable(error):
-                log.warning("loop.dependency_away", loop=self._name, error=type(error).__name__)
+                log.warning("loop.dependency_unavailable", loop=self._name, error=type(error).__name__)
             else:
                 log.exception("loop.failed", loop=self._name)
             await asyncio.sleep(PAUSE_S)

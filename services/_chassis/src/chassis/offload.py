@@ -1,4 +1,4 @@
-"""Work that would hold the event loop, done in a thread beside it."""
+"""Runs work in a thread that would block the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,11 +16,11 @@ _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offload")
 
 
 async def offload(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """The result of ``work``, called in the process's one thread for such work.
+    """Return the result of ``work``, run in the process's single thread for such work.
 
-    One thread and not several: threads that compute only take the interpreter's lock from each other, and the event
-    loop would wait for each of them in turn. A single call into C (parsing of JSON, a regular expression) keeps that
-    lock, and so the loop waits for it here as well: bound its input, or split it.
+    Only one thread: several computing threads would compete for the interpreter lock, and the event loop would wait for
+    each of them. A single call into C (JSON parsing, a regular expression) holds that lock, so it blocks the event loop
+    here too: limit its input, or split it.
     """
     context = copy_context()
     return await asyncio.get_running_loop().run_in_executor(_thread, lambda: context.run(work, *args, **kwargs))

@@ -1,4 +1,4 @@
-"""Settings of a service: its environment, and nothing else, read once."""
+"""Settings of a service, loaded once from its environment."""
 
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 
 class UnprefixedEnvSource(EnvSettingsSource):
-    """The few settings that also go by a plain name, for all services at once."""
+    """Loads the few settings that also have a name without prefix, shared by all services."""
 
     NAMES: ClassVar[frozenset[str]] = frozenset(
         {
@@ -26,13 +26,13 @@ class UnprefixedEnvSource(EnvSettingsSource):
         super().__init__(settings, env_prefix="")
 
     def __call__(self) -> dict[str, Any]:
-        """The values found under plain names."""
+        """Return the values of names without prefix."""
         found = super().__call__()
         return {name: value for name, value in found.items() if name in self.NAMES}
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs to be told. Each name carries the service's prefix: ``AUTH_PORT``."""
+    """Settings of every service. Each name has the service's prefix: ``AUTH_PORT``."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -58,7 +58,7 @@ class ServiceSettings(BaseSettings):
 class DatabaseSettings(ServiceSettings):
     """Settings of a service with a database of its own.
 
-    ``DATABASE_URL`` without a prefix is the base of all of them: its path is replaced by the service's name.
+    ``DATABASE_URL`` without a prefix is the default of all services: the path is replaced by the service's name.
     """
 
     service: ClassVar[str]

@@ -49,10 +49,10 @@ def open_client(context: typer.Context) -> Client:
 def open_session_client(login: Login) -> Client:
     """Return a client that continues a login and stores refreshed sessions."""
 
-    def keep(session: Session) -> None:
+    def store_session(session: Session) -> None:
         store_login(login.url, login.username, session)
 
-    return Client(login.url, session=login.session, on_session=keep)
+    return Client(login.url, session=login.session, on_session=store_session)
 
 
 def store_login(url: str, username: str, session: Session) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.shape import plain, read
+from comfyfleet_client.json_values import from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def login_path() -> Path:
 def load_login() -> Login | None:
     """Return the stored login; None if there is none or it is unreadable."""
     try:
-        return read(Login, json.loads(login_path().read_text()))
+        return from_json(Login, json.loads(login_path().read_text()))
     except (OSError, ValueError, Unreadable):
         return None
 
@@ -51,7 +51,7 @@ def save_login(login: Login) -> None:
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".credentials.")  # mode 0600
     try:
         with os.fdopen(handle, "w") as opened:
-            json.dump(plain(login), opened)
+            json.dump(to_json(login), opened)
         Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from comfyfleet_client.json_values import to_json
 from comfyfleet_client.results import Account, Job, Key, Limits, Me, Tier
-from comfyfleet_client.shape import plain
 from comfyfleet_client.upload_calls import Upload
 from comfyfleet_client.workflow_calls import SavedWorkflow
 
@@ -41,7 +41,7 @@ def print_text(content: bytes) -> None:
 
 
 def print_json(value: Any, **more: Any) -> None:
-    typer.echo(json.dumps(more | plain(value) if more else plain(value)))
+    typer.echo(json.dumps(more | to_json(value) if more else to_json(value)))
 
 
 def jobs(found: Iterable[Job]) -> None:

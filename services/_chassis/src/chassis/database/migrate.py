@@ -1,4 +1,4 @@
-"""Schema migrations: Alembic from inside the service's package, one at a time, never waiting long for a lock."""
+"""Runs schema migrations with Alembic from the service's package: one at a time, with a short lock timeout."""
 
 import asyncio
 from importlib import import_module
@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.database.postgres import Database
 
-LOCK = 7_203_417  # any number, the same for every migration run against one database
+LOCK = 7_203_417  # advisory lock key: any number, the same for every migration of one database
 
 
 def config_for(service: str, url: str) -> Config:
-    """Alembic's configuration for the migrations in ``<service>.store.migrations``."""
+    """Return Alembic's configuration for the migrations in ``<service>.store.migrations``."""
     config = Config()
     config.set_main_option("script_location", f"{service}.store:migrations")
     config.set_main_option("path_separator", "os")
@@ -25,17 +25,17 @@ def config_for(service: str, url: str) -> Config:
 
 
 def upgrade(service: str, url: str) -> None:
-    """Bring the database to the newest schema. Safe to run twice, and at the same time on several machines."""
+    """Migrate the database to the newest schema. Idempotent, and safe to run concurrently on several machines."""
     command.upgrade(config_for(service, url), "head")
 
 
 def check(service: str, url: str) -> None:
-    """Raise if the tables in code and the migrations say different things."""
+    """Raise if the tables in code differ from the result of the migrations."""
     command.check(config_for(service, url))
 
 
 async def await_schema(service: str, url: str, database: Database) -> None:
-    """Return once the database has the schema that this code was written for."""
+    """Wait until the database has the schema that this code needs."""
     head = ScriptDirectory.from_config(config_for(service, url)).get_current_head()
     while True:
         async with database.transaction() as connection:
@@ -46,7 +46,7 @@ async def await_schema(service: str, url: str, database: Database) -> None:
 
 
 def run_env() -> None:
-    """The body of every ``env.py``: run the migrations that Alembic asks for."""
+    """Run the migrations that Alembic requests; the body of every ``env.py``."""
     asyncio.run(_run(context.config))
 
 

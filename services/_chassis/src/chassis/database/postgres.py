@@ -1,4 +1,4 @@
-"""A service's own PostgreSQL database."""
+"""Connection pool of a service's own PostgreSQL database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from chassis.telemetry.logs import log
 
-CONNECT_S = 1.5  # a client hears of a database that is away within 2 s
+CONNECT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -25,55 +25,56 @@ NAMING = {
 }
 
 AWAY = (
-    OSError,  # and TimeoutError with it
+    OSError,  # includes TimeoutError
     PoolTimeoutError,
     OperationalError,
     InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the driver's own confusion about a connection that was cut within a statement
+    asyncpg.InternalClientError,  # raised by the driver when a connection is cut during a statement
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,  # not away, but gone the same way: undone, and worth one more try; so the next
+    # the database is available, but the transaction was rolled back and can be retried; the next one too
+    asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,  # a statement took too long: overload
-    asyncpg.InsufficientResourcesError,  # disk or memory is full
-    asyncpg.ReadOnlySQLTransactionError,  # a standby that was not promoted yet
+    asyncpg.QueryCanceledError,  # statement timeout: overload
+    asyncpg.InsufficientResourcesError,  # disk or memory full
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet
 )
 UNSTORABLE = (
-    asyncpg.DataError,  # the server: NUL in a text, a number out of range
+    asyncpg.DataError,  # server error: NUL in a text, or a number out of range
     asyncpg.exceptions._base.DataError,  # noqa: SLF001 - the client, before it sends: has no public name of its own
     UnicodeEncodeError,  # a lone surrogate
 )
 
 
 def new_metadata() -> MetaData:
-    """Metadata whose constraints have predictable names, so that migrations can name them."""
+    """Return metadata with predictable constraint names, so that migrations can refer to them."""
     return MetaData(naming_convention=NAMING)
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether this error says that the database (or the way to it) is gone, rather than that we did wrong."""
-    if is_unstorable(error):  # asyncpg's own class of it is an InterfaceError, too
+    """Whether this error means that the database is unreachable or overloaded, and not that the request is wrong."""
+    if is_unstorable(error):  # asyncpg's class for it is also an InterfaceError
         return False
     cause = _cause(error)
     return isinstance(error, AWAY) or isinstance(cause, AWAY) or getattr(error, "connection_invalidated", False)
 
 
 def is_unstorable(error: BaseException) -> bool:
-    """Whether this error says that a value cannot be stored: repeating it will never help."""
+    """Whether this error means that a value cannot be stored. Retrying does not help."""
     return isinstance(error, UNSTORABLE) or isinstance(_cause(error), UNSTORABLE)
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """What SQLAlchemy wrapped."""
+    """Return the driver's error that SQLAlchemy wrapped."""
     return getattr(getattr(error, "orig", None), "__cause__", None)
 
 
 class Database:
-    """Connections to one database: READ COMMITTED, bounded in number and in time."""
+    """Connections to one database: READ COMMITTED, with a maximum number and timeouts."""
 
     def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
         self._dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -102,24 +103,27 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed when the block ends, undone when it raises.
+        """Run one transaction: committed when the block ends, rolled back when it raises.
 
         Raises:
-            OSError, sqlalchemy.exc.DBAPIError: see ``is_unavailable``; whether the transaction committed is unknown.
+            OSError, sqlalchemy.exc.DBAPIError: see ``is_unavailable``; it is unknown whether the transaction committed.
         """
         async with self._engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[asyncpg.Connection]:
-        """One transaction like ``transaction``, on asyncpg itself; JSON is given as text and comes back decoded."""
+        """Run one transaction like ``transaction``, directly on asyncpg.
+
+        JSON is passed as text and returned decoded.
+        """
         pool = await self._direct_pool()
         async with pool.acquire(timeout=CONNECT_S) as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def single(self) -> AsyncIterator[asyncpg.Connection]:
-        """Statements each of which is a transaction of its own, on asyncpg itself."""
+        """Run statements directly on asyncpg, each in its own transaction."""
         pool = await self._direct_pool()
         async with pool.acquire(timeout=CONNECT_S) as connection:
             yield connection
@@ -134,25 +138,25 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Statements that only read, each on its own: no transaction is opened or closed around them."""
+        """Run read-only statements, each on its own, without BEGIN and COMMIT around them."""
         async with self._reads.connect() as connection:
             yield connection
 
     async def probe(self) -> None:
-        """Return if the database answers, raise if not."""
+        """Raise unless the database responds."""
         async with asyncio.timeout(CONNECT_S), self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def listen(self, channels: dict[str, Callable[[], None]]) -> None:
-        """Call back on every NOTIFY of these channels, for ever; a lost connection is made again.
+        """Call back on every NOTIFY of these channels, forever. Reconnects when the connection is lost.
 
-        Each callback is also called once after every (re)connection: what happened in between is unknown.
+        Each callback is also called once after every (re)connection, because notifications in between are lost.
         """
         while True:
             try:
                 await self._listen_once(channels)
             except Exception as error:  # noqa: BLE001 - the edge of a task: it must outlive any fault of the database
-                log.warning("postgres.listen_lost", error=type(error).__name__)
+                log.warning("postgres.listen_connection_lost", error=type(error).__name__)
             await asyncio.sleep(0.5)
 
     async def _listen_once(self, channels: dict[str, Callable[[], None]]) -> None:
@@ -169,7 +173,6 @@ class Database:
                 await connection.close(timeout=1)
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._engine.dispose()
         if self._pool is not None:
             self._pool.terminate()
@@ -181,4 +184,4 @@ async def _json_as_text(connection: asyncpg.Connection) -> None:
 
 
 async def _keep(_: asyncpg.Connection) -> None:
-    """Nothing of ours outlives its transaction, so RESET ALL after each would only be one more round trip."""
+    """Skip asyncpg's RESET ALL after each use, which is a round trip: transactions leave no session state behind."""

@@ -1,4 +1,4 @@
-"""The HTTP face of a service: health, readiness, problem+json (RFC 9457), request ids, headers of every answer."""
+"""The HTTP application of a service: health, readiness, problem+json (RFC 9457), request ids, security headers."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 PROBE_S = 1.0
 MAX_ERRORS = 100
-MAX_TEXT = 256  # of what a client chose and a problem repeats: paths and names of fields
+MAX_TEXT = 256  # maximum length of client text in a problem: paths and field names
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -46,20 +46,21 @@ _ANSWERS = {"http.response.start", "websocket.http.response.start"}
 
 
 class ProblemResponse(JSONResponse):
-    """An error body as RFC 9457 has it."""
+    """A problem as an RFC 9457 response."""
 
     media_type = "application/problem+json"
 
 
 class OutermostMiddleware:
-    """Names every request, puts the safe headers on every answer, and answers for a bug.
+    """Sets the request id, adds security headers to every response, and responds to unhandled exceptions.
 
-    The id is the client's ``X-Request-Id`` where that is one plain word, else a fresh one: in the log, in the answer's
-    ``X-Request-Id``, in every problem. A crash is caught here, since Starlette would answer it outside of everything.
+    The id is the client's ``X-Request-Id`` if that is valid, else a new one. It is logged and returned in the
+    response's ``X-Request-Id`` and in every problem. Exceptions are caught here because Starlette would respond to them
+    outside of all middleware.
 
     Args:
-        app: what is inside.
-        https: clients come over TLS only (HSTS).
+        app: the inner application.
+        https: all clients use TLS (adds HSTS).
     """
 
     def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
@@ -68,7 +69,7 @@ class OutermostMiddleware:
         self._names = frozenset(name for name, _ in self._always)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request or websocket."""
+        """Serve one request or WebSocket."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -108,14 +109,14 @@ def create_web(
     https: bool = False,
     **fastapi: Any,
 ) -> FastAPI:
-    """A FastAPI application that answers ``/healthz`` and ``/readyz`` and turns every error into a problem.
+    """Return a FastAPI application with ``/healthz`` and ``/readyz`` that renders every error as a problem.
 
     Args:
         name: of the service.
-        lifespan: opens what the service needs and closes it again.
-        probes: what must work for the service to be of use, by name; each returns or raises.
-        middleware: what a request passes before it is routed, outermost first.
-        https: clients come over TLS only.
+        lifespan: opens and closes what the service needs.
+        probes: readiness checks by name; each raises on failure.
+        middleware: in the order that a request passes it, outermost first.
+        https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
     layers = [Middleware(OutermostMiddleware, https=https), *middleware]
@@ -132,15 +133,15 @@ def create_web(
         lifespan=monitored,
         middleware=layers,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # else each request looks for a provider
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # otherwise each request looks up a provider
         **fastapi,
     )
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(ClientDisconnect, _on_gone)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     for away in (*AWAY, DBAPIError):
-        app.add_exception_handler(away, _on_away)
+        app.add_exception_handler(away, _on_unavailable)
 
     @app.get("/healthz", tags=["health"], summary="The process lives")
     async def healthz() -> dict[str, str]:
@@ -158,7 +159,7 @@ def create_web(
 
 
 def problem(refused: Refused, request_id: str, instance: str | None = None) -> dict[str, Any]:
-    """The body of a refusal (RFC 9457), extended by ``code``, ``request_id`` and ``errors``."""
+    """Return the body of a refusal (RFC 9457), extended by ``code``, ``request_id`` and ``errors``."""
     status = STATUS[refused.kind]
     body: dict[str, Any] = {
         "type": f"urn:comfyfleet:error:{refused.code}",
@@ -176,7 +177,7 @@ def problem(refused: Refused, request_id: str, instance: str | None = None) -> d
 
 
 def problem_response(request: Request, refused: Refused) -> ProblemResponse:
-    """The answer to a refused request, with the headers that its status asks for."""
+    """Return the response to a refused request, with the headers of its status."""
     headers = {}
     if refused.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
@@ -187,7 +188,7 @@ def problem_response(request: Request, refused: Refused) -> ProblemResponse:
 
 
 def http_problem(request: Request, error: HTTPException, *, code: str = "") -> ProblemResponse:
-    """The answer to what HTTP itself refuses."""
+    """Return the response to an HTTP error such as 404 or 405."""
     phrase = HTTPStatus(error.status_code).phrase
     body = {
         "type": "about:blank",
@@ -202,7 +203,7 @@ def http_problem(request: Request, error: HTTPException, *, code: str = "") -> P
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's, where it sent one that is fit to be logged."""
+    """Return the client's request id if it is valid."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             return request_id_from(value.decode("latin-1"))
@@ -210,7 +211,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _instance(request: Request) -> str:
-    """The path, as a URI reference. Not of ``request.url``: that is put together from what Host says."""
+    """Return the path as a URI reference. ``request.url`` is not used because it contains the Host header."""
     return quote(request.scope["path"][:MAX_TEXT])
 
 
@@ -240,10 +241,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _routed(request: Request, method: str) -> bool:
-    """Whether any route answers this method; the router names those of the first route only."""
+    """Whether any route accepts this method; the router only knows those of the first matching route."""
     routes, path = request.app.router.routes, request.scope["path"]
     scope = {"type": "http", "path": path, "root_path": "", "method": method, "headers": []}
-    own = [route for route in routes if getattr(route, "path", None) == path]  # else a parameter takes the path too
+    # otherwise a path parameter also matches this path
+    own = [route for route in routes if getattr(route, "path", None) == path]
     return any(route.matches(dict(scope))[0] is Match.FULL for route in own or routes)
 
 
@@ -261,12 +263,12 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
 
 
-async def _on_gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # not read
 
 
-async def _on_away(request: Request, error: Exception) -> Response:
+async def _on_unavailable(request: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
-    log.warning("web.dependency_away", path=request.scope["path"], error=type(error).__name__)
+    log.warning("web.dependency_unavailable", path=request.scope["path"], error=type(error).__name__)
     return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)

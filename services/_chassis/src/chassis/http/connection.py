@@ -1,7 +1,7 @@
-"""The connection under a service: what is refused before a request is one, and who is too slow.
+"""Connection limits of a service: refuses bad requests before they reach the application, and slow clients.
 
-Everything here holds for all connections of a server alike and costs a request next to nothing: bytes are counted as
-they pass, and a connection has one timer, which is set at most once in ten seconds.
+The limits apply to all connections of a server and cost a request almost nothing: bytes are counted as they arrive, and
+a connection has one timer, which is set at most once in ten seconds.
 """
 
 import asyncio
@@ -19,29 +19,29 @@ from chassis.http.writing import BoundedWebSockets, UnreadHttp
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
 
-LINGER_S = 1.0  # a refused peer may read its answer that long; closing at once would reset it away
-MAX_FRAMING = 64 * 1024  # bytes of chunk sizes, extensions and trailers between two bytes of a body
-MAX_UNREAD = 40 << 20  # bytes of a body that still come after its request was answered; the largest image is smaller
+LINGER_S = 1.0  # time for a refused peer to read the response; an immediate close would discard it
+MAX_FRAMING = 64 * 1024  # bytes of chunk sizes, extensions and trailers between two body bytes
+MAX_UNREAD = 40 << 20  # body bytes accepted after the response; larger than the largest image
 
 Phase = Literal["head", "body", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a connection may cost. Times in seconds, sizes in bytes.
+    """Limits of a connection. Times in seconds, sizes in bytes.
 
     Attributes:
         max_target: of the request target.
         max_head: of all headers together; ``max_headers`` is their number.
-        head_s: from a connection's begin, or a request's first byte, to the end of its headers.
-        body_idle_s: longest pause inside a body.
-        body_grace_s: after which a body must have come at ``body_rate`` bytes a second on average.
-        patient: prefixes of paths whose bodies are not hurried, since their route has a rule of its own.
-        per_peer: open connections of one address.
-        trusted: tells of an address whether it may have any number of them, as a proxy of ours.
-        whose: what an address is counted as; several may be one client's.
-        unread_s: for which nothing of an answer could be sent.
-        pipelined: requests that one connection may have waiting.
+        head_s: from the start of a connection, or the first byte of a request, to the end of its headers.
+        body_idle_s: longest pause within a body.
+        body_grace_s: after this time a body must arrive at ``body_rate`` bytes per second on average.
+        patient: path prefixes without a rate limit for bodies, because their routes have their own.
+        per_peer: open connections from one address.
+        trusted: whether an address may have unlimited connections, such as our own proxy.
+        whose: maps an address to the key that it is counted under; several addresses can belong to one client.
+        unread_s: maximum time during which no byte of a response can be sent.
+        pipelined: pipelined requests that can wait on one connection.
     """
 
     max_target: int = 4096
@@ -66,12 +66,12 @@ class _Refused(Exception):
 
 
 def guarded(limits: Limits) -> type["GuardedHttp"]:
-    """The protocol of one server: connections are counted per server."""
+    """Return the protocol class of one server. Connections are counted per server."""
     return type("GuardedHttp", (GuardedHttp,), {"limits": limits, "peers": Counter(), "unread_s": limits.unread_s})
 
 
 class GuardedHttp(UnreadHttp):
-    """uvicorn 0.54's protocol within ``limits``. What it refuses is a problem, and the connection's last answer."""
+    """uvicorn 0.54's protocol with ``limits``. A violation is answered with a problem and closes the connection."""
 
     limits: ClassVar[Limits]
     peers: ClassVar[Counter[str]]
@@ -87,7 +87,7 @@ class GuardedHttp(UnreadHttp):
         self._peer = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count the connection; one too many is refused unread."""
+        """Count the connection. Refuse it without reading if there are too many."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
         self._peer = self.limits.whose(address)
@@ -98,87 +98,87 @@ class GuardedHttp(UnreadHttp):
             self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop counting the connection."""
         self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes: nothing after a refusal, and only so many that bring nothing on."""
+        """Parse bytes. Ignore everything after a refusal, and limit bytes that make no progress."""
         if self._over:
             return
         if self._phase == "none" and (self.cycle is None or self.cycle.response_complete):
-            self._enter("head")  # also for line breaks before a request, which the parser passes over
+            self._enter("head")  # also for line breaks before a request, which the parser skips
         self._framing += len(data)
         super().data_received(data)
         if self._phase == "head" and self._framing > self.limits.max_head + self.limits.max_target:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.")
         elif self._phase == "body" and self._framing > MAX_FRAMING:
-            self._refuse(HTTPStatus.BAD_REQUEST, "The body is all framing.")
+            self._refuse(HTTPStatus.BAD_REQUEST, "The chunk sizes, extensions and trailers of the body are too large.")
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Reset the counters of a request."""
         super().on_message_begin()
         if self._phase != "head":
             self._enter("head")
         self._size = self._count = self._framing = 0
 
     def on_url(self, url: bytes) -> None:
-        """Bound the target."""
+        """Check the size of the target."""
         super().on_url(url)
         if len(self.url) > self.limits.max_target:
             self._stop(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Bound the headers. What comes after a body is none: it would pass every check by."""
+        """Check the size of the headers. Refuse trailers, which would bypass every check of headers."""
         if self._phase != "head":
-            self._stop(HTTPStatus.BAD_REQUEST, "Trailers are not taken.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Trailers are not supported.")
         self._size += len(name) + len(value) + 4
         self._count += 1
         if self._size > self.limits.max_head or self._count > self.limits.max_headers:
-            self._stop(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too many or too large.")
+            self._stop(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers, or they are too large.")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Refuse what two readers could frame or address differently, and more requests than may wait."""
+        """Refuse ambiguous framing and addressing (request smuggling), and too many pipelined requests."""
         version = self.parser.get_http_version()
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version not in {"1.0", "1.1"}:
-            self._stop(HTTPStatus.BAD_REQUEST, "This is an HTTP/1.1 server.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Only HTTP/1.1 is supported.")
         if codings and (codings != [b"chunked"] or version == "1.0" or b"content-length" in names):
-            self._stop(HTTPStatus.BAD_REQUEST, "The only transfer coding is chunked, without Content-Length.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Send either Content-Length or Transfer-Encoding: chunked.")
         hosts = names.count(b"host")
         if hosts > 1 or (version == "1.1" and not hosts):
-            self._stop(HTTPStatus.BAD_REQUEST, "A request names one Host.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Send exactly one Host header.")
         if len(self.pipeline) >= self.limits.pipelined:
-            self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests wait on this connection.")
+            self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are pipelined on this connection.")
         super().on_headers_complete()
         self._enter("body")
         if self.parser.should_upgrade() and self.cycle:
-            self.cycle.keep_alive = False  # to nothing that we speak: what follows is not HTTP/1.1
+            self.cycle.keep_alive = False  # an unsupported upgrade: what follows is not HTTP/1.1
 
     def on_body(self, body: bytes) -> None:
-        """A body goes on."""
+        """Record progress of a body."""
         self._heard = self.loop.time()
         self._framing = 0
         self._size += len(body)
         if self.cycle and self.cycle.response_complete and self._size > MAX_UNREAD:
-            self._stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The answer was given long before.")
+            self._stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body continued after the response.")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is read."""
+        """Stop watching the speed of a request."""
         self._phase = "none"
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser or one of the checks above refused."""
+        """Refuse what the parser or one of the checks above rejected."""
         verdict = self._verdict or _Refused(HTTPStatus.BAD_REQUEST, msg)
         self._refuse(verdict.status, verdict.detail)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over; it still counts."""
-        self._over = True  # for this protocol
+        """Hand the connection over to the WebSocket protocol. It is still counted."""
+        self._over = True  # only for this protocol
         self._disarm()
         self._unwatch()
         super().handle_websocket_upgrade()
@@ -187,12 +187,12 @@ class GuardedHttp(UnreadHttp):
             protocol.on_lost = self._leave
 
     def _stop(self, status: HTTPStatus, detail: str) -> None:
-        """Out of the parser: it calls ``send_400_response`` for whatever its callbacks raise."""
+        """Abort parsing with an exception; the parser then calls ``send_400_response``."""
         self._verdict = _Refused(status, detail)
         raise self._verdict
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer, where this is the turn of the request at fault; read no more and close in any case."""
+        """Respond if earlier requests are answered; stop reading and close in any case."""
         if self._over or self.transport.is_closing():
             return
         self._over = True
@@ -206,7 +206,7 @@ class GuardedHttp(UnreadHttp):
             if self._phase == "body":
                 self.transport.close()
                 self._watch()
-            running.keep_alive = False  # it closes once those before are answered
+            running.keep_alive = False  # closes once earlier requests are answered
             return
         self.transport.write(self._answer(status, detail))
         if self.transport.can_write_eof():
@@ -256,7 +256,7 @@ class GuardedHttp(UnreadHttp):
             self._timer = None
 
     def _leave(self) -> None:
-        """Count the connection no more; once is enough."""
+        """Stop counting the connection. Idempotent."""
         self._disarm()
         peer, self._peer = self._peer, ""
         if peer:
@@ -265,10 +265,10 @@ class GuardedHttp(UnreadHttp):
                 del self.peers[peer]
 
     def _look(self) -> None:
-        """Has the peer been too slow? Where it is we who do not read, it has not."""
+        """Check whether the peer is too slow. Time during which we do not read does not count."""
         self._timer = None
         if self._phase == "none" or self._over:
-            return  # the next request arms it again
+            return  # the next request sets it again
         now, limits = self.loop.time(), self.limits
         if self.flow.read_paused or (self._phase == "body" and self.scope["raw_path"].startswith(limits.patient)):
             self._since = self._heard = now
@@ -280,6 +280,6 @@ class GuardedHttp(UnreadHttp):
             next_s = max(limits.body_idle_s / 10, limits.body_grace_s - took_s)
             left_s = 0 if late else min(self._heard + limits.body_idle_s - now, next_s)
         if left_s <= 0:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly.")
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request was sent too slowly.")
         else:
             self._arm(left_s)

@@ -1,4 +1,4 @@
-"""uvicorn's protocols, but a peer that stops reading is cut off."""
+"""Sends responses in few writes, and closes connections of peers that do not read."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-MAX_PIECES = 64  # of a message
+MAX_FRAGMENTS = 64  # fragments of a message
 
 
 class UnreadHttp(HttpToolsProtocol):
-    """uvicorn 0.54's protocol, but a peer to whom nothing could be sent for ``unread_s`` seconds is cut off.
+    """uvicorn 0.54's protocol that aborts a connection if nothing could be sent for ``unread_s`` seconds.
 
-    uvicorn waits for it for ever, even after it has closed the connection itself. There is a timer only while something
-    is left to send.
+    uvicorn waits for such a peer forever, even after closing the connection itself. The timer only runs while there is
+    unsent data.
     """
 
     unread_s: ClassVar[float]
@@ -26,32 +26,32 @@ class UnreadHttp(HttpToolsProtocol):
         self._unsent = 0
 
     def pause_writing(self) -> None:
-        """More waits to be sent than should."""
+        """Start the timer."""
         super().pause_writing()
         self._watch()
 
     def resume_writing(self) -> None:
-        """The peer has read."""
+        """Stop the timer."""
         super().resume_writing()
         self._unsent = 0
 
     def on_response_complete(self) -> None:
-        """An answer is given, though perhaps not sent."""
+        """Watch a response that is complete but perhaps not sent."""
         super().on_response_complete()
         self._watch_end()
 
     def timeout_keep_alive_handler(self) -> None:
-        """No other request came."""
+        """Close an idle connection."""
         super().timeout_keep_alive_handler()
         self._watch_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is left to watch."""
+        """Stop the timer."""
         self._unwatch()
         super().connection_lost(exc)
 
     def _watch_end(self) -> None:
-        """If the connection is being closed: it ends only once all is sent."""
+        """Start the timer if the connection is closing: it closes only after all data was sent."""
         if self.transport.is_closing():
             self._watch()
 
@@ -77,35 +77,35 @@ class UnreadHttp(HttpToolsProtocol):
 
 
 class BoundedWebSockets(WebSocketsSansIOProtocol):
-    """uvicorn 0.54's protocol, but a connection whose peer stopped reading is cut once its application returns.
+    """uvicorn 0.54's protocol that aborts a connection whose peer has stopped reading once its application returns.
 
-    uvicorn only closes the transport then, which waits for what is buffered to be read: for ever. Also, who pings and
-    reads no answer is cut, and a message has a bounded number of pieces.
+    uvicorn only closes the transport, which waits forever for buffered data to be read. A peer that pings without
+    reading the pongs is disconnected too, and a message has a maximum number of fragments.
     """
 
     on_lost: Callable[[], None] | None = None
 
     def handle_ping(self) -> None:
-        """Answer a ping, if answers are read."""
+        """Answer a ping if the peer reads."""
         super().handle_ping()
         if not self.writable.is_set():
             self.transport.abort()
 
     def handle_cont(self, event: Frame) -> None:
-        """Take a piece of a message."""
+        """Handle a fragment of a message."""
         super().handle_cont(event)
-        if len(self.frames) > MAX_PIECES and not self.close_sent:
-            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many pieces")
+        if len(self.frames) > MAX_FRAGMENTS and not self.close_sent:
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many fragments")
             self.handle_parser_exception()
 
     async def run_asgi(self) -> None:
-        """Run the application for one websocket."""
+        """Run the application for one WebSocket."""
         await super().run_asgi()
         if not self.writable.is_set():
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever counts connections."""
+        """Notify the connection counter."""
         super().connection_lost(exc)
         if self.on_lost:
             self.on_lost()

@@ -32,6 +32,7 @@ LOOP_S = 0.2  # between two ticks while NATS is unavailable
 MISSING_STREAM_S = 1.0
 WAIT_S = 30.0  # how long a batch waits for a database that is unavailable before its delivery counts as failed
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+MAX_FIRST_FAILURES = 10_000
 UNKNOWN_TYPE = "message.unknown_type"
 
 P = TypeVar("P", bound=BaseModel)
@@ -193,6 +194,8 @@ class StreamConsumer(Generic[P]):
         elif told.num_delivered >= self._consumer.max_deliver:
             await self._store_dead_letter(message, failure)
         else:
+            if len(self._first_failures) >= MAX_FIRST_FAILURES:  # of messages that other replicas handled meanwhile
+                self._first_failures.clear()
             self._first_failures.setdefault(told.sequence.stream, datetime.now(UTC))
             await _send(message.nak(self._consumer.pause_s(told.num_delivered)))
 
@@ -241,7 +244,7 @@ class StreamConsumer(Generic[P]):
         try:
             return await offload(parse, body) if len(body) > INLINE_BYTES else parse(body)
         except ValidationError as error:
-            wrong = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in field_errors(error)[:10])
+            wrong = "; ".join(f"{each.pointer} {each.message}".strip() for each in field_errors(error)[:10])
             return Failure(InvalidMessage.code, wrong)
 
     def _is_known(self, subject: str) -> bool:

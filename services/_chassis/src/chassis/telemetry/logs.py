@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard output, with the request, job and node that it is about."""
+"""Structured logs: one JSON object per line on standard output, with fields such as request, job and node."""
 
 import logging
 import sys
@@ -26,9 +26,9 @@ def _render_text(logger: object, name: str, event: structlog.typing.EventDict) -
 
 
 def configure(service: str, level: str) -> None:
-    """Send everything, third-party libraries included, as JSON lines to standard output.
+    """Send all logs, including those of third-party libraries, as JSON lines to standard output.
 
-    Our own lines do not pass through the standard library, which takes three times as long (21 against 7 us a line).
+    Our own lines bypass the standard library, which takes three times as long (21 instead of 7 us per line).
     """
     number = logging.getLevelNamesMapping()[level.upper()]
 
@@ -63,6 +63,9 @@ def configure(service: str, level: str) -> None:
 
 
 def _log_retry(details: RetryDetails) -> None:
-    """Log a retry. stamina's own hook would log the arguments too, which may hold secrets and whole workflows."""
-    error = str(details.caused_by) or type(details.caused_by).__name__
-    log.info("retry", work=details.name, failed=details.retry_num, wait_s=round(details.wait_for, 3), error=error)
+    """Log a retry. stamina's own hook logs the arguments of decorated functions, which may hold secrets."""
+    error = details.caused_by
+    text = str(error) or type(error).__name__
+    log.info(
+        "retry", failed=details.retry_num, wait_s=round(details.wait_for, 3), type=type(error).__name__, error=text
+    )

@@ -1,4 +1,4 @@
-"""How long the event loop was held: whatever computes in it keeps everybody else waiting."""
+"""Measures how long the event loop was blocked by computation."""
 
 import asyncio
 from bisect import bisect_left
@@ -9,24 +9,24 @@ from time import monotonic, process_time
 from chassis.telemetry.logs import log
 
 EVERY_S = 0.02
-SHARP_S = 0.005  # the same at log level DEBUG
-STALL_S = 0.05  # from here on it is a stall: worth a warning
-NOTICED_S = 0.005  # from here on it is logged at level DEBUG
-WARN_EVERY_S = 1.0  # an overloaded service must not spend its time on warnings
+SHARP_S = 0.005  # interval at log level DEBUG
+STALL_S = 0.05  # a longer delay is a stall and logged as a warning
+NOTICED_S = 0.005  # a longer delay is logged at level DEBUG
+WARN_EVERY_S = 1.0  # an overloaded service must not spend its time on logging
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Upper bounds of the histogram's buckets."""
 
 
 class LoopMonitor:
-    """Wakes up every ``every_s`` seconds and measures how late.
+    """Wakes up every ``every_s`` seconds and measures the delay.
 
-    A stall shows as at most ``every_s`` shorter than it was. With ``EVERY_S`` it costs 0.4 % of a core, with
+    A stall is underestimated by at most ``every_s``. With ``EVERY_S`` the monitor costs 0.4 % of a core, with
     ``SHARP_S`` 1.5 %.
 
     Attributes:
         longest_s: the longest stall since the start.
-        stalls: how many of ``STALL_S`` or more.
-        counts: wake-ups by lateness: one for each of ``BOUNDS_S``, each up to its bound, and those above all of them.
+        stalls: number of stalls of ``STALL_S`` or more.
+        counts: histogram of delays: one bucket per upper bound in ``BOUNDS_S``, and one for all above.
     """
 
     def __init__(self, *, every_s: float = EVERY_S) -> None:
@@ -39,22 +39,22 @@ class LoopMonitor:
         """Count one wake-up.
 
         Args:
-            late_s: how much later than due.
-            cpu_s: the processor time that this process used meanwhile; where it is far less, the machine was busy
-                with something else.
-            now: seconds of the monotonic clock.
+            late_s: delay.
+            cpu_s: processor time of this process meanwhile. If it is far less than the delay, the machine was busy with
+                other processes.
+            now: monotonic clock, seconds.
         """
         self.counts[bisect_left(BOUNDS_S, late_s)] += 1
         if late_s < NOTICED_S:
             return
         self.longest_s = max(self.longest_s, late_s)
-        told = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
-        log.debug("loop.held", **told)
+        delay = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
+        log.debug("loop.blocked", **delay)
         if late_s >= STALL_S:
             self.stalls += 1
             if now - self._warned_at >= WARN_EVERY_S:
                 self._warned_at = now
-                log.warning("loop.stalled", **told, stalls=self.stalls)
+                log.warning("loop.stalled", **delay, stalls=self.stalls)
 
     @contextmanager
     def running(self) -> Iterator[None]:

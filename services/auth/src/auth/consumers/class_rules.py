@@ -13,7 +13,7 @@ def register(bus: Bus, *, reader: ClassRuleReader, changer: ClassRuleChanger) ->
         return await reader.read_rules()
 
     async def change_class_rule(command: ChangeClassRule, address: Address) -> OperatorRules:
-        return await changer.change(parse_user_id(address), command)
+        return await changer.change_rule(parse_user_id(address), command)
 
     bus.serve(READ_CLASS_RULES, read_class_rules)
     bus.serve(CHANGE_CLASS_RULE, change_class_rule)

@@ -41,13 +41,13 @@ def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers:
         return await lister.list_users(parse_user_id(address), query)
 
     async def change_user(command: ChangeUser, address: Address) -> Account:
-        return await changer.change(parse_user_id(address), command)
+        return await changer.change_user(parse_user_id(address), command)
 
     async def list_tiers(_: ListTiers, __: Address) -> Tiers:
         return await tiers.list_tiers()
 
     async def change_tier(command: ChangeTier, address: Address) -> TierLimits:
-        return await tier.change(parse_user_id(address), command)
+        return await tier.change_tier(parse_user_id(address), command)
 
     bus.serve(LIST_USERS, list_users)
     bus.serve(CHANGE_USER, change_user)

@@ -22,4 +22,4 @@ class KeyUseListener:
         await self._recorder.flush()
 
     async def _on_used(self, used: KeysUsed, _: Metadata) -> None:
-        self._recorder.add(used)
+        self._recorder.add_uses(used)

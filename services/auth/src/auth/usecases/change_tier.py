@@ -14,7 +14,7 @@ class TierChanger:
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
-    async def change(self, actor_id: UUID, command: ChangeTier) -> TierLimits:
+    async def change_tier(self, actor_id: UUID, command: ChangeTier) -> TierLimits:
         """Set the named limits and return the tier; other limits stay unchanged.
 
         Raises:

@@ -18,7 +18,7 @@ class UserChanger:
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
-    async def change(self, actor_id: UUID, command: ChangeUser) -> Account:
+    async def change_user(self, actor_id: UUID, command: ChangeUser) -> Account:
         """Apply the change and return the account.
 
         Deactivation ends the user's sessions; its keys work again after reactivation.

@@ -41,7 +41,7 @@ class ClassRuleChanger:
     def __init__(self, database: Database, settings: ClassRules, announcer: Announcer) -> None:
         self._database, self._settings, self._announcer = database, settings, announcer
 
-    async def change(self, actor_id: UUID, command: ChangeClassRule) -> OperatorRules:
+    async def change_rule(self, actor_id: UUID, command: ChangeClassRule) -> OperatorRules:
         """Apply the change and return the rules in force. A change without effect is neither audited nor announced.
 
         Raises:

@@ -16,7 +16,7 @@ class KeyUseRecorder:
         self._database = database
         self._uses: dict[str, datetime] = {}
 
-    def add(self, used: KeysUsed) -> None:
+    def add_uses(self, used: KeysUsed) -> None:
         """Keep the uses until the next ``flush``."""
         for key_id, at in used.uses.items():
             known = self._uses.get(key_id)
@@ -39,5 +39,5 @@ class KeyUseRecorder:
                 await keys.record_uses(connection, writing)
         except Exception as error:
             if is_unavailable(error):
-                self.add(KeysUsed(uses=writing))
+                self.add_uses(KeysUsed(uses=writing))
             raise

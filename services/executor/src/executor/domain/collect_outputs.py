@@ -45,12 +45,12 @@ class FoundOutput:
 
     Attributes:
         node_id: the graph node that it belongs to.
-        made_by: the node that reported it; differs for expanded nodes.
+        reported_by: the node that reported it; differs for expanded nodes.
         key, position: its place in the node's report.
         filename: with ``subfolder`` and ``folder`` the exact name on the node; "" with ``content``.
         folder: ComfyUI's ``type``: "output" or "temp".
         content: the bytes, when there is no file on the node.
-        may_be: files that a text may name; it is a text only if this prompt wrote none of them.
+        possible_files: files that a text may name; it is a text only if this prompt wrote none of them.
     """
 
     node_id: str

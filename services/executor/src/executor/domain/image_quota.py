@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contracts.graph_size.analysis import GraphSize, measure
-from contracts.graph_size.images import file_cost, keeps_video
+from contracts.graph_size.image_quota import file_cost, stores_video
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import OutputKind
-from contracts.workflow import is_whole, read_graph
+from contracts.workflow import has_valid_links, read_graph
 from executor.domain.collect_outputs import FoundOutput
 
 LATENT_SUFFIX = ".latent"
@@ -15,17 +15,17 @@ QUOTA_CODE = "quota.images_exceeded"
 
 
 class ImageCounter:
-    """The images that each output counts as, by the same rule as its reservation (``contracts.graph_size.images``)."""
+    """The images that each output counts as, by the rule of its reservation (``contracts.graph_size.image_quota``)."""
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
         read, errors = read_graph(graph)
-        self._size: GraphSize = measure({} if errors or not is_whole(read) else read)
+        self._size: GraphSize = measure({} if errors or not has_valid_links(read) else read)
         self._frames_per_image = frames_per_image
 
     def count_images(self, item: FoundOutput) -> int:
         """Return the number of images that one output counts as."""
         match item.kind:
-            case OutputKind.IMAGE if not keeps_video(self._size.graph, item.node_id):
+            case OutputKind.IMAGE if not stores_video(self._size.graph, item.node_id):
                 return 1
             case OutputKind.IMAGE | OutputKind.VIDEO:
                 return file_cost(self._size, item.node_id, self._frames_per_image, latent=False)

@@ -32,7 +32,7 @@ class Occupancy:
         self._since = 0.0
         self._worker_died = False
 
-    def record(self, occupant: Occupant, now: float) -> None:
+    def record_occupant(self, occupant: Occupant, now: float) -> None:
         """Record what occupies the node now. A different prompt restarts the timer."""
         if occupant != self._occupant:
             self._occupant, self._since, self._worker_died = occupant, now, False

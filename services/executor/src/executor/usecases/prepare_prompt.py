@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from chassis.telemetry.logs import log
-from contracts.workflow import is_whole, read_graph
+from contracts.workflow import has_valid_links, read_graph
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord
 from executor.domain.attempt_result import classify_violations, node_fault, workflow_failure
@@ -56,7 +56,7 @@ class PromptBuilder:
         classes = await self._wait_for_classes()
         assignment = record.assignment
         graph, errors = read_graph(assignment.graph)
-        if errors or not is_whole(graph):
+        if errors or not has_valid_links(graph):
             raise StagingFailed(MALFORMED)
         for node_id, node in graph.items():
             if node.class_type not in classes.specs:

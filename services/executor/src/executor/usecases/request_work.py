@@ -69,7 +69,7 @@ class WorkRequester:
             queue = await self.node.read_queue() if await self._stop_recorded_orphans() else None
         except UnreadableResponse as unreadable:  # foreign prompts are huge, or the node is broken
             log.warning("executor.queue.unreadable", why=str(unreadable))
-            await self.occupancy.record(Occupant(OccupancyCause.FOREIGN_PROMPT, None, runs=True))
+            await self.occupancy.record_occupant(Occupant(OccupancyCause.FOREIGN_PROMPT, None, runs=True))
             await self._wait_for_foreign_prompts(1)
             return None
         except NodeUnavailable as unavailable:
@@ -86,7 +86,7 @@ class WorkRequester:
         }
         if len(orphans) < len(queue):
             foreign = [item for item in queue if item.prompt_id not in orphans]
-            await self.occupancy.record(_find_occupant(foreign, queue), pending_count=_count_pending(queue))
+            await self.occupancy.record_occupant(_find_occupant(foreign, queue), pending_count=_count_pending(queue))
             await self._wait_for_foreign_prompts(len(foreign))
             return None
         self._foreign_pause_s = 0.0
@@ -115,7 +115,7 @@ class WorkRequester:
             within_s = deadline - time.monotonic()
             if is_unserved or not await stop_prompt(self.node, self.journal, prompt_id, within_s=within_s):
                 occupant = Occupant(OccupancyCause.OWN_PROMPT, prompt_id, runs=not is_unserved)
-                await self.occupancy.record(occupant, pending_count=_count_pending(queue))
+                await self.occupancy.record_occupant(occupant, pending_count=_count_pending(queue))
                 return False
         return True
 

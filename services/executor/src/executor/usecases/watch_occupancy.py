@@ -21,10 +21,10 @@ class OccupancyMonitor:
         """Register a callback for the node becoming blocked or free."""
         self._changed = callback
 
-    async def record(self, occupant: Occupant, *, pending_count: int = 0) -> None:
+    async def record_occupant(self, occupant: Occupant, *, pending_count: int = 0) -> None:
         """Record what occupies the node now, and how many prompts are pending in its queue."""
         now = time.monotonic()
-        self._occupancy.record(occupant, now)
+        self._occupancy.record_occupant(occupant, now)
         if (
             occupant.runs
             and self._occupancy.is_suspicious(now)

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import orjson
 
 from contracts.wire.errors import FieldError
-from contracts.workflow import is_too_wide
+from contracts.workflow import exceeds_integer_range
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_faults import shown_key
 
@@ -40,7 +40,7 @@ class ExtraDataKeys:
             return None
         for name, value in kept.items():
             self._check(name, value)
-        if is_too_wide(kept):
+        if exceeds_integer_range(kept):
             _refuse("", "integer_out_of_range", "An integer in extra_data has more than 64 bits.")
         size = len(orjson.dumps(kept))
         if size > MAX_BYTES:

@@ -208,8 +208,8 @@ def _stl_bytes(begun: bytes) -> int | None:
 
 
 def _splat(begun: bytes, size: int | None) -> str | None:
-    is_whole = size is not None and size % _SPLAT_BYTES == 0
-    return "application/x-splat" if is_whole and _are_gaussians(begun) else None
+    has_valid_links = size is not None and size % _SPLAT_BYTES == 0
+    return "application/x-splat" if has_valid_links and _are_gaussians(begun) else None
 
 
 def _are_gaussians(begun: bytes) -> bool:

@@ -1,7 +1,7 @@
-"""Decides whether submits are accepted, one after another, from the limits and usage of their tenants."""
+"""Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from contracts.wire.errors import Refusal
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.quota import build_quota, next_midnight
 
-QUEUE_RETRY_S = 5  # retry time suggested when the queue is full
+QUEUE_RETRY_S = 5  # a place in the queue may be free by then
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,12 +21,12 @@ class Candidate:
     """A submit that has not been decided yet.
 
     Attributes:
-        graph: the graph to store, as JSON text.
-        requirement_id: id of the needs that a node must meet to run the job.
-        images: images to reserve.
-        refusal: why the workflow cannot be accepted now; a replay of an earlier accepted submit ignores it.
-        nodes_online: whether a node is online; otherwise a full queue has no sensible retry time.
-        request_id: id of the client's request, for the log.
+        graph: as it is to be written.
+        requirement_id: of what a node must have to run the job.
+        images: that it will make.
+        refusal: why no node can run it today. What was accepted once stays accepted all the same.
+        nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
+        request_id: of who asked, for the log.
     """
 
     tenant_id: UUID
@@ -47,45 +47,69 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant's limits and usage, true while its lock is held.
+    """What a tenant may use and has used, by one version of its row: true until that changes or the day does.
 
     Attributes:
-        images_today: reserved or made today, by all tenants of its quota group if it has one.
+        version: of the row.
+        images_today: reserved or made today, by all tenants of its quota group where it has one.
         gpu_seconds_today: used today by attempts that have ended.
-        now: time of the transaction that read it, by the database's clock.
+        lowest_priority: of its jobs that wait; None where none does.
+        now: when it was read, by the database's clock, which alone counts.
     """
 
     id: UUID
+    version: int
     is_active: bool
     images_per_day: int | None
     queue_cap: int | None
     queued: int
     images_today: int
+    lowest_priority: int | None
     now: datetime
     gpu_seconds_per_day: float | None = None
     gpu_seconds_today: float = 0.0
     quota_group: UUID | None = None
+
+    @property
+    def today(self) -> date:
+        """The UTC day whose quota counts."""
+        return self.now.date()
+
+
+class Written(NamedTuple):
+    """What only the database knows of a job as it writes it.
+
+    Attributes:
+        behind: queued jobs of its tenant that it overtakes.
+        now: the transaction's time.
+        version: that its tenant's row has from now on.
+    """
+
+    behind: int
+    now: datetime
+    version: int
 
 
 class Accepted(NamedTuple):
     """A new job, to be written.
 
     Attributes:
-        queue_position: among its tenant's waiting jobs, from 1.
-        now: time of the transaction.
+        ahead: jobs of its tenant that wait, but for those that it overtakes and that were there before its group.
+        overtakes: whether there are any of these; they are counted only then.
     """
 
     candidate: Candidate
-    queue_position: int
+    ahead: int
+    overtakes: bool
     quota: Quota
-    now: datetime
 
     @property
     def job_id(self) -> UUID:
+        """Its own."""
         return self.candidate.command.job_id
 
-    def to_snapshot(self) -> JobSnapshot:
-        """Build the snapshot that reading the new job from the database would return."""
+    def to_snapshot(self, written: Written) -> JobSnapshot:
+        """The job as reading it back would show it."""
         command = self.candidate.command
         return JobSnapshot(
             id=command.job_id,
@@ -98,17 +122,17 @@ class Accepted(NamedTuple):
             progress=0.0,
             images=self.candidate.images,
             seq=1,
-            created_at=self.now,
+            created_at=written.now,
             started_at=None,
             completed_at=None,
-            now=self.now,
+            now=written.now,
             outputs=(),
             error=None,
             model=command.model,
             seed=command.seed,
-            queue_position=self.queue_position,
+            queue_position=self.ahead - written.behind + 1,
             requirement_id=self.candidate.requirement_id,
-            queued_at=self.now,
+            queued_at=written.now,
             retry_of=command.retry_of,
             seeds=command.seeds,
         )
@@ -128,32 +152,27 @@ Earlier = tuple[UUID, str]
 
 
 class DailyImages:
-    """Images used today by one tenant, or by all tenants of one quota group."""
+    """The images of today that one tenant uses, or the tenants of one quota group together."""
 
     def __init__(self, used: int) -> None:
         self.used = used
 
 
 class Ledger:
-    """Tracks what a tenant has left while a group of its submits is decided.
+    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true.
 
     Args:
-        images: usage shared with the tenant's quota group; its own if None.
+        images: that its quota group shares; its own otherwise.
     """
 
     def __init__(self, account: Account, images: DailyImages | None = None) -> None:
         self.account = account
         self._images = images or DailyImages(account.images_today)
-        self._priorities: list[int] = []  # of accepted submits
-        self._jobs: dict[UUID | str, Earlier] = {}  # accepted submits, by job id and by idempotency key
+        self._priorities: list[int] = []  # of what was accepted
+        self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
-    def decide(self, candidate: Candidate, earlier: Earlier | None = None, overtaken: int = 0) -> Decision:
-        """Decide one submit. What it takes is no longer available to the next one.
-
-        Args:
-            earlier: the stored job that already has its id or its idempotency key.
-            overtaken: stored waiting jobs of the tenant with a lower priority.
-        """
+    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Decision:
+        """The verdict on one submit; what it takes is gone for the next one."""
         command = candidate.command
         key = command.idempotency_key
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
@@ -167,9 +186,21 @@ class Ledger:
         refusal = candidate.refusal or self.find_refusal(candidate)
         if refusal is not None:
             return refusal
-        ahead = self.account.queued - overtaken + sum(map(command.priority.__le__, self._priorities))
+        ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
+        lowest = self.account.lowest_priority
         self._reserve(candidate)
-        return Accepted(candidate, ahead + 1, self._build_quota(), self.account.now)
+        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
+
+    def closed(self, version: int) -> Account:
+        """The account once what was accepted is written, its row being of that version then."""
+        lowest = self.account.lowest_priority
+        return replace(
+            self.account,
+            version=version,
+            queued=self.account.queued + len(self._priorities),
+            images_today=self._images.used,
+            lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
+        )
 
     def _reserve(self, candidate: Candidate) -> None:
         command = candidate.command
@@ -180,7 +211,7 @@ class Ledger:
             self._jobs[command.idempotency_key] = job
 
     def find_refusal(self, candidate: Candidate) -> Refusal | None:
-        """Return the reached limit that refuses one more job; None if the tenant's limits allow it."""
+        """Why the tenant's limits do not allow one more job, if they do not."""
         account, images = self.account, candidate.images
         if not account.is_active:
             return UnknownTenant()

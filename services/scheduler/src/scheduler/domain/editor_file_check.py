@@ -7,8 +7,8 @@ from typing import Any
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain
-from contracts.workflow import MAX_ERRORS, read_graph, written
+from contracts.wire.show_values import printable
+from contracts.workflow import MAX_ERRORS, graph_as_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import Converted, convert_editor_file
 from scheduler.domain.editor_file.parse import InexactError
@@ -52,7 +52,7 @@ def check_editor_file(
     inexact: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
-        errors = _list_inexact_errors(converted, catalog) or read_graph(written(converted.graph), "/workflow")[1]
+        errors = _list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue
@@ -93,7 +93,7 @@ def _build_field_error(fault: InexactError, converted: Converted) -> FieldError:
     where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)
-        named = f"Node {plain(fault.node_id)}" + (f" ({plain(node.class_type)})" if node else "")
+        named = f"Node {printable(fault.node_id)}" + (f" ({printable(node.class_type)})" if node else "")
         where = f"{named} of this workflow file of ComfyUI's editor"
     message = f"{where} cannot be converted exactly. {fault.why} {ADVICE}"
     return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.catalog import InputSpec
-from contracts.wire.shown import shown
+from contracts.wire.show_values import show
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.declared_inputs import resolve_inputs
@@ -26,7 +26,7 @@ def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -
     for node_id, node in graph.items():
         declared = resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
-            if catalog.rules.judges(node.class_type, name):
+            if catalog.rules.decides_alone(node.class_type, name):
                 continue
             accepted = declared[name][0] if name in declared else None
             if (fault := _find_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
@@ -43,7 +43,7 @@ def _find_fault(label: str, accepted: InputSpec | None, value: Any, uploads: fro
     if is_upload or (value == "" and accepted.default == ""):
         return None
     message = (
-        f"{label} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
+        f"{label} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
         "and put the id of the answer here, or output:<id> with the id of a stored output of yours."
     )
     return Fault("file_not_uploaded", message)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from contracts.auth.tiers import Limits
 from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import measure
-from contracts.graph_size.bounds import GraphBounds, check_bounds, check_known
-from contracts.graph_size.images import reserve
+from contracts.graph_size.bounds import GraphBounds, check_bounds, check_unknown_counts
+from contracts.graph_size.image_quota import reserve
 from contracts.wire.errors import FieldError
 from contracts.workflow import Graph
 
@@ -43,7 +43,7 @@ def check_graph_limits(
     reservation = reserve(size, frames_per_image)
     errors = check_bounds(size, bounds, nodes=nodes)
     if limits.images_per_day is not None or bounds.limit_sizes:
-        errors = check_known(size) or errors
+        errors = check_unknown_counts(size) or errors
     return GraphCost(reservation.images, errors)
 
 

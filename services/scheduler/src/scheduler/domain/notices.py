@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from contracts.wire.errors import FieldError
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode
 from scheduler.domain.fleet_check import RunnableGraph
 from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap
@@ -41,7 +41,7 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
     for node_id, node in sent.items():
         runs = found.verdict.graph.get(node_id)
         if runs is None:
-            message = f"Node {shown(node_id)} ({plain(node.class_type)}) feeds no output node, so it does not run."
+            message = f"Node {show(node_id)} ({printable(node.class_type)}) feeds no output node, so it does not run."
             yield Finding(Fault("node_not_used", message), node_id)
             continue
         for name, value in node.inputs.items():
@@ -56,17 +56,17 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
             elif type(unwrap(value)) is not type(unwrap(runs.inputs[name])) or (
                 isinstance(value, str) and value != runs.inputs[name]
             ):
-                message = f"{_label(node, name)} is {shown(unwrap(value))} and runs as {shown(runs.inputs[name])}."
+                message = f"{_label(node, name)} is {show(unwrap(value))} and runs as {show(runs.inputs[name])}."
                 yield Finding(Fault("value_converted", message), node_id, name)
 
 
 def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> Fault:
     declared = tuple(resolve_inputs(found.catalog.get_class_facts(node.class_type), node.inputs))
     near = find_nearest(name, declared)[:1] if suggest else ()
-    hint = f" Did you mean {plain(near[0])}?" if near else ""
-    message = f"{plain(node.class_type)} has no input {shown(name)}, so it is ignored.{hint}"
+    hint = f" Did you mean {printable(near[0])}?" if near else ""
+    message = f"{printable(node.class_type)} has no input {show(name)}, so it is ignored.{hint}"
     return Fault("input_ignored", message, near or None)
 
 
 def _label(node: GraphNode, name: str) -> str:
-    return f"{plain(node.class_type)}.{plain(name)}"
+    return f"{printable(node.class_type)}.{printable(name)}"

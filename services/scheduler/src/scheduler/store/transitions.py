@@ -32,12 +32,14 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
+# Every change of what a tenant may use updates the tenant's row, even if only images change: cached accounts are valid
+# for one version of that row.
 _UPDATE_COUNTERS = f"""
     UPDATE tenants SET
         queued = queued + :queued,
         running = running + :running,
         vtime = greatest(0, ({VTIME_WITH_QUEUED.format(added=":queued")}) + CAST(:cost AS float) / weight)
-    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0)
+    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0 OR :images <> 0)
 """  # noqa: S608 - constants only
 _CHARGE_DAY = """
     INSERT INTO usage_days (tenant_id, day, images, gpu_seconds)
@@ -77,7 +79,8 @@ WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), im
 
 
 _RESERVE_IMAGES = Statement("""
-WITH reserved AS (UPDATE jobs SET images = images + CAST(:images AS integer) WHERE id = :id)
+WITH reserved AS (UPDATE jobs SET images = images + CAST(:images AS integer) WHERE id = :id),
+    counted AS (UPDATE tenants SET queued = queued WHERE id = :tenant_id)
 INSERT INTO usage_days (tenant_id, day, images)
 VALUES (:tenant_id, CAST(:usage_day AS date), CAST(:images AS integer))
 ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images

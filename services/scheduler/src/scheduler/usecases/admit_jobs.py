@@ -1,19 +1,23 @@
-"""Decides groups of submits under their tenants' locks, and writes the accepted jobs."""
+"""Groups of submits are decided, and accepted jobs are written (decision records 0024 and 0041)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
+
+from cachetools import LRUCache
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import UnknownTenant
 from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
-from scheduler.domain.admission import Accepted, Candidate, DailyImages, Decision, Ledger, Replayed
+from scheduler.domain.admission import Accepted, Account, Candidate, DailyImages, Decision, Ledger, Replayed
 from scheduler.domain.job import JobSnapshot
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
+
+MAX_CACHED = 10_000  # tenants
 
 
 class _Decided(NamedTuple):
@@ -24,62 +28,97 @@ class _Decided(NamedTuple):
 
 
 class JobAdmission:
-    """Decides a group of submits in one transaction: lock the tenants, read the facts, write what is accepted."""
+    """Decides a group of submits on cached accounts if it can, else under its tenants' locks.
+
+    The account of a tenant is cached from one group to the next. Jobs that it accepts are written in one statement,
+    which writes nothing if the account has changed since. A cached account never refuses: such a group is decided again
+    under the locks.
+    """
 
     def __init__(self, database: Database, reader: JobReader) -> None:
         self._database, self._reader = database, reader
+        # An account is removed while it is used, so that nothing stale is left after an error.
+        self._accounts: LRUCache[UUID, Account] = LRUCache(maxsize=MAX_CACHED)
 
     async def decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
-        """Decide each submit, in order, and commit.
+        """The committed decision on each submit, in order.
 
-        The answer is None for submits whose tenant or quota group another transaction has locked, unless
-        ``wait_for_locks``.
+        None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
         """
+        ledgers = self._cached_ledgers({candidate.tenant_id for candidate in candidates})
+        decisions = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
+        accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
+        if accepted and len(accepted) == len(candidates):
+            async with self._database.single() as connection:
+                made = await self._write(connection, accepted, ledgers)
+            if made:
+                return await self._build_answers([_Decided(*one) for one in zip(accepted, made, strict=True)])
+        return await self._build_answers(await self._decide_under_locks(candidates, wait_for_locks))
+
+    async def _decide_under_locks(
+        self, candidates: Sequence[Candidate], wait_for_locks: bool
+    ) -> list[_Decided | Refusal | None]:
         async with self._database.direct() as connection:
-            tenant_ids = {one.tenant_id for one in candidates}
-            tenant_ids = await tenants.lock_quota_groups(connection, tenant_ids, wait_for_locks=wait_for_locks)
-            locked = await tenants.lock_tenants(connection, tenant_ids, wait_for_locks=wait_for_locks)
+            whose = {one.tenant_id for one in candidates}
+            whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
+            locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)
             deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
             decided = iter(await self._decide_and_write(connection, deciding) if deciding else [])
         absent = UnknownTenant() if wait_for_locks else None
-        return await self._build_answers([next(decided) if one.tenant_id in locked else absent for one in candidates])
+        return [next(decided) if candidate.tenant_id in locked else absent for candidate in candidates]
 
     async def _decide_and_write(
         self, connection: Connection, candidates: Sequence[Candidate]
     ) -> list[_Decided | Refusal]:
-        decisions = await self._decide_all(connection, candidates)
+        ledgers: dict[UUID, Ledger] = {}
+        pools: dict[UUID, DailyImages] = {}  # by quota group
+        decisions: list[Decision] = []
+        found = await submits.load_admission_facts(connection, candidates)
+        for candidate, (account, earlier) in zip(candidates, found, strict=True):
+            if account.id not in ledgers:
+                group = account.quota_group
+                shared = pools.setdefault(group, DailyImages(account.images_today)) if group is not None else None
+                ledgers[account.id] = Ledger(account, shared)
+            decisions.append(ledgers[account.id].decide(candidate, earlier))
+        snapshots: dict[UUID, JobSnapshot] = {}
         accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
         if accepted:
-            await submits.insert_jobs(connection, accepted)
-        snapshots = {decision.job_id: decision.to_snapshot() for decision in accepted}
+            snapshots |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
         replayed = {decision.job_id for decision in decisions if isinstance(decision, Replayed)} - snapshots.keys()
         if replayed:
             snapshots |= await jobs.find_jobs(connection, replayed)
         return [_with_snapshot(decision, snapshots) for decision in decisions]
 
-    async def _decide_all(self, connection: Connection, candidates: Sequence[Candidate]) -> list[Decision]:
-        ledgers: dict[UUID, Ledger] = {}
-        shared: dict[UUID, DailyImages] = {}  # by quota group
-        decisions = []
-        found = await submits.load_admission_facts(connection, candidates)
-        for candidate, (account, earlier, overtaken) in zip(candidates, found, strict=True):
-            if account.id not in ledgers:
-                group = account.quota_group
-                images = shared.setdefault(group, DailyImages(account.images_today)) if group is not None else None
-                ledgers[account.id] = Ledger(account, images)
-            decisions.append(ledgers[account.id].decide(candidate, earlier, overtaken))
-        return decisions
+    async def _write(
+        self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
+    ) -> list[JobSnapshot]:
+        """The jobs as they were written, in order; empty if a cached account has changed since."""
+        whose = {decision.candidate.tenant_id for decision in accepted}
+        written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
+        if not written:
+            return []
+        for one in whose:  # a version that is not committed matches no row
+            if ledgers[one].account.quota_group is None:  # other tenants of a quota group change what it may use
+                self._accounts[one] = ledgers[one].closed(written[0].version)
+        return [decision.to_snapshot(row) for decision, row in zip(accepted, written, strict=True)]
 
     async def _build_answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
-        """Build the answers after the commit; accepted jobs are returned as their owner sees them."""
+        """The answers, once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _Decided)]
-        shown = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
+        jobs = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
         return [
-            SubmitReply(job=next(shown), replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
+            SubmitReply(job=next(jobs), replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
             if isinstance(one, _Decided)
             else one
             for one in decided
         ]
+
+    def _cached_ledgers(self, whose: Collection[UUID]) -> dict[UUID, Ledger]:
+        """Ledgers of all these tenants; empty if one is not cached or they were read on different days."""
+        accounts = [account for one in whose if (account := self._accounts.pop(one, None))]
+        if len(accounts) < len(whose) or len({account.today for account in accounts}) > 1:
+            return {}
+        return {account.id: Ledger(account) for account in accounts}
 
 
 def _with_snapshot(decision: Decision, snapshots: dict[UUID, JobSnapshot]) -> _Decided | Refusal:

@@ -52,7 +52,7 @@ class WorkflowValidator:
             found = await submits.load_admission_facts(connection, [candidate])
         if not found:
             raise UnknownTenant
-        refusal = Ledger(found[0].account).find_refusal(candidate)
+        refusal = Ledger(found[0][0]).find_refusal(candidate)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal

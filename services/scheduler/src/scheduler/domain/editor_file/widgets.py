@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.editor_file.parse import FileNode, InexactError, Slot
 
@@ -43,7 +43,7 @@ def read_widgets(node: FileNode, facts: ClassFacts) -> WidgetValues:
         InexactError: the values do not fit this version of the class, or the browser would have to compute one.
     """
     if node.type in BROWSER_CLASSES:
-        raise InexactError(f"The values of {plain(node.type)} are computed in the browser.")
+        raise InexactError(f"The values of {printable(node.type)} are computed in the browser.")
     if not _is_order_known(facts.spec.inputs):
         raise InexactError("The nodes of this fleet do not report the order of its inputs yet.")
     if isinstance(node.values, dict):
@@ -69,8 +69,8 @@ class _PositionalReader:
         takes_file = any(spec.upload for spec in self._facts.spec.inputs.values())
         if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(one not in (None, "") for one in left):
             raise InexactError(
-                f"It has {len(self._values)} widget values, and {plain(self._node.type)} has {self._position} widgets "
-                "here. The file may come from another version of the node."
+                f"It has {len(self._values)} widget values, and {printable(self._node.type)} has {self._position} "
+                "widgets here. The file may come from another version of the node."
             )
         return WidgetValues(self._found, self._specs)
 
@@ -100,7 +100,8 @@ class _PositionalReader:
         control = self._values[self._position]
         if not isinstance(control, str) or control not in CONTROLS:
             raise InexactError(
-                f'The value of {plain(name)} is followed by {shown(control)} instead of a control such as "randomize".'
+                f"The value of {printable(name)} is followed by {show(control)} instead of a control such as "
+                '"randomize".'
             )
         self._position += 1
         if spec.type == "COMBO" and self._position < len(self._values):
@@ -120,9 +121,9 @@ def iterate_widgets(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
         if kind in VALUE_TYPES or kind in CONSTANT_TYPES or spec.variants is not None:
             yield Widget(name, spec)
         elif kind in BROWSER_TYPES or kind == DYNAMIC_COMBO:
-            raise InexactError(f"The value of {plain(name)} ({plain(kind)}) is computed in the browser.")
+            raise InexactError(f"The value of {printable(name)} ({printable(kind)}) is computed in the browser.")
         elif spec.grown is not None and (spec.grown.input.widget or spec.grown.input.type) in VALUE_TYPES:
-            raise InexactError(f"{plain(name)} has as many widgets as the browser shows.")
+            raise InexactError(f"{printable(name)} has as many widgets as the browser shows.")
 
 
 def order_inputs_as_loaded(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...]:
@@ -152,8 +153,8 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     kind = spec.widget or spec.type
     match kind:
         case "INT":
-            is_whole = isinstance(value, float) and value.is_integer()
-            fits = is_whole or (isinstance(value, int) and not isinstance(value, bool))
+            has_valid_links = isinstance(value, float) and value.is_integer()
+            fits = has_valid_links or (isinstance(value, int) and not isinstance(value, bool))
         case "FLOAT":
             fits = isinstance(value, int | float) and not isinstance(value, bool)
         case "BOOLEAN":
@@ -165,7 +166,8 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     if value is None or fits:
         return
     raise InexactError(
-        f"It has {shown(value)} where the value of {plain(name)} ({plain(kind)}) belongs. The file may come from "
+        f"It has {show(value)} where the value of {printable(name)} ({printable(kind)}) belongs. The file may come "
+        f"from "
         "another version of the node."
     )
 
@@ -182,7 +184,7 @@ def choose_default(name: str, spec: InputSpec) -> Any:
         return next(iter(spec.variants))
     if spec.options:
         return spec.options[0]
-    raise InexactError(f"The file has no value for {plain(name)}.")
+    raise InexactError(f"The file has no value for {printable(name)}.")
 
 
 def _read_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) -> WidgetValues:

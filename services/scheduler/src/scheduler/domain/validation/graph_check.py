@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.jobs import DrawnSeed
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
@@ -102,7 +102,7 @@ class _GraphCheck:
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
-                message = f"No ComfyUI server of the fleet has the class {shown(node.class_type)}."
+                message = f"No ComfyUI server of the fleet has the class {show(node.class_type)}."
                 fault = Fault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
                 self._findings.append(Finding(fault, node_id))
                 if len(self._findings) == self._max_findings:
@@ -202,7 +202,7 @@ class _GraphCheck:
         """Report a declared input. If the graph policy covers it, keep it unchanged so that the policy can check it."""
         given = self._graph[node_id]
         self._report(node_id, name, fault)
-        if name in given.inputs and self._catalog.rules.judges(given.class_type, name):
+        if name in given.inputs and self._catalog.rules.decides_alone(given.class_type, name):
             inputs[name] = given.inputs[name]
 
     def _report(self, node_id: str, name: str, fault: Fault) -> None:
@@ -230,16 +230,16 @@ def _build_missing_fault(
     """Build the fault for a missing input. Often it is given, but under its name without the group prefix."""
     allowed = tuple(spec.variants) if spec.variants is not None else spec.options
     if facts.takes_only_links(spec):
-        takes = f'a link to an output of type {plain(spec.type)}, such as ["4", 0]'
+        takes = f'a link to an output of type {printable(spec.type)}, such as ["4", 0]'
     elif allowed is not None:
         takes = "one of its options"
     else:
         takes = f"{_KINDS.get(spec.type, 'a value')} or a link"
     message = f"{facts.name}.{name} is required, and is missing. Give it {takes}."
-    listed = [shown(choice) for choice in allowed or ()]
+    listed = [show(choice) for choice in allowed or ()]
     if listed and sum(map(len, listed)) <= MAX_LISTED:
         message += f" Valid: {', '.join(listed)}."
     short = name.rpartition(".")[2]
     if short != name and short in given and short not in declared:
-        message = f"{facts.name}.{name} is required, and is missing. This node has {shown(short)}: write {shown(name)}."
+        message = f"{facts.name}.{name} is required, and is missing. This node has {show(short)}: write {show(name)}."
     return Fault("required_input_missing", message, allowed if allowed and len(allowed) <= 20 else None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.wire.shown import plain, shown
+from contracts.wire.show_values import printable, show
 from contracts.workflow import LINK_PARTS, Graph
 from scheduler.domain.validation.findings import Fault
 
@@ -25,23 +25,26 @@ def find_link_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
     source, slot = value
     if not isinstance(source, str):
         message = (
-            f"{label} is a link to node {shown(source)}. A link names its node as text and its output as a number, "
+            f"{label} is a link to node {show(source)}. A link names its node as text and its output as a number, "
             f'such as ["4", 0]; to give a list as the value, write {{"__value__": [...]}}.'
         )
         return Fault(BROKEN, message)
     if source not in graph:
         message = (
-            f"{label} is a link to node {shown(source)}, which this workflow does not have. Link a node that it has."
+            f"{label} is a link to node {show(source)}, which this workflow does not have. Link a node that it has."
         )
         return Fault(BROKEN, message, sought=source, choices=tuple(graph))
     if type(slot) is not int:
         message = (
-            f"{label} is a link to output {shown(slot)} of node {shown(source)}. "
+            f"{label} is a link to output {show(slot)} of node {show(source)}. "
             'Write an output as a whole number, counted from 0, such as ["4", 0].'
         )
         return Fault(BROKEN, message)
     return (
-        Fault(BROKEN, f"{label} is a link to output {shown(slot)} of node {shown(source)}. Outputs are counted from 0.")
+        Fault(
+            BROKEN,
+            f"{label} is a link to output {show(slot)} of node {show(source)}. Outputs are counted from 0.",
+        )
         if slot < 0
         else None
     )
@@ -56,9 +59,7 @@ def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[
         return None
     count = len(spec.outputs)
     has = f"only has the outputs 0 to {count - 1}" if count > 1 else "only has output 0" if count else "has no outputs"
-    message = (
-        f"{label} is a link to output {shown(slot)} of node {shown(source_id)} ({source.class_type}), which {has}."
-    )
+    message = f"{label} is a link to output {show(slot)} of node {show(source_id)} ({source.class_type}), which {has}."
     return Fault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
 
 
@@ -80,8 +81,8 @@ def find_type_fault(
     if are_compatible(given, accepted.type):
         return None
     message = (
-        f"{label} takes {plain(accepted.type)}, and output {link[1]} of node {shown(link[0])} ({plain(source)}) gives "
-        f"{plain(given)}. Link an output of type {plain(accepted.type)}."
+        f"{label} takes {printable(accepted.type)}, and output {link[1]} of node {show(link[0])} "
+        f"({printable(source)}) gives {printable(given)}. Link an output of type {printable(accepted.type)}."
     )
     return Fault("link_type_mismatch", message)
 

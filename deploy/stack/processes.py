@@ -1,4 +1,4 @@
-"""Starting processes and hearing of their end: programs as they are, Python services forked from the zygote."""
+"""Starts processes and waits for their exit: programs directly, Python services as forks of the fork server."""
 
 import asyncio
 import json
@@ -19,16 +19,16 @@ from stack.linux import die_with_parent
 KILLED = -signal.SIGKILL
 
 
-class ZygoteGone(Exception):
-    """The process that forks the services ended; start another."""
+class ForkServerExited(Exception):
+    """The fork server exited. Start another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A Python process: ``module.main(argv)`` in exactly this environment.
+class PythonProcess:
+    """A Python process: ``module.main(argv)`` with exactly this environment.
 
     Attributes:
-        keep: descriptors of the supervisor that it inherits.
+        keep: file descriptors of the supervisor that it inherits.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Child:
         self._send = send
 
     def signal(self, number: int) -> None:
-        """Send a signal, unless it has ended: never to a stranger that got its pid."""
+        """Send a signal unless the process has exited, so that a process that reuses its pid is never hit."""
         if not self.exited.done():
             self._send(number)
 
     async def wait(self) -> int:
-        """Its exit status, once it has ended."""
+        """Wait for its exit; returns the exit status."""
         return await asyncio.shield(self.exited)
 
     async def stop(self, number: int, grace_s: float) -> None:
-        """Ask it to end; after ``grace_s`` seconds end it."""
+        """Terminate it; after ``grace_s`` seconds kill it."""
         self.signal(number)
         try:
             async with asyncio.timeout(grace_s):
@@ -76,15 +76,15 @@ def start_program(
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     pass_fds: tuple[int, ...] = (),
 ) -> Child:
-    """Start a program in its own session, logging to a file, dying with this process.
+    """Start a program in its own session. It logs to a file and is killed when this process dies.
 
     Args:
         argv: program and arguments.
-        log: what it prints is appended here.
-        env: its whole environment; this process's where None.
-        become: run in the child before the program, to change who it is.
-        stdin: what it reads.
-        pass_fds: descriptors that it inherits.
+        log: its output is appended here.
+        env: its whole environment; None for this process's.
+        become: called in the child before the program starts, to change its user.
+        stdin: its standard input.
+        pass_fds: file descriptors that it inherits.
     """
     parent = os.getpid()
 
@@ -127,79 +127,79 @@ def _watch(process: subprocess.Popen[bytes], child: Child) -> None:
 
 
 class ForkServerClient:
-    """The supervisor's end of the zygote. One that died is started again when the next process is asked for.
+    """The supervisor's connection to the fork server. A dead fork server is restarted with the next request.
 
     Args:
-        program: the module that serves as the zygote; it decides what is imported before the fork.
+        program: the module of the fork server; it decides what is imported before the fork.
     """
 
-    def __init__(self, log: Path, inherited: tuple[int, ...] = (), *, program: str = "stack.zygote") -> None:
+    def __init__(self, log: Path, inherited: tuple[int, ...] = (), *, program: str = "stack.fork_server") -> None:
         self._log = log
         self._inherited = inherited
         self._program = program
-        self._zygote: Child | None = None
+        self._process: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._asked: deque[asyncio.Future[Child]] = deque()
+        self._pending: deque[asyncio.Future[Child]] = deque()
         self._children: dict[int, Child] = {}
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the zygote if none lives. Returns before it has imported anything."""
+        """Start the fork server if it is not running. Returns before it has imported anything."""
         async with self._starting:
             if self._listening is not None and not self._listening.done():
                 return
             ours, theirs = socket.socketpair()
             argv = [sys.executable, "-m", self._program, str(theirs.fileno()), *map(str, self._inherited)]
             with theirs:
-                self._zygote = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
+                self._process = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-            self._listening = asyncio.create_task(self._listen(reader, self._writer), name="zygote")
+            self._listening = asyncio.create_task(self._listen(reader, self._writer), name="fork_server")
 
-    async def spawn(self, call: Call) -> Child:
+    async def spawn(self, call: PythonProcess) -> Child:
         """Fork one process.
 
         Raises:
-            ZygoteGone: the zygote died meanwhile.
+            ForkServerExited: the fork server died meanwhile.
         """
         await self.start()
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
-        self._tell({"spawn": asdict(call)})
+        self._pending.append(answer)
+        self._send({"spawn": asdict(call)})
         return await answer
 
     async def close(self) -> None:
-        """End the zygote and whatever it still runs."""
-        if self._writer is not None and self._zygote is not None:
+        """Stop the fork server and all its children."""
+        if self._writer is not None and self._process is not None:
             self._writer.close()
-            await self._zygote.stop(signal.SIGTERM, 5)
+            await self._process.stop(signal.SIGTERM, 5)
         if self._listening is not None:
             await self._listening
 
-    def _tell(self, order: dict[str, Any]) -> None:
+    def _send(self, command: dict[str, Any]) -> None:
         if self._writer is not None:
-            self._writer.write(json.dumps(order).encode() + b"\n")
+            self._writer.write(json.dumps(command).encode() + b"\n")
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while line := await reader.readline():
-                self._hear(json.loads(line))
-        while self._asked:
-            self._asked.popleft().set_exception(ZygoteGone())
+                self._receive(json.loads(line))
+        while self._pending:
+            self._pending.popleft().set_exception(ForkServerExited())
         for child in self._children.values():
             child.exited.set_result(KILLED)
         self._children.clear()
         writer.close()
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        if "pid" in said:
-            pid: int = said["pid"]
-            child = self._children[pid] = Child(pid, lambda number: self._tell({"signal": [pid, number]}))
-            asked = self._asked.popleft()
-            if asked.done():  # whoever asked was cancelled meanwhile
+    def _receive(self, message: dict[str, Any]) -> None:
+        if "pid" in message:
+            pid: int = message["pid"]
+            child = self._children[pid] = Child(pid, lambda number: self._send({"signal": [pid, number]}))
+            asked = self._pending.popleft()
+            if asked.done():  # the caller was cancelled meanwhile
                 child.signal(signal.SIGKILL)
             else:
                 asked.set_result(child)
             return
-        pid, code = said["exit"]
+        pid, code = message["exit"]
         self._children.pop(pid).exited.set_result(code)

@@ -1,36 +1,36 @@
-"""Values as messages show them: short, printable, every number with all its digits."""
+"""Formats values for messages: short and printable, numbers with all digits."""
 
 from typing import Any
 
-MAX_SHOWN = 80  # characters of a value in a message
+MAX_SHOWN = 80  # maximum length of a value in a message, characters
 
 
-def shown(value: Any) -> str:
-    """A value as a message shows it: a short text in quotes without control characters, a number, or what it is."""
+def show(value: Any) -> str:
+    """Format a value: short quoted text without control characters, a number, or the name of its type."""
     match value:
         case None:
             return "null"
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return number(value)
+            return show_number(value)
         case str():
-            return f'"{plain(value)}"'
+            return f'"{printable(value)}"'
         case dict():
             return "an object"
         case _:
             return "a list"
 
 
-def plain(text: str) -> str:
-    """A text without characters that are not printable, cut to ``MAX_SHOWN``."""
+def printable(text: str) -> str:
+    """Return a text without unprintable characters, cut to ``MAX_SHOWN``."""
     cut = text[: MAX_SHOWN + 1]
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cut)
     return printable if len(cut) <= MAX_SHOWN else printable[: MAX_SHOWN - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def number(value: int | float) -> str:
-    """A number with every digit that it has, and no exponent where it is whole."""
+def show_number(value: int | float) -> str:
+    """Format a number with all its digits; a whole number without an exponent."""
     if isinstance(value, int):
         return str(value) if abs(value) < 10**MAX_SHOWN else "a number of more than 80 digits"
     return str(int(value)) if value.is_integer() and abs(value) < 10**MAX_SHOWN else repr(value)

@@ -1,6 +1,6 @@
-"""What each stock class makes of images, frames and latents, by its name."""
+"""The bounding function of each stock class that handles images, frames or latents, by class name."""
 
-from contracts.graph_size import batches, empties, resizing
+from contracts.graph_size import batches, new_images, resizing
 from contracts.graph_size.node import Rule
 
 STILLS = (
@@ -33,40 +33,40 @@ DECODERS = ("VAEDecode", "VAEDecodeTiled", "MaskToImage")
 DECODED_SOUND = ("VAEDecodeAudio", "VAEDecodeAudioTiled", "LTXVAudioVAEDecode", "VAEDecodeHunyuan3D")
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(STILLS, empties.stills),
-    **dict.fromkeys(VIDEOS, empties.video()),
-    **dict.fromkeys(("SV3D_Conditioning", "SVD_img2vid_Conditioning"), empties.video("video_frames", 14)),
-    "RenderSplat": empties.video_second,
-    "EmptyQwenImageLayeredLatentImage": empties.layers,
-    **dict.fromkeys(SOUNDS, empties.sound),
-    **dict.fromkeys(FOLDERS, empties.unknown_folder),
-    **dict.fromkeys(("LoadVideo", "Video Slice"), empties.unknown_video),
+    **dict.fromkeys(STILLS, new_images.still_images),
+    **dict.fromkeys(VIDEOS, new_images.video()),
+    **dict.fromkeys(("SV3D_Conditioning", "SVD_img2vid_Conditioning"), new_images.video("video_frames", 14)),
+    "RenderSplat": new_images.video_second,
+    "EmptyQwenImageLayeredLatentImage": new_images.layers,
+    **dict.fromkeys(SOUNDS, new_images.sound),
+    **dict.fromkeys(FOLDERS, new_images.unknown_folder),
+    **dict.fromkeys(("LoadVideo", "Video Slice"), new_images.unknown_video),
     **dict.fromkeys(DECODERS, batches.decoded),
-    **dict.fromkeys(DECODED_SOUND, batches.nothing),
-    "Video Slice": batches.kept,
+    **dict.fromkeys(DECODED_SOUND, batches.no_images),
+    "Video Slice": batches.unchanged,
     "GetVideoComponents": batches.components,
     "RepeatImageBatch": batches.repeated(4096),
     "RepeatLatentBatch": batches.repeated(64),
     "FrameInterpolate": batches.interpolated,
     "ImageFromBatch": batches.selected("length"),
-    "LatentFromBatch": batches.kept,  # it selects whole videos, and nobody knows what a VAE encoded
-    "LatentCut": batches.kept,
+    "LatentFromBatch": batches.unchanged,  # it selects whole videos, and what a VAE encoded is unknown
+    "LatentCut": batches.unchanged,
     "VideoFrameSample": batches.selected("num_frames"),
     **dict.fromkeys(("VideoRandomTemporalCrop", "VideoTemporalCrop"), batches.selected("length")),
     "ImageBatch": batches.joined_like("image1"),
     "LatentBatch": batches.joined_like("samples1"),
-    **dict.fromkeys(("BatchImagesNode", "BatchLatentsNode", "BatchMasksNode"), batches.batched),
-    **dict.fromkeys(("CreateList", "MergeImageLists"), batches.listed),
+    **dict.fromkeys(("BatchImagesNode", "BatchLatentsNode", "BatchMasksNode"), batches.as_one_batch),
+    **dict.fromkeys(("CreateList", "MergeImageLists"), batches.as_list),
     **dict.fromkeys(
         (
             "ImageDeduplication", "ShuffleDataset", "ShuffleImageTextDataset", "ResolutionBucket",
             "MakeTrainingDataset",
         ),
-        batches.taken_apart,
+        batches.split_into_list,
     ),
     **dict.fromkeys(("RebatchImages", "RebatchLatents"), batches.rebatched),
     "SplitImageToTileList": batches.tiles,
-    "ImageMergeTileList": empties.merged_tiles,
+    "ImageMergeTileList": new_images.merged_tiles,
     "SeedVR2TemporalChunk": batches.chunks,
     "SeedVR2TemporalMerge": batches.merged,
     "LatentConcat": batches.concatenated,
@@ -78,33 +78,39 @@ RULES: dict[str, Rule] = {
     "LTXVLatentUpsampler": resizing.upscaled(resizing.LATENT_UPSCALE_MODEL),
     "SD_4XUpscale_Conditioning": resizing.super_resolution,
     "ImageScaleToTotalPixels": resizing.total_pixels,
-    "ImageScaleToMaxDimension": resizing.longest("largest_size"),
-    "ResizeImagesByLongerEdge": resizing.longest("longer_edge", 8192),
-    "ResizeImagesByShorterEdge": resizing.shortest("shorter_edge", 8192),
+    "ImageScaleToMaxDimension": resizing.to_longer_side("largest_size"),
+    "ResizeImagesByLongerEdge": resizing.to_longer_side("longer_edge", 8192),
+    "ResizeImagesByShorterEdge": resizing.to_shorter_side("shorter_edge", 8192),
     "FluxKontextImageScale": resizing.kontext,
     "ResizeImageMaskNode": resizing.resized_by_choice,
-    "ResizeAndPadImage": resizing.boxed("target_width", "target_height"),
-    "CropByBBoxes": resizing.boxed("output_width", "output_height"),
-    "ImageCropToMask": resizing.boxed("width", "height"),
-    "TripoSplatPreprocessImage": resizing.longest("size", 4096),
+    "ResizeAndPadImage": resizing.to_exact_size("target_width", "target_height"),
+    "CropByBBoxes": resizing.to_exact_size("output_width", "output_height"),
+    "ImageCropToMask": resizing.to_exact_size("width", "height"),
+    "TripoSplatPreprocessImage": resizing.to_longer_side("size", 4096),
     **dict.fromkeys(
         ("ImageCrop", "CropMask", "LatentCrop", "CenterCropImages", "RandomCropImages", "ImageCropV2"), resizing.cropped
     ),
     "ImagePadForOutpaint": resizing.padded,
     "ImageStitch": resizing.stitched,
-    "ImageGrid": empties.grid,
-    **dict.fromkeys(("WanDancerPadKeyframes", "WanDancerPadKeyframesList"), empties.keyframes),
-    **dict.fromkeys(("BakeAmbientOcclusion", "BakeNormalMapFromMesh", "RenderUVAtlas"), empties.square("resolution")),
-    "BakeTextureFromVoxel": empties.square("texture_size"),
-    **dict.fromkeys(("ImageCompositeMasked", "LatentCompositeMasked", "MaskComposite"), batches.like("destination")),
-    "LatentComposite": batches.like("samples_to"),
-    "ImageBlend": batches.like("image1"),
-    "ColorTransfer": batches.like("image_target"),
-    **dict.fromkeys(("LatentAdd", "LatentSubtract", "LatentInterpolate", "LatentBlend"), batches.like("samples1")),
-    "SetLatentNoiseMask": batches.only("samples"),
-    **dict.fromkeys(("VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"), batches.only("pixels")),
-    **dict.fromkeys(("InpaintModelConditioning", "InstructPixToPixConditioning"), batches.only("pixels")),
-    **dict.fromkeys(("KSampler", "KSamplerAdvanced"), batches.only("latent_image")),
-    **dict.fromkeys(("SamplerCustom", "SamplerCustomAdvanced"), batches.only("latent_image")),
-    "LTXVImgToVideoInplace": batches.only("latent"),
+    "ImageGrid": new_images.grid,
+    **dict.fromkeys(("WanDancerPadKeyframes", "WanDancerPadKeyframesList"), new_images.keyframes),
+    **dict.fromkeys(
+        ("BakeAmbientOcclusion", "BakeNormalMapFromMesh", "RenderUVAtlas"), new_images.square("resolution")
+    ),
+    "BakeTextureFromVoxel": new_images.square("texture_size"),
+    **dict.fromkeys(
+        ("ImageCompositeMasked", "LatentCompositeMasked", "MaskComposite"), batches.sized_like("destination")
+    ),
+    "LatentComposite": batches.sized_like("samples_to"),
+    "ImageBlend": batches.sized_like("image1"),
+    "ColorTransfer": batches.sized_like("image_target"),
+    **dict.fromkeys(
+        ("LatentAdd", "LatentSubtract", "LatentInterpolate", "LatentBlend"), batches.sized_like("samples1")
+    ),
+    "SetLatentNoiseMask": batches.passed_through("samples"),
+    **dict.fromkeys(("VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"), batches.passed_through("pixels")),
+    **dict.fromkeys(("InpaintModelConditioning", "InstructPixToPixConditioning"), batches.passed_through("pixels")),
+    **dict.fromkeys(("KSampler", "KSamplerAdvanced"), batches.passed_through("latent_image")),
+    **dict.fromkeys(("SamplerCustom", "SamplerCustomAdvanced"), batches.passed_through("latent_image")),
+    "LTXVImgToVideoInplace": batches.passed_through("latent"),
 }  # fmt: skip

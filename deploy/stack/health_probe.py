@@ -1,11 +1,11 @@
-"""One bounded HTTP question, without an HTTP library: is it up?"""
+"""HTTP health probes with a timeout, without an HTTP library."""
 
 import asyncio
 from contextlib import suppress
 
 
-async def answers(host: str, port: int, path: str, within_s: float = 2.0) -> bool:
-    """Whether GET ``path`` is answered with 200 in time."""
+async def responds(host: str, port: int, path: str, within_s: float = 2.0) -> bool:
+    """Whether GET ``path`` responds with 200 in time."""
     with suppress(OSError, TimeoutError, ValueError, IndexError):
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection(host, port)

@@ -12,7 +12,7 @@ from comfyfleet_client.errors import Unreadable
 T = TypeVar("T")
 
 
-def read(kind: type[T], value: Any) -> T:
+def from_json(kind: type[T], value: Any) -> T:
     """Convert a JSON value to ``kind``, which is a dataclass.
 
     Raises:
@@ -24,6 +24,6 @@ def read(kind: type[T], value: Any) -> T:
         raise Unreadable(f"The answer is not a valid {kind.__name__}: {error}") from error
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Convert dataclasses to a JSON value. Times become RFC 3339 text."""
     return msgspec.to_builtins(value)

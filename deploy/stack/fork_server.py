@@ -1,15 +1,15 @@
-"""A process that has imported everything once and forks the Python processes of a stack from itself.
+"""The fork server: a process that has imported everything once and forks the Python processes of a stack.
 
-Importing FastAPI, SQLAlchemy and NATS takes seconds of CPU; a fork takes milliseconds and shares the memory. Standard
-``multiprocessing`` has such a server too, but its children keep it alive, re-import the supervisor's ``__main__`` and
-need a second helper process.
+Importing FastAPI, SQLAlchemy and NATS takes seconds of CPU; a fork takes milliseconds and shares the memory. The fork
+server of ``multiprocessing`` is no replacement: its children keep it alive, it imports the supervisor's ``__main__``
+again, and it needs a second helper process.
 
-Spoken on a socket, one JSON document a line::
+Protocol on its socket, one JSON document per line::
 
-    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the order asked
-    -> {"signal": [pid, number]}                            <- {"exit": [pid, code]}
+    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the command of requests ->
+    {"signal": [pid, number]}                            <- {"exit": [pid, code]}
 
-When the socket closes, every child is killed: nothing outlives the supervisor.
+When the socket closes, every child is killed, so no process outlives the supervisor.
 """
 
 import gc
@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from stack.linux import die_with_parent, name_process
+from stack.linux import die_with_parent, set_process_name
 
 LIBRARIES = (
     "uvloop", "httptools", "fastapi", "uvicorn", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl",
@@ -36,14 +36,14 @@ LIBRARIES = (
     "PIL.ImageDraw", "PIL.PngImagePlugin", "sqlite3", "typer", "rich.console",
 )  # fmt: skip
 PROGRAMS = (
-    "stack.proxy", "stack.one_shots", "auth.__main__", "auth.app", "gateway.__main__", "gateway.app",
+    "stack.proxy", "stack.run_commands", "auth.__main__", "auth.app", "gateway.__main__", "gateway.app",
     "scheduler.__main__", "scheduler.app", "executor.__main__", "executor.app", "notifier.__main__", "notifier.app",
     "simnode.__main__",
 )  # fmt: skip
 
 
 def preload(modules: Iterable[str]) -> None:
-    """Import modules; one that cannot be imported is named in the log and fails in the child that needs it."""
+    """Import modules. A failed import is logged, and fails again in the child that needs the module."""
     for module in modules:
         began = time.monotonic()
         try:
@@ -54,8 +54,8 @@ def preload(modules: Iterable[str]) -> None:
             print(f"{time.monotonic() - began:6.3f} s {module}", flush=True)
 
 
-class Zygote:
-    """Forks on request, reports every exit, kills what is left when the supervisor is gone."""
+class ForkServer:
+    """Forks on request, reports every exit, and kills all children when the supervisor is gone."""
 
     def __init__(self, control: socket.socket, inherited: tuple[int, ...]) -> None:
         self._control = control
@@ -84,7 +84,6 @@ class Zygote:
                 return
 
     def kill_all(self) -> None:
-        """End every child at once."""
         for pid in self._children:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -96,32 +95,32 @@ class Zygote:
             return False
         *lines, self._partial = (self._partial + received).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._execute(json.loads(line))
         return bool(received)
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        if "spawn" in order:
-            pid = self._fork(order["spawn"])
+    def _execute(self, command: dict[str, Any]) -> None:
+        if "spawn" in command:
+            pid = self._fork(command["spawn"])
             self._children.add(pid)
-            self._say({"pid": pid})
+            self._send({"pid": pid})
             return
-        pid, number = order["signal"]
-        if pid in self._children:  # not reaped yet, so the pid is still its own
+        pid, number = command["signal"]
+        if pid in self._children:  # not reaped yet, so its pid is not reused
             os.kill(pid, number)
 
     def _fork(self, call: dict[str, Any]) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become(parent, call)
+            self._run_child(parent, call)
         return pid
 
-    def _become(self, parent: int, call: dict[str, Any]) -> NoReturn:
+    def _run_child(self, parent: int, call: dict[str, Any]) -> NoReturn:
         code = 70
         try:
             die_with_parent(parent)
-            self._leave(keep=call["keep"])
-            _settle(call)
+            self._release_resources(keep=call["keep"])
+            _set_up_process(call)
             code = run(call["module"], call["argv"])
         except BaseException:  # noqa: BLE001 - the last frame of a process
             traceback.print_exc()
@@ -131,8 +130,8 @@ class Zygote:
                 sys.stderr.flush()
             os._exit(code)
 
-    def _leave(self, keep: list[int]) -> None:
-        """Let go of what belongs to the zygote, its signal handling included."""
+    def _release_resources(self, keep: list[int]) -> None:
+        """Release the fork server's resources in a child, including its signal handlers."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -152,17 +151,17 @@ class Zygote:
             if pid == 0:
                 return
             self._children.discard(pid)
-            self._say({"exit": [pid, os.waitstatus_to_exitcode(status)]})
+            self._send({"exit": [pid, os.waitstatus_to_exitcode(status)]})
 
-    def _say(self, said: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         with suppress(ConnectionError):  # the supervisor is gone; the next read says so
-            self._control.sendall(json.dumps(said).encode() + b"\n")
+            self._control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _settle(call: dict[str, Any]) -> None:
-    """Make a forked process its own: session, name, environment, log."""
+def _set_up_process(call: dict[str, Any]) -> None:
+    """Set up a forked process: session, name, environment, log."""
     os.setsid()
-    name_process(call["name"])
+    set_process_name(call["name"])
     os.environ.clear()
     os.environ.update(call["env"])
     time.tzset()
@@ -179,7 +178,7 @@ def _settle(call: dict[str, Any]) -> None:
 
 
 def run(module: str, argv: list[str]) -> int:
-    """Call a module's ``main(argv)`` and give the exit status that its process would have."""
+    """Call a module's ``main(argv)`` and return the exit status of its process."""
     try:
         importlib.import_module(module).main(argv)
     except SystemExit as ended:
@@ -193,18 +192,18 @@ def run(module: str, argv: list[str]) -> int:
 
 
 def main(argv: list[str]) -> None:
-    """Serve on the socket whose descriptor is the first argument; the others are for children to inherit."""
-    sys.dont_write_bytecode = False  # whatever the shell says: without compiled modules each start takes seconds more
+    """Serve on the socket whose descriptor is the first argument. Children inherit the other descriptors."""
+    sys.dont_write_bytecode = False  # overrides the environment: without bytecode files each start takes seconds longer
     control, *inherited = map(int, argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload((*LIBRARIES, *PROGRAMS))
     gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it walks
-    zygote = Zygote(socket.socket(fileno=control), tuple(inherited))
+    gc.freeze()  # a garbage collection in a child would copy every page that it visits
+    fork_server = ForkServer(socket.socket(fileno=control), tuple(inherited))
     try:
-        zygote.serve()
+        fork_server.serve()
     finally:
-        zygote.kill_all()
+        fork_server.kill_all()
 
 
 if __name__ == "__main__":

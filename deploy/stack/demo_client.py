@@ -1,4 +1,4 @@
-"""A client of the public API, as small as one can be: submit, watch, fetch. Knows nothing of what is behind it."""
+"""A minimal client of the public API for the demo: submit, watch, fetch."""
 
 import asyncio
 import json
@@ -17,19 +17,19 @@ FINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 class JobFailed(Exception):
-    """The job did not end as a picture; the message says how."""
+    """The job did not produce an image. The message contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the websocket said last. ``progress`` is percent."""
+class JobProgress:
+    """The latest WebSocket message. ``progress`` is percent."""
 
     status: str
     progress: float
 
 
-class Viewer:
-    """One client with one key.
+class DemoClient:
+    """A client with one API key.
 
     Args:
         base_url: of the public API.
@@ -42,15 +42,13 @@ class Viewer:
         self._client = httpx.AsyncClient(base_url=base_url, headers=self._headers, timeout=30)
 
     async def __aenter__(self) -> Self:
-        """Open."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close."""
         await self._client.aclose()
 
     async def submit(self, submission: dict[str, Any]) -> str:
-        """Hand in a job; its id. A fleet that is not there yet is waited for a little.
+        """Submit a job and return its id. Waits for a short time if no node has joined the fleet yet.
 
         Raises:
             JobFailed: it was refused.
@@ -61,11 +59,11 @@ class Viewer:
                 break
             await asyncio.sleep(TRY_AGAIN_S)
         if answer.status_code != httpx.codes.CREATED:
-            raise JobFailed(f"POST /api/v1/jobs answered {answer.status_code}: {answer.text}")
+            raise JobFailed(f"POST /api/v1/jobs responded with {answer.status_code}: {answer.text}")
         return str(answer.json()["job_id"])
 
-    async def watch(self, job_id: str, see: Callable[[Seen], None]) -> None:
-        """Follow a job to its end.
+    async def watch(self, job_id: str, on_progress: Callable[[JobProgress], None]) -> None:
+        """Watch a job until it ends.
 
         Raises:
             JobFailed: it did not complete.
@@ -75,18 +73,18 @@ class Viewer:
         async with websockets.connect(url, additional_headers=self._headers) as socket:
             async for text in socket:
                 frame = json.loads(text)
-                said = frame.get("job") or frame  # a snapshot holds the whole job
+                said = frame.get("job") or frame  # a snapshot contains the whole job
                 status = said.get("status", status)
                 progress = max(progress, float(said.get("progress") or 0))
                 error = said.get("error") or error
-                see(Seen(status, 100 if status == "completed" else progress))
+                on_progress(JobProgress(status, 100 if status == "completed" else progress))
                 if frame["type"] == "end" or status in FINAL:
                     break
         if status != "completed":
             raise JobFailed(f"job {job_id} ended {status}: {error}")
 
     async def fetch(self, job_id: str, folder: Path, stem: str) -> list[Path]:
-        """Save every output of a job below ``folder``; where they are."""
+        """Save every output of a job below ``folder``; returns their paths."""
         answer = await self._client.get(f"/api/v1/jobs/{job_id}/outputs")
         answer.raise_for_status()
         saved = []

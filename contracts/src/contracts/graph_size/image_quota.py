@@ -1,8 +1,8 @@
-"""What counts against a daily image quota. The same rule reserves at submit and settles at the end.
+"""Counts images against a daily quota. The same rule reserves at submit and settles when the job ends.
 
-A still image is 1. An animation or a video is 1 for every ``frames_per_image`` frames, rounded up. A latent is as much
-as the images, or the video, that it holds. Audio, text and 3D are 0. What is previewed beside what is saved is free:
-the larger of both counts.
+A still image counts 1. An animation or video counts 1 per ``frames_per_image`` frames, rounded up. A latent counts as
+the images or video that it holds. Audio, text and 3D count 0. If a node both saves and previews, the larger of the two
+counts.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, spread
 from contracts.workflow import Graph, GraphNode, is_link
 
 FRAMES_PER_IMAGE = 16
-MOST_RESERVED = 100_000  # of one job; no node can give so many
+MOST_RESERVED = 100_000  # maximum of one job; no node can produce so many
 
 
-class Keeps(Enum):
-    """What an output node keeps of what comes in."""
+class StoredAs(Enum):
+    """How an output node stores its input."""
 
     STILLS = auto()
     VIDEO = auto()
@@ -29,13 +29,16 @@ class Keeps(Enum):
     NOTHING_COUNTED = auto()
 
 
-_STOCK: dict[str, Keeps] = {
+_STOCK: dict[str, StoredAs] = {
     **dict.fromkeys(
-        ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"), Keeps.STILLS
+        ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"),
+        StoredAs.STILLS,
     ),
-    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), Keeps.STILLS),
-    **dict.fromkeys(("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), Keeps.VIDEO),
-    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), Keeps.LATENTS),
+    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), StoredAs.STILLS),
+    **dict.fromkeys(
+        ("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), StoredAs.VIDEO
+    ),
+    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), StoredAs.LATENTS),
     **dict.fromkeys(
         (
             "SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "PreviewAudio", "SaveText", "PreviewAny",
@@ -44,7 +47,7 @@ _STOCK: dict[str, Keeps] = {
             "ModelSave", "CheckpointSave", "ImageOnlyCheckpointSave", "CLIPSave", "VAESave", "CreateBoundingBoxes",
             "ImageCompositor",
         ),
-        Keeps.NOTHING_COUNTED,
+        StoredAs.NOTHING_COUNTED,
     ),
 }  # fmt: skip
 _PREVIEWS = frozenset({"MaskPreview", "ImageCompare", "SAM3_TrackPreview"})
@@ -54,12 +57,12 @@ _VIDEO_WORDS, _VIDEO_INPUTS = ("video", "webm", "gif", "animat"), frozenset({"fp
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What the outputs of one node cost.
+    """Image quota that the outputs of one node use.
 
     Attributes:
-        files: stored at most, those that count.
+        files: maximum number of stored files that count.
         each: images that each of them counts as.
-        previewed: shown, not saved.
+        previewed: whether they are previews instead of saved files.
     """
 
     files: int
@@ -68,7 +71,7 @@ class Cost:
 
     @property
     def total(self) -> int:
-        """Of all its files."""
+        """Images that all files count as."""
         return self.files * self.each
 
 
@@ -77,11 +80,11 @@ FREE = Cost(0, 0, previewed=False)
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a graph will cost.
+    """Image quota that a graph uses.
 
     Attributes:
-        images: at most, and at most ``MOST_RESERVED``.
-        unknown: numbers by links that made it a guess.
+        images: upper bound, at most ``MOST_RESERVED``.
+        unknown: linked numbers that had to be estimated.
     """
 
     images: int
@@ -89,12 +92,12 @@ class Reservation:
 
 
 def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reservation:
-    """What to reserve for a graph."""
+    """Return the image quota to reserve for a graph."""
     saved = previewed = 0
     for node_id, node in size.graph.items():
         if not _is_output(node, size.specs):
             continue
-        cost = cost_of(size, node_id, frames_per_image)
+        cost = node_cost(size, node_id, frames_per_image)
         if cost.previewed:
             previewed += cost.total
         else:
@@ -103,30 +106,30 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
     return Reservation(min(max(saved, previewed), MOST_RESERVED), unknown)
 
 
-def cost_of(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
-    """What the files that a node keeps cost."""
+def node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
+    """Return the cost of the files that a node stores."""
     node = size.graph[node_id]
     seen = _incoming(size, node)
-    keeps = _STOCK.get(node.class_type) or _guessed(node, seen)
+    keeps = _STOCK.get(node.class_type) or _guess_stored_as(node, seen)
     previewed = node.class_type in _PREVIEWS or node.class_type.startswith("Preview")
     match keeps:
-        case Keeps.STILLS:
+        case StoredAs.STILLS:
             factor = 2 if node.class_type in _COMPARES_BOTH else 1
             return Cost(max(seen.total, 1) * factor, 1, previewed)
-        case Keeps.VIDEO:
+        case StoredAs.VIDEO:
             return Cost(seen.items, _moving(seen, frames_per_image), previewed)
-        case Keeps.LATENTS if seen.medium == SOUND:
+        case StoredAs.LATENTS if seen.medium == SOUND:
             return FREE
-        case Keeps.LATENTS if seen.medium == MOVING:
+        case StoredAs.LATENTS if seen.medium == MOVING:
             return Cost(seen.items, _moving(seen, frames_per_image), previewed)
-        case Keeps.LATENTS:
+        case StoredAs.LATENTS:
             return Cost(seen.items, max(seen.batch, 1), previewed)
-        case Keeps.NOTHING_COUNTED:
+        case StoredAs.NOTHING_COUNTED:
             return FREE
 
 
 def file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: bool) -> int:
-    """What one animation, video or latent of a node counts as; 1 of a node that is not in the graph."""
+    """Return the images that one animation, video or latent of a node counts as; 1 if the node is not in the graph."""
     node = size.graph.get(node_id)
     if node is None:
         return 1
@@ -136,13 +139,13 @@ def file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: b
     return max(seen.batch, 1) if latent and seen.medium != MOVING else _moving(seen, frames_per_image)
 
 
-def keeps_video(graph: Graph, node_id: str) -> bool:
-    """Whether the pictures that a node keeps are animations."""
+def stores_video(graph: Graph, node_id: str) -> bool:
+    """Whether a node stores its images as animations."""
     node = graph.get(node_id)
     if node is None:
         return False
     keeps = _STOCK.get(node.class_type)
-    return keeps is Keeps.VIDEO or (keeps is None and _moves(node))
+    return keeps is StoredAs.VIDEO or (keeps is None and _moves(node))
 
 
 def _moving(seen: Size, frames_per_image: int) -> int:
@@ -150,7 +153,7 @@ def _moving(seen: Size, frames_per_image: int) -> int:
 
 
 def _incoming(size: GraphSize, node: GraphNode) -> Size:
-    """The images that come into an output node in all of its runs: the largest of its links."""
+    """Return the images that enter an output node over all its runs: the largest of its links."""
     largest, runs, lists = NOTHING, 1, 0
     for value in node.inputs.values():
         if is_link(value):
@@ -169,14 +172,14 @@ def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
     return spec is not None and spec.output_node
 
 
-def _guessed(node: GraphNode, seen: Size) -> Keeps:
-    """What a custom class keeps, by its name and inputs."""
+def _guess_stored_as(node: GraphNode, seen: Size) -> StoredAs:
+    """Estimate from its name and inputs how a custom class stores its input."""
     name = node.class_type.lower()
     if not seen.is_media or "audio" in name:
-        return Keeps.NOTHING_COUNTED
+        return StoredAs.NOTHING_COUNTED
     if _moves(node):
-        return Keeps.VIDEO
-    return Keeps.LATENTS if "latent" in name else Keeps.STILLS
+        return StoredAs.VIDEO
+    return StoredAs.LATENTS if "latent" in name else StoredAs.STILLS
 
 
 def _moves(node: GraphNode) -> bool:

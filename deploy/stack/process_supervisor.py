@@ -1,4 +1,4 @@
-"""Keeps one process running: starts it, starts it again when it dies, stops it when asked."""
+"""Supervises one process: starts it, restarts it when it dies, stops it on request."""
 
 import asyncio
 import signal
@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from stack.children import Child, ZygoteGone
+from stack.processes import Child, ForkServerExited
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 5.0
-STEADY_AFTER_S = 10.0  # alive for this long, a process has earned an immediate restart again
+STEADY_AFTER_S = 10.0  # after running this long a process is restarted immediately again
 READY_EVERY_S = 0.03
 
 
@@ -20,10 +20,10 @@ class Unit:
     """One process of a stack.
 
     Attributes:
-        start: starts it; called again after each death.
-        ready: whether it does its work; safe to call at any time.
-        stop_signal: what ends it gracefully.
-        grace_s: how long that may take before it is killed.
+        start: starts it; called again after each exit.
+        ready: whether it serves; safe to call at any time.
+        stop_signal: signal for a graceful stop.
+        grace_s: time for a graceful stop before it is killed, seconds.
     """
 
     name: str
@@ -39,29 +39,29 @@ class ProcessSupervisor:
     Args:
         unit: what to run.
         changed: called with the name and the new pid, or None when it is down.
-        say: called with a line for the log.
+        log: called with a line for the log.
     """
 
-    def __init__(self, unit: Unit, changed: Callable[[str, int | None], None], say: Callable[[str], None]) -> None:
+    def __init__(self, unit: Unit, changed: Callable[[str, int | None], None], log: Callable[[str], None]) -> None:
         self.unit = unit
         self.restarts = 0
         self._changed = changed
-        self._say = say
+        self._log = log
         self._child: Child | None = None
         self._killed = False
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to keep it running. Returns at once."""
+        """Start supervising it. Returns immediately."""
         self._running = asyncio.create_task(self._run(), name=f"keep {self.unit.name}")
 
     async def until_ready(self) -> None:
-        """Return once it does its work, however often it has to be started until then."""
+        """Wait until it serves, however often it has to be restarted until then."""
         while not (self._child and not self._child.exited.done() and await self.unit.ready()):  # noqa: ASYNC110 - another process tells
             await asyncio.sleep(READY_EVERY_S)
 
     async def stop(self) -> None:
-        """End it gracefully, or after its grace at once. It is not started again."""
+        """Stop it gracefully; kill it after its grace period. It is not restarted."""
         running, self._running = self._running, None
         if running is None:
             return
@@ -73,7 +73,7 @@ class ProcessSupervisor:
         self._changed(self.unit.name, None)
 
     def kill(self) -> None:
-        """End it without any grace. It is not started again; ``stop``, still needed, then returns at once."""
+        """Kill it immediately. It is not restarted. ``stop`` must still be called and then returns immediately."""
         self._killed = True
         if self._running is not None:
             self._running.cancel()
@@ -84,32 +84,34 @@ class ProcessSupervisor:
         backoff = 0.0
         while True:
             began = time.monotonic()
-            code = await self._once()
+            code = await self._run_once()
             self._changed(self.unit.name, None)
             backoff = 0.0 if time.monotonic() - began > STEADY_AFTER_S else backoff
-            self._say(f"{self.unit.name} {_how(code)}; starting it again" + (f" in {backoff:.1f} s" if backoff else ""))
+            self._log(
+                f"{self.unit.name} {_describe_exit(code)}; restarting" + (f" in {backoff:.1f} s" if backoff else "")
+            )
             await asyncio.sleep(backoff)
             backoff = min(LAST_BACKOFF_S, backoff * 2 or FIRST_BACKOFF_S)
             self.restarts += 1
 
-    async def _once(self) -> int | None:
-        """Run it once. Its exit status, None where it could not even be started."""
+    async def _run_once(self) -> int | None:
+        """Run it once. Returns its exit status, or None if it could not be started."""
         try:
-            # Shielded: a child that is being made while we are stopped must be stopped too, not lost.
+            # Shielded: a child that is being started during a stop must be stopped too.
             starting = asyncio.ensure_future(self.unit.start())
             try:
                 self._child = await asyncio.shield(starting)
             except asyncio.CancelledError:
                 self._child = await starting
                 raise
-        except (ZygoteGone, OSError) as failure:
-            self._say(f"{self.unit.name}: {failure!r}")
+        except (ForkServerExited, OSError) as failure:
+            self._log(f"{self.unit.name}: {failure!r}")
             return None
         self._changed(self.unit.name, self._child.pid)
         return await self._child.wait()
 
 
-def _how(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is None:
         return "could not be started"
-    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"

@@ -1,4 +1,7 @@
-"""Stock classes that make new images, frames or latents, bounded. A latent has the size of what it decodes to."""
+"""Bounds of stock classes that create images, frames or latents.
+
+A latent has the size of the image that it decodes to.
+"""
 
 from math import ceil
 
@@ -6,33 +9,33 @@ from contracts.graph_size.node import MAX_BATCH, MAX_LENGTH, MAX_SIDE, NodeInput
 from contracts.graph_size.size import MOVING, NOTHING, SOUND, STILL, Size, bounded, images
 from contracts.workflow import is_link
 
-REFERENCE_FRAMES = 8  # that a reference adds to the frames of a video
-VIDEO = (480, 270, 64)  # width, height and frames of a video from a file, of which nothing is known
-DATASET = (1024, 1024, 64)  # width, height and number of pictures from a folder
+REFERENCE_FRAMES = 8  # frames that a reference adds to a video
+VIDEO = (480, 270, 64)  # assumed width, height and frames of a video file
+DATASET = (1024, 1024, 64)  # assumed width, height and number of images in a folder
 
 
 def width_of(node: NodeInputs, name: str = "width", absent: float = 1024) -> float:
-    """The largest width that an input sets."""
+    """Largest width that an input sets."""
     return node.number(name, absent, MAX_SIDE)
 
 
 def height_of(node: NodeInputs, name: str = "height", absent: float = 1024) -> float:
-    """The largest height that an input sets."""
+    """Largest height that an input sets."""
     return node.number(name, absent, MAX_SIDE)
 
 
 def batch(node: NodeInputs) -> float:
-    """The largest ``batch_size``."""
+    """Largest ``batch_size``."""
     return max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1)
 
 
-def stills(node: NodeInputs) -> Outputs:
+def still_images(node: NodeInputs) -> Outputs:
     """Images of one size."""
     return node.made(width_of(node), height_of(node), batch(node))
 
 
 def video(frames: str = "length", absent: int = 81) -> Rule:
-    """A new latent of a video: frames times batch."""
+    """A new video latent: frames times batch."""
 
     def rule(node: NodeInputs) -> Outputs:
         count = max(node.number(frames, absent, MAX_LENGTH, counts=True), 1)
@@ -45,19 +48,19 @@ def video(frames: str = "length", absent: int = 81) -> Rule:
 
 
 def video_second(node: NodeInputs) -> Outputs:
-    """Frames as images, not as a latent."""
+    """Frames as images instead of a latent."""
     made = video("frames", 1)(node)
     return made.as_medium(STILL) if isinstance(made, Size) else made
 
 
 def layers(node: NodeInputs) -> Outputs:
-    """A picture and its layers."""
+    """An image and its layers."""
     layers = node.number("layers", 3, MAX_LENGTH, counts=True)
     return node.made(width_of(node), height_of(node), (layers + 1) * batch(node))
 
 
 def sound(node: NodeInputs) -> Outputs:
-    """A latent of sound: a hostile graph may still decode it as pictures, so it has a size."""
+    """A sound latent. It has a size because a hostile graph can decode it as images."""
     seconds = node.number("seconds", 120, 1000)
     frames = node.number("frames_number", 0, 1000)
     return node.made(100 * max(seconds, frames), 128, batch(node), SOUND)
@@ -70,7 +73,7 @@ def unknown_video(node: NodeInputs) -> Outputs:
 
 
 def unknown_folder(_: NodeInputs) -> Outputs:
-    """Pictures from a folder, and a text for each."""
+    """Images from a folder, with one text each."""
     width, height, count = DATASET
     made = images(width, height, 1, items=count)
     return made, NOTHING._replace(items=count)
@@ -86,7 +89,7 @@ def keyframes(node: NodeInputs) -> Outputs:
 
 
 def square(name: str) -> Rule:
-    """One picture as high as wide, by one input."""
+    """One square image whose side an input sets."""
 
     def rule(node: NodeInputs) -> Outputs:
         side = node.number(name, 1024, 8192)
@@ -96,7 +99,7 @@ def square(name: str) -> Rule:
 
 
 def grid(node: NodeInputs) -> Outputs:
-    """All images that come in, as one picture of cells."""
+    """All input images as the cells of one image."""
     columns = max(node.number("columns", 4, 20), 1)
     padding = node.number("padding", 4, 50)
     rows = ceil(max(node.media.total, 1) / max(node.interval("columns")[0], 1))
@@ -105,6 +108,6 @@ def grid(node: NodeInputs) -> Outputs:
 
 
 def merged_tiles(node: NodeInputs) -> Outputs:
-    """One picture from tiles, in a size that inputs set."""
+    """One image merged from tiles, in the size that inputs set."""
     width, height = (node.number(name, 1024, 2 * MAX_SIDE) for name in ("final_width", "final_height"))
     return images(width, height, max(node.media.batch, 1))

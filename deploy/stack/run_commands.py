@@ -1,16 +1,16 @@
-"""Commands of services run one after another in one process: migrations and the first users."""
+"""Runs commands of services one after another in one process: migrations and the creation of the first users."""
 
 import json
 import os
 
-from stack.zygote import run
+from stack.fork_server import run
 
 
 def main(argv: list[str]) -> None:
     """Run each step of the JSON list ``[{"module", "argv", "env"}]`` in the first argument; stop at the first failure.
 
     Raises:
-        SystemExit: a step failed, with its exit status.
+        SystemExit: a step failed; with its exit status.
     """
     inherited = dict(os.environ)
     for step in json.loads(argv[0]):
