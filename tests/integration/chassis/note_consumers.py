@@ -51,7 +51,7 @@ class Handler:
         for note, metadata in messages:
             error = self.fails(note, metadata)
             if error is not None:
-                self.attempts.append((note.seq, metadata.attempt))
+                self.attempts.append((note.seq, metadata.delivery))
                 raise error
         self.handled.extend(note for note, _ in messages)
         self.metadata.extend(metadata for _, metadata in messages)

@@ -75,7 +75,7 @@ async def test_handler_receives_the_metadata_of_each_message(stream: Bus, letter
         await until(lambda: handler.seqs == [7])
     (metadata,) = handler.metadata
     assert (metadata.subject, metadata.tenant, metadata.key) == (NOTED.subject(key="a"), "_", "a")
-    assert (metadata.sequence, metadata.attempt, metadata.redelivered) == (1, 1, False)
+    assert (metadata.sequence, metadata.delivery, metadata.redelivered) == (1, 1, False)
     assert stored is not None
     assert metadata.published_at is not None
     assert abs((metadata.published_at - stored).total_seconds()) < 0.001
@@ -94,12 +94,12 @@ async def test_two_consumers_of_one_service_each_receive_every_message(stream: B
 async def test_only_the_message_that_fails_is_delivered_again(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.declare(stream, (NOTES,))
     await store_notes(stream, 1, 2, 3)
-    handler = Handler(lambda note, told: RuntimeError() if note.seq == 2 and told.attempt < 3 else None)
+    handler = Handler(lambda note, told: RuntimeError() if note.seq == 2 and told.delivery < 3 else None)
     async with consuming(stream, handler, letters) as consumer:
         await until(lambda: sorted(handler.seqs) == [1, 2, 3])
         await acknowledged(stream, 3)
         assert handler.attempts == [(2, 1), (2, 1), (2, 2)]  # in a batch, alone, after a pause
-        assert handler.metadata[-1].attempt == 3
+        assert handler.metadata[-1].delivery == 3
         assert await list_letters(letters, consumer) == []
 
 
@@ -161,7 +161,7 @@ async def test_unavailable_database_does_not_use_up_deliveries(stream: Bus, lett
         await store_notes(stream, 1)
         await until(lambda: handler.seqs == [1])
     assert handler.attempts == [(1, 1)] * CONSUMER.max_deliver
-    assert handler.metadata[0].attempt == 1
+    assert handler.metadata[0].delivery == 1
 
 
 @pytest.mark.requirement("F-74")
@@ -205,7 +205,7 @@ async def test_redriven_message_is_handled_and_its_dead_letter_deleted(stream: B
             await dead.redrive(RedriveDeadLetter(id=letter.id))
         handler.fails = lambda *_: None
         await dead.redrive(RedriveDeadLetter(id=letter.id))
-        assert (handler.seqs, handler.metadata[0].attempt) == ([1], 5)
+        assert (handler.seqs, handler.metadata[0].delivery) == ([1], 5)
         assert await list_letters(letters, consumer) == []
         with pytest.raises(UnknownDeadLetter):
             await dead.redrive(RedriveDeadLetter(id=letter.id))

@@ -143,7 +143,7 @@ PACK_INPUTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize("is_output_class", [True, False])
 @pytest.mark.parametrize("given", PACK_INPUTS)
 def test_no_input_of_a_pack_that_looks_like_a_path_reaches_outside_of_the_job(
     given: str, is_output_class: bool

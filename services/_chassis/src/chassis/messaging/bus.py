@@ -1,7 +1,7 @@
 """A service's connection to NATS: serve, request, publish, subscribe.
 
-nats-py 2.16 needs guarding, and it is guarded here and nowhere else: it gives up reconnecting after 60 tries unless
-told not to, and a callback that raises ends its reconnect task (decision record 0003).
+This module works around two faults of nats-py 2.16: by default it stops reconnecting after 60 attempts, and a callback
+that raises ends its reconnect task (decision record 0003).
 """
 
 import asyncio
@@ -44,7 +44,7 @@ MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 
 
 class _Client(Client):
-    """nats-py's client, but headers above ``MAX_HEADERS`` are not parsed: a million lines would take it a second."""
+    """nats-py's client without parsing of headers above ``MAX_HEADERS``: a million lines would take it a second."""
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         if headers and len(headers) > MAX_HEADERS:
@@ -55,7 +55,7 @@ class _Client(Client):
 
 @dataclass(slots=True)
 class _Subscribed:
-    """A subject with a subscriber, over all connections that the bus makes."""
+    """A subscription that is renewed on every new connection."""
 
     subject: str
     callback: _Callback
@@ -63,11 +63,11 @@ class _Subscribed:
 
 
 class Bus:
-    """One connection to NATS that is made again for as long as the process lives.
+    """One connection to NATS that is re-established for the lifetime of the process.
 
     Args:
         name: of the service; also its queue group.
-        inbox: prefix of reply subjects, the only one that the login may listen on.
+        inbox: prefix of reply subjects, the only ones that the login may subscribe to.
     """
 
     def __init__(self, url: str, *, name: str, user: str | None, password: str | None, inbox: str) -> None:
@@ -83,7 +83,7 @@ class Bus:
             "connect_timeout": 1,
             "ping_interval": 5,
             "max_outstanding_pings": 2,
-            "pending_size": 0,  # what cannot be sent now fails now: see _on_disconnected
+            "pending_size": 0,  # sending without a connection fails immediately: see _on_disconnected
             "error_cb": self._on_error,
             "disconnected_cb": self._on_disconnected,
             "reconnected_cb": self._on_reconnected,
@@ -100,18 +100,18 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether the server can be reached now."""
+        """Whether the connection is up."""
         return bool(self._client.is_connected)
 
     async def probe(self) -> None:
-        """Return if the server can be reached, raise if not."""
+        """Raise unless the server responds."""
         if not self.connected:
             raise ConnectionError("NATS is away")
 
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream over this connection; a publish waits at most 5 s for its acknowledgement."""
-        if self._jetstream is None:  # one a connection: each has a reply inbox of its own that nobody ends
+        if self._jetstream is None:  # one per connection: each has its own reply inbox that is never closed
             self._jetstream = self._client.jetstream(timeout=5)
         return self._jetstream
 
@@ -125,35 +125,36 @@ class Bus:
         admit: Admit | None = None,
         when_failed: WhenFailed | None = None,
     ) -> None:
-        """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
+        """Serve a request topic: each request is handled by one replica. Call it before ``start``.
 
-        The handler's refusals travel as refusals; a request of another shape, or with what cannot be
-        stored, is refused as invalid; a database that is away refuses as unavailable after one more try, so handlers
-        must be idempotent; a bug refuses as an internal fault, which nobody should send again.
+        A refusal of the handler becomes the reply. A request that is malformed or cannot be stored is refused as
+        invalid. If the database is unavailable, the handler is called once more and then the request is refused as
+        unavailable, so handlers must be idempotent. Any other exception is refused as an internal fault, which clients
+        should not retry.
 
         Args:
-            topic: what is asked.
-            handler: answers; the address it is given carries the message's headers.
-            read: reads the payload where its JSON needs more care; it may refuse.
-            refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
-            admit: decides on each message before its payload is read.
-            when_failed: told of every request that can never be answered, before it is refused.
+            topic: topic of the requests.
+            handler: returns the reply; its address has the message's headers.
+            read: decodes the payload if its JSON needs special checks; it may refuse.
+            refusal_body: converts a refusal to the body of a reply; ``Refused`` by default. Headers stay the same.
+            admit: checks each message before its payload is decoded.
+            when_failed: called with every request that cannot be answered, before it is refused.
         """
         reader = read or topic.payload.model_validate_json
         served = Served(self._name, topic, handler, reader, refusal_body, admit, when_failed)
         self._served.append(served)
 
     def when_connected(self, callback: Callable[[], None]) -> None:
-        """Call back after every connection and reconnection."""
+        """Register a callback for every connection and reconnection."""
         self._on_connect.append(callback)
 
     async def start(self) -> None:
-        """Connect, waiting for the server for as long as it takes; it knows then of all that is served here."""
+        """Connect, waiting for the server indefinitely. All served topics are registered when this returns."""
         self._wanted = True
         await self._connect()
 
     async def stop(self) -> None:
-        """Let what is being answered end, at most 5 s, and close."""
+        """Finish running handlers, for at most 5 s, and close."""
         self._wanted = False
         if self._reviving is not None:
             self._reviving.cancel()
@@ -173,21 +174,21 @@ class Bus:
         within_s: float | None = None,
         is_large: bool = False,
     ) -> R:
-        """Send a request and give back its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
+        """Send a request and return its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
 
         Args:
-            topic: what is asked.
-            payload: the question.
-            tenant: whom it is about.
-            key: what else the subject names, where the topic has a key.
-            within_s: instead of the topic's ``timeout_s``.
-            is_large: to write the payload would hold the event loop for more than a millisecond.
+            topic: topic of the request.
+            payload: body of the request.
+            tenant: tenant in the subject.
+            key: key in the subject, if the topic has one.
+            within_s: timeout instead of the topic's ``timeout_s``.
+            is_large: encoding the payload would block the event loop for more than a millisecond.
 
         Raises:
             Relayed: the service refused.
-            Unavailable: nobody answers, or not within the topic's ``timeout_s``; whether it happened is unknown.
-            MessageTooLarge: NATS does not carry it.
-            InternalFault: the answer cannot be read.
+            Unavailable: no responder, or no reply in time; it is unknown whether the request was handled.
+            MessageTooLarge: the payload exceeds NATS's limit.
+            InternalFault: the reply is malformed.
         """
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
@@ -212,12 +213,12 @@ class Bus:
             raise InternalFault from error
 
     async def _send(self, subject: str, body: bytes, headers: dict[str, str] | None, within_s: float) -> Msg:
-        # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
+        # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that coincides with the reply.
         async with asyncio.timeout(within_s):
             return await self._client.request(subject, body, timeout=None, headers=headers)  # type: ignore[arg-type] # it is handed to wait_for, which takes None
 
     async def publish(self, topic: Topic[P], payload: P, *, tenant: str = FLEET, key: str | None = None) -> None:
-        """Publish without any guarantee: for hints and progress. Says nothing while there is no connection."""
+        """Publish without delivery guarantee, for hints and progress. Does nothing while there is no connection."""
         if self.connected:
             with suppress(NatsError, OSError):
                 await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
@@ -266,7 +267,7 @@ class Bus:
                 break
             except (TimeoutError, OSError, NatsError) as error:
                 log.info("bus.waiting", error=str(error) or type(error).__name__)
-                with suppress(Exception):  # half a connection is of no use, and its end neither
+                with suppress(Exception):  # an incomplete connection is not needed, and neither is its error
                     await self._client.close()
                 self._client, self._jetstream = _Client(), None
                 await asyncio.sleep(0.2)
@@ -279,7 +280,7 @@ class Bus:
             await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
         for subscribed in self._subscribed:
             subscribed.subscription = await self._client.subscribe(subscribed.subject, cb=subscribed.callback)
-        for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written: the second comes behind it
+        for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written; the second PING comes after it
             await self._client.flush(timeout=5)
 
     def _receiver(self, served: Served) -> _Callback:
@@ -308,12 +309,12 @@ class Bus:
         log.warning("bus.error", error=str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:
-        """Forget what was to be sent: nats-py would send it to the next server, long after who asked was refused."""
+        """Drop unsent data: nats-py would send it after reconnecting, long after the caller got an error."""
         self._client._pending, self._client._pending_data_size = [], 0  # noqa: SLF001 - it has no other way
         log.warning("bus.disconnected")
 
     async def _on_closed(self) -> None:
-        """Connect anew: nats-py closes for good on most errors that a server sends, such as a login taken away."""
+        """Reconnect: nats-py closes permanently on most server errors, such as a revoked login."""
         if self._wanted and not self._connecting:
             log.warning("bus.closed")
             self._client, self._jetstream, self._connecting = _Client(), None, True

@@ -17,7 +17,7 @@ class Metadata:
         tenant, key: the variable tokens of its subject; ``key`` is None where the topic has none.
         sequence: its number in the stream, None if it was not read from a stream.
         published_at: when the stream stored it, None if it was not read from a stream.
-        attempt: 1 for the first delivery, 2 for the second, and so on.
+        delivery: 1 for the first delivery, 2 for the second, and so on.
     """
 
     subject: str
@@ -25,12 +25,12 @@ class Metadata:
     key: str | None
     sequence: int | None = None
     published_at: datetime | None = None
-    attempt: int = 1
+    delivery: int = 1
 
     @property
     def redelivered(self) -> bool:
         """Whether it was delivered before, so that parts of it may have been done."""
-        return self.attempt > 1
+        return self.delivery > 1
 
 
 def metadata_of(topic: Topic[Any], message: Msg) -> Metadata:

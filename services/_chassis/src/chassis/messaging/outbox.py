@@ -1,4 +1,4 @@
-"""The transactional outbox: what a transaction says is said if and only if it commits, at least once."""
+"""The transactional outbox: messages of a transaction are published if and only if it commits, at least once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """The outbox of one database. Written by every transaction that says something, read by the relay only."""
+    """Return the outbox table of one database. Transactions insert messages; the relay publishes them."""
     return Table(
         "outbox",
         metadata,
@@ -75,18 +75,18 @@ class Relay:
         self._database, self._bus = database, bus
 
     async def tick(self) -> None:
-        """Publish until nothing is left or JetStream does not take it. A duty for ``chassis.loop.Loop``."""
+        """Publish until nothing is left or JetStream does not accept a message."""
         await asyncio.sleep(GATHER_S)
         while self._bus.connected and await self._publish_batch():
             pass
 
     async def prune(self) -> None:
-        """Delete rows that were published more than an hour ago."""
+        """Delete rows that were published long ago."""
         async with self._database.direct() as connection:
             await _PRUNE.run(connection)
 
     async def repeat(self) -> None:
-        """Publish every row that is still kept once more: the stream that held them is gone."""
+        """Publish all remaining rows again, because their stream was lost."""
         async with self._database.direct() as connection:
             await _REPEAT.run(connection)
 

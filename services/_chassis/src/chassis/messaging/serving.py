@@ -1,4 +1,4 @@
-"""A topic that is answered here: how its requests are read, handled and refused."""
+"""Handles requests on a topic: decoding, calling the handler, replies and refusals."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -30,13 +30,13 @@ OVERSIZED_HEADERS = "Oversized-Headers"  # stands for headers that were too larg
 
 
 class Failed(NamedTuple):
-    """A request that can never be answered: its message makes no sense, cannot be stored, or meets a bug.
+    """A request that cannot be answered: it is malformed, cannot be stored, or triggers a bug.
 
     Attributes:
-        subject: the subject the request was sent to.
-        body: the request's payload as it was received.
-        code: the refusal code sent as the reply.
-        reason: for operators; may repeat parts of the payload.
+        subject: subject of the request.
+        body: body of the request.
+        code: error code of the reply.
+        reason: for operators; can repeat parts of the body.
     """
 
     subject: str

@@ -1,4 +1,4 @@
-"""Streams: declared by their owner at its start, and read directly where only the newest message matters."""
+"""Streams: created by their owner at start, and read directly if only the newest message matters."""
 
 import asyncio
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ P = TypeVar("P", bound=BaseModel)
 
 
 async def declare(bus: Bus, streams: Iterable[Stream]) -> set[str]:
-    """Make the streams that are missing, as declared; one that is there keeps the configuration that it has.
+    """Create missing streams. Existing ones keep their configuration.
 
     Returns:
-        The names of those that had to be made: whatever they once held is gone.
+        The names of created streams. Messages that they contained before are lost.
     """
     made = set()
     for stream in streams:
@@ -54,7 +54,7 @@ def _config(stream: Stream) -> StreamConfig:
 
 
 async def last(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | None:
-    """The newest message of a subject, or None if there is none or nobody can say in half a second."""
+    """Return the newest message of a subject; None if there is none or no reply within half a second."""
     if not bus.connected:
         return None
     try:
