@@ -73,7 +73,7 @@ async def test_graph_that_comfyui_runs_is_run(fleet: Fleet, client: httpx.AsyncC
             "resize_type.multiplier",
             "must be between 0.01 and 8",
         ),
-        (batched(image0=["1", 0]), "2", "images.image0", 'This node has "image0"'),
+        (batched(image0=["1", 0]), "2", "images.image0", 'must be named "images.image0"'),
         (
             {"2": {"class_type": "PreviewAny", "inputs": {"source": {"__value__": ["999", 0]}}}},
             "2",
