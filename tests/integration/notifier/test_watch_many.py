@@ -274,7 +274,7 @@ async def test_deleted_user_receives_nothing_and_a_deleted_job_is_reported(
 
 def following() -> int:
     """Return the jobs that the notifier, which runs in this process, follows for any client."""
-    return sum(task.get_name() == "notifier.follow" for task in asyncio.all_tasks())
+    return sum(task.get_name() == "notifier.reread_job" for task in asyncio.all_tasks())
 
 
 @pytest.mark.requirement("B-81")

@@ -23,7 +23,7 @@ def named(requested: str, ending: str = "_00001_.png", **tokens: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         "a cat... at night",
         "portrait..final",
@@ -51,7 +51,7 @@ def test_output_file_keeps_the_requested_name(requested: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "prefix", "name"),
+    ("requested", "prefix", "name"),
     [
         ("hello/img", "hello/img", "img"),
         ("a//b/./../c/", "a/c", "c"),
@@ -93,7 +93,7 @@ def test_files_of_one_batch_get_distinct_names() -> None:
     assert named("a%batch_num%b", "_00012.webp") == "a11b_00012.webp"
 
 
-@pytest.mark.parametrize(("asked", "part"), [(".", "."), ("_", "_"), ("/", "_"), ("..", "~2e~2e"), ("", "")])
+@pytest.mark.parametrize(("requested", "part"), [(".", "."), ("_", "_"), ("/", "_"), ("..", "~2e~2e"), ("", "")])
 def test_suffix_or_delimiter_in_a_prefix_creates_no_folder(requested: str, part: str) -> None:
     assert encode_part(requested) == part
 
