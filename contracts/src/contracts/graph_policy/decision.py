@@ -214,8 +214,8 @@ class _NodeInputCheck:
             return None  # Load3D's option for no file
         message = (
             f"{self.label(name)} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST "
-            '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of your '
-            "jobs made."
+            '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of '
+            "your jobs made."
         )
         return _error(self.node_id, name, "file_not_uploaded", message)
 
