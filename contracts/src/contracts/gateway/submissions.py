@@ -29,8 +29,8 @@ def _check_upload_id(value: Any, validate: ValidatorFunctionWrapHandler, info: V
         return str(validate(value))
     except ValidationError:
         message = (
-            '"{field}" must be the id of an upload. Upload the file (POST /api/v1/upload) and send the id it returns, or '
-            '"output:<id of the output>" to use an image that one of your jobs made.'
+            '"{field}" must be the id of an upload. Upload the file (POST /api/v1/upload) and send the id it returns, '
+            'or "output:<id of the output>" to use an image that one of your jobs made.'
         )
         raise PydanticCustomError("upload_id_invalid", message, {"field": info.field_name or "image"}) from None
 
