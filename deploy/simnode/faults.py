@@ -97,14 +97,14 @@ class FaultBoard:
         armed = self._armed.get(name)
         if armed is None or any(armed.get(key) != value for key, value in conditions.items()):
             return None
-        self.count(name)
+        self.count_occurrence(name)
         if "count" in armed:
             armed["count"] -= 1
             if armed["count"] <= 0:
                 self.clear(name)
         return {"name": name, **armed}
 
-    def count(self, name: str) -> None:
+    def count_occurrence(self, name: str) -> None:
         """Count one occurrence without using up the arming."""
         self._fired[name] = self._fired.get(name, 0) + 1
 

@@ -203,6 +203,6 @@ def socket(name: str, kind: str, tooltip: str | None = None) -> Field:
     return Field(name, kind, {} if tooltip is None else {"tooltip": tooltip})
 
 
-def hidden_metadata() -> tuple[Field, ...]:
+def hidden_metadata_inputs() -> tuple[Field, ...]:
     """Return the two hidden inputs of nodes that write the workflow into their files."""
     return (Field("prompt", "PROMPT", group="hidden"), Field("extra_pnginfo", "EXTRA_PNGINFO", group="hidden"))

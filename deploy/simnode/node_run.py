@@ -89,5 +89,5 @@ class NodeRun:
         if parts.faults.params("poisoned") is not None:
             parts.poisoned = True
         if parts.poisoned:
-            parts.faults.count("poisoned")
+            parts.faults.count_occurrence("poisoned")
             raise poisoned_device()

@@ -11,18 +11,18 @@ MAX_UPLOAD_BYTES = 104_857_600  # 100 MiB, ComfyUI's default --max-upload-size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Settings of one node.
+    """Settings of one simulated ComfyUI server.
 
     Attributes:
         directory: contains ``input/``, ``output/`` and ``temp/``; created if missing; ``temp/`` is emptied at start.
         host: address to bind.
         port: TCP port, 0 for a free one.
         step_s: duration of one sampler step, seconds, >= 0.
-        node_s: duration of every other node, seconds, >= 0; not interruptible, because such a node has no checkpoints.
+        node_s: duration of each graph node that is not a sampler, seconds, >= 0; it cannot be interrupted.
         version: ``0.33.0`` or ``0.3.64``: the ComfyUI version to simulate.
         name: drawn into images, so that a person sees which node produced them.
         preview: whether samplers send preview frames (ComfyUI's default is none).
-        checkpoints: file names that the checkpoint loader offers.
+        checkpoints: model file names that the checkpoint loader offers.
         without: node classes to hide.
         filler_classes: number of additional classes that do nothing; see ``simnode.nodes.fillers``.
         seed: seed of random delays and of orders that ComfyUI leaves undefined.

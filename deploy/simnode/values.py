@@ -22,7 +22,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """CONDITIONING: its text is drawn into the image; None for the constant without text."""
+    """A CONDITIONING value. Its text is drawn into the image; None if it was created without a text."""
 
     text: str | None
 

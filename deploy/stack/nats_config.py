@@ -29,8 +29,8 @@ class NatsPlan:
     """The input of the configuration.
 
     Attributes:
-        passwords: password by login; the logins of ``logins``, and "sys" for the system account.
-        nodes: names of the nodes; each executor's login is restricted to one.
+        passwords: password by login: one for each name that ``logins()`` returns, and "sys" for the system account.
+        nodes: names of the ComfyUI nodes; each executor's login is restricted to one.
         listen: host:port for clients.
         monitor: host:port of the monitoring pages, which need no login.
         store: JetStream's directory.

@@ -114,7 +114,7 @@ def test_copied_files_exist_and_are_not_ignored_by_the_build(service: str) -> No
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "uv"])
-def test_locks_pin_packages_by_hash_and_contain_no_address(name: str) -> None:
+def test_lock_files_pin_package_hashes_and_contain_no_index_url(name: str) -> None:
     text = (LOCKS / f"{name}.txt").read_text()
     assert "://" not in text
     requirements = [entry for entry in re.split(r"\n(?=[a-z])", text) if not entry.startswith("#")]

@@ -4,7 +4,17 @@ import json
 
 from simnode.flac import silence
 from simnode.folders import save_target
-from simnode.node_class import SEED_MAX, Call, Field, NodeClass, Result, hidden_metadata, in_thread, instantly, socket
+from simnode.node_class import (
+    SEED_MAX,
+    Call,
+    Field,
+    NodeClass,
+    Result,
+    hidden_metadata_inputs,
+    in_thread,
+    instantly,
+    socket,
+)
 from simnode.nodes.saving import file_entry
 from simnode.values import Silence, check_extent
 
@@ -56,7 +66,7 @@ CLASSES = (
         inputs=(
             socket("audio", "AUDIO"),
             Field("filename_prefix", "STRING", {"default": "audio/ComfyUI"}),
-            *hidden_metadata(),
+            *hidden_metadata_inputs(),
         ),
         outputs=("AUDIO",),
         output_node=True,
@@ -71,7 +81,7 @@ CLASSES = (
     NodeClass(
         name="PreviewAudio",
         run=in_thread(_preview),
-        inputs=(socket("audio", "AUDIO"), *hidden_metadata()),
+        inputs=(socket("audio", "AUDIO"), *hidden_metadata_inputs()),
         outputs=("AUDIO",),
         output_names=("audio",),
         output_node=True,

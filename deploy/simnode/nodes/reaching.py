@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from simnode.folders import is_inside, save_target
-from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata, in_thread, instantly, socket
+from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata_inputs, in_thread, instantly, socket
 from simnode.shelf import Shelf
 
 MATCHED = "COMFY_MATCHTYPE_V3"  # a template type: the type of its links
@@ -111,7 +111,7 @@ CLASSES = (
             Field("folder_name", "STRING", {"default": "dataset", "multiline": False}),
             Field("filename_prefix", "STRING", {"default": "image", "multiline": False}),
             Field("mode", ("overwrite", "increment"), {"default": "overwrite"}),
-            *hidden_metadata(),
+            *hidden_metadata_inputs(),
         ),
         output_node=True,
         category="image",
@@ -127,7 +127,7 @@ CLASSES = (
             socket("clip", "CLIP"),
             socket("vae", "VAE"),
             Field("filename_prefix", "STRING", {"default": "checkpoints/ComfyUI"}),
-            *hidden_metadata(),
+            *hidden_metadata_inputs(),
         ),
         output_node=True,
         category="model/merging",
@@ -141,7 +141,7 @@ CLASSES = (
             socket("lora", "LORA_MODEL"),
             Field("prefix", "STRING", {"default": "loras/ComfyUI_trained_lora", "multiline": False}),
             Field("steps", "INT", {}, "optional"),
-            *hidden_metadata(),
+            *hidden_metadata_inputs(),
         ),
         output_node=True,
         category="model/training",

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from simnode.folders import SaveTarget, save_target
-from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata, in_thread, socket
+from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata_inputs, in_thread, socket
 from simnode.wire import Document
 
 COMPRESSION = {"default": 4, "fastest": 0, "slowest": 6}
@@ -110,7 +110,7 @@ CLASSES = (
     NodeClass(
         name="SaveImage",
         run=in_thread(_save),
-        inputs=(socket("images", "IMAGE", "The images to save."), _prefix("ComfyUI"), *hidden_metadata()),
+        inputs=(socket("images", "IMAGE", "The images to save."), _prefix("ComfyUI"), *hidden_metadata_inputs()),
         outputs=("IMAGE",),
         output_names=("images",),
         output_node=True,
@@ -122,7 +122,7 @@ CLASSES = (
     NodeClass(
         name="PreviewImage",
         run=in_thread(_preview),
-        inputs=(socket("images", "IMAGE"), *hidden_metadata()),
+        inputs=(socket("images", "IMAGE"), *hidden_metadata_inputs()),
         outputs=("IMAGE",),
         output_names=("images",),
         output_node=True,
@@ -151,7 +151,7 @@ CLASSES = (
             Field("lossless", "BOOLEAN", {"default": True}),
             Field("quality", "INT", {"default": 80, "min": 0, "max": 100}),
             Field("method", tuple(COMPRESSION)),
-            *hidden_metadata(),
+            *hidden_metadata_inputs(),
         ),
         outputs=("IMAGE",),
         output_names=("images",),
@@ -164,7 +164,7 @@ CLASSES = (
     NodeClass(
         name="SaveLatent",
         run=in_thread(_save_latent),
-        inputs=(socket("samples", "LATENT"), _prefix("latents/ComfyUI"), *hidden_metadata()),
+        inputs=(socket("samples", "LATENT"), _prefix("latents/ComfyUI"), *hidden_metadata_inputs()),
         outputs=("LATENT",),
         output_names=("samples",),
         output_node=True,

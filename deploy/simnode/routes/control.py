@@ -73,5 +73,5 @@ def _strike_now(parts: Parts, name: str, params: Document) -> bool:
         parts.history.clear()
     else:
         return False
-    parts.faults.count(name)
+    parts.faults.count_occurrence(name)
     return True

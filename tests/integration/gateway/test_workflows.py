@@ -250,7 +250,7 @@ async def test_invalid_parameter_values_are_refused(
         {"workflow_name": "a", "parameters": []},
     ],
 )
-async def test_submission_has_exactly_one_kind_of_content(gateway: Gateway, script: Script, body: Any) -> None:
+async def test_submission_with_two_kinds_of_content_is_refused(gateway: Gateway, script: Script, body: Any) -> None:
     refused = await submit(gateway, body)
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
     assert not script.scheduler.submits

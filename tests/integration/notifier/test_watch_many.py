@@ -313,7 +313,7 @@ async def test_client_that_subscribes_without_reading_is_disconnected(
 
 
 @pytest.mark.requirement("F-120")
-async def test_multi_job_websocket_closes_with_its_credential(world: World) -> None:
+async def test_multi_job_websocket_is_closed_when_its_credential_expires(world: World) -> None:
     job_id = world.job()
     async with world.watch_many() as socket, world.watch_many() as idle:
         await say(socket, "subscribe", job_id)

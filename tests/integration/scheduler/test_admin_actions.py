@@ -167,7 +167,7 @@ async def test_job_cancelled_before_a_concurrent_requeue_stays_cancelled(
     assert await world.count_charged_images(tenant) == 1
 
 
-async def test_concurrent_drain_claim_and_finish_end_each_attempt_once(world: World, operator: Operator) -> None:
+async def test_attempt_ends_once_when_drain_claim_and_finish_run_concurrently(world: World, operator: Operator) -> None:
     tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
     for _ in range(10):
         job_id = await world.submit_job(tenant)

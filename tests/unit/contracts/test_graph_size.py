@@ -356,7 +356,7 @@ def test_chain_that_doubles_its_text_is_refused() -> None:
     size = measured(raw)
     assert size.text_bytes == MOST
     (error,) = check_bounds(size, GraphBounds(text_bytes=262_144))
-    assert (error.code, error.node_id) == ("too_much_text", size.largest_text)
+    assert (error.code, error.node_id) == ("too_much_text", size.find_longest_text)
 
 
 def test_chain_that_doubles_its_images_is_bounded() -> None:

@@ -103,7 +103,7 @@ def test_classes_with_dangerous_traits_are_not_safe(name: str, reason: Trait) ->
     assert STRICT_REASONS[reason]
 
 
-def test_ordinary_classes_are_safe() -> None:
+def test_common_stock_classes_are_classified_as_safe() -> None:
     names = [
         *("CheckpointLoaderSimple", "CLIPTextEncode", "KSampler", "KSamplerAdvanced", "VAEDecode", "VAEEncode"),
         *("SaveImage", "PreviewImage", "LoadImage", "LoadImageMask", "LoadAudio", "LoadVideo", "Painter"),

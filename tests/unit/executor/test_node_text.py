@@ -5,7 +5,7 @@ from executor.domain.node_text import (
     display_file_name,
     is_addressable,
     is_servable,
-    is_valid_term,
+    is_valid_name,
     truncate_text,
 )
 
@@ -78,4 +78,4 @@ def test_node_refuses_file_names_with_double_dots_or_absolute_paths(name: str, g
 
 @pytest.mark.parametrize("value", ["a\x00", "\ud800", "x" * 301, 5, None, ["a"]])
 def test_text_that_no_graph_can_contain_is_not_a_valid_option(value: object) -> None:
-    assert not is_valid_term(value)
+    assert not is_valid_name(value)

@@ -9,7 +9,7 @@ from contracts.wire.errors import FieldError
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
-from gateway.jobs.workflow_pointers import largest_text, relocate_errors
+from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.uploads.references import upload_ids
 from gateway.workflows.submission_forms import read_submission, with_workflow
 
@@ -237,8 +237,8 @@ def test_errors_point_into_the_body_as_it_was_sent() -> None:
 
 def test_largest_text_of_a_workflow_is_found() -> None:
     graph = {"1": {"inputs": {"a": "short", "b": 3}}, "2": {"inputs": {"c": "é" * 9}}, "3": 4, "5": {}}
-    assert largest_text(graph) == ("2", "c", 18)
-    assert largest_text({}) is None
+    assert find_longest_text(graph) == ("2", "c", 18)
+    assert find_longest_text({}) is None
 
 
 def test_upload_ids_are_found_in_the_widgets_of_an_editor_file() -> None:

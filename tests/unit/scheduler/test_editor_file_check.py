@@ -48,7 +48,7 @@ def test_converted_graph_is_the_graph_that_is_stored() -> None:
     assert examined.images == 2
 
 
-def test_error_names_node_and_input_and_points_to_the_whole_file() -> None:
+def test_error_names_node_and_input_with_the_json_pointer_of_the_file() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file(32, -16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors

@@ -58,7 +58,7 @@ def test_converted_path_separator_causes_a_warning() -> None:
     assert "zz/detail.safetensors" in notice.message
 
 
-def test_ignored_input_causes_a_warning_with_a_similar_name() -> None:
+def test_warning_about_an_ignored_input_suggests_a_similar_name() -> None:
     (notice,) = notices(image(widht=64))
     assert (notice.code, notice.input) == ("input_ignored", "widht")
     assert notice.message == 'EmptyImage has no input "widht", so it is ignored. Did you mean width?'

@@ -80,7 +80,7 @@ class KeysUsed(TolerantModel):
 
 
 class ScopeNotGranted(Refusal):
-    """A key cannot have a scope that the credential that creates it lacks. Ask for fewer scopes."""
+    """A new key can only have scopes that your own credential has. Ask for fewer scopes."""
 
     kind, code = Kind.FORBIDDEN, "auth.scope.not_granted"
 
@@ -104,7 +104,7 @@ class TooManyKeys(Refusal):
 
 
 class KeyRequestReused(Refusal):
-    """This Idempotency-Key was used with another request body. Send a new one for a new key."""
+    """This Idempotency-Key was used with another request body. Send a new Idempotency-Key to create another API key."""
 
     kind, code = Kind.INVALID, "auth.key.idempotency_reused"
 

@@ -42,7 +42,7 @@ class RedeemTicket(StrictModel):
 
 
 class InvalidTicket(Refusal):
-    """The ticket is unknown, used, expired, or of another web page. Create another: POST /api/v1/ws-tickets."""
+    """The ticket is unknown, used or expired, or is for another origin. Create a new one: POST /api/v1/ws-tickets."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.ticket.invalid"
 

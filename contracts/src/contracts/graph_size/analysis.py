@@ -67,7 +67,7 @@ class GraphSize:
         outputs: bounds of every node's outputs.
         samplings: bounds of every node that takes steps.
         text_bytes: UTF-8 bytes of text in all inputs, after values were passed along links.
-        largest_text: the node with the most text in its inputs.
+        find_longest_text: the node with the most text in its inputs.
         unknown: sizes that come by a link and cannot be computed before the run.
     """
 
@@ -76,7 +76,7 @@ class GraphSize:
     outputs: Mapping[str, Outputs]
     samplings: tuple[Sampling, ...]
     text_bytes: int
-    largest_text: str
+    find_longest_text: str
     unknown: tuple[UnknownNumber, ...]
 
     def of(self, node_id: str) -> Size:
@@ -99,7 +99,7 @@ def measure(
     """
     sources = Sources(specs or {}, uploads or {})
     samplings: list[Sampling] = []
-    text_bytes, most_text, largest_text = 0, -1, ""
+    text_bytes, most_text, find_longest_text = 0, -1, ""
     for node_id in _topological_order(graph):
         node = NodeInputs(node_id, graph[node_id], sources)
         rule = _RULES.get(node.class_type, _bounds_by_usual_inputs)
@@ -110,8 +110,8 @@ def measure(
         taken = _text_of(node)
         text_bytes = min(text_bytes + taken, MOST)
         if taken > most_text:
-            most_text, largest_text = taken, node_id
-    return GraphSize(graph, sources.specs, sources.outputs, tuple(samplings), text_bytes, largest_text,
+            most_text, find_longest_text = taken, node_id
+    return GraphSize(graph, sources.specs, sources.outputs, tuple(samplings), text_bytes, find_longest_text,
                      tuple(sources.unknown))  # fmt: skip
 
 

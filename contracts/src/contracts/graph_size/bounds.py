@@ -68,9 +68,9 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
         what = f"the text {name} of" if name is not None else "the texts that go to"
         message = (
             f"The workflow has {_figure(size.text_bytes)} bytes of text, counted at every node that a text reaches; "
-            f"your tier allows {bounds.text_bytes}. Shorten {what} node {size.largest_text}."
+            f"your tier allows {bounds.text_bytes}. Shorten {what} node {size.find_longest_text}."
         )
-        yield _error(pointer, size.largest_text, name, "too_much_text", message)
+        yield _error(pointer, size.find_longest_text, name, "too_much_text", message)
     unknown = {(one.node_id, one.input): one for one in size.unknown}
     if bounds.pixels is not None:
         yield from _too_large(size, bounds.pixels, unknown, pointer)
@@ -95,7 +95,7 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
 
 def _largest_literal(size: GraphSize) -> str | None:
     """Return the input with the longest literal text of the node with the most text, if any."""
-    inputs = size.graph[size.largest_text].inputs if size.largest_text in size.graph else {}
+    inputs = size.graph[size.find_longest_text].inputs if size.find_longest_text in size.graph else {}
     texts = {name: len(value) for name, value in inputs.items() if isinstance(value, str)}
     return max(texts, key=texts.__getitem__, default=None)
 

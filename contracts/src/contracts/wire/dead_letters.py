@@ -89,7 +89,7 @@ class UnknownDeadLetter(Refusal):
 
 
 class DeadLetterNotRedrivable(Refusal):
-    """This message cannot be handled again: {reason}."""
+    """This message cannot be redriven: {reason}. It is deleted after 14 days."""
 
     kind, code = Kind.CONFLICT, "dead_letter.not_redrivable"
 

@@ -134,13 +134,13 @@ class InternalFault(Refusal):
 
 
 class MessageTooLarge(Refusal):
-    """The message is larger than the message bus carries. Send less at once."""
+    """The request is too large to be forwarded. Send a smaller workflow, or fewer jobs in one request."""
 
     kind, code = Kind.TOO_LARGE, "message.too_large"
 
 
 class InvalidMessage(Refusal):
-    """The message does not have the form that this subject takes. See the AsyncAPI document."""
+    """The message does not match the schema of its subject. See the AsyncAPI document."""
 
     kind, code = Kind.INVALID, "message.invalid"
 

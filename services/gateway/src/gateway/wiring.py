@@ -1,4 +1,4 @@
-"""What features are constructed from, and what each adds to the application."""
+"""The dependencies that each feature gets, and the routes and loops that it contributes."""
 
 from dataclasses import dataclass
 

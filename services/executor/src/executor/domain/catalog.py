@@ -17,7 +17,7 @@ from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler.heartbeats import ReportCatalog
 from contracts.wire.text import MAX_NAME, clean
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
-from executor.domain.node_text import is_valid_term
+from executor.domain.node_text import is_valid_name
 
 COMBO = "COMBO"
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
@@ -79,7 +79,7 @@ def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dic
         written: names of model files in the node's output folder.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    read = ((name, _class(described)) for name, described in classes.items() if is_valid_term(name))
+    read = ((name, _class(described)) for name, described in classes.items() if is_valid_name(name))
     offered = ((name, _offered(name, spec, written)) for name, spec in read if spec is not None)
     return dict(islice(offered, MAX_CLASSES))
 
@@ -241,7 +241,7 @@ def _inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> I
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(name, described, required=section == "required", depth=depth) if is_valid_term(name) else None
+            spec = _input(name, described, required=section == "required", depth=depth) if is_valid_name(name) else None
             if spec is not None:
                 yield name, spec.model_copy(update={"position": places[name]})
 
@@ -315,7 +315,7 @@ def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
 def _is_option(option: Any) -> bool:
     if isinstance(option, float):
         return math.isfinite(option)
-    return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_valid_term(option)
+    return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_valid_name(option)
 
 
 def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
@@ -327,7 +327,7 @@ def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict
         option["key"]: dict(islice(_inputs(option["inputs"], depth + 1), MAX_INPUTS))
         for option in options[:MAX_INPUTS]
         if isinstance(option, Mapping)
-        and is_valid_term(option.get("key"))
+        and is_valid_name(option.get("key"))
         and isinstance(option.get("inputs"), Mapping)
     }
 
@@ -341,8 +341,8 @@ def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | Non
             return None
     match template:
         case {"names": list(listed)}:
-            names = tuple(name for name in listed[:MAX_GROWN] if is_valid_term(name))
-        case {"prefix": str(prefix), "max": int(most)} if is_valid_term(prefix):
+            names = tuple(name for name in listed[:MAX_GROWN] if is_valid_name(name))
+        case {"prefix": str(prefix), "max": int(most)} if is_valid_name(prefix):
             names = tuple(f"{prefix}{number}" for number in range(min(most, MAX_GROWN)))
         case _:
             return None

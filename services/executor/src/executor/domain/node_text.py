@@ -52,6 +52,6 @@ def is_servable(filename: str) -> bool:
     return _NOT_SERVABLE.search(filename) is None
 
 
-def is_valid_term(value: Any) -> bool:
+def is_valid_name(value: Any) -> bool:
     """Whether a graph can contain this text as a class, input or option name."""
     return isinstance(value, str) and len(value) <= MAX_TERM and is_clean(value)

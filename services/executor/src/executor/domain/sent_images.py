@@ -45,7 +45,7 @@ class SentImageDecoder:
     and frames arrive in order on one socket. Frames of classes whose names do not suggest sending images are previews.
 
     Attributes:
-        has_valid_links: whether every event since the prompt was posted was received.
+        is_complete: whether every event since the prompt was posted was received.
         has_ended: whether the end of the prompt was received.
     """
 

@@ -17,7 +17,7 @@ def find_output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
         listed: response of ``/experiment/models``.
         argv: the node's command line, from ``/system_stats``.
     """
-    places = tuple(_output_places(argv))
+    places = tuple(_output_path_suffixes(argv))
     found: dict[str, frozenset[int]] = {}
     for kind, folders in _folders(listed):
         inside = frozenset(at for at, folder in enumerate(folders) if _parent(folder).endswith(places))
@@ -43,8 +43,8 @@ def find_written_models(files: Mapping[str, Any], folders: Mapping[str, frozense
     return frozenset(written - installed)
 
 
-def _output_places(argv: Any) -> Iterator[str]:
-    """Return possible endings of the output folder's path."""
+def _output_path_suffixes(argv: Any) -> Iterator[str]:
+    """Yield the path suffixes by which a model folder inside the output folder is recognized."""
     given = [str(word) for word in argv] if isinstance(argv, list) else []
     chosen = _option(given, OUTPUT_OPTION)
     if chosen is not None:

@@ -20,7 +20,7 @@ from executor.usecases.stage_inputs import StagingFailed
 
 
 class Prompt(NamedTuple):
-    """What a node gets for an attempt."""
+    """The graph and the extra data that are posted to a node's ``/prompt`` for one attempt."""
 
     graph: dict[str, Any]
     extra_data: dict[str, Any] | None = None

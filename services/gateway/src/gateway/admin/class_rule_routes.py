@@ -78,12 +78,12 @@ def router(*, bus: Bus) -> APIRouter:
         "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
     async def delete_class_rule(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
-        """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
+        """Then a rule in the settings applies or, without one, each tenant's graph policy. Idempotent."""
         return await change_rule(who, request, RuleVerdict.DEFAULT, class_name=class_name)
 
     @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
     async def delete_pack_rule(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
-        """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
+        """Then a rule in the settings applies or, without one, each tenant's graph policy. Idempotent."""
         return await change_rule(who, request, RuleVerdict.DEFAULT, pack=pack)
 
     return routes

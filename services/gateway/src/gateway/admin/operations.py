@@ -115,7 +115,7 @@ class AdminActions:
 
     async def _run_again(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
         """The new job that runs a failed one again, with the same uploads. A refused one pins none."""
-        await self._pins.pin_again(str(job.tenant_id), job.job_id, retry_id)
+        await self._pins.copy_pins(str(job.tenant_id), job.job_id, retry_id)
         try:
             again = (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
         except Refusal as refusal:

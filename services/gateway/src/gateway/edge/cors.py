@@ -11,7 +11,7 @@ from chassis.http.app import http_problem
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS middleware, but a refused preflight is answered with a problem."""
+    """Starlette's CORS middleware, except that a refused preflight gets an application/problem+json response."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)

@@ -65,14 +65,14 @@ class InputPins:
         copies = await self._copied(referred, tenant=tenant)
         return _with_copies(graph, await self._find(named | {copy.id for copy in copies.values()}, tenant), copies)
 
-    async def pin_again(self, tenant: str, job_id: UUID, again: UUID) -> None:
+    async def copy_pins(self, tenant: str, job_id: UUID, again: UUID) -> None:
         """Pin the uploads of a job, including ended ones, for the job that runs it again.
 
         Raises:
             Unavailable: the database is unavailable.
         """
         try:
-            await self._uploads.pin_again(tenant, job_id, again)
+            await self._uploads.copy_pins(tenant, job_id, again)
         except Exception as error:
             raise _unavailable(error) from error
 

@@ -32,7 +32,7 @@ from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of
 from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
-from gateway.jobs.workflow_pointers import largest_text, relocate_errors
+from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
 from gateway.workflows.builtin import choice as built_in
@@ -349,7 +349,7 @@ async def _hash_of_large(submission: Submission, part_of: str) -> str:
 
 def _too_large(size: int, submission: Submission) -> FieldError:
     message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
-    text = largest_text(submission.workflow or {})
+    text = find_longest_text(submission.workflow or {})
     if text is None:
         return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
     return FieldError(

@@ -27,7 +27,7 @@ def relocate_errors(errors: Iterable[FieldError], at: str) -> tuple[FieldError, 
     )
 
 
-def largest_text(workflow: Mapping[str, Any]) -> TextInput | None:
+def find_longest_text(workflow: Mapping[str, Any]) -> TextInput | None:
     """The largest text among the inputs of a graph in API format."""
     found: TextInput | None = None
     for node_id, node in workflow.items():

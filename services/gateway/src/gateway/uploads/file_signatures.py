@@ -208,12 +208,12 @@ def _stl_bytes(begun: bytes) -> int | None:
 
 
 def _splat(begun: bytes, size: int | None) -> str | None:
-    has_valid_links = size is not None and size % _SPLAT_BYTES == 0
-    return "application/x-splat" if has_valid_links and _are_gaussians(begun) else None
+    is_complete = size is not None and size % _SPLAT_BYTES == 0
+    return "application/x-splat" if is_complete and _are_gaussians(begun) else None
 
 
 def _are_gaussians(begun: bytes) -> bool:
-    """Whether these are plausible floats of a scene: position and scale, 24 of the 32 bytes of each splat."""
+    """Whether the data looks like a .splat file: position and scale of each 32-byte record are plausible floats."""
     rows = len(begun) // _SPLAT_BYTES
     if not rows or begun.isascii():
         return False

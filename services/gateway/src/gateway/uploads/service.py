@@ -119,7 +119,7 @@ class UploadService:
         async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
             content = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
             new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
-            await self.objects.put(new.key, _pieces(content))
+            await self.objects.put(new.key, _iterate_chunks(content))
         return await self._record(new, keep)
 
     async def store_file(
@@ -185,7 +185,7 @@ class UploadService:
     async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
         wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
-            return await self.converter.convert(wanted, _pieces(sent))
+            return await self.converter.convert(wanted, _iterate_chunks(sent))
         except TooManyPixels:
             limit = self.converter.max_pixels
             raise _too_many_pixels(limit, header.width, header.height) from None
@@ -255,7 +255,7 @@ async def _sha256(content: bytes | bytearray) -> str:
     return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
 
 
-async def _pieces(content: bytes | bytearray) -> AsyncIterator[bytes]:
+async def _iterate_chunks(content: bytes | bytearray) -> AsyncIterator[bytes]:
     for start in range(0, len(content), CHUNK_BYTES):
         yield bytes(content[start : start + CHUNK_BYTES])
 

@@ -198,7 +198,7 @@ class UploadStore:
                 raise UnknownUpload
             await _PIN.run(connection, ids=wanted, job_id=job_id)
 
-    async def pin_again(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
+    async def copy_pins(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
         """Pin the remaining uploads of a job for the job that runs it again."""
         async with self._database.single() as connection:
             await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)

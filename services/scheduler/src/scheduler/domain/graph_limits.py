@@ -28,13 +28,13 @@ def check_graph_limits(
     uploads: Mapping[str, tuple[int, int]],
     frames_per_image: int,
 ) -> GraphCost:
-    """Measure a graph and check it against the limits. Takes milliseconds for the largest graphs.
+    """Measure a graph and return its cost with the limits that it exceeds. Takes milliseconds for the largest graphs.
 
     Args:
-        graph: the graph that the node would get.
+        graph: the graph as the ComfyUI server would get it.
         limits: limits of the tenant.
-        nodes: number of nodes of the submitted graph, including nodes that no output needs.
-        specs: classes of the node.
+        nodes: number of graph nodes submitted, including those that feed no output.
+        specs: node classes of that server.
         uploads: width and height in pixels of uploaded images by id.
         frames_per_image: frames of an animation or a video that count as one image.
     """

@@ -52,7 +52,7 @@ class TenantLimits:
         drops = self._drops
         async with self._database.direct() as connection:
             version = await tenants.load_version(connection, tenant_id)
-        tenant = await self._request_tenant(tenant_id, known=version is not None)
+        tenant = await self._fetch_tenant(tenant_id, known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
             saved = await self._load_saved(tenant_id)
@@ -87,7 +87,7 @@ class TenantLimits:
         else:
             self._cached.pop(tenant_id, None)
 
-    async def _request_tenant(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
+    async def _fetch_tenant(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
         """Request the tenant from auth; None if auth is unavailable and the tenant is known."""
         within_s = KNOWN_TIMEOUT_S if known else None
         try:

@@ -144,6 +144,8 @@ def declared_codes(responses: Responses) -> set[str]:
 
 def _refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     template = " ".join((refusal.__doc__ or "").split())
+    if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
+        raise LookupError(f"{refusal.__name__}: add an example of {', '.join(sorted(missing))} to _EXAMPLE_VALUES")
     detail = re.sub(r"{(\w+)}", lambda match: str(_EXAMPLE_VALUES[match[1]]), template)
     return _problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
 

@@ -153,8 +153,8 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     kind = spec.widget or spec.type
     match kind:
         case "INT":
-            has_valid_links = isinstance(value, float) and value.is_integer()
-            fits = has_valid_links or (isinstance(value, int) and not isinstance(value, bool))
+            is_whole_number = isinstance(value, float) and value.is_integer()
+            fits = is_whole_number or (isinstance(value, int) and not isinstance(value, bool))
         case "FLOAT":
             fits = isinstance(value, int | float) and not isinstance(value, bool)
         case "BOOLEAN":
