@@ -100,7 +100,7 @@ async def test_editor_file_can_reference_a_comfyui_form_upload(fleet: Fleet, cli
     ("body", "pointer", "words"),
     [
         ({"input": {"workflow": GRAPH, "images": []}}, "/input", 'Remove the wrapper "input"'),
-        ({**GRAPH, "priority": 1}, "", 'Put the nodes under "workflow"'),
+        ({**GRAPH, "priority": 1}, "", 'Move the nodes into a field "workflow"'),
         ({"prompt": {"1": GRAPH["1"]}}, "/prompt", "has no output node"),
         ({"prompt": GRAPH, "extra_data": {"api_key_comfy_org": "k"}}, "/extra_data/api_key_comfy_org", "Leave it out"),
         (

@@ -103,7 +103,7 @@ async def test_own_output_is_the_input_image_of_the_next_job(fleet: Fleet, clien
     assert refused.status_code == 422
     (error,) = refused.json()["errors"]
     assert (error["code"], error["pointer"]) == ("file_not_uploaded", "/workflow/1/inputs/image")
-    assert "output:<id>" in error["message"]
+    assert "output:<id of the output>" in error["message"]
 
 
 async def test_upload_of_the_wrong_kind_is_refused_before_queueing(client: httpx.AsyncClient) -> None:

@@ -32,7 +32,7 @@ def quota_of(script: Script, left: int) -> None:
     def admit(_: SubmitJob) -> None:
         nonlocal accepted
         if accepted == left:
-            raise QuotaExceeded(limit=10, left=0, images=1, retry_after_s=60)
+            raise QuotaExceeded(limit=10, left=0, images=1, advice="Wait", retry_after_s=60)
         accepted += 1
 
     script.scheduler.before_submit = admit

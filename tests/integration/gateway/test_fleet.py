@@ -39,7 +39,7 @@ async def test_node_classes_are_read_page_by_page_or_one_alone(gateway: Gateway,
 
 async def test_node_classes_are_requested_for_the_tenant(gateway: Gateway, script: Script) -> None:
     script.scheduler.node_classes = {"A": LATENT, "B": LATENT}
-    script.scheduler.refused_classes = {"B": "It uses the network. An operator can allow it."}
+    script.scheduler.refused_classes = {"B": "It uses the network. Ask the operator of this API to allow it."}
     page = (await gateway.http.get(CLASSES, headers=ALICE)).json()
     assert [found["name"] for found in page["classes"]] == ["A"]
     assert script.scheduler.asked_for == [str(script.auth.keys["alice-key"])]

@@ -98,7 +98,7 @@ async def test_tenant_sees_only_classes_and_models_that_its_policy_allows(world:
     assert (await classes(strict))["SaveImage"] is None
     reason = (await classes(strict, refused=True))["Draw"]
     assert reason is not None
-    assert "An operator can allow the class" in reason
+    assert "Ask the operator of this API to allow the class" in reason
     await world.system.auth.change_rules(denied_classes=("CheckpointLoaderSimple",))
 
     async def hidden() -> bool:

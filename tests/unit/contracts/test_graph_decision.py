@@ -124,14 +124,12 @@ def test_deny_rule_overrides_allow_rule(mode: GraphPolicy, denied: dict[str, tup
     assert "denied" in decision.reason
 
 
-def test_refusal_names_the_class_the_reason_and_who_can_allow_it() -> None:
+def test_refusal_names_the_class_the_reason_and_whom_to_ask() -> None:
     (error,) = judged("OpenAIChatNode", {"prompt": "x"})
     assert (error.code, error.pointer, error.node_id) == ("node_class_not_allowed", "/workflow/1/class_type", "1")
     assert "OpenAIChatNode" in error.message
     assert "outside the fleet" in error.message
-    assert "An operator can allow the class or its pack comfy_api_nodes.nodes_openai." in error.message
-    (error,) = judged("RegexMatch", {"regex_pattern": "(a+)+$"})
-    assert 'set the graph policy of your tier to "open"' in error.message
+    assert "ask the operator of this API to allow the class or its pack comfy_api_nodes.nodes_openai." in error.message
 
 
 def test_custom_class_with_the_name_of_a_stock_class_is_custom() -> None:

@@ -94,8 +94,8 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
-        ({**GRAPH, "priority": 3}, "", 'nodes of a workflow beside other fields: "priority".'),
-        ({**GRAPH, "labels": {}}, "", 'Put the nodes under "workflow": {"workflow": {"1": {...}}'),
+        ({**GRAPH, "priority": 3}, "", '{"workflow": {"1": {...}}, "priority": ...}.'),
+        ({**GRAPH, "labels": {}}, "", 'Move the nodes into a field "workflow", and leave the rest'),
         ({"input": {"workflow": GRAPH, "images": []}}, "/input", "Upload images first"),
         ({"input": {"prompt": "a cat"}}, "/input", 'Remove the wrapper "input"'),
         (
@@ -142,8 +142,8 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
     [
         (b'{"a": 1,\n "b": 2,\n}', "json_invalid", "The comma before the closing bracket at line 3, column 1"),
         (b'[1, 2, ]', "json_invalid", "The comma before the closing bracket at line 1, column 8"),
-        (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", 'The key "b" at line 2, column 3'),
-        (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'The key "a" at line 1, column 32'),
+        (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", '"b" is in one object twice, the second time at line 2'),
+        (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'at line 1, column 32.'),
         (b"{'a': 1}", "json_invalid", "at line 1, column 2: key must be a string. Text needs double quotes."),
         (b'{"a": True}', "json_invalid", "Write true, false and null in lower case"),
         (b'{"a": 1 // one\n}', "json_invalid", "at line 1, column 9: expected `,` or `}`. JSON has no comments"),
@@ -154,13 +154,13 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
         (b'{"a": 1} {}', "json_invalid", "at line 1, column 10: trailing characters"),
         (b"", "json_invalid", "The body is empty"),
         ('{"\u00e9\u00e9": 1 2}'.encode(), "json_invalid", "at line 1, column 10: expected"),  # characters, not bytes
-        (b"\n" * 200_000 + b"x", "json_invalid", "at line 200001, column 1: expected a JSON value"),
+        (b"\n" * 200_000 + b"x", "json_invalid", "at line 200001, column 1: expected a JSON value. Send a JSON object"),
         (b'["\\ud800"]', "json_surrogate", "half of a surrogate pair"),
         (b'["\\ud800\\u0041"]', "json_surrogate", "half of a surrogate pair"),
         (b'["\\udc00"]', "json_surrogate", "half of a surrogate pair"),
         (b'["\\u12"]', "json_invalid", "invalid escape"),
         (b'["\xff"]', "json_encoding", "not UTF-8"),
-        ('{"\u00e9": 1,"\u00e9" : 2}'.encode(), "json_duplicate_key", 'The key "\u00e9" at line 1, column 9'),
+        ('{"\u00e9": 1,"\u00e9" : 2}'.encode(), "json_duplicate_key", 'at line 1, column 9.'),
         (b"[" * 300, "json_depth", "nested too deeply at line 1, column 202"),
         (b'["\\u0000"]', "json_nul", "NUL"),
         (b"[1e999]", "json_number", "finite"),

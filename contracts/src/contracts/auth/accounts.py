@@ -136,7 +136,7 @@ class UnknownTenant(Refusal):
 
 
 class InvalidAccount(Refusal):
-    """The account cannot be created with these values. errors names each one and what is valid."""
+    """The account cannot be created with these values. See the field "errors" for each one and what is valid."""
 
     kind, code = Kind.INVALID, "auth.account.invalid"
 

@@ -99,7 +99,7 @@ class InvalidCredential(Refusal):
 
 
 class MissingScope(Refusal):
-    """Your credential lacks the scope {scope}. Use a key that has it."""
+    """Your credential does not have the scope "{scope}". Use a key that has it, or ask the operator of this API."""
 
     kind, code = Kind.FORBIDDEN, "auth.scope.missing"
 

@@ -92,7 +92,7 @@ class UnknownKey(Refusal):
 
 
 class InvalidKey(Refusal):
-    """The key cannot be created with these values. errors names each one and what is valid."""
+    """The key cannot be created with these values. See the field "errors" for each one and what is valid."""
 
     kind, code = Kind.INVALID, "auth.key.invalid"
 

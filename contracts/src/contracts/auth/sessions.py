@@ -43,7 +43,7 @@ class EndSession(StrictModel):
 
 
 class InvalidLogin(Refusal):
-    """Invalid username or password, or too many failed attempts. Wait and try again."""
+    """Wrong username or password, or too many failed attempts. Check both. If they are right, try again in an hour."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.login.failed"
 

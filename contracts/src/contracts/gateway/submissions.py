@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from contracts.wire.model import StrictModel
@@ -16,15 +24,15 @@ WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 OUTPUT_PREFIX = "output:"  # prefix of an output's id that is used as an input
 
 
-def _check_upload_id(value: Any, validate: ValidatorFunctionWrapHandler) -> str:
+def _check_upload_id(value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> str:
     try:
         return str(validate(value))
     except ValidationError:
         message = (
-            "Send the id of an upload here, as POST /api/v1/upload returns it, or output:<id> with the id of an output "
-            "of one of your jobs."
+            '"{field}" must be the id of an upload. Upload the file (POST /api/v1/upload) and send the id it returns, '
+            'or "output:<id of the output>" to use an image that one of your jobs made.'
         )
-        raise PydanticCustomError("upload_id_invalid", message) from None
+        raise PydanticCustomError("upload_id_invalid", message, {"field": info.field_name or "image"}) from None
 
 
 UploadId = Annotated[

@@ -10,11 +10,11 @@ from contracts.graph_policy.registry import OPEN_REFUSES, STRICT_REASONS, StockC
 
 @dataclass(frozen=True, slots=True)
 class ClassDecision:
-    """Whether a tenant may use a class; if not, the reason and who can allow it."""
+    """Whether a tenant may use a class; if not, the reason and what the tenant can do, each as a sentence."""
 
     allowed: bool
     reason: str = ""
-    who_can_allow: str = ""
+    advice: str = ""
 
 
 ALLOWED = ClassDecision(allowed=True)
@@ -42,7 +42,7 @@ class ClassPolicy:
             return ClassDecision(
                 allowed=False,
                 reason="An operator denied it.",
-                who_can_allow="An operator can remove that rule.",
+                advice="Ask the operator of this API to remove that rule.",
             )
         if self.allows_explicitly(class_type, spec):
             return ALLOWED
@@ -51,10 +51,8 @@ class ClassPolicy:
         if reason is None:
             return ALLOWED
         pack = f" or its pack {spec.module}" if spec.module else ""
-        who = f"An operator can allow the class{pack}"
-        if self.mode is GraphPolicy.STRICT and _open_reason(stock) is None:
-            who += ', or set the graph policy of your tier to "open"'
-        return ClassDecision(allowed=False, reason=reason, who_can_allow=f"{who}.")
+        advice = f"Ask the operator of this API to allow the class{pack}."
+        return ClassDecision(allowed=False, reason=reason, advice=advice)
 
     def allows_explicitly(self, class_type: str, spec: ClassSpec) -> bool:
         """Whether an operator allowed the class or its pack."""

@@ -214,14 +214,15 @@ class _NodeInputCheck:
             return None  # Load3D's option for no file
         message = (
             f"{self.label(name)} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST "
-            "/api/v1/upload) and put the id of the answer here, or output:<id> with the id of a stored output of yours."
+            '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of '
+            "your jobs made."
         )
         return _error(self.node_id, name, "file_not_uploaded", message)
 
     def _folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         options = accepted.options or () if accepted is not None else ()
         if not self.rules.allows_explicitly(self.class_type, self.spec):
-            message = f"{self.label(name)} names a folder of the node, which your graph policy does not allow."
+            message = f"{self.label(name)} names a folder of the ComfyUI server, which is not allowed here."
             return _error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
@@ -277,11 +278,15 @@ def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> Fiel
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
         message=(
-            f"Your graph policy refuses the class {show(class_type)}. {decision.reason} Use another class. "
-            f"{decision.who_can_allow}"
+            f"The node class {show(class_type)} is not allowed here, because {_clause(decision.reason)}. Remove the "
+            f"node, or {_clause(decision.advice)}."
         ),
         node_id=node_id,
     )
+
+
+def _clause(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:].removesuffix(".")
 
 
 def _error(node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None) -> FieldError:

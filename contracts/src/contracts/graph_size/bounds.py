@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import isqrt
 
 from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
@@ -113,8 +114,9 @@ def _too_large(
             (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
         )
         message = (
-            f"The {_node(size, node_id)} may make {_figure(made.total)} images of {_figure(made.width)} x "
-            f"{_figure(made.height)} pixels; your tier allows {most} pixels in all images of a node."
+            f"The {_node(size, node_id)} would make up to {_figure(made.total)} images of {_figure(made.width)} x "
+            f"{_figure(made.height)}, together {_figure(_pixels(size, node_id))} pixels, and your tier allows {most} "
+            f"per node (such as one image of {isqrt(most)} x {isqrt(most)})."
             f"{_advice(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
         )
         yield _error(pointer, node_id, name, "graph_too_large", message)

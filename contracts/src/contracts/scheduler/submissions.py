@@ -88,7 +88,7 @@ class SubmitReply(TolerantModel):
 
 
 class InvalidWorkflow(Refusal):
-    """The workflow cannot run as it is. errors names each node and input, what is wrong and what is valid."""
+    """The workflow cannot run as it is. See the field "errors" for each node and input and what is valid."""
 
     kind, code = Kind.INVALID, "workflow.invalid"
 

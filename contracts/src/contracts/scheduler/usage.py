@@ -31,7 +31,7 @@ class TenantUsage(TolerantModel):
 
 
 class QuotaExceeded(Refusal):
-    """{left} of today's {limit} images are left, and this job needs {images}. Make fewer, or wait until 00:00 UTC."""
+    """{left} of today's {limit} images are left, and this job needs {images}. {advice}."""
 
     kind, code = Kind.LIMITED, "quota.images_exceeded"
 

@@ -372,7 +372,7 @@ def test_save_video_accepts_the_inputs_of_older_versions(codec: dict[str, str]) 
 def test_error_for_an_input_without_its_group_prefix_states_the_full_name() -> None:
     (finding,) = judge(batch(image0=["1", 0])).findings
     assert finding.fault.message == (
-        'BatchImagesNode.images.image0 is required, and is missing. This node has "image0": write "images.image0".'
+        'The input "image0" of BatchImagesNode must be named "images.image0" here. Rename it.'
     )
 
 
@@ -391,12 +391,14 @@ def test_doubly_wrapped_value_is_sent_unchanged() -> None:
 @pytest.mark.parametrize(
     ("link", "words"),
     [
-        ([1, 0], "A link names its node as text and its output as a number"),
-        (["1", "0"], "Write an output as a whole number, counted from 0"),
+        ([1, 0], 'whose node id 1 is a number. Write it as text: ["1", 0].'),
+        ([10**9, 0], "A link has the node id as text and the output as a number"),
+        (["1", "0"], 'whose output "0" is a text. Write it as a number, without quotes: ["1", 0].'),
+        (["1", "9" * 5000], "is not a whole number. Write the number of the output"),
         (["999", 0], "which this workflow does not have"),
         (["1", -1], "Outputs are counted from 0"),
         (["1", 5], 'output 5 of node "1" (EmptyImage), which only has output 0.'),
-        (["1", True], "Write an output as a whole number"),
+        (["1", True], "output true is not a whole number"),
         (["1"], "is a list of 1"),
     ],
 )

@@ -259,7 +259,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         )
         for item in error.errors()[:MAX_ERRORS]
     )
-    message = "The request has invalid or missing fields. errors names each one and what is valid."
+    message = 'The request has invalid or missing fields. See the field "errors" for each one and what is valid.'
     return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
 
 

@@ -4,13 +4,13 @@ from contracts.wire.errors import Kind, Refusal
 
 
 class Malformed(Refusal):
-    """The request body could not be read. errors says what is wrong with it."""
+    """The request body could not be read. See the field "errors" for what is wrong with it."""
 
     kind, code = Kind.MALFORMED, "request.malformed"
 
 
 class UnsupportedMediaType(Refusal):
-    """Send the body uncompressed, with exactly one header Content-Type: {expected}."""
+    """The type or encoding of the body is not supported: {problem}. Send {expected}."""
 
     kind, code = Kind.UNSUPPORTED, "request.unsupported_media_type"
 
@@ -22,7 +22,7 @@ class NoSuchPath(Refusal):
 
 
 class InvalidRequest(Refusal):
-    """The request has invalid or missing fields. errors names each one and what is valid."""
+    """The request has invalid or missing fields. See the field "errors" for each one and what is valid."""
 
     kind, code = Kind.INVALID, "request.invalid"
 

@@ -13,6 +13,7 @@ _PARSER_MESSAGE = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 _DUPLICATE_KEY = re.compile(r'Detected duplicate key "(.*)"', re.DOTALL)
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _REASONS = {"expected ident": "expected true, false or null", "expected value": "expected a JSON value"}
+_FIRST_BYTES = frozenset(bytes((byte,)) for byte in b'{["-0123456789')  # of a JSON value
 _HINTS = {  # by what stands where the parser stops
     b"'": "Text needs double quotes.",
     **dict.fromkeys((b"True", b"False", b"None"), "Write true, false and null in lower case, as JSON does."),
@@ -34,14 +35,20 @@ def _described(body: bytes, reason: str, line_number: str, column_number: str) -
     line, column = _line(body, int(line_number)), int(column_number)
     if (duplicate := _DUPLICATE_KEY.fullmatch(reason)) is not None:
         where = f"line {line_number}, column {_characters(line, _start_of_key(line, column))}"
-        message = f'The key "{shown_key(duplicate[1])}" at {where} is in the same object twice. Keep one of them.'
+        message = (
+            f'The key "{shown_key(duplicate[1])}" is in one object twice, the second time at {where}. Remove one of '
+            "them, or, if they are two nodes, give one of them another id."
+        )
         return FieldError(code="json_duplicate_key", message=message)
     where = f"line {line_number}, column {_characters(line, column)}"
     if reason.startswith("recursion limit"):
         return FieldError(code="json_depth", message=f"The body is nested too deeply at {where}.")
     if "hex escape" in reason and _HALF_A_PAIR.search(line, max(0, column - 14), column):
         return FieldError(code="json_surrogate", message=f"The text at {where} has half of a surrogate pair.")
-    return _invalid(_syntax_message(reason, where, line[column - 1 :]))
+    message = _syntax_message(reason, where, line[column - 1 :])
+    if reason == "expected value" and body.lstrip()[:1] not in _FIRST_BYTES:
+        message += ' Send a JSON object, such as {"name": "value"}.'
+    return _invalid(message)
 
 
 def shown_key(key: str) -> str:

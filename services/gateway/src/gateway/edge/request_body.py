@@ -10,6 +10,7 @@ from fastapi import Request
 from authn.client_address import rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.credentials import Principal
+from contracts.wire.show_values import show
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.edge.form_body import FORM_BYTES, read_form
@@ -86,4 +87,10 @@ async def _read(request: Request, media_type: str, limit: int, take: Callable[[i
 def _check_type(sent: str, media_type: str) -> None:
     name, semicolon, parameters = sent.partition(";")
     if name.strip().lower() != media_type or not _UTF8.fullmatch((semicolon + parameters).rstrip()):
-        raise UnsupportedMediaType(expected=media_type)
+        expected = f"it in UTF-8, with Content-Type: {media_type}"
+        raise UnsupportedMediaType(problem=describe_content_type(sent), expected=expected)
+
+
+def describe_content_type(sent: str) -> str:
+    """What an error says about the Content-Type header of a request, "" if it has none."""
+    return f"its Content-Type is {show(sent)}" if sent else "it has no Content-Type"

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.app import problem_response
 from contracts.wire.errors import FieldError, Refusal
+from contracts.wire.show_values import show
 from gateway.edge.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
 
 MAX_PARAMETERS = 50
@@ -56,8 +57,11 @@ def _check_encoding(headers: list[tuple[bytes, bytes]]) -> None:
     types = 0
     for name, value in headers:
         types += name == b"content-type"
-        if types > 1 or (name == b"content-encoding" and value.lower() != b"identity"):
-            raise UnsupportedMediaType(expected="the type that this route takes")
+        if types > 1:
+            raise UnsupportedMediaType(problem="the request has more than one Content-Type header", expected="one")
+        if name == b"content-encoding" and value.lower() != b"identity":
+            problem = f"its Content-Encoding is {show(value.decode('latin-1'))}"
+            raise UnsupportedMediaType(problem=problem, expected="it uncompressed, without this header")
 
 
 def _check_query(query: bytes) -> None:

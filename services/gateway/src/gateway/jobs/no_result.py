@@ -5,6 +5,7 @@ from contracts.scheduler.jobs import JOB_ERRORS, STATUS_OF_STATE, Job, JobError,
 from contracts.wire.errors import FieldError
 
 _SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
+_CORRECT = "Correct the job and submit it again. If it is right, report this error to the operator of this API"
 _WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or follow its events"
 
 
@@ -13,9 +14,9 @@ def no_result_refusal(job: Job) -> JobNotFinished:
     match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:
             error = job.error or JobError(code="node.fault", message="")
-            field_error = FieldError(code=error.code, message=error.message, node_id=error.node_id)
-            advice = "Correct it and submit it again" if would_fail_again(error) else "Submit it again"
-            return JobNotFinished(reason=f"it failed: {describe_cause(error)}. {advice}", errors=(field_error,))
+            field_error = FieldError(code=error.code, message=describe_cause(error), node_id=error.node_id)
+            advice = _CORRECT if would_fail_again(error) else "Submit it again"
+            return JobNotFinished(reason=f"it failed. {describe_cause(error)}. {advice}", errors=(field_error,))
         case JobStatus.CANCELLED:
             return JobNotFinished(reason="it was cancelled. Submit it again to have it run")
         case JobStatus.PROCESSING:

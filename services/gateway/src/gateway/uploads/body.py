@@ -12,7 +12,7 @@ from fastapi import Request
 from contracts.file_types import FILE_TYPES
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import UnsupportedMediaType
-from gateway.edge.request_body import reserve_body_memory
+from gateway.edge.request_body import describe_content_type, reserve_body_memory
 from gateway.images.formats import ImageFormat, format_of
 from gateway.uploads.errors import FileTooLarge, UploadTooLarge
 from gateway.uploads.file_signatures import LOOK_AT_BYTES
@@ -70,7 +70,10 @@ class UploadBodies:
         form = UploadForm(boundary) if boundary else None
         sent_as = _media_type(request)
         if form is None and sent_as not in BARE:
-            raise UnsupportedMediaType(expected=f"{FORM} or application/octet-stream")
+            raise UnsupportedMediaType(
+                problem=describe_content_type(request.headers.get("content-type", "")),
+                expected="the file as a form (curl -F file=@photo.png), or its bytes as application/octet-stream",
+            )
         self._check_declared(request, is_form=form is not None, sent_as=sent_as, file_bytes=file_bytes)
         body = _Body(request, form)
         with reserve_body_memory(request, READ_S) as take:

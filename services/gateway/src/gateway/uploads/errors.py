@@ -1,12 +1,15 @@
 """Refusals of uploads."""
 
+from contracts.file_types import FILE_TYPES
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.errors import BodyTooSlow, Malformed, TooManyBodies, UnsupportedMediaType
 from gateway.images.errors import TooManyConversions
 
+SUPPORTED_FORMATS = ", ".join(dict.fromkeys(one.extension for one in FILE_TYPES.values()))
+
 
 class UnsupportedImage(Refusal):
-    """Unsupported file type. Send an image (PNG, JPEG, WebP or EXR), a video, a sound, a latent or a 3D file."""
+    """The content of this file is of no supported type. Convert the file to one of: {formats}."""
 
     kind, code = Kind.INVALID, "upload.unsupported_image"
 
@@ -18,7 +21,7 @@ class AnimatedImage(Refusal):
 
 
 class UploadTooManyPixels(Refusal):
-    """An image can have at most {limit} pixels; this one has {width} x {height}. Make it smaller."""
+    """This image has {width} x {height} pixels. Make it smaller: at most {limit}, such as {side} x {side}."""
 
     kind, code = Kind.INVALID, "upload.too_many_pixels"
 
@@ -60,7 +63,7 @@ class UnknownUpload(Refusal):
 
 
 class UploadInUse(Refusal):
-    """A job that has not ended uses this upload; errors names it. Wait for it or cancel it."""
+    """A job that has not ended uses this upload: see the field "errors". Wait for it or cancel it."""
 
     kind, code = Kind.CONFLICT, "upload.in_use"
 

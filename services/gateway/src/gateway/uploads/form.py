@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from contracts.wire.errors import FieldError
+from contracts.wire.show_values import show
 from gateway.edge.errors import Malformed
 
 FIELD = "file"
@@ -132,7 +133,7 @@ class UploadForm:
         if name in SKIPPED and b"filename" not in parameters and self._parts <= len(SKIPPED) + 1:
             return
         if not self._is_file:
-            _refuse("parts", f"The form has an unknown field. {_ADVICE}")
+            _refuse("parts", _describe_extra_field(name, is_file=b"filename" in parameters))
         self._files += 1
         if self._files > 1:
             _refuse("parts", "The form has more than one file. Upload each file with a request of its own.")
@@ -151,6 +152,15 @@ class UploadForm:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _describe_extra_field(name: bytes, *, is_file: bool) -> str:
+    if not name:
+        return f"The form has a field without a name. {_ADVICE}"
+    shown = show(name.decode(errors="replace"))
+    if name in SKIPPED and not is_file:
+        return f"The form has too many fields: this is one more {shown}. Send each field once."
+    return f'The form field {shown} is not accepted. Remove it, or, if it holds the file, name it "{FIELD}" or "image".'
 
 
 def _refuse(code: str, message: str) -> NoReturn:

@@ -19,6 +19,7 @@ from gateway.images.headers import HeaderProblem, ImageHeader, read_header
 from gateway.images.limiter import ImageLimiter
 from gateway.storage.objects import ArtifactStore
 from gateway.uploads.errors import (
+    SUPPORTED_FORMATS,
     AnimatedImage,
     BrokenImage,
     FileTooLarge,
@@ -66,7 +67,7 @@ class UploadService:
         """
         known = file_type_of(begun, len(begun) if whole else None)
         if known is None and (whole or not may_be_recognized_by_size(begun, at_most)):
-            raise UnsupportedImage
+            raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if known is not None:
             self._size_of(known, begun)
 
@@ -84,9 +85,9 @@ class UploadService:
         if header is HeaderProblem.BLOATED:
             raise self._broken()
         if isinstance(header, HeaderProblem):
-            raise UnsupportedImage
+            raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if header is not None and header.width * header.height > self.converter.max_pixels:
-            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=header.width, height=header.height)
+            raise _too_many_pixels(self.converter.max_pixels, header.width, header.height)
         return header
 
     async def store_image(
@@ -107,7 +108,7 @@ class UploadService:
         """
         header = await asyncio.to_thread(self.check_image, sent, whole=True)  # it can inflate some megabytes
         if header is None:
-            raise UnsupportedImage
+            raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if exact and header.format is not ImageFormat.PNG:
             raise NotKeptExactly
         sent_sha256 = await _sha256(b"exact " + sent if exact else sent)
@@ -168,7 +169,7 @@ class UploadService:
     def _described(self, begun: bytes, size_bytes: int) -> tuple[FileType, tuple[int, int] | None]:
         known = file_type_of(begun[:LOOK_AT_BYTES], size_bytes)
         if known is None:
-            raise UnsupportedImage
+            raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         return known, self._size_of(known, begun)
 
     def _size_of(self, known: FileType, begun: bytes) -> tuple[int, int] | None:
@@ -176,9 +177,9 @@ class UploadService:
             return None
         size = exr_size(begun)
         if size is None:
-            raise UnsupportedImage
+            raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if size[0] * size[1] > self.converter.max_pixels:
-            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=size[0], height=size[1])
+            raise _too_many_pixels(self.converter.max_pixels, *size)
         return size
 
     async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
@@ -187,7 +188,7 @@ class UploadService:
             return await self.converter.convert(wanted, _iterate_chunks(sent))
         except TooManyPixels:
             limit = self.converter.max_pixels
-            raise UploadTooManyPixels(limit=limit, width=header.width, height=header.height) from None
+            raise _too_many_pixels(limit, header.width, header.height) from None
         except (NotConvertible, ConversionFailed):
             raise self._broken() from None
 
@@ -257,3 +258,7 @@ async def _sha256(content: bytes | bytearray) -> str:
 async def _iterate_chunks(content: bytes | bytearray) -> AsyncIterator[bytes]:
     for start in range(0, len(content), CHUNK_BYTES):
         yield bytes(content[start : start + CHUNK_BYTES])
+
+
+def _too_many_pixels(limit: int, width: int, height: int) -> UploadTooManyPixels:
+    return UploadTooManyPixels(limit=limit, width=width, height=height, side=math.isqrt(limit))

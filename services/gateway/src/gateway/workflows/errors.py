@@ -22,6 +22,6 @@ class TooManyVersions(Refusal):
 
 
 class BadParameters(Refusal):
-    """The parameters do not fit the saved workflow. errors names each one and what is valid."""
+    """The parameters do not fit the saved workflow. See the field "errors" for each one and what is valid."""
 
     kind, code = Kind.INVALID, "workflow.parameters_invalid"

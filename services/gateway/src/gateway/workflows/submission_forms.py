@@ -190,9 +190,11 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
     others = [key for key in fields if key not in nodes]
     if not nodes:
         return
+    beside = next((f'"{shown_key(key)}": ...' for key in others if key != "workflow"), "...")
     message = (
-        f"The body has nodes of a workflow beside other fields: {_listed(others)}. Put the nodes under "
-        f'"workflow": {{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, ...}}.'
+        f"The body has nodes of a workflow on one level with other fields: {_listed(others)}. Move the nodes into a "
+        f'field "workflow", and leave the rest beside it: '
+        f'{{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, {beside}}}.'
     )
     _refuse("", "nodes_not_wrapped", message)
 

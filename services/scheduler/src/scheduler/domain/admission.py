@@ -218,7 +218,9 @@ class Ledger:
         wait_s = (next_midnight(account.now) - account.now).total_seconds()
         limit, used = account.images_per_day, self._images.used
         if limit is not None and images and used + images > limit:
-            return QuotaExceeded(limit=limit, left=max(0, limit - used), images=images, retry_after_s=wait_s)
+            advice = f"Make at most {limit} in one job" if images > limit else "Make fewer, or wait until 00:00 UTC"
+            left = max(0, limit - used)
+            return QuotaExceeded(limit=limit, left=left, images=images, advice=advice, retry_after_s=wait_s)
         seconds = account.gpu_seconds_per_day
         if seconds is not None and account.gpu_seconds_today >= seconds:
             return GpuSecondsExceeded(limit=f"{seconds:g}", retry_after_s=wait_s)

@@ -44,6 +44,6 @@ def _find_fault(label: str, accepted: InputSpec | None, value: Any, uploads: fro
         return None
     message = (
         f"{label} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
-        "and put the id of the answer here, or output:<id> with the id of a stored output of yours."
+        'and write the id it returns, or "output:<id of the output>" to use a file that one of your jobs made.'
     )
     return Fault("file_not_uploaded", message)

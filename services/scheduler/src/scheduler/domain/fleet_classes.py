@@ -47,7 +47,7 @@ def build_class_page(catalogs: Sequence[Classes], query: ReadClasses, policy: Te
 
 
 def _describe_refusal(decision: ClassDecision | None) -> str | None:
-    return None if decision is None or decision.allowed else f"{decision.reason} {decision.who_can_allow}"
+    return None if decision is None or decision.allowed else f"{decision.reason} {decision.advice}"
 
 
 def _merge_class(class_type: str, specs: Sequence[ClassSpec], *, shows_folders: bool) -> ClassSpec:

@@ -64,8 +64,10 @@ _DESCRIPTIONS = {
 
 _EXAMPLE_VALUES: dict[str, str | int] = {
     "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
-    "policy": "write", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
+    "policy": "write", "seconds": 30, "status": "processing", "state": "running",
     "reason": "it is running. Wait until its status is completed: read it again, or follow its events",
+    "expected": "it with Content-Type: application/json",
+    "advice": "Make fewer, or wait until 00:00 UTC", "problem": 'its Content-Type is "text/plain"', "side": 10,
     "cause": "Node 4 (KSampler): KeyError: 'b'",
     "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
     "bytes": 1 << 30, "jobs": 100, "stored": 1 << 30, "most": 900, "kind": "PNG", "formats": "PNG, JPEG, WebP",

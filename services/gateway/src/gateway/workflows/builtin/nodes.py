@@ -64,13 +64,13 @@ def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str
 
 def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
     """The errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
-    return tuple(
-        error.model_copy(
-            update={
-                "pointer": origins.get((error.node_id or "", error.input or ""), ""),
-                "node_id": None,
-                "input": None,
-            }
-        )
-        for error in errors
-    )
+    return tuple(_explained(error, origins) for error in errors)
+
+
+def _explained(error: FieldError, origins: Origins) -> FieldError:
+    pointer = origins.get((error.node_id or "", error.input or ""), "")
+    message = error.message
+    label, _, rest = message.partition(f".{error.input} ")
+    if pointer and rest and label.isidentifier():  # the message begins with the class and the input of the node
+        message = f'"{pointer.removeprefix("/")}" {rest}'
+    return error.model_copy(update={"pointer": pointer, "message": message, "node_id": None, "input": None})

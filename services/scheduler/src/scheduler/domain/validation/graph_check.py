@@ -180,7 +180,10 @@ class _GraphCheck:
     def _find_link_fault(self, facts: ClassFacts, name: str, spec: InputSpec, link: list[Any]) -> Fault | None:
         label = f"{facts.name}.{name}"
         classes = self._catalog.classes
-        fault = find_link_fault(label, link, self._graph) or find_slot_fault(label, link, self._graph, classes)
+        only_links = facts.takes_only_links(spec)
+        fault = find_link_fault(label, link, self._graph, takes_only_links=only_links) or find_slot_fault(
+            label, link, self._graph, classes
+        )
         source = None if fault else classes.get(self._graph[link[0]].class_type)
         if source is None or facts.takes_links_of_any_type:
             return fault
@@ -235,11 +238,12 @@ def _build_missing_fault(
         takes = "one of its options"
     else:
         takes = f"{_KINDS.get(spec.type, 'a value')} or a link"
-    message = f"{facts.name}.{name} is required, and is missing. Give it {takes}."
+    how = f"Give the node an input {show(name)} with" if "." in name else "Give it"
+    message = f"{facts.name}.{name} is required, and is missing. {how} {takes}."
     listed = [show(choice) for choice in allowed or ()]
     if listed and sum(map(len, listed)) <= MAX_LISTED:
         message += f" Valid: {', '.join(listed)}."
     short = name.rpartition(".")[2]
     if short != name and short in given and short not in declared:
-        message = f"{facts.name}.{name} is required, and is missing. This node has {show(short)}: write {show(name)}."
+        message = f"The input {show(short)} of {facts.name} must be named {show(name)} here. Rename it."
     return Fault("required_input_missing", message, allowed if allowed and len(allowed) <= 20 else None)

@@ -12,42 +12,45 @@ ANY = "*"
 BROKEN = "broken_link"
 DYNAMIC = "COMFY_"  # ComfyUI's V3 schema: templates and dynamic inputs, whose type is known only when the graph runs
 MAX_LISTED = 50
+MAX_DIGITS = 9  # of a node id or output in an example; longer ones get a general example
 
 
-def find_link_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
+def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_links: bool = False) -> Fault | None:
     """Return a fault if a list is not a link to a node of the graph. ``find_slot_fault`` checks the output index."""
+    hint = "" if takes_only_links else ' To give a list as the value, write {"__value__": [...]}.'
     if len(value) != LINK_PARTS:
+        items = f"{len(value)} item{'' if len(value) == 1 else 's'}"
         message = (
-            f'{label} is a list of {len(value)}. A link is a list of a node id and an output, such as ["4", 0]; '
-            'to give a list as the value, write {"__value__": [...]}.'
+            f"{label} is a list of {items}, and a link has {LINK_PARTS}: the node id as text and the number of the "
+            f'output, such as ["4", 0].{hint}'
         )
         return Fault(BROKEN, message)
     source, slot = value
     if not isinstance(source, str):
-        message = (
-            f"{label} is a link to node {show(source)}. A link names its node as text and its output as a number, "
-            f'such as ["4", 0]; to give a list as the value, write {{"__value__": [...]}}.'
-        )
-        return Fault(BROKEN, message)
+        return Fault(BROKEN, f"{label} is a link whose node id {_describe_node_id(source, slot)}{hint}")
     if source not in graph:
         message = (
             f"{label} is a link to node {show(source)}, which this workflow does not have. Link a node that it has."
         )
         return Fault(BROKEN, message, sought=source, choices=tuple(graph))
     if type(slot) is not int:
-        message = (
-            f"{label} is a link to output {show(slot)} of node {show(source)}. "
-            'Write an output as a whole number, counted from 0, such as ["4", 0].'
-        )
+        return Fault(BROKEN, f"{label} is a link whose output {_describe_output(source, slot)}")
+    if slot < 0:
+        message = f"{label} is a link to output {show(slot)} of node {show(source)}. Outputs are counted from 0."
         return Fault(BROKEN, message)
-    return (
-        Fault(
-            BROKEN,
-            f"{label} is a link to output {show(slot)} of node {show(source)}. Outputs are counted from 0.",
-        )
-        if slot < 0
-        else None
-    )
+    return None
+
+
+def _describe_node_id(source: Any, slot: Any) -> str:
+    if type(source) is int and 0 <= source < 10**MAX_DIGITS and type(slot) is int:
+        return f'{source} is a number. Write it as text: ["{source}", {slot}].'
+    return f'{show(source)} is not a text. A link has the node id as text and the output as a number, such as ["4", 0].'
+
+
+def _describe_output(source: str, slot: Any) -> str:
+    if isinstance(slot, str) and slot.isascii() and slot.isdigit() and len(slot) <= MAX_DIGITS:
+        return f"{show(slot)} is a text. Write it as a number, without quotes: [{show(source)}, {int(slot)}]."
+    return f'{show(slot)} is not a whole number. Write the number of the output, counted from 0, such as ["4", 0].'
 
 
 def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> Fault | None:
