@@ -207,7 +207,7 @@ async def world(fleet: Fleet) -> World:
         assert job.status_code == 201, job.text
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token", "node": "no-such-node"}
         made.paths |= {"asset": "swagger-ui.css", "class_name": "NoSuchClass", "pack": "custom_nodes.none"}
-        made.paths["invite_id"] = NOBODY
+        made.paths["invite_id"] = made.paths["letter_id"] = NOBODY
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text
