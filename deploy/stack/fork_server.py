@@ -6,8 +6,9 @@ again, and it needs a second helper process.
 
 Protocol on its socket, one JSON document per line::
 
-    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the command of requests ->
-    {"signal": [pid, number]}                            <- {"exit": [pid, code]}
+    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}, in the order of the requests
+    -> {"signal": [pid, number]}
+                                                            <- {"exit": [pid, code]}
 
 When the socket closes, every child is killed, so no process outlives the supervisor.
 """

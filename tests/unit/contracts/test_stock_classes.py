@@ -31,7 +31,7 @@ ALL = pytest.mark.parametrize("reviewed", STOCK_CLASSES.values(), ids=STOCK_CLAS
 
 
 @ALL
-def test_roles_and_traits_of_a_class_agree(reviewed: StockClass) -> None:
+def test_input_roles_and_class_traits_do_not_contradict_each_other(reviewed: StockClass) -> None:
     roles = set(reviewed.inputs.values())
     for role in roles & ROLE_NEEDS.keys():
         assert ROLE_NEEDS[role] in reviewed.traits, role

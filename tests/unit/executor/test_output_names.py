@@ -106,5 +106,5 @@ def test_name_of_a_file_outside_the_attempt_folder_is_unchanged() -> None:
     assert names.translate("a~2fb.png", FOLDER) == "b.png"
 
 
-def test_unknown_long_name_is_truncated_to_its_beginning() -> None:
+def test_shortened_name_of_an_unknown_prefix_keeps_its_beginning() -> None:
     assert OutputNameTranslator({}, FOLDER).translate(f"{'x' * 180}~~_00001_.png", FOLDER) == f"{'x' * 180}_00001_.png"

@@ -100,14 +100,14 @@ def test_unobserved_node_may_have_sent_images(images: SentImageDecoder) -> None:
     assert images.missing_nodes == ["2", "3"]
 
 
-def test_disconnect_before_the_sending_nodes_loses_no_images(images: SentImageDecoder) -> None:
+def test_disconnect_before_any_websocket_image_node_runs_loses_no_images(images: SentImageDecoder) -> None:
     run(images, "1")
     images.mark_interrupted()
     run(images, "2", "3", None)
     assert images.missing_nodes == []
 
 
-def test_disconnect_after_the_sending_nodes_loses_no_images(images: SentImageDecoder) -> None:
+def test_disconnect_after_every_websocket_image_node_ran_loses_no_images(images: SentImageDecoder) -> None:
     run(images, "2", "3", "1")
     images.mark_interrupted()
     assert images.missing_nodes == []

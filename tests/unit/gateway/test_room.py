@@ -39,7 +39,7 @@ def test_body_memory_is_released_whatever_happens() -> None:
         take(10)
 
 
-def test_late_part_of_a_body_is_refused() -> None:
+def test_body_chunk_after_the_deadline_is_refused() -> None:
     clock = Clock()
     room = BodyMemoryLimit(total=10, each=10, clock=clock)
     with room.reserve("a", within_s=30) as take:

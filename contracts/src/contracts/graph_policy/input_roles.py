@@ -159,9 +159,9 @@ class ClassRoles:
         self._stock = stock_class(class_type, getattr(spec, "module", ""))
         self._output_node = spec.output_node
         self._declared = {name: self._decide_role(name, described) for name, described in spec.inputs.items()}
-        self._nested: dict[str, list[Any]] = {}
-        for name, described in islice(_nested(spec.inputs), MAX_NESTED):
-            self._nested.setdefault(name, []).append(described)
+        self._roles_of_nested_inputs: dict[str, list[Any]] = {}
+        for name, described in islice(_roles_of_nested_inputs(spec.inputs), MAX_NESTED):
+            self._roles_of_nested_inputs.setdefault(name, []).append(described)
             role = self._decide_role(name, described) or self._decide_role(name, None)
             if role is InputRole.FILE or self._declared.get(name) is None:
                 self._declared[name] = role
@@ -174,7 +174,7 @@ class ClassRoles:
 
     def nested(self, input_name: str) -> Sequence[Any]:
         """Return the catalog's descriptions of a part of a dynamic input, one per option that has the part."""
-        return self._nested.get(input_name, ())
+        return self._roles_of_nested_inputs.get(input_name, ())
 
     def named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
         """Yield every value of a node that has a role, including links, wrapped values and parts of records."""
@@ -197,17 +197,17 @@ class ClassRoles:
         return pattern_role(name, described, output_node=self._output_node)
 
 
-def _nested(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _roles_of_nested_inputs(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Return everything that dynamic inputs can become, by full name."""
     for short, described in inputs.items():
         name = prefix + short
         if prefix:
             yield name, described
         for variant in (getattr(described, "variants", None) or {}).values():
-            yield from _nested(variant, f"{name}.")
+            yield from _roles_of_nested_inputs(variant, f"{name}.")
         grown = getattr(described, "grown", None)
         if grown is not None:
-            yield from _nested(dict.fromkeys(grown.names, grown.input), f"{name}.")
+            yield from _roles_of_nested_inputs(dict.fromkeys(grown.names, grown.input), f"{name}.")
 
 
 def role_of(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:

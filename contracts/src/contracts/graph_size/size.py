@@ -102,7 +102,7 @@ def images(
 
 
 def largest(sizes: Iterable[Size]) -> Size:
-    """Return the bounds of any one of these."""
+    """Return a size that bounds every one of these: the maximum of each dimension."""
     each = list(sizes)
     if len(each) < 2:
         return each[0] if each else NOTHING

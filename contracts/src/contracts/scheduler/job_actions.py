@@ -44,7 +44,7 @@ class JobHasEnded(Refusal):
 
 
 class JobNotWaiting(Refusal):
-    """The job is {state}. Only a waiting job can be held. Requeue it first."""
+    """The job is {state}. Only a waiting job can be held. Requeue a running one first."""
 
     kind, code = Kind.CONFLICT, "job.not_waiting"
 

@@ -104,7 +104,7 @@ class UnknownNode(Refusal):
 
 
 class NodeAlive(Refusal):
-    """The node reported recently or still holds a job. Stop its executor first."""
+    """The node cannot be removed: it reported recently or still holds a job. Stop its executor first."""
 
     kind, code = Kind.CONFLICT, "node.alive"
 

@@ -167,7 +167,7 @@ def _class(described: Any) -> ClassSpec | None:
         return None
     outputs = described.get("output")
     inputs = dict(islice(_inputs(described["input"], order=described.get("input_order")), MAX_INPUTS))
-    if sum(map(_count, inputs.values())) > MAX_INPUTS:
+    if sum(map(_count_inputs, inputs.values())) > MAX_INPUTS:
         inputs = {name: one.model_copy(update={"variants": None, "grown": None}) for name, one in inputs.items()}
     return ClassSpec(
         inputs=inputs,
@@ -184,10 +184,10 @@ def _is_flexible(described: Any) -> bool:
     return isinstance(inputs, Mapping) and inputs.get("optional") == {}
 
 
-def _count(accepted: InputSpec) -> int:
-    """Count the inputs that one input is or can become."""
-    inner = sum(_count(one) for variant in (accepted.variants or {}).values() for one in variant.values())
-    grown = len(accepted.grown.names) * _count(accepted.grown.input) if accepted.grown is not None else 0
+def _count_inputs(accepted: InputSpec) -> int:
+    """Return how many inputs a declaration stands for: 1, or for a dynamic input all that it can expand to."""
+    inner = sum(_count_inputs(one) for variant in (accepted.variants or {}).values() for one in variant.values())
+    grown = len(accepted.grown.names) * _count_inputs(accepted.grown.input) if accepted.grown is not None else 0
     return 1 + inner + grown
 
 
