@@ -37,9 +37,3 @@ def test_pages_of_the_site_link_to_nothing_outside_of_it() -> None:
     for page in docs.rglob("*.md"):
         for link in LINK.findall(CODE.sub("", page.read_text())):
             assert re.match(r"\w+:|#", link) or (page.parent / link).resolve().is_relative_to(docs), (page, link)
-
-
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/architecture/*.md")), ids=lambda page: page.stem)
-def test_architecture_names_files_that_exist(page: Path) -> None:
-    for path in re.findall(r"`((?:clients|contracts|deploy|services|tests)/[\w/.-]+\.\w+)`", page.read_text()):
-        assert (ROOT / path).exists(), path

@@ -1,10 +1,10 @@
 """Compares the rate of ``POST /api/v1/jobs`` by API key with a bare FastAPI route that has the same Pydantic body.
 
-    python -m tests.load.submit_rate [--rounds 5] [--seconds 3] [--connections 16]
+    python -m tests.load.submit_rate [--rounds 5] [--seconds 3] [--connections 16] [--real URL]
 
 The sides alternate in one run, each with a load generator in a separate process: a bare route on default uvicorn, which
-is the reference of the target; the same with our server settings; the simulated node's own ``/prompt``; the gateway of
-a running system; and the same through the development proxy.
+is the reference of the target; the same with our server settings; the simulated node's own ``/prompt``; that of a real
+ComfyUI if ``--real`` names one; the gateway of a running system; and the same through the development proxy.
 
 Nothing is switched off: the user's limits (quota, queue, requests) are counted and every job is durable. Only the
 submit path runs: every node is busy with one endless job, so submitted jobs wait. For the gateway the CPU time of each
@@ -136,11 +136,15 @@ async def measure(arguments: argparse.Namespace) -> None:
             "submit": Side(gateway, submission, fleet.key, counted=True),
             "submit, by proxy": Side(f"{fleet.base_url}/api/v1/jobs", submission, fleet.key),
         }
+        if real := arguments.real:
+            sides["real /prompt"] = Side(f"{real}/prompt", {"prompt": GRAPH})
         for number in range(arguments.rounds + 1):
             for side in sides.values():
                 before = spent(fleet)
                 load = Load([side.url], side.key, side.body, arguments.connections, arguments.seconds)
                 answered = await generated(load)
+                if side is sides.get("real /prompt"):  # it would go on with what was queued
+                    (await client.post(f"{real}/queue", json={"clear": True})).raise_for_status()
                 if not number:  # the first round is a warm-up
                     continue
                 side.rates.append(answered.rate)
@@ -157,7 +161,9 @@ def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
     for name, side in sides.items():
         rounds = " ".join(f"{rate:6.0f}" for rate in side.rates)
         print(f"{name:20} {median(side.rates):7.0f}/s  {median(side.rates) / bare:5.3f} x bare   [{rounds}]")
-    print(f"target: {TARGET:.2f} x bare; CPU time of one submit, ms:")
+    if "real /prompt" in sides:
+        print(f"submit: {median(sides['submit'].rates) / median(sides['real /prompt'].rates):.2f} x a real /prompt")
+    print(f"target: {TARGET:.2f} x bare, or 1.5 x a real /prompt; CPU time of one submit, ms:")
     for side in sides.values():
         if side.counted:
             costs = {name: median(values) for name, values in side.spent.items()}
@@ -172,6 +178,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--real", help="URL of a real ComfyUI; its queue is cleared")
     parser.add_argument("--bare", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--served", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Nodes for audio. All audio is silence, saved as valid FLAC."""
+"""Audio nodes. They produce silence as valid FLAC files."""
 
 import json
 

@@ -112,7 +112,7 @@ async def test_login_accepts_username_or_email_in_any_case(bus: Bus, person: Per
 
 @pytest.mark.requirement("B-32")
 @pytest.mark.parametrize("password", ["x", PASSWORD + " ", " " + PASSWORD, PASSWORD.upper(), "\0", "\ufdfa" * 1024])
-async def test_whole_password_is_compared(bus: Bus, person: Person, password: str) -> None:
+async def test_password_comparison_uses_every_character(bus: Bus, person: Person, password: str) -> None:
     assert await refused(login(bus, person, password)) == BAD_LOGIN
 
 
@@ -222,7 +222,7 @@ async def test_bcrypt_hash_is_replaced_on_login(bus: Bus, sql: asyncpg.Pool, per
 
 
 @pytest.mark.requirement("B-33")
-async def test_excess_of_a_hundred_concurrent_logins_is_refused_at_once(
+async def test_logins_beyond_the_hashing_queue_are_refused_at_once(
     own_nats: NatsServer, system: System, person: Person
 ) -> None:
     async with system_at(own_nats.url, system.database_url, hashing_threads=1, hashing_queue=4) as busy:

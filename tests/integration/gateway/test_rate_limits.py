@@ -402,7 +402,7 @@ async def test_http_refuses_only_logins_when_the_rate_limit_database_is_down(ope
 
 
 @pytest.mark.requirement("B-23")
-async def test_buckets_of_a_flood_of_addresses_are_pruned_together(database: Database) -> None:
+async def test_rate_limit_buckets_of_many_addresses_are_pruned_in_one_pass(database: Database) -> None:
     buckets = RateLimitStore(database)
     async with database.single() as connection:
         await connection.execute(

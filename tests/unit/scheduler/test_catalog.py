@@ -1,4 +1,4 @@
-"""Decoding of catalogs, and whether a catalog meets the needs of a workflow."""
+"""Decodes catalogs and checks whether a catalog has what a workflow needs."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""A workflow is checked on a fleet of different nodes, and refusals say what would be valid."""
+"""Checks workflows against a fleet of different nodes."""
 
 from typing import Any
 

@@ -92,7 +92,7 @@ class RunNodeAction(StrictModel):
 
 
 class NodeActionReply(TolerantModel):
-    """The node after the action; None if it was forgotten, or if the action was for every node."""
+    """The node after the action; None if the action removed it or applied to every node."""
 
     node: NodeStatus | None
 

@@ -133,7 +133,7 @@ class DeadLetterStore:
         self._database = database
 
     async def add(self, message: DeadMessage, failure: Failure) -> None:
-        """Keep a message. One that is kept already only has its failure updated."""
+        """Store a dead letter. If the message is stored already, only its failure is updated."""
         fields = {name: getattr(message, name) for name in DeadMessage.__slots__}
         async with self._database.single() as connection:
             await _ADD.run(

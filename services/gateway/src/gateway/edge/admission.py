@@ -44,7 +44,7 @@ class CredentialResolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AddressRateLimits:
-    """Rate limits of requests that are counted by address rather than by user.
+    """Rate limits of requests that are counted per address instead of per user.
 
     Attributes:
         login: logins and refreshes.

@@ -71,7 +71,7 @@ class DeadLetters:
             )
 
     async def record_and_end_attempt(self, failed: Failed) -> None:
-        """Record a request for work that failed with a bug, and end the attempt that was being handed out.
+        """Store a work request that failed because of a bug, and end the attempt that it was being assigned.
 
         Otherwise each retry would renew the lease of an attempt that never starts.
         """
