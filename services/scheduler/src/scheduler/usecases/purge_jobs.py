@@ -10,6 +10,8 @@ from scheduler.domain.states import is_final
 from scheduler.store import purges
 
 BATCH = 100  # jobs deleted in one transaction
+TENANTS = 1000  # looked at in one statement
+FIRST = UUID(int=0)
 STOPPING_S = 1  # retry after this; a node stops a cancelled prompt in about a second
 
 
@@ -41,20 +43,30 @@ class JobPurger:
 
     async def purge_expired_jobs(self) -> None:
         """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
-        while True:
-            async with self._database.direct() as connection:
-                due = await purges.lock_expired_jobs(connection, batch=BATCH)
-                if due:
-                    await purges.delete_jobs(connection, due, with_inputs=False)
-            if due:
-                log.info("scheduler.jobs.retention_ended", count=len(due))
-            if len(due) < BATCH:
-                return
+        after, has_more = FIRST, True
+        while has_more:
+            async with self._database.single() as connection:
+                page = await purges.list_tenants_to_purge(connection, after, page=TENANTS)
+            for tenant_id, has_expired_jobs in page:
+                after = tenant_id
+                if has_expired_jobs:
+                    await self._purge_expired_jobs_of(tenant_id)
+            has_more = len(page) == TENANTS
 
     async def delete_expired_records(self) -> None:
         """Delete idempotency keys and statistics of purged jobs that are more than a day old."""
-        async with self._database.single() as connection:
-            await purges.delete_expired_records(connection)
+        await purges.delete_expired_records(self._database)
+
+    async def _purge_expired_jobs_of(self, tenant_id: UUID) -> None:
+        count = BATCH
+        while count == BATCH:
+            async with self._database.direct() as connection:
+                expired = await purges.lock_expired_jobs(connection, tenant_id, batch=BATCH)
+                if expired:
+                    await purges.delete_jobs(connection, expired, with_inputs=False)
+            count = len(expired)
+            if expired:
+                log.info("scheduler.jobs.retention_ended", tenant_id=str(tenant_id), count=count)
 
     async def read_graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
         """Return the workflow of one of the tenant's jobs.
