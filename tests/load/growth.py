@@ -16,8 +16,8 @@ import asyncio
 import statistics
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from time import perf_counter
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -169,7 +169,7 @@ FILL_SCHEDULER = (
         1, 1, now()::date, 1, 4, 'h', now() - CASE WHEN n % 100 = 0 THEN interval '31 days' ELSE interval '1 day' END
     FROM generate_series(1, {rows}) n""",
     "INSERT INTO graphs (job_id, graph) SELECT id, '{{}}' FROM jobs",
-    """INSERT INTO job_events (job_id, seq, event) SELECT id, seq.n, '{{}}' FROM jobs, generate_series(1, 4) seq (n)""",
+    """INSERT INTO job_events (job_id, seq, event) SELECT id, 1, '{{}}' FROM jobs""",
     "VACUUM ANALYZE",
 )
 FILL_NOTIFIER = (
@@ -202,10 +202,10 @@ async def measure_deletion(rows: int, tenants: int = 10_000) -> None:
                 for statement in statements:
                     await sql.execute(statement.format(rows=number, tenants=tenants), timeout=1800)
                 database = Database(url, name="load")
-                work: Any = JobPurger(database).purge_expired_jobs()
+                delete = JobPurger(database).purge_expired_jobs
                 if service == "notifier":
-                    work = EventStore(database).prune_events(older_than=timedelta(days=3))
-                began, deleting, inserts = perf_counter(), asyncio.create_task(work), []
+                    delete = partial(EventStore(database).prune_events, older_than=timedelta(days=3))
+                began, deleting, inserts = perf_counter(), asyncio.create_task(delete()), []
                 while not deleting.done():
                     if service == "scheduler":
                         inserted = perf_counter()

@@ -27,10 +27,12 @@ FROM (SELECT id, result_days FROM tenants WHERE id > :after ORDER BY id LIMIT :p
 ) expired ON true ORDER BY page.id
 """)
 _LOCK_EXPIRED = Statement(f"""
-SELECT j.id, j.tenant_id, now() AS now FROM jobs j
-WHERE j.tenant_id = :tenant_id AND NOT {_HAS_LIVE_ATTEMPT}
-    AND j.completed_at < now() - make_interval(days => (SELECT result_days FROM tenants WHERE id = :tenant_id))
-ORDER BY j.completed_at LIMIT :batch FOR UPDATE OF j SKIP LOCKED
+SELECT expired.id, expired.tenant_id, now() AS now FROM tenants t CROSS JOIN LATERAL (
+    SELECT j.id, j.tenant_id FROM jobs j
+    WHERE j.tenant_id = t.id AND j.completed_at < now() - make_interval(days => t.result_days)
+        AND NOT {_HAS_LIVE_ATTEMPT}
+    ORDER BY j.completed_at LIMIT :batch FOR UPDATE OF j SKIP LOCKED
+) expired WHERE t.id = ANY(CAST(:tenant_ids AS uuid[])) LIMIT :batch
 """)  # noqa: S608 - constants only
 _LOCK_ENDED = Statement(f"""
 SELECT j.id, j.tenant_id, now() AS now FROM jobs j
@@ -123,12 +125,9 @@ async def list_tenants_to_purge(connection: Connection, after: UUID, *, page: in
     return [(row["id"], row["has_expired_jobs"]) for row in rows]
 
 
-async def lock_expired_jobs(connection: Connection, tenant_id: UUID, *, batch: int) -> list[EndedJob]:
-    """Lock up to ``batch`` jobs that ended longer ago than the tenant's ``result_days``, the oldest first.
-
-    Skips locked jobs.
-    """
-    return [_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, tenant_id=tenant_id, batch=batch)]
+async def lock_expired_jobs(connection: Connection, tenant_ids: Sequence[UUID], *, batch: int) -> list[EndedJob]:
+    """Lock up to ``batch`` jobs of these tenants past their ``result_days``. Skips locked jobs."""
+    return [_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, tenant_ids=tenant_ids, batch=batch)]
 
 
 async def lock_ended_jobs(connection: Connection, tenant_id: UUID, *, batch: int) -> list[EndedJob]:

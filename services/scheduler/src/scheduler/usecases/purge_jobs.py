@@ -1,5 +1,6 @@
 """Deletes ended jobs: on request of their owner, and when their retention is over."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.database.postgres import Database
@@ -43,30 +44,31 @@ class JobPurger:
 
     async def purge_expired_jobs(self) -> None:
         """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
-        after, has_more = FIRST, True
+        after, count, has_more = FIRST, 0, True
         while has_more:
             async with self._database.single() as connection:
                 page = await purges.list_tenants_to_purge(connection, after, page=TENANTS)
-            for tenant_id, has_expired_jobs in page:
-                after = tenant_id
-                if has_expired_jobs:
-                    await self._purge_expired_jobs_of(tenant_id)
+            if with_expired_jobs := [tenant_id for tenant_id, has_expired_jobs in page if has_expired_jobs]:
+                count += await self._purge_expired_jobs_of(with_expired_jobs)
             has_more = len(page) == TENANTS
+            after = page[-1][0] if page else after
+        if count:
+            log.info("scheduler.jobs.retention_ended", count=count)
 
     async def delete_expired_records(self) -> None:
         """Delete idempotency keys and statistics of purged jobs that are more than a day old."""
         await purges.delete_expired_records(self._database)
 
-    async def _purge_expired_jobs_of(self, tenant_id: UUID) -> None:
-        count = BATCH
-        while count == BATCH:
+    async def _purge_expired_jobs_of(self, tenant_ids: Sequence[UUID]) -> int:
+        count = 0
+        while True:
             async with self._database.direct() as connection:
-                expired = await purges.lock_expired_jobs(connection, tenant_id, batch=BATCH)
+                expired = await purges.lock_expired_jobs(connection, tenant_ids, batch=BATCH)
                 if expired:
                     await purges.delete_jobs(connection, expired, with_inputs=False)
-            count = len(expired)
-            if expired:
-                log.info("scheduler.jobs.retention_ended", tenant_id=str(tenant_id), count=count)
+            count += len(expired)
+            if len(expired) < BATCH:
+                return count
 
     async def read_graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
         """Return the workflow of one of the tenant's jobs.
