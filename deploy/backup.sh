@@ -9,14 +9,18 @@
 set -euo pipefail
 umask 077
 
-# The order makes the parts fit together without stopping anything:
+# A snapshot of each database is opened within a second, then all are dumped, however long that takes. The order makes the
+# parts fit together without stopping anything:
 # - The notifier's copy of events must not be newer than the scheduler's jobs: a job that runs again numbers its events
 #   from where the scheduler's backup ends. Missing events are read from the scheduler.
 # - The gateway's records must not be older than the scheduler's jobs: a job that has ended must have its outputs. What
 #   the scheduler does not know, the gateway deletes.
 # - Auth comes last: it must know every user that the others know. They delete what belongs to erased accounts.
-# - Files come after the records: a file is complete before its record is written, and never changes.
+# - Files come after the records: a file is complete before its record is written, and never changes. The marker of the
+#   store comes before: it must not be newer than the record of it.
 SERVICES="notifier scheduler gateway auth"
+MARKER=.comfyfleet
+declare -A SNAPSHOTS
 
 fail() {
     echo "backup.sh: $*" >&2
@@ -46,6 +50,19 @@ artifact_folder() { # prints nothing where artifacts are in a bucket
     [[ "$url" != file://* ]] || decode "${url#file://}"
 }
 
+open_snapshot() { # of the connected database, held until the script ends
+    local out="$2/.snapshot" tries=0 input
+    : >"$out"
+    exec {input}> >(exec psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 >"$out")
+    echo "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT pg_export_snapshot();" >&"$input"
+    until [[ -s "$out" ]]; do
+        ((++tries < 300)) || fail "the database $1 does not answer"
+        sleep 0.1
+    done
+    SNAPSHOTS[$1]="$(cat "$out")"
+    rm "$out"
+}
+
 create() {
     local target="$1" partial="$1.partial" folder service
     [[ ! -e "$target" ]] || fail "$target exists already"
@@ -53,13 +70,20 @@ create() {
     rm -rf "$partial"
     mkdir -p "$partial"
     date -u +%Y-%m-%dT%H:%M:%SZ >"$partial/started"
+    if [[ -n "$folder" ]]; then
+        mkdir "$partial/artifacts"
+        [[ ! -d "$folder/$MARKER" ]] || cp -a "$folder/$MARKER" "$partial/artifacts/"
+    fi
     for service in $SERVICES; do
         connect "$service"
-        pg_dump --format=custom --no-owner --no-privileges --file="$partial/$service.dump"
+        open_snapshot "$service" "$partial"
+    done
+    for service in $SERVICES; do
+        connect "$service"
+        pg_dump --format=custom --no-owner --no-privileges --snapshot="${SNAPSHOTS[$service]}" --file="$partial/$service.dump"
         echo "$service: $(wc -c <"$partial/$service.dump") bytes"
     done
     if [[ -n "$folder" ]]; then
-        mkdir "$partial/artifacts"
         copy_files "$folder" "$partial/artifacts"
         echo "artifacts: $(find "$partial/artifacts" -type f | wc -l) files"
     else
@@ -84,7 +108,9 @@ restore() {
     done
     if [[ -n "$folder" && -d "$source/artifacts" ]]; then
         mkdir -p "$folder"
-        copy_files "$source/artifacts" "$folder" # files that are there besides stay
+        # Files that are there besides stay, and so does a marker: it tells the gateway that the store is newer.
+        [[ -d "$folder/$MARKER" || ! -d "$source/artifacts/$MARKER" ]] || cp -a "$source/artifacts/$MARKER" "$folder/"
+        copy_files "$source/artifacts" "$folder"
         sync
         echo "artifacts: restored"
     fi
@@ -100,7 +126,7 @@ restore() {
 # Copy files that are complete. One that is deleted meanwhile belongs to a job that was deleted meanwhile.
 copy_files() {
     local status=0
-    tar --create --file=- --directory="$1" --exclude='*#*' --warning=no-file-removed --warning=no-file-changed . |
+    tar --create --file=- --directory="$1" --exclude='*#*' --exclude="./$MARKER" --warning=no-file-removed --warning=no-file-changed . |
         tar --extract --file=- --directory="$2" || status=$?
     [[ "$status" -le 1 ]] || fail "files could not be copied from $1 to $2"
 }
