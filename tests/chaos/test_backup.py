@@ -67,7 +67,7 @@ def lose_everything(state: Path) -> None:
 
 
 async def is_running(client: httpx.AsyncClient, job_id: str) -> bool:
-    return (await read(client, job_id))["status"] == "processing"
+    return bool((await read(client, job_id))["status"] == "processing")
 
 
 @pytest.mark.requirement("backup.restore")

@@ -129,7 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
     ]
 
     if (archiver := _archiver(settings, database)) is not None:
-        loops.append(Loop("auth.archive_audit", archiver.archive_old_entries, every_s=ARCHIVE_EVERY_S))
+        loops.append(Loop("auth.archive_audit", archiver.tick, every_s=ARCHIVE_EVERY_S))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

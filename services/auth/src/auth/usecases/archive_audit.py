@@ -33,6 +33,10 @@ class AuditArchiver:
     def __init__(self, database: Database, folder: Path, *, age: timedelta, max_entries: int = MAX_ENTRIES) -> None:
         self._database, self._folder, self._age, self._max_entries = database, folder, age, max_entries
 
+    async def tick(self) -> None:
+        """Run one pass, for ``chassis.loop.Loop``."""
+        await self.archive_old_entries()
+
     async def archive_old_entries(self) -> int:
         """Archive and delete old entries; returns their number. Verifies the chain first.
 
