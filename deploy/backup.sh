@@ -33,15 +33,19 @@ decode() { # of a URL
 
 # Pass the database to PostgreSQL's programs by environment, because other users see the arguments of a process.
 connect() {
-    local name url user_and_password host_and_port
+    local name url user_and_password servers server
     name="$(tr a-z A-Z <<<"$1")_DATABASE_URL"
     url="${!name:-}"
     [[ "$url" =~ ^postgres(ql)?(\+[a-z0-9]+)?://([^/@]+)@([^/]+)/([^?]+) ]] || fail "$name is not set, or not postgresql://user:password@host:port/database"
-    user_and_password="${BASH_REMATCH[3]}" host_and_port="${BASH_REMATCH[4]}" PGDATABASE="$(decode "${BASH_REMATCH[5]}")"
-    PGUSER="$(decode "${user_and_password%%:*}")" PGPASSWORD="$(decode "${user_and_password#*:}")"
-    PGHOST="${host_and_port%:*}" PGPORT=5432
-    [[ "$host_and_port" == *:* ]] && PGPORT="${host_and_port##*:}"
-    export PGDATABASE PGUSER PGPASSWORD PGHOST PGPORT
+    user_and_password="${BASH_REMATCH[3]}" servers="${BASH_REMATCH[4]}" PGDATABASE="$(decode "${BASH_REMATCH[5]}")"
+    PGUSER="$(decode "${user_and_password%%:*}")" PGPASSWORD="$(decode "${user_and_password#*:}")" PGHOST="" PGPORT=""
+    for server in ${servers//,/ }; do # several servers: the one that accepts writes
+        [[ "$server" == *:* ]] || server="$server:5432"
+        PGHOST="${PGHOST:+$PGHOST,}${server%:*}" PGPORT="${PGPORT:+$PGPORT,}${server##*:}"
+    done
+    unset PGSSLMODE
+    export PGDATABASE PGUSER PGPASSWORD PGHOST PGPORT PGTARGETSESSIONATTRS=read-write
+    [[ ! "$url" =~ [?\&]sslmode=([a-z-]+) ]] || export PGSSLMODE="${BASH_REMATCH[1]}"
 }
 
 artifact_folder() { # prints nothing where artifacts are in a bucket
@@ -90,7 +94,7 @@ create() {
         echo "artifacts: not copied, they are in a bucket"
     fi
     (cd "$partial" && sha256sum ./*.dump started >SHA256SUMS)
-    sync
+    sync --file-system "$partial"
     mv "$partial" "$target"
     echo "created $target"
 }
@@ -103,7 +107,7 @@ restore() {
     for service in $SERVICES; do # all before the first is changed
         connect "$service"
         others="$(psql --no-psqlrc --tuples-only --no-align --command="
-            SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")"
+            SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL")" # no autovacuum
         [[ "$others" == 0 ]] || fail "$others connections use the database $service: stop all services first"
     done
     if [[ -n "$folder" && -d "$source/artifacts" ]]; then
@@ -111,7 +115,7 @@ restore() {
         # Files that are there besides stay, and so does a marker: it tells the gateway that the store is newer.
         [[ -d "$folder/$MARKER" || ! -d "$source/artifacts/$MARKER" ]] || cp -a "$source/artifacts/$MARKER" "$folder/"
         copy_files "$source/artifacts" "$folder"
-        sync
+        sync --file-system "$folder"
         echo "artifacts: restored"
     fi
     for service in $SERVICES; do
