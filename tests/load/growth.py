@@ -224,11 +224,12 @@ async def measure_deletion(rows: int, tenants: int = 10_000) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--jobs", type=int, default=500, help="0 leaves out the first part")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000, help="0 leaves out the second part")
     arguments = parser.parse_args()
-    asyncio.run(measure_jobs(arguments.jobs, arguments.nodes))
+    if arguments.jobs:
+        asyncio.run(measure_jobs(arguments.jobs, arguments.nodes))
     if arguments.rows:
         asyncio.run(measure_deletion(arguments.rows))
 
