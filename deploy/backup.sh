@@ -4,7 +4,7 @@
 #   deploy/backup.sh create FOLDER     services may run; FOLDER must not exist
 #   deploy/backup.sh restore FOLDER    services must be stopped; replaces the contents of the databases
 #
-# Environment: {NOTIFIER,SCHEDULER,GATEWAY,AUTH}_DATABASE_URL, and GATEWAY_ARTIFACTS_URL. Needs pg_dump, pg_restore and
+# Environment: {NOTIFIER,SCHEDULER,GATEWAY,AUTH}_DATABASE_URL or …_FILE, and GATEWAY_ARTIFACTS_URL. Needs pg_dump, pg_restore and
 # psql of the server's version or newer. A bucket (s3://) is not copied: docs/operations/backup.md says what to do.
 set -euo pipefail
 umask 077
@@ -33,9 +33,10 @@ decode() { # of a URL
 
 # Pass the database to PostgreSQL's programs by environment, because other users see the arguments of a process.
 connect() {
-    local name url user_and_password servers server
+    local name file url user_and_password servers server
     name="$(tr a-z A-Z <<<"$1")_DATABASE_URL"
-    url="${!name:-}"
+    url="${!name:-}" file="${name}_FILE"
+    [[ -z "${!file:-}" ]] || url="$(<"${!file}")"
     [[ "$url" =~ ^postgres(ql)?(\+[a-z0-9]+)?://([^/@]+)@([^/]+)/([^?]+) ]] || fail "$name is not set, or not postgresql://user:password@host:port/database"
     user_and_password="${BASH_REMATCH[3]}" servers="${BASH_REMATCH[4]}" PGDATABASE="$(decode "${BASH_REMATCH[5]}")"
     PGUSER="$(decode "${user_and_password%%:*}")" PGPASSWORD="$(decode "${user_and_password#*:}")" PGHOST="" PGPORT=""
