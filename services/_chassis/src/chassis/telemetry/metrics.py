@@ -43,11 +43,12 @@ class Metrics:
 
     Args:
         service: value of the label ``service``.
+        clock: Unix time.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, clock: Callable[[], float] = time) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # no second series for each counter and histogram
-        self.service, self.registry = service, CollectorRegistry()
+        self.service, self.registry, self._clock = service, CollectorRegistry(), clock
         self._http = self.histogram(declared.HTTP_REQUEST_SECONDS)
         self._rpc = self.histogram(declared.RPC_SECONDS)
         self._loop_success = self.gauge(declared.LOOP_LAST_SUCCESS)
@@ -75,7 +76,7 @@ class Metrics:
         self.record_loop_success(loop)
 
     def record_loop_success(self, loop: str) -> None:
-        self._loop_success.labels(self.service, loop).set(time())
+        self._loop_success.labels(self.service, loop).set(self._clock())
 
     def record_dependency(self, dependency: str, *, is_up: bool) -> None:
         self._dependency.labels(self.service, dependency).set(is_up)
