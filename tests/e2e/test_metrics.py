@@ -30,10 +30,10 @@ async def test_metrics_show_jobs_requests_nodes_and_connections_without_naming_a
     assert {name.partition("-")[0] for name in urls} == set(SERVICES)
     key = fleet.new_user("metrics", "basic", graph_policy="open")
     async with fleet.client(key) as client, Scraper(urls) as found:
-        user_id = (await client.get("/me")).json()["id"]
+        user_id = (await client.get("/auth/me")).json()["id"]
         made = await fleet.submit(client, prompt="a lighthouse")
         assert (await fleet.ended(client, made["job_id"]))["status"] == "completed"
-        failed = await fleet.submit(client, workflow=saved("SimFail"))
+        failed = await fleet.submit(client, workflow=saved("SimFail", message="no", exception_type="RuntimeError"))
         assert (await fleet.ended(client, failed["job_id"]))["status"] == "failed"
         refused = await client.post("/jobs", json={"workflow": {"1": {"class_type": "Absent", "inputs": {}}}})
         assert refused.status_code == 422

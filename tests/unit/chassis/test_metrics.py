@@ -64,7 +64,8 @@ async def test_loop_without_a_period_is_not_exported() -> None:
 
 
 def test_values_kept_elsewhere_are_read_at_each_scrape() -> None:
-    metrics, values = Metrics("scheduler"), {("rpc.a",): 1.0}
+    metrics = Metrics("scheduler")
+    values: dict[tuple[str, ...], float] = {("rpc.a",): 1.0}
     metrics.read_at_scrape(RPC_EXPIRED, lambda: values)
     assert metrics.registry.get_sample_value("comfyfleet_rpc_expired_total", {"topic": "rpc.a"}) == 1
     values[("rpc.a",)] = 3.0

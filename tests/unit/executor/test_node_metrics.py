@@ -69,7 +69,7 @@ def test_time_without_a_scheduler_counts_as_such_until_it_answers() -> None:
 
 def test_each_executed_loader_is_one_model_load() -> None:
     loads = ModelLoads(GRAPH)
-    events = [
+    events: list[tuple[str, dict[str, object]]] = [
         ("execution_cached", {"nodes": ["3"]}),
         ("executing", {"node": "2"}),
         ("executing", {"node": "1"}),

@@ -24,7 +24,7 @@ async def running(
     service: str,
     bus: Bus,
     *,
-    metrics: Metrics,
+    metrics: Metrics | None = None,
     database: Database | None = None,
     url: str = "",
     loops: Sequence[Loop] = (),

@@ -116,9 +116,9 @@ def create_web(
     name: str,
     *,
     lifespan: Lifespan,
-    metrics: Metrics,
     probes: Mapping[str, Probe],
-    dependencies: Mapping[str, Probe],
+    metrics: Metrics | None = None,
+    dependencies: Mapping[str, Probe] | None = None,
     middleware: Sequence[Middleware] = (),
     https: bool = False,
     **fastapi: Any,
@@ -128,18 +128,19 @@ def create_web(
     Args:
         name: of the service.
         lifespan: opens and closes what the service needs.
-        metrics: records requests and whether dependencies are available.
         probes: readiness checks by name; each raises on failure.
+        metrics: records requests and whether dependencies are available.
         dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
         middleware: in the order that a request passes it, outermost first.
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
+    metrics = metrics or Metrics(name)
     layers = [Middleware(OutermostMiddleware, metrics=metrics, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     async def check_dependencies() -> None:
-        for dependency, probe in dependencies.items():
+        for dependency, probe in (dependencies or {}).items():
             metrics.record_dependency(dependency, is_up=await _passes(probe))
 
     checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
