@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from generate.asyncapi import asyncapi
+from generate.dashboards import dashboards
 from generate.errors import error_pages
 from generate.metrics import metrics_page
 from generate.nats import compose_config
@@ -27,6 +28,7 @@ def generated_files() -> dict[Path, str]:
         Path("docs/operations/metrics.md"): metrics_page(),
         Path("docs/operations/settings.md"): settings_page(ROOT),
         Path("deploy/nats/nats.conf"): compose_config(),
+        **{Path("deploy/monitoring/grafana/dashboards") / name: text for name, text in dashboards().items()},
         **{Path("contracts/schemas") / name: text for name, text in schemas().items()},
     }
 
