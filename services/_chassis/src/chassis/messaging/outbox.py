@@ -63,6 +63,9 @@ WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 _MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
 # Published rows stay for an hour, to be said again after a stream was lost.
 _EXPIRED = ExpiredRows("outbox", "published_at < now() - interval '1 hour'")
+_OLDEST = Statement("""
+SELECT extract(epoch FROM now() - created_at)::float FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1
+""")
 _REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 
 
@@ -84,6 +87,11 @@ class Relay:
     async def prune(self) -> None:
         """Delete rows that were published long ago."""
         await _EXPIRED.delete(self._database)
+
+    async def measure_oldest_s(self) -> float:
+        """Return the age of the oldest unpublished message in seconds; 0 without one."""
+        async with self._database.single() as connection:
+            return float(await _OLDEST.value(connection) or 0)
 
     async def repeat(self) -> None:
         """Publish all remaining rows again, because their stream was lost."""
