@@ -30,6 +30,12 @@ def test_compose_file_matches_the_compose_specification() -> None:
     jsonschema.validate(read_compose(), json.loads(SCHEMA.read_text()))
 
 
+@pytest.mark.parametrize("name", ["gpu-boxes", "gpu-box"])
+def test_files_for_other_machines_match_the_compose_specification(name: str) -> None:
+    content = yaml.safe_load((ROOT / f"deploy/compose/{name}.yml").read_text())
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
+
+
 def test_compose_schema_rejects_an_invalid_file() -> None:
     wrong = read_compose()
     wrong["services"]["auth"]["restarts"] = "always"
@@ -75,6 +81,31 @@ def test_only_the_proxy_is_published_and_only_on_loopback() -> None:
         address = VARIABLE.sub(lambda match: match["rest"], port)
         assert address.startswith("127.0.0.1:"), port
     assert not [name for name, service in services.items() if service.get("network_mode") or service.get("privileged")]
+
+
+def test_every_container_has_a_memory_limit_and_bounded_logs() -> None:
+    for name, service in read_compose()["services"].items():
+        assert service["mem_limit"], name
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert service["restart"] == ("on-failure" if name.endswith("-migrate") else "unless-stopped"), name
+
+
+def test_services_wait_until_nats_is_healthy() -> None:
+    services = read_compose()["services"]
+    assert services["nats"]["healthcheck"]["test"][-1] == "http://127.0.0.1:8222/healthz"
+    for name in SERVICES:
+        assert services[name]["depends_on"]["nats"] == {"condition": "service_healthy"}, name
+
+
+@pytest.mark.requirement("S-79")
+def test_file_for_other_machines_publishes_only_nats_and_only_with_tls() -> None:
+    services = yaml.safe_load((ROOT / "deploy/compose/gpu-boxes.yml").read_text())["services"]
+    assert [name for name, service in services.items() if "ports" in service] == ["nats"]
+    assert services["nats"]["ports"][0].startswith("${NATS_BIND:-127.0.0.1}:")
+    assert "--tls" in services["nats"]["command"]
+    assert {*SERVICES} == {
+        name for name in services if services[name].get("environment", {}).get("NATS_URL") == "tls://nats:4222"
+    }
 
 
 def test_mounted_files_exist() -> None:
