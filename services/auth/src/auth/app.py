@@ -50,6 +50,7 @@ from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
@@ -62,8 +63,8 @@ from contracts.permissions import inbox_prefix
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
-    url = settings.database_url.get_secret_value()
-    database = Database(url, name="auth", pool_size=settings.database_pool)
+    database = Database(settings.database, name="auth", pool_size=settings.database_pool)
+    schema = SchemaCheck("auth", database)
     bus = Bus(
         settings.nats_url,
         name="auth",
@@ -127,11 +128,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running("auth", bus, database=database, url=url, loops=loops):
+        async with running(bus, database=database, schema=schema, within_s=settings.start_within_s, loops=loops):
             yield
+        await database.close()
         hashing.close()
 
-    return create_web("auth", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    probes = {"nats": bus.probe, "postgres": database.probe, "schema": schema.probe}
+    return create_web("auth", lifespan=lifespan, probes=probes)
 
 
 def _register_sessions(
@@ -190,7 +193,7 @@ def _spare_cores() -> int:
 
 async def rotate_keys(settings: Settings) -> str | None:
     """Create the next signing key and return its id, or None when one is already scheduled."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await _signer(settings, database).rotate_now()
     finally:
@@ -198,7 +201,7 @@ async def rotate_keys(settings: Settings) -> str | None:
 
 
 async def verify_audit(settings: Settings) -> ChainVerification:
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await audit_log.verify_chain(database)
     finally:
@@ -207,7 +210,7 @@ async def verify_audit(settings: Settings) -> ChainVerification:
 
 async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], None]) -> None:
     """Write every entry of the audit log, oldest first."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         async for entry in audit_log.export_entries(database):
             write(entry)
@@ -226,7 +229,7 @@ async def bootstrap_user(
     password: str | None = None,
 ) -> dict[str, str]:
     """Create the user unless it exists, and a new key; returns ``user_id``, ``username`` and ``key``."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         made = await bootstrap(
             database,

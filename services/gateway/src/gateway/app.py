@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
@@ -39,6 +39,7 @@ DOCUMENT = "/openapi.json"
 def create_app(settings: Settings) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
     infra = _infrastructure(settings)
+    schema = SchemaCheck("gateway", infra.database)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -76,9 +77,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Without the database everything works but the bytes of results, so the bus does not wait for it.
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
-        async with running("gateway", infra.bus, loops=loops):
+        async with running(
+            infra.bus,
+            database=infra.database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            loops=loops,
+            serves_without_database=True,  # everything works but the bytes of results
+        ):
             yield
         await edge.limiter.stop()
         await usage.counts.stop()
@@ -90,7 +97,8 @@ def create_app(settings: Settings) -> FastAPI:
         probes={
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
-            "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
+            "database": infra.database.probe,
+            "schema": schema.probe,
         },
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
@@ -108,7 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _infrastructure(settings: Settings) -> Infrastructure:
-    database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
+    database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
     bus = Bus(
         settings.nats_url,
         name="gateway",

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 
 from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
@@ -30,12 +30,12 @@ from notifier.usecases.redeem_tickets import TicketRedeemer
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
-    url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
         settings.nats_url, name="notifier", user=settings.nats_user, password=password, inbox=inbox_prefix("notifier")
     )
-    database = Database(url, name="notifier", pool_size=settings.database_pool)
+    database = Database(settings.database, name="notifier", pool_size=settings.database_pool)
+    schema = SchemaCheck("notifier", database)
     events = EventStore(database)
     identity = Authenticator(bus, service="notifier")
     authenticator = WebSocketAuthenticator(
@@ -59,8 +59,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The bus does not wait for the database: without it events are read from the scheduler.
-        async with running("notifier", bus, loops=loops):
+        # Without the database events are read from the scheduler.
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            loops=loops,
+            serves_without_database=True,
+        ):
             yield
         await database.close()
 
@@ -70,7 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
         probes={
             "nats": bus.probe,
             "identity": identity.probe,
-            "database": lambda: await_schema("notifier", url, database),
+            "database": database.probe,
+            "schema": schema.probe,
         },
         openapi_url=None,
     )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
@@ -52,8 +53,10 @@ PRUNE_EVERY_S = 3600.0
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
-    url = settings.database_url.get_secret_value()
-    database = Database(url, name="scheduler", pool_size=settings.database_pool)
+    database = Database(
+        settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.listening
+    )
+    schema = SchemaCheck("scheduler", database)
     bus = Bus(
         settings.nats_url,
         name="scheduler",
@@ -153,11 +156,13 @@ def create_app(settings: Settings) -> FastAPI:
             ),
             name="scheduler.listen",
         )
-        async with running("scheduler", bus, database=database, url=url, loops=loops):
+        async with running(bus, database=database, schema=schema, within_s=settings.start_within_s, loops=loops):
             yield
             dispatcher.close()
+        await database.close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
 
-    return create_web("scheduler", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    probes = {"nats": bus.probe, "postgres": database.probe, "schema": schema.probe}
+    return create_web("scheduler", lifespan=lifespan, probes=probes)
