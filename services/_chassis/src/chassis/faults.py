@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from socket import gaierror
 from time import monotonic
 
 from chassis.telemetry.logs import log
@@ -45,3 +46,14 @@ class FaultLog:
     def clear(self) -> None:
         """Forget the fault, because it has ended."""
         self.latest = self._logged_at = None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says, in the words of an operator where it is a frequent one."""
+    if isinstance(error, ConnectionRefusedError):
+        return "Connection refused: nothing listens there."
+    if isinstance(error, gaierror):
+        return f"The host name cannot be resolved: {error.strerror}."
+    if isinstance(error, TimeoutError):
+        return "No answer in time."
+    return str(error) or type(error).__name__

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from chassis.database.postgres import is_unavailable
-from chassis.faults import Fault
+from chassis.faults import Fault, reason_of
 
 ACTIONS: Sequence[tuple[type[BaseException], str]] = (
     (asyncpg.InvalidPasswordError, "Check user and password in DATABASE_URL."),
@@ -33,11 +33,5 @@ def connection_fault(error: BaseException, where: str) -> Fault | None:
     """
     for kind, action in ACTIONS:
         if isinstance(error, kind):
-            return Fault("database", where, _reason(error), action)
-    return Fault("database", where, _reason(error), OTHERWISE) if is_unavailable(error) else None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "It does not answer."
-    return str(error) or type(error).__name__
+            return Fault("database", where, reason_of(error), action)
+    return Fault("database", where, reason_of(error), OTHERWISE) if is_unavailable(error) else None

@@ -18,7 +18,7 @@ from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
-from chassis.faults import Fault, FaultLog
+from chassis.faults import Fault, FaultLog, reason_of
 from chassis.messaging.metadata import Metadata, metadata_of
 from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
@@ -336,7 +336,7 @@ class Bus:
         where = ", ".join(server.rpartition("@")[2] for server in self._options["servers"])
         refused = "authorization" in str(error).lower() or "authentication" in str(error).lower()
         action = "Check NATS_USER and NATS_PASSWORD." if refused else "Check that NATS runs, and NATS_URL."
-        return Fault("nats", where, str(error) or type(error).__name__, action)
+        return Fault("nats", where, reason_of(error), action)
 
     async def _on_error(self, error: Exception) -> None:
         if self._connecting:

@@ -1,0 +1,203 @@
+"""What a service does while PostgreSQL, NATS or its schema is missing, and with a newer schema."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from stack.linux import die_with_parent
+from stack.ports import free_ports
+from tests.kit.migrations import apply_later_migration, head_of
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+PASSWORD = "a-password-that-no-log-shows"
+ENDS_S = 40.0
+COMPATIBLE = """
+oldest_code = "{head}"
+
+def upgrade():
+    op.add_column("outbox", sa.Column("later", sa.Text))
+    create_index_concurrently("ix_outbox_later", "outbox", ["later"])
+"""
+INCOMPATIBLE = """
+oldest_code = revision
+
+def upgrade():
+    op.drop_column("outbox", "subject")
+"""
+
+
+@dataclass
+class Process:
+    """A service as a process of its own."""
+
+    popen: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    async def exit_status(self) -> int:
+        await until(lambda: self.popen.poll() is not None, ENDS_S)
+        return self.popen.returncode
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of an event."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
+
+    async def get(self, path: str) -> httpx.Response | None:
+        """Return the response; None if there is no connection."""
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as http:
+            try:
+                return await http.get(path)
+            except httpx.HTTPError:
+                return None
+
+    async def checks(self) -> dict[str, bool] | None:
+        answer = await self.get("/readyz")
+        return answer.json()["checks"] if answer else None
+
+    async def is_ready(self) -> bool:
+        answer = await self.get("/readyz")
+        return answer is not None and answer.status_code == 200
+
+
+class Machine:
+    """Starts services and stops them at the end."""
+
+    def __init__(self, folder: Path, running: ExitStack) -> None:
+        self._folder, self._running = folder, running
+
+    def environment(self, service: str, **settings: str) -> dict[str, str]:
+        own = {"executor": {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(self._folder / "journal.db")}}
+        return {"PATH": os.environ["PATH"], "SECRET_KEY": "k" * 40, **own.get(service, {}), **settings}
+
+    def start(self, service: str, **settings: str) -> Process:
+        port, parent = free_ports(1)[0], os.getpid()
+        log = self._folder / f"{service}-{port}.log"
+        with log.open("wb") as out:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", service, "serve"],
+                env=self.environment(service, **{f"{service.upper()}_PORT": str(port)}, **settings),
+                stdout=out,
+                stderr=out,
+                preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one system call
+            )
+        self._running.callback(popen.wait, 10)
+        self._running.callback(popen.kill)
+        return Process(popen, port, log)
+
+    async def migrate(self, service: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", service, "migrate"]
+        return await asyncio.to_thread(
+            subprocess.run, argv, env=self.environment(service, **settings), capture_output=True, text=True, timeout=60
+        )
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    with ExitStack() as running:
+        yield Machine(tmp_path, running)
+
+
+@pytest.fixture
+async def empty_database(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The URL of a database without tables."""
+    connection = await asyncpg.connect(postgres_server._dsn("postgres"))
+    try:
+        await connection.execute("CREATE DATABASE starting")
+        yield postgres_server._dsn("starting")
+        await connection.execute("DROP DATABASE starting WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.requirement("setting START_WITHIN_S")
+async def test_start_without_a_dependency_says_why_and_ends_with_status_1(
+    machine: Machine, own_nats: NatsServer, postgres_server: PostgresServer, empty_database: str
+) -> None:
+    known = {"NATS_URL": own_nats.url, "START_WITHIN_S": "4"}
+    place = f"127.0.0.1:{postgres_server.port}"
+    faults = {
+        "auth": ("database", "password authentication failed", f"postgres://nobody:{PASSWORD}@{place}/postgres"),
+        "scheduler": ("database", "does not exist", postgres_server._dsn("no-such-database")),
+        "gateway": ("database", "Connection refused", f"postgresql://nobody:{PASSWORD}@127.0.0.1:1/?sslmode=prefer"),
+        "notifier": ("schema", "no tables", empty_database),
+        "executor": ("nats", "Connection refused", ""),
+    }
+    started = {
+        service: machine.start(
+            service, **known | ({"DATABASE_URL": url} if url else {"NATS_URL": "nats://x:y@127.0.0.1:1"})
+        )
+        for service, (_, _, url) in faults.items()
+    }
+
+    async def answers(process: Process) -> bool:
+        answer = await process.get("/healthz")
+        return answer is not None and answer.status_code == 200
+
+    await asyncio.gather(*(until(partial(answers, process), ENDS_S) for process in started.values()))
+    for service, process in started.items():
+        assert await process.exit_status() == 1, process.log.read_text()
+        dependency, reason, _ = faults[service]
+        failed = process.logged("service.start_failed")
+        assert [line["dependency"] for line in failed] == [dependency], service
+        assert reason in failed[0]["reason"], failed
+        assert failed[0]["waited_s"] == 4
+        assert {*failed[0]} >= {"where", "action"}
+        assert len(process.logged("service.waiting")) == 1, service
+        assert PASSWORD not in process.log.read_text()
+
+
+async def test_service_follows_its_schema_window(
+    machine: Machine, own_nats: NatsServer, empty_database: str, tmp_path: Path
+) -> None:
+    head = head_of("scheduler")
+    settings = {"NATS_URL": own_nats.url, "DATABASE_URL": empty_database}
+    process = machine.start("scheduler", **settings)
+
+    async def waits_for_its_schema() -> bool:
+        return await process.checks() == {"nats": True, "postgres": True, "schema": False}
+
+    await until(waits_for_its_schema, ENDS_S)
+    (waiting,) = process.logged("service.waiting")
+    assert waiting["dependency"] == "schema"
+    assert waiting["action"] == "Run: python -m scheduler migrate"
+
+    migrated = await machine.migrate("scheduler", **settings)
+    assert migrated.returncode == 0, migrated.stdout
+    await until(process.is_ready)
+
+    await apply_later_migration(tmp_path / "compatible", "scheduler", empty_database, COMPATIBLE.format(head=head))
+    assert await process.is_ready()
+    restarted = machine.start("scheduler", **settings)
+    await until(restarted.is_ready, ENDS_S)
+    again = await machine.migrate("scheduler", **settings)
+    assert again.returncode == 0, again.stdout
+
+    connection = await asyncpg.connect(empty_database)
+    assert await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_outbox_later'::regclass")
+    await connection.execute("DELETE FROM schema_revisions WHERE revision > $1", head)
+    await connection.execute("UPDATE alembic_version SET version_num = $1", head)
+    await connection.close()
+
+    await apply_later_migration(tmp_path / "incompatible", "scheduler", empty_database, INCOMPATIBLE)
+    assert (await process.checks() or {})["schema"] is False
+    for running in (process, restarted):
+        assert await running.exit_status() == 1
+        assert "needs code" in running.logged("service.schema_incompatible")[0]["reason"]
+    refused = await machine.migrate("scheduler", **settings)
+    assert refused.returncode == 1
+    assert "needs code" in refused.stdout
