@@ -81,7 +81,7 @@ class Machine:
 
     def environment(self, service: str, **settings: str) -> dict[str, str]:
         own = {"executor": {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(self._folder / "journal.db")}}
-        return {"PATH": os.environ["PATH"], "SECRET_KEY": "k" * 40, **own.get(service, {}), **settings}
+        return {"PATH": os.environ["PATH"], "SECRET_KEY": "0123456789abcdef" * 4, **own.get(service, {}), **settings}
 
     def start(self, service: str, **settings: str) -> Process:
         port, parent = free_ports(1)[0], os.getpid()

@@ -8,6 +8,7 @@ from auth.settings import Settings
 from chassis.database.url import DatabaseUrl, InvalidDatabaseUrl
 
 SPECIAL = "p@ss:w/o?r#d%41&="
+SECRET_KEY = "0123456789abcdef" * 4
 
 
 @pytest.mark.parametrize(
@@ -94,15 +95,15 @@ def test_several_hosts_are_searched_for_the_primary() -> None:
 def test_plain_settings_name_the_database_of_the_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.touch()
-    monkeypatch.setenv("SECRET_KEY", "k")
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("DATABASE_CA", str(ca))
-    monkeypatch.setenv("DATABASE_URL", "postgres://u:p@pooler:6432")
-    monkeypatch.setenv("LISTEN_URL", "postgres://u:p@db")
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:f3a9c1d7@pooler:6432")
+    monkeypatch.setenv("LISTEN_URL", "postgres://u:f3a9c1d7@db")
     settings = Settings()
     assert settings.database.where == "pooler:6432/auth as u"
     assert settings.listening.where == "db:5432/auth as u"
     assert (settings.database.sslmode, settings.database.ca) == ("verify-full", str(ca))
-    monkeypatch.setenv("LISTEN_URL", "postgres://u:hidden@db?sslmode=disable")
+    monkeypatch.setenv("LISTEN_URL", "postgres://u:f3a9hidden@db?sslmode=disable")
     with pytest.raises(ValidationError, match="does not verify the server") as raised:
         Settings()
     assert "hidden" not in str(raised.value)
@@ -113,5 +114,5 @@ def test_address_in_logs_has_no_password() -> None:
 
 
 def test_special_characters_survive_the_settings() -> None:
-    settings = Settings(secret_key=SecretStr("k"), database_url=SecretStr(f"postgres://u:{SPECIAL}@db/x"))
+    settings = Settings(secret_key=SecretStr(SECRET_KEY), database_url=SecretStr(f"postgres://u:{SPECIAL}@db/x"))
     assert settings.database.password == SPECIAL.replace("%41", "A")

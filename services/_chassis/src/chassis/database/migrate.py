@@ -7,7 +7,7 @@ A migration is a module in ``<service>/store/migrations/versions`` with ``revisi
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -194,7 +194,12 @@ def _migrate(connection: Connection, metadata: MetaData) -> None:
         context.run_migrations()
 
 
-def _on_version_apply(*, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
+def _on_version_apply(
+    ctx: MigrationContext,
+    step: MigrationInfo,
+    heads: Collection[Any],  # noqa: ARG001 - Alembic passes it by name
+    run_args: Mapping[str, Any],  # noqa: ARG001 - the same
+) -> None:
     """Record a migration, or its reversal, in its own transaction."""
     assert ctx.connection is not None  # noqa: S101 - not offline
     for revision in step.up_revision_ids:
