@@ -13,6 +13,7 @@ from chassis.database.url import DatabaseUrl
 from chassis.telemetry.logs import log
 
 CONNECT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
+OPEN_S = 2 * CONNECT_S  # for the first connections, one after another; also bounds the wait for others that try
 STATEMENT_S = 10
 TIMEOUTS = {
     "lock_timeout": "5s",
@@ -146,7 +147,10 @@ class Database:
     @asynccontextmanager
     async def single(self) -> AsyncIterator[asyncpg.Connection]:
         """Run statements, each in its own transaction."""
-        pool = self._pool or await self._open_pool()
+        pool = self._pool
+        if pool is None:
+            async with asyncio.timeout(OPEN_S):
+                pool = await self._open_pool()
         async with pool.acquire(timeout=CONNECT_S) as connection:
             yield connection
 
