@@ -3,10 +3,7 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ import asyncpg
 import httpx
 import pytest
 
-from stack.linux import die_with_parent
 from stack.ports import free_ports
+from stack.processes import Child, ForkServerClient, PythonProcess
 from tests.kit.migrations import apply_later_migration, head_of
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -43,13 +40,13 @@ def upgrade():
 class Process:
     """A service as a process of its own."""
 
-    popen: subprocess.Popen[bytes]
+    child: Child
     port: int
     log: Path
 
     async def exit_status(self) -> int:
-        await until(lambda: self.popen.poll() is not None, ENDS_S)
-        return self.popen.returncode
+        async with asyncio.timeout(ENDS_S):
+            return await self.child.wait()
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the log lines of an event."""
@@ -74,41 +71,42 @@ class Process:
 
 
 class Machine:
-    """Starts services and stops them at the end."""
+    """Runs services."""
 
-    def __init__(self, folder: Path, running: ExitStack) -> None:
-        self._folder, self._running = folder, running
+    def __init__(self, folder: Path, fork_server: ForkServerClient) -> None:
+        self._folder, self._fork_server = folder, fork_server
 
-    def environment(self, service: str, **settings: str) -> dict[str, str]:
-        own = {"executor": {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(self._folder / "journal.db")}}
-        return {"PATH": os.environ["PATH"], "SECRET_KEY": "0123456789abcdef" * 4, **own.get(service, {}), **settings}
+    async def start(self, service: str, **settings: str) -> Process:
+        return await self._run(service, "serve", settings)
 
-    def start(self, service: str, **settings: str) -> Process:
-        port, parent = free_ports(1)[0], os.getpid()
-        log = self._folder / f"{service}-{port}.log"
-        with log.open("wb") as out:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", service, "serve"],
-                env=self.environment(service, **{f"{service.upper()}_PORT": str(port)}, **settings),
-                stdout=out,
-                stderr=out,
-                preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one system call
-            )
-        self._running.callback(popen.wait, 10)
-        self._running.callback(popen.kill)
-        return Process(popen, port, log)
+    async def migrate(self, service: str, **settings: str) -> Process:
+        """Run the migrations; returns the process that has ended."""
+        process = await self._run(service, "migrate", settings)
+        await process.exit_status()
+        return process
 
-    async def migrate(self, service: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", service, "migrate"]
-        return await asyncio.to_thread(
-            subprocess.run, argv, env=self.environment(service, **settings), capture_output=True, text=True, timeout=60
-        )
+    async def _run(self, service: str, command: str, settings: dict[str, str]) -> Process:
+        port = free_ports(1)[0]
+        log = self._folder / f"{service}-{command}-{port}.log"
+        executor = {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(self._folder / "journal.db")}
+        env = {
+            "PATH": os.environ["PATH"],
+            "SECRET_KEY": "0123456789abcdef" * 4,
+            f"{service.upper()}_PORT": str(port),
+            **(executor if service == "executor" else {}),
+            **settings,
+        }
+        call = PythonProcess(service, f"{service}.__main__", (command,), env, str(log))
+        return Process(await self._fork_server.spawn(call), port, log)
 
 
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    with ExitStack() as running:
-        yield Machine(tmp_path, running)
+    fork_server = ForkServerClient(tmp_path / "fork_server.log")
+    try:
+        yield Machine(tmp_path, fork_server)
+    finally:
+        await fork_server.close()
 
 
 @pytest.fixture
@@ -137,7 +135,7 @@ async def test_start_without_a_dependency_says_why_and_ends_with_status_1(
         "executor": ("nats", "Connection refused", ""),
     }
     started = {
-        service: machine.start(
+        service: await machine.start(
             service, **known | ({"DATABASE_URL": url} if url else {"NATS_URL": "nats://x:y@127.0.0.1:1"})
         )
         for service, (_, _, url) in faults.items()
@@ -163,7 +161,7 @@ async def test_service_follows_its_schema_window(
 ) -> None:
     head = head_of("scheduler")
     settings = {"NATS_URL": own_nats.url, "DATABASE_URL": empty_database}
-    process = machine.start("scheduler", **settings)
+    process = await machine.start("scheduler", **settings)
 
     async def waits_for_its_schema() -> bool:
         return await process.checks() == {"nats": True, "postgres": True, "schema": False}
@@ -176,15 +174,16 @@ async def test_service_follows_its_schema_window(
     assert waiting["action"] == "Run: python -m scheduler migrate"
 
     migrated = await machine.migrate("scheduler", **settings)
-    assert migrated.returncode == 0, migrated.stdout
+    assert await migrated.exit_status() == 0, migrated.log.read_text()
     await until(process.is_ready, ENDS_S)
 
     await apply_later_migration(tmp_path / "compatible", "scheduler", empty_database, COMPATIBLE.format(head=head))
     assert await process.is_ready()
-    restarted = machine.start("scheduler", **settings)
+    restarted = await machine.start("scheduler", **settings)
     await until(restarted.is_ready, ENDS_S)
     again = await machine.migrate("scheduler", **settings)
-    assert again.returncode == 0, again.stdout
+    assert await again.exit_status() == 0, again.log.read_text()
+    assert again.logged("migrate.schema_is_newer")
 
     connection = await asyncpg.connect(empty_database)
     assert await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_outbox_later'::regclass")
@@ -198,5 +197,5 @@ async def test_service_follows_its_schema_window(
         assert await running.exit_status() == 1
         assert "needs code" in running.logged("service.schema_incompatible")[0]["reason"]
     refused = await machine.migrate("scheduler", **settings)
-    assert refused.returncode == 1
-    assert "needs code" in refused.stdout
+    assert await refused.exit_status() == 1
+    assert "needs code" in refused.logged("migrate.failed")[0]["reason"]

@@ -85,7 +85,7 @@ class DatabaseSettings(ServiceSettings):
         if text is None:
             return None
         url = DatabaseUrl.parse(text.get_secret_value())
-        return SecretStr((url if url.database else url.in_database(cls.service)).render())
+        return text if url.database else SecretStr(url.in_database(cls.service).render())
 
     @model_validator(mode="after")
     def _urls_agree_with_the_ca(self) -> Self:

@@ -19,14 +19,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import Script
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from chassis.database.connection_faults import connection_fault
 from chassis.database.postgres import TIMEOUTS, Connector, Database
 from chassis.database.schema import REVISIONS_SQL, Fit, SchemaCheck, SchemaMismatch, read_schema
 from chassis.database.url import DatabaseUrl
-from chassis.faults import FaultLog
+from chassis.faults import Fault, FaultLog
 from chassis.telemetry.logs import log
 
 LOCK = 7_203_417  # advisory lock key: any number, the same for every migration of one database
@@ -147,20 +147,19 @@ async def _run(config: Config) -> None:
     connector = Connector(config.attributes["url"])
 
     async def connect() -> asyncpg.Connection:
-        # SQLAlchemy's own introspection must not see names of a pooler's other clients
         return await connector.connect(statement_cache_size=0, server_settings={"application_name": "migrate"})
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            await _lock_database(connection)
+            await _lock_database(connection, config.attributes["url"].where)
             await connection.run_sync(_migrate, config.attributes["metadata"])
             await connection.commit()
     finally:
         await engine.dispose()
 
 
-async def _lock_database(connection: Any) -> None:
+async def _lock_database(connection: AsyncConnection, where: str) -> None:
     """Wait for other migrations of this database to end.
 
     It does not wait inside of ``pg_advisory_lock``: a waiting statement has a snapshot, and ``CREATE INDEX
@@ -168,11 +167,13 @@ async def _lock_database(connection: Any) -> None:
     """
     for name in TIMEOUTS:  # a role may have defaults; an index of a large table takes long
         await connection.execute(text(f"SET {name} = 0"))
+    waiting = FaultLog()
     while True:
         locked = await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK})
         await connection.commit()
         if locked:
             return
+        waiting.report(Fault("migration", where, "Another process migrates this database.", "Wait until it has ended."))
         await asyncio.sleep(RETRY_S / 4)
 
 
