@@ -19,6 +19,7 @@ from chassis.faults import Fault, FaultLog
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 RECHECK_S = 10.0  # how soon a service notices that a newer schema does not work with it
@@ -31,6 +32,7 @@ async def running(
     database: Database,
     schema: SchemaCheck,
     within_s: float,
+    metrics: Metrics | None = None,
     loops: Sequence[Loop] = (),
     serves_without_database: bool = False,
 ) -> AsyncIterator[None]:
@@ -43,6 +45,7 @@ async def running(
         database: its schema is checked; the caller closes it.
         schema: compares it with the code.
         within_s: the process ends if the start takes longer.
+        metrics: count the runs of the loops.
         loops: start after the bus.
         serves_without_database: bus and loops do not wait for the schema.
     """
@@ -53,7 +56,7 @@ async def running(
     async def check_schema() -> None:
         await _until_usable(database, schema, waiting)
         checked.set()
-        recheck.start()
+        recheck.start(metrics)
 
     async def serve() -> None:
         await bus.connect()
@@ -61,7 +64,7 @@ async def running(
             await checked.wait()
         await bus.start()
         for loop in loops:
-            loop.start()
+            loop.start(metrics)
 
     def faults() -> Iterable[Fault | None]:
         return waiting.latest, bus.fault

@@ -55,22 +55,27 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
+    metrics = metrics or Metrics("auth")
     database = Database(settings.database, name="auth", pool_size=settings.database_pool)
     schema = SchemaCheck("auth", database)
+    metrics.record_build(schema=schema.head)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="auth",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
+        record_request=metrics.record_rpc,
     )
     pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
     credentials.register(
@@ -128,13 +133,21 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(bus, database=database, schema=schema, within_s=settings.start_within_s, loops=loops):
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+        ):
             yield
         await database.close()
         hashing.close()
 
-    probes = {"nats": bus.probe, "postgres": database.probe, "schema": schema.probe}
-    return create_web("auth", lifespan=lifespan, probes=probes)
+    dependencies = {"nats": bus.probe, "postgres": database.probe}
+    probes = {**dependencies, "schema": schema.probe}
+    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)
 
 
 def _register_sessions(

@@ -10,6 +10,7 @@ from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
@@ -36,10 +37,12 @@ TITLE = "comfyfleet"
 DOCUMENT = "/openapi.json"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
-    infra = _infrastructure(settings)
+    metrics = metrics or Metrics("gateway")
+    infra = _infrastructure(settings, metrics)
     schema = SchemaCheck("gateway", infra.database)
+    metrics.record_build(schema=schema.head)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -83,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
             database=infra.database,
             schema=schema,
             within_s=settings.start_within_s,
+            metrics=metrics,
             loops=loops,
             serves_without_database=True,  # everything works but the bytes of results
         ):
@@ -94,12 +98,14 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_web(
         TITLE,
         lifespan=lifespan,
+        metrics=metrics,
         probes={
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
             "database": infra.database.probe,
             "schema": schema.probe,
         },
+        dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
@@ -115,17 +121,20 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _infrastructure(settings: Settings) -> Infrastructure:
+def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
     database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="gateway",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("gateway"),
+        record_request=metrics.record_rpc,
     )
     return Infrastructure(
         settings=settings,
+        metrics=metrics,
         bus=bus,
         database=database,
         objects=ArtifactStore(settings.artifacts_url),

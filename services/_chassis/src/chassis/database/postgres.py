@@ -154,6 +154,12 @@ class Database:
         async with pool.acquire(timeout=CONNECT_S) as connection:
             yield connection
 
+    def count_connections(self) -> dict[tuple[str, str], int]:
+        """Count connections by pool and state. Safe to call from any thread."""
+        pool = self._pool
+        open_, idle = (pool.get_size(), pool.get_idle_size()) if pool is not None else (0, 0)
+        return {("main", "in_use"): open_ - idle, ("main", "idle"): idle}
+
     async def probe(self) -> None:
         """Raise unless the database responds."""
         async with asyncio.timeout(CONNECT_S), self.single() as connection:
