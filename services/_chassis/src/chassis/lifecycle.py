@@ -104,10 +104,10 @@ async def starting(
                 task.result()
 
 
-async def retry_with_backoff(attempt: Callable[[], Coroutine[Any, Any, Fault | None]], waiting: FaultLog) -> None:
-    """Call ``attempt`` until it returns no fault; log what it waits for."""
+async def retry_with_backoff(find_fault: Callable[[], Coroutine[Any, Any, Fault | None]], waiting: FaultLog) -> None:
+    """Call ``find_fault`` until it returns no fault; log what it waits for."""
     pause_s = FIRST_PAUSE_S
-    while (fault := await attempt()) is not None:
+    while (fault := await find_fault()) is not None:
         waiting.report(fault)
         await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -131,7 +131,7 @@ async def _supervise(
 
 
 async def _until_usable(database: Database, schema: SchemaCheck, waiting: FaultLog) -> None:
-    async def attempt() -> Fault | None:
+    async def find_fault() -> Fault | None:
         try:
             return schema.fault_of(await schema.read())
         except Exception as error:
@@ -140,7 +140,7 @@ async def _until_usable(database: Database, schema: SchemaCheck, waiting: FaultL
                 raise
             return fault
 
-    await retry_with_backoff(attempt, waiting)
+    await retry_with_backoff(find_fault, waiting)
 
 
 async def _end_if_incompatible(schema: SchemaCheck) -> None:
