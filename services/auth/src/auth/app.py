@@ -237,7 +237,7 @@ async def verify_audit_files(settings: Settings) -> int | None:
     """Return the number of entries in archives, or None without ``audit_archive``; raises ``ArchiveDamaged``."""
     if settings.audit_archive is None:
         return None
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await audit_log.verify_files(database, settings.audit_archive)
     finally:
@@ -246,7 +246,7 @@ async def verify_audit_files(settings: Settings) -> int | None:
 
 async def archive_audit(settings: Settings) -> int | None:
     """Archive old entries now; their number, or None without ``audit_days``; raises ``ArchiveDamaged``."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         archiver = _archiver(settings, database)
         return None if archiver is None else await archiver.archive_old_entries()
