@@ -11,8 +11,10 @@ from fastapi import FastAPI
 
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
+from chassis.http.server import Server
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.shutdown import Shutdown
 from chassis.telemetry import logs
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
@@ -21,12 +23,18 @@ GRACE_S = 10  # maximum time to finish running requests after SIGTERM
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Describes a service to its command line. ``limits`` returns its connection limits from its settings."""
+    """Describes a service to its command line.
+
+    Attributes:
+        limits: returns its connection limits from its settings.
+        drain_delay_s: returns from its settings how long it serves on, not ready, after SIGTERM.
+    """
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any], FastAPI]
+    create_app: Callable[[Any, Shutdown], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
+    drain_delay_s: Callable[[Any], float] = lambda _settings: 0.0
 
 
 def served(limits: Limits) -> dict[str, Any]:
@@ -53,19 +61,21 @@ def commands(service: Service) -> typer.Typer:
 
     @cli.command()
     def serve() -> None:
-        """Serve until SIGTERM."""
+        """Serve until SIGTERM; a second one does not wait for work in progress."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
-        app = service.create_app(settings)
+        shutdown = Shutdown()
+        app = service.create_app(settings, shutdown)
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
             timeout_graceful_shutdown=GRACE_S,
             **served(service.limits(settings)),
         )
+        Server(config, shutdown, delay_s=service.drain_delay_s(settings)).run()
 
     if issubclass(service.settings, DatabaseSettings):
 

@@ -17,6 +17,7 @@ class UnprefixedEnvSource(EnvSettingsSource):
             "log_level",
             "database_url",
             "comfyui_url",
+            "drain_delay_s",
             "rate_limit_enabled",
             "access_token_expire_minutes",
         }

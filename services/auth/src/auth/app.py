@@ -54,13 +54,14 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
     url = settings.database_url.get_secret_value()
     database = Database(url, name="auth", pool_size=settings.database_pool)
@@ -131,7 +132,8 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         hashing.close()
 
-    return create_web("auth", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    probes = {"nats": bus.probe, "postgres": database.probe}
+    return create_web("auth", lifespan=lifespan, probes=probes, shutdown=shutdown)
 
 
 def _register_sessions(

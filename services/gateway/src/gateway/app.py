@@ -10,6 +10,7 @@ from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
@@ -36,9 +37,10 @@ TITLE = "comfyfleet"
 DOCUMENT = "/openapi.json"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
-    infra = _infrastructure(settings)
+    shutdown = shutdown or Shutdown()
+    infra = _infrastructure(settings, shutdown)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -92,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
             "identity": edge.identity.probe,
             "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
         },
+        shutdown=shutdown,
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
@@ -107,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _infrastructure(settings: Settings) -> Infrastructure:
+def _infrastructure(settings: Settings, shutdown: Shutdown) -> Infrastructure:
     database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
     bus = Bus(
         settings.nats_url,
@@ -122,4 +125,5 @@ def _infrastructure(settings: Settings) -> Infrastructure:
         database=database,
         objects=ArtifactStore(settings.artifacts_url),
         artifacts=ArtifactRecords(database),
+        shutdown=shutdown,
     )

@@ -13,6 +13,7 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from chassis.shutdown import Shutdown
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
 from notifier.api.handshake import WebSocketAuthenticator
@@ -28,7 +29,7 @@ from notifier.usecases.read_history import History
 from notifier.usecases.redeem_tickets import TicketRedeemer
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
     url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
             "identity": identity.probe,
             "database": lambda: await_schema("notifier", url, database),
         },
+        shutdown=shutdown,
         openapi_url=None,
     )
     for route in (watch, watch_many):

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
 from chassis.ids import new_id, request_id_from
+from chassis.shutdown import Shutdown
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
@@ -61,10 +62,11 @@ class OutermostMiddleware:
     Args:
         app: the inner application.
         https: all clients use TLS (adds HSTS).
+        shutdown: once it has begun, a response closes its connection, so that clients move to another replica.
     """
 
-    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, shutdown: Shutdown, https: bool = False) -> None:
+        self._app, self._shutdown = app, shutdown
         self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
         self._names = frozenset(name for name, _ in self._always)
 
@@ -87,6 +89,8 @@ class OutermostMiddleware:
                 else:
                     own += [header for header in self._always if header[0] not in names]
                 own.append((b"x-request-id", request_id.encode()))
+                if self._shutdown.begun.is_set() and message["type"] == "http.response.start":
+                    own.append((b"connection", b"close"))
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
@@ -105,6 +109,7 @@ def create_web(
     *,
     lifespan: Lifespan,
     probes: Mapping[str, Probe],
+    shutdown: Shutdown | None = None,
     middleware: Sequence[Middleware] = (),
     https: bool = False,
     **fastapi: Any,
@@ -115,11 +120,13 @@ def create_web(
         name: of the service.
         lifespan: opens and closes what the service needs.
         probes: readiness checks by name; each raises on failure.
+        shutdown: once it has begun, the service is not ready.
         middleware: in the order that a request passes it, outermost first.
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
-    layers = [Middleware(OutermostMiddleware, https=https), *middleware]
+    shutdown = shutdown or Shutdown()
+    layers = [Middleware(OutermostMiddleware, shutdown=shutdown, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     @asynccontextmanager
@@ -150,10 +157,11 @@ def create_web(
     @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
         checks = dict(zip(probes, await asyncio.gather(*map(_passes, probes.values())), strict=True))
-        ready = all(checks.values())
+        ready = all(checks.values()) and not shutdown.begun.is_set()
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
-        return {"status": "ready" if ready else "not ready", "checks": checks, "event_loop": held}
+        status = "stopping" if shutdown.begun.is_set() else "ready" if ready else "not ready"
+        return {"status": status, "checks": checks, "event_loop": held}
 
     return app
 
