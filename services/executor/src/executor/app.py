@@ -12,6 +12,7 @@ from chassis.http.app import create_web
 from chassis.ids import new_id
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
@@ -59,11 +60,14 @@ class Components:
     heartbeat_loop: Loop
     loops: tuple[Loop, ...]
     standby: StandbySocket
+    work: WorkLoop
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application of one node's executor. It runs jobs while it is served."""
     components: list[Components] = []
+    shutdown = shutdown or Shutdown()
+    hurried = shutdown.hurried
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -82,6 +86,12 @@ def create_app(settings: Settings) -> FastAPI:
             stack.callback(starting.cancel)
             yield
 
+    async def drain() -> None:
+        await components[0].work.drain(within_s=settings.drain_s, hurried=hurried)
+
+    if settings.on_stop == "hand_back":
+        shutdown.before_closing(drain)
+
     def probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
         async def check() -> None:
             if not is_ready(components[0]):
@@ -94,7 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         "node": probe(lambda components: components.state.online),
         "catalog": probe(lambda components: components.state.is_catalog_reported),
     }
-    return create_web("executor", lifespan=lifespan, probes=probes)
+    return create_web("executor", lifespan=lifespan, probes=probes, shutdown=shutdown)
 
 
 def _build(settings: Settings) -> Components:
@@ -201,7 +211,7 @@ def _build(settings: Settings) -> Components:
         Loop("executor.models", state.check_models, every_s=settings.models_every_s),
         Loop("executor.run_jobs", work.tick, every_s=0),
     )
-    return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby)
+    return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby, work)
 
 
 async def _start(components: Components, settings: Settings) -> None:

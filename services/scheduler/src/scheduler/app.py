@@ -13,6 +13,7 @@ from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import Relay
+from chassis.shutdown import Shutdown
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import end_attempts, restore_streams
@@ -50,7 +51,7 @@ REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_ma
 PRUNE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
     url = settings.database_url.get_secret_value()
     database = Database(url, name="scheduler", pool_size=settings.database_pool)
@@ -139,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
         create_erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.follow_tenant_changes(bus, limits),
         consumers.follow_class_rules(bus, rules),
+        consumers.follow_stopping_executors(bus, dispatcher),
     ]
 
     @asynccontextmanager
@@ -160,4 +162,5 @@ def create_app(settings: Settings) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await listening
 
-    return create_web("scheduler", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    probes = {"nats": bus.probe, "postgres": database.probe}
+    return create_web("scheduler", lifespan=lifespan, probes=probes, shutdown=shutdown)
