@@ -188,7 +188,8 @@ class BareSettings(ServiceSettings):
 
 def serve_bare(create_app: Callable[[ServiceSettings], FastAPI]) -> None:
     """Serve an application with the server settings of our services, on ``BARE_PORT``."""
-    commands(Service(name="bare", settings=BareSettings, create_app=create_app))(["serve"])
+    service = Service(name="bare", settings=BareSettings, create_app=lambda settings, _shutdown: create_app(settings))
+    commands(service)(["serve"])
 
 
 def gateway_of(fleet: Fleet) -> str:

@@ -17,9 +17,9 @@ class Shutdown:
 
     def __init__(self) -> None:
         self.begun, self.closing, self.hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._drains: list[Callable[[], Awaitable[None]]] = []
+        self._drains: list[Callable[[], Awaitable[object]]] = []
 
-    def before_closing(self, drain: Callable[[], Awaitable[None]]) -> None:
+    def before_closing(self, drain: Callable[[], Awaitable[object]]) -> None:
         """Register work to finish between ``begun`` and ``closing``. It must end by itself, soon after ``hurried``."""
         self._drains.append(drain)
 
@@ -30,7 +30,7 @@ class Shutdown:
         drains = (self._drain(drain) for drain in self._drains)
         await asyncio.gather(wait_for_any(self.hurried, within_s=delay_s), *drains)
 
-    async def _drain(self, drain: Callable[[], Awaitable[None]]) -> None:
+    async def _drain(self, drain: Callable[[], Awaitable[object]]) -> None:
         try:
             await drain()
         except Exception:  # noqa: BLE001 - a bug must not keep the process from stopping

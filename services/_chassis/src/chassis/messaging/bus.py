@@ -293,7 +293,8 @@ class Bus:
             await self._client.flush(timeout=5)
 
     async def _drain(self) -> None:
-        await asyncio.gather(*(subscription.drain() for subscription in self._serving), return_exceptions=True)
+        drains = [subscription.drain() for subscription in self._serving]  # type: ignore[no-untyped-call]
+        await asyncio.gather(*drains, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._client.flush()

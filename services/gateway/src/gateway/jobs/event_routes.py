@@ -54,7 +54,7 @@ def router(*, jobs: JobService, watching: Watching, shutdown: Shutdown) -> APIRo
 
         async def lines() -> AsyncIterator[bytes]:
             with watching(request.state.principal) as ended:
-                async for line in _follow(known, first, again, ended, shutdown.closing):
+                async for line in _follow_events(known, first, again, ended, shutdown.closing):
                     yield line
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
@@ -62,7 +62,7 @@ def router(*, jobs: JobService, watching: Watching, shutdown: Shutdown) -> APIRo
     return routes
 
 
-async def _follow(
+async def _follow_events(
     known: int,
     read: JobWithEvents,
     again: Callable[[int], Awaitable[JobWithEvents]],
