@@ -343,7 +343,7 @@ async def restart_all(replicas: list[Replica], executors: list[Replica], clients
     return took
 
 
-async def drill(*, rounds: int, rate: float, say: Callable[[str], Any] = print) -> tuple[Figures, Counter[str], int]:
+async def drill(*, rounds: int, rate: float) -> tuple[Figures, Counter[str], int]:
     """Run the drill. Returns what clients saw, the attempts by outcome, and the attempts spent."""
     async with running_fleet(**ENVIRONMENT) as fleet, AsyncExitStack() as stack:
         with tempfile.NamedTemporaryFile(prefix="fork-server-") as log:
@@ -364,12 +364,12 @@ async def drill(*, rounds: int, rate: float, say: Callable[[str], Any] = print) 
         )
         clients, stopped = Clients(at, fleet.key, http), asyncio.Event()
         submitting = asyncio.create_task(clients.submit_until(stopped, rate=rate))
-        say(f"two of each service are up; submitting {rate:g} jobs a second")
+        print(f"two of each service are up; submitting {rate:g} jobs a second", flush=True)
         try:
             for number in range(1, rounds + 1):
                 took = await restart_all([one for name in REPLICATED for one in replicas[name]], executors, clients)
                 longest = ", ".join(f"{name} {max(seconds):.1f} s" for name, seconds in took.items())
-                say(f"round {number}: all restarted; longest restart by service: {longest}")
+                print(f"round {number}: all restarted; longest restart by service: {longest}", flush=True)
         finally:
             stopped.set()
             await submitting
