@@ -4,8 +4,9 @@
 
 Clients do not retry: they send each request once, to a front that gives it to a ready replica in turn, as a load
 balancer does. Each job is watched over a websocket, or as server-sent events, and a watch that the server closes is
-resumed after the last event. Some requests wait for their result. Before an executor is stopped, each node gets a job
-that is longer than the executor may drain.
+resumed after the last event. One job in ten is run to its end, which keeps the two nodes busy; half of these are
+requests that wait for their result. The others are cancelled after two seconds, so that the queue stays short. Before
+an executor is stopped, each node gets a job that is longer than the executor may drain.
 
 It fails if a request fails, a watcher misses an event, a job does not complete, or an attempt counts as a second try.
 """
@@ -49,6 +50,7 @@ MAX_PRIORITY = 100
 KEEP_ALIVE_S = 3.0  # less than the 5 s after which a service closes an idle connection
 SERVICE_RESTART = 1012  # close code
 LONG_JOB_S, EXECUTOR_DRAIN_S = 8.0, 1.0
+JOB_S, CANCEL_AFTER_S = 0.9, 2.0  # two nodes can just run the jobs that are not cancelled
 READY_S, END_S = 60.0, 300.0
 ENVIRONMENT: dict[str, Any] = {
     "GATEWAY_DRAIN_DELAY_S": str(DRAIN_DELAY_S),
@@ -164,17 +166,23 @@ class Clients:
 
     async def run_job(self, number: int) -> None:
         """Submit one job and follow it to its end."""
+        is_cancelled = number % 10 > 0
         if number % 20 == 0:
-            await self._generate(number)
+            await self._generate()
             return
-        answer = await self._request("submit", "POST", "/jobs", 201, json={"workflow": graph(number)})
-        if answer is not None:
-            await self._watch(answer.json()["job_id"], as_events=number % 10 == 1)
+        submission = {"workflow": build_graph(JOB_S), "priority": 0 if is_cancelled else MAX_PRIORITY - 1}
+        answer = await self._request("submit", "POST", "/jobs", 201, json=submission)
+        if answer is None:
+            return
+        job_id = answer.json()["job_id"]
+        if is_cancelled:
+            self.start(self._cancel_later(job_id))
+        await self._watch(job_id, as_events=number % 10 == 1, may_be_cancelled=is_cancelled)
 
     async def run_long_jobs(self, count: int) -> None:
         """Submit jobs that are longer than an executor drains; return when all of them run."""
         for _ in range(count):
-            submission = {"workflow": long_graph(), "priority": MAX_PRIORITY}
+            submission = {"workflow": build_graph(LONG_JOB_S), "priority": MAX_PRIORITY}
             answer = await self._request("submit", "POST", "/jobs", 201, json=submission)
             if answer is not None:
                 await self._until_running(answer.json()["job_id"])
@@ -188,8 +196,13 @@ class Clients:
                     return
                 await asyncio.sleep(PROBE_S)
 
-    async def _generate(self, number: int) -> None:
-        answer = await self._request("generate", "POST", "/generate", 200, 202, json={"workflow": graph(number)})
+    async def _cancel_later(self, job_id: str) -> None:
+        await asyncio.sleep(CANCEL_AFTER_S)
+        await self._request("cancel", "DELETE", f"/jobs/{job_id}", 200)
+
+    async def _generate(self) -> None:
+        submission = {"workflow": build_graph(JOB_S), "priority": MAX_PRIORITY - 1}
+        answer = await self._request("generate", "POST", "/generate", 200, 202, json=submission)
         if answer is None:
             return
         if answer.status_code == 202:
@@ -214,7 +227,7 @@ class Clients:
             return None
         return answer
 
-    async def _watch(self, job_id: str, *, as_events: bool) -> None:
+    async def _watch(self, job_id: str, *, as_events: bool, may_be_cancelled: bool = False) -> None:
         self.figures.jobs += 1
         seen: list[tuple[int, str]] = []
         watch = self._read_events if as_events else self._read_socket
@@ -224,7 +237,7 @@ class Clients:
         self.figures.events += len(numbers)
         if numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 2:
             self.figures.lost_events.append(f"{job_id}: {numbers}")
-        if seen[-1][1] != "completed":
+        if seen[-1][1] != "completed" and not (may_be_cancelled and seen[-1][1] == "cancelled"):
             self.figures.not_completed.append(f"{job_id}: {seen[-1][1]}")
 
     async def _read_socket(self, job_id: str, seen: list[tuple[int, str]]) -> None:
@@ -267,19 +280,12 @@ class Clients:
             self.figures.fail(f"client: {error!r}")
 
 
-def graph(number: int) -> dict[str, Any]:
-    """Return a small workflow with a colour of its own, so that no node answers from its cache."""
+def build_graph(seconds: float) -> dict[str, Any]:
+    """Return a workflow that takes this time, with a colour of its own, so that no node answers from its cache."""
+    picture = {"width": 32, "height": 16, "batch_size": 1, "color": secrets.randbelow(1 << 24)}
     return {
-        "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 16, "batch_size": 1, "color": number}},
-        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "drill"}},
-    }
-
-
-def long_graph() -> dict[str, Any]:
-    """Return a workflow that takes ``LONG_JOB_S``."""
-    return {
-        **graph(secrets.randbelow(1 << 24)),
-        "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": LONG_JOB_S}},
+        "1": {"class_type": "EmptyImage", "inputs": picture},
+        "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": seconds}},
         "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "drill"}},
     }
 
