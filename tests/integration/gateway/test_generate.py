@@ -216,7 +216,7 @@ async def test_stopping_gateway_answers_with_the_job_and_ends_event_streams(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     shutdown = Shutdown()
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path), shutdown)
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http, AsyncExitStack() as running:
         at = await running.enter_async_context(serving(app, shutdown=shutdown))
         http.base_url = httpx.URL(f"http://{at}")

@@ -16,6 +16,8 @@ from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
 from chassis.shutdown import Shutdown
 from chassis.telemetry import logs
+from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
@@ -32,7 +34,7 @@ class Service:
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any, Shutdown], FastAPI]
+    create_app: Callable[[Any, Metrics, Shutdown], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
     drain_delay_s: Callable[[Any], float] = lambda _settings: 0.0
 
@@ -64,8 +66,14 @@ def commands(service: Service) -> typer.Typer:
         """Serve until SIGTERM; a second one does not wait for work in progress."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
-        shutdown = Shutdown()
-        app = service.create_app(settings, shutdown)
+        metrics, shutdown = Metrics(service.name), Shutdown()
+        app = service.create_app(settings, metrics, shutdown)
+        try:
+            metrics.serve(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            address = f"{settings.metrics_host}:{settings.metrics_port}"
+            log.error("metrics.cannot_listen", address=address, error=str(error))
+            raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
         config = uvicorn.Config(

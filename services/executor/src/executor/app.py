@@ -13,6 +13,7 @@ from chassis.ids import new_id
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
+from chassis.telemetry.metrics import Metrics
 from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
@@ -26,6 +27,7 @@ from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.locate_files import FileLocator
+from executor.usecases.measure_node import FLUSH_S, NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PromptPoster
 from executor.usecases.prepare_prompt import PromptBuilder
@@ -63,15 +65,19 @@ class Components:
     work: WorkLoop
 
 
-def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application of one node's executor. It runs jobs while it is served."""
+    metrics = metrics or Metrics("executor")
+    metrics.record_build(schema="")
     components: list[Components] = []
     shutdown = shutdown or Shutdown()
     hurried = shutdown.hurried
 
+    node_metrics = NodeMetrics(metrics, settings.node)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        built = _build(settings)
+        built = _build(settings, node_metrics, metrics)
         components.append(built)
         async with AsyncExitStack() as stack:
             stack.callback(built.journal.close)
@@ -81,7 +87,7 @@ def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
             stack.push_async_callback(built.standby.close)
             for loop in built.loops:
                 stack.push_async_callback(loop.stop)
-            starting = asyncio.create_task(_start(built, settings), name="executor.start")
+            starting = asyncio.create_task(_start(built, settings, metrics), name="executor.start")
             stack.push_async_callback(asyncio.wait, {starting})
             stack.callback(starting.cancel)
             yield
@@ -104,10 +110,17 @@ def create_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
         "node": probe(lambda components: components.state.online),
         "catalog": probe(lambda components: components.state.is_catalog_reported),
     }
-    return create_web("executor", lifespan=lifespan, probes=probes, shutdown=shutdown)
+    return create_web(
+        "executor",
+        lifespan=lifespan,
+        metrics=metrics,
+        probes=probes,
+        dependencies={"nats": probes["nats"], "comfyui": probes["node"]},
+        shutdown=shutdown,
+    )
 
 
-def _build(settings: Settings) -> Components:
+def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> Components:
     name, boot_id = settings.node, new_id()
     password = settings.nats_password
     bus = Bus(
@@ -116,6 +129,7 @@ def _build(settings: Settings) -> Components:
         user=settings.nats_user,
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
+        record_request=metrics.record_rpc,
     )
     node = ComfyUI(
         settings.comfyui_url,
@@ -176,6 +190,7 @@ def _build(settings: Settings) -> Components:
         occupancy=occupancy,
         node_name=name,
         boot_id=boot_id,
+        idle=node_metrics.idle,
         wait_s=settings.ask_wait_s,
         stop_within_s=settings.stop_within_s,
     )
@@ -191,6 +206,7 @@ def _build(settings: Settings) -> Components:
         uploader=uploader,
         report=report,
         death=death,
+        metrics=node_metrics,
         state=state,
         locator=FileLocator(node=node, unreachable_s=settings.unreachable_s),
     )
@@ -203,18 +219,20 @@ def _build(settings: Settings) -> Components:
         requester=requester,
         runner=runner,
         report=report,
+        idle=node_metrics.idle,
     )
     loops = (
         heartbeat_loop,
         probe_loop,
         clear_loop,
         Loop("executor.models", state.check_models, every_s=settings.models_every_s),
+        Loop("executor.record_idle_time", node_metrics.flush, every_s=FLUSH_S),
         Loop("executor.run_jobs", work.tick, every_s=0),
     )
     return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby, work)
 
 
-async def _start(components: Components, settings: Settings) -> None:
+async def _start(components: Components, settings: Settings, metrics: Metrics) -> None:
     """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
     await JOURNAL_OPENING.on(JournalLocked)(asyncio.to_thread, components.journal.open)
     record = await asyncio.to_thread(components.journal.read_attempt)
@@ -222,7 +240,7 @@ async def _start(components: Components, settings: Settings) -> None:
         components.current.set_attempt(record)
     components.bus.when_connected(components.heartbeat_loop.wake)
     for loop in components.loops:
-        loop.start()
+        loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
     await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.current), key=settings.node)

@@ -10,6 +10,7 @@ from contracts.scheduler.attempts import FinishAttempt, Outcome
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
+from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.loaded_models import list_models
 from executor.domain.progress import ProgressTracker
 from executor.store.journal import Journal
@@ -40,6 +41,7 @@ class WorkLoop:
     requester: WorkRequester
     runner: AttemptRunner
     report: AttemptReporter
+    idle: IdleTime
     _consecutive_faults: int = field(default=0, init=False)
     _is_running: bool = field(default=False, init=False)
     _draining: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -55,6 +57,7 @@ class WorkLoop:
                 return
             record, maybe_posted = assigned.record, assigned.maybe_posted
         self.current.set_attempt(record)
+        self.idle.enter(IdleReason.PREPARING)
         ref = record.ref
         with bound(job_id=str(ref.job_id), attempt=ref.attempt, tenant_id=str(ref.tenant_id)):
             log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
@@ -64,6 +67,7 @@ class WorkLoop:
             self.journal.add_history_entry(record.prompt_id)
             await self._remove_history()
         self.current.clear_attempt()
+        self.idle.enter(IdleReason.NO_WORK)
         await self._pause_after_faults(finish)
 
     async def drain(self, *, within_s: float, hurried: asyncio.Event) -> None:
@@ -84,6 +88,8 @@ class WorkLoop:
 
     async def _request(self) -> AssignedWork | None:
         """Request work once the node is reachable. Never returns if there is to be no more work."""
+        if not self.state.reachable.is_set():
+            self.idle.enter(IdleReason.NODE_OFFLINE)
         await wait_for_any(self.state.reachable, self._draining)
         if not self._draining.is_set():
             return await self.requester.request()
@@ -134,4 +140,5 @@ class WorkLoop:
         self._consecutive_faults += 1
         if self._consecutive_faults > 1:
             pause_s = min(FAULT_PAUSE_S * 2 ** (self._consecutive_faults - 2), MAX_FAULT_PAUSE_S)
+            self.idle.enter(IdleReason.PAUSED)
             await wait_for_any(self._draining, within_s=pause_s)

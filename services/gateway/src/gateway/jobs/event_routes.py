@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
+from prometheus_client import Gauge
 
 from chassis.shutdown import Shutdown, wait_for_any
 from contracts.auth.credentials import Principal
@@ -25,8 +26,9 @@ RECONNECT = b"retry: 1000\n\n"  # milliseconds that a client waits before it con
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, jobs: JobService, watching: Watching, shutdown: Shutdown) -> APIRouter:
+def router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
     """The route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
+    open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.get(
@@ -53,7 +55,7 @@ def router(*, jobs: JobService, watching: Watching, shutdown: Shutdown) -> APIRo
             return await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def lines() -> AsyncIterator[bytes]:
-            with watching(request.state.principal) as ended:
+            with open_streams.track_inprogress(), watching(request.state.principal) as ended:
                 async for line in _follow_events(known, first, again, ended, shutdown.closing):
                     yield line
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from authn.authenticator import Authenticator
+from contracts.metrics import SOCKETS
 from gateway.accounts.user_cache import UserCache
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
@@ -76,6 +77,11 @@ def wire_jobs(
             ),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(jobs=service, watching=identity.watch_credential, shutdown=infra.shutdown),
+            event_routes.router(
+                jobs=service,
+                watching=identity.watch_credential,
+                sockets=infra.metrics.gauge(SOCKETS),
+                shutdown=infra.shutdown,
+            ),
         ),
     )
