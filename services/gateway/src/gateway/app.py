@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.database.migrate import await_schema, newest_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
@@ -41,8 +41,9 @@ DOCUMENT = "/openapi.json"
 def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
     metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
-    metrics.record_build(schema=newest_schema("gateway"))
     infra = _infrastructure(settings, metrics, shutdown)
+    schema = SchemaCheck("gateway", infra.database)
+    metrics.record_build(schema=schema.head)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -80,9 +81,16 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Without the database everything works but the bytes of results, so the bus does not wait for it.
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
-        async with running("gateway", infra.bus, metrics=metrics, loops=loops):
+        async with running(
+            infra.bus,
+            database=infra.database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+            serves_without_database=True,  # everything works but the bytes of results
+        ):
             yield
         await edge.limiter.stop()
         await usage.counts.stop()
@@ -95,7 +103,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         probes={
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
-            "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
+            "database": infra.database.probe,
+            "schema": schema.probe,
         },
         shutdown=shutdown,
         dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
@@ -115,7 +124,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
 
 def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
-    database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
+    database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
