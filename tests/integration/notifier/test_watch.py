@@ -1,9 +1,9 @@
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -121,9 +121,8 @@ async def test_events_are_stored_once(world: World, database_url: str) -> None:
     database = Database(database_url, name="test")
 
     async def kept() -> bool:
-        async with database.transaction() as connection:
-            found = text("SELECT seq, state FROM job_events WHERE job_id = :job ORDER BY seq")
-            rows = (await connection.execute(found, {"job": job_id})).all()
+        async with database.single() as connection:
+            rows = await connection.fetch("SELECT seq, state FROM job_events WHERE job_id = $1 ORDER BY seq", job_id)
         return [tuple(row) for row in rows] == [(1, "queued"), (2, "leased"), (3, "running"), (4, "succeeded")]
 
     await until(kept)
@@ -291,3 +290,16 @@ async def test_oversized_message_closes_only_its_connection(world: World) -> Non
 
 async def test_migrations_match_the_tables(database_url: str) -> None:
     await asyncio.to_thread(migrate.check, "notifier", database_url)
+
+
+@pytest.mark.requirement("O-8")
+async def test_stopping_notifier_tells_viewers_to_reconnect(nats_server: NatsServer, database_url: str) -> None:
+    async with AsyncExitStack() as running:
+        world = await running.enter_async_context(world_at(nats_server.url, database_url))
+        async with world.watch(world.job()) as socket:
+            assert (await frame(socket))["seq"] == 1
+            await running.aclose()
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012  # service restart

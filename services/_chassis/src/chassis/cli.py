@@ -1,6 +1,7 @@
 """The command line of every service: ``serve`` and, with a database, ``migrate``."""
 
 import gc
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,16 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from chassis import process
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
+from chassis.http.server import Server
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.shutdown import Shutdown
 from chassis.telemetry import logs
+from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
@@ -21,12 +27,18 @@ GRACE_S = 10  # maximum time to finish running requests after SIGTERM
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Describes a service to its command line. ``limits`` returns its connection limits from its settings."""
+    """Describes a service to its command line.
+
+    Attributes:
+        limits: returns its connection limits from its settings.
+        drain_delay_s: returns from its settings how long it serves on, not ready, after SIGTERM.
+    """
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any], FastAPI]
+    create_app: Callable[[Any, Metrics, Shutdown], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
+    drain_delay_s: Callable[[Any], float] = lambda _settings: 0.0
 
 
 def served(limits: Limits) -> dict[str, Any]:
@@ -53,19 +65,28 @@ def commands(service: Service) -> typer.Typer:
 
     @cli.command()
     def serve() -> None:
-        """Serve until SIGTERM."""
+        """Serve until SIGTERM; a second one does not wait for work in progress."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
-        app = service.create_app(settings)
+        metrics, shutdown = Metrics(service.name), Shutdown()
+        app = service.create_app(settings, metrics, shutdown)
+        try:
+            metrics.serve(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            address = f"{settings.metrics_host}:{settings.metrics_port}"
+            log.error("metrics.cannot_listen", address=address, error=str(error))
+            raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
-        uvicorn.run(
+        signal.signal(signal.SIGTERM, process.end)
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
             timeout_graceful_shutdown=GRACE_S,
             **served(service.limits(settings)),
         )
+        Server(config, shutdown, delay_s=service.drain_delay_s(settings)).run()
 
     if issubclass(service.settings, DatabaseSettings):
 
@@ -75,6 +96,14 @@ def commands(service: Service) -> typer.Typer:
             settings = service.settings()
             logs.configure(service.name, settings.log_level)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
-            migrate.upgrade(service.name, settings.database_url.get_secret_value())
+            try:
+                migrate.migrate(
+                    service.name,
+                    settings.listening,
+                    within_s=settings.start_within_s,
+                    is_pooled=settings.listen_url is not None,
+                )
+            except migrate.MigrationFailed:
+                raise typer.Exit(1) from None
 
     return cli

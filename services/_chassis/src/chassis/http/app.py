@@ -5,23 +5,26 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
+from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
 from chassis.ids import new_id, request_id_from
+from chassis.loop import Loop
+from chassis.shutdown import Shutdown
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
+from chassis.telemetry.metrics import Metrics
 from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
 from contracts.wire.field_messages import field_message
 
@@ -29,6 +32,10 @@ Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 PROBE_S = 1.0
+CHECK_DEPENDENCIES_S = 10.0
+UNMEASURED = frozenset({"/healthz", "/readyz"})  # their 503 is not an error
+UNROUTED = "unrouted"
+DISCONNECTED = 499  # as nginx logs a client that left without a response
 MAX_ERRORS = 100
 MAX_TEXT = 256  # maximum length of client text in a problem: paths and field names
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -60,11 +67,13 @@ class OutermostMiddleware:
 
     Args:
         app: the inner application.
+        metrics: records the duration of every request.
         https: all clients use TLS (adds HSTS).
+        shutdown: once it has begun, a response closes its connection, so that clients move to another replica.
     """
 
-    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, shutdown: Shutdown, https: bool = False) -> None:
+        self._app, self._metrics, self._shutdown = app, metrics, shutdown
         self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
         self._names = frozenset(name for name, _ in self._always)
 
@@ -74,19 +83,13 @@ class OutermostMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        started = False
+        started, status, began = False, DISCONNECTED, monotonic()
 
         async def send_all(message: Message) -> None:
-            nonlocal started
+            nonlocal started, status
             if message["type"] in _ANSWERS:
-                started = True
-                own = message["headers"] = list(message.get("headers", ()))
-                names = {name for name, _ in own}
-                if names.isdisjoint(self._names):
-                    own += self._always
-                else:
-                    own += [header for header in self._always if header[0] not in names]
-                own.append((b"x-request-id", request_id.encode()))
+                started, status = True, message["status"]
+                message["headers"] = self._complete_headers(message, request_id)
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
@@ -98,6 +101,23 @@ class OutermostMiddleware:
                     raise
                 log.error("web.crashed", path=scope["path"], exc_info=error)
                 await problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
+            finally:
+                if scope["type"] == "http" and scope["path"] not in UNMEASURED:
+                    method = scope["method"] if scope["method"] in METHODS else "other"
+                    self._metrics.record_http_request(_route(scope), method, status, monotonic() - began)
+
+    def _complete_headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a response, with ours that it does not have."""
+        own = list(message.get("headers", ()))
+        names = {name for name, _ in own}
+        if names.isdisjoint(self._names):
+            own += self._always
+        else:
+            own += [header for header in self._always if header[0] not in names]
+        own.append((b"x-request-id", request_id.encode()))
+        if self._shutdown.begun.is_set() and message["type"] == "http.response.start":
+            own.append((b"connection", b"close"))
+        return own
 
 
 def create_web(
@@ -105,6 +125,9 @@ def create_web(
     *,
     lifespan: Lifespan,
     probes: Mapping[str, Probe],
+    metrics: Metrics | None = None,
+    dependencies: Mapping[str, Probe] | None = None,
+    shutdown: Shutdown | None = None,
     middleware: Sequence[Middleware] = (),
     https: bool = False,
     **fastapi: Any,
@@ -115,18 +138,32 @@ def create_web(
         name: of the service.
         lifespan: opens and closes what the service needs.
         probes: readiness checks by name; each raises on failure.
+        metrics: records requests and whether dependencies are available.
+        dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
+        shutdown: once it has begun, the service is not ready.
         middleware: in the order that a request passes it, outermost first.
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
-    layers = [Middleware(OutermostMiddleware, https=https), *middleware]
+    metrics, shutdown = metrics or Metrics(name), shutdown or Shutdown()
+    layers = [Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
+
+    async def check_dependencies() -> None:
+        for dependency, probe in (dependencies or {}).items():
+            metrics.record_dependency(dependency, is_up=await _passes(probe))
+
+    checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
 
     @asynccontextmanager
     async def monitored(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
-            with monitor.running():
-                yield
+            checking.start(metrics)
+            try:
+                with monitor.running():
+                    yield
+            finally:
+                await checking.stop()
 
     app = FastAPI(
         title=name,
@@ -140,7 +177,7 @@ def create_web(
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    for away in (*AWAY, DBAPIError):
+    for away in AWAY:
         app.add_exception_handler(away, _on_unavailable)
 
     @app.get("/healthz", tags=["health"], summary="The process lives")
@@ -150,10 +187,11 @@ def create_web(
     @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
         checks = dict(zip(probes, await asyncio.gather(*map(_passes, probes.values())), strict=True))
-        ready = all(checks.values())
+        ready = all(checks.values()) and not shutdown.begun.is_set()
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
-        return {"status": "ready" if ready else "not ready", "checks": checks, "event_loop": held}
+        status = "stopping" if shutdown.begun.is_set() else "ready" if ready else "not ready"
+        return {"status": status, "checks": checks, "event_loop": held}
 
     return app
 
@@ -208,6 +246,12 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id":
             return request_id_from(value.decode("latin-1"))
     return new_id().hex
+
+
+def _route(scope: Scope) -> str:
+    """Return the path template of the route that answered."""
+    route = scope.get("route")
+    return route.path_format if isinstance(route, Route) else UNROUTED
 
 
 def _instance(request: Request) -> str:
