@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from gateway.settings import Settings
 
-BASE = {"secret_key": "s", "database_url": "postgresql+asyncpg://u:p@h/"}
+BASE = {"secret_key": "0123456789abcdef0123456789abcdef", "database_url": "postgresql+asyncpg://u@h/"}
 
 
 def test_database_defaults_to_the_service_name() -> None:

@@ -1,22 +1,27 @@
 """The command line of every service: ``serve`` and, with a database, ``migrate``."""
 
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 import uvicorn
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
-from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
 from chassis.telemetry import logs
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
+BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
+
+S = TypeVar("S", bound=ServiceSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,20 @@ def served(limits: Limits) -> dict[str, Any]:
     }
 
 
+def load_settings(settings: type[S]) -> S:
+    """Load settings from the environment. Exits with one line on standard error for each invalid setting."""
+    prefix = settings.model_config.get("env_prefix", "")
+    try:
+        return settings()
+    except ValidationError as error:
+        for wrong in error.errors(include_input=False, include_url=False):
+            name = "".join(f"{prefix}{part}: ".upper() for part in wrong["loc"][:1])
+            typer.echo(f"Invalid setting: {name}{wrong['msg'].removeprefix('Value error, ')}", err=True)
+    except InvalidSecretFile as error:
+        typer.echo(f"Invalid setting: {error}", err=True)
+    sys.exit(BAD_SETTINGS)
+
+
 def commands(service: Service) -> typer.Typer:
     """Return the command line of a service, which can add its own commands."""
     cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -54,7 +73,7 @@ def commands(service: Service) -> typer.Typer:
     @cli.command()
     def serve() -> None:
         """Serve until SIGTERM."""
-        settings = service.settings()
+        settings = load_settings(service.settings)
         logs.configure(service.name, settings.log_level)
         app = service.create_app(settings)
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
@@ -72,7 +91,7 @@ def commands(service: Service) -> typer.Typer:
         @cli.command("migrate")
         def migrate_() -> None:
             """Migrate the database to the newest schema."""
-            settings = service.settings()
+            settings = load_settings(service.settings)
             logs.configure(service.name, settings.log_level)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
             migrate.upgrade(service.name, settings.database_url.get_secret_value())

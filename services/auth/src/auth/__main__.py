@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from auth.app import bootstrap_user, create_app, export_audit, rotate_keys, verify_audit
+from auth.app import bootstrap_user, count_keys_by_secret, create_app, export_audit, rotate_keys, verify_audit
 from auth.settings import Settings
-from chassis.cli import Service, commands
+from chassis.cli import Service, commands, load_settings
 from chassis.telemetry import logs
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
@@ -39,7 +39,7 @@ def bootstrap(
 
     This is how the first admin is made.
     """
-    settings = Settings()
+    settings = load_settings(Settings)
     logs.configure("auth", settings.log_level)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     making = bootstrap_user(
@@ -61,10 +61,22 @@ def bootstrap(
 @cli.command("rotate-keys")
 def rotate_keys_() -> None:
     """Create the next key that signs access tokens. It signs after a minute, when every service knows it."""
-    settings = Settings()
+    settings = load_settings(Settings)
     logs.configure("auth", settings.log_level)
     kid = asyncio.run(rotate_keys(settings))
     typer.echo(f"{kid} signs in a minute." if kid else "The next key is waiting for its time already.")
+
+
+@cli.command("secret-usage")
+def secret_usage() -> None:
+    """Count the API keys whose hashes still depend on an earlier SECRET_KEY.
+
+    A key is hashed under the current one when it is used. Remove the earlier one when none is left that matters.
+    """
+    current, earlier, last_used = asyncio.run(count_keys_by_secret(load_settings(Settings)))
+    typer.echo(f"{current} API keys depend on the current SECRET_KEY, {earlier} on an earlier one.")
+    if last_used is not None:
+        typer.echo(f"One of the latter was last used at {last_used.isoformat(timespec='seconds')}.")
 
 
 audit = typer.Typer(help="The audit log: who did what, when, from where.", no_args_is_help=True)
@@ -74,7 +86,7 @@ cli.add_typer(audit, name="audit")
 @audit.command("verify")
 def verify() -> None:
     """Verify the hash chain of the audit log. Note the last hash elsewhere to detect a truncated log later."""
-    found = asyncio.run(verify_audit(Settings()))
+    found = asyncio.run(verify_audit(load_settings(Settings)))
     typer.echo(f"{found.valid_count} entries are whole, the last hash is {found.last_hash}.")
     if found.broken_id is not None:
         typer.echo(f"Entry {found.broken_id} was changed, or one before it was removed.", err=True)
@@ -84,7 +96,7 @@ def verify() -> None:
 @audit.command("export")
 def export() -> None:
     """Print every entry as a line of JSON, oldest first."""
-    asyncio.run(export_audit(Settings(), lambda entry: typer.echo(json.dumps(entry))))
+    asyncio.run(export_audit(load_settings(Settings), lambda entry: typer.echo(json.dumps(entry))))
 
 
 def main(argv: list[str] | None = None) -> None:
