@@ -16,6 +16,7 @@ from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
 from chassis.telemetry import logs
+from chassis.telemetry.faults import is_infrastructure_fault
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
@@ -62,6 +63,12 @@ def load_settings(settings: type[S]) -> S:
     sys.exit(BAD_SETTINGS)
 
 
+def configure_logs(service: str, settings: ServiceSettings) -> None:
+    """Send logs to standard output, without the secrets of the settings."""
+    secrets = (secret for _, secret in settings.secret_values())
+    logs.configure(service, settings.log_level, secrets=secrets, is_fault=is_infrastructure_fault)
+
+
 def commands(service: Service) -> typer.Typer:
     """Return the command line of a service, which can add its own commands."""
     cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -74,7 +81,7 @@ def commands(service: Service) -> typer.Typer:
     def serve() -> None:
         """Serve until SIGTERM."""
         settings = load_settings(service.settings)
-        logs.configure(service.name, settings.log_level)
+        configure_logs(service.name, settings)
         app = service.create_app(settings)
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
@@ -92,7 +99,7 @@ def commands(service: Service) -> typer.Typer:
         def migrate_() -> None:
             """Migrate the database to the newest schema."""
             settings = load_settings(service.settings)
-            logs.configure(service.name, settings.log_level)
+            configure_logs(service.name, settings)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
             migrate.upgrade(service.name, settings.database_url.get_secret_value())
 

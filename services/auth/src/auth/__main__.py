@@ -10,8 +10,7 @@ import typer
 
 from auth.app import bootstrap_user, count_keys_by_secret, create_app, export_audit, rotate_keys, verify_audit
 from auth.settings import Settings
-from chassis.cli import Service, commands, load_settings
-from chassis.telemetry import logs
+from chassis.cli import Service, commands, configure_logs, load_settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
@@ -40,7 +39,7 @@ def bootstrap(
     This is how the first admin is made.
     """
     settings = load_settings(Settings)
-    logs.configure("auth", settings.log_level)
+    configure_logs("auth", settings)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     making = bootstrap_user(
         settings, username=username, email=email, role=role, tier=tier, graph_policy=graph_policy, password=password
@@ -62,7 +61,7 @@ def bootstrap(
 def rotate_keys_() -> None:
     """Create the next key that signs access tokens. It signs after a minute, when every service knows it."""
     settings = load_settings(Settings)
-    logs.configure("auth", settings.log_level)
+    configure_logs("auth", settings)
     kid = asyncio.run(rotate_keys(settings))
     typer.echo(f"{kid} signs in a minute." if kid else "The next key is waiting for its time already.")
 

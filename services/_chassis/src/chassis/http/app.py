@@ -19,6 +19,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
+from chassis.http.access_log import AccessLog
 from chassis.ids import new_id, request_id_from
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
@@ -119,7 +120,7 @@ def create_web(
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
-    layers = [Middleware(OutermostMiddleware, https=https), *middleware]
+    layers = [Middleware(OutermostMiddleware, https=https), Middleware(AccessLog), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     @asynccontextmanager
