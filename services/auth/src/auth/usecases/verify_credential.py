@@ -30,6 +30,7 @@ class CredentialVerifier:
             raise InvalidCredential
         if stored.pepper_id != self._pepper.pepper_id:
             await self._rehash(key, stored)
+        log.info("auth.key.verified", key_id=stored.id, user_id=str(stored.user.id))
         return stored.to_principal()
 
     async def _rehash(self, key: ApiKey, stored: StoredKey) -> None:

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocketDisconnect
 from chassis.telemetry.logs import bound
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.connection import CloseConnection, Connection, close_slow_client
+from notifier.api.connection import CloseConnection, Connection, close_slow_client, log_delivery
 from notifier.api.handshake import WebSocketAuthenticator, parse_after, parse_job_id, refuse_socket
 from notifier.usecases.hub import Hub
 from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
@@ -25,14 +25,14 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: f
                     connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
                     async with hub.watch(principal.tenant, parse_job_id(job_id), parse_after(socket)) as viewer:
                         await authenticator.ensure_open(socket)
-                        await connection.run(_send_frames(connection, viewer), _drain_messages(connection))
+                        await connection.run(_send_frames(connection, viewer, job_id), _drain_messages(connection))
             except Refusal as refusal:
                 await refuse_socket(socket, refusal.refused)
 
     return routes
 
 
-async def _send_frames(connection: Connection, viewer: Viewer) -> None:
+async def _send_frames(connection: Connection, viewer: Viewer, job_id: str) -> None:
     try:
         while (frame := await viewer.next_frame()) is not None:
             await connection.send(frame)
@@ -40,6 +40,7 @@ async def _send_frames(connection: Connection, viewer: Viewer) -> None:
         raise close_slow_client() from None
     except JobDeleted:
         raise CloseConnection(4404, UnknownJob.code) from None
+    log_delivery(job_id, viewer)
     raise CloseConnection(1000)
 
 

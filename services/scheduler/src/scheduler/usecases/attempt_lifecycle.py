@@ -38,6 +38,8 @@ class AttemptLifecycle:
                 return AttemptWriteReply(applied=False)
             event = await transitions.apply_transition(connection, locked.job, Cause.STARTED, Effects(), now=locked.now)
         await self._publisher.publish_live(event)
+        ref = command.ref
+        log.info("scheduler.attempt.started", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         return AttemptWriteReply(applied=not is_final(locked.job.state))
 
     async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
@@ -50,6 +52,7 @@ class AttemptLifecycle:
                 "scheduler.attempt.ended",
                 job_id=str(command.ref.job_id),
                 attempt=command.ref.attempt,
+                node=node,
                 outcome=command.outcome,
             )
         return AttemptWriteReply(applied=applied)
