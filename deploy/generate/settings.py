@@ -37,7 +37,7 @@ BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than
 
 def settings_page(root: Path) -> str:
     """Return the page."""
-    return "\n".join([HEAD, *_lines((root / ".env.example").read_text(), _fields())])
+    return "\n".join([HEAD, *_wrap_lines((root / ".env.example").read_text(), _fields())])
 
 
 def _fields() -> dict[str, tuple[FieldInfo, list[str]]]:
@@ -52,7 +52,7 @@ def _fields() -> dict[str, tuple[FieldInfo, list[str]]]:
     return found
 
 
-def _lines(text: str, fields: dict[str, tuple[FieldInfo, list[str]]]) -> Iterator[str]:
+def _wrap_lines(text: str, fields: dict[str, tuple[FieldInfo, list[str]]]) -> Iterator[str]:
     comment: list[str] = []
     in_section = in_group = False
     for line in text.splitlines():

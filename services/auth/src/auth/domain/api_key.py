@@ -36,12 +36,12 @@ class ApiKey:
 
 def new_api_key() -> ApiKey:
     """Return a new random key."""
-    return ApiKey(id=new_key_id(), secret=_random(SECRET_LENGTH))
+    return ApiKey(id=new_key_id(), secret=_random_text(SECRET_LENGTH))
 
 
 def new_key_id() -> str:
     """Return a new random id, for a key whose secret is derived."""
-    return _random(ID_LENGTH)
+    return _random_text(ID_LENGTH)
 
 
 def parse_api_key(text: str) -> ApiKey | None:
@@ -98,7 +98,7 @@ class ApiKeyPepper:
             int.from_bytes(hmac.digest(deriving, seed, "sha512"))  # 512 bits: every character is equally likely
             for deriving in self._deriving
         ]
-        return [ApiKey(id=key_id, secret=_base62(number, SECRET_LENGTH)) for number in numbers]
+        return [ApiKey(id=key_id, secret=_to_base62(number, SECRET_LENGTH)) for number in numbers]
 
 
 def _derive(secret_key: str, purpose: str) -> bytes:
@@ -109,15 +109,15 @@ def _digest(pepper: bytes, key: ApiKey) -> bytes:
     return hmac.new(pepper, f"{key.id}_{key.secret}".encode(), hashlib.sha256).digest()
 
 
-def _random(length: int) -> str:
+def _random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def _checksum(body: str) -> str:
-    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+    return _to_base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
 
 
-def _base62(number: int, length: int) -> str:
+def _to_base62(number: int, length: int) -> str:
     """The lowest ``length`` base62 digits of a number."""
     digits = ""
     for _ in range(length):

@@ -78,7 +78,7 @@ async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
         id=row["id"],
         digest=row["digest"],
         pepper_id=row["pepper_id"],
-        scopes=_scopes(row),
+        scopes=_to_scopes(row),
         expires_at=row["expires_at"],
         is_usable=row["is_usable"],
         user=build_user(row),
@@ -93,7 +93,7 @@ async def transaction_time(connection: Connection) -> datetime:
 
 async def list_working_keys(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
     """Return the user's working keys, newest first."""
-    return tuple(_key(row) for row in await _LIST.all(connection, user_id=user_id))
+    return tuple(_to_key(row) for row in await _LIST.all(connection, user_id=user_id))
 
 
 async def count_working_keys(connection: Connection, user_id: UUID) -> int:
@@ -111,7 +111,7 @@ async def get_key(connection: Connection, key_id: str) -> Key:
     row = await _READ.first(connection, id=key_id)
     if row is None:
         raise LookupError(key_id)
-    return _key(row)
+    return _to_key(row)
 
 
 async def add_key(
@@ -136,7 +136,7 @@ async def add_key(
         expires_at=expires_at,
     )
     assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
-    return _key(row)
+    return _to_key(row)
 
 
 async def rehash_key(connection: Connection, key: StoredKey, digest: bytes, pepper_id: str) -> None:
@@ -190,9 +190,9 @@ async def prune_keys(connection: Connection) -> None:
     await _PRUNE.run(connection)
 
 
-def _scopes(row: Row) -> tuple[Scope, ...]:
+def _to_scopes(row: Row) -> tuple[Scope, ...]:
     return tuple(Scope(scope) for scope in row["scopes"])
 
 
-def _key(row: Row) -> Key:
-    return describe_key(**(dict(row) | {"scopes": _scopes(row)}))
+def _to_key(row: Row) -> Key:
+    return describe_key(**(dict(row) | {"scopes": _to_scopes(row)}))

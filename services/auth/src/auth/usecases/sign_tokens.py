@@ -66,9 +66,9 @@ class AccessTokenSigner:
             if not self._has_rotated:
                 await self._encrypt_again(connection)
             if newest is None:
-                await self._add(connection, timedelta(0))
+                await self._add_signing_key(connection, timedelta(0))
             elif newest.is_due:
-                await self._add(connection, PUBLISH_AHEAD)
+                await self._add_signing_key(connection, PUBLISH_AHEAD)
             await signing_keys.prune_keys(connection, token_life=self.token_life + CLOCK_MARGIN)
         self._has_rotated = True
 
@@ -79,7 +79,7 @@ class AccessTokenSigner:
             newest = await signing_keys.find_newest_key(connection, life=self._key_life)
             if newest is not None and not newest.is_active:
                 return None
-            return await self._add(connection, PUBLISH_AHEAD if newest else timedelta(0))
+            return await self._add_signing_key(connection, PUBLISH_AHEAD if newest else timedelta(0))
 
     async def ensure_key(self) -> None:
         """Return once a key exists. Call it before the transaction that signs."""
@@ -104,7 +104,7 @@ class AccessTokenSigner:
                 await signing_keys.replace_private_key(connection, kid, self._cipher.encrypt(key))
                 log.info("auth.signing_key.encrypted_again", kid=kid)
 
-    async def _add(self, connection: Connection, active_in: timedelta) -> str:
+    async def _add_signing_key(self, connection: Connection, active_in: timedelta) -> str:
         key = SigningKey.generate()
         sealed = self._cipher.encrypt(key)
         await signing_keys.add_key(

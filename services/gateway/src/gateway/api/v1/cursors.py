@@ -9,7 +9,7 @@ from gateway.signing.keys import SigningKeys
 
 def encode(keys: SigningKeys, *, tenant: str, filters: str, before: UUID) -> str:
     """A cursor that continues after ``before``. ``filters`` is any text that is the same for the same filters."""
-    return signed.sign(keys, _purpose(tenant, filters), before.hex)
+    return signed.sign(keys, _signing_purpose(tenant, filters), before.hex)
 
 
 def decode(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> UUID:
@@ -18,11 +18,11 @@ def decode(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> UUID
     Raises:
         BadCursor: it was tampered with, or made for another tenant or filter.
     """
-    before = signed.verify(keys, _purpose(tenant, filters), cursor)
+    before = signed.verify(keys, _signing_purpose(tenant, filters), cursor)
     if before is None:
         raise BadCursor
     return UUID(before)
 
 
-def _purpose(tenant: str, filters: str) -> str:
+def _signing_purpose(tenant: str, filters: str) -> str:
     return "\x00".join(("cursor", tenant, filters))
