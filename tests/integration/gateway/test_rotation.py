@@ -239,10 +239,25 @@ async def issue(http: httpx.AsyncClient, nats: NatsLogins, key: str, tenant: UUI
     for name in ("one", "two"):
         saved = await http.put(f"/api/v1/workflows/{name}", json={"workflow": GRAPH}, headers=headers)
         assert saved.status_code == 201, saved.text
-    page = (await http.get("/api/v1/workflows", params={"limit": 1}, headers=headers)).json()
     account = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
     assert (await http.post("/api/v1/auth/register", json=account)).status_code == 201
     login = await http.post("/api/v1/auth/login", json={"username": "alice", "password": PASSWORD})
+    return Issued(
+        api_key=key,
+        derived_key=await create_key(http, headers),
+        session=login.json(),
+        cursor=await new_cursor(http, key),
+        link=await new_link(nats, tenant),
+    )
+
+
+async def new_cursor(http: httpx.AsyncClient, key: str) -> str:
+    page = await http.get("/api/v1/workflows", params={"limit": 1}, headers={"X-API-Key": key})
+    return str(page.json()["next_cursor"])
+
+
+async def new_link(nats: NatsLogins, tenant: UUID) -> str:
+    """Ask for a link as an executor does; returns its path."""
     executor = Bus(
         nats.server.url,
         name="executor",
@@ -255,10 +270,4 @@ async def issue(http: httpx.AsyncClient, nats: NatsLogins, key: str, tenant: UUI
         GRANT_OUTPUTS, GrantOutputs(job_id=uuid4(), attempt=1, count=1), tenant=str(tenant), key="n1"
     )
     await executor.stop()
-    return Issued(
-        api_key=key,
-        derived_key=await create_key(http, headers),
-        session=login.json(),
-        cursor=page["next_cursor"],
-        link=httpx.URL(granted.grants[0].url).path,
-    )
+    return httpx.URL(granted.grants[0].url).path

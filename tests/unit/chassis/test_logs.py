@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
+from chassis.faults import is_infrastructure_fault
 from chassis.telemetry import logs
-from chassis.telemetry.faults import is_infrastructure_fault
 from chassis.telemetry.redaction import Redactor
 
 KEY = "cf_0123456789ab_" + "k" * 38

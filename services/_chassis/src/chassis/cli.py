@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from chassis.database import migrate
+from chassis.faults import is_infrastructure_fault
 from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
 from chassis.telemetry import logs
-from chassis.telemetry.faults import is_infrastructure_fault
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
