@@ -11,10 +11,11 @@ from tests.kit.fleet import Fleet, frames
 from tests.kit.waiting import until
 
 REQUEST_ID = "follow-this-job-0001"
+ACCEPTED = ("gateway", "gateway.job.accepted")  # after admitted; the claim may come before or after it
+STORED = ("notifier", "notifier.event.stored")  # after ended; the delivery may come before or after it
 STORY = (
     ("auth", "auth.key.verified"),
     ("scheduler", "scheduler.job.admitted"),
-    ("gateway", "gateway.job.accepted"),
     ("scheduler", "scheduler.job.claimed"),
     ("executor", "executor.attempt.accepted"),
     ("executor", "executor.prompt.posted"),
@@ -49,10 +50,15 @@ async def test_one_job_can_be_followed_through_the_logs_of_all_services(fleet: F
         found = (line for line in lines_of(fleet, REQUEST_ID) if (line["service"], line["event"]) == (service, event))
         return next(found, None)
 
-    await until(lambda: all(find(*step) for step in (*STORY, ("notifier", "notifier.event.stored"))))
+    await until(lambda: all(find(*step) for step in (*STORY, ACCEPTED, STORED)))
     story = [line for step in STORY if (line := find(*step)) is not None]
     assert [line["at"] for line in story] == sorted(line["at"] for line in story)
-    assert {line["job_id"] for line in story[1:]} == {job_id}
+    accepted, stored = find(*ACCEPTED), find(*STORED)
+    assert accepted is not None
+    assert stored is not None
+    assert story[1]["at"] <= accepted["at"]
+    assert story[-2]["at"] <= stored["at"]
+    assert {line["job_id"] for line in (*story[1:], accepted, stored)} == {job_id}
     of_attempt = [line for line in story if line["service"] in {"scheduler", "executor"} and "attempt" in line]
     assert {line["attempt"] for line in of_attempt} == {1}
     assert len({line["node"] for line in of_attempt}) == 1

@@ -206,7 +206,10 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         current, earlier, _ = await count_keys_by_secret(auth_settings(second, NEW, OLD))
         assert (current, earlier) == (1, 2)  # the derived key and that of the other user were not used since
 
-        # SECRET_KEYS=new, and the first logins are gone.
+        # Cursors and links are used soon after they were made: those in use are by now signed with the new key.
+        issued.cursor, issued.link = await new_cursor(http, root["key"]), await new_link(nats, UUID(root["user_id"]))
+
+        # SECRET_KEY=new, and the first logins are gone.
         other = await replicas[1].enter_async_context(replica(second, NEW))
         await replicas[0].aclose()
         await roles.run(f"ALTER ROLE {roles.name} NOLOGIN")

@@ -46,7 +46,6 @@ class AttemptLifecycle:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
         async with self._database.direct() as connection:
             applied, event = await self._end_live(connection, command, node)
-        await self._publisher.publish_live(event)
         if applied:
             log.info(
                 "scheduler.attempt.ended",
@@ -55,6 +54,7 @@ class AttemptLifecycle:
                 node=node,
                 outcome=command.outcome,
             )
+        await self._publisher.publish_live(event)
         return AttemptWriteReply(applied=applied)
 
     async def end_lapsed_attempts(self) -> None:
