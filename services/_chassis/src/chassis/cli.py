@@ -17,6 +17,8 @@ from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
 from chassis.telemetry import logs
+from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
@@ -31,7 +33,7 @@ class Service:
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any], FastAPI]
+    create_app: Callable[[Any, Metrics], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
 
 
@@ -82,7 +84,14 @@ def commands(service: Service) -> typer.Typer:
         """Serve until SIGTERM."""
         settings = load_settings(service.settings)
         configure_logs(service.name, settings)
-        app = service.create_app(settings)
+        metrics = Metrics(service.name)
+        app = service.create_app(settings, metrics)
+        try:
+            metrics.serve(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            address = f"{settings.metrics_host}:{settings.metrics_port}"
+            log.error("metrics.cannot_listen", address=address, error=str(error))
+            raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
         uvicorn.run(

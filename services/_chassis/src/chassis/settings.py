@@ -29,6 +29,8 @@ class UnprefixedEnvSource(EnvSettingsSource):
     NAMES: ClassVar[frozenset[str]] = frozenset(
         {
             "nats_url",
+            "metrics_host",
+            "metrics_port",
             "secret_key",
             "secret_keys",
             "log_level",
@@ -101,6 +103,8 @@ class ServiceSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 0
+    metrics_host: str = Field(default="127.0.0.1", description="address on which metrics are served")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="port of the metrics; 0 takes a free one")
     log_level: str = "INFO"
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None

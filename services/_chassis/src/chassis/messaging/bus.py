@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -30,7 +31,7 @@ from chassis.messaging.serving import (
 )
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound_here, log
-from contracts.wire.errors import InternalFault, MessageTooLarge, Refused, Relayed, Unavailable
+from contracts.wire.errors import InternalFault, Kind, MessageTooLarge, Refusal, Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -38,7 +39,11 @@ R = TypeVar("R", bound=BaseModel)
 
 Subscriber = Callable[[P, Metadata], Awaitable[None]]
 Unsubscribe = Callable[[], Awaitable[None]]
+RecordRequest = Callable[[str, str, float], None]
+"""Called with the topic of a request, its outcome and its duration in seconds."""
 _Callback = Callable[[Msg], Awaitable[None]]
+
+_OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
 
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 
@@ -68,10 +73,20 @@ class Bus:
     Args:
         name: of the service; also its queue group.
         inbox: prefix of reply subjects, the only ones that the login may subscribe to.
+        record_request: told of every request that was sent.
     """
 
-    def __init__(self, url: str, *, name: str, user: str | None, password: str | None, inbox: str) -> None:
-        self._name = name
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        user: str | None,
+        password: str | None,
+        inbox: str,
+        record_request: RecordRequest = lambda _topic, _outcome, _seconds: None,
+    ) -> None:
+        self._name, self._record_request = name, record_request
         self._options: dict[str, Any] = {
             "servers": [url],
             "name": name,
@@ -190,6 +205,21 @@ class Bus:
             MessageTooLarge: the payload exceeds NATS's limit.
             InternalFault: the reply is malformed.
         """
+        began, outcome = monotonic(), "ok"
+        try:
+            return await self._request(topic, payload, tenant, key, within_s or topic.timeout_s, is_large=is_large)
+        except Refusal as refusal:
+            outcome = _OUTCOMES.get(refusal.refused.kind, "refused")
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._record_request(topic.name, outcome, monotonic() - began)
+
+    async def _request(
+        self, topic: Rpc[P, R], payload: P, tenant: str, key: str | None, within_s: float, *, is_large: bool
+    ) -> R:
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = bound_here().get("request_id", "")
@@ -197,7 +227,7 @@ class Bus:
         body = await offload(_written, payload) if is_large else _written(payload)
         try:
             headers = {REQUEST_ID_HEADER: request_id} if request_id else None
-            reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
+            reply = await self._send(subject, body, headers, within_s)
         except MaxPayloadError as error:
             raise MessageTooLarge from error
         except (TimeoutError, NatsError, OSError) as error:

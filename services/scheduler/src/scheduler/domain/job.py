@@ -25,6 +25,8 @@ class LockedJob:
     endpoint: str | None
     fail_without_outputs: bool
     request_id: str | None
+    created_at: datetime
+    tier: str
 
 
 class JobSnapshot(NamedTuple):
