@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from chassis.faults import is_infrastructure_fault
+from chassis.infrastructure_faults import is_infrastructure_fault
 from chassis.telemetry import logs
 from chassis.telemetry.redaction import Redactor
 

@@ -1,6 +1,7 @@
 """The command line of every service: ``serve`` and, with a database, ``migrate``."""
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from chassis import process
 from chassis.database import migrate
-from chassis.faults import is_infrastructure_fault
 from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
+from chassis.infrastructure_faults import is_infrastructure_fault
 from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
 from chassis.telemetry import logs
 from chassis.telemetry.logs import log
@@ -94,6 +96,7 @@ def commands(service: Service) -> typer.Typer:
             raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
+        signal.signal(signal.SIGTERM, process.end)
         uvicorn.run(
             app,
             host=settings.host,
@@ -110,6 +113,14 @@ def commands(service: Service) -> typer.Typer:
             settings = load_settings(service.settings)
             configure_logs(service.name, settings)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
-            migrate.upgrade(service.name, settings.database_url.get_secret_value())
+            try:
+                migrate.migrate(
+                    service.name,
+                    settings.listening,
+                    within_s=settings.start_within_s,
+                    is_pooled=settings.listen_url is not None,
+                )
+            except migrate.MigrationFailed:
+                raise typer.Exit(1) from None
 
     return cli

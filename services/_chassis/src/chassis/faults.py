@@ -1,20 +1,59 @@
-"""Tells faults of the infrastructure, which an operator repairs, from bugs, whose traceback a developer needs."""
+"""Faults of dependencies, as an operator reads them: what, where, why, and what to do."""
 
-import errno
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from socket import gaierror
+from time import monotonic
 
-from nats.errors import Error as NatsError
+from chassis.telemetry.logs import log
 
-from chassis.database.postgres import is_unavailable
-
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-_MESSAGES = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Input/output error")
+LOG_EVERY_S = 10.0
 
 
-def is_infrastructure_fault(error: BaseException) -> bool:
-    """Whether the error means a full or broken disk, or a lost database, message bus or network connection."""
-    if isinstance(error, NatsError | ConnectionError | TimeoutError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno in _DISK | _FILES | {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED}
-    return is_unavailable(error) or any(message in str(error) for message in _MESSAGES)
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a dependency cannot be used.
+
+    Attributes:
+        dependency: ``database``, ``schema``, ``nats`` …
+        where: its address, without a password.
+        reason: what is wrong.
+        action: what an operator can do.
+    """
+
+    dependency: str
+    where: str
+    reason: str
+    action: str
+
+
+class FaultLog:
+    """Logs what a starting service waits for: at once, and then at most once every ``LOG_EVERY_S`` seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._logged_at: float | None = None
+        self.latest: Fault | None = None
+        """The latest fault; None while there is none."""
+
+    def report(self, fault: Fault) -> None:
+        """Keep a fault, and log it unless one was logged a moment ago."""
+        self.latest = fault
+        if self._logged_at is None or self._clock() - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = self._clock()
+            log.warning("service.waiting", **asdict(fault))
+
+    def clear(self) -> None:
+        """Forget the fault, because it has ended."""
+        self.latest = self._logged_at = None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says, in the words of an operator where it is a frequent one."""
+    if isinstance(error, ConnectionRefusedError):
+        return "Connection refused: nothing listens there."
+    if isinstance(error, gaierror):
+        return f"The host name cannot be resolved: {error.strerror}."
+    if isinstance(error, TimeoutError):
+        return "No answer in time."
+    return str(error) or type(error).__name__

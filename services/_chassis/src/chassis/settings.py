@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from chassis.database.url import DatabaseUrl
 
 PLACEHOLDERS = frozenset(
     {"admin", "default", "example", "password", "placeholder", "postgres", "secret", "secret-key", "test"}
@@ -35,6 +37,9 @@ class UnprefixedEnvSource(EnvSettingsSource):
             "secret_keys",
             "log_level",
             "database_url",
+            "database_ca",
+            "listen_url",
+            "start_within_s",
             "comfyui_url",
             "rate_limit_enabled",
             "access_token_expire_minutes",
@@ -109,6 +114,9 @@ class ServiceSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None
     nats_password: SecretStr | None = None
+    start_within_s: float = Field(
+        default=60, gt=0, le=3600, description="the process ends if PostgreSQL or NATS is missing so long at the start"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -196,16 +204,40 @@ class DatabaseSettings(ServiceSettings):
     service: ClassVar[str]
 
     database_url: SecretStr
-    database_pool: int = Field(default=10, ge=1, le=100, description="connections kept open")
+    database_ca: FilePath | None = Field(
+        default=None, description="CA of PostgreSQL's certificate; sslmode=verify-full"
+    )
+    listen_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL itself, for LISTEN and migrations, if DATABASE_URL is a pooler"
+    )
+    database_pool: int = Field(default=10, ge=1, le=100, description="most connections, besides that of LISTEN")
 
-    @model_validator(mode="before")
+    @field_validator("database_url", "listen_url")
     @classmethod
-    def _own_database(cls, values: dict[str, Any]) -> dict[str, Any]:
-        url = values.get("database_url")
-        if isinstance(url, str) and urlsplit(url).path in {"", "/"}:
-            parts = urlsplit(url)
-            values["database_url"] = urlunsplit(parts._replace(path=f"/{cls.service}"))
-        return values
+    def _own_database(cls, text: SecretStr | None) -> SecretStr | None:
+        if text is None:
+            return None
+        url = DatabaseUrl.parse(text.get_secret_value())
+        return text if url.database else SecretStr(url.in_database(cls.service).render())
+
+    @model_validator(mode="after")
+    def _urls_agree_with_the_ca(self) -> Self:
+        _ = self.database, self.listening
+        return self
+
+    @property
+    def database(self) -> DatabaseUrl:
+        """The service's database, or the pooler before it."""
+        return self._with_ca(self.database_url)
+
+    @property
+    def listening(self) -> DatabaseUrl:
+        """The service's database without a pooler, for LISTEN and migrations."""
+        return self._with_ca(self.listen_url or self.database_url)
+
+    def _with_ca(self, text: SecretStr) -> DatabaseUrl:
+        url = DatabaseUrl.parse(text.get_secret_value())
+        return url.verified_by(self.database_ca) if self.database_ca else url
 
 
 def is_secret(field: FieldInfo) -> bool:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
 
@@ -19,7 +20,8 @@ WHERE digest = (SELECT digest FROM quota_groups WHERE digest = ANY(:earlier) ORD
     AND NOT EXISTS (SELECT 1 FROM quota_groups WHERE digest = :digest)
 """)
 _ASSIGN = Statement("UPDATE users SET quota_group = :group WHERE id = :user_id")
-_PRUNE = Statement("DELETE FROM quota_groups WHERE began_at <= now() - :max_age::interval")
+# Groups that no new account can join; with the row goes the digest of the address.
+EXPIRED_GROUPS = ExpiredRows("quota_groups", "began_at <= now() - :max_age::interval")
 
 
 async def join_group(connection: Connection, user_id: UUID, digests: list[bytes], *, max_age: timedelta) -> UUID:
@@ -39,8 +41,3 @@ async def join_group(connection: Connection, user_id: UUID, digests: list[bytes]
 async def leave_group(connection: Connection, user_id: UUID) -> None:
     """Remove an account from its group permanently."""
     await _ASSIGN.run(connection, user_id=user_id, group=None)
-
-
-async def prune_groups(connection: Connection, *, max_age: timedelta) -> None:
-    """Delete the address digest of groups that no new account can join."""
-    await _PRUNE.run(connection, max_age=max_age)

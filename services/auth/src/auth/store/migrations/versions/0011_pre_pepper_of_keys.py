@@ -1,13 +1,14 @@
 """Which secret key the digest of an API key depends on.
 
-Revision ID: 0010
+Revision ID: 0011
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
+oldest_code = "0009"
 
 
 def upgrade() -> None:

@@ -1,13 +1,14 @@
 """The id of the request that submitted a job.
 
-Revision ID: 0017
+Revision ID: 0018
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
+oldest_code = "0016"
 
 
 def upgrade() -> None:
