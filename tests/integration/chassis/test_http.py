@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from chassis.http.app import create_web
 from chassis.http.connection import Limits
 from chassis.shutdown import Shutdown
+from chassis.telemetry.logs import configure
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
@@ -222,3 +224,35 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
         go_on.set()
         assert (await answer).json() == "done"
     await stopping
+
+
+@pytest.mark.requirement("log.access")
+async def test_every_request_is_logged_with_its_route_and_status(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    made = app()
+
+    @made.get("/jobs/{job_id}")
+    async def read(request: Request, job_id: int) -> int:
+        request.state.user_id = "alice"
+        return job_id
+
+    before = structlog.get_config()
+    configure("test", "INFO")
+    try:
+        async with serving(made) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+            for path in ("/jobs/1", "/jobs/x", "/nowhere?key=SECRET", "/crash", "/healthz"):
+                await http.get(path, headers={"X-Request-Id": "request-of-a-client"})
+            await http.post("/jobs/1")
+    finally:
+        structlog.configure(**before)
+    logged = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    lines = [line for line in logged if line["event"] == "http.request"]
+    assert [(line["method"], line.get("route"), line.get("path"), line["status"]) for line in lines] == [
+        ("GET", "/jobs/{job_id}", None, 200),
+        ("GET", "/jobs/{job_id}", None, 422),
+        ("GET", None, "/nowhere", 404),
+        ("GET", "/crash", None, 500),
+        ("POST", "/jobs/{job_id}", None, 405),
+    ]
+    assert lines[0]["request_id"] == "request-of-a-client"
+    assert [line.get("user_id") for line in lines] == ["alice", None, None, None, None]
+    assert all(line["ms"] >= 0 for line in lines)

@@ -55,6 +55,7 @@ class Assignment(TolerantModel):
         images: images reserved for the job; storing more requires ``RESERVE_IMAGES``.
         frames_per_image: frames of an animation or video that count as one image.
         extra_data: additional data for the nodes (ComfyUI's ``extra_data``).
+        request_id: id of the request that submitted the job, to find it in logs.
     """
 
     ref: AttemptRef
@@ -67,6 +68,7 @@ class Assignment(TolerantModel):
     policy: TenantPolicy = TenantPolicy()
     images: int = 0
     frames_per_image: Annotated[int, Field(ge=1)] = 16
+    request_id: str | None = None
 
 
 class WorkReply(TolerantModel):

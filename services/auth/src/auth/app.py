@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +18,7 @@ from auth.domain.refresh_token import RefreshPepper
 from auth.domain.signing_key import SigningKeyCipher
 from auth.loops import prune, record_key_uses
 from auth.settings import Settings
+from auth.store import keys as keys_store
 from auth.usecases import audit_log
 from auth.usecases.announce_changes import Announcer
 from auth.usecases.archive_audit import AuditArchiver
@@ -81,7 +82,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         inbox=inbox_prefix("auth"),
         record_request=metrics.record_rpc,
     )
-    pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
+    pepper = ApiKeyPepper(*settings.accepted_secret_keys)
     credentials.register(
         bus,
         verifier=CredentialVerifier(database, pepper),
@@ -168,7 +169,7 @@ def _register_sessions(
     signer: AccessTokenSigner,
     hashing: HashingPool,
 ) -> None:
-    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(settings.secret_key.get_secret_value())
+    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(*settings.accepted_secret_keys)
     grace = timedelta(seconds=settings.refresh_grace_s)
     sessions.register_accounts(
         bus,
@@ -176,7 +177,7 @@ def _register_sessions(
             database,
             hashing,
             policy,
-            AddressPepper(settings.secret_key.get_secret_value()),
+            AddressPepper(*settings.accepted_secret_keys),
             mode=settings.registration,
             shared_quota=timedelta(days=settings.shared_quota_days),
         ),
@@ -202,7 +203,7 @@ def _register_sessions(
 def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
     return AccessTokenSigner(
         database,
-        SigningKeyCipher(settings.secret_key.get_secret_value()),
+        SigningKeyCipher(*settings.accepted_secret_keys),
         token_life=timedelta(minutes=settings.access_token_expire_minutes),
         key_life=timedelta(days=settings.signing_key_days),
     )
@@ -226,6 +227,23 @@ async def rotate_keys(settings: Settings) -> str | None:
         return await _signer(settings, database).rotate_now()
     finally:
         await database.close()
+
+
+async def count_keys_by_secret(settings: Settings) -> tuple[int, int, datetime | None]:
+    """Count working API keys whose hashes depend on the current secret key, and on earlier ones.
+
+    Returns:
+        Both numbers, and when a key of the second kind was last used.
+    """
+    database = Database(settings.database, name="auth")
+    try:
+        async with database.single() as connection:
+            counts = await keys_store.count_keys_by_pepper(connection)
+    finally:
+        await database.close()
+    current, _ = counts.pop(ApiKeyPepper(*settings.accepted_secret_keys).pepper_id, (0, None))
+    last_used = max((used for _, used in counts.values() if used is not None), default=None)
+    return current, sum(number for number, _ in counts.values()), last_used
 
 
 async def verify_audit(settings: Settings) -> ChainVerification:
@@ -282,7 +300,7 @@ async def bootstrap_user(
     try:
         made = await bootstrap(
             database,
-            ApiKeyPepper(settings.secret_key.get_secret_value()),
+            ApiKeyPepper(*settings.accepted_secret_keys),
             PasswordPolicy(settings.password_min_length),
             username=username,
             email=email or f"{username}@localhost",

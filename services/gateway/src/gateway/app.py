@@ -139,7 +139,12 @@ def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) ->
         metrics=metrics,
         bus=bus,
         database=database,
-        objects=ArtifactStore(settings.artifacts_url),
+        objects=ArtifactStore(
+            settings.artifacts_url,
+            secret_access_key=settings.aws_secret_access_key.get_secret_value()
+            if settings.aws_secret_access_key
+            else None,
+        ),
         artifacts=ArtifactRecords(database),
         shutdown=shutdown,
     )

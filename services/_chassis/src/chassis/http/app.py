@@ -19,6 +19,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
+from chassis.http.access_log import AccessLog
 from chassis.ids import new_id, request_id_from
 from chassis.loop import Loop
 from chassis.shutdown import Shutdown
@@ -146,7 +147,8 @@ def create_web(
         fastapi: passed on to FastAPI.
     """
     metrics, shutdown = metrics or Metrics(name), shutdown or Shutdown()
-    layers = [Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https), *middleware]
+    outermost = Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https)
+    layers = [outermost, Middleware(AccessLog), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     async def check_dependencies() -> None:

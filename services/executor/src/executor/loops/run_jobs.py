@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from chassis.messaging.bus import Bus
 from chassis.shutdown import wait_for_any
@@ -58,8 +59,7 @@ class WorkLoop:
             record, maybe_posted = assigned.record, assigned.maybe_posted
         self.current.set_attempt(record)
         self.idle.enter(IdleReason.PREPARING)
-        ref = record.ref
-        with bound(job_id=str(ref.job_id), attempt=ref.attempt, tenant_id=str(ref.tenant_id)):
+        with bound(**self._log_fields(record)):
             log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
             finish = record.finish or await self._end(record, maybe_posted=maybe_posted)
             if finish is not None:
@@ -102,6 +102,12 @@ class WorkLoop:
         if self._draining.is_set() and record.phase is Phase.ASSIGNED and not maybe_posted:
             return self.runner.hand_back(record)
         return await self._run(record, maybe_posted=maybe_posted)
+
+    def _log_fields(self, record: AttemptRecord) -> dict[str, Any]:
+        """Fields of every line about an attempt. Requests carry the request id on to the other services."""
+        ref, request_id = record.ref, record.assignment.request_id
+        fields = {"job_id": str(ref.job_id), "attempt": ref.attempt, "tenant_id": str(ref.tenant_id)}
+        return fields | {"node": self.runner.settings.node} | ({"request_id": request_id} if request_id else {})
 
     async def _run(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt. A bug ends it too: left in the journal it would crash every successor."""

@@ -64,7 +64,7 @@ def wire_jobs(
         used=users.usage_changed,
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
-    service, url = JobService(bus, cursor_key=infra.key("cursors")), settings.public_url
+    service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
     return Jobs(
         service=service,
         submitter=submitter,

@@ -19,7 +19,8 @@ from scheduler.store.tenants import VTIME_WITH_QUEUED
 
 _JOB_COLUMNS = (
     "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,"
-    " j.fail_without_outputs, j.created_at, (SELECT t.tier FROM tenants t WHERE t.id = j.tenant_id) AS tier"
+    " j.fail_without_outputs, j.request_id, j.created_at,"
+    " (SELECT t.tier FROM tenants t WHERE t.id = j.tenant_id) AS tier"
 )
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
@@ -184,6 +185,7 @@ async def apply_transition(
         at=now,
         outputs=outputs,
         error=error,
+        request_id=job.request_id,
     )
     body = event.model_dump_json()
     await _APPLY_TRANSITION.run(

@@ -84,7 +84,13 @@ class JobDispatcher:
                 live, transition = await self._lease_next_job(connection, node, digest)
         await self._publisher.publish_live(transition)
         if live is not None:
-            log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
+            log.info(
+                "scheduler.job.claimed",
+                job_id=str(live.ref.job_id),
+                attempt=live.ref.attempt,
+                node=node,
+                request_id=live.request_id,
+            )
             policy = await self._policies.load_policy(live.ref.tenant_id)
             return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
         return None
