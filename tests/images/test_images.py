@@ -124,6 +124,7 @@ class ImageMachine(Machine):
             return env
         del env["PATH"]
         env["SSL_CERT_FILE"] = "/run/tls/ca.pem"  # Python's own setting, for services that do not know NATS_CA yet
+        env |= {"METRICS_HOST": LOOPBACK, "METRICS_PORT": "0"}  # the containers share this machine's ports
         data = str(self._folder / own / "data")
         return {name: value.replace(data, "/data") for name, value in env.items()}
 
