@@ -17,6 +17,9 @@ R = TypeVar("R", bound=BaseModel)
 FLEET = "_"
 """The tenant token of what concerns no tenant: the fleet itself."""
 
+SERVER_TIME_SUBJECT = "$SYS.REQ.USER.INFO"
+"""The NATS server replies with its time, to which deadlines of requests refer."""
+
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Stricter than NATS, which allows anything but dots, wildcards and white space."""
 
@@ -32,12 +35,17 @@ class Traffic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The variable tokens of a message's subject, its headers, and the size of its data in bytes."""
+    """The variable tokens of a message's subject, its headers, and the size of its data in bytes.
+
+    Attributes:
+        deadline: by ``time.monotonic()``; work that has not started by then is not started. None if there is none.
+    """
 
     tenant: str
     key: str | None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False)
     size_bytes: int = field(default=0, compare=False)
+    deadline: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
