@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
+        tls=settings.nats_tls,
     )
     pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
     credentials.register(

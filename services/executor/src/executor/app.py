@@ -106,6 +106,7 @@ def _build(settings: Settings) -> Components:
         user=settings.nats_user,
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
+        tls=settings.nats_tls,
     )
     node = ComfyUI(
         settings.comfyui_url,

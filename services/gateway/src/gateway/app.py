@@ -115,6 +115,7 @@ def _infrastructure(settings: Settings) -> Infrastructure:
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("gateway"),
+        tls=settings.nats_tls,
     )
     return Infrastructure(
         settings=settings,

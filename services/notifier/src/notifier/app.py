@@ -33,7 +33,12 @@ def create_app(settings: Settings) -> FastAPI:
     url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
-        settings.nats_url, name="notifier", user=settings.nats_user, password=password, inbox=inbox_prefix("notifier")
+        settings.nats_url,
+        name="notifier",
+        user=settings.nats_user,
+        password=password,
+        inbox=inbox_prefix("notifier"),
+        tls=settings.nats_tls,
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = EventStore(database)
