@@ -34,6 +34,7 @@ class NatsPlan:
         listen: host:port for clients.
         monitor: host:port of the monitoring pages, which need no login.
         store: JetStream's directory.
+        max_file_store: disk space for JetStream, or ``$NAME`` from the environment.
     """
 
     passwords: dict[str, str]
@@ -42,6 +43,7 @@ class NatsPlan:
     listen: str
     monitor: str
     store: str
+    max_file_store: str = "8GB"
     server_name: str = "comfyfleet"
 
 
@@ -65,7 +67,7 @@ def render(plan: NatsPlan) -> str:
         "jetstream {",
         f"  store_dir: {_quoted(plan.store)}",
         "  sync_interval: always",  # by default the server acknowledges up to two minutes before it syncs
-        "  max_file_store: 8G",
+        f"  max_file_store: {plan.max_file_store}",
         "  max_memory_store: 256M",
         "}",
         "system_account: SYS",

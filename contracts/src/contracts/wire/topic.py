@@ -120,7 +120,10 @@ class Stream:
     """A JetStream stream, declared by the service that owns it.
 
     Attributes:
+        description: shown by NATS tools.
         max_age_s: maximum age of messages, seconds.
+        memory: kept in memory by one server, for messages that may be lost.
+        max_bytes: the oldest messages are discarded beyond this size.
         duplicate_window_s: within this time a message with the same ``Nats-Msg-Id`` is a duplicate, seconds.
         last_per_subject: maximum number of messages kept per subject; None for all.
         readers: services with a durable pull consumer, named after the service.
@@ -131,6 +134,7 @@ class Stream:
     owner: str
     topics: tuple[Topic[Any], ...]
     max_age_s: float
+    description: str = ""
     memory: bool = False
     max_bytes: int = field(default=1 << 30)
     duplicate_window_s: float = 600.0

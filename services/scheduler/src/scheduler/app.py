@@ -60,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
+        tls=settings.nats_tls,
     )
     fleet = FleetState(
         database,
@@ -128,7 +129,9 @@ def create_app(settings: Settings) -> FastAPI:
     attempt_ender = end_attempts.AttemptEnder(
         bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
     )
-    stream_restorer = restore_streams.StreamRestorer(bus, relay, relaying)
+    stream_restorer = restore_streams.StreamRestorer(
+        bus, relay, relaying, replicas=settings.stream_replicas, event_bytes=settings.event_stream_bytes
+    )
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
@@ -160,4 +163,5 @@ def create_app(settings: Settings) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await listening
 
-    return create_web("scheduler", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    probes = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
+    return create_web("scheduler", lifespan=lifespan, probes=probes)
