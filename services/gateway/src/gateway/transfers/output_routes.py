@@ -28,14 +28,14 @@ def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     async def store(token: str, request: Request) -> StoredOutput:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:
-            return await uploads.store(token, _chunks(request, idle_s), content_type)
+            return await uploads.store(token, _body_chunks(request, idle_s), content_type)
         except ClientDisconnect:
             raise BrokenOutput from None
 
     return routes
 
 
-async def _chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
+async def _body_chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
     """The chunks of the body."""
     stream = request.stream()
     while True:
