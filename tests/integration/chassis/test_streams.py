@@ -146,7 +146,7 @@ async def test_replicated_stream_and_its_clients_survive_the_loss_of_a_server() 
         async def is_declared() -> bool:
             try:
                 await streams.declare(bus, (NOTES,))
-            except (streams.StreamRefused, TimeoutError, OSError):  # the cluster is still electing its leader
+            except (streams.StreamRefused, streams.JetStreamUnavailable):  # the cluster is still electing its leader
                 return False
             return True
 

@@ -418,8 +418,8 @@ class Bus:
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
-        await self._clock.measure(self._client)
         self._call_back()
+        await self._clock.measure(self._client)
 
 
 def _written(payload: BaseModel) -> bytes:

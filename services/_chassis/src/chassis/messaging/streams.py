@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from pydantic import BaseModel, ValidationError
 
 from chassis.messaging.bus import Bus
@@ -22,6 +22,10 @@ _NANOSECONDS = 1_000_000_000  # JetStream's API has durations in them
 
 class StreamRefused(Exception):
     """A stream cannot be what is declared. The message says why and what to do."""
+
+
+class JetStreamUnavailable(Exception):
+    """JetStream does not answer, or its cluster has no leader now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,12 @@ async def declare(bus: Bus, streams: Iterable[Stream], *, replicas: int = 1) -> 
 
     Raises:
         StreamRefused: the server cannot create a stream.
+        JetStreamUnavailable: it does not answer.
     """
     made = set()
     for stream in streams:
-        if await _find(bus, stream) is None:
-            await _call(bus, "CREATE", stream, _config(stream, replicas))
+        if await _read_stream(bus, stream) is None:
+            await _write_config(bus, "CREATE", stream, _build_config(stream, replicas))
             made.add(stream.name)
             log.info("streams.made", stream=stream.name)
     return made
@@ -60,19 +65,20 @@ async def reconcile(bus: Bus, stream: Stream, *, replicas: int = 1) -> None:
 
     Raises:
         StreamRefused: a change would discard messages, or the server refuses it. Other changes are made all the same.
+        JetStreamUnavailable: it does not answer.
     """
-    found = await _find(bus, stream)
+    found = await _read_stream(bus, stream)
     if found is None:
         raise StreamRefused(f"Stream {stream.name} does not exist.")
-    current, declared = found["config"], _config(stream, replicas)
-    refusals = _losses(stream, found, declared)
+    current, declared = found["config"], _build_config(stream, replicas)
+    refusals = _find_losses(stream, found, declared)
     refused = {name for name, _ in refusals}
     changes = {
         name: declared[name] for name in _MANAGED if current.get(name, "") != declared[name] and name not in refused
     }
     replicas_change = {name: changes.pop(name) for name in ("num_replicas",) if name in changes}
     for change in filter(None, (changes, replicas_change)):  # apart: the cluster may be too small for the replicas
-        await _call(bus, "UPDATE", stream, current | change)
+        await _write_config(bus, "UPDATE", stream, current | change)
         current |= change
         log.info("streams.changed", stream=stream.name, **change)
     if refusals:
@@ -80,12 +86,16 @@ async def reconcile(bus: Bus, stream: Stream, *, replicas: int = 1) -> None:
 
 
 async def read_fill(bus: Bus, stream: Stream) -> StreamFill | None:
-    """Return how full an existing stream is; None if it does not exist."""
-    found = await _find(bus, stream)
+    """Return how full an existing stream is; None if it does not exist.
+
+    Raises:
+        JetStreamUnavailable: it does not answer.
+    """
+    found = await _read_stream(bus, stream)
     if found is None:
         return None
     state, max_bytes = found["state"], found["config"]["max_bytes"]
-    return StreamFill(_oldest_s(found), state["bytes"] / max_bytes if max_bytes > 0 else 0.0)
+    return StreamFill(_read_oldest_age_s(found), state["bytes"] / max_bytes if max_bytes > 0 else 0.0)
 
 
 _MANAGED = (
@@ -100,7 +110,7 @@ _ADVICE = {
 """What an operator can do, by error code of JetStream."""
 
 
-def _config(stream: Stream, replicas: int) -> dict[str, Any]:
+def _build_config(stream: Stream, replicas: int) -> dict[str, Any]:
     """The configuration in the JSON of JetStream's API."""
     return {
         "name": stream.name,
@@ -121,7 +131,7 @@ def _config(stream: Stream, replicas: int) -> dict[str, Any]:
     }
 
 
-def _losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]) -> list[tuple[str, str]]:
+def _find_losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]) -> list[tuple[str, str]]:
     """The declared settings that cannot be changed without losing messages, each with what to do."""
     current, state, name = found["config"], found["state"], stream.name
     losses = []
@@ -131,10 +141,11 @@ def _losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]) -> 
         )
     if stream.memory:
         return losses  # its messages may be lost
-    if 0 < declared["max_bytes"] < state["bytes"]:
+    changed = {setting for setting in declared if declared[setting] != current.get(setting)}
+    if "max_bytes" in changed and 0 < declared["max_bytes"] < state["bytes"]:
         message = f"Stream {name} holds {state['bytes']} bytes and is not cut to {declared['max_bytes']}."
         losses.append(("max_bytes", f"{message} Raise its size, or delete old messages yourself."))
-    if 0 < declared["max_age"] < _oldest_s(found) * _NANOSECONDS:
+    if "max_age" in changed and 0 < declared["max_age"] < _read_oldest_age_s(found) * _NANOSECONDS:
         message = f"Stream {name} holds messages older than {stream.max_age_s / 3600:g} hours, which are not discarded."
         losses.append(("max_age", f"{message} Delete them yourself, or wait."))
     most, now = declared["max_msgs_per_subject"], current["max_msgs_per_subject"]
@@ -144,22 +155,22 @@ def _losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]) -> 
     return losses
 
 
-def _oldest_s(found: dict[str, Any]) -> float:
+def _read_oldest_age_s(found: dict[str, Any]) -> float:
     if not found["state"]["messages"]:
         return 0.0
     return (datetime.fromisoformat(found["ts"]) - datetime.fromisoformat(found["state"]["first_ts"])).total_seconds()
 
 
-async def _find(bus: Bus, stream: Stream) -> dict[str, Any] | None:
+async def _read_stream(bus: Bus, stream: Stream) -> dict[str, Any] | None:
     try:
-        return await _request(bus, f"INFO.{stream.name}")
+        return await _request_api(bus, f"INFO.{stream.name}")
     except NotFoundError:
         return None
 
 
-async def _call(bus: Bus, verb: str, stream: Stream, config: dict[str, Any]) -> None:
+async def _write_config(bus: Bus, verb: str, stream: Stream, config: dict[str, Any]) -> None:
     try:
-        await _request(bus, f"{verb}.{stream.name}", json.dumps(config).encode())
+        await _request_api(bus, f"{verb}.{stream.name}", json.dumps(config).encode())
     except APIError as error:
         advice = _ADVICE.get(error.err_code or 0, "")
         reason = (error.description or "").rstrip(".")
@@ -169,9 +180,15 @@ async def _call(bus: Bus, verb: str, stream: Stream, config: dict[str, Any]) -> 
         raise StreamRefused(message) from error
 
 
-async def _request(bus: Bus, path: str, body: bytes = b"") -> dict[str, Any]:
+async def _request_api(bus: Bus, path: str, body: bytes = b"") -> dict[str, Any]:
     # stream_info and update_stream of nats-py 2.16 drop fields that they do not know, such as first_ts.
-    reply: dict[str, Any] = await bus.jetstream._api_request(f"$JS.API.STREAM.{path}", body, timeout=5)  # noqa: SLF001
+    request = bus.jetstream._api_request  # noqa: SLF001
+    try:
+        reply: dict[str, Any] = await request(f"$JS.API.STREAM.{path}", body, timeout=5)
+    except (NatsError, TimeoutError, OSError) as error:
+        if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
+            raise
+        raise JetStreamUnavailable(str(error) or type(error).__name__) from error
     return reply
 
 

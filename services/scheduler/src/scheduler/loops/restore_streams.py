@@ -71,6 +71,9 @@ class StreamRestorer:
             self._refusals[stream.name] = str(refusal)
             self._log_rarely("scheduler.stream_refused", stream, str(refusal))
             return False
+        except streams.JetStreamUnavailable as error:
+            self._log_rarely("scheduler.stream_unavailable", stream, str(error))
+            return False
         self._reconciled.add(stream.name)
         self._refusals.pop(stream.name, None)
         return created
@@ -85,7 +88,11 @@ class StreamRestorer:
         """Warn if the size of the stream of job events, not its age, decides how long events are kept."""
         if self._filled_at is not None and monotonic() - self._filled_at < FILL_EVERY_S:
             return
-        self._filled_at, fill = monotonic(), await streams.read_fill(self._bus, self._job_events)
+        try:
+            fill = await streams.read_fill(self._bus, self._job_events)
+        except streams.JetStreamUnavailable:
+            return
+        self._filled_at = monotonic()
         if fill is not None and fill.full >= FULL and fill.kept_s < FULL * self._job_events.max_age_s:
             log.warning(
                 "scheduler.stream_too_small",
