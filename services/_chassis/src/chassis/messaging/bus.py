@@ -45,6 +45,7 @@ _Callback = Callable[[Msg], Awaitable[None]]
 
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 MEASURE_CLOCK_EVERY_S = 10.0
+MEASURE_CLOCK_AGAIN_S = 60.0  # after a failure: the login may lack the permission
 NO_TLS_FILES = TlsFiles()
 
 
@@ -234,9 +235,9 @@ class Bus:
         """Finish running handlers, for at most 5 s, and close."""
         self._wanted = False
         for background in (self._reviving, self._measuring):
-            if background is not None:
-                background.cancel()
-                await asyncio.wait({background})
+            while background is not None and not background.done():
+                background.cancel()  # repeatedly, because nats-py swallows a cancellation while it flushes
+                await asyncio.wait({background}, timeout=0.1)
         if self._tasks and self._client.is_connected:
             await asyncio.wait(self._tasks, timeout=5)
         with suppress(Exception):
@@ -393,8 +394,8 @@ class Bus:
     async def _measure_clock(self) -> None:
         """Follow the clock of the server, which may change with the connection."""
         while True:
-            await asyncio.sleep(MEASURE_CLOCK_EVERY_S)
-            if self.connected and self._clock.is_known:
+            await asyncio.sleep(MEASURE_CLOCK_EVERY_S if self._clock.is_known else MEASURE_CLOCK_AGAIN_S)
+            if self.connected:
                 await self._clock.measure(self._client)
 
     def _call_back(self) -> None:
