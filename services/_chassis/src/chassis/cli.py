@@ -14,6 +14,8 @@ from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
 from chassis.telemetry import logs
+from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
@@ -25,7 +27,7 @@ class Service:
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any], FastAPI]
+    create_app: Callable[[Any, Metrics], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
 
 
@@ -56,7 +58,14 @@ def commands(service: Service) -> typer.Typer:
         """Serve until SIGTERM."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
-        app = service.create_app(settings)
+        metrics = Metrics(service.name)
+        app = service.create_app(settings, metrics)
+        try:
+            metrics.serve(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            address = f"{settings.metrics_host}:{settings.metrics_port}"
+            log.error("metrics.cannot_listen", address=address, error=str(error))
+            raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
         uvicorn.run(

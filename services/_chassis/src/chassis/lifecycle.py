@@ -14,13 +14,20 @@ from chassis.database.postgres import Database, is_unavailable
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 STARTING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=1.0, wait_jitter=0.1)
 
 
 @asynccontextmanager
 async def running(
-    service: str, bus: Bus, *, database: Database | None = None, url: str = "", loops: Sequence[Loop] = ()
+    service: str,
+    bus: Bus,
+    *,
+    metrics: Metrics | None = None,
+    database: Database | None = None,
+    url: str = "",
+    loops: Sequence[Loop] = (),
 ) -> AsyncIterator[None]:
     """Start schema, bus and loops in the background, in this order; stop them at the end of the block.
 
@@ -33,7 +40,7 @@ async def running(
                 await STARTING.on(is_unavailable)(await_schema, service, url, database)
             await bus.start()
             for loop in loops:
-                loop.start()
+                loop.start(metrics)
             log.info("service.started")
         except Exception:
             log.exception("service.start_failed")

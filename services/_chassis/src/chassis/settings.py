@@ -19,6 +19,8 @@ class UnprefixedEnvSource(EnvSettingsSource):
             "nats_cert",
             "nats_key",
             "stream_replicas",
+            "metrics_host",
+            "metrics_port",
             "secret_key",
             "log_level",
             "database_url",
@@ -44,6 +46,8 @@ class ServiceSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 0
+    metrics_host: str = Field(default="127.0.0.1", description="address on which metrics are served")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="port of the metrics; 0 takes a free one")
     log_level: str = "INFO"
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None

@@ -49,21 +49,26 @@ from auth.usecases.register import Registrar
 from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
+from chassis.database.migrate import newest_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
+    metrics = metrics or Metrics("auth")
+    metrics.record_build(schema=newest_schema("auth"))
     url = settings.database_url.get_secret_value()
     database = Database(url, name="auth", pool_size=settings.database_pool)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="auth",
@@ -71,7 +76,9 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
         tls=settings.nats_tls,
+        record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
     credentials.register(
         bus,
@@ -128,11 +135,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running("auth", bus, database=database, url=url, loops=loops):
+        async with running("auth", bus, metrics=metrics, database=database, url=url, loops=loops):
             yield
         hashing.close()
 
-    return create_web("auth", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    probes = {"nats": bus.probe, "postgres": database.probe}
+    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=probes)
 
 
 def _register_sessions(

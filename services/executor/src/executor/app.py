@@ -12,6 +12,7 @@ from chassis.http.app import create_web
 from chassis.ids import new_id
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
@@ -25,6 +26,7 @@ from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.locate_files import FileLocator
+from executor.usecases.measure_node import FLUSH_S, NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PromptPoster
 from executor.usecases.prepare_prompt import PromptBuilder
@@ -61,13 +63,17 @@ class Components:
     standby: StandbySocket
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application of one node's executor. It runs jobs while it is served."""
+    metrics = metrics or Metrics("executor")
+    metrics.record_build(schema="")
     components: list[Components] = []
+
+    node_metrics = NodeMetrics(metrics, settings.node)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        built = _build(settings)
+        built = _build(settings, node_metrics, metrics)
         components.append(built)
         async with AsyncExitStack() as stack:
             stack.callback(built.journal.close)
@@ -77,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(built.standby.close)
             for loop in built.loops:
                 stack.push_async_callback(loop.stop)
-            starting = asyncio.create_task(_start(built, settings), name="executor.start")
+            starting = asyncio.create_task(_start(built, settings, metrics), name="executor.start")
             stack.push_async_callback(asyncio.wait, {starting})
             stack.callback(starting.cancel)
             yield
@@ -94,10 +100,16 @@ def create_app(settings: Settings) -> FastAPI:
         "node": probe(lambda components: components.state.online),
         "catalog": probe(lambda components: components.state.is_catalog_reported),
     }
-    return create_web("executor", lifespan=lifespan, probes=probes)
+    return create_web(
+        "executor",
+        lifespan=lifespan,
+        metrics=metrics,
+        probes=probes,
+        dependencies={"nats": probes["nats"], "comfyui": probes["node"]},
+    )
 
 
-def _build(settings: Settings) -> Components:
+def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> Components:
     name, boot_id = settings.node, new_id()
     password = settings.nats_password
     bus = Bus(
@@ -107,7 +119,9 @@ def _build(settings: Settings) -> Components:
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
         tls=settings.nats_tls,
+        record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     node = ComfyUI(
         settings.comfyui_url,
         reply_s=settings.reply_s,
@@ -167,6 +181,7 @@ def _build(settings: Settings) -> Components:
         occupancy=occupancy,
         node_name=name,
         boot_id=boot_id,
+        idle=node_metrics.idle,
         wait_s=settings.ask_wait_s,
         stop_within_s=settings.stop_within_s,
     )
@@ -182,6 +197,7 @@ def _build(settings: Settings) -> Components:
         uploader=uploader,
         report=report,
         death=death,
+        metrics=node_metrics,
         state=state,
         locator=FileLocator(node=node, unreachable_s=settings.unreachable_s),
     )
@@ -194,18 +210,20 @@ def _build(settings: Settings) -> Components:
         requester=requester,
         runner=runner,
         report=report,
+        idle=node_metrics.idle,
     )
     loops = (
         heartbeat_loop,
         probe_loop,
         clear_loop,
         Loop("executor.models", state.check_models, every_s=settings.models_every_s),
+        Loop("executor.record_idle_time", node_metrics.flush, every_s=FLUSH_S),
         Loop("executor.run_jobs", work.tick, every_s=0),
     )
     return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby)
 
 
-async def _start(components: Components, settings: Settings) -> None:
+async def _start(components: Components, settings: Settings, metrics: Metrics) -> None:
     """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
     await JOURNAL_OPENING.on(JournalLocked)(asyncio.to_thread, components.journal.open)
     record = await asyncio.to_thread(components.journal.read_attempt)
@@ -213,7 +231,7 @@ async def _start(components: Components, settings: Settings) -> None:
         components.current.set_attempt(record)
     components.bus.when_connected(components.heartbeat_loop.wake)
     for loop in components.loops:
-        loop.start()
+        loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
     await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.current), key=settings.node)

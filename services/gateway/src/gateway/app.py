@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.database.migrate import await_schema
+from chassis.database.migrate import await_schema, newest_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
@@ -36,9 +37,11 @@ TITLE = "comfyfleet"
 DOCUMENT = "/openapi.json"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
-    infra = _infrastructure(settings)
+    metrics = metrics or Metrics("gateway")
+    metrics.record_build(schema=newest_schema("gateway"))
+    infra = _infrastructure(settings, metrics)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -78,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Without the database everything works but the bytes of results, so the bus does not wait for it.
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
-        async with running("gateway", infra.bus, loops=loops):
+        async with running("gateway", infra.bus, metrics=metrics, loops=loops):
             yield
         await edge.limiter.stop()
         await usage.counts.stop()
@@ -87,11 +90,13 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_web(
         TITLE,
         lifespan=lifespan,
+        metrics=metrics,
         probes={
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
             "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
         },
+        dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
@@ -107,8 +112,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _infrastructure(settings: Settings) -> Infrastructure:
+def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
     database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="gateway",
@@ -116,9 +122,12 @@ def _infrastructure(settings: Settings) -> Infrastructure:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("gateway"),
         tls=settings.nats_tls,
+        record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     return Infrastructure(
         settings=settings,
+        metrics=metrics,
         bus=bus,
         database=database,
         objects=ArtifactStore(settings.artifacts_url),

@@ -7,12 +7,14 @@ from fastapi import FastAPI
 
 from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from chassis.database.migrate import await_schema
+from chassis.database.migrate import await_schema, newest_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from chassis.telemetry.metrics import Metrics
+from contracts.metrics import SOCKETS
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
 from notifier.api.handshake import WebSocketAuthenticator
@@ -28,8 +30,10 @@ from notifier.usecases.read_history import History
 from notifier.usecases.redeem_tickets import TicketRedeemer
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
+    metrics = metrics or Metrics("notifier")
+    metrics.record_build(schema=newest_schema("notifier"))
     url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
@@ -39,8 +43,11 @@ def create_app(settings: Settings) -> FastAPI:
         password=password,
         inbox=inbox_prefix("notifier"),
         tls=settings.nats_tls,
+        record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     database = Database(url, name="notifier", pool_size=settings.database_pool)
+    metrics.watch_pools(database.count_connections)
     events = EventStore(database)
     identity = Authenticator(bus, service="notifier")
     authenticator = WebSocketAuthenticator(
@@ -65,20 +72,25 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The bus does not wait for the database: without it events are read from the scheduler.
-        async with running("notifier", bus, loops=loops):
+        async with running("notifier", bus, metrics=metrics, loops=loops):
             yield
         await database.close()
 
     app = create_web(
         "notifier",
         lifespan=lifespan,
+        metrics=metrics,
         probes={
             "nats": bus.probe,
             "identity": identity.probe,
             "database": lambda: await_schema("notifier", url, database),
         },
+        dependencies={"nats": bus.probe, "postgres": database.probe},
         openapi_url=None,
     )
+    sockets = metrics.gauge(SOCKETS)
     for route in (watch, watch_many):
-        app.include_router(route.router(authenticator=authenticator, hub=hub, send_timeout_s=settings.send_timeout_s))
+        app.include_router(
+            route.router(authenticator=authenticator, hub=hub, sockets=sockets, send_timeout_s=settings.send_timeout_s)
+        )
     return app

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
+from chassis.database.migrate import newest_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
@@ -13,6 +14,7 @@ from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import Relay
+from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import end_attempts, restore_streams
@@ -30,6 +32,8 @@ from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
@@ -50,10 +54,13 @@ REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_ma
 PRUNE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
+    metrics = metrics or Metrics("scheduler")
+    metrics.record_build(schema=newest_schema("scheduler"))
     url = settings.database_url.get_secret_value()
     database = Database(url, name="scheduler", pool_size=settings.database_pool)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="scheduler",
@@ -61,7 +68,9 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
         tls=settings.nats_tls,
+        record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     fleet = FleetState(
         database,
         online_s=settings.lease_s,
@@ -70,7 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
         default_models=settings.default_model_names,
     )
     reader = JobReader(database, fleet)
-    publisher = JobEventPublisher(bus)
+    job_metrics = JobMetrics(metrics)
+    publisher = JobEventPublisher(bus, job_metrics)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
@@ -82,7 +92,9 @@ def create_app(settings: Settings) -> FastAPI:
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
     )
-    lifecycle = AttemptLifecycle(database, publisher, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
+    lifecycle = AttemptLifecycle(
+        database, publisher, job_metrics, max_attempts=settings.max_attempts, lease_s=settings.lease_s
+    )
     checker = WorkflowChecker(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
         limits=limits,
@@ -92,7 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         queued=dispatcher.wake,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
-    withdrawer, usage = AttemptWithdrawer(database, bus, publisher), DailyUsageReader(database)
+    withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
     consumers.register_jobs(
         bus,
         submitter=submitter,
@@ -132,10 +144,19 @@ def create_app(settings: Settings) -> FastAPI:
     stream_restorer = restore_streams.StreamRestorer(
         bus, relay, relaying, replicas=settings.stream_replicas, event_bytes=settings.event_stream_bytes
     )
+    meter = FleetMeter(
+        database,
+        relay,
+        metrics,
+        job_metrics,
+        online_s=settings.lease_s,
+        forgotten_s=settings.node_forgotten_s,
+    )
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
+        Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),
         create_retention_loop(purger, every_s=settings.retention_every_s),
@@ -156,7 +177,7 @@ def create_app(settings: Settings) -> FastAPI:
             ),
             name="scheduler.listen",
         )
-        async with running("scheduler", bus, database=database, url=url, loops=loops):
+        async with running("scheduler", bus, metrics=metrics, database=database, url=url, loops=loops):
             yield
             dispatcher.close()
         listening.cancel()
@@ -164,4 +185,4 @@ def create_app(settings: Settings) -> FastAPI:
             await listening
 
     probes = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
-    return create_web("scheduler", lifespan=lifespan, probes=probes)
+    return create_web("scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=probes)

@@ -14,6 +14,11 @@ from chassis.database.postgres import Database
 LOCK = 7_203_417  # advisory lock key: any number, the same for every migration of one database
 
 
+def newest_schema(service: str) -> str:
+    """Return the newest revision that this code knows."""
+    return ScriptDirectory.from_config(config_for(service, "")).get_current_head() or ""
+
+
 def config_for(service: str, url: str) -> Config:
     """Return Alembic's configuration for the migrations in ``<service>.store.migrations``."""
     config = Config()

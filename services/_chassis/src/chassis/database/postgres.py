@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from chassis.telemetry.logs import log
 
@@ -141,6 +142,18 @@ class Database:
         """Run read-only statements, each on its own, without BEGIN and COMMIT around them."""
         async with self._reads.connect() as connection:
             yield connection
+
+    def count_connections(self) -> dict[tuple[str, str], int]:
+        """Count connections by pool and state. Safe to call from any thread."""
+        queries, direct = self._engine.pool, self._pool
+        open_, idle = (direct.get_size(), direct.get_idle_size()) if direct is not None else (0, 0)
+        assert isinstance(queries, QueuePool)  # noqa: S101 - the pool of every asyncio engine
+        return {
+            ("queries", "in_use"): queries.checkedout(),
+            ("queries", "idle"): queries.checkedin(),
+            ("direct", "in_use"): open_ - idle,
+            ("direct", "idle"): idle,
+        }
 
     async def probe(self) -> None:
         """Raise unless the database responds."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -33,7 +34,7 @@ from chassis.messaging.serving import (
 )
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound_here, log
-from contracts.wire.errors import InternalFault, MessageTooLarge, Refused, Relayed, Unavailable
+from contracts.wire.errors import InternalFault, Kind, MessageTooLarge, Refusal, Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -41,7 +42,11 @@ R = TypeVar("R", bound=BaseModel)
 
 Subscriber = Callable[[P, Metadata], Awaitable[None]]
 Unsubscribe = Callable[[], Awaitable[None]]
+RecordRequest = Callable[[str, str, float], None]
+"""Called with the topic of a request, its outcome and its duration in seconds."""
 _Callback = Callable[[Msg], Awaitable[None]]
+
+_OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
 
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 MEASURE_CLOCK_EVERY_S = 10.0
@@ -106,6 +111,7 @@ class Bus:
         user, password: instead of those in the URLs.
         inbox: prefix of reply subjects, the only ones that the login may subscribe to.
         tls: files for TLS, which is required if any is given.
+        record_request: told of every request that was sent.
 
     Raises:
         ValueError: a URL is invalid.
@@ -124,8 +130,9 @@ class Bus:
         password: str | None,
         inbox: str,
         tls: TlsFiles = NO_TLS_FILES,
+        record_request: RecordRequest = lambda _topic, _outcome, _seconds: None,
     ) -> None:
-        self._name = name
+        self._name, self._record_request = name, record_request
         servers = parse_servers(url)
         self._requires_tls = servers.requires_tls or tls != NO_TLS_FILES
         self._options: dict[str, Any] = {
@@ -271,6 +278,21 @@ class Bus:
             MessageTooLarge: the payload exceeds NATS's limit.
             InternalFault: the reply is malformed.
         """
+        began, outcome = monotonic(), "ok"
+        try:
+            return await self._request(topic, payload, tenant, key, within_s or topic.timeout_s, is_large=is_large)
+        except Refusal as refusal:
+            outcome = _OUTCOMES.get(refusal.refused.kind, "refused")
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._record_request(topic.name, outcome, monotonic() - began)
+
+    async def _request(
+        self, topic: Rpc[P, R], payload: P, tenant: str, key: str | None, within_s: float, *, is_large: bool
+    ) -> R:
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = bound_here().get("request_id", "")
