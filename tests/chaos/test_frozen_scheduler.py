@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import re
 import signal
 
+import httpx
 import pytest
 
+from contracts.scheduler.submissions import SUBMIT_JOB
 from tests.kit.fleet import Fleet
 
 SUBMITS = 24
@@ -40,5 +43,8 @@ async def test_refused_submits_of_a_frozen_scheduler_are_neither_run_nor_billed(
         assert jobs == {first.json()["job_id"], retried.json()["job_id"]}
         assert len(await fragile.runs()) == started + 1
         assert (await client.get("/auth/me")).json()["used_today"] == 2
-    log = (fragile.state / "logs/scheduler.log").read_text()
-    assert log.count('"bus.request_expired"') >= SUBMITS
+    async with httpx.AsyncClient(trust_env=False) as http:
+        metrics = (await http.get(fragile.credentials["metrics"]["scheduler"])).text
+    expired = re.search(rf'comfyfleet_rpc_expired_total{{topic="{re.escape(SUBMIT_JOB.name)}"}} (\S+)', metrics)
+    assert expired is not None, metrics
+    assert float(expired[1]) >= SUBMITS
