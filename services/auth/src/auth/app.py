@@ -20,6 +20,7 @@ from auth.loops import prune, record_key_uses
 from auth.settings import Settings
 from auth.usecases import audit_log
 from auth.usecases.announce_changes import Announcer
+from auth.usecases.archive_audit import AuditArchiver
 from auth.usecases.audit_log import ChainVerification
 from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
@@ -60,6 +61,8 @@ from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
+
+ARCHIVE_EVERY_S = 3600.0
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
@@ -133,6 +136,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         ),
     ]
 
+    if (archiver := _archiver(settings, database)) is not None:
+        loops.append(Loop("auth.archive_audit", archiver.tick, every_s=ARCHIVE_EVERY_S))
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running("auth", bus, metrics=metrics, database=database, url=url, loops=loops):
@@ -192,6 +198,12 @@ def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
     )
 
 
+def _archiver(settings: Settings, database: Database) -> AuditArchiver | None:
+    if settings.audit_days is None or settings.audit_archive is None:
+        return None
+    return AuditArchiver(database, settings.audit_archive, age=timedelta(days=settings.audit_days))
+
+
 def _spare_cores() -> int:
     """One core fewer than this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
@@ -210,6 +222,27 @@ async def verify_audit(settings: Settings) -> ChainVerification:
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
         return await audit_log.verify_chain(database)
+    finally:
+        await database.close()
+
+
+async def verify_audit_files(settings: Settings) -> int | None:
+    """Return the number of entries in archives, or None without ``audit_archive``; raises ``ArchiveDamaged``."""
+    if settings.audit_archive is None:
+        return None
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        return await audit_log.verify_files(database, settings.audit_archive)
+    finally:
+        await database.close()
+
+
+async def archive_audit(settings: Settings) -> int | None:
+    """Archive old entries now; their number, or None without ``audit_days``; raises ``ArchiveDamaged``."""
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        archiver = _archiver(settings, database)
+        return None if archiver is None else await archiver.archive_old_entries()
     finally:
         await database.close()
 

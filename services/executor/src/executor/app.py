@@ -22,6 +22,8 @@ from executor.domain.occupancy import Occupancy
 from executor.loops.run_jobs import WorkLoop
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalLocked
+from executor.usecases import clean_output_folder
+from executor.usecases.clean_output_folder import OutputFolderCleaner
 from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
@@ -212,7 +214,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         report=report,
         idle=node_metrics.idle,
     )
-    loops = (
+    loops: tuple[Loop, ...] = (
         heartbeat_loop,
         probe_loop,
         clear_loop,
@@ -220,6 +222,9 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         Loop("executor.record_idle_time", node_metrics.flush, every_s=FLUSH_S),
         Loop("executor.run_jobs", work.tick, every_s=0),
     )
+    if settings.output_dir is not None:
+        cleaner = OutputFolderCleaner(settings.output_dir, current, keep_s=settings.output_keep_s)
+        loops += (Loop("executor.clean_output_folder", cleaner.tick, every_s=clean_output_folder.EVERY_S),)
     return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby)
 
 

@@ -48,6 +48,8 @@ def router(*, jobs: JobService, watching: Watching, sockets: Gauge) -> APIRouter
         known = last_event_id if last_event_id is not None else after
         wanted = parse_job_id(job_id)
         first = await jobs.read_log(wanted, after=known, tenant=tenant)
+        if known > first.job.seq:  # from before a restore: the job runs again, and its events count from there
+            known, first = 0, await jobs.read_log(wanted, after=0, tenant=tenant)
 
         async def again(known: int) -> JobWithEvents:
             return await jobs.read_log(wanted, after=known, tenant=tenant)

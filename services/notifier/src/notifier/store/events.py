@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import select
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 from contracts.registry import JOB_EVENTS as JOB_EVENT_STREAM
 from contracts.scheduler.jobs import JobEvent
-from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
+from notifier.store.tables import JOB_EVENTS
 
 TOMBSTONE_LIFETIME = timedelta(days=4)  # the stream keeps three days
 
@@ -36,7 +37,8 @@ INSERT INTO purged_jobs (job_id) SELECT unnest(CAST(:job_ids AS uuid[])) ON CONF
 _REMOVE_PURGED_LETTERS = Statement("""
 DELETE FROM dead_letters WHERE job_id = ANY(CAST(:job_ids AS uuid[])) AND stream = :stream
 """)
-_OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
+_EXPIRED_EVENTS = ExpiredRows("job_events", "at < now() - CAST(:older_than AS interval)")
+_EXPIRED_TOMBSTONES = ExpiredRows("purged_jobs", "at < now() - CAST(:older_than AS interval)")
 
 
 class EventStore:
@@ -85,8 +87,6 @@ class EventStore:
             return [JobEvent.model_validate(body) for body in rows]
 
     async def prune_events(self, *, older_than: timedelta) -> None:
-        """Delete old events, and events of purged jobs that an older release stored."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_OF_PURGED)
-            await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE_LIFETIME))
-            await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.at < func.now() - older_than))
+        """Delete old events and old tombstones."""
+        await _EXPIRED_EVENTS.delete(self._database, older_than=older_than)
+        await _EXPIRED_TOMBSTONES.delete(self._database, older_than=TOMBSTONE_LIFETIME)
