@@ -113,7 +113,7 @@ DEPENDENCY_UP = Metric(
 )  # fmt: skip
 DB_POOL = Metric(
     "comfyfleet_db_pool", "gauge", ("service", "pool", "state"), WITH_DATABASE,
-    "Connections to PostgreSQL. pool: queries (SQLAlchemy), direct (asyncpg). state: in_use, idle.",
+    "Connections to PostgreSQL, without that of LISTEN. pool: main. state: in_use, idle.",
 )  # fmt: skip
 ARTIFACT_WRITES = Metric(
     "comfyfleet_artifact_writes_total", "counter", ("result",), ("gateway",),

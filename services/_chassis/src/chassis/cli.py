@@ -1,6 +1,7 @@
 """The command line of every service: ``serve`` and, with a database, ``migrate``."""
 
 import gc
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from chassis import process
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
@@ -68,6 +70,7 @@ def commands(service: Service) -> typer.Typer:
             raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
+        signal.signal(signal.SIGTERM, process.end)
         uvicorn.run(
             app,
             host=settings.host,
@@ -84,6 +87,14 @@ def commands(service: Service) -> typer.Typer:
             settings = service.settings()
             logs.configure(service.name, settings.log_level)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
-            migrate.upgrade(service.name, settings.database_url.get_secret_value())
+            try:
+                migrate.migrate(
+                    service.name,
+                    settings.listening,
+                    within_s=settings.start_within_s,
+                    is_pooled=settings.listen_url is not None,
+                )
+            except migrate.MigrationFailed:
+                raise typer.Exit(1) from None
 
     return cli

@@ -50,8 +50,8 @@ from auth.usecases.register import Registrar
 from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
-from chassis.database.migrate import newest_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
@@ -68,9 +68,9 @@ ARCHIVE_EVERY_S = 3600.0
 def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
     metrics = metrics or Metrics("auth")
-    metrics.record_build(schema=newest_schema("auth"))
-    url = settings.database_url.get_secret_value()
-    database = Database(url, name="auth", pool_size=settings.database_pool)
+    database = Database(settings.database, name="auth", pool_size=settings.database_pool)
+    schema = SchemaCheck("auth", database)
+    metrics.record_build(schema=schema.head)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
@@ -141,12 +141,21 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running("auth", bus, metrics=metrics, database=database, url=url, loops=loops):
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+        ):
             yield
+        await database.close()
         hashing.close()
 
-    probes = {"nats": bus.probe, "postgres": database.probe}
-    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=probes)
+    dependencies = {"nats": bus.probe, "postgres": database.probe}
+    probes = {**dependencies, "schema": schema.probe}
+    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)
 
 
 def _register_sessions(
@@ -211,7 +220,7 @@ def _spare_cores() -> int:
 
 async def rotate_keys(settings: Settings) -> str | None:
     """Create the next signing key and return its id, or None when one is already scheduled."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await _signer(settings, database).rotate_now()
     finally:
@@ -219,7 +228,7 @@ async def rotate_keys(settings: Settings) -> str | None:
 
 
 async def verify_audit(settings: Settings) -> ChainVerification:
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await audit_log.verify_chain(database)
     finally:
@@ -249,7 +258,7 @@ async def archive_audit(settings: Settings) -> int | None:
 
 async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], None]) -> None:
     """Write every entry of the audit log, oldest first."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         async for entry in audit_log.export_entries(database):
             write(entry)
@@ -268,7 +277,7 @@ async def bootstrap_user(
     password: str | None = None,
 ) -> dict[str, str]:
     """Create the user unless it exists, and a new key; returns ``user_id``, ``username`` and ``key``."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         made = await bootstrap(
             database,

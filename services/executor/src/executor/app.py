@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
-from stamina import AsyncRetryingCaller
 
+from chassis.faults import Fault, FaultLog
 from chassis.http.app import create_web
 from chassis.ids import new_id
+from chassis.lifecycle import retry_with_backoff, starting
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.metrics import Metrics
@@ -42,8 +45,6 @@ from executor.usecases.upload_output import OutputUploader
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
 CLEAR_EVERY_S = 60.0  # woken on demand
-# A predecessor that is shutting down exits within moments.
-JOURNAL_OPENING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2)
 
 
 class NotReady(Exception):
@@ -85,9 +86,14 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             stack.push_async_callback(built.standby.close)
             for loop in built.loops:
                 stack.push_async_callback(loop.stop)
-            starting = asyncio.create_task(_start(built, settings, metrics), name="executor.start")
-            stack.push_async_callback(asyncio.wait, {starting})
-            stack.callback(starting.cancel)
+            waiting = FaultLog()
+            await stack.enter_async_context(
+                starting(
+                    (_start(built, settings, metrics, waiting),),
+                    faults=lambda: (waiting.latest, built.bus.fault),
+                    within_s=settings.start_within_s,
+                )
+            )
             yield
 
     def probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
@@ -228,9 +234,9 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
     return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby)
 
 
-async def _start(components: Components, settings: Settings, metrics: Metrics) -> None:
+async def _start(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
     """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
-    await JOURNAL_OPENING.on(JournalLocked)(asyncio.to_thread, components.journal.open)
+    await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
     record = await asyncio.to_thread(components.journal.read_attempt)
     if record is not None:
         components.current.set_attempt(record)
@@ -240,3 +246,13 @@ async def _start(components: Components, settings: Settings, metrics: Metrics) -
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
     await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.current), key=settings.node)
+
+
+async def _open_journal(journal: Journal, path: Path) -> Fault | None:
+    try:
+        await asyncio.to_thread(journal.open)
+    except JournalLocked as error:  # a predecessor that is shutting down exits within moments
+        return Fault("journal", str(path), f"Another executor has it open: {error}.", "Stop the other executor.")
+    except OSError as error:
+        return Fault("journal", str(path), str(error), "Make the folder of EXECUTOR_JOURNAL_PATH writable.")
+    return None

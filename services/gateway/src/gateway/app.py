@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.database.migrate import await_schema, newest_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
@@ -40,8 +40,9 @@ DOCUMENT = "/openapi.json"
 def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
     metrics = metrics or Metrics("gateway")
-    metrics.record_build(schema=newest_schema("gateway"))
     infra = _infrastructure(settings, metrics)
+    schema = SchemaCheck("gateway", infra.database)
+    metrics.record_build(schema=schema.head)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -79,9 +80,16 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Without the database everything works but the bytes of results, so the bus does not wait for it.
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
-        async with running("gateway", infra.bus, metrics=metrics, loops=loops):
+        async with running(
+            infra.bus,
+            database=infra.database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+            serves_without_database=True,  # everything works but the bytes of results
+        ):
             yield
         await edge.limiter.stop()
         await usage.counts.stop()
@@ -94,7 +102,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         probes={
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
-            "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
+            "database": infra.database.probe,
+            "schema": schema.probe,
         },
         dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
@@ -113,7 +122,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
 
 def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
-    database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
+    database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,

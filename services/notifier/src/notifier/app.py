@@ -7,8 +7,8 @@ from fastapi import FastAPI
 
 from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from chassis.database.migrate import await_schema, newest_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
@@ -33,8 +33,6 @@ from notifier.usecases.redeem_tickets import TicketRedeemer
 def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
     metrics = metrics or Metrics("notifier")
-    metrics.record_build(schema=newest_schema("notifier"))
-    url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
         settings.nats_url,
@@ -46,7 +44,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         record_request=metrics.record_rpc,
     )
     metrics.watch_expired_requests(bus.expired)
-    database = Database(url, name="notifier", pool_size=settings.database_pool)
+    database = Database(settings.database, name="notifier", pool_size=settings.database_pool)
+    schema = SchemaCheck("notifier", database)
+    metrics.record_build(schema=schema.head)
     metrics.watch_pools(database.count_connections)
     events = EventStore(database)
     identity = Authenticator(bus, service="notifier")
@@ -71,8 +71,16 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The bus does not wait for the database: without it events are read from the scheduler.
-        async with running("notifier", bus, metrics=metrics, loops=loops):
+        # Without the database events are read from the scheduler.
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+            serves_without_database=True,
+        ):
             yield
         await database.close()
 
@@ -83,7 +91,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         probes={
             "nats": bus.probe,
             "identity": identity.probe,
-            "database": lambda: await_schema("notifier", url, database),
+            "database": database.probe,
+            "schema": schema.probe,
         },
         dependencies={"nats": bus.probe, "postgres": database.probe},
         openapi_url=None,

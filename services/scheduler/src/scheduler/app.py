@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from chassis.database.migrate import newest_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
@@ -57,9 +57,11 @@ PRUNE_EVERY_S = 3600.0
 def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
     metrics = metrics or Metrics("scheduler")
-    metrics.record_build(schema=newest_schema("scheduler"))
-    url = settings.database_url.get_secret_value()
-    database = Database(url, name="scheduler", pool_size=settings.database_pool)
+    database = Database(
+        settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.listening
+    )
+    schema = SchemaCheck("scheduler", database)
+    metrics.record_build(schema=schema.head)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
@@ -178,12 +180,21 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             ),
             name="scheduler.listen",
         )
-        async with running("scheduler", bus, metrics=metrics, database=database, url=url, loops=loops):
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+        ):
             yield
             dispatcher.close()
+        await database.close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
 
-    probes = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
-    return create_web("scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=probes)
+    dependencies = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
+    probes = {**dependencies, "schema": schema.probe}
+    return create_web("scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -167,7 +166,7 @@ def create_web(
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    for away in (*AWAY, DBAPIError):
+    for away in AWAY:
         app.add_exception_handler(away, _on_unavailable)
 
     @app.get("/healthz", tags=["health"], summary="The process lives")

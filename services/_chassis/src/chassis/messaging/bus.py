@@ -20,6 +20,7 @@ from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
+from chassis.faults import Fault, FaultLog, reason_of
 from chassis.messaging.deadlines import ServerClock
 from chassis.messaging.metadata import Metadata, metadata_of
 from chassis.messaging.servers import TlsFiles, parse_servers
@@ -156,7 +157,8 @@ class Bus:
         }
         self._client: Client = self._new_client()
         self._jetstream: JetStreamContext | None = None
-        self._wanted = self._connecting = self._has_started = False
+        self._wanted = self._connecting = self._serving = self._has_connected = False
+        self._waiting = FaultLog()
         self._reviving: asyncio.Task[None] | None = None
         self._served: list[Served] = []
         self._subscribed: list[_Subscribed] = []
@@ -170,6 +172,11 @@ class Bus:
     def connected(self) -> bool:
         """Whether the connection is up."""
         return bool(self._client.is_connected)
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why there is no connection yet; None once there is one."""
+        return self._waiting.latest
 
     async def probe(self) -> None:
         """Raise unless the server responds."""
@@ -227,16 +234,29 @@ class Bus:
         """Register a callback for every connection and reconnection."""
         self._on_connect.append(callback)
 
-    async def start(self) -> None:
-        """Connect, waiting for a server indefinitely. All served topics are registered when this returns.
+    async def connect(self) -> None:
+        """Connect, waiting for a server indefinitely. Nothing is served before ``start``.
 
         Raises:
             TlsNotOffered: the server does not offer the TLS that is required.
         """
-        self._wanted = True
-        await self._connect()
-        self._has_started = True
-        self._measuring = asyncio.create_task(self._measure_clock(), name="bus.measure_clock")
+        if not self._wanted:
+            self._wanted = True
+            await self._connect()
+            self._has_connected = True
+            self._measuring = asyncio.create_task(self._measure_clock(), name="bus.measure_clock")
+
+    async def start(self) -> None:
+        """Connect if needed. All served topics are registered when this returns.
+
+        Raises:
+            TlsNotOffered: the server does not offer the TLS that is required.
+        """
+        self._serving = True
+        if self._wanted:
+            await self._serve_topics()
+        else:
+            await self.connect()
 
     async def stop(self) -> None:
         """Finish running handlers, for at most 5 s, and close."""
@@ -376,20 +396,31 @@ class Bus:
                 await self._subscribe()
                 break
             except (TimeoutError, OSError, NatsError, TlsNotOffered) as error:
-                log.info("bus.waiting", error=str(error) or type(error).__name__)
+                self._waiting.report(self._fault_of(error))
                 with suppress(Exception):  # an incomplete connection is not needed, and neither is its error
                     await self._client.close()
                 self._client, self._jetstream = self._new_client(), None
-                if isinstance(error, TlsNotOffered) and not self._has_started:
+                if isinstance(error, TlsNotOffered) and not self._has_connected:
                     raise
                 await asyncio.sleep(0.2)
         self._connecting = False
+        self._waiting.clear()
         log.info("bus.connected")
         self._call_back()
 
-    async def _subscribe(self) -> None:
+    async def _serve_topics(self) -> None:
+        """Register the served topics on the current connection, or on the next one if this one is lost meanwhile."""
+        with suppress(NatsError, OSError, TimeoutError):
+            await self._subscribe_served()
+            await self._client.flush(timeout=5)
+
+    async def _subscribe_served(self) -> None:
         for served in self._served:
             await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+
+    async def _subscribe(self) -> None:
+        if self._serving:
+            await self._subscribe_served()
         for subscribed in self._subscribed:
             subscribed.subscription = await self._client.subscribe(subscribed.subject, cb=subscribed.callback)
         for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written; the second PING comes after it
@@ -424,7 +455,16 @@ class Bus:
         for callback in self._on_connect:
             callback()
 
+    def _fault_of(self, error: Exception) -> Fault:
+        where = ", ".join(server.rpartition("@")[2] for server in self._options["servers"])
+        refused = "authorization" in str(error).lower() or "authentication" in str(error).lower()
+        action = "Check NATS_USER and NATS_PASSWORD." if refused else "Check that NATS runs, and NATS_URL."
+        return Fault("nats", where, reason_of(error), action)
+
     async def _on_error(self, error: Exception) -> None:
+        if self._connecting:
+            self._waiting.report(self._fault_of(error))
+            return
         log.warning("bus.error", error=str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:

@@ -210,7 +210,7 @@ class DeadLetters:
             UnknownDeadLetter: there is none of this id.
             DeadLetterNotRedrivable: the message was too large to be kept, or its consumer no longer exists.
             DeadLetterFailedAgain: the handler raised again.
-            OSError, sqlalchemy.exc.DBAPIError: the handler's database is unavailable.
+            OSError, asyncpg.PostgresError: the handler's database is unavailable.
         """
         row = await self._store.load(command.id)
         if row is None:

@@ -114,7 +114,7 @@ class StreamConsumer(Generic[P]):
         """Handle the message of a dead letter again: None, or why it failed again.
 
         Raises:
-            OSError, sqlalchemy.exc.DBAPIError: the database is unavailable.
+            OSError, asyncpg.PostgresError: the database is unavailable.
         """
         payload = await self._read(row["subject"], row["payload"])
         if isinstance(payload, Failure):
