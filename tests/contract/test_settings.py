@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from chassis.cli import Service
 from chassis.settings import ServiceSettings, UnprefixedEnvSource
 from contracts.registry import SERVICES
 from tests.kit.compose import EXAMPLE, PLACEHOLDER, environment, read_compose, read_env, read_example, variables
@@ -80,3 +81,13 @@ def test_compose_settings_are_valid_for_each_service(service: str, monkeypatch: 
 def test_missing_required_setting_is_refused() -> None:
     with pytest.raises(KeyError, match="SECRET_KEY"):
         environment("auth", read_env(EXAMPLE) | {"SECRET_KEY": ""})
+
+
+@pytest.mark.requirement("setting DRAIN_DELAY_S")
+@pytest.mark.parametrize("service", ["gateway", "notifier"])
+def test_drain_delay_is_set_for_all_public_services_at_once(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(service, read_env(EXAMPLE)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DRAIN_DELAY_S", "7")
+    described: Service = import_module(f"{service}.__main__").SERVICE
+    assert described.drain_delay_s(described.settings()) == 7

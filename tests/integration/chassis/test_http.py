@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from chassis.http.app import create_web
 from chassis.http.connection import Limits
+from chassis.shutdown import Shutdown
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
@@ -24,8 +25,8 @@ async def _nothing(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def app() -> FastAPI:
-    made = create_web("test", lifespan=_nothing, probes={})
+def app(shutdown: Shutdown | None = None) -> FastAPI:
+    made = create_web("test", lifespan=_nothing, probes={}, shutdown=shutdown)
 
     @made.get("/crash")
     async def crash() -> None:
@@ -175,3 +176,49 @@ async def test_ipv6_addresses_share_a_connection_limit_per_64_prefix() -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 429")
         for _, other in (first, second, (reader, writer)):
             other.transport.abort()
+
+
+@pytest.mark.requirement("O-18")
+async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_received() -> None:
+    shutdown, release = Shutdown(), asyncio.Event()
+    shutdown.before_closing(release.wait)
+    made = app(shutdown)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @made.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async def serve_until_begun() -> None:
+        async with serving(made, shutdown=shutdown, delay_s=600) as address:
+            started.set_result(address)
+            await begun.wait()
+
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stopping = asyncio.create_task(serve_until_begun())
+    async with httpx.AsyncClient(base_url=f"http://{await started}", trust_env=False) as http:
+        assert (await http.get("/readyz")).status_code == 200
+        assert "connection" not in (await http.get("/healthz")).headers
+        answer = asyncio.create_task(http.get("/slow"))
+        await shutdown.begun.wait()
+        not_ready, alive = await http.get("/readyz"), await http.get("/healthz")
+        assert (not_ready.status_code, not_ready.json()["status"]) == (503, "stopping")
+        assert (alive.status_code, alive.headers["connection"]) == (200, "close")
+        release.set()
+        assert not shutdown.closing.is_set()  # the delay is not over
+        shutdown.hurried.set()  # as a second signal does
+        await shutdown.closing.wait()
+
+        async def refuses() -> bool:
+            try:
+                await http.get("/healthz")
+            except httpx.ConnectError:
+                return True
+            return False
+
+        await until(refuses)
+        go_on.set()
+        assert (await answer).json() == "done"
+    await stopping

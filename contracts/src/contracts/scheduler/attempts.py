@@ -11,6 +11,7 @@ from contracts.scheduler.jobs import JobError, JobWarning
 from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.topic import Topic, Traffic
 
 
 class AttemptRef(StrictModel):
@@ -31,6 +32,15 @@ class RequestWork(StrictModel):
 
     boot_id: UUID
     wait_s: Annotated[float, Field(ge=0, le=30)]
+
+
+class CancelWorkRequests(TolerantModel):
+    """Hint that this executor is being stopped: answer its waiting request for work, and assign it nothing more.
+
+    If the hint is lost, the executor waits until its request is answered.
+    """
+
+    boot_id: UUID
 
 
 class Assignment(TolerantModel):
@@ -78,6 +88,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # caused by the workflow: not retried
     NODE_FAULT = "node_fault"  # caused by the node: retried on another node
     CANCELLED = "cancelled"  # stopped on request
+    RELEASED = "released"  # handed back because its executor was stopped: queued again, does not count as a try
 
 
 class FinishAttempt(StrictModel):
@@ -143,6 +154,17 @@ REQUEST_WORK = scheduler_rpc(
     key="node",
     timeout_s=7.0,
 )
+CANCEL_WORK_REQUESTS = Topic(
+    kind=Traffic.CMD,
+    owner="scheduler",
+    noun="asks",
+    verb="cancel",
+    key="node",
+    payload=CancelWorkRequests,
+    description="An executor that is being stopped wants no more work.",
+    producers=("executor",),
+    consumers=("scheduler",),
+)
 START_ATTEMPT = scheduler_rpc(
     "attempt",
     "start",
@@ -165,4 +187,4 @@ RESERVE_IMAGES = scheduler_rpc(
     key="node",
 )
 
-TOPICS = (REQUEST_WORK, START_ATTEMPT, FINISH_ATTEMPT, RESERVE_IMAGES)
+TOPICS = (REQUEST_WORK, CANCEL_WORK_REQUESTS, START_ATTEMPT, FINISH_ATTEMPT, RESERVE_IMAGES)

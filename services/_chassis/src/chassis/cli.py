@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from chassis import process
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
+from chassis.http.server import Server
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.shutdown import Shutdown
 from chassis.telemetry import logs
 from chassis.telemetry.logs import log
 from chassis.telemetry.metrics import Metrics
@@ -25,12 +27,18 @@ GRACE_S = 10  # maximum time to finish running requests after SIGTERM
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Describes a service to its command line. ``limits`` returns its connection limits from its settings."""
+    """Describes a service to its command line.
+
+    Attributes:
+        limits: returns its connection limits from its settings.
+        drain_delay_s: returns from its settings how long it serves on, not ready, after SIGTERM.
+    """
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any, Metrics], FastAPI]
+    create_app: Callable[[Any, Metrics, Shutdown], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
+    drain_delay_s: Callable[[Any], float] = lambda _settings: 0.0
 
 
 def served(limits: Limits) -> dict[str, Any]:
@@ -57,11 +65,11 @@ def commands(service: Service) -> typer.Typer:
 
     @cli.command()
     def serve() -> None:
-        """Serve until SIGTERM."""
+        """Serve until SIGTERM; a second one does not wait for work in progress."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
-        metrics = Metrics(service.name)
-        app = service.create_app(settings, metrics)
+        metrics, shutdown = Metrics(service.name), Shutdown()
+        app = service.create_app(settings, metrics, shutdown)
         try:
             metrics.serve(settings.metrics_host, settings.metrics_port)
         except OSError as error:
@@ -71,13 +79,14 @@ def commands(service: Service) -> typer.Typer:
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
         signal.signal(signal.SIGTERM, process.end)
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
             timeout_graceful_shutdown=GRACE_S,
             **served(service.limits(settings)),
         )
+        Server(config, shutdown, delay_s=service.drain_delay_s(settings)).run()
 
     if issubclass(service.settings, DatabaseSettings):
 

@@ -28,6 +28,7 @@ class UnprefixedEnvSource(EnvSettingsSource):
             "listen_url",
             "start_within_s",
             "comfyui_url",
+            "drain_delay_s",
             "rate_limit_enabled",
             "access_token_expire_minutes",
         }

@@ -56,6 +56,7 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
@@ -65,7 +66,7 @@ from contracts.permissions import inbox_prefix
 ARCHIVE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
     metrics = metrics or Metrics("auth")
     database = Database(settings.database, name="auth", pool_size=settings.database_pool)
@@ -155,7 +156,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     dependencies = {"nats": bus.probe, "postgres": database.probe}
     probes = {**dependencies, "schema": schema.probe}
-    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)
+    return create_web(
+        "auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
+    )
 
 
 def _register_sessions(

@@ -10,6 +10,7 @@ from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
@@ -37,10 +38,10 @@ TITLE = "comfyfleet"
 DOCUMENT = "/openapi.json"
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
-    metrics = metrics or Metrics("gateway")
-    infra = _infrastructure(settings, metrics)
+    metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
+    infra = _infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
     edge = wire_edge(settings, infra.bus, infra.database)
@@ -105,6 +106,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             "database": infra.database.probe,
             "schema": schema.probe,
         },
+        shutdown=shutdown,
         dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
@@ -121,7 +123,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     return app
 
 
-def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
+def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
     database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
@@ -141,4 +143,5 @@ def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
         database=database,
         objects=ArtifactStore(settings.artifacts_url),
         artifacts=ArtifactRecords(database),
+        shutdown=shutdown,
     )

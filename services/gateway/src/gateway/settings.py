@@ -23,6 +23,9 @@ class Settings(DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
     service: ClassVar[str] = "gateway"
 
+    drain_delay_s: float = Field(
+        default=0, ge=0, le=300, description="how long requests are still served, but not ready, after SIGTERM, seconds"
+    )
     public_url: str = Field(default="http://127.0.0.1:8000", description="origin that clients see, without a path")
     internal_url: str = Field(default="http://127.0.0.1:8001", description="origin that executors see")
     secret_key: SecretStr = Field(description="derives the keys that sign cursors and links; the same on all replicas")

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from gateway.settings import Settings
 from gateway.signing.keys import derive
@@ -24,6 +25,7 @@ class Infrastructure:
     database: Database
     objects: ArtifactStore
     artifacts: ArtifactRecords
+    shutdown: Shutdown
 
     def key(self, purpose: str) -> bytes:
         """A 32-byte signing key for one purpose, derived from the secret key."""

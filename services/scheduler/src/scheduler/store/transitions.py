@@ -13,7 +13,7 @@ from contracts.scheduler.attempts import AttemptRef
 from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, JobWarning
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
-from scheduler.domain.settlement import WITHDRAWN, Effects
+from scheduler.domain.settlement import FREE_OUTCOMES, Effects
 from scheduler.domain.states import Cause, is_final, next_state
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
@@ -24,7 +24,7 @@ _JOB_COLUMNS = (
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
 SELECT {_JOB_COLUMNS}, a.node, a.cost, a.lease_until < now() AS lapsed, now() AS now,
-    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries,
+    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {FREE_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
     )) AS node_deaths
@@ -101,7 +101,7 @@ class LockedAttempt:
 
     Attributes:
         charged: GPU-seconds charged at the claim.
-        tries: attempts so far, this one included, without those that an operator withdrew.
+        tries: attempts so far, this one included, without those that were withdrawn or released.
         node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
         lapsed: whether the lease has lapsed.
         now: the time of the transaction.
