@@ -16,5 +16,6 @@ def compose_config() -> str:
             listen="0.0.0.0:4222",
             monitor="0.0.0.0:8222",
             store="/data",
+            max_file_store="$NATS_MAX_FILE_STORE",
         )
     )

@@ -44,14 +44,15 @@ def _render_streams() -> list[str]:
     rows = [
         f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
         f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
+        f"| {stream.max_bytes >> 20} MiB "
         f"| {', '.join(stream.direct_readers)} |"
         for stream in STREAMS
     ]
     return [
         "## Streams",
         "",
-        "| stream | declared by | stores | where | kept | read directly by |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| stream | declared by | stores | where | kept at most | largest size | read directly by |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
     ]

@@ -36,6 +36,7 @@ class NatsPlan:
         store: JetStream's directory.
         next_passwords: passwords of second logins, by login: "auth" adds "auth-next" with the permissions of "auth".
             While a password is being changed, both work.
+        max_file_store: disk space for JetStream, or ``$NAME`` from the environment.
     """
 
     passwords: dict[str, str]
@@ -44,6 +45,7 @@ class NatsPlan:
     listen: str
     monitor: str
     store: str
+    max_file_store: str = "8GB"
     server_name: str = "comfyfleet"
     next_passwords: dict[str, str] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ def render(plan: NatsPlan) -> str:
         "jetstream {",
         f"  store_dir: {_quote(plan.store)}",
         "  sync_interval: always",  # by default the server acknowledges up to two minutes before it syncs
-        "  max_file_store: 8G",
+        f"  max_file_store: {plan.max_file_store}",
         "  max_memory_store: 256M",
         "}",
         "system_account: SYS",

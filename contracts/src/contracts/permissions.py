@@ -8,7 +8,7 @@ from contracts.executor.progress import PROGRESS
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB
 from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.scheduler.jobs import JOB_CHANGED
-from contracts.wire.topic import DurableConsumer, Rpc, Stream, Topic, Traffic
+from contracts.wire.topic import SERVER_TIME_SUBJECT, DurableConsumer, Rpc, Stream, Topic, Traffic
 
 NATS_API_REQUESTS: dict[str, Topic[Any]] = {
     "jobs.submit": NATS_SUBMIT_JOB,
@@ -42,7 +42,7 @@ def permissions_of(service: str, node: str | None = None) -> Permissions:
         if consumer.service == service:
             publish.update(_consumer_api(consumer))
     return Permissions(
-        publish=tuple(sorted(publish)),
+        publish=tuple(sorted(publish | {SERVER_TIME_SUBJECT})),
         subscribe=tuple(sorted(subscribe | {f"{inbox_prefix(service, node)}.>"})),
         answers=any(isinstance(topic, Rpc) and topic.owner == service for topic in TOPICS),
     )

@@ -59,12 +59,15 @@ JOB_EVENTS = Stream(
     name="EVENT",
     owner="scheduler",
     topics=(jobs.JOB_CHANGED,),
+    description="Every state transition of every job.",
     max_age_s=3 * DAY_S,
+    max_bytes=4 << 30,
 )
 JOB_PROGRESS = Stream(
     name="PROGRESS",
     owner="scheduler",
     topics=(progress.PROGRESS,),
+    description="The latest progress of each job.",
     max_age_s=900,
     memory=True,
     max_bytes=64 << 20,
@@ -76,6 +79,7 @@ JOB_PURGES = Stream(
     name="GONE",
     owner="scheduler",
     topics=(purges.JOB_PURGED,),
+    description="Jobs whose data every service deletes.",
     max_age_s=30 * DAY_S,
 )
 STREAMS = (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES)

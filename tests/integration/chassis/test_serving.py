@@ -1,6 +1,7 @@
 """What a served topic does with a request before and around its handler: request ids, headers, admission, size."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -8,13 +9,15 @@ import pytest
 
 from chassis.ids import is_request_id
 from chassis.messaging.bus import Bus
+from chassis.messaging.deadlines import DEADLINE_HEADER
 from chassis.messaging.serving import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from chassis.offload import INLINE_BYTES
 from chassis.telemetry.logs import bound, bound_here
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import Kind, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
 from tests.kit.nats import NatsServer
+from tests.kit.waiting import until
 
 
 class NoSuchWord(Refusal):
@@ -106,3 +109,55 @@ async def test_admission_refuses_a_message_before_its_payload_is_read(nats: Nats
     headers = refused.headers or {}
     assert (headers[ERROR_CODE_HEADER], headers[RETRY_AFTER_HEADER]) == ("404", "7")
     assert echo.texts == ["a"]
+
+
+@pytest.mark.requirement("O-11")
+async def test_request_is_not_executed_after_its_deadline(nats: NatsServer, echo: Echo) -> None:
+    topic = replace(ECHO, verb="delayed")
+    may_admit = asyncio.Event()
+
+    async def admit(_: Address) -> None:
+        await may_admit.wait()
+
+    def serve(bus: Bus) -> None:
+        bus.serve(ECHO, echo)
+        bus.serve(topic, echo, admit=admit)
+
+    async with connected(nats.url, serve=serve) as served, connected(nats.url, "asker") as client:
+
+        async def send(deadline: str) -> str | None:
+            headers = {DEADLINE_HEADER: deadline}
+            reply = await client._client.request(ECHO.subject(), b'{"text":"a"}', headers=headers, timeout=5)
+            return (reply.headers or {}).get(ERROR_CODE_HEADER)
+
+        now = int(client._clock.to_header(0)[DEADLINE_HEADER])
+        assert await send(str(now - 1000)) == "503"
+        assert await send(str(now + 60_000)) is None
+        assert [await send(malformed) for malformed in ("soon", "-1", "1.5", "9" * 16)] == ["422"] * 4
+        assert echo.texts == ["a"]
+        assert served.expired == {ECHO.name: 1}
+
+        asked_at = time.monotonic()
+        with pytest.raises(Unavailable):  # its deadline passes while its admission is decided
+            await client.request(topic, Question(text="late"), within_s=0.1)
+        await until(lambda: time.monotonic() > asked_at + 0.2)
+        may_admit.set()
+        assert await client.request(topic, Question(text="in time")) == Answer(text="in time")
+        assert echo.texts == ["a", "in time"]
+        assert served.expired == {ECHO.name: 1, topic.name: 1}
+
+
+async def test_requests_have_no_deadline_where_the_login_cannot_read_the_servers_time(echo: Echo) -> None:
+    permissions = 'permissions: { publish: { deny: "$SYS.>" } }'
+    server = NatsServer(f"authorization {{ users: [ {{ user: u, password: p, {permissions} }} ] }}")
+    try:
+        await server.start()
+        url = server.url.replace("//", "//u:p@")
+        async with connected(url, serve=lambda bus: bus.serve(ECHO, echo)) as served, connected(url, "asker") as client:
+            assert client._clock.to_header(1) == {}
+            past = {DEADLINE_HEADER: "1"}
+            await client._client.request(ECHO.subject(), b'{"text":"a"}', headers=past, timeout=5)
+            assert await client.request(ECHO, Question(text="b")) == Answer(text="b")
+        assert (echo.texts, served.expired) == (["a", "b"], {})
+    finally:
+        server.remove()

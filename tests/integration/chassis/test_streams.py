@@ -1,13 +1,26 @@
 """Declaration of streams, and the last message of a subject."""
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from nats.errors import Error as NatsError
 
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from tests.integration.chassis.conftest import NOTED, NOTES, Note, connected
+from contracts.wire.topic import Stream
+from stack.ports import free_ports
+from tests.integration.chassis.conftest import BURNT, NOTED, NOTES, Note, connected, count
 from tests.integration.chassis.note_consumers import store_notes
 from tests.kit.nats import NatsServer
+from tests.kit.waiting import until
+
+HOUR_NS = 3600 * 10**9
 
 
 async def test_last_message_of_a_subject_is_returned(stream: Bus) -> None:
@@ -47,3 +60,115 @@ async def test_cancellation_during_a_last_message_lookup_is_not_lost(stream: Bus
         asked.cancel()
         await asyncio.wait({asked})
         assert answered or asked.cancelled()
+
+
+async def config_of(bus: Bus, stream: Stream = NOTES) -> dict[str, Any]:
+    reply = await bus._client.request(f"$JS.API.STREAM.INFO.{stream.name}", b"", timeout=5)
+    config: dict[str, Any] = json.loads(reply.data)["config"]
+    return config
+
+
+@pytest.mark.requirement("O-15")
+async def test_existing_stream_is_changed_to_what_is_declared_and_keeps_its_messages(stream: Bus) -> None:
+    await streams.declare(stream, (NOTES,))
+    await store_notes(stream, 1, 2, 3)
+    by_operator = await config_of(stream) | {"max_msg_size": 100_000, "metadata": {"team": "a"}}
+    await stream._client.request("$JS.API.STREAM.UPDATE.NOTES", json.dumps(by_operator).encode(), timeout=5)
+    changed = replace(
+        NOTES, topics=(NOTED, BURNT), description="notes", max_age_s=7200, max_bytes=2 << 30, duplicate_window_s=60,
+        last_per_subject=3,
+    )  # fmt: skip
+    await streams.reconcile(stream, changed)
+    config = await config_of(stream)
+    assert config["subjects"] == [NOTED.pattern, BURNT.pattern]
+    assert (config["description"], config["max_age"], config["max_bytes"]) == ("notes", 2 * HOUR_NS, 2 << 30)
+    assert (config["duplicate_window"], config["max_msgs_per_subject"]) == (HOUR_NS // 60, 3)
+    assert (config["max_msg_size"], config["metadata"]["team"]) == (100_000, "a")
+    assert await count(stream) == 3
+
+
+@pytest.mark.requirement("O-15")
+async def test_change_that_would_discard_messages_is_refused(stream: Bus) -> None:
+    await streams.declare(stream, (NOTES,))
+    await store_notes(stream, 1, 2, 3)
+
+    async def has_aged() -> bool:
+        fill = await streams.read_fill(stream, NOTES)
+        return fill is not None and fill.kept_s > 0.2
+
+    await until(has_aged)
+    for change, reason in (
+        ({"max_bytes": 100}, "is not cut to 100"),
+        ({"max_age_s": 0.2, "duplicate_window_s": 0.1}, "holds messages older than"),
+        ({"last_per_subject": 2}, "more than 2 messages of a subject"),
+        ({"memory": True}, "is in file and cannot move"),
+    ):
+        with pytest.raises(streams.StreamRefused, match=reason):
+            await streams.reconcile(stream, replace(NOTES, description=reason, **change))
+        assert (await config_of(stream))["description"] == reason  # what loses nothing is changed all the same
+    config = await config_of(stream)
+    assert (config["max_bytes"], config["max_age"], config["max_msgs_per_subject"]) == (1 << 30, HOUR_NS, -1)
+    assert await count(stream) == 3
+
+
+@pytest.mark.requirement("O-15", "setting STREAM_REPLICAS")
+async def test_replicas_are_refused_without_a_cluster(stream: Bus) -> None:
+    with pytest.raises(streams.StreamRefused, match="STREAM_REPLICAS=1"):
+        await streams.declare(stream, (NOTES,), replicas=3)
+    await streams.declare(stream, (NOTES,))
+    with pytest.raises(streams.StreamRefused, match="STREAM_REPLICAS=1"):
+        await streams.reconcile(stream, replace(NOTES, description="notes"), replicas=3)
+    config = await config_of(stream)
+    assert (config["num_replicas"], config["description"]) == (1, "notes")
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[list[NatsServer]]:
+    """Three servers that form a JetStream cluster."""
+    routes = free_ports(3)
+    peers = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
+    servers = [
+        NatsServer(f'server_name: "n{port}"\ncluster {{ name: c, listen: "127.0.0.1:{port}", routes: [ {peers} ] }}')
+        for port in routes
+    ]
+    try:
+        await asyncio.gather(*[server.start() for server in servers])
+        yield servers
+    finally:
+        for server in servers:
+            server.remove()
+
+
+@pytest.mark.requirement("O-6", "O-15")
+async def test_replicated_stream_and_its_clients_survive_the_loss_of_a_server() -> None:
+    async with cluster() as servers, connected(",".join(server.url for server in servers)) as bus:
+
+        async def is_declared() -> bool:
+            try:
+                await streams.declare(bus, (NOTES,))
+            except (streams.StreamRefused, streams.JetStreamUnavailable):  # the cluster is still electing its leader
+                return False
+            return True
+
+        await until(is_declared)
+        await store_notes(bus, 1, 2, 3)
+        await streams.reconcile(bus, NOTES, replicas=3)
+
+        async def is_replicated() -> bool:
+            info = await bus.jetstream.stream_info(NOTES.name)
+            return info.cluster is not None and [one.current for one in info.cluster.replicas or []] == [True, True]
+
+        await until(is_replicated)
+        url = bus._client.connected_url
+        assert url is not None
+        (used,) = [server for server in servers if server.port == url.port]
+        used.kill()
+        await until(lambda: bus.connected and bus._client.connected_url != url)
+
+        async def keeps_its_messages() -> bool:
+            try:
+                return await count(bus) == 3
+            except (NatsError, TimeoutError, OSError):  # a new leader is being elected
+                return False
+
+        await until(keeps_its_messages)

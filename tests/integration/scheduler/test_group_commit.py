@@ -1,6 +1,7 @@
 """Group commit: concurrent submits share a transaction, and each gets its own decision."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 from chassis.ids import new_id
 from chassis.telemetry.logs import bound
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import Relayed, Unavailable
 from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -255,3 +256,24 @@ async def test_repeated_connection_failures_leave_nothing_written(world: World, 
     assert await submit_concurrently(world, asked) == ["accepted"] * 20
     assert await submit_concurrently(world, asked) == ["replayed"] * 20
     assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((21, 0), 21)
+
+
+@pytest.mark.requirement("O-11")
+async def test_submit_is_not_accepted_after_its_deadline(world: World, other_sql: asyncpg.Connection) -> None:
+    """The first submit waits for the tenant's lock, the second behind the first; both are given up meanwhile."""
+    await world.add_node()
+    tenant = await add_known_tenant(world)
+
+    async def submit(key: str, within_s: float) -> SubmitReply:
+        command = SubmitJob(job_id=new_id(), graph=build_graph(COMMON), request_hash="0" * 64, idempotency_key=key)
+        return await world.system.bus.request(SUBMIT_JOB, command, tenant=str(tenant), within_s=within_s)
+
+    async with locked_row(other_sql, "tenants", "id", tenant):
+        given_up = asyncio.gather(submit("first", 0.5), submit("second", 0.5), return_exceptions=True)
+        await wait_until_blocked(other_sql)
+        asked_at = time.monotonic()
+        assert [type(answer) for answer in await given_up] == [Unavailable, Unavailable]
+        await until(lambda: time.monotonic() > asked_at + 0.7)
+    replies = [await submit(key, 10) for key in ("first", "second", "first")]
+    assert [reply.replayed for reply in replies] == [False, False, True]
+    assert await world.read_counters(tenant) == (3, 0)

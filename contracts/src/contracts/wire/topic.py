@@ -17,6 +17,9 @@ R = TypeVar("R", bound=BaseModel)
 FLEET = "_"
 """The tenant token of what concerns no tenant: the fleet itself."""
 
+SERVER_TIME_SUBJECT = "$SYS.REQ.USER.INFO"
+"""The NATS server replies with its time, to which deadlines of requests refer."""
+
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Stricter than NATS, which allows anything but dots, wildcards and white space."""
 
@@ -32,12 +35,17 @@ class Traffic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The variable tokens of a message's subject, its headers, and the size of its data in bytes."""
+    """The variable tokens of a message's subject, its headers, and the size of its data in bytes.
+
+    Attributes:
+        deadline: by ``time.monotonic()``; work that has not started by then is not started. None if there is none.
+    """
 
     tenant: str
     key: str | None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False)
     size_bytes: int = field(default=0, compare=False)
+    deadline: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +120,10 @@ class Stream:
     """A JetStream stream, declared by the service that owns it.
 
     Attributes:
+        description: shown by NATS tools.
         max_age_s: maximum age of messages, seconds.
+        memory: kept in memory by one server, for messages that may be lost.
+        max_bytes: the oldest messages are discarded beyond this size.
         duplicate_window_s: within this time a message with the same ``Nats-Msg-Id`` is a duplicate, seconds.
         last_per_subject: maximum number of messages kept per subject; None for all.
         readers: services with a durable pull consumer, named after the service.
@@ -123,6 +134,7 @@ class Stream:
     owner: str
     topics: tuple[Topic[Any], ...]
     max_age_s: float
+    description: str = ""
     memory: bool = False
     max_bytes: int = field(default=1 << 30)
     duplicate_window_s: float = 600.0

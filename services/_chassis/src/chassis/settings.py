@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from chassis.database.url import DatabaseUrl
+from chassis.messaging.servers import TlsFiles, parse_servers
 
 PLACEHOLDERS = frozenset(
     {"admin", "default", "example", "password", "placeholder", "postgres", "secret", "secret-key", "test"}
@@ -31,6 +32,10 @@ class UnprefixedEnvSource(EnvSettingsSource):
     NAMES: ClassVar[frozenset[str]] = frozenset(
         {
             "nats_url",
+            "nats_ca",
+            "nats_cert",
+            "nats_key",
+            "stream_replicas",
             "metrics_host",
             "metrics_port",
             "secret_key",
@@ -115,9 +120,34 @@ class ServiceSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None
     nats_password: SecretStr | None = None
+    nats_ca: FilePath | None = Field(default=None, description="certificates that sign those of the NATS servers")
+    nats_cert: FilePath | None = Field(default=None, description="client certificate for NATS")
+    nats_key: FilePath | None = Field(default=None, description="key of the client certificate")
     start_within_s: float = Field(
         default=60, gt=0, le=3600, description="the process ends if PostgreSQL or NATS is missing so long at the start"
     )
+
+    @field_validator("nats_url")
+    @classmethod
+    def _check_nats_url(cls, text: str) -> str:
+        parse_servers(text)
+        return text
+
+    @model_validator(mode="after")
+    def _check_nats_tls(self) -> "ServiceSettings":
+        if (self.nats_cert is None) != (self.nats_key is None):
+            raise ValueError("NATS_CERT and NATS_KEY belong together. Set both or none.")
+        if self.nats_ca is not None or self.nats_cert is not None:
+            try:
+                self.nats_tls.context()
+            except OSError as error:
+                raise ValueError(f"NATS_CA, NATS_CERT or NATS_KEY is not a valid PEM file: {error.strerror}.") from None
+        return self
+
+    @property
+    def nats_tls(self) -> TlsFiles:
+        """The files for TLS connections to NATS."""
+        return TlsFiles(self.nats_ca, self.nats_cert, self.nats_key)
 
     @classmethod
     def settings_customise_sources(

@@ -80,8 +80,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
+        tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     pepper = ApiKeyPepper(*settings.accepted_secret_keys)
     credentials.register(
         bus,

@@ -137,8 +137,10 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         user=settings.nats_user,
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
+        tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     node = ComfyUI(
         settings.comfyui_url,
         reply_s=settings.reply_s,

@@ -132,8 +132,10 @@ def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) ->
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("gateway"),
+        tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     return Infrastructure(
         settings=settings,
         metrics=metrics,

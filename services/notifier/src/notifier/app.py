@@ -41,8 +41,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         user=settings.nats_user,
         password=password,
         inbox=inbox_prefix("notifier"),
+        tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     database = Database(settings.database, name="notifier", pool_size=settings.database_pool)
     schema = SchemaCheck("notifier", database)
     metrics.record_build(schema=schema.head)

@@ -70,8 +70,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
+        tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
+    metrics.watch_expired_requests(bus.expired)
     fleet = FleetState(
         database,
         online_s=settings.lease_s,
@@ -142,6 +144,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     attempt_ender = end_attempts.AttemptEnder(
         bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
     )
+    stream_restorer = restore_streams.StreamRestorer(
+        bus, relay, relaying, replicas=settings.stream_replicas, event_bytes=settings.event_stream_bytes
+    )
     meter = FleetMeter(
         database,
         relay,
@@ -150,7 +155,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         online_s=settings.lease_s,
         forgotten_s=settings.node_forgotten_s,
     )
-    stream_restorer = restore_streams.StreamRestorer(bus, relay, relaying)
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
@@ -193,7 +197,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         with suppress(asyncio.CancelledError):
             await listening
 
-    dependencies = {"nats": bus.probe, "postgres": database.probe}
+    dependencies = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
     probes = {**dependencies, "schema": schema.probe}
     return create_web(
         "scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown

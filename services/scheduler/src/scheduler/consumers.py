@@ -95,7 +95,9 @@ def register_jobs(
     """Serve requests about one tenant's jobs. The tenant is taken from the subject, never from the payload."""
 
     async def submit_job(command: SubmitJob, address: Address) -> SubmitReply:
-        return await submitter.submit_job(_tenant_id(address), command, size_bytes=address.size_bytes)
+        return await submitter.submit_job(
+            _tenant_id(address), command, size_bytes=address.size_bytes, deadline=address.deadline
+        )
 
     async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
         return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)

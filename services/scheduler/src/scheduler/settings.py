@@ -2,10 +2,13 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import DatabaseSettings
+from contracts.registry import JOB_EVENTS
+
+STREAM_REPLICAS = (1, 3, 5)
 
 
 class Settings(DatabaseSettings):
@@ -40,6 +43,21 @@ class Settings(DatabaseSettings):
         default=86_400.0,
         description="a node is ignored once it was last seen this much earlier than the most recently seen node",
     )
+    stream_replicas: int = Field(
+        default=1, description="replicas of each stream; more than 1 needs a NATS cluster of at least that size"
+    )
+    event_stream_bytes: int = Field(
+        default=JOB_EVENTS.max_bytes,
+        ge=1 << 20,
+        description="largest size of the stream of job events; the oldest events are discarded beyond it",
+    )
+
+    @field_validator("stream_replicas")
+    @classmethod
+    def _check_replicas(cls, replicas: int) -> int:
+        if replicas not in STREAM_REPLICAS:
+            raise ValueError("STREAM_REPLICAS must be 1, 3 or 5.")
+        return replicas
 
     @property
     def default_model_names(self) -> tuple[str, ...]:

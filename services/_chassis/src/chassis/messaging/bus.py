@@ -5,6 +5,7 @@ that raises ends its reconnect task (decision record 0003).
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
 from chassis.faults import Fault, FaultLog, reason_of
+from chassis.messaging.deadlines import ServerClock
 from chassis.messaging.metadata import Metadata, metadata_of
+from chassis.messaging.servers import TlsFiles, parse_servers
 from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
     OVERSIZED_HEADERS,
@@ -48,10 +51,42 @@ _OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
 
 DRAIN_S = 5.0  # maximum time to finish received requests when the process stops
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
+MEASURE_CLOCK_EVERY_S = 10.0
+MEASURE_CLOCK_AGAIN_S = 60.0  # after a failure: the login may lack the permission
+NO_TLS_FILES = TlsFiles()
+
+
+class TlsNotOffered(Exception):
+    """A NATS server does not offer TLS, but the settings require it."""
 
 
 class _Client(Client):
-    """nats-py's client without parsing of headers above ``MAX_HEADERS``: a million lines would take it a second."""
+    """nats-py's client, with two changes.
+
+    It does not parse headers above ``MAX_HEADERS``: a million lines would take it a second. And if TLS is required, it
+    sends nothing to a server without TLS: nats-py 2.16 would send the password in plain text.
+    """
+
+    def __init__(self, *, requires_tls: bool) -> None:
+        super().__init__()
+        self._requires_tls = requires_tls
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._requires_tls and not info.get("tls_required"):
+            if not info.get("tls_available"):
+                self._refuse_plain_connection()
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    def _refuse_plain_connection(self) -> None:
+        address = self._current_server.uri.netloc if self._current_server else ""
+        message = (
+            f"The NATS server {address} does not offer TLS. Configure TLS there, or use nats:// without NATS_CA and "
+            "NATS_CERT to connect in plain text."
+        )
+        if self._reconnection_task is None:
+            raise TlsNotOffered(message)
+        raise NatsError(message)  # another exception would end nats-py's reconnect task
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         if headers and len(headers) > MAX_HEADERS:
@@ -73,9 +108,19 @@ class Bus:
     """One connection to NATS that is re-established for the lifetime of the process.
 
     Args:
+        url: URLs of the servers, comma-separated; ``tls://`` requires TLS.
         name: of the service; also its queue group.
+        user, password: instead of those in the URLs.
         inbox: prefix of reply subjects, the only ones that the login may subscribe to.
+        tls: files for TLS, which is required if any is given.
         record_request: told of every request that was sent.
+
+    Raises:
+        ValueError: a URL is invalid.
+        OSError: a file cannot be used.
+
+    Attributes:
+        expired: number of requests that were not executed because their deadline had passed, by name of the topic.
     """
 
     def __init__(
@@ -86,14 +131,19 @@ class Bus:
         user: str | None,
         password: str | None,
         inbox: str,
+        tls: TlsFiles = NO_TLS_FILES,
         record_request: RecordRequest = lambda _topic, _outcome, _seconds: None,
     ) -> None:
         self._name, self._record_request = name, record_request
+        servers = parse_servers(url)
+        self._requires_tls = servers.requires_tls or tls != NO_TLS_FILES
         self._options: dict[str, Any] = {
-            "servers": [url],
+            "servers": list(servers.urls),
             "name": name,
-            "user": user,
-            "password": password,
+            "user": user if user is not None else servers.user,
+            "password": password if password is not None else servers.password,
+            "token": servers.user if servers.password is None else None,
+            "tls": tls.context(),
             "inbox_prefix": inbox.encode(),
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.2,
@@ -106,9 +156,9 @@ class Bus:
             "reconnected_cb": self._on_reconnected,
             "closed_cb": self._on_closed,
         }
-        self._client: Client = _Client()
+        self._client: Client = self._new_client()
         self._jetstream: JetStreamContext | None = None
-        self._wanted = self._connecting = self._serving = False
+        self._wanted = self._connecting = self._serving = self._has_connected = False
         self._waiting = FaultLog()
         self._reviving: asyncio.Task[None] | None = None
         self._served: list[Served] = []
@@ -116,6 +166,9 @@ class Bus:
         self._subscribed: list[_Subscribed] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clock = ServerClock()
+        self._measuring: asyncio.Task[None] | None = None
+        self.expired: Counter[str] = Counter()
 
     @property
     def connected(self) -> bool:
@@ -154,7 +207,8 @@ class Bus:
         A refusal of the handler becomes the reply. A request that is malformed or cannot be stored is refused as
         invalid. If the database is unavailable, the handler is called once more and then the request is refused as
         unavailable, so handlers must be idempotent. Any other exception is refused as an internal fault, which clients
-        should not retry.
+        should not retry. A request whose deadline has passed is refused as unavailable and is not executed. A handler
+        that queues a request checks the deadline of its address again before it starts the work.
 
         Args:
             topic: topic of the requests.
@@ -165,7 +219,17 @@ class Bus:
             when_failed: called with every request that cannot be answered, before it is refused.
         """
         reader = read or topic.payload.model_validate_json
-        served = Served(self._name, topic, handler, reader, refusal_body, admit, when_failed)
+        served = Served(
+            service=self._name,
+            topic=topic,
+            handler=handler,
+            read=reader,
+            read_deadline=self._clock.to_local,
+            expired=self.expired,
+            refusal_body=refusal_body,
+            admit=admit,
+            when_failed=when_failed,
+        )
         self._served.append(served)
 
     def when_connected(self, callback: Callable[[], None]) -> None:
@@ -173,13 +237,23 @@ class Bus:
         self._on_connect.append(callback)
 
     async def connect(self) -> None:
-        """Connect, waiting for the server indefinitely. Nothing is served before ``start``."""
+        """Connect, waiting for a server indefinitely. Nothing is served before ``start``.
+
+        Raises:
+            TlsNotOffered: the server does not offer the TLS that is required.
+        """
         if not self._wanted:
             self._wanted = True
             await self._connect()
+            self._has_connected = True
+            self._measuring = asyncio.create_task(self._measure_clock(), name="bus.measure_clock")
 
     async def start(self) -> None:
-        """Connect if needed. All served topics are registered when this returns."""
+        """Connect if needed. All served topics are registered when this returns.
+
+        Raises:
+            TlsNotOffered: the server does not offer the TLS that is required.
+        """
         self._serving = True
         if self._wanted:
             await self._serve_topics()
@@ -192,9 +266,10 @@ class Bus:
         The server gives new requests to other replicas from now on.
         """
         self._wanted = False
-        if self._reviving is not None:
-            self._reviving.cancel()
-            await asyncio.wait({self._reviving})
+        for background in (self._reviving, self._measuring):
+            while background is not None and not background.done():
+                background.cancel()  # repeatedly, because nats-py swallows a cancellation while it flushes
+                await asyncio.wait({background}, timeout=0.1)
         if self._client.is_connected:
             with suppress(TimeoutError, NatsError, OSError):
                 async with asyncio.timeout(DRAIN_S):
@@ -213,6 +288,8 @@ class Bus:
         is_large: bool = False,
     ) -> R:
         """Send a request and return its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
+
+        The service does not start the request after this time.
 
         Args:
             topic: topic of the request.
@@ -248,9 +325,12 @@ class Bus:
         request_id = bound_here().get("request_id", "")
         subject = topic.subject(tenant, key)
         body = await offload(_written, payload) if is_large else _written(payload)
+        within_s = within_s or topic.timeout_s
         try:
-            headers = {REQUEST_ID_HEADER: request_id} if request_id else None
-            reply = await self._send(subject, body, headers, within_s)
+            headers = self._clock.to_header(within_s)
+            if request_id:
+                headers[REQUEST_ID_HEADER] = request_id
+            reply = await self._send(subject, body, headers or None, within_s)
         except MaxPayloadError as error:
             raise MessageTooLarge from error
         except (TimeoutError, NatsError, OSError) as error:
@@ -311,18 +391,24 @@ class Bus:
 
         return unsubscribe
 
+    def _new_client(self) -> Client:
+        return _Client(requires_tls=self._requires_tls)
+
     async def _connect(self) -> None:
         self._connecting = True
         while True:
             try:
                 await self._client.connect(**self._options)
+                await self._clock.measure(self._client)
                 await self._subscribe()
                 break
-            except (TimeoutError, OSError, NatsError) as error:
+            except (TimeoutError, OSError, NatsError, TlsNotOffered) as error:
                 self._waiting.report(self._fault_of(error))
                 with suppress(Exception):  # an incomplete connection is not needed, and neither is its error
                     await self._client.close()
-                self._client, self._jetstream = _Client(), None
+                self._client, self._jetstream = self._new_client(), None
+                if isinstance(error, TlsNotOffered) and not self._has_connected:
+                    raise
                 await asyncio.sleep(0.2)
         self._connecting = False
         self._waiting.clear()
@@ -374,6 +460,13 @@ class Bus:
                 body, headers = served.refused(InternalFault())
                 await self._client.publish(message.reply, body, headers=headers)
 
+    async def _measure_clock(self) -> None:
+        """Follow the clock of the server, which may change with the connection."""
+        while True:
+            await asyncio.sleep(MEASURE_CLOCK_EVERY_S if self._clock.is_known else MEASURE_CLOCK_AGAIN_S)
+            if self.connected:
+                await self._clock.measure(self._client)
+
     def _call_back(self) -> None:
         for callback in self._on_connect:
             callback()
@@ -399,12 +492,13 @@ class Bus:
         """Reconnect: nats-py closes permanently on most server errors, such as a revoked login."""
         if self._wanted and not self._connecting:
             log.warning("bus.closed")
-            self._client, self._jetstream, self._connecting = _Client(), None, True
+            self._client, self._jetstream, self._connecting = self._new_client(), None, True
             self._reviving = asyncio.create_task(self._connect(), name="bus.revive")
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
         self._call_back()
+        await self._clock.measure(self._client)
 
 
 def _written(payload: BaseModel) -> bytes:

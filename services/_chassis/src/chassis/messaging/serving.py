@@ -1,5 +1,6 @@
 """Handles requests on a topic: decoding, calling the handler, replies and refusals."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from chassis.database.postgres import is_unavailable, is_unstorable
 from chassis.ids import request_id_from
+from chassis.messaging.deadlines import DEADLINE_HEADER, RequestExpired, has_passed
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound, log
 from contracts.wire.errors import STATUS, InternalFault, InvalidMessage, Refusal, Refused, Unavailable, field_errors
@@ -19,6 +21,8 @@ Reader = Callable[[bytes], BaseModel]
 RefusalBody = Callable[[Refused], BaseModel]
 Admit = Callable[[Address], Awaitable[None]]
 """Decides on a message before its payload is read: returns, or raises a refusal."""
+ReadDeadline = Callable[[str | None], float | None]
+"""Converts the header of a deadline to ``time.monotonic()``; it may refuse."""
 Reply = tuple[bytes, dict[str, str]]
 """Body and headers."""
 
@@ -52,12 +56,20 @@ WhenFailed = Callable[[Failed], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One topic, answered by ``service``; see ``Bus.serve``."""
+    """One topic, answered by ``service``; see ``Bus.serve``.
+
+    A request whose deadline has passed is refused without calling the handler.
+
+    Attributes:
+        expired: number of requests that were not executed because their deadline had passed, by name of the topic.
+    """
 
     service: str
     topic: Rpc[Any, Any]
     handler: Handler
     read: Reader
+    read_deadline: ReadDeadline
+    expired: Counter[str]
     refusal_body: RefusalBody | None = None
     admit: Admit | None = None
     when_failed: WhenFailed | None = None
@@ -69,7 +81,8 @@ class Served:
         address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
         with bound(**({"request_id": request_id} if request_id else {})):
             try:
-                return await self._handled(message.data, address)
+                deadline = self.read_deadline(sent.get(DEADLINE_HEADER))
+                return await self._handled(message.data, replace(address, deadline=deadline))
             except Exception as error:  # noqa: BLE001 - the edge of a request
                 reply, failure = self._refusal(error)
             if failure is not None and self.when_failed is not None:
@@ -82,17 +95,24 @@ class Served:
         """The handler's reply. Calls the handler a second time if the database was unavailable."""
         if OVERSIZED_HEADERS in address.headers:
             raise InvalidMessage
+        self._check_deadline(address)
         if self.admit is not None:
             await self.admit(address)
         payload = await self._payload(body)
         try:
+            self._check_deadline(address)
             answer = await self.handler(payload, address)
         except Exception as error:
             if not is_unavailable(error):
                 raise
             log.warning("bus.asked_again", topic=self.topic.name, error=type(error).__name__)
+            self._check_deadline(address)
             answer = await self.handler(payload, address)
         return answer.model_dump_json().encode(), {}
+
+    def _check_deadline(self, address: Address) -> None:
+        if has_passed(address.deadline):
+            raise RequestExpired(service=self.service, retry_after_s=1)
 
     async def _payload(self, body: bytes) -> BaseModel:
         try:
@@ -108,6 +128,9 @@ class Served:
 
     def _refusal(self, error: Exception) -> tuple[Reply, Exception | None]:
         """The refusal that answers an error; the error too if the request can never be answered."""
+        if isinstance(error, RequestExpired):
+            self.expired[self.topic.name] += 1
+            log.warning("bus.request_expired", topic=self.topic.name)
         if isinstance(error, Refusal):
             return self.refused(error), error if isinstance(error, InvalidMessage) else None
         if is_unavailable(error):

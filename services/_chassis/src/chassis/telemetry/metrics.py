@@ -91,6 +91,10 @@ class Metrics:
         """Export the connections of a database. ``count`` returns their number by pool and state."""
         self.read_at_scrape(declared.DB_POOL, lambda: {(self.service, *key): number for key, number in count().items()})
 
+    def watch_expired_requests(self, expired: Mapping[str, int]) -> None:
+        """Export the number of requests that were dropped after their deadline, by topic."""
+        self.read_at_scrape(declared.RPC_EXPIRED, lambda: {(topic,): number for topic, number in dict(expired).items()})
+
     def read_at_scrape(self, metric: Metric, read: Read) -> None:
         """Export values that are kept elsewhere."""
         self.registry.register(_Reading(metric, read))

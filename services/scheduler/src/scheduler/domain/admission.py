@@ -27,6 +27,7 @@ class Candidate:
         refusal: why no node can run it today. What was accepted once stays accepted all the same.
         nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
         request_id: of the request that submits the job.
+        deadline: by ``time.monotonic()``; None if it may be decided at any time.
     """
 
     tenant_id: UUID
@@ -37,6 +38,7 @@ class Candidate:
     refusal: Refusal | None = None
     nodes_online: bool = True
     request_id: str = ""
+    deadline: float | None = None
 
     @property
     def log_fields(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from cachetools import LRUCache
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
+from chassis.messaging.deadlines import RequestExpired, has_passed
 from contracts.auth.accounts import UnknownTenant
 from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
@@ -44,6 +45,7 @@ class JobAdmission:
         """The committed decision on each submit, in order.
 
         None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
+        ``RequestExpired`` for those whose deadline passed while they waited for the lock.
         """
         ledgers = self._cached_ledgers({candidate.tenant_id for candidate in candidates})
         decisions = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
@@ -62,10 +64,13 @@ class JobAdmission:
             whose = {one.tenant_id for one in candidates}
             whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
             locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)
-            deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
-            decided = iter(await self._decide_and_write(connection, deciding) if deciding else [])
+            # The locks may have taken seconds, so some deadlines may have passed.
+            deciding = [one for one in candidates if one.tenant_id in locked and not has_passed(one.deadline)]
+            decided = await self._decide_and_write(connection, deciding) if deciding else []
         absent = UnknownTenant() if wait_for_locks else None
-        return [next(decided) if candidate.tenant_id in locked else absent for candidate in candidates]
+        expired = RequestExpired(service="scheduler", retry_after_s=1)
+        answers = dict(zip(deciding, decided, strict=True))
+        return [answers.get(one, expired if one.tenant_id in locked else absent) for one in candidates]
 
     async def _decide_and_write(
         self, connection: Connection, candidates: Sequence[Candidate]

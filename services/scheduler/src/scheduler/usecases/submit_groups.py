@@ -7,6 +7,7 @@ from contextvars import Context
 from typing import NamedTuple
 from uuid import UUID
 
+from chassis.messaging.deadlines import RequestExpired, has_passed
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
@@ -42,7 +43,10 @@ class SubmitGroups:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, candidate: Candidate) -> Answer:
-        """Return the committed decision. Submits of one tenant are decided in the order of their arrival."""
+        """Return the committed decision, or ``RequestExpired``.
+
+        Submits of one tenant are decided in the order of their arrival.
+        """
         waiting = _Waiting(candidate, asyncio.get_running_loop().create_future())
         self._enqueue(candidate.tenant_id if candidate.tenant_id in self._queues else None, waiting)
         return await waiting.answer
@@ -61,7 +65,8 @@ class SubmitGroups:
 
     async def _process_queue(self, tenant_id: UUID | None, queue: deque[_Waiting]) -> None:
         while queue:
-            await self._decide_group(_next_group(queue), wait_for_locks=tenant_id is not None)
+            if group := _refuse_expired(_next_group(queue)):
+                await self._decide_group(group, wait_for_locks=tenant_id is not None)
         del self._queues[tenant_id]
 
     async def _decide_group(self, group: list[_Waiting], *, wait_for_locks: bool) -> None:
@@ -92,6 +97,17 @@ def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:
         size += len(queue[0].candidate.graph)
         group.append(queue.popleft())
     return group
+
+
+def _refuse_expired(group: list[_Waiting]) -> list[_Waiting]:
+    """Refuse the submits whose deadline has passed; returns the others."""
+    live = []
+    for waiting in group:
+        if not has_passed(waiting.candidate.deadline):
+            live.append(waiting)
+        elif not waiting.answer.done():
+            waiting.answer.set_result(RequestExpired(service="scheduler", retry_after_s=1))
+    return live
 
 
 def _fail_group(group: list[_Waiting], error: Exception) -> None:

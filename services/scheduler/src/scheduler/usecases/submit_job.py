@@ -1,6 +1,7 @@
 """Submits a job: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from chassis.offload import INLINE_BYTES
@@ -34,15 +35,24 @@ class JobSubmitter:
         self._checker = checker
         self._groups = SubmitGroups(self._decide_group)
 
-    async def submit_job(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int = UNKNOWN_BYTES) -> SubmitReply:
+    async def submit_job(
+        self,
+        tenant_id: UUID,
+        command: SubmitJob,
+        *,
+        size_bytes: int = UNKNOWN_BYTES,
+        deadline: float | None = None,
+    ) -> SubmitReply:
         """Accept the job, or repeat the answer if it was accepted before. The job is committed when this returns.
 
         No live event is published: until this returns, nobody knows of a job to watch.
 
         Args:
             size_bytes: size of the command as it was sent; a large workflow is checked in a thread.
+            deadline: the job is not accepted after this time by ``time.monotonic()``.
 
         Raises:
+            RequestExpired: the deadline passed while the submit waited. The job is not accepted.
             InvalidWorkflow: no node can run the workflow, or it exceeds the tenant's limits.
             RunTimeTooLong: the requested run time exceeds the tenant's limit.
             IdempotencyKeyReused: the idempotency key belongs to another request.
@@ -57,7 +67,7 @@ class JobSubmitter:
         except Refusal as refusal:
             # A job that was accepted before stays accepted, even if today's fleet would refuse it.
             candidate = Candidate(tenant_id, command, refusal=refusal)
-        answer = await self._groups.submit(candidate)
+        answer = await self._groups.submit(replace(candidate, deadline=deadline))
         if isinstance(answer, Refusal):
             raise answer
         return answer
