@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from fastapi import FastAPI
 
@@ -14,6 +15,10 @@ from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
 from gateway.api.v1.openapi import complete_document
+from gateway.artifact_store.domain import Finding
+from gateway.artifact_store.service import StoreMonitor
+from gateway.artifact_store.store import ArtifactStoreRecord
+from gateway.artifact_store.wiring import wire_artifact_store
 from gateway.docs import routes as docs_routes
 from gateway.edge.wiring import wire_edge
 from gateway.exports.wiring import wire_exports
@@ -25,6 +30,7 @@ from gateway.purges.wiring import wire_purges
 from gateway.settings import Settings
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.objects import ArtifactStore
+from gateway.storage.status import StoreStatus
 from gateway.surfaces.nats.wiring import serve_nats_api
 from gateway.transfers.wiring import wire_transfers
 from gateway.uploads.wiring import wire_uploads
@@ -58,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     transfers = wire_transfers(infra, uploads.store)
     purges = wire_purges(infra)
     admin = wire_admin(infra, jobs.pins, purges.dead_letters)
+    artifact_store = wire_artifact_store(infra, admin.operations)
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
     serve_nats_api(
@@ -70,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     features: list[Feature] = [
         jobs, outputs, accounts, workflows, uploads, fleet, usage, exports, admin, transfers, purges,
+        artifact_store,
     ]  # fmt: skip
     if settings.docs_public:
         features.append(Feature(routers=(docs_routes.router(title=TITLE, document=DOCUMENT),)))
@@ -91,7 +99,9 @@ def create_app(settings: Settings) -> FastAPI:
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
             "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
+            "artifact_store": infra.objects.status.probe_pairing,
         },
+        degraded={"artifact_space": infra.objects.status.probe_space},
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
@@ -107,6 +117,19 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
+    """Pair the artifact store with the database, whatever they belonged to.
+
+    Returns:
+        What was found before, and the new id of the store; None if they were a pair already.
+    """
+    infra = _infrastructure(settings)
+    try:
+        return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
+    finally:
+        await infra.database.close()
+
+
 def _infrastructure(settings: Settings) -> Infrastructure:
     database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
     bus = Bus(
@@ -120,6 +143,6 @@ def _infrastructure(settings: Settings) -> Infrastructure:
         settings=settings,
         bus=bus,
         database=database,
-        objects=ArtifactStore(settings.artifacts_url),
+        objects=ArtifactStore(settings.artifacts_url, StoreStatus(min_free_bytes=settings.min_free_bytes)),
         artifacts=ArtifactRecords(database),
     )

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -43,6 +44,10 @@ SAFE_HEADERS = (
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 _ANSWERS = {"http.response.start", "websocket.http.response.start"}
+
+
+class NotReady(Exception):
+    """A readiness check fails. The message says why and what to do; ``/readyz`` shows it to everybody."""
 
 
 class ProblemResponse(JSONResponse):
@@ -105,6 +110,7 @@ def create_web(
     *,
     lifespan: Lifespan,
     probes: Mapping[str, Probe],
+    degraded: Mapping[str, Probe] = MappingProxyType({}),
     middleware: Sequence[Middleware] = (),
     https: bool = False,
     **fastapi: Any,
@@ -114,11 +120,13 @@ def create_web(
     Args:
         name: of the service.
         lifespan: opens and closes what the service needs.
-        probes: readiness checks by name; each raises on failure.
+        probes: readiness checks by name; each raises on failure. The message of ``NotReady`` is shown.
+        degraded: checks whose failure is shown but leaves the service ready: some requests still work.
         middleware: in the order that a request passes it, outermost first.
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
+    every_probe = {**probes, **degraded}
     layers = [Middleware(OutermostMiddleware, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
@@ -149,11 +157,14 @@ def create_web(
 
     @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
-        checks = dict(zip(probes, await asyncio.gather(*map(_passes, probes.values())), strict=True))
-        ready = all(checks.values())
+        failures = dict(zip(every_probe, await asyncio.gather(*map(_failure, every_probe.values())), strict=True))
+        checks = {name: failure is None for name, failure in failures.items()}
+        ready = all(checks[name] for name in probes)
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        status = ("ready" if all(checks.values()) else "degraded") if ready else "not ready"
+        reasons = {name: failure for name, failure in failures.items() if failure}
         held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
-        return {"status": "ready" if ready else "not ready", "checks": checks, "event_loop": held}
+        return {"status": status, "checks": checks, "reasons": reasons, "event_loop": held}
 
     return app
 
@@ -215,13 +226,16 @@ def _instance(request: Request) -> str:
     return quote(request.scope["path"][:MAX_TEXT])
 
 
-async def _passes(probe: Probe) -> bool:
+async def _failure(probe: Probe) -> str | None:
+    """None if the probe passes, else the reason, which is empty unless it is fit to be shown."""
     try:
         async with asyncio.timeout(PROBE_S):
             await probe()
+    except NotReady as reason:
+        return str(reason)
     except Exception:  # noqa: BLE001 - whatever it raises, it did not pass
-        return False
-    return True
+        return ""
+    return None
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
