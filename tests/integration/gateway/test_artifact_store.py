@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,10 +17,16 @@ import asyncpg
 import httpx
 import pytest
 
+from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
+from executor.clients.artifacts import Artifacts, UploadRefused
 from gateway.app import create_app
+from gateway.artifact_store.orphans import OrphanSweeper, SweepRules
+from gateway.artifact_store.service import StoreMonitor
+from gateway.artifact_store.store import ArtifactStoreRecord
 from gateway.settings import Settings
-from gateway.storage.objects import MARKER_KEY
+from gateway.storage.objects import MARKER_KEY, ArtifactStore
+from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import ALICE, Gateway, stored_files, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.integration.gateway.test_uploads import post, some_png
@@ -114,7 +122,7 @@ async def submit(gateway: Gateway, **headers: str) -> httpx.Response:
 
 
 def make_admin(script: Script) -> None:
-    script.auth.grant_role(script.alice, Role.ADMIN)
+    script.auth.users[script.alice] = replace(script.auth.user(script.alice), role=Role.ADMIN)
 
 
 @pytest.mark.requirement("F-146", "table gateway.artifact_store")
@@ -181,7 +189,7 @@ async def test_store_and_database_from_before_identities_become_a_pair(
         await finished(gateway, script, PNG)
         await sql.execute("DELETE FROM artifact_store")
         (tmp_path / MARKER_KEY).unlink()
-        await until(lambda: (tmp_path / MARKER_KEY).exists())
+        await until((tmp_path / MARKER_KEY).exists)
         await until_ready(gateway.http)
         store_id = await sql.fetchval("SELECT store_id FROM artifact_store")
         assert json.loads((tmp_path / MARKER_KEY).read_bytes())["store_id"] == str(store_id)
@@ -227,7 +235,7 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
         assert (wrong.status_code, wrong.json()["code"]) == (409, "orphans.count_differs")
         confirmed = await gateway.http.post(order, headers=ALICE, json={"count": 101})
         assert confirmed.status_code == 200
-        assert ("orphans.delete", {"count": 101}) in script.auth.recorded_actions()
+        assert [(one.action, one.detail) for one in script.auth.actions] == [("orphans.delete", {"count": 101})]
         await until(lambda: not any(path.exists() for path in orphans))
         assert stored_files(tmp_path) == [kept]
         few = add_orphans(tmp_path, 100)
@@ -235,22 +243,29 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
         assert stored_files(tmp_path) == [kept]
 
 
-async def test_first_sweep_waits_for_a_full_interval(
-    nats_server: NatsServer, own_database: str, script: Script, tmp_path: Path
-) -> None:
-    """The interval of the first gateway is an hour. The second one shows that the orphan is due."""
-    make_admin(script)
-    sql = await asyncpg.connect(own_database.replace("+asyncpg", ""))
-    slow = {"delete_orphans": True, "orphans_sweep_s": 3600}
-    async with gateway_at(nats_server, own_database, tmp_path, **slow) as gateway:
-        await until_ready(gateway.http)
-        (orphan,) = add_orphans(tmp_path, 1)
-        await sql.execute("UPDATE artifact_store SET swept_at = now() - interval '1 day'")
-        await gateway.http.get(STORE, headers=ALICE)
-        assert orphan.exists()
-        async with gateway_at(nats_server, own_database, tmp_path, delete_orphans=True):
-            await until(lambda: not orphan.exists())
-    await sql.close()
+async def test_first_sweep_waits_for_a_full_interval(own_database: str, tmp_path: Path) -> None:
+    now = 1000.0
+    database = Database(own_database, name="test", pool_size=1)
+    record, objects = ArtifactStoreRecord(database), ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0))
+    monitor = StoreMonitor(record, objects)
+    hour = timedelta(hours=1)
+    rules = SweepRules(every=hour, min_age=hour, deletes=True)
+    sweeper = OrphanSweeper(record, objects, monitor, rules, clock=lambda: now)
+    await monitor.check()
+    (orphan,) = add_orphans(tmp_path, 1)
+    async with database.direct() as connection:
+        await connection.execute("UPDATE artifact_store SET swept_at = now() - interval '1 day'")
+    now += 3599
+    await sweeper.sweep_if_due()
+    assert orphan.exists()
+    now += 1
+    await sweeper.sweep_if_due()
+    assert not orphan.exists()
+    assert objects.status.orphans_deleted == 1
+    (another,) = add_orphans(tmp_path, 1)
+    await sweeper.sweep_if_due()
+    assert another.exists(), "a sweep of any gateway has just begun"
+    await database.close()
 
 
 async def test_scheduler_that_knows_no_job_makes_the_gateway_delete_nothing(
@@ -262,15 +277,20 @@ async def test_scheduler_that_knows_no_job_makes_the_gateway_delete_nothing(
         jobs = [(await finished(gateway, script, b"output"))[0] for _ in range(21)]
         await sql.execute("UPDATE artifacts SET created_at = now() - interval '2 hours'")
         script.scheduler.jobs.clear()
-        asked = script.scheduler.find_requests
-        await until(lambda: script.scheduler.find_requests > asked + 1)
+        asked = script.scheduler.finds
+        await until(lambda: script.scheduler.finds > asked + 1)
         assert len(stored_files(tmp_path)) == len(jobs)
         assert await sql.fetchval("SELECT count(*) FROM artifacts") == len(jobs)
     await sql.close()
 
 
+async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
+    for _ in range(mebibytes):
+        yield bytes(MIB)
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -313,10 +333,14 @@ async def test_full_disk_refuses_new_work_until_there_is_space(
         assert body["shortage"]
 
         first, second = await grants(script, job_id, count=2)
-        small = await gateway.http.put(here(gateway, first), content=PNG)
+        small = await gateway.http.put(here(gateway, first), content=b"output")
         assert small.status_code == 200, "outputs of accepted jobs may use half of the reserve"
-        large = await gateway.http.put(here(gateway, second), content=bytes(4 * MIB))
-        assert (large.status_code, large.json()["code"]) == (503, "storage.full")
+        artifacts = Artifacts(small_disk.parent)
+        with pytest.raises(UploadRefused) as large:  # larger than what a gateway reads after its response
+            await artifacts.upload(
+                here(gateway, second), zeros(64), size=64 * MIB, content_type="x/y", cap=64 * MIB, within_s=20
+            )
+        assert (large.value.status, large.value.code) == (503, "storage.full")
 
         ballast.unlink()
 
@@ -325,7 +349,11 @@ async def test_full_disk_refuses_new_work_until_there_is_space(
 
         await until(is_accepted)
         assert (await post(gateway, some_png())).status_code == 201
-        assert (await gateway.http.put(here(gateway, second), content=bytes(4 * MIB))).status_code == 200
+        stored = await artifacts.upload(
+            here(gateway, second), zeros(9), size=9 * MIB, content_type="x/y", cap=64 * MIB, within_s=20
+        )
+        assert stored.size_bytes == 9 * MIB
+        await artifacts.close()
         assert (await readiness(gateway))[1]["status"] == "ready"
 
 
@@ -338,12 +366,7 @@ async def test_write_that_fills_the_disk_is_refused_and_leaves_nothing(
     async with gateway_at(nats_server, own_database, small_disk, min_free_bytes=2 * MIB) as gateway:
         await until_ready(gateway.http)
         (grant,) = await grants(script, job.job_id)
-
-        async def chunks() -> AsyncIterator[bytes]:
-            for _ in range(30):
-                yield bytes(MIB)
-
-        refused = await gateway.http.put(here(gateway, grant), content=chunks())
+        refused = await gateway.http.put(here(gateway, grant), content=zeros(30))
         assert (refused.status_code, refused.json()["code"]) == (503, "storage.full")
         assert stored_files(small_disk) == []
 

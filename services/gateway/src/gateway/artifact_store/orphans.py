@@ -4,10 +4,9 @@ They are recognized by their age and by having no row. A wrong or restored datab
 so a sweep only reports unless deletion is switched on, and deletes many of them only after an admin's confirmation.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from uuid import UUID
 
 from chassis.telemetry.logs import log
@@ -47,20 +46,34 @@ class _Survey:
 
 
 class OrphanSweeper:
-    """Reports and deletes objects without a record. Objects with unknown names are never deleted."""
+    """Reports and deletes objects without a record. Objects with unknown names are never deleted.
+
+    Args:
+        record: knows the recorded files, and keeps the report.
+        objects: the artifact store.
+        monitor: compares the store with the database once more before a sweep.
+        rules: when a sweep takes place and what it may do.
+        clock: seconds, monotonic.
+    """
 
     def __init__(
-        self, record: ArtifactStoreRecord, objects: ArtifactStore, monitor: StoreMonitor, rules: SweepRules
+        self,
+        record: ArtifactStoreRecord,
+        objects: ArtifactStore,
+        monitor: StoreMonitor,
+        rules: SweepRules,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self._record, self._objects, self._monitor, self.rules = record, objects, monitor, rules
-        self._not_before = monotonic() + rules.every.total_seconds()
+        self._clock, self._not_before = clock, clock() + rules.every.total_seconds()
 
     async def sweep_if_due(self) -> None:
         """Sweep if the interval has passed, or if an admin allowed a deletion. Nothing happens without a pair."""
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
         approved = await self._record.claim_approved() if self.rules.deletes else None
-        is_due = monotonic() >= self._not_before and await self._record.claim_sweep(self.rules.every)
+        is_due = self._clock() >= self._not_before and await self._record.claim_sweep(self.rules.every)
         if approved is None and not is_due:
             return
         await self._monitor.check_pairing()

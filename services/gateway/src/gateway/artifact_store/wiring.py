@@ -1,6 +1,7 @@
 """Constructs the watch over the artifact store."""
 
 from datetime import timedelta
+from time import monotonic
 
 from gateway.admin.operations import AdminActions
 from gateway.artifact_store import routes
@@ -21,7 +22,7 @@ def wire_artifact_store(infra: Infrastructure, operations: AdminActions) -> Feat
         min_age=timedelta(seconds=settings.orphan_age_s),
         deletes=settings.delete_orphans,
     )
-    sweeper = OrphanSweeper(record, infra.objects, monitor, rules)
+    sweeper = OrphanSweeper(record, infra.objects, monitor, rules, clock=monotonic)
     return Feature(
         routers=(routes.router(status=infra.objects.status, sweeper=sweeper, operations=operations),),
         loops=store_loops(monitor, sweeper, check_every_s=settings.store_check_s),
