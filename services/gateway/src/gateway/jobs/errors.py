@@ -40,6 +40,9 @@ class JobCancelled(Refusal):
     kind, code = Kind.CONFLICT, "job.cancelled"
 
 
+STORAGE: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)
+"""What a job is refused with while its results could not be stored."""
+
 ADMISSION: tuple[type[Refusal], ...] = (
     InvalidWorkflow, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded, QueueFull,
     EmptyFleet,
@@ -48,6 +51,6 @@ ADMISSION: tuple[type[Refusal], ...] = (
 
 SUBMISSION: tuple[type[Refusal], ...] = (
     BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
-    StorageFull, StoreMismatch,
+    *STORAGE,
 )  # fmt: skip
 """What a submission of one job is refused with, apart from its body."""

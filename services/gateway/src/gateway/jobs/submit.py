@@ -11,7 +11,6 @@ from chassis.messaging.bus import Bus
 from chassis.offload import offload
 from chassis.telemetry.logs import bound, log
 from contracts.gateway.submissions import Submission
-from contracts.gateway.transfers import StorageFull
 from contracts.scheduler.jobs import READ_JOB, Job, ReadJob, UnknownJob
 from contracts.scheduler.submissions import (
     SUBMIT_JOB,
@@ -27,14 +26,13 @@ from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.fleet.service import FleetView
-from gateway.jobs.errors import ResultStorageFull
+from gateway.jobs.errors import STORAGE, ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of
 from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
-from gateway.storage.errors import StoreMismatch
 from gateway.storage.status import StoreStatus
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
@@ -47,7 +45,7 @@ from gateway.workflows.submission_forms import SentSubmission
 
 READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
 PATIENT_S = 5.0
-STORAGE_REFUSALS = (ResultStorageFull, StorageFull, StoreMismatch)
+STORAGE_REFUSALS = (ResultStorageFull, *STORAGE)
 MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service parses or serializes it in one call
 
 
