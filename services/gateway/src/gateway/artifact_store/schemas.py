@@ -49,7 +49,7 @@ class ArtifactStoreBody(BaseModel):
                     "orphans": {
                         "found_at": "2026-11-29T12:00:00Z", "objects": 15_497, "count": 1, "bytes": 102_400,
                         "sample": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/uploads/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"],
-                        "limit": 154, "confirmed": None,
+                        "limit": 154, "confirmed": 1,
                     },
                 }
             ]

@@ -45,7 +45,7 @@ from gateway.workflows.submission_forms import SentSubmission
 
 READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
 PATIENT_S = 5.0
-STORAGE_REFUSALS = (ResultStorageFull, *STORAGE)
+STORAGE_REFUSALS: tuple[type[Refusal], ...] = (ResultStorageFull, *STORAGE)
 MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service parses or serializes it in one call
 
 
