@@ -15,14 +15,14 @@ def asyncapi() -> str:
     broker = NatsBroker(logger=None)
     for topic in sorted(TOPICS, key=lambda topic: topic.name):
         if isinstance(topic, Rpc):
-            broker.subscriber(topic.pattern, title=topic.name, description=topic.description)(_handler(topic))
+            broker.subscriber(topic.pattern, title=topic.name, description=topic.description)(_build_handler(topic))
         else:
             broker.publisher(topic.pattern, title=topic.name, description=topic.description, schema=topic.payload)
     for consumer in CONSUMERS:
         name = f"{consumer.topic.name}:{consumer.name}"
         stream = JStream(consumer.stream.name, declare=False)
         broker.subscriber(consumer.topic.pattern, stream=stream, durable=consumer.name, pull_sub=True, title=name)(
-            _handler(consumer.topic)
+            _build_handler(consumer.topic)
         )
     specification = AsyncAPI(broker, title="comfyfleet", version="1", schema_version="3.0.0")
     document: dict[str, Any] = json.loads(specification.to_specification().to_json())
@@ -35,7 +35,7 @@ def asyncapi() -> str:
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
-def _handler(topic: Topic[Any]) -> Any:
+def _build_handler(topic: Topic[Any]) -> Any:
     async def handle(message: Any) -> None:
         """Never called: FastStream only reads its signature."""
 

@@ -51,9 +51,9 @@ def error_pages() -> str:
 def refusals_of(service: str) -> list[type[Refusal]]:
     """Return the refusals that a service declares itself, by code."""
     import_module(f"{service}.app")
-    own = {refusal.code: refusal for refusal in Refusal.__subclasses__() if _package(refusal) == service}
+    own = {refusal.code: refusal for refusal in Refusal.__subclasses__() if _package_of(refusal) == service}
     return [own[code] for code in sorted(own)]
 
 
-def _package(refusal: type[Refusal]) -> str:
+def _package_of(refusal: type[Refusal]) -> str:
     return refusal.__module__.partition(".")[0]

@@ -25,7 +25,7 @@ def requirements(root: Path) -> str:
         for id_, row in section["rows"].items():
             text, untested = (row, "") if isinstance(row, str) else (row["text"], row["untested"])
             shown = "<br>".join(f"`{test}`" for test in tests.get(id_, []))
-            lines.append(f"| {_code(id_)} | {text} | {shown or untested} |")
+            lines.append(f"| {_format_id(id_)} | {text} | {shown or untested} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -37,13 +37,13 @@ def marked_tests(root: Path) -> dict[str, list[str]]:
         source = path.read_text()
         if "mark.requirement(" not in source:
             continue
-        for test, ids in _markers(ast.parse(source)):
+        for test, ids in _find_markers(ast.parse(source)):
             for id_ in ids:
                 found[id_].append(f"{path.relative_to(root / 'tests').as_posix()}::{test}")
     return found
 
 
-def _markers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+def _find_markers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             for decorator in node.decorator_list:
@@ -51,6 +51,6 @@ def _markers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
                     yield node.name, [ast.literal_eval(argument) for argument in decorator.args]
 
 
-def _code(id_: str) -> str:
+def _format_id(id_: str) -> str:
     """Format an id. One with a space is a route, a table or a setting."""
     return f"`{id_}`" if " " in id_ else id_

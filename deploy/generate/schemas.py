@@ -10,11 +10,11 @@ def schemas() -> dict[str, str]:
     """Return schemas by file name: ``<topic>.json``, and ``<topic>.reply.json`` for replies."""
     found = {}
     for topic in TOPICS:
-        found[f"{topic.name}.json"] = _dump(topic.payload.model_json_schema())
+        found[f"{topic.name}.json"] = _dump_schema(topic.payload.model_json_schema())
         if isinstance(topic, Rpc):
-            found[f"{topic.name}.reply.json"] = _dump(topic.reply.model_json_schema(mode="serialization"))
+            found[f"{topic.name}.reply.json"] = _dump_schema(topic.reply.model_json_schema(mode="serialization"))
     return found
 
 
-def _dump(schema: dict[str, object]) -> str:
+def _dump_schema(schema: dict[str, object]) -> str:
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"

@@ -16,10 +16,10 @@ SETTING = re.compile(r"(?:# )?([A-Z][A-Z0-9_]+)=(.*)")
 
 def settings_page(root: Path) -> str:
     """Return the page."""
-    return "\n".join([HEAD, *_lines((root / ".env.example").read_text())])
+    return "\n".join([HEAD, *_wrap_lines((root / ".env.example").read_text())])
 
 
-def _lines(text: str) -> Iterator[str]:
+def _wrap_lines(text: str) -> Iterator[str]:
     comment: list[str] = []
     in_section = in_group = False
     for line in text.splitlines():

@@ -16,10 +16,12 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 
 def topology() -> str:
     """Return the page: a diagram, the subjects, the streams, the NATS interface."""
-    return "\n".join([HEAD, *_diagram(), *_subjects(), *_streams(), *_consumers(), *_other_systems()])
+    return "\n".join(
+        [HEAD, *_render_diagram(), *_render_subjects(), *_render_streams(), *_render_consumers(), *_other_systems()]
+    )
 
 
-def _diagram() -> list[str]:
+def _render_diagram() -> list[str]:
     said: dict[tuple[str, str], list[str]] = defaultdict(list)
     for topic in TOPICS:
         for producer in topic.producers:
@@ -29,7 +31,7 @@ def _diagram() -> list[str]:
     return ["```mermaid", "flowchart LR", *arrows, "```", ""]
 
 
-def _subjects() -> list[str]:
+def _render_subjects() -> list[str]:
     rows = [
         f"| `{topic.pattern}` | {topic.description} | {', '.join(topic.producers)} | {', '.join(topic.consumers)} "
         f"| `{topic.payload.__name__}`{f' → `{topic.reply.__name__}`' if isinstance(topic, Rpc) else ''} |"
@@ -38,7 +40,7 @@ def _subjects() -> list[str]:
     return ["| subject | meaning | from | to | payload |", "| --- | --- | --- | --- | --- |", *rows, ""]
 
 
-def _streams() -> list[str]:
+def _render_streams() -> list[str]:
     rows = [
         f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
         f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
@@ -55,7 +57,7 @@ def _streams() -> list[str]:
     ]
 
 
-def _consumers() -> list[str]:
+def _render_consumers() -> list[str]:
     rows = [
         f"| `{consumer.name}` | `{consumer.stream.name}` | {consumer.service} | `{consumer.topic.pattern}` "
         f"| {consumer.max_deliver} | {', '.join(f'{pause_s:g} s' for pause_s in consumer.backoff_s)} |"

@@ -31,14 +31,14 @@ class NodeCache:
         Raises:
             KeyError: a node without ``inputs``; ComfyUI's worker does not catch it either.
         """
-        self._keys = {node_id: _key(graph, node_id) for node_id in graph}
+        self._keys = {node_id: _node_key(graph, node_id) for node_id in graph}
         wanted = set(self._keys.values())
-        parents = {_under(graph, node_id) for node_id in graph}
+        parents = {_child_key(graph, node_id) for node_id in graph}
         self._entries = {key: entry for key, entry in self._entries.items() if key in wanted or key[:3] in parents}
 
     def extend(self, graph: Workflow, parent: str, children: list[str]) -> None:
         """Compute the keys of nodes that a node expanded into: under that node's id and class, whatever its inputs."""
-        self._keys |= {child: _under(graph, parent) + _key(graph, child) for child in children}
+        self._keys |= {child: _child_key(graph, parent) + _node_key(graph, child) for child in children}
 
     def get(self, node_id: str) -> Cached | None:
         """Return the cached result of a node of this prompt; None if it must run."""
@@ -55,17 +55,17 @@ class NodeCache:
         self._entries.clear()
 
 
-def _under(graph: Workflow, parent: str) -> Key:
+def _child_key(graph: Workflow, parent: str) -> Key:
     return ("under", parent, graph[parent]["class_type"])
 
 
-def _key(graph: Workflow, node_id: str) -> Key:
-    order = _ancestry(graph, node_id)
+def _node_key(graph: Workflow, node_id: str) -> Key:
+    order = _ancestors(graph, node_id)
     places = {known: index for index, known in enumerate(order)}
-    return tuple(_signature(graph, known, places) for known in order)
+    return tuple(_node_signature(graph, known, places) for known in order)
 
 
-def _ancestry(graph: Workflow, node_id: str) -> list[str]:
+def _ancestors(graph: Workflow, node_id: str) -> list[str]:
     order: dict[str, None] = {}
     stack = [node_id]
     while stack:
@@ -79,16 +79,16 @@ def _ancestry(graph: Workflow, node_id: str) -> list[str]:
     return list(order)
 
 
-def _signature(graph: Workflow, node_id: str, places: dict[str, int]) -> Key:
+def _node_signature(graph: Workflow, node_id: str, places: dict[str, int]) -> Key:
     if node_id not in graph:
         return (object(),)
     node = graph[node_id]
     changed = json.dumps(node.get("is_changed"))
     inputs = node["inputs"]
-    return (node["class_type"], changed, *((name, _value(inputs[name], places)) for name in sorted(inputs)))
+    return (node["class_type"], changed, *((name, _input_signature(inputs[name], places)) for name in sorted(inputs)))
 
 
-def _value(value: Any, places: dict[str, int]) -> Any:
+def _input_signature(value: Any, places: dict[str, int]) -> Any:
     if _is_link(value):
         return ("link", places[value[0]], value[1])
     return json.dumps(value, sort_keys=True)

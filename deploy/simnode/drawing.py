@@ -39,8 +39,8 @@ def draw_preview(latent: Latent) -> bytes:
     """
     share = PREVIEW_SIDE / max(latent.width, latent.height)
     size = (max(1, round(latent.width * share)), max(1, round(latent.height * share)))
-    sampling = latent.sampling or _blank()
-    picture = _background(sampling.seed, size)
+    sampling = latent.sampling or _no_sampling()
+    picture = _draw_background(sampling.seed, size)
     left = 1.0 - sampling.done / max(1, sampling.steps)
     grain = Image.effect_noise(size, 24 + 16 * left).convert("RGB")
     buffer = io.BytesIO()
@@ -52,24 +52,24 @@ def _decode_one(latent: Latent, index: int, node_name: str) -> Image.Image:
     pixels = latent.pixels[index % len(latent.pixels)].convert("RGB") if latent.pixels else None
     if pixels is not None and latent.sampling is None:
         return pixels
-    sampling = latent.sampling or _blank()
+    sampling = latent.sampling or _no_sampling()
     size = (latent.width, latent.height)
     share = min(1.0, MAX_SIDE / max(size))
-    canvas = _background(sampling.seed + index, (max(1, round(size[0] * share)), max(1, round(size[1] * share))))
+    canvas = _draw_background(sampling.seed + index, (max(1, round(size[0] * share)), max(1, round(size[1] * share))))
     if pixels is not None:
-        canvas = _repaint(pixels.resize(canvas.size), canvas, latent, sampling)
-    _write(canvas, _lines(sampling, node_name, index, size))
+        canvas = _draw_over(pixels.resize(canvas.size), canvas, latent, sampling)
+    _write(canvas, _text_lines(sampling, node_name, index, size))
     return canvas if canvas.size == size else canvas.resize(size)
 
 
-def _repaint(pixels: Image.Image, canvas: Image.Image, latent: Latent, sampling: Sampling) -> Image.Image:
+def _draw_over(pixels: Image.Image, canvas: Image.Image, latent: Latent, sampling: Sampling) -> Image.Image:
     mixed = Image.blend(pixels, canvas, 0.25 + 0.75 * sampling.denoise**2)
     if not latent.mask:
         return mixed
     return Image.composite(mixed, pixels, latent.mask[0].convert("L").resize(canvas.size))
 
 
-def _background(seed: int, size: tuple[int, int]) -> Image.Image:
+def _draw_background(seed: int, size: tuple[int, int]) -> Image.Image:
     rng = random.Random(seed)  # noqa: S311 - a picture, not a secret
     slope = Image.linear_gradient("L").rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR)
     slope = slope.crop(INSCRIBED).resize(size, Image.Resampling.BICUBIC)
@@ -86,7 +86,7 @@ def _background(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.composite(overlay, canvas, mask.filter(ImageFilter.GaussianBlur(max(size) / 120)))
 
 
-def _lines(sampling: Sampling, node_name: str, index: int, size: tuple[int, int]) -> list[str]:
+def _text_lines(sampling: Sampling, node_name: str, index: int, size: tuple[int, int]) -> list[str]:
     return [
         sampling.positive if sampling.positive is not None else "(no prompt text)",
         *([f"not: {sampling.negative}"] if sampling.negative else []),
@@ -103,24 +103,24 @@ def _write(canvas: Image.Image, lines: list[str]) -> None:
         return
     pen, margin = ImageDraw.Draw(canvas, "RGBA"), text_size
     columns = int((canvas.width - 2 * margin) / (text_size * 0.62))
-    wrapped = [row for line in lines for row in _wrap(line, columns)]
+    wrapped = [row for line in lines for row in _wrap_line(line, columns)]
     block = "\n".join(wrapped)
-    font = _font(text_size)
+    font = _load_font(text_size)
     box = pen.multiline_textbbox((margin, margin), block, font=font, spacing=text_size // 3)
     pad = text_size // 2
     pen.rectangle((box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), fill=(0, 0, 0, 120))
     pen.multiline_text((margin, margin), block, font=font, fill=(255, 255, 255, 255), spacing=text_size // 3)
 
 
-def _wrap(line: str, columns: int) -> list[str]:
+def _wrap_line(line: str, columns: int) -> list[str]:
     printable = "".join(letter if letter.isprintable() else " " for letter in line)
     return textwrap.wrap(printable, columns, max_lines=6, placeholder=" …") or [""]
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _blank() -> Sampling:
+def _no_sampling() -> Sampling:
     return Sampling(0, 0, 0, 0.0, "none", "none", 1.0, "no sampling", None, None)

@@ -64,7 +64,7 @@ class Execution:
         parts.interrupts.clear()
         parts.hub.client_id = self._extra.get("client_id")
         self._record("execution_start", {"prompt_id": self._prompt_id})
-        await asyncio.to_thread(self._fingerprint)
+        await asyncio.to_thread(self._compute_is_changed)
         parts.cache.begin(self._graph)
         self._record("execution_cached", {"nodes": parts.cache.known(), "prompt_id": self._prompt_id})
         if await self._run_nodes():
@@ -83,23 +83,23 @@ class Execution:
         while schedule:
             node_id = schedule.pick()
             try:
-                await self._visit(node_id)
+                await self._run_node(node_id)
             except Interrupted:
-                self._stopped(node_id)
+                self._report_interrupt(node_id)
                 return False
             except Exception as error:  # noqa: BLE001 - whatever a node raises is the prompt's error, not ours
-                self._failed(node_id, error)
+                self._report_error(node_id, error)
                 return False
             schedule.done(node_id)
         return True
 
-    async def _visit(self, node_id: str) -> None:
+    async def _run_node(self, node_id: str) -> None:
         kept = self._parts.cache.get(node_id)
         if kept is not None:
-            self._serve(node_id, kept)
+            self._send_cached(node_id, kept)
             return
         self._progress.start(node_id)
-        self._announce(node_id)
+        self._announce_node(node_id)
         run = NodeRun(
             self._parts,
             self._graph,
@@ -109,44 +109,44 @@ class Execution:
             checkpoint=self._checkpoint,
         )
         result = await run.call(self._value_of)
-        await self._expand(node_id, result.expand or {})
+        await self._run_expansion(node_id, result.expand or {})
         self._executed.append(node_id)
         root = self._progress.root_of(node_id)
         parent = self._progress.parents.get(node_id)
         meta = {"node_id": node_id, "display_node": root, "parent_node": parent, "real_node_id": root}
         entry = Cached(result.outputs, result.ui, meta)
         if result.ui:
-            self._show(node_id, entry)
+            self._store_output(node_id, entry)
         self._parts.cache.put(node_id, entry)
         self._results[node_id] = result.outputs
         self._progress.finish(node_id)
 
-    async def _expand(self, parent: str, children: Workflow) -> None:
+    async def _run_expansion(self, parent: str, children: Workflow) -> None:
         """Run the nodes that a node expanded into. Their outputs are stored under that node."""
         self._graph |= children
         self._progress.parents |= dict.fromkeys(children, parent)
         self._parts.cache.extend(self._graph, parent, list(children))
         for child in children:
-            await self._visit(child)
+            await self._run_node(child)
 
-    def _serve(self, node_id: str, kept: Cached) -> None:
+    def _send_cached(self, node_id: str, kept: Cached) -> None:
         """Send the message of a cached output node again, without executing the node."""
-        self._show(node_id, kept)
+        self._store_output(node_id, kept)
         self._progress.finish(node_id)
 
-    def _show(self, node_id: str, entry: Cached) -> None:
+    def _store_output(self, node_id: str, entry: Cached) -> None:
         if entry.ui:
             self._outcome.outputs[node_id] = entry.ui
             self._outcome.meta[node_id] = entry.meta
         root = self._progress.root_of(node_id)
         shown = {"node": node_id, "display_node": root, "output": entry.ui, "prompt_id": self._prompt_id}
-        self._tell("executed", shown)
+        self._send_event("executed", shown)
 
-    def _announce(self, node_id: str) -> None:
+    def _announce_node(self, node_id: str) -> None:
         hub, root = self._parts.hub, self._progress.root_of(node_id)
         if hub.client_id is not None:
             hub.last_node_id = root
-        self._tell("executing", {"node": node_id, "display_node": root, "prompt_id": self._prompt_id})
+        self._send_event("executing", {"node": node_id, "display_node": root, "prompt_id": self._prompt_id})
 
     def _value_of(self, node_id: str, slot: int) -> Any:
         if node_id not in self._results:
@@ -154,7 +154,7 @@ class Execution:
             self._results[node_id] = kept.outputs if kept is not None else ()
         return self._results[node_id][slot]
 
-    def _fingerprint(self) -> None:
+    def _compute_is_changed(self) -> None:
         """Set ``is_changed`` on nodes whose result depends on more than their inputs, for example on files."""
         for node in self._graph.values():
             node_class = self._parts.catalog.get(node["class_type"])
@@ -164,11 +164,11 @@ class Execution:
             with contextlib.suppress(OSError):
                 node["is_changed"] = [node_class.fingerprint(node["inputs"], self._parts.shelf)]
 
-    def _stopped(self, node_id: str) -> None:
+    def _report_interrupt(self, node_id: str) -> None:
         self._outcome.kind = INTERRUPTED
-        self._record("execution_interrupted", self._place(node_id), broadcast=True)
+        self._record("execution_interrupted", self._node_place(node_id), broadcast=True)
 
-    def _failed(self, node_id: str, error: Exception) -> None:
+    def _report_error(self, node_id: str, error: Exception) -> None:
         self._outcome.kind = ERROR
         details = {
             "exception_message": exception_message(error),
@@ -177,9 +177,9 @@ class Execution:
             "current_inputs": self._quoted_inputs(node_id),
             "current_outputs": self._parts.cache.known(),
         }
-        self._record("execution_error", {**self._place(node_id), **details})
+        self._record("execution_error", {**self._node_place(node_id), **details})
 
-    def _place(self, node_id: str) -> Document:
+    def _node_place(self, node_id: str) -> Document:
         node_type = self._graph[node_id]["class_type"]
         return {
             "prompt_id": self._prompt_id,
@@ -201,6 +201,6 @@ class Execution:
         if self._parts.hub.client_id is not None or broadcast:
             self._parts.hub.send(event, stamped, self._parts.hub.client_id)
 
-    def _tell(self, event: str, data: Document) -> None:
+    def _send_event(self, event: str, data: Document) -> None:
         if self._parts.hub.client_id is not None:
             self._parts.hub.send(event, data, self._parts.hub.client_id)

@@ -25,26 +25,29 @@ def silence(samples: int, sample_rate: int, channels: int, comments: Mapping[str
         A complete stream: marker, STREAMINFO with the MD5 of the decoded bytes, VORBIS_COMMENT, frames.
     """
     frames = [
-        _frame(index, min(BLOCK, samples - start), channels) for index, start in enumerate(range(0, samples, BLOCK))
+        _silent_frame(index, min(BLOCK, samples - start), channels)
+        for index, start in enumerate(range(0, samples, BLOCK))
     ]
     sizes = [len(frame) for frame in frames] or [0]
     packed = (sample_rate << 44) | ((channels - 1) << 41) | ((BITS - 1) << 36) | samples
     info = struct.pack(">HH", BLOCK, BLOCK) + min(sizes).to_bytes(3, "big") + max(sizes).to_bytes(3, "big")
     info += packed.to_bytes(8, "big") + _md5_of_zeros(samples * channels * BITS // 8)
-    return b"fLaC" + _block(0x00, info) + _block(0x80 | 4, _vorbis(comments)) + b"".join(frames)
+    return (
+        b"fLaC" + _metadata_block(0x00, info) + _metadata_block(0x80 | 4, _vorbis_comment(comments)) + b"".join(frames)
+    )
 
 
-def _block(kind: int, content: bytes) -> bytes:
+def _metadata_block(kind: int, content: bytes) -> bytes:
     return bytes([kind]) + len(content).to_bytes(3, "big") + content
 
 
-def _vorbis(comments: Mapping[str, str]) -> bytes:
+def _vorbis_comment(comments: Mapping[str, str]) -> bytes:
     texts = [b"simnode", *(f"{name}={text}".encode() for name, text in comments.items())]
     vendor, *named = (struct.pack("<I", len(text)) + text for text in texts)
     return vendor + struct.pack("<I", len(named)) + b"".join(named)
 
 
-def _frame(index: int, length: int, channels: int) -> bytes:
+def _silent_frame(index: int, length: int, channels: int) -> bytes:
     # sync and fixed block size; block size as 16-bit field; rate and bit depth from STREAMINFO
     header = bytes([0xFF, 0xF8, 0x70, (channels - 1) << 4]) + _coded_number(index) + struct.pack(">H", length - 1)
     header += bytes([_crc8(header)])

@@ -77,7 +77,7 @@ def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> Sav
     Raises:
         Exception: the prefix leaves ``base``. ComfyUI raises this bare type.
     """
-    expanded = _expand(prefix, width, height) if "%" in prefix else prefix
+    expanded = _expand_placeholders(prefix, width, height) if "%" in prefix else prefix
     normal = os.path.normpath(expanded)
     subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - string rules, not paths
     folder = base / subfolder
@@ -93,7 +93,7 @@ def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> Sav
     return SaveTarget(folder, stem, _next_counter(folder, stem) if is_plain else 1, subfolder)
 
 
-def _expand(text: str, width: int, height: int) -> str:
+def _expand_placeholders(text: str, width: int, height: int) -> str:
     now = time.localtime()
     values = {
         "width": str(width),

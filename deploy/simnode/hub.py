@@ -60,14 +60,14 @@ class Hub:
         """Queue a JSON event for one session, or for every socket if ``sid`` is None."""
         if "prompt_id" in data and self._faults.fire("foreign_events"):
             self._outbox.put_nowait((event, {**data, "prompt_id": self._foreign_prompt}, sid))
-        self._put(event, data, sid)
+        self._put_event(event, data, sid)
 
     def send_frame(self, frame: bytes, sid: Any = None) -> None:
         """Queue a binary frame for one session, or for every socket if ``sid`` is None."""
         if self._faults.fire("picture_lost"):
             self.drop_all()
             return
-        self._put(frame, {}, sid)
+        self._put_event(frame, {}, sid)
 
     def send_text(self, node_id: str, text: str) -> None:
         """Queue a text frame (type 3), always for every socket."""
@@ -78,9 +78,9 @@ class Hub:
         if self._faults.fire("ws_stall"):
             return
         status = {"status": {"exec_info": {"queue_remaining": queue_remaining}}, "sid": sid}
-        await self._deliver("status", status, sid)
+        await self._deliver_event("status", status, sid)
         if self.client_id == sid and self.last_node_id is not None:
-            await self._deliver("executing", {"node": self.last_node_id}, sid)
+            await self._deliver_event("executing", {"node": self.last_node_id}, sid)
 
     async def publish(self) -> None:
         """Send queued events one by one, forever.
@@ -91,7 +91,7 @@ class Hub:
             event, data, sid = await self._outbox.get()
             if self._faults.fire("ws_stall"):
                 await self._faults.until_clear("ws_stall")
-            await self._deliver(event, data, sid)
+            await self._deliver_event(event, data, sid)
 
     def drop_all(self) -> int:
         """Abort every connection without a closing handshake; returns their number."""
@@ -105,12 +105,12 @@ class Hub:
         for socket in list(self._transports):
             await socket.close(code=1001)
 
-    def _put(self, event: str | bytes, data: Document, sid: Any) -> None:
+    def _put_event(self, event: str | bytes, data: Document, sid: Any) -> None:
         self._outbox.put_nowait((event, data, sid))
         if self._faults.fire("events_twice"):
             self._outbox.put_nowait((event, data, sid))
 
-    async def _deliver(self, event: str | bytes, data: Document, sid: Any) -> None:
+    async def _deliver_event(self, event: str | bytes, data: Document, sid: Any) -> None:
         if sid is None:
             for socket in list(self._sockets.values()):
                 await _write(socket, event, data)

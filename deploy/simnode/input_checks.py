@@ -30,7 +30,7 @@ class InputChecker:
 
     def names(self, node_id: str) -> list[str]:
         """Return the names of a node's inputs, which depend on its class and its values."""
-        return list(self._fields(node_id))
+        return list(self._node_fields(node_id))
 
     def check(self, node_id: str, name: str) -> Document | None:
         """Return the first error of an input; None if it is valid. The target of a link is not checked.
@@ -39,8 +39,8 @@ class InputChecker:
             KeyError: a link to a missing node.
             IndexError: a link to a missing slot.
         """
-        node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
-        field = self._fields(node_id)[name]
+        node_class, inputs = self._node_class(node_id), self._prompt[node_id]["inputs"]
+        field = self._node_fields(node_id)[name]
         if name not in inputs:
             if field.group != "required":
                 return None
@@ -49,7 +49,7 @@ class InputChecker:
         facts = {"input_name": name, "input_config": input_config(field, self._shelf, schema_v3=node_class.schema_v3)}
         if isinstance(inputs[name], list):
             return self._check_link(field, inputs[name], facts)
-        wrong = _cast(field, inputs, facts)
+        wrong = _cast_value(field, inputs, facts)
         own = node_class.validates_all or (node_class.validate is not None and node_class.validate[0] == name)
         if wrong is not None or own:
             return wrong
@@ -57,7 +57,7 @@ class InputChecker:
 
     def custom(self, node_id: str) -> list[Document]:
         """Return the error of the class's own check, if any."""
-        node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
+        node_class, inputs = self._node_class(node_id), self._prompt[node_id]["inputs"]
         if node_class.validate is None:
             return []
         name, check = node_class.validate
@@ -70,14 +70,14 @@ class InputChecker:
         text = "Custom validation failed for node"
         return [problem("custom_validation_failed", text, details, {"input_name": name})]
 
-    def _fields(self, node_id: str) -> dict[str, Field]:
+    def _node_fields(self, node_id: str) -> dict[str, Field]:
         """Return the inputs of a node from its original values, because dynamic choices are made before unwrapping."""
         if node_id not in self._known_fields:
             inputs = self._prompt[node_id]["inputs"]
-            self._known_fields[node_id] = {one.name: one for one in self._class(node_id).fields(inputs)}
+            self._known_fields[node_id] = {one.name: one for one in self._node_class(node_id).fields(inputs)}
         return self._known_fields[node_id]
 
-    def _class(self, node_id: str) -> NodeClass:
+    def _node_class(self, node_id: str) -> NodeClass:
         return self._catalog.of(self._prompt[node_id])
 
     def _check_link(self, field: Field, link: list[Any], facts: Document) -> Document | None:
@@ -85,7 +85,7 @@ class InputChecker:
             text = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
             return problem("bad_linked_input", text, field.name, {**facts, "received_value": link})
         received = self._catalog.of(self._prompt[link[0]]).outputs[link[1]]
-        if _fits(received, field.type_name):
+        if _types_match(received, field.type_name):
             return None
         details = f"{field.name}, received_type({received}) mismatch input_type({field.type_name})"
         extra = {**facts, "received_type": received, "linked_node": link}
@@ -111,7 +111,7 @@ class InputChecker:
         return problem("value_not_in_list", "Value not in list", f"{field.name}: {quoted} not in {listed}", extra)
 
 
-def _fits(received: str, accepted: str) -> bool:
+def _types_match(received: str, accepted: str) -> bool:
     """Whether the types have one in common, or either side is a wildcard or a template."""
     if received == accepted or MATCH_TYPE in (received, accepted):
         return True
@@ -119,7 +119,7 @@ def _fits(received: str, accepted: str) -> bool:
     return "*" in given | taken or not given.isdisjoint(taken)
 
 
-def _cast(field: Field, inputs: Document, facts: Document) -> Document | None:
+def _cast_value(field: Field, inputs: Document, facts: Document) -> Document | None:
     value = inputs[field.name]
     if isinstance(value, dict) and "__value__" in value:
         value = inputs[field.name] = value["__value__"]

@@ -37,21 +37,21 @@ def finished_job(entry: Document) -> Document:
         AttributeError: as :func:`waiting_job`.
     """
     number, prompt_id, _, extra, _ = entry["prompt"]
-    items = list(_items(entry["outputs"]))
+    items = list(_output_items(entry["outputs"]))
     visual = [item for item in items if item["mediaType"] in VISUAL]
     messages = dict(reversed(entry["status"]["messages"]))
     return _without_nulls(
         {
             "id": prompt_id,
-            "status": _status(entry["status"]),
+            "status": _job_status(entry["status"]),
             "priority": number,
             "create_time": extra.get("create_time"),
             "execution_start_time": messages.get("execution_start", {}).get("timestamp"),
-            "execution_end_time": _end(entry["status"]["messages"]),
+            "execution_end_time": _end_time(entry["status"]["messages"]),
             "execution_error": messages.get("execution_error"),
             "outputs_count": len(items),
             "previewable_outputs_count": len(visual),
-            "preview_output": _preview(items, visual),
+            "preview_output": _preview_item(items, visual),
             "workflow_id": _workflow_id(extra),
         }
     )
@@ -69,35 +69,35 @@ def _workflow_id(extra: Document) -> Any:
     return extra.get("extra_pnginfo", {}).get("workflow", {}).get("id")
 
 
-def _status(status: Document) -> str:
+def _job_status(status: Document) -> str:
     if status["status_str"] == "success":
         return "completed"
     stopped = any(name == "execution_interrupted" for name, _ in status["messages"])
     return "cancelled" if stopped else "failed"
 
 
-def _end(messages: list[list[Any]]) -> int | None:
+def _end_time(messages: list[list[Any]]) -> int | None:
     ends = [data["timestamp"] for name, data in messages if name not in {"execution_start", "execution_cached"}]
     return ends[-1] if ends else None
 
 
-def _items(outputs: Document) -> Iterator[Document]:
+def _output_items(outputs: Document) -> Iterator[Document]:
     for node_id, ui in outputs.items():
         for media, values in ui.items():
             if media != "animated":
-                yield from (_item(node_id, media, value) for value in values)
+                yield from (_output_item(node_id, media, value) for value in values)
 
 
-def _item(node_id: str, media: str, value: Any) -> Document:
-    found = dict(value) if isinstance(value, dict) else _text(str(value))
+def _output_item(node_id: str, media: str, value: Any) -> Document:
+    found = dict(value) if isinstance(value, dict) else _text_item(str(value))
     return {**found, "nodeId": node_id, "mediaType": media}
 
 
-def _text(text: str) -> Document:
+def _text_item(text: str) -> Document:
     return {"content": text[:TEXT_LIMIT], **({"truncated": True} if len(text) > TEXT_LIMIT else {})}
 
 
-def _preview(items: list[Document], visual: list[Document]) -> Document | None:
+def _preview_item(items: list[Document], visual: list[Document]) -> Document | None:
     saved = [item for item in visual if item.get("type") == "output"]
     texts = [item for item in items if item["mediaType"] == "text"]
     return next(iter([*saved, *visual, *texts]), None)

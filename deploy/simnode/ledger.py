@@ -40,20 +40,20 @@ class Ledger:
 
     def started(self, prompt_id: str) -> None:
         """The worker took a prompt: the oldest waiting acceptance of that id."""
-        entry = self._first(prompt_id, started=False)
+        entry = self._first_waiting(prompt_id, started=False)
         entry.started = time.time()
         self._running += 1
         self.max_running = max(self.max_running, self._running)
 
     def finished(self, prompt_id: str, outcome: str) -> None:
         """A started prompt ended as ``success``, ``error`` or ``interrupted``."""
-        entry = self._first(prompt_id, started=True)
+        entry = self._first_waiting(prompt_id, started=True)
         entry.finished, entry.outcome = time.time(), outcome
         self._running -= 1
 
     def deleted(self, prompt_id: str) -> None:
         """A waiting prompt was removed from the queue; its outcome is ``deleted`` and it never starts."""
-        entry = self._first(prompt_id, started=False)
+        entry = self._first_waiting(prompt_id, started=False)
         entry.finished, entry.outcome = time.time(), "deleted"
 
     def interrupted(self, prompt_id: str | None, *, effective: bool) -> None:
@@ -70,7 +70,7 @@ class Ledger:
             "max_running": self.max_running,
         }
 
-    def _first(self, prompt_id: str, *, started: bool) -> Entry:
+    def _first_waiting(self, prompt_id: str, *, started: bool) -> Entry:
         return next(
             entry
             for entry in self.prompts

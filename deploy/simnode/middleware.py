@@ -38,14 +38,14 @@ async def same_origin(request: web.Request, handler: Handler) -> web.StreamRespo
     is_new = parts_of(request).settings.is_new
     if is_new and request.headers.get("Sec-Fetch-Site") == "cross-site":
         return web.Response(status=403)
-    if not _matches(request.headers.get("Host", ""), request.headers.get("Origin", "")):
+    if not _path_matches(request.headers.get("Host", ""), request.headers.get("Origin", "")):
         return web.Response(status=403)
     if request.method == "OPTIONS":
         return web.Response()
     return await handler(request)
 
 
-def _matches(host: str, origin: str) -> bool:
+def _path_matches(host: str, origin: str) -> bool:
     """Whether a page's origin is allowed. Only checked for loopback hosts; ports only count if both sides have one."""
     if not host or not origin:
         return True

@@ -43,7 +43,7 @@ class PromptQueue:
     def put(self, item: QueueItem) -> None:
         """Add a prompt and wake the worker."""
         heapq.heappush(self._pending, item)
-        self._tell()
+        self._notify_clients()
         self._wake.set()
 
     def set_flag(self, name: str) -> None:
@@ -66,14 +66,14 @@ class PromptQueue:
         """Move the first prompt from waiting to running."""
         item: QueueItem = heapq.heappop(self._pending)
         self._running.append(item)
-        self._tell()
+        self._notify_clients()
         return item
 
     def finish(self, item: QueueItem, write_history: Callable[[], None]) -> None:
         """Move a prompt from running to history atomically, then notify sockets."""
         self._running.remove(item)
         write_history()
-        self._tell()
+        self._notify_clients()
 
     def delete(self, matches: Callable[[QueueItem], bool]) -> QueueItem | None:
         """Remove the first waiting item that matches.
@@ -85,20 +85,20 @@ class PromptQueue:
                 self._pending.pop(index)
                 heapq.heapify(self._pending)
                 if not self._pending:
-                    self._tell()
-                self._tell()
+                    self._notify_clients()
+                self._notify_clients()
                 return item
         return None
 
     def wipe(self) -> list[QueueItem]:
         """Remove all waiting items; returns them."""
         gone, self._pending = self._pending, []
-        self._tell()
+        self._notify_clients()
         return gone
 
     def status(self) -> Document:
         """Return the body of ``GET /prompt`` and ``status`` events."""
         return {"exec_info": {"queue_remaining": self.remaining}}
 
-    def _tell(self) -> None:
+    def _notify_clients(self) -> None:
         self._hub.send("status", {"status": self.status()})

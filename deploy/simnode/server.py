@@ -22,7 +22,7 @@ def build_app(parts: Parts) -> web.Application:
     app.add_routes(internal.routes)
     app.add_routes(control.routes)
     app.router.add_get("/", _front_page)
-    app.router.add_get("/{path:.*}", _nothing)
+    app.router.add_get("/{path:.*}", _no_content)
     app.on_shutdown.append(_close_sockets)
     return app
 
@@ -33,7 +33,7 @@ async def _front_page(request: web.Request) -> web.Response:
     return web.Response(text=page, content_type="text/html")
 
 
-async def _nothing(_request: web.Request) -> web.Response:
+async def _no_content(_request: web.Request) -> web.Response:
     return web.Response(status=404, content_type="application/octet-stream")
 
 

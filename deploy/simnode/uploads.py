@@ -42,11 +42,11 @@ def with_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None
 def _free_name(folder: Path, name: str, content: bytes) -> str:
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a string from the wire
     candidate, number = name, 1
-    while (folder / candidate).exists() and not _same(folder / candidate, content):
+    while (folder / candidate).exists() and not _has_same_content(folder / candidate, content):
         candidate = f"{stem} ({number}){suffix}"
         number += 1
     return candidate
 
 
-def _same(path: Path, content: bytes) -> bool:
+def _has_same_content(path: Path, content: bytes) -> bool:
     return hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(content).digest()

@@ -105,7 +105,7 @@ class _Validation:
                 verdict.outputs.append(output)
             else:
                 own_errors += reasons
-                self._collect(verdict.node_errors, output)
+                self._collect_errors(verdict.node_errors, output)
         if not verdict.outputs:
             details = "\n".join(f"{one['message']}: {one['details']}" for one in own_errors)
             message = "Prompt outputs failed validation"
@@ -115,7 +115,7 @@ class _Validation:
     def _judge_output(self, output: str) -> tuple[bool, list[Document]]:
         self._path = []
         try:
-            return self._node(output)
+            return self._validate_node(output)
         except _Cycle:
             return False, []
         except Exception as error:  # noqa: BLE001 - a graph that breaks the rules of the walk is reported, not raised
@@ -128,11 +128,11 @@ class _Validation:
             self._judged[output] = (False, [reason])
             return self._judged[output]
 
-    def _node(self, node_id: str) -> tuple[bool, list[Document]]:
+    def _validate_node(self, node_id: str) -> tuple[bool, list[Document]]:
         if node_id in self._judged:
             return self._judged[node_id]
         if node_id in self._path:
-            return self._cycle(node_id)
+            return self._report_cycle(node_id)
         inputs = self._prompt[node_id]["inputs"]
         self._path.append(node_id)
         errors: list[Document] = []
@@ -142,16 +142,16 @@ class _Validation:
             found = self._checker.check(node_id, name)
             if found is not None:
                 errors.append(found)
-            elif linked and not self._upstream(name, inputs[name]):
+            elif linked and not self._validate_link(name, inputs[name]):
                 valid = False
         errors += self._checker.custom(node_id)
         self._path.pop()
         self._judged.setdefault(node_id, (valid and not errors, errors))
         return self._judged[node_id]
 
-    def _upstream(self, name: str, link: list[str]) -> bool:
+    def _validate_link(self, name: str, link: list[str]) -> bool:
         try:
-            return self._node(link[0])[0]
+            return self._validate_node(link[0])[0]
         except _Cycle:
             raise
         except Exception as error:  # noqa: BLE001 - reported on the node that broke
@@ -167,7 +167,7 @@ class _Validation:
             self._judged[link[0]] = (False, [reason])
             return False
 
-    def _cycle(self, node_id: str) -> tuple[bool, list[Document]]:
+    def _report_cycle(self, node_id: str) -> tuple[bool, list[Document]]:
         if not self._is_new:
             raise _Cycle
         loop = [*self._path[self._path.index(node_id) :], node_id]
@@ -178,7 +178,7 @@ class _Validation:
             self._judged[one] = (False, [problem("dependency_cycle", "Dependency cycle detected", told, extra)])
         return self._judged[node_id]
 
-    def _collect(self, node_errors: Document, output: str) -> None:
+    def _collect_errors(self, node_errors: Document, output: str) -> None:
         for node_id, (valid, reasons) in self._judged.items():
             if valid or not reasons:
                 continue

@@ -42,18 +42,18 @@ class Worker:
         while True:
             await parts.queue.wait()
             if parts.queue.pending:
-                self._strike("idle")
-                await self._one(parts.queue.take())
+                self._trigger_fault("idle")
+                await self._run_item(parts.queue.take())
             flags = parts.queue.take_flags()
             if flags.get("free_memory"):
                 parts.cache.clear()
 
-    async def _one(self, item: QueueItem) -> None:
+    async def _run_item(self, item: QueueItem) -> None:
         parts, prompt_id = self._parts, item[1]
         parts.ledger.started(prompt_id)
         await asyncio.sleep(0)  # the window in which a cancellation is lost
-        self._strike("started")
-        outcome = await Execution(parts, item, self._strike).run()
+        self._trigger_fault("started")
+        outcome = await Execution(parts, item, self._trigger_fault).run()
         await asyncio.sleep(parts.rng.uniform(*HISTORY_DELAY_S))
         parts.queue.finish(item, lambda: self._write(item, outcome))
         if parts.hub.client_id is not None:
@@ -71,7 +71,7 @@ class Worker:
         if faults.fire("history_cleared"):
             history.clear()
 
-    def _strike(self, moment: str) -> None:
+    def _trigger_fault(self, moment: str) -> None:
         """Let an armed fault end the process or this worker at a named moment."""
         if self._parts.faults.fire("exit", when=moment):
             self._parts.die(EXIT_STATUS)
@@ -83,13 +83,13 @@ class Worker:
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        pieces = ["Exception in thread ", THREAD, ":\n", *_pieces(error)]
+        pieces = ["Exception in thread ", THREAD, ":\n", *_split_traceback(error)]
         for piece in pieces:
             self._parts.log.write(piece)
         print("".join(pieces), file=sys.stderr)
 
 
-def _pieces(error: BaseException) -> Iterator[str]:
+def _split_traceback(error: BaseException) -> Iterator[str]:
     """Split a traceback into the writes of Python 3.11, which writes the lines of ``^`` marks separately."""
     yield "Traceback (most recent call last):\n"
     for frame in traceback.extract_tb(error.__traceback__):

@@ -38,7 +38,7 @@ class Finding:
 def run_checks(port: int, state: Path) -> int:
     """Run all checks and print the results. Returns 0 if nothing is missing."""
     console = Console()
-    findings = list(_findings(port, state))
+    findings = list(_collect_findings(port, state))
     for finding in findings:
         mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
         advice = "" if finding.good else f"  [yellow]{finding.advice}[/]"
@@ -46,14 +46,14 @@ def run_checks(port: int, state: Path) -> int:
     return 0 if all(finding.good for finding in findings) else 1
 
 
-def _findings(port: int, state: Path) -> Iterator[Finding]:
+def _collect_findings(port: int, state: Path) -> Iterator[Finding]:
     version = platform.python_version()
     yield Finding("Python", f"{version} ({sys.executable})", sys.version_info >= (3, 11), "3.11 or newer is needed")
     yield Finding("cores", str(os.cpu_count()), good=True)
-    yield _program("nats-server", [binary(), "--version"])
-    yield _program("PostgreSQL", [binaries() / "postgres", "--version"])
-    yield _runner(state)
-    yield _port(port, state)
+    yield _check_program("nats-server", [binary(), "--version"])
+    yield _check_program("PostgreSQL", [binaries() / "postgres", "--version"])
+    yield _check_stack(state)
+    yield _check_port(port, state)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Finding("memory", f"{memory / GIB:.1f} GiB", memory >= NEED_MEMORY, "at least 2 GiB are needed")
     there = next(folder for folder in (state, *state.parents) if folder.exists())
@@ -63,7 +63,7 @@ def _findings(port: int, state: Path) -> Iterator[Finding]:
     yield Finding("open files", str(files), files >= NEED_FILES, f"ulimit -n {NEED_FILES}")
 
 
-def _program(what: str, command: list[Path | str]) -> Finding:
+def _check_program(what: str, command: list[Path | str]) -> Finding:
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError) as failure:
@@ -71,7 +71,7 @@ def _program(what: str, command: list[Path | str]) -> Finding:
     return Finding(what, said, good=True)
 
 
-def _runner(state: Path) -> Finding:
+def _check_stack(state: Path) -> Finding:
     try:
         runner = choose_runner(binaries() / "postgres", Layout(state).postgres)
     except CannotRunPostgres as refused:
@@ -79,7 +79,7 @@ def _runner(state: Path) -> Finding:
     return Finding("PostgreSQL as", runner.how, good=True)
 
 
-def _port(port: int, state: Path) -> Finding:
+def _check_port(port: int, state: Path) -> Finding:
     pid = running_pid(Layout(state))
     if pid:
         return Finding("port", f"a stack runs on {state}, process {pid}", good=True)

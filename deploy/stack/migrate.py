@@ -17,16 +17,16 @@ async def migrate(state: Path) -> int:
     """
     layout = Layout(state)
     if running_pid(layout):
-        return await _each(layout)
+        return await _migrate_all(layout)
     stack = Stack(Options(state, port=0, nodes=0, bare=True), lambda _: None)
     try:
         await stack.up()
-        return await _each(layout)
+        return await _migrate_all(layout)
     finally:
         await stack.down()
 
 
-async def _each(layout: Layout) -> int:
+async def _migrate_all(layout: Layout) -> int:
     for service in DATABASES:
         lines = (layout.environments / f"{service}.env").read_text().splitlines()
         environment = dict(line.split("=", 1) for line in lines)

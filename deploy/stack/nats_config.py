@@ -58,54 +58,54 @@ def render(plan: NatsPlan) -> str:
     """Return the configuration file."""
     return "\n".join([
         "# Made by `stack.nats_config` from contracts/. Do not edit.",
-        f"server_name: {_quoted(plan.server_name)}",
-        f"listen: {_quoted(plan.listen)}",
-        f"http: {_quoted(plan.monitor)}",
+        f"server_name: {_quote(plan.server_name)}",
+        f"listen: {_quote(plan.listen)}",
+        f"http: {_quote(plan.monitor)}",
         "max_payload: 16MB",
         "jetstream {",
-        f"  store_dir: {_quoted(plan.store)}",
+        f"  store_dir: {_quote(plan.store)}",
         "  sync_interval: always",  # by default the server acknowledges up to two minutes before it syncs
         "  max_file_store: 8G",
         "  max_memory_store: 256M",
         "}",
         "system_account: SYS",
         "accounts {",
-        f"  SYS {{ users: [ {{ user: sys, password: {_secret(plan.passwords['sys'])} }} ] }}",
-        *_core(plan),
+        f"  SYS {{ users: [ {{ user: sys, password: {_format_password(plan.passwords['sys'])} }} ] }}",
+        *_render_accounts(plan),
         *(line for outside in plan.outside for line in _external_account(outside)),
         "}",
         "",
     ])  # fmt: skip
 
 
-def _core(plan: NatsPlan) -> Iterator[str]:
+def _render_accounts(plan: NatsPlan) -> Iterator[str]:
     yield "  CORE {"
     yield "    jetstream: enabled"
     yield "    exports: ["
     for outside in plan.outside:
-        yield from (f"      {export}" for export in _exports(outside))
+        yield from (f"      {export}" for export in _render_exports(outside))
     yield "    ]"
     yield "    users: ["
     for login, service, node in logins(plan.nodes):
-        yield f"      {{ user: {_quoted(login)}, password: {_secret(plan.passwords[login])}, permissions: {{"
-        yield from (f"        {line}" for line in _permissions(permissions_of(service, node)))
+        yield f"      {{ user: {_quote(login)}, password: {_format_password(plan.passwords[login])}, permissions: {{"
+        yield from (f"        {line}" for line in _render_permissions(permissions_of(service, node)))
         yield "      } }"
     yield "    ]"
     yield "  }"
 
 
-def _exports(outside: ExternalSystem) -> Iterator[str]:
+def _render_exports(outside: ExternalSystem) -> Iterator[str]:
     """Export each tenant's subjects only to the account that acts for the tenant."""
     for topic in NATS_API_REQUESTS.values():
-        yield f"{{ service: {_quoted(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
+        yield f"{{ service: {_quote(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
     for feed in NATS_API_FEEDS.values():
-        yield f"{{ stream: {_quoted(f'{feed.name}.{outside.tenant}.>')}, accounts: [ {outside.account} ] }}"
+        yield f"{{ stream: {_quote(f'{feed.name}.{outside.tenant}.>')}, accounts: [ {outside.account} ] }}"
 
 
-def _permissions(permissions: Permissions) -> Iterator[str]:
+def _render_permissions(permissions: Permissions) -> Iterator[str]:
     # An empty allow list would allow everything.
-    yield f"publish: {_list(permissions.publish)}" if permissions.publish else 'publish: { deny: [ ">" ] }'
-    yield f"subscribe: {_list(permissions.subscribe)}"
+    yield f"publish: {_format_list(permissions.publish)}" if permissions.publish else 'publish: { deny: [ ">" ] }'
+    yield f"subscribe: {_format_list(permissions.subscribe)}"
     if permissions.answers:
         yield f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }}'
 
@@ -116,27 +116,28 @@ def _external_account(outside: ExternalSystem) -> Iterator[str]:
     yield f"  {outside.account} {{"
     yield "    imports: ["
     for local, topic in NATS_API_REQUESTS.items():
-        subject = _quoted(topic.subject(outside.tenant))
-        yield f"      {{ service: {{ account: CORE, subject: {subject} }}, to: {_quoted(local)} }}"
+        subject = _quote(topic.subject(outside.tenant))
+        yield f"      {{ service: {{ account: CORE, subject: {subject} }}, to: {_quote(local)} }}"
     for local, feed in zip(feeds, NATS_API_FEEDS.values(), strict=True):
-        subject = _quoted(f"{feed.name}.{outside.tenant}.>")
-        yield f"      {{ stream: {{ account: CORE, subject: {subject} }}, to: {_quoted(local)} }}"
+        subject = _quote(f"{feed.name}.{outside.tenant}.>")
+        yield f"      {{ stream: {{ account: CORE, subject: {subject} }}, to: {_quote(local)} }}"
     yield "    ]"
-    yield f"    users: [ {{ user: {_quoted(outside.user)}, password: {_secret(outside.password)}, permissions: {{"
-    yield f"      publish: {_list(tuple(NATS_API_REQUESTS))}"
-    yield f"      subscribe: {_list(('_INBOX.>', *feeds))}"
+    user, password = _quote(outside.user), _format_password(outside.password)
+    yield f"    users: [ {{ user: {user}, password: {password}, permissions: {{"
+    yield f"      publish: {_format_list(tuple(NATS_API_REQUESTS))}"
+    yield f"      subscribe: {_format_list(('_INBOX.>', *feeds))}"
     yield "    } } ]"
     yield "  }"
 
 
-def _list(subjects: tuple[str, ...]) -> str:
-    return f"[ {', '.join(map(_quoted, subjects))} ]"
+def _format_list(subjects: tuple[str, ...]) -> str:
+    return f"[ {', '.join(map(_quote, subjects))} ]"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return json.dumps(text)
 
 
-def _secret(password: str) -> str:
+def _format_password(password: str) -> str:
     """Format a password. A reference to the environment must not be quoted, or it would be taken literally."""
-    return password if password.startswith("$") else _quoted(password)
+    return password if password.startswith("$") else _quote(password)

@@ -87,7 +87,9 @@ class Postgres:
                 "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions",
             )  # fmt: skip
             # Before the server listens, so that no client can connect to an incomplete one.
-            await self._run("postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_roles(self.secrets)))
+            await self._run(
+                "postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_role_sql(self.secrets))
+            )
         finally:
             password.unlink()
         fresh.rename(self.layout.postgres)
@@ -98,7 +100,7 @@ class Postgres:
         await self._wait_for_killed_server()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         argv = [str(binaries() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
-        return start_program(argv, self.layout.log_of("postgres"), env=_environment(), become=self.runner.become)
+        return start_program(argv, self.layout.log_of("postgres"), env=_clean_environment(), become=self.runner.become)
 
     async def ready(self) -> bool:
         """Whether it accepts connections, according to its pid file."""
@@ -128,7 +130,11 @@ class Postgres:
         try:
             with spoken.open("rb") as stdin:
                 child = start_program(
-                    [str(binaries() / program), *argv], log, env=_environment(), become=self.runner.become, stdin=stdin
+                    [str(binaries() / program), *argv],
+                    log,
+                    env=_clean_environment(),
+                    become=self.runner.become,
+                    stdin=stdin,
                 )
             code = await child.wait()
         finally:
@@ -137,7 +143,7 @@ class Postgres:
             raise CannotRunPostgres(f"{program} exited with status {code} (run as {self.runner.how}):\n{tail(log)}")
 
 
-def _roles(secrets: Secrets) -> list[str]:
+def _role_sql(secrets: Secrets) -> list[str]:
     """Return SQL with one statement per line, as the single-user server requires."""
     said = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
     for name in DATABASES:
@@ -159,6 +165,6 @@ def _is_in_use(data: Path) -> bool:
     return False
 
 
-def _environment() -> dict[str, str]:
+def _clean_environment() -> dict[str, str]:
     """Return an environment without our own variables: PGDATA or a locale would change the server."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

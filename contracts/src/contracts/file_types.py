@@ -27,7 +27,7 @@ class FileType(NamedTuple):
     kind: FileKind
 
 
-def _types(kind: FileKind, *described: tuple[str, str]) -> tuple[FileType, ...]:
+def _describe_types(kind: FileKind, *described: tuple[str, str]) -> tuple[FileType, ...]:
     return tuple(FileType(media_type, extension, kind) for media_type, extension in described)
 
 
@@ -35,14 +35,14 @@ def _types(kind: FileKind, *described: tuple[str, str]) -> tuple[FileType, ...]:
 FILE_TYPES = MappingProxyType({
     one.media_type: one
     for one in (
-        *_types(
+        *_describe_types(
             FileKind.IMAGE,
             ("image/png", ".png"),
             ("image/jpeg", ".jpg"),
             ("image/webp", ".webp"),
             ("image/x-exr", ".exr"),
         ),
-        *_types(
+        *_describe_types(
             FileKind.VIDEO,
             ("video/mp4", ".mp4"),
             ("video/quicktime", ".mov"),
@@ -55,7 +55,7 @@ FILE_TYPES = MappingProxyType({
             ("video/mp2t", ".ts"),
             ("video/x-ms-asf", ".wmv"),
         ),
-        *_types(
+        *_describe_types(
             FileKind.AUDIO,
             ("audio/wav", ".wav"),
             ("audio/mpeg", ".mp3"),
@@ -65,8 +65,8 @@ FILE_TYPES = MappingProxyType({
             ("audio/aac", ".aac"),
             ("audio/aiff", ".aiff"),
         ),
-        *_types(FileKind.LATENT, ("application/x-safetensors", ".latent")),
-        *_types(
+        *_describe_types(FileKind.LATENT, ("application/x-safetensors", ".latent")),
+        *_describe_types(
             FileKind.MODEL_3D,
             ("model/gltf-binary", ".glb"),
             ("model/gltf+json", ".gltf"),

@@ -92,7 +92,7 @@ GATEWAY_JOB_PURGES = DurableConsumer(
 CONSUMERS: tuple[DurableConsumer[Any], ...] = (NOTIFIER_JOB_EVENTS, NOTIFIER_JOB_PURGES, GATEWAY_JOB_PURGES)
 
 
-def _refusals() -> tuple[type[Refusal], ...]:
+def _find_refusals() -> tuple[type[Refusal], ...]:
     """Return every refusal that a message or reply can carry, by code."""
     found = {
         refusal.code: refusal
@@ -103,4 +103,4 @@ def _refusals() -> tuple[type[Refusal], ...]:
     return tuple(found[code] for code in sorted(found))
 
 
-REFUSALS = _refusals()
+REFUSALS = _find_refusals()

@@ -104,7 +104,7 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
     while todo:
         current = todo.pop()
         yield current
-        for source in _sources(graph, current):
+        for source in _linked_nodes(graph, current):
             if source not in seen:
                 seen.add(source)
                 todo.append(source)
@@ -124,7 +124,7 @@ def is_topologically_sorted(graph: Graph) -> bool:
     """Whether every node comes after its sources; then there is no cycle."""
     before: set[str] = set()
     for node_id in graph:
-        if not before.issuperset(_sources(graph, node_id)):
+        if not before.issuperset(_linked_nodes(graph, node_id)):
             return False
         before.add(node_id)
     return True
@@ -139,12 +139,12 @@ def has_valid_links(graph: Graph) -> bool:
         for value in node.inputs.values():
             if is_link(value) and not (value[0] in graph and type(value[1]) is int and value[1] >= 0):
                 return False
-    return not _cycle(graph)
+    return not _find_cycle(graph)
 
 
 def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
     """Return an error about one cycle of the graph, if there is one."""
-    knot = _cycle(graph)
+    knot = _find_cycle(graph)
     if not knot:
         return None
     told = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
@@ -207,18 +207,18 @@ def exceeds_integer_range(value: object) -> bool:
     return isinstance(value, list) and any(map(exceeds_integer_range, value))
 
 
-def _cycle(graph: Graph) -> list[str]:
+def _find_cycle(graph: Graph) -> list[str]:
     """Return one cycle as a list of node ids; empty if there is none."""
     if is_topologically_sorted(graph):
         return []
     try:
-        TopologicalSorter({node_id: _sources(graph, node_id) for node_id in graph}).prepare()
+        TopologicalSorter({node_id: _linked_nodes(graph, node_id) for node_id in graph}).prepare()
     except CycleError as found:
         knot: list[str] = found.args[1]
         return knot
     return []
 
 
-def _sources(graph: Graph, node_id: str) -> list[str]:
+def _linked_nodes(graph: Graph, node_id: str) -> list[str]:
     """Return the nodes that a node is linked to."""
     return [value[0] for value in graph[node_id].inputs.values() if is_link(value) and value[0] in graph]

@@ -97,7 +97,7 @@ async def get_system_stats(request: web.Request) -> web.Response:
     parts = parts_of(request)
     if parts.poisoned:
         raise poisoned_device()
-    system = _system(parts)
+    system = _system_stats(parts)
     device = {
         "name": f"cuda:0 Simulated {parts.settings.name} : native",
         "type": "cuda",
@@ -110,7 +110,7 @@ async def get_system_stats(request: web.Request) -> web.Response:
     return web.json_response({"system": system, "devices": [device]})
 
 
-def _system(parts: Parts) -> Document:
+def _system_stats(parts: Parts) -> Document:
     page = os.sysconf("SC_PAGE_SIZE")
     system = {
         "os": sys.platform if parts.settings.is_new else os.name,

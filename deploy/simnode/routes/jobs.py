@@ -24,17 +24,17 @@ async def get_jobs(request: web.Request) -> web.Response:
     """List all known prompts, filtered, sorted and paged."""
     query = request.rel_url.query
     try:
-        statuses = _statuses(query.get("status"))
+        statuses = _parse_statuses(query.get("status"))
         key = _one_of(query.get("sort_by", "created_at"), "sort_by", ("created_at", "execution_duration"))
         order = _one_of(query.get("sort_order", "desc"), "sort_order", ("asc", "desc"))
-        limit = _limit(query.get("limit"))
-        offset = max(0, _integer(query.get("offset", "0"), "offset"))
+        limit = _parse_limit(query.get("limit"))
+        offset = max(0, _parse_integer(query.get("offset", "0"), "offset"))
     except _BadQuery as error:
         return web.json_response({"error": str(error)}, status=400)
     wanted = query.get("workflow_id")
-    jobs = [job for job in _all(parts_of(request)) if wanted is None or job.get("workflow_id") == wanted]
+    jobs = [job for job in _all_jobs(parts_of(request)) if wanted is None or job.get("workflow_id") == wanted]
     jobs = [job for job in jobs if statuses is None or job["status"] in statuses]
-    jobs.sort(key=_created if key == "created_at" else _duration, reverse=order == "desc")
+    jobs.sort(key=_creation_time if key == "created_at" else _execution_time, reverse=order == "desc")
     page = jobs[offset:] if limit is None else jobs[offset : offset + limit]
     more = offset + len(page) < len(jobs)
     pagination = {"offset": offset, "limit": limit, "total": len(jobs), "has_more": more}
@@ -48,7 +48,7 @@ async def get_job(request: web.Request) -> web.Response:
     entry = parts.history.one(job_id).get(job_id)
     if entry is not None:
         return web.json_response({**finished_job(entry), **detailed(entry)})
-    job = next((one for one in _all(parts) if one["id"] == job_id), None)
+    job = next((one for one in _all_jobs(parts) if one["id"] == job_id), None)
     if job is None:
         return web.json_response({"error": "Job not found"}, status=404)
     return web.json_response(job)
@@ -69,35 +69,35 @@ async def post_cancel_many(request: web.Request) -> web.Response:
         answer = {"error": "job_ids contains invalid id(s)", "invalid_ids": invalid}
         return web.json_response(answer, status=400)
     parts = parts_of(request)
-    cancelled = [_cancel(parts, one) for one in ids]
+    cancelled = [_cancel_jobs(parts, one) for one in ids]
     return web.json_response({"cancelled": any(cancelled)})
 
 
 @routes.post("/api/jobs/{job_id}/cancel")
 async def post_cancel(request: web.Request) -> web.Response:
     """Cancel one job, running or waiting; false if it is neither."""
-    return web.json_response({"cancelled": _cancel(parts_of(request), request.match_info["job_id"])})
+    return web.json_response({"cancelled": _cancel_jobs(parts_of(request), request.match_info["job_id"])})
 
 
-def _cancel(parts: Parts, job_id: str) -> bool:
+def _cancel_jobs(parts: Parts, job_id: str) -> bool:
     return interrupt_if_running(parts, job_id) or delete_waiting(parts, job_id)
 
 
-def _all(parts: Parts) -> list[Document]:
+def _all_jobs(parts: Parts) -> list[Document]:
     waiting = [waiting_job(item, "pending") for item in parts.queue.pending]
     running = [waiting_job(item, "in_progress") for item in parts.queue.running]
     return [*running, *waiting, *(finished_job(entry) for entry in parts.history.page(None, 0).values())]
 
 
-def _created(job: Document) -> int:
+def _creation_time(job: Document) -> int:
     return int(job.get("create_time", 0))
 
 
-def _duration(job: Document) -> int:
+def _execution_time(job: Document) -> int:
     return int(job.get("execution_end_time", 0) - job.get("execution_start_time", 0))
 
 
-def _statuses(text: str | None) -> set[str] | None:
+def _parse_statuses(text: str | None) -> set[str] | None:
     if not text:
         return None
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
@@ -113,16 +113,16 @@ def _one_of(value: str, name: str, allowed: tuple[str, str]) -> str:
     return value
 
 
-def _limit(text: str | None) -> int | None:
+def _parse_limit(text: str | None) -> int | None:
     if text is None:
         return None
-    limit = _integer(text, "limit")
+    limit = _parse_integer(text, "limit")
     if limit <= 0:
         raise _BadQuery("limit must be a positive integer")
     return limit
 
 
-def _integer(text: str, name: str) -> int:
+def _parse_integer(text: str, name: str) -> int:
     try:
         return int(text)
     except ValueError:

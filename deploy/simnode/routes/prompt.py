@@ -30,17 +30,17 @@ async def post_prompt(request: web.Request) -> web.Response:
         raise RuntimeError("told to fail")
     parts.log.write("[INFO] got prompt\n")
     body = await request.json()
-    number = _number(parts, body)
+    number = _queue_number(parts, body)
     if "prompt" not in body:
-        return _refusal(request_error("no_prompt", "No prompt provided", "No prompt provided"))
+        return _error_response(request_error("no_prompt", "No prompt provided", "No prompt provided"))
     prompt_id = _prompt_id(body, is_new=parts.settings.is_new)
     if prompt_id is None:
-        return _refusal(_BAD_ID)
+        return _error_response(_BAD_ID)
     verdict = validate(body["prompt"], parts.catalog, parts.shelf, body.get("partial_execution_targets"))
     if verdict.error is not None:
-        return _refusal(verdict.error, verdict.node_errors)
+        return _error_response(verdict.error, verdict.node_errors)
     extra = _extra_data(body, request.headers.get("Comfy-Usage-Source"))
-    _enqueue(parts, (number, prompt_id, body["prompt"]), extra, verdict.outputs)
+    _enqueue_prompt(parts, (number, prompt_id, body["prompt"]), extra, verdict.outputs)
     if parts.faults.fire("exit", when="accepted"):
         parts.die(EXIT_STATUS)
     late = parts.faults.fire("prompt_timeout")
@@ -56,11 +56,11 @@ _BAD_ID = request_error(
 )
 
 
-def _refusal(error: Document, node_errors: Document | None = None) -> web.Response:
+def _error_response(error: Document, node_errors: Document | None = None) -> web.Response:
     return web.json_response({"error": error, "node_errors": node_errors or {}}, status=400)
 
 
-def _number(parts: Parts, body: Any) -> float:
+def _queue_number(parts: Parts, body: Any) -> float:
     """Return the explicit priority, or the counter, negative for ``front``. A refused request uses up a number too."""
     if "number" in body:
         return float(body["number"])
@@ -83,7 +83,7 @@ def _prompt_id(body: Document, *, is_new: bool) -> str | None:
     return given if given == canonical else None
 
 
-def _enqueue(parts: Parts, prompt: QueueItem, extra: Document, outputs: list[str]) -> None:
+def _enqueue_prompt(parts: Parts, prompt: QueueItem, extra: Document, outputs: list[str]) -> None:
     """Queue a valid prompt. ComfyUI 0.33 adds a timestamp and keeps secrets separately in a sixth element."""
     parts.rng.shuffle(outputs)
     item: QueueItem = (*prompt, extra, outputs)

@@ -25,25 +25,25 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
     parts.hub.register(sid, socket, request.transport)
     try:
         await parts.hub.greet(sid, parts.queue.remaining)
-        await _listen(socket, sid, parts.hub, feature_flags(parts))
+        await _receive_messages(socket, sid, parts.hub, feature_flags(parts))
     finally:
         parts.hub.forget(sid, socket)
     return socket
 
 
-async def _listen(socket: web.WebSocketResponse, sid: str, hub: Hub, own_flags: Document) -> None:
+async def _receive_messages(socket: web.WebSocketResponse, sid: str, hub: Hub, own_flags: Document) -> None:
     """Only the first text message is used: it can contain the client's feature flags."""
     first = True
     async for message in socket:
         if message.type is WSMsgType.TEXT and first:
             first = False
-            flags = _flags(message.data)
+            flags = _feature_flags(message.data)
             if flags is not None:
                 hub.set_flags(sid, flags)
                 hub.send("feature_flags", own_flags, sid)
 
 
-def _flags(text: str) -> Document | None:
+def _feature_flags(text: str) -> Document | None:
     try:
         message = json.loads(text)
     except json.JSONDecodeError:

@@ -20,7 +20,7 @@ routes = web.RouteTableDef()
 async def post_image(request: web.Request) -> web.Response:
     """Store any file, whatever its content. The response contains its name."""
     form = await request.post()
-    target = _target(parts_of(request), form)
+    target = _target_path(parts_of(request), form)
     if target is None:
         return web.Response(status=400)
     folder, name, content = target
@@ -28,14 +28,14 @@ async def post_image(request: web.Request) -> web.Response:
     stored = await asyncio.to_thread(store, folder, name, content, overwrite=overwrite)
     if parts_of(request).faults.fire("upload_lost"):
         (folder / stored).unlink()
-    return _answer(stored, form)
+    return _upload_response(stored, form)
 
 
 @routes.post("/upload/mask")
 async def post_mask(request: web.Request) -> web.Response:
     """Store an uploaded image with a new alpha channel. If the image is missing, respond with 200 and store nothing."""
     parts, form = parts_of(request), await request.post()
-    target = _target(parts, form)
+    target = _target_path(parts, form)
     if target is None:
         return web.Response(status=400)
     folder, name, content = target
@@ -43,10 +43,10 @@ async def post_mask(request: web.Request) -> web.Response:
     masked = await asyncio.to_thread(with_mask, parts.folders, original, content)
     if masked is not None:
         name = await asyncio.to_thread(store, folder, name, masked, overwrite=True)
-    return _answer(name, form)
+    return _upload_response(name, form)
 
 
-def _target(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
+def _target_path(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
     """Return folder, file name and bytes of an upload; None if there is no file or it would leave its folder.
 
     Raises:
@@ -64,6 +64,6 @@ def _target(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
     return folder, image.filename, image.file.read()
 
 
-def _answer(name: str, form: Any) -> web.Response:
+def _upload_response(name: str, form: Any) -> web.Response:
     kind = str(form.get("type", "input"))
     return web.json_response({"name": name, "subfolder": str(form.get("subfolder", "")), "type": kind})

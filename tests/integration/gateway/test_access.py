@@ -1,4 +1,4 @@
-"""Who gets in, and what with."""
+"""Access of each kind of credential to the routes."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Users and tiers for admins, with the real auth behind."""
+"""Users and tiers for admins, with the real auth service."""
 
 from typing import Any
 from urllib.parse import quote

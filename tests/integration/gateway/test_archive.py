@@ -1,4 +1,4 @@
-"""All outputs of a job as one ZIP stream: right, bounded in memory, and visibly broken when it is broken."""
+"""All outputs of a job as one streamed ZIP archive: complete, bounded in memory, and truncated visibly on an error."""
 
 import hashlib
 import os

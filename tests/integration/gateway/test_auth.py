@@ -1,4 +1,4 @@
-"""Accounts and sessions over HTTP, with the real auth behind."""
+"""Accounts and sessions over HTTP, with the real auth service."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Batches: each submission has its own outcome, and a repetition is the same jobs."""
+"""Batches: each submission has its own outcome, and a repeated request returns the same jobs."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""How much memory request bodies may have, all together."""
+"""Memory limit of all request bodies together."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Pictures in another format and size, through the public door; the helper processes die and hang as they may."""
+"""Converted images over HTTP, also when the helper process dies or hangs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Files that are kept as they are, and images that are damaged only a little."""
+"""Files that are stored unchanged, and images with minor damage."""
 
 import hashlib
 from io import BytesIO

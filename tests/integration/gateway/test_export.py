@@ -1,4 +1,4 @@
-"""All that is kept of a user as one ZIP stream: records, and the bytes that they name; one at a time."""
+"""Export of a user's data as one streamed ZIP archive: records and files, one export at a time."""
 
 import json
 import os

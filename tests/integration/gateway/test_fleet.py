@@ -1,4 +1,4 @@
-"""What the fleet can run, and the pages that say what can be asked."""
+"""The routes that list what the fleet can run, and the documentation pages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The synchronous call, over a real socket: what is answered when, and what a client that hangs up brings about."""
+"""Synchronous generation over a real socket: its responses, and a client that disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Bodies that are made to cost much: what they are answered, and what ordinary large ones still are."""
+"""Expensive request bodies are refused, and large ordinary ones are accepted."""
 
 import hashlib
 import json

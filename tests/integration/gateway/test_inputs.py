@@ -1,4 +1,4 @@
-"""Uploads that jobs name: pinned before the scheduler is asked, handed to executors, let go of in the end."""
+"""Uploads as job inputs: pinned before the submit, downloaded by executors, unpinned when the job ends."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Requests are counted once, by user, template of the path and day, and told together with what jobs used."""
+"""Requests are counted once by user, path template and day, and reported with the usage of jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from gateway.app import create_app
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.store import Batch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
-from tests.integration.gateway.test_door import ask
+from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.fleet import HELLO
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script

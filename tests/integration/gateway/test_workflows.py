@@ -13,7 +13,7 @@ from contracts.scheduler.submissions import InvalidWorkflow, SubmitJob
 from contracts.wire.errors import FieldError
 from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS
 from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
-from tests.integration.gateway.test_door import ask
+from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.scripted import Script
 
 GRAPH: dict[str, Any] = {

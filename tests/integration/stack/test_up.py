@@ -15,7 +15,7 @@ import pytest
 from stack.layout import Layout, read_json
 from stack.ports import listen
 from tests.integration.stack.conftest import until
-from tests.integration.stack.test_children import stat_of, until_gone
+from tests.integration.stack.test_child_processes import stat_of, until_gone
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

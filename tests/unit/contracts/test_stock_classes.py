@@ -11,7 +11,6 @@ from contracts.graph_policy.registry import (
     STOCK_CLASSES,
     STRICT_REASONS,
     InputRole,
-    StockClass,
     Trait,
     is_unreviewed,
     stock_class,
@@ -27,36 +26,35 @@ ROLE_NEEDS = {
     InputRole.URL: Trait.NETWORK,
 }
 OUTPUT_TRAITS = {Trait.WRITES_FILES, Trait.WRITES_MODELS, Trait.WRITES_DATASETS, Trait.WRITES_TEMPORARY}
-ALL = pytest.mark.parametrize("reviewed", STOCK_CLASSES.values(), ids=STOCK_CLASSES)
 
 
-@ALL
-def test_input_roles_and_class_traits_do_not_contradict_each_other(reviewed: StockClass) -> None:
-    roles = set(reviewed.inputs.values())
-    for role in roles & ROLE_NEEDS.keys():
-        assert ROLE_NEEDS[role] in reviewed.traits, role
-    if Trait.WRITES_FILES in reviewed.traits:
-        assert InputRole.OUTPUT_NAME in roles or Trait.NAMES_OWN_OUTPUT in reviewed.traits
-    if InputRole.OUTPUT_NAME in roles:
-        assert reviewed.traits & OUTPUT_TRAITS
-    if reviewed.traits & {Trait.WRITES_MODELS, Trait.WRITES_DATASETS, Trait.NAMES_OWN_OUTPUT}:
-        assert Trait.WRITES_FILES in reviewed.traits
-    if Trait.READS_FILES in reviewed.traits:
-        assert InputRole.FILE in roles
-    assert not reviewed.plain & reviewed.inputs.keys()
+def test_input_roles_and_class_traits_do_not_contradict_each_other() -> None:
+    for name, reviewed in STOCK_CLASSES.items():
+        roles = set(reviewed.inputs.values())
+        for role in roles & ROLE_NEEDS.keys():
+            assert ROLE_NEEDS[role] in reviewed.traits, (name, role)
+        if Trait.WRITES_FILES in reviewed.traits:
+            assert InputRole.OUTPUT_NAME in roles or Trait.NAMES_OWN_OUTPUT in reviewed.traits, name
+        if InputRole.OUTPUT_NAME in roles:
+            assert reviewed.traits & OUTPUT_TRAITS, name
+        if reviewed.traits & {Trait.WRITES_MODELS, Trait.WRITES_DATASETS, Trait.NAMES_OWN_OUTPUT}:
+            assert Trait.WRITES_FILES in reviewed.traits, name
+        if Trait.READS_FILES in reviewed.traits:
+            assert InputRole.FILE in roles, name
+        assert not reviewed.plain & reviewed.inputs.keys(), name
 
 
-@ALL
-def test_only_record_inputs_have_roles_for_their_fields(reviewed: StockClass) -> None:
-    for name in reviewed.inputs:
-        head, dot, _ = name.partition(".")
-        if dot and ".*." not in name:
-            assert reviewed.inputs[head] is InputRole.RECORD
+def test_only_record_inputs_have_roles_for_their_fields() -> None:
+    for name, reviewed in STOCK_CLASSES.items():
+        for input_name in reviewed.inputs:
+            head, dot, _ = input_name.partition(".")
+            if dot and ".*." not in input_name:
+                assert reviewed.inputs[head] is InputRole.RECORD, (name, input_name)
 
 
-@ALL
-def test_partner_api_classes_use_the_network_and_no_other_stock_class_does(reviewed: StockClass) -> None:
-    assert reviewed.module.startswith("comfy_api_nodes.") == (Trait.NETWORK in reviewed.traits)
+def test_partner_api_classes_use_the_network_and_no_other_stock_class_does() -> None:
+    for name, reviewed in STOCK_CLASSES.items():
+        assert reviewed.module.startswith("comfy_api_nodes.") == (Trait.NETWORK in reviewed.traits), name
 
 
 def test_review_data_is_sorted_with_one_class_per_line() -> None:

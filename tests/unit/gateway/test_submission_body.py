@@ -1,4 +1,4 @@
-"""Bodies as people send them are recognised, or refused in one sentence that says what to send."""
+"""Every form of a submission is recognized, or refused with what to send instead."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A form has one file, under the names that clients give it; the other fields of ComfyUI's own route are skipped."""
+"""An upload form has one file under a known field name; other fields of ComfyUI's route are ignored."""
 
 import pytest
 

@@ -14,11 +14,11 @@ def read_class_rules() -> Call[ClassRules]:
 
 def set_class_rule(kind: str, name: str, verdict: str) -> Call[ClassRules]:
     """Allow or deny a class or a pack."""
-    return Call(Request("PUT", _path(kind, name), body={"verdict": verdict}), parse_as(ClassRules))
+    return Call(Request("PUT", _escape_path(kind, name), body={"verdict": verdict}), parse_as(ClassRules))
 
 
 def reset_class_rule(kind: str, name: str) -> Call[ClassRules]:
-    return Call(Request("DELETE", _path(kind, name)), parse_as(ClassRules))
+    return Call(Request("DELETE", _escape_path(kind, name)), parse_as(ClassRules))
 
 
 def create_invite(tier: str | None, expires_in_days: int | None) -> Call[NewInvite]:
@@ -34,7 +34,7 @@ def revoke_invite(invite_id: str) -> Call[None]:
     return Call(Request("DELETE", f"/admin/invites/{quote_segment(invite_id)}"), parse_empty)
 
 
-def _path(kind: str, name: str) -> str:
+def _escape_path(kind: str, name: str) -> str:
     """Escape a name for a path, including slashes and names of dots only."""
     escaped = quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
     return f"/admin/class-rules/{kind}/{escaped}"

@@ -85,7 +85,7 @@ def _replace_when_complete(path: Path) -> Iterator[IO[bytes]]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
-        Path(name).chmod(0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~_current_umask())
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -134,7 +134,7 @@ def _verify_download(part: PartialDownload, outputs: tuple[Output, ...], index: 
     return expected
 
 
-def _umask() -> int:
+def _current_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

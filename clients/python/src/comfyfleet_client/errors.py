@@ -148,13 +148,13 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         headers: with lower-case names.
         body: a problem document, or anything else.
     """
-    problem = _problem(body)
+    problem = _parse_problem(body)
     kind = Unavailable if status >= 500 else _CLASSES.get(status, BadRequest)
     return kind(
         status,
-        str(problem.get("detail") or _phrase(status)),
+        str(problem.get("detail") or _status_phrase(status)),
         code=str(problem.get("code", "")),
-        errors=tuple(map(_field_error, _objects(problem.get("errors")))),
+        errors=tuple(map(_field_error, _only_objects(problem.get("errors")))),
         request_id=str(problem.get("request_id") or headers.get("x-request-id", "")),
         retry_after=parse_retry_after(headers),
     )
@@ -166,7 +166,7 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _problem(body: bytes) -> dict[str, Any]:
+def _parse_problem(body: bytes) -> dict[str, Any]:
     try:
         problem = json.loads(body)
     except (ValueError, RecursionError):
@@ -174,7 +174,7 @@ def _problem(body: bytes) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
+def _only_objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -190,7 +190,7 @@ def _field_error(item: dict[str, Any]) -> FieldError:
     )
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -18,12 +18,12 @@ from comfyfleet_client.fleet_results import (
 
 
 def read_usage(days: int | None) -> Call[tuple[UsageDay, ...]]:
-    return _usage("/usage", days)
+    return _usage_call("/usage", days)
 
 
 def read_usage_of(user_id: str | None, days: int | None) -> Call[tuple[UsageDay, ...]]:
     """Read the usage of one user, or of everybody."""
-    return _usage(f"/admin/users/{quote_segment(user_id)}/usage" if user_id is not None else "/admin/usage", days)
+    return _usage_call(f"/admin/users/{quote_segment(user_id)}/usage" if user_id is not None else "/admin/usage", days)
 
 
 def read_stats() -> Call[Stats]:
@@ -52,7 +52,7 @@ def forget_node(node: str) -> Call[None]:
 
 
 def list_fleet_jobs(**filters: Any) -> Call[FleetJobPage]:
-    return Call(Request("GET", "/admin/jobs", query=_query(filters)), parse_as(FleetJobPage))
+    return Call(Request("GET", "/admin/jobs", query=_query_parameters(filters)), parse_as(FleetJobPage))
 
 
 def read_fleet_job(job_id: str) -> Call[FleetJob]:
@@ -72,11 +72,11 @@ def prioritise_job(job_id: str, priority: int) -> Call[FleetJob]:
 
 
 def list_audit(**filters: Any) -> Call[AuditPage]:
-    return Call(Request("GET", "/admin/audit", query=_query(filters)), parse_as(AuditPage))
+    return Call(Request("GET", "/admin/audit", query=_query_parameters(filters)), parse_as(AuditPage))
 
 
 def list_dead_letters(**filters: Any) -> Call[DeadLetterPage]:
-    return Call(Request("GET", "/admin/dead-letters", query=_query(filters)), parse_as(DeadLetterPage))
+    return Call(Request("GET", "/admin/dead-letters", query=_query_parameters(filters)), parse_as(DeadLetterPage))
 
 
 def redrive_dead_letter(letter_id: str) -> Call[None]:
@@ -85,11 +85,11 @@ def redrive_dead_letter(letter_id: str) -> Call[None]:
     return Call(Request("POST", path, repeatable=False), parse_empty)
 
 
-def _usage(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]:
+def _usage_call(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]:
     return Call(Request("GET", path, query=omit_none(days=days)), lambda body: parse_as(Usage)(body).usage)
 
 
-def _query(filters: dict[str, Any]) -> dict[str, Any]:
+def _query_parameters(filters: dict[str, Any]) -> dict[str, Any]:
     """Return filters as query parameters."""
     texts = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
     return omit_none(**texts)

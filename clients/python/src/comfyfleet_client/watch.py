@@ -100,7 +100,7 @@ def _connect_to_job(caller: Caller, job_id: str, event_filter: EventFilter, auth
 def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], deadline: float | None) -> Flow[None]:
     """Follow the remaining jobs over the open socket until all end."""
     for job_id in remaining[:MAX_JOBS_PER_SOCKET]:
-        yield _subscription(job_id, filters[job_id])
+        yield _subscribe_message(job_id, filters[job_id])
     waiting = remaining[MAX_JOBS_PER_SOCKET:]
     while not all(event_filter.ended for event_filter in filters.values()):
         event = _parse_message((yield Receive(_remaining_s(deadline, remaining[0]))))
@@ -109,14 +109,14 @@ def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], de
             continue
         yield Emit(event)
         if event_filter.ended and waiting:
-            yield _subscription(waiting[0], filters[waiting.pop(0)])
+            yield _subscribe_message(waiting[0], filters[waiting.pop(0)])
 
 
 def _positions_of(filters: dict[str, EventFilter]) -> list[tuple[int | None, bool]]:
     return [(event_filter.after, event_filter.ended) for event_filter in filters.values()]
 
 
-def _subscription(job_id: str, event_filter: EventFilter) -> SendText:
+def _subscribe_message(job_id: str, event_filter: EventFilter) -> SendText:
     after = {} if event_filter.after is None else {"after": event_filter.after}
     return SendText(json.dumps({"type": "subscribe", "job_id": job_id} | after))
 

@@ -97,7 +97,7 @@ class LimitsPatch(StrictModel):
     upload_bytes: LargeCap | None = None
 
     @model_serializer(mode="wrap")
-    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _serialize_named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in write(self).items() if name in self.model_fields_set}
 
 

@@ -38,7 +38,7 @@ class ClassPolicy:
         self._allowed_packs, self._denied_packs = frozenset(rules.allowed_packs), frozenset(rules.denied_packs)
 
     def decide(self, class_type: str, spec: ClassSpec) -> ClassDecision:
-        if class_type in self._denied or any(pack in self._denied_packs for pack in _packs(spec.module)):
+        if class_type in self._denied or any(pack in self._denied_packs for pack in _module_and_parents(spec.module)):
             return ClassDecision(
                 allowed=False,
                 reason="An operator denied it.",
@@ -59,7 +59,9 @@ class ClassPolicy:
         if class_type in self._allowed or spec.module in self._allowed_packs:
             return True
         # A custom pack's name can contain a dot, so only stock modules have parent packages.
-        return is_stock_module(spec.module) and any(pack in self._allowed_packs for pack in _packs(spec.module))
+        return is_stock_module(spec.module) and any(
+            pack in self._allowed_packs for pack in _module_and_parents(spec.module)
+        )
 
 
 def _strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
@@ -76,7 +78,7 @@ def _open_reason(stock: StockClass | None) -> str | None:
     return next((STRICT_REASONS[trait] for trait in STRICT_REASONS if trait in stock.traits & OPEN_REFUSES), None)
 
 
-def _packs(module: str) -> Iterator[str]:
+def _module_and_parents(module: str) -> Iterator[str]:
     """Return the module and its parent packages: "comfy_extras.nodes_train", then "comfy_extras"."""
     while module:
         yield module

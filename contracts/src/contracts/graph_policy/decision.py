@@ -128,7 +128,7 @@ class GraphRules:
                 accepted = check.spec.inputs.get(name)
                 if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
                     message = f"{check.label(name)} takes one of its options, not a link to a text. Write the option."
-                    yield _error(check.node_id, name, "link_not_allowed", message)
+                    yield _input_error(check.node_id, name, "link_not_allowed", message)
 
     def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
         """Whether a link passes text to a combo, or anything to a combo that names a file, folder or model."""
@@ -175,39 +175,41 @@ class _NodeInputCheck:
         elif role in _LITERALS_ONLY or (role in _STRICT_TEXTS and self._is_strict()):
             if isinstance(value, list):
                 message = f"{self.label(name)} takes a value, not a link. Write the value itself."
-                yield _error(self.node_id, name, "link_not_allowed", message)
-            elif (error := self._literal(name, role, value, accepted)) is not None:
+                yield _input_error(self.node_id, name, "link_not_allowed", message)
+            elif (error := self._check_literal(name, role, value, accepted)) is not None:
                 yield error
 
     def _is_strict(self) -> bool:
         return self.rules.mode is GraphPolicy.STRICT and not self.rules.allows_explicitly(self.class_type, self.spec)
 
-    def _literal(self, name: str, role: InputRole, value: Any, accepted: InputSpec | None) -> FieldError | None:
+    def _check_literal(self, name: str, role: InputRole, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if role is InputRole.FILE:
-            return self._file(name, value, may_be_empty=_may_be_empty(accepted))
+            return self._check_file(name, value, may_be_empty=_may_be_empty(accepted))
         if isinstance(value, str) and value in self.uploads:
             message = f"{self.label(name)} takes no file. Give the id of an upload to a loader node, such as LoadImage."
-            return _error(self.node_id, name, "upload_misplaced", message)
+            return _input_error(self.node_id, name, "upload_misplaced", message)
         if role is InputRole.FOLDER:
-            return self._folder(name, value, accepted)
-        return self._model(name, value, accepted) if role is InputRole.MODEL else self._text(name, role, value)
+            return self._check_folder(name, value, accepted)
+        return (
+            self._check_model(name, value, accepted) if role is InputRole.MODEL else self._check_text(name, role, value)
+        )
 
-    def _text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
+    def _check_text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
         if role is InputRole.FORMAT and not (isinstance(value, str) and is_plain_format(value)):
             message = f"{self.label(name)} takes plain fields such as {{a}} or {{a:.2f}}, nothing else."
-            return _error(self.node_id, name, "format_not_allowed", message)
+            return _input_error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
             message = (
                 f"{self.label(name)} is {show(value)}, and must be short arithmetic with numbers, one-letter names "
                 "and at most two small powers."
             )
-            return _error(self.node_id, name, "expression_not_allowed", message)
+            return _input_error(self.node_id, name, "expression_not_allowed", message)
         if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
             message = f"{self.label(name)} takes a text of at most {MAX_SHORT_TEXT} characters."
-            return _error(self.node_id, name, "text_too_long", message)
+            return _input_error(self.node_id, name, "text_too_long", message)
         return None
 
-    def _file(self, name: str, value: Any, *, may_be_empty: bool) -> FieldError | None:
+    def _check_file(self, name: str, value: Any, *, may_be_empty: bool) -> FieldError | None:
         if isinstance(value, str) and (value in self.uploads or (may_be_empty and not value)):
             return None
         if value == "none" and name == "model_file":
@@ -217,22 +219,22 @@ class _NodeInputCheck:
             '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of '
             "your jobs made."
         )
-        return _error(self.node_id, name, "file_not_uploaded", message)
+        return _input_error(self.node_id, name, "file_not_uploaded", message)
 
-    def _folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+    def _check_folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         options = accepted.options or () if accepted is not None else ()
         if not self.rules.allows_explicitly(self.class_type, self.spec):
             message = f"{self.label(name)} names a folder of the ComfyUI server, which is not allowed here."
-            return _error(self.node_id, name, "folder_not_allowed", message)
+            return _input_error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
         message = f"{self.label(name)} is {show(value)}, which is none of the {len(options)} folders that a node has."
-        return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
+        return _input_error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
 
-    def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+    def _check_model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
             message = f"{self.label(name)} is {show(value)}, and must be the name of one of its options."
-            return _error(self.node_id, name, "literal_required", message)
+            return _input_error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
                 return None
@@ -247,18 +249,20 @@ class _NodeInputCheck:
 
     def _not_listed(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
         message = f"{self.label(name)} is {show(value)}, which no ComfyUI server of the fleet has."
-        return _error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
+        return _input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
     def _record(self, name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, dict) or WRAPPER in value:
             code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
-            yield _error(self.node_id, name, code, f"{self.label(name)} takes an object. Write the object itself.")
+            yield _input_error(
+                self.node_id, name, code, f"{self.label(name)} takes an object. Write the object itself."
+            )
             return
         roles = self.graph_rules.roles_of(self.class_type)
         for part, inner in value.items():
             place = f"{name}.{part}"
             if roles.role_of(place) is InputRole.FILE:
-                error = self._file(place, inner, may_be_empty=True)
+                error = self._check_file(place, inner, may_be_empty=True)
                 if error is not None:
                     yield error.model_copy(update={"input": name})
 
@@ -278,17 +282,20 @@ def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> Fiel
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
         message=(
-            f"The node class {show(class_type)} is not allowed here, because {_clause(decision.reason)}. Remove the "
-            f"node, or {_clause(decision.advice)}."
+            f"The node class {show(class_type)} is not allowed here, because "
+            f"{_sentence_to_clause(decision.reason)}. Remove the "
+            f"node, or {_sentence_to_clause(decision.advice)}."
         ),
         node_id=node_id,
     )
 
 
-def _clause(sentence: str) -> str:
+def _sentence_to_clause(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:].removesuffix(".")
 
 
-def _error(node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None) -> FieldError:
+def _input_error(
+    node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None
+) -> FieldError:
     pointer = f"/workflow/{node_id}/inputs/{name}"
     return FieldError(pointer=pointer, code=code, message=message, node_id=node_id, input=name, allowed=allowed)

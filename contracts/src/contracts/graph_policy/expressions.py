@@ -29,11 +29,11 @@ def is_bounded(expression: str) -> bool:
     """
     if len(expression) > MAX_LENGTH:
         return False
-    tokens = list(_tokens(expression))
+    tokens = list(_split_tokens(expression))
     return bool(tokens) and "" not in tokens and all(map(_is_known, tokens)) and _powers_are_bounded(tokens)
 
 
-def _tokens(expression: str) -> Iterator[str]:
+def _split_tokens(expression: str) -> Iterator[str]:
     """Split into tokens. An invalid character ends the list with an empty token."""
     at, end = 0, len(expression.rstrip())
     while at < end:

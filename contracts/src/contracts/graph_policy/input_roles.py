@@ -229,7 +229,7 @@ def pattern_role(name: str, described: InputDescription | None, *, output_node: 
 
 def _combo_role(name: str, options: Sequence[Any]) -> InputRole | None:
     """Return the role of a combo from its options, then from its name."""
-    words = _words(_last_part(name)[-_MAX_NAME:])
+    words = _split_words(_last_part(name)[-_MAX_NAME:])
     if "_".join(words) in _MODEL_NAMES or any(_is_file(option, _MODELS) for option in options):
         return InputRole.MODEL
     if any(_is_file(option, MEDIA_SUFFIXES) for option in options):
@@ -249,7 +249,7 @@ def _empty_combo_role(last: str) -> InputRole | None:
 
 def _name_role(name: str, *, output_node: bool) -> InputRole | None:
     name = name[-_MAX_NAME:]
-    words = _words(name) if _HINT.search(name.lower()) else []
+    words = _split_words(name) if _HINT.search(name.lower()) else []
     if not words:
         return None
     normal, said, last = "_".join(words), frozenset(words), words[-1]
@@ -299,7 +299,7 @@ def _last_part(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-def _words(name: str) -> list[str]:
+def _split_words(name: str) -> list[str]:
     """Split a name into words without digits: "imagePath2" is image and path, "outdir" is out and dir."""
     words: list[str] = []
     for found in _WORD.findall(name):

@@ -147,13 +147,13 @@ def is_unreviewed(name: str, module: str) -> bool:
     return is_stock_module(module) and name not in STOCK_CLASSES
 
 
-def _load() -> Mapping[str, StockClass]:
+def _load_classes() -> Mapping[str, StockClass]:
     text = resources.files(__package__).joinpath("stock_classes.json").read_text(encoding="utf-8")
     described: dict[str, dict[str, Any]] = json.loads(text)
-    return MappingProxyType({name: _class(name, entry) for name, entry in described.items()})
+    return MappingProxyType({name: _parse_class(name, entry) for name, entry in described.items()})
 
 
-def _class(name: str, entry: Mapping[str, Any]) -> StockClass:
+def _parse_class(name: str, entry: Mapping[str, Any]) -> StockClass:
     roles = {given: InputRole(role) for given, role in entry.get("inputs", {}).items()}
     return StockClass(
         name=name,
@@ -164,4 +164,4 @@ def _class(name: str, entry: Mapping[str, Any]) -> StockClass:
     )
 
 
-STOCK_CLASSES = _load()
+STOCK_CLASSES = _load_classes()

@@ -224,7 +224,7 @@ def _usual_steps(node: NodeInputs) -> tuple[str, int]:
     return "steps", bounded(node.number("steps", 20, MAX_STEPS))
 
 
-def _sigmas(node: NodeInputs) -> tuple[str, int]:
+def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
     return "sigmas", node.one("sigmas").steps
 
 
@@ -241,8 +241,8 @@ def _literal_sigmas(node: NodeInputs) -> tuple[str, int]:
 _SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "TrainLoraNode"})
 _SCHEDULERS = frozenset({"ExtendIntermediateSigmas", "ManualSigmas", "SaveLoRA", "SaveLoRANode"})
 _STEPS: dict[str, Callable[[NodeInputs], tuple[str, int]]] = {
-    "SamplerCustom": _sigmas,
-    "SamplerCustomAdvanced": _sigmas,
+    "SamplerCustom": _bound_sigmas,
+    "SamplerCustomAdvanced": _bound_sigmas,
     "ExtendIntermediateSigmas": _extended_sigmas,
     "ManualSigmas": _literal_sigmas,
 }

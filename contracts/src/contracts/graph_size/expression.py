@@ -15,13 +15,13 @@ def bounds(expression: str, names: Mapping[str, Interval]) -> Interval:
         return UNKNOWN
     try:
         tree = ast.parse(expression.strip(), mode="eval")
-        low, high = _bounds(tree.body, names)
+        low, high = _bound_node(tree.body, names)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         return UNKNOWN
     return (low, high) if isfinite(high) else UNKNOWN
 
 
-def _bounds(node: ast.AST, names: Mapping[str, Interval]) -> Interval:
+def _bound_node(node: ast.AST, names: Mapping[str, Interval]) -> Interval:
     found = UNKNOWN
     match node:
         case ast.Constant(value=bool() | int() | float() as value):
@@ -29,39 +29,39 @@ def _bounds(node: ast.AST, names: Mapping[str, Interval]) -> Interval:
         case ast.Name(id=name):
             found = names.get(name, UNKNOWN)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            low, high = _bounds(operand, names)
+            low, high = _bound_node(operand, names)
             found = -high, -low
         case ast.BinOp(left=left, op=operator, right=right):
-            found = _arithmetic(operator, _bounds(left, names), _bounds(right, names))
+            found = _bound_arithmetic(operator, _bound_node(left, names), _bound_node(right, names))
         case ast.IfExp(body=body, orelse=other):
-            (low, high), (other_low, other_high) = _bounds(body, names), _bounds(other, names)
+            (low, high), (other_low, other_high) = _bound_node(body, names), _bound_node(other, names)
             found = min(low, other_low), max(high, other_high)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            found = _call(name, [_bounds(one, names) for one in args])
+            found = _bound_call(name, [_bound_node(one, names) for one in args])
     return found
 
 
-def _arithmetic(operator: ast.operator, left: Interval, right: Interval) -> Interval:
+def _bound_arithmetic(operator: ast.operator, left: Interval, right: Interval) -> Interval:
     compute = _OPERATORS.get(type(operator))
     if compute is None or not all(map(isfinite, (*left, *right))):
         return UNKNOWN
     return compute(left, right)
 
 
-def _add(left: Interval, right: Interval) -> Interval:
+def _bound_sum(left: Interval, right: Interval) -> Interval:
     return left[0] + right[0], left[1] + right[1]
 
 
-def _subtract(left: Interval, right: Interval) -> Interval:
+def _bound_difference(left: Interval, right: Interval) -> Interval:
     return left[0] - right[1], left[1] - right[0]
 
 
-def _multiply(left: Interval, right: Interval) -> Interval:
+def _bound_product(left: Interval, right: Interval) -> Interval:
     corners = [one * other for one in left for other in right]
     return min(corners), max(corners)
 
 
-def _divide(left: Interval, right: Interval) -> Interval:
+def _bound_quotient(left: Interval, right: Interval) -> Interval:
     if right[0] <= 0 <= right[1]:
         return UNKNOWN
     corners = [one / other for one in left for other in right]
@@ -69,25 +69,25 @@ def _divide(left: Interval, right: Interval) -> Interval:
 
 
 def _floor_divide(left: Interval, right: Interval) -> Interval:
-    low, high = _divide(left, right)
+    low, high = _bound_quotient(left, right)
     return (floor(low), floor(high)) if isfinite(high) else UNKNOWN
 
 
-def _remainder(_left: Interval, right: Interval) -> Interval:
+def _bound_remainder(_left: Interval, right: Interval) -> Interval:
     return (0.0, right[1]) if right[0] > 0 else UNKNOWN
 
 
 _OPERATORS: dict[type[ast.operator], Callable[[Interval, Interval], Interval]] = {
-    ast.Add: _add,
-    ast.Sub: _subtract,
-    ast.Mult: _multiply,
-    ast.Div: _divide,
+    ast.Add: _bound_sum,
+    ast.Sub: _bound_difference,
+    ast.Mult: _bound_product,
+    ast.Div: _bound_quotient,
     ast.FloorDiv: _floor_divide,
-    ast.Mod: _remainder,
+    ast.Mod: _bound_remainder,
 }
 
 
-def _call(name: str, args: list[Interval]) -> Interval:
+def _bound_call(name: str, args: list[Interval]) -> Interval:
     if not args:
         return UNKNOWN
     low, high = args[0]

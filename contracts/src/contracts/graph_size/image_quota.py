@@ -109,7 +109,7 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
 def node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
     """Return the cost of the files that a node stores."""
     node = size.graph[node_id]
-    seen = _incoming(size, node)
+    seen = _incoming_images(size, node)
     keeps = _STOCK.get(node.class_type) or _guess_stored_as(node, seen)
     previewed = node.class_type in _PREVIEWS or node.class_type.startswith("Preview")
     match keeps:
@@ -117,11 +117,11 @@ def node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_
             factor = 2 if node.class_type in _COMPARES_BOTH else 1
             return Cost(max(seen.total, 1) * factor, 1, previewed)
         case StoredAs.VIDEO:
-            return Cost(seen.items, _moving(seen, frames_per_image), previewed)
+            return Cost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
         case StoredAs.LATENTS if seen.medium == SOUND:
             return FREE
         case StoredAs.LATENTS if seen.medium == MOVING:
-            return Cost(seen.items, _moving(seen, frames_per_image), previewed)
+            return Cost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
         case StoredAs.LATENTS:
             return Cost(seen.items, max(seen.batch, 1), previewed)
         case StoredAs.NOTHING_COUNTED:
@@ -133,10 +133,10 @@ def file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: b
     node = size.graph.get(node_id)
     if node is None:
         return 1
-    seen = _incoming(size, node)
+    seen = _incoming_images(size, node)
     if latent and seen.medium == SOUND:
         return 0
-    return max(seen.batch, 1) if latent and seen.medium != MOVING else _moving(seen, frames_per_image)
+    return max(seen.batch, 1) if latent and seen.medium != MOVING else _count_moving_images(seen, frames_per_image)
 
 
 def stores_video(graph: Graph, node_id: str) -> bool:
@@ -145,14 +145,14 @@ def stores_video(graph: Graph, node_id: str) -> bool:
     if node is None:
         return False
     keeps = _STOCK.get(node.class_type)
-    return keeps is StoredAs.VIDEO or (keeps is None and _moves(node))
+    return keeps is StoredAs.VIDEO or (keeps is None and _writes_moving_image(node))
 
 
-def _moving(seen: Size, frames_per_image: int) -> int:
+def _count_moving_images(seen: Size, frames_per_image: int) -> int:
     return max(ceil(seen.batch / frames_per_image), 1)
 
 
-def _incoming(size: GraphSize, node: GraphNode) -> Size:
+def _incoming_images(size: GraphSize, node: GraphNode) -> Size:
     """Return the images that enter an output node over all its runs: the largest of its links."""
     largest, runs, lists = NOTHING, 1, 0
     for value in node.inputs.values():
@@ -177,11 +177,11 @@ def _guess_stored_as(node: GraphNode, seen: Size) -> StoredAs:
     name = node.class_type.lower()
     if not seen.is_media or "audio" in name:
         return StoredAs.NOTHING_COUNTED
-    if _moves(node):
+    if _writes_moving_image(node):
         return StoredAs.VIDEO
     return StoredAs.LATENTS if "latent" in name else StoredAs.STILLS
 
 
-def _moves(node: GraphNode) -> bool:
+def _writes_moving_image(node: GraphNode) -> bool:
     name = node.class_type.lower()
     return any(word in name for word in _VIDEO_WORDS) or not _VIDEO_INPUTS.isdisjoint(node.inputs)

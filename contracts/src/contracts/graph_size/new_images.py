@@ -29,12 +29,12 @@ def batch(node: NodeInputs) -> float:
     return max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1)
 
 
-def still_images(node: NodeInputs) -> Outputs:
+def bound_still_images(node: NodeInputs) -> Outputs:
     """Images of one size."""
     return node.made(width_of(node), height_of(node), batch(node))
 
 
-def video(frames: str = "length", absent: int = 81) -> Rule:
+def bound_video(frames: str = "length", absent: int = 81) -> Rule:
     """A new video latent: frames times batch."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -47,39 +47,39 @@ def video(frames: str = "length", absent: int = 81) -> Rule:
     return rule
 
 
-def video_second(node: NodeInputs) -> Outputs:
+def bound_video_second(node: NodeInputs) -> Outputs:
     """Frames as images instead of a latent."""
-    made = video("frames", 1)(node)
+    made = bound_video("frames", 1)(node)
     return made.as_medium(STILL) if isinstance(made, Size) else made
 
 
-def layers(node: NodeInputs) -> Outputs:
+def bound_layers(node: NodeInputs) -> Outputs:
     """An image and its layers."""
     layers = node.number("layers", 3, MAX_LENGTH, counts=True)
     return node.made(width_of(node), height_of(node), (layers + 1) * batch(node))
 
 
-def sound(node: NodeInputs) -> Outputs:
+def bound_sound(node: NodeInputs) -> Outputs:
     """A sound latent. It has a size because a hostile graph can decode it as images."""
     seconds = node.number("seconds", 120, 1000)
     frames = node.number("frames_number", 0, 1000)
     return node.made(100 * max(seconds, frames), 128, batch(node), SOUND)
 
 
-def unknown_video(node: NodeInputs) -> Outputs:
+def bound_unknown_video(node: NodeInputs) -> Outputs:
     """A video from a file."""
     width, height, frames = VIDEO
     return node.made(width, height, frames, MOVING)
 
 
-def unknown_folder(_: NodeInputs) -> Outputs:
+def bound_unknown_folder(_: NodeInputs) -> Outputs:
     """Images from a folder, with one text each."""
     width, height, count = DATASET
     made = images(width, height, 1, items=count)
     return made, NOTHING._replace(items=count)
 
 
-def keyframes(node: NodeInputs) -> Outputs:
+def bound_keyframes(node: NodeInputs) -> Outputs:
     """Segments of a video, as a list."""
     segments = node.number("num_segments", 1, 100, counts=True)
     frames = max(node.number("segment_length", 149, 10_000, counts=True), 1)
@@ -88,7 +88,7 @@ def keyframes(node: NodeInputs) -> Outputs:
     )
 
 
-def square(name: str) -> Rule:
+def bound_square(name: str) -> Rule:
     """One square image whose side an input sets."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -98,7 +98,7 @@ def square(name: str) -> Rule:
     return rule
 
 
-def grid(node: NodeInputs) -> Outputs:
+def bound_grid(node: NodeInputs) -> Outputs:
     """All input images as the cells of one image."""
     columns = max(node.number("columns", 4, 20), 1)
     padding = node.number("padding", 4, 50)
@@ -107,7 +107,7 @@ def grid(node: NodeInputs) -> Outputs:
     return images(width, rows * (node.number("cell_height", 256, 2048) + padding))
 
 
-def merged_tiles(node: NodeInputs) -> Outputs:
+def bound_merged_tiles(node: NodeInputs) -> Outputs:
     """One image merged from tiles, in the size that inputs set."""
     width, height = (node.number(name, 1024, 2 * MAX_SIDE) for name in ("final_width", "final_height"))
     return images(width, height, max(node.media.batch, 1))

@@ -78,7 +78,7 @@ class NodeInputs:
         of_link = sources.of_link
         self.links = [of_link(value) for value in self.raw.values() if is_link(value)]
         if sources.uploads:
-            self.links += self._uploads()
+            self.links += self._upload_sizes()
         self.kinds = list({id(size): size for size in self.links}.values())
         self.runs = max([size.items for size in self.kinds], default=1)
         self._lists = sum(size.items > 1 for size in self.links) if self.runs > 1 else 0
@@ -91,12 +91,12 @@ class NodeInputs:
     @cached_property
     def joined(self) -> Size:
         """Any one of the inputs, without numbers."""
-        return self._any(self.kinds)
+        return self._any_of(self.kinds)
 
     @cached_property
     def media(self) -> Size:
         """Any one of the input images, without other values."""
-        return self._any([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
+        return self._any_of([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
 
     def all_media(self) -> Size:
         """All input images joined to one batch."""
@@ -106,7 +106,7 @@ class NodeInputs:
             total=bounded(sum(images_in_runs(size, self.runs, self._lists) for size in given)),
         )
 
-    def _any(self, sizes: list[Size]) -> Size:
+    def _any_of(self, sizes: list[Size]) -> Size:
         """Any one of these per run of the node.
 
         Different runs can use different ones, because a shorter list repeats its last element.
@@ -129,24 +129,24 @@ class NodeInputs:
     def value(self, name: str) -> Size:
         """Return the bounds of an input, linked or literal."""
         key = self.key(name)
-        return NOTHING if key is None else spread(self._value(self.raw[key]), self.runs, self._lists)
+        return NOTHING if key is None else spread(self._bound_value(self.raw[key]), self.runs, self._lists)
 
     def several(self, prefix: str) -> Iterator[tuple[str, Size]]:
         """Return the inputs of a family (``values.a``, ``values.b``), by their last part."""
         for key, value in self.raw.items():
             if key.startswith(prefix):
-                yield key[len(prefix) :], self._value(value)
+                yield key[len(prefix) :], self._bound_value(value)
 
     def key(self, name: str) -> str | None:
         """Return the name under which an input is set: its own, or that of a family's part (``resize_type.width``)."""
         if name in self.raw:
             return name
-        return self._dotted.get(name)
+        return self._family_parts.get(name)
 
     def literal(self, name: str) -> Any:
         """Return the unwrapped value of an input; None if it is linked or absent."""
         key = self.key(name)
-        value = None if key is None else _unwrapped(self.raw[key])
+        value = None if key is None else _unwrap_value(self.raw[key])
         return None if type(value) is list else value
 
     def number(self, name: str, absent: float, most: float, *, counts: bool = False) -> float:
@@ -160,7 +160,7 @@ class NodeInputs:
         key = self.key(name)
         if key is None:
             return absent
-        high = self._value(self.raw[key]).high
+        high = self._bound_value(self.raw[key]).high
         if isfinite(high):
             return high
         spec = self.spec
@@ -173,15 +173,15 @@ class NodeInputs:
         """Return the bytes of all texts of these inputs; of all inputs if none is named."""
         if names:
             keys = [key for name in names if (key := self.key(name)) is not None]
-            return sum(self._value(self.raw[key]).text for key in keys)
+            return sum(self._bound_value(self.raw[key]).text for key in keys)
         written = sum([utf8_bytes(value) for value in self.raw.values() if type(value) is str])
-        wrapped = sum([self._value(value).text for value in self.raw.values() if type(value) is dict])
+        wrapped = sum([self._bound_value(value).text for value in self.raw.values() if type(value) is dict])
         return written + wrapped + sum([size.text for size in self.links])
 
     def interval(self, name: str) -> tuple[float, float]:
         """Return the minimum and maximum of a number, infinite if unknown."""
         key = self.key(name)
-        value = NOTHING if key is None else self._value(self.raw[key])
+        value = NOTHING if key is None else self._bound_value(self.raw[key])
         return -value.minus_low, value.high
 
     def made(self, width: float, height: float, count: float, medium: int = STILL) -> Size:
@@ -199,16 +199,16 @@ class NodeInputs:
         return max([high for high in highs if isfinite(high)], default=MAX_SIDE) / max(min(lows), 1)
 
     @cached_property
-    def _dotted(self) -> dict[str, str]:
+    def _family_parts(self) -> dict[str, str]:
         return {key.rpartition(".")[2]: key for key in self.raw if "." in key}
 
-    def _value(self, value: Any) -> Size:
-        value = _unwrapped(value)
+    def _bound_value(self, value: Any) -> Size:
+        value = _unwrap_value(value)
         if type(value) is list:
             return self._sources.of_link(value) if _is_link(value, self._sources.outputs) else NOTHING
         return literal_size(value)
 
-    def _uploads(self) -> list[Size]:
+    def _upload_sizes(self) -> list[Size]:
         known = self._sources.uploads
         named = [value for value in self.raw.values() if type(value) is str and value in known]
         return [images(*known[value]) for value in named]
@@ -237,7 +237,7 @@ def _number_in_text(value: str) -> float:
     return number if isfinite(number) else inf
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrap_value(value: Any) -> Any:
     return value["__value__"] if type(value) is dict and "__value__" in value else value
 
 

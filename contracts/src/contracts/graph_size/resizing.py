@@ -14,7 +14,7 @@ KONTEXT = (1568, 1568, 1_100_000)  # the largest width, height and area of FluxK
 KONTEXT_RATIO = 2.5
 
 
-def resized(node: NodeInputs) -> Outputs:
+def bound_resized(node: NodeInputs) -> Outputs:
     """Resized to a width and height; if one is 0, the aspect ratio is kept."""
     media, width, height = node.media, width_of(node), height_of(node)
     low = min(node.interval("width")[0], node.interval("height")[0])
@@ -25,7 +25,7 @@ def resized(node: NodeInputs) -> Outputs:
     return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
 
 
-def scaled_by(name: str) -> Rule:
+def bound_scaled_by(name: str) -> Rule:
     """Both sides multiplied by an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -34,7 +34,7 @@ def scaled_by(name: str) -> Rule:
     return rule
 
 
-def upscaled(factor: int) -> Rule:
+def bound_upscaled(factor: int) -> Rule:
     """Both sides multiplied by the factor of an upscale model."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -50,13 +50,13 @@ def in_pixels(media: Size, pixels: float, step: float = 1) -> Size:
     return media.resized(long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.ratio)
 
 
-def total_pixels(node: NodeInputs) -> Outputs:
+def bound_total_pixels(node: NodeInputs) -> Outputs:
     """Resized to a number of megapixels, keeping the aspect ratio."""
     step = max(node.number("resolution_steps", 1, 256), 1)
     return in_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
 
 
-def to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
+def bound_to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Resized so that the longer side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -66,7 +66,7 @@ def to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
     return rule
 
 
-def to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
+def bound_to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Resized so that the shorter side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -77,7 +77,7 @@ def to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     return rule
 
 
-def kontext(node: NodeInputs) -> Outputs:
+def bound_kontext(node: NodeInputs) -> Outputs:
     """Resized to one of Flux Kontext's sizes."""
     width, height, pixels = KONTEXT
     return node.media.resized(width, height, pixels=pixels, ratio=KONTEXT_RATIO)
@@ -130,14 +130,14 @@ WAYS: dict[str, Callable[[NodeInputs, Size], Size]] = {
 """How ResizeImageMaskNode resizes, by the input that says how far."""
 
 
-def resized_by_choice(node: NodeInputs) -> Outputs:
+def bound_resized_by_choice(node: NodeInputs) -> Outputs:
     """The largest result of all resize modes for which the graph has an input; the node applies one of them."""
     media = node.one("input")
     media = media if media.is_media else node.media
     return largest([resize(node, media) for name, resize in WAYS.items() if node.key(name)] or [media])
 
 
-def padded(node: NodeInputs) -> Outputs:
+def bound_padded(node: NodeInputs) -> Outputs:
     """Extended by margins on all sides."""
     left, top, right, bottom = (node.number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
     media = node.media
@@ -145,7 +145,7 @@ def padded(node: NodeInputs) -> Outputs:
     return media.resized(width, height, ratio=max(width, height))
 
 
-def to_exact_size(width: str, height: str) -> Rule:
+def bound_to_exact_size(width: str, height: str) -> Rule:
     """Resized to exactly this size."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -154,7 +154,7 @@ def to_exact_size(width: str, height: str) -> Rule:
     return rule
 
 
-def cropped(node: NodeInputs) -> Outputs:
+def bound_cropped(node: NodeInputs) -> Outputs:
     """Not larger than the input. An unknown number changes nothing."""
     media = node.one("image", "images", "samples", "mask")
     media = media if media.is_media else node.media
@@ -163,7 +163,7 @@ def cropped(node: NodeInputs) -> Outputs:
     return media.resized(width, height, ratio=max(width, height, 1))  # a crop at the edge can leave a side of one pixel
 
 
-def stitched(node: NodeInputs) -> Outputs:
+def bound_stitched(node: NodeInputs) -> Outputs:
     """Two images side by side or stacked."""
     first, second = node.one("image1"), node.one("image2")
     space = node.number("spacing_width", 0, 1024)
@@ -184,6 +184,6 @@ def stitched(node: NodeInputs) -> Outputs:
     )
 
 
-def super_resolution(node: NodeInputs) -> Outputs:
+def bound_super_resolution(node: NodeInputs) -> Outputs:
     """Both sides multiplied by ``scale_ratio``."""
     return node.media.scaled(max(node.number("scale_ratio", 4, 10), 1))

@@ -51,7 +51,7 @@ class Size(NamedTuple):
     ) -> "Size":
         width, height = bounded(width), bounded(height)
         area = bounded(width * height if pixels is None else min(pixels, width * height))
-        return self._replace(width=width, height=height, pixels=area, ratio=_ratio(width, height, ratio))
+        return self._replace(width=width, height=height, pixels=area, ratio=_aspect_ratio(width, height, ratio))
 
     def scaled(self, factor: float) -> "Size":
         """The same images with both sides multiplied."""
@@ -125,7 +125,7 @@ def spread(size: Size, runs: int, lists: int) -> Size:
     return size._replace(items=runs, total=bounded(images_in_runs(size, runs, lists))) if runs > 1 else size
 
 
-def _ratio(width: int, height: int, known: float | None) -> float:
+def _aspect_ratio(width: int, height: int, known: float | None) -> float:
     if known is not None:
         return known
     short, long = sorted((max(width, 1), max(height, 1)))

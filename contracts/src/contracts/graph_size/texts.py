@@ -19,11 +19,11 @@ WIDEST_RATIO = 21 / 9  # largest ratio that ResolutionSelector offers
 _DIGITS = re.compile(r"[0-9]+")
 
 
-def _passed(node: NodeInputs) -> Outputs:
+def _bound_passed_text(node: NodeInputs) -> Outputs:
     return text(node.length(), items=node.runs)
 
 
-def _replaced(node: NodeInputs) -> Outputs:
+def _bound_replaced_text(node: NodeInputs) -> Outputs:
     """Replace every possible occurrence of a text; an empty text occurs between all characters."""
     whole, new = node.length("string", "texts"), node.length("replace")
     find = node.literal("find")
@@ -31,7 +31,7 @@ def _replaced(node: NodeInputs) -> Outputs:
     return text(whole + places * new, items=node.runs)
 
 
-def _replaced_by_pattern(node: NodeInputs) -> Outputs:
+def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
     """Replace by a regular expression.
 
     It can match between all characters, and its replacement can repeat the match.
@@ -42,12 +42,12 @@ def _replaced_by_pattern(node: NodeInputs) -> Outputs:
     return text(whole + (whole + 1) * (new + repeats * whole), items=node.runs)
 
 
-def _formatted(node: NodeInputs) -> Outputs:
+def _bound_formatted_text(node: NodeInputs) -> Outputs:
     """Assume the longest value in each field, padded as its format says."""
     template = node.literal("f_string")
     if not isinstance(template, str) or len(template) > LONGEST_TEMPLATE:
         return text(inf, items=node.runs)  # can specify any width
-    longest = max((_printed(size) for _, size in node.several("values.")), default=0)
+    longest = max((_printed_bytes(size) for _, size in node.several("values.")), default=0)
     if "!" in template:
         longest *= ESCAPED
     fields, padding = 0, 0.0
@@ -55,35 +55,35 @@ def _formatted(node: NodeInputs) -> Outputs:
         for _, name, form, _ in Formatter().parse(template):
             if name is not None:
                 fields += 1
-                padding += _widest(form or "") + (PRINTED if "." in name or "[" in name else 0)
+                padding += _largest_width(form or "") + (PRINTED if "." in name or "[" in name else 0)
     except ValueError:
         return NOTHING._replace(items=node.runs)  # the node refuses it as well
     return text(node.length("f_string") + fields * longest + padding, items=node.runs)
 
 
-def _printed(size: Size) -> int:
+def _printed_bytes(size: Size) -> int:
     """Return the bytes of a value as text: a text, a number, or anything else."""
     return size.text or (NUMBER if size.high < inf else PRINTED)
 
 
-def _widest(form: str) -> float:
+def _largest_width(form: str) -> float:
     """Return the largest width or precision of a format; unlimited if it comes from a value."""
     return inf if "{" in form else max((float(digits[:20]) for digits in _DIGITS.findall(form)), default=0)
 
 
-def _recased(node: NodeInputs) -> Outputs:
+def _bound_recased_text(node: NodeInputs) -> Outputs:
     return text(LONGEST_CASE * node.length(), items=node.runs)
 
 
-def _found(node: NodeInputs) -> Outputs:
+def _bound_found_matches(node: NodeInputs) -> Outputs:
     return text(2 * node.length("string") + 2, items=node.runs)
 
 
-def _dumped(node: NodeInputs) -> Outputs:
+def _bound_json_dump(node: NodeInputs) -> Outputs:
     return text(16 * node.joined.text + 4096, items=node.runs)
 
 
-def _generated(node: NodeInputs) -> Outputs:
+def _bound_generated_text(node: NodeInputs) -> Outputs:
     return text(TOKEN_BYTES * node.number("max_length", 512, 32_768), items=node.runs)
 
 
@@ -92,17 +92,17 @@ def _joined_list(node: NodeInputs) -> Outputs:
     return text(max((size.text for size in node.links), default=0), items=bounded(max(items, 1)))
 
 
-def _number(node: NodeInputs) -> Outputs:
+def _bound_number(node: NodeInputs) -> Outputs:
     low, high = node.interval("value")
     return number(high, low, items=node.runs) if high < inf else NOTHING._replace(items=node.runs)
 
 
-def _chosen(node: NodeInputs) -> Outputs:
+def _bound_either_input(node: NodeInputs) -> Outputs:
     """Return either of two inputs."""
     return largest((node.value("on_false"), node.value("on_true")))._replace(items=node.runs)
 
 
-def _calculated(node: NodeInputs) -> Outputs:
+def _bound_calculation(node: NodeInputs) -> Outputs:
     expression = node.literal("expression")
     if not isinstance(expression, str):
         return NOTHING._replace(items=node.runs)
@@ -111,7 +111,7 @@ def _calculated(node: NodeInputs) -> Outputs:
     return number(high, low, items=node.runs)
 
 
-def _measured(node: NodeInputs) -> Outputs:
+def _bound_measured_size(node: NodeInputs) -> Outputs:
     seen = node.media
     return tuple(number(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
 
@@ -120,54 +120,54 @@ def _measured_text(node: NodeInputs) -> Outputs:
     return number(node.length(), 0, items=node.runs)
 
 
-def _resolution(node: NodeInputs) -> Outputs:
+def _bound_resolution(node: NodeInputs) -> Outputs:
     pixels = node.number("megapixels", 1, 16) * 1024 * 1024
     return number(sqrt(pixels * WIDEST_RATIO) + node.number("multiple", 8, 256), 1, items=node.runs)
 
 
-def _duration(node: NodeInputs) -> Outputs:
+def _bound_duration(node: NodeInputs) -> Outputs:
     seconds = node.number("max_seconds", 20, 60)
     frames = seconds * node.number("frame_rate", 25, 120) + 9
     return number(frames, 0, items=node.runs), number(seconds, 0, items=node.runs)
 
 
-def _camera(node: NodeInputs) -> Outputs:
+def _bound_camera_text(node: NodeInputs) -> Outputs:
     values = (node.number(name, 1, 16_384) for name in ("width", "height", "length"))
     return NOTHING, *(number(value, 1, items=node.runs) for value in values)
 
 
-def _tracks(node: NodeInputs) -> Outputs:
+def _bound_tracks_text(node: NodeInputs) -> Outputs:
     return NOTHING, number(node.number("num_frames", 81, 1024), 0, items=node.runs)
 
 
-def _song(node: NodeInputs) -> Outputs:
+def _bound_song_text(node: NodeInputs) -> Outputs:
     return NOTHING, number(node.number("max_duration", 120, 360), 0, items=node.runs)
 
 
 RULES: dict[str, Callable[[NodeInputs], Outputs]] = {
-    **dict.fromkeys(("PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean", "ComfyNumberConvert"), _number),
+    **dict.fromkeys(("PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean", "ComfyNumberConvert"), _bound_number),
     **dict.fromkeys(
         (
             "PrimitiveString", "PrimitiveStringMultiline", "StringConcatenate", "StringSubstring", "StringTrim",
             "JsonExtractString", "AddTextPrefix", "AddTextSuffix", "StripWhitespace", "TruncateText", "SaveText",
         ),
-        _passed,
+        _bound_passed_text,
     ),
-    **dict.fromkeys(("CaseConverter", "TextToLowercase", "TextToUppercase"), _recased),
-    **dict.fromkeys(("StringReplace", "ReplaceText"), _replaced),
-    **dict.fromkeys(("TextGenerate", "TextGenerateLTX2Prompt"), _generated),
-    **dict.fromkeys(("ConvertArrayToString", "ConvertDictionaryToString"), _dumped),
-    "ComfySwitchNode": _chosen,
-    "RegexReplace": _replaced_by_pattern,
-    "RegexExtract": _found,
-    "StringFormat": _formatted,
+    **dict.fromkeys(("CaseConverter", "TextToLowercase", "TextToUppercase"), _bound_recased_text),
+    **dict.fromkeys(("StringReplace", "ReplaceText"), _bound_replaced_text),
+    **dict.fromkeys(("TextGenerate", "TextGenerateLTX2Prompt"), _bound_generated_text),
+    **dict.fromkeys(("ConvertArrayToString", "ConvertDictionaryToString"), _bound_json_dump),
+    "ComfySwitchNode": _bound_either_input,
+    "RegexReplace": _bound_pattern_replacement,
+    "RegexExtract": _bound_found_matches,
+    "StringFormat": _bound_formatted_text,
     "MergeTextLists": _joined_list,
-    "ComfyMathExpression": _calculated,
-    "GetImageSize": _measured,
+    "ComfyMathExpression": _bound_calculation,
+    "GetImageSize": _bound_measured_size,
     "StringLength": _measured_text,
-    "ResolutionSelector": _resolution,
-    "LTXVDurationPredictor": _duration,
-    "WanCameraEmbedding": _camera,
-    "GenerateTracks": _tracks,
-    "MiniMaxMusic3TextEncode": _song,
+    "ResolutionSelector": _bound_resolution,
+    "LTXVDurationPredictor": _bound_duration,
+    "WanCameraEmbedding": _bound_camera_text,
+    "GenerateTracks": _bound_tracks_text,
+    "MiniMaxMusic3TextEncode": _bound_song_text,
 }  # fmt: skip

@@ -61,25 +61,27 @@ def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
     if kind == "value_error":
         return str(context.get("error", error["msg"]))
     if kind in _PREDICATES:
-        return f"{_subject(error['loc'])} {_PREDICATES[kind].format(**context)}."
+        return f"{_field_phrase(error['loc'])} {_PREDICATES[kind].format(**context)}."
     return error["msg"]
 
 
 def _unknown_field(name: str, fields: Collection[str]) -> str:
     near = get_close_matches(name, fields, MAX_SUGGESTIONS, SIMILARITY) if len(name) <= MAX_COMPARED else []
     if near:
-        return f'There is no field "{printable(name)}". Remove or rename it. Nearest: {", ".join(map(_quoted, near))}.'
+        return (
+            f'There is no field "{printable(name)}". Remove or rename it. Nearest: {", ".join(map(_quote_name, near))}.'
+        )
     return f'There is no field "{printable(name)}". Remove it.'
 
 
-def _subject(location: tuple[int | str, ...]) -> str:
+def _field_phrase(location: tuple[int | str, ...]) -> str:
     if not location:
         return "The body"
     last = location[-1]
     if isinstance(last, int) or last in _UNION_MEMBERS or "[" in last:
         return "This value"
-    return _quoted(printable(last))
+    return _quote_name(printable(last))
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return f'"{name}"'

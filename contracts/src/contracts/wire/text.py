@@ -31,12 +31,12 @@ def is_clean(text: str) -> bool:
     return _UNFIT.search(text) is None
 
 
-def _clean(value: Any, *, longest: int) -> Any:
+def _clean_value(value: Any, *, longest: int) -> Any:
     return clean(value, longest) if isinstance(value, str) else value
 
 
-Name = Annotated[str, BeforeValidator(partial(_clean, longest=MAX_NAME))]
+Name = Annotated[str, BeforeValidator(partial(_clean_value, longest=MAX_NAME))]
 """A short text, cleaned, at most ``MAX_NAME`` characters; what is longer is cut."""
 
-Message = Annotated[str, BeforeValidator(partial(_clean, longest=MAX_MESSAGE))]
+Message = Annotated[str, BeforeValidator(partial(_clean_value, longest=MAX_MESSAGE))]
 """A sentence, cleaned, at most ``MAX_MESSAGE`` characters; what is longer is cut."""

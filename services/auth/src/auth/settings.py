@@ -46,7 +46,7 @@ class Settings(DatabaseSettings):
 
     @field_validator(*ClassRules.model_fields)
     @classmethod
-    def _names(cls, text: str | None) -> str | None:
+    def _check_names(cls, text: str | None) -> str | None:
         parse_names(text)
         return text
 

@@ -116,20 +116,20 @@ class Settings(DatabaseSettings):
 
     @field_validator("public_url", "internal_url")
     @classmethod
-    def _origin(cls, url: str) -> str:
+    def _check_origin(cls, url: str) -> str:
         if not url.startswith(("http://", "https://")):
             raise ValueError("an http:// or https:// URL")
         return url.rstrip("/")
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _networks(cls, text: str | None) -> str | None:
+    def _check_networks(cls, text: str | None) -> str | None:
         parse_networks(text or "")
         return text
 
     @field_validator("cors_origins")
     @classmethod
-    def _origins(cls, text: str | None) -> str | None:
+    def _check_origins(cls, text: str | None) -> str | None:
         for origin in filter(None, (text or "").split(",")):
             if not _ORIGIN.fullmatch(origin.strip()):
                 raise ValueError("exact origins, https://app.example or http://localhost:3000, without a path or *")

@@ -26,6 +26,6 @@ class Settings(DatabaseSettings):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _networks(cls, text: str | None) -> str | None:
+    def _check_networks(cls, text: str | None) -> str | None:
         parse_networks(text or "")
         return text

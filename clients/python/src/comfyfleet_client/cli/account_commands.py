@@ -28,7 +28,7 @@ def register(
 ) -> None:
     """Register an account."""
     service = find_url(context, url)
-    password = _password(from_stdin=password_stdin, twice=True)
+    password = _ask_password(from_stdin=password_stdin, twice=True)
     with Client(service) as client:
         user = client.register(username, email, password, invite=invite)
     if json:
@@ -47,7 +47,7 @@ def login(
     """Log in. The session is stored for the next commands; the password is not."""
     service = find_url(context, url)
     name = username or typer.prompt("Username", err=True)
-    password = _password(from_stdin=password_stdin)
+    password = _ask_password(from_stdin=password_stdin)
     with Client(service) as client:
         store_login(service, name, client.login(name, password))
     typer.echo(f"{name} is logged in at {service}.")
@@ -113,14 +113,14 @@ def erase(
         raise NotLoggedIn(find_url(context))
     if not yes:
         typer.confirm(f"Erase {stored.username} and all that is theirs at {stored.url}?", abort=True, err=True)
-    password = _password(from_stdin=password_stdin)
+    password = _ask_password(from_stdin=password_stdin)
     with open_session_client(stored) as client:
         client.erase(password)
     login_file.delete_login()
     typer.echo(f"{stored.username} is erased.")
 
 
-def _password(*, from_stdin: bool, twice: bool = False) -> str:
+def _ask_password(*, from_stdin: bool, twice: bool = False) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=twice, err=True))

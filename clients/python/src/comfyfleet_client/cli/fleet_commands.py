@@ -22,7 +22,7 @@ Since = Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.
 def usage(context: typer.Context, *, days: Days = None, json: Json = False) -> None:
     """Show own usage by day."""
     with open_client(context) as client:
-        _show(client.usage(days=days), show_fleet.usage, json=json)
+        _print_table(client.usage(days=days), show_fleet.usage, json=json)
 
 
 @app.command("usage")
@@ -36,7 +36,7 @@ def usage_of(
     """Show the usage of one user, or of everybody, by day."""
     with open_client(context) as client:
         whose = find_user_id(client, user) if user is not None else None
-        _show(client.fleet.usage(whose, days=days), show_fleet.usage, json=json)
+        _print_table(client.fleet.usage(whose, days=days), show_fleet.usage, json=json)
 
 
 @app.command()
@@ -54,7 +54,7 @@ def stats(context: typer.Context, *, json: Json = False) -> None:
 def nodes(context: typer.Context, *, json: Json = False) -> None:
     """List nodes."""
     with open_client(context) as client:
-        _show(client.fleet.nodes(), show_fleet.nodes, json=json)
+        _print_table(client.fleet.nodes(), show_fleet.nodes, json=json)
 
 
 @app.command()
@@ -101,7 +101,7 @@ def refresh(
     """Refresh the catalog of one node or of all nodes."""
     with open_client(context) as client:
         found = client.fleet.refresh_all() if node is None else [client.fleet.refresh(node)]
-    _show(found, show_fleet.nodes, json=json)
+    _print_table(found, show_fleet.nodes, json=json)
 
 
 @app.command()
@@ -131,7 +131,7 @@ def jobs(
         matching = client.fleet.jobs(
             tenant=whose, status=status, node=node, workflow=workflow, created_after=after, page=min(limit, 100)
         )
-        _show(list(islice(matching, limit)), show_fleet.jobs, json=json)
+        _print_table(list(islice(matching, limit)), show_fleet.jobs, json=json)
 
 
 @app.command()
@@ -198,7 +198,7 @@ def audit(
     with open_client(context) as client:
         actor, subject = (find_user_id(client, name) if name is not None else None for name in (who, whom))
         matching = client.fleet.audit(actor=actor, subject=subject, action=action, after=after, page=min(limit, 100))
-        _show(list(islice(matching, limit)), show_fleet.audit, json=json)
+        _print_table(list(islice(matching, limit)), show_fleet.audit, json=json)
 
 
 @app.command()
@@ -213,7 +213,7 @@ def dead_letters(
     """List messages that could not be processed, newest first."""
     with open_client(context) as client:
         matching = client.fleet.dead_letters(service=service, node=node, page=min(limit, 100))
-        _show(list(islice(matching, limit)), show_fleet.dead_letters, json=json)
+        _print_table(list(islice(matching, limit)), show_fleet.dead_letters, json=json)
 
 
 @app.command()
@@ -228,7 +228,7 @@ def redrive(
             typer.echo(f"Dead letter {letter} is processed.")
 
 
-def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:
+def _print_table(found: Iterable[Any], table: Any, *, json: bool) -> None:
     if not json:
         table(found)
         return
@@ -237,7 +237,7 @@ def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:
 
 
 def _show_node(node: Node, *, json: bool) -> None:
-    _show([node], show_fleet.nodes, json=json)
+    _print_table([node], show_fleet.nodes, json=json)
 
 
 def _show_job(job: FleetJob, *, json: bool) -> None:

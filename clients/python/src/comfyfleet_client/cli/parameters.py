@@ -27,7 +27,7 @@ def parse_pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
 
 def parse_values(texts: Iterable[str]) -> dict[str, Any]:
     """Parse ``name=value`` pairs, with values as JSON if valid (``steps=20``, ``seed=null``), else as text."""
-    return {name: _value(text) for name, text in parse_pairs(texts, what="A parameter").items()}
+    return {name: _parse_value(text) for name, text in parse_pairs(texts, what="A parameter").items()}
 
 
 def load_workflow(file: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def parse_time(text: str) -> datetime:
         raise typer.BadParameter(f"{text!r} is neither 30m, 24h, 7d nor a date or time.") from None
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=lambda _: text)
     except (ValueError, RecursionError):

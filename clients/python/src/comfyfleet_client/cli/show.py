@@ -46,7 +46,14 @@ def print_json(value: Any, **more: Any) -> None:
 
 def jobs(found: Iterable[Job]) -> None:
     rows = [
-        (job.job_id, job.status, f"{job.progress:.0f} %", format_time(job.created_at), waiting_for(job), _labels(job))
+        (
+            job.job_id,
+            job.status,
+            f"{job.progress:.0f} %",
+            format_time(job.created_at),
+            waiting_for(job),
+            _format_labels(job),
+        )
         for job in found
     ]
     table(("job", "status", "progress", "created", "waiting", "labels"), rows)
@@ -61,7 +68,7 @@ def job(found: Job) -> None:
         ("attempt", str(found.attempt)), ("ETA", f"{found.eta_seconds:g} s" if found.eta_seconds is not None else ""),
         ("created", format_time(found.created_at)), ("started", format_time(found.started_at, "")),
         ("completed", format_time(found.completed_at, "")), ("outputs", str(len(found.outputs))), ("error", error),
-        ("labels", _labels(found)),
+        ("labels", _format_labels(found)),
     ]  # fmt: skip
     table(("", ""), [row for row in rows if row[1]], header=False)
 
@@ -81,13 +88,13 @@ def keys(found: Iterable[Key]) -> None:
 
 def uploads(found: Iterable[Upload]) -> None:
     rows = [
-        (one.id, one.content_type, _pixels(one), str(one.size_bytes), format_time(one.expires_at, "never"))
+        (one.id, one.content_type, _format_pixels(one), str(one.size_bytes), format_time(one.expires_at, "never"))
         for one in found
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
 
 
-def _pixels(upload: Upload) -> str:
+def _format_pixels(upload: Upload) -> str:
     return f"{upload.width} x {upload.height}" if upload.width and upload.height else "-"
 
 
@@ -106,7 +113,7 @@ def users(found: Iterable[Account]) -> None:
 def tiers(found: Iterable[Tier]) -> None:
     """Print limits, one per row, with a column per tier. They have the names that ``set-limits`` takes."""
     shown = list(found)
-    rows = [(each.name, *(_limit(getattr(tier.limits, each.name)) for tier in shown)) for each in fields(Limits)]
+    rows = [(each.name, *(_format_limit(getattr(tier.limits, each.name)) for tier in shown)) for each in fields(Limits)]
     table(("limit", *(tier.name for tier in shown)), rows)
 
 
@@ -125,12 +132,12 @@ def me(who: Me) -> None:
         ("GPU-seconds a day", format_number(who.limits.gpu_seconds_per_day)),
         ("bytes of results", format_number(who.limits.result_bytes)),
         ("bytes of an upload", format_number(who.limits.upload_bytes)),
-        ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
+        ("results kept", _format_days(who.limits.result_days)), ("uploads kept", _format_days(who.limits.upload_days)),
     ]  # fmt: skip
     table(("", ""), rows, header=False)
 
 
-def _limit(value: float | str | None) -> str:
+def _format_limit(value: float | str | None) -> str:
     return value if isinstance(value, str) else format_number(value)
 
 
@@ -140,17 +147,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool
     for name in columns:
         drawn.add_column(name, overflow="fold")
     for row in rows:
-        drawn.add_row(*map(_safe, row))
+        drawn.add_row(*map(_literal_text, row))
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     console.print(drawn)
 
 
-def _safe(text: str) -> Text:
+def _literal_text(text: str) -> Text:
     """Return literal text: names from others must not style or control a terminal."""
     return Text("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
-def _labels(job: Job) -> str:
+def _format_labels(job: Job) -> str:
     return " ".join(f"{key}:{value}" for key, value in job.labels.items())
 
 
@@ -164,5 +171,5 @@ def format_number(value: float | None) -> str:
     return "unlimited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _days(value: int | None) -> str:
+def _format_days(value: int | None) -> str:
     return "for good" if value is None else f"{value} days"

@@ -12,13 +12,13 @@ from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, No
 def nodes(found: Sequence[Node]) -> None:
     """Print nodes as a table, with what occupies or blocks them."""
     rows = [
-        (node.node, "yes" if node.online else "no", _work(node), node.job_id or "-", format_time(node.seen_at))
+        (node.node, "yes" if node.online else "no", _describe_work(node), node.job_id or "-", format_time(node.seen_at))
         for node in found
     ]
     table(("node", "online", "work", "job", "seen"), rows)
     for node in found:
         if node.occupied is not None:
-            typer.echo(f"{node.node}: {_occupation(node.node, node.occupied)}")
+            typer.echo(f"{node.node}: {_describe_occupation(node.node, node.occupied)}")
 
 
 def jobs(found: Iterable[FleetJob]) -> None:
@@ -50,7 +50,7 @@ def job(found: FleetJob) -> None:
 
 def stats(found: Stats) -> None:
     rows = [
-        (one.tier, str(one.waiting), str(one.held), str(one.running), _seconds(one.oldest_wait_seconds))
+        (one.tier, str(one.waiting), str(one.held), str(one.running), _format_seconds(one.oldest_wait_seconds))
         for one in found.queue
     ]
     table(("tier", "waiting", "held", "running", "oldest wait"), rows)
@@ -69,7 +69,7 @@ def stats(found: Stats) -> None:
     facts = [
         ("nodes", f"{online}, {counts.working} at work"),
         ("", f"{counts.cordoned} cordoned, {counts.draining} draining, {counts.blocked} blocked"),
-        ("waited", f"half {_seconds(found.waits.p50_seconds)}, 95 % {_seconds(found.waits.p95_seconds)}"),
+        ("waited", f"half {_format_seconds(found.waits.p50_seconds)}, 95 % {_format_seconds(found.waits.p95_seconds)}"),
         *((f"failed, {code}", str(times)) for code, times in found.failures.items()),
         *((what, f"{stored['count']}, {stored['size_bytes'] / 1e6:.1f} MB") for what, stored in found.storage.items()),
     ]  # fmt: skip
@@ -116,7 +116,7 @@ def dead_letters(found: Iterable[DeadLetter]) -> None:
     table(("id", "at", "service", "from", "job", "attempts", "redrivable", "code", "reason"), rows)
 
 
-def _work(node: Node) -> str:
+def _describe_work(node: Node) -> str:
     if node.drain_at is not None:
         return "draining" if node.job_id else "drained"
     if node.cordoned_at is not None:
@@ -126,7 +126,7 @@ def _work(node: Node) -> str:
     return "yes"
 
 
-def _occupation(node: str, occupied: Occupation) -> str:
+def _describe_occupation(node: str, occupied: Occupation) -> str:
     """Return what occupies a node, and what to do."""
     whose = {
         "foreign_prompt": "somebody else's prompt",
@@ -142,5 +142,5 @@ def _occupation(node: str, occupied: Occupation) -> str:
     return f"{held} To remove it: comfyfleet admin clear {node}" if occupied.by == "foreign_prompt" else held
 
 
-def _seconds(value: float | None) -> str:
+def _format_seconds(value: float | None) -> str:
     return "-" if value is None else f"{format_number(round(value, 1))} s"

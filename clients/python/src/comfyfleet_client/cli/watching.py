@@ -22,12 +22,12 @@ class _LineDisplay:
     def show(self, event: events.JobEvent) -> None:
         if isinstance(event, events.Snapshot | events.Status) and event.status != self.last.get(event.job_id):
             self.last[event.job_id] = event.status
-            self._print(event.job_id, event.status)
+            self._print_line(event.job_id, event.status)
         waiting = event.waiting if isinstance(event, events.Snapshot | events.StillWaiting) else None
         if waiting is not None:
-            self._print(event.job_id, f"waiting: {waiting.message}")
+            self._print_line(event.job_id, f"waiting: {waiting.message}")
 
-    def _print(self, job_id: str, what: str) -> None:
+    def _print_line(self, job_id: str, what: str) -> None:
         print_note(f"{job_id} {what}" if self.named else what)
 
 
@@ -58,7 +58,7 @@ class _BarDisplay:
 
 def show_progress(job_events: Iterable[events.JobEvent], *, named: bool = False) -> None:
     """Follow events to the end on stderr; ``named``: show the job id."""
-    with _display(named=named) as display:
+    with _open_display(named=named) as display:
         for event in job_events:
             display.show(event)
 
@@ -75,7 +75,7 @@ def print_problems(job: Job) -> None:
 
 
 @contextmanager
-def _display(*, named: bool) -> Iterator[_LineDisplay | _BarDisplay]:
+def _open_display(*, named: bool) -> Iterator[_LineDisplay | _BarDisplay]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _LineDisplay(named)

@@ -59,7 +59,7 @@ def save(
 ) -> None:
     """Save a graph under a name. Changed content creates a new version."""
     declared = {
-        one: _target(place) for one, place in parameters.parse_pairs(parameter or (), what="A parameter").items()
+        one: _parse_target(place) for one, place in parameters.parse_pairs(parameter or (), what="A parameter").items()
     }
     graph = parameters.load_workflow(file)
     with open_client(context) as client:
@@ -134,7 +134,7 @@ def validate(
         raise typer.Exit(REFUSED)
 
 
-def _target(place: str) -> dict[str, str]:
+def _parse_target(place: str) -> dict[str, str]:
     """Parse NODE.INPUT: a node id has no dot, an input name may have some."""
     node, dot, name = place.partition(".")
     if not node or not dot or not name:

@@ -36,12 +36,12 @@ class ApiKey:
 
 def new_api_key() -> ApiKey:
     """Return a new random key."""
-    return ApiKey(id=new_key_id(), secret=_random(SECRET_LENGTH))
+    return ApiKey(id=new_key_id(), secret=_random_text(SECRET_LENGTH))
 
 
 def new_key_id() -> str:
     """Return a new random id, for a key whose secret is derived."""
-    return _random(ID_LENGTH)
+    return _random_text(ID_LENGTH)
 
 
 def parse_api_key(text: str) -> ApiKey | None:
@@ -85,18 +85,18 @@ class ApiKeyPepper:
         number = int.from_bytes(
             hmac.digest(self._deriving, seed, "sha512")
         )  # 512 bits, so that every character is equally likely
-        return ApiKey(id=key_id, secret=_base62(number, SECRET_LENGTH))
+        return ApiKey(id=key_id, secret=_to_base62(number, SECRET_LENGTH))
 
 
-def _random(length: int) -> str:
+def _random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def _checksum(body: str) -> str:
-    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+    return _to_base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
 
 
-def _base62(number: int, length: int) -> str:
+def _to_base62(number: int, length: int) -> str:
     """The lowest ``length`` base62 digits of a number."""
     digits = ""
     for _ in range(length):

@@ -21,9 +21,11 @@ def validate_name(command: CreateKey) -> str:
     """
     name = command.name.strip()
     if not name:
-        raise _invalid("/name", "name_empty", "A name has at least one letter.")
+        raise _invalid_key("/name", "name_empty", "A name has at least one letter.")
     if not name.isprintable():
-        raise _invalid("/name", "name_unprintable", "A name has no control characters and none that cannot be seen.")
+        raise _invalid_key(
+            "/name", "name_unprintable", "A name has no control characters and none that cannot be seen."
+        )
     return name
 
 
@@ -35,7 +37,7 @@ def validate_scopes(command: CreateKey, role: Role) -> tuple[Scope, ...]:
     """
     if not set(command.scopes) <= set(command.granted) & set(scopes_of(role)):
         raise ScopeNotGranted
-    return _ordered(command.scopes)
+    return _sort_scopes(command.scopes)
 
 
 def validate_expiry(command: CreateKey, now: datetime, life: timedelta) -> datetime:
@@ -48,24 +50,24 @@ def validate_expiry(command: CreateKey, now: datetime, life: timedelta) -> datet
     if requested is None:
         return now + life
     if requested.tzinfo is None:
-        raise _invalid("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
+        raise _invalid_key("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
     if not now < requested <= now + MAX_LIFETIME:
         message = f"A key ends in the future, and {MAX_LIFETIME.days} days from now at the latest."
-        raise _invalid("/expires_at", "expires_at_range", message)
+        raise _invalid_key("/expires_at", "expires_at_range", message)
     return requested
 
 
 def hash_request(command: CreateKey) -> bytes:
     """Return 32 bytes that are equal for two requests exactly when they request the same key."""
     expires = command.expires_at and command.expires_at.isoformat()
-    requested = {"name": command.name.strip(), "scopes": _ordered(command.scopes), "expires_at": expires}
+    requested = {"name": command.name.strip(), "scopes": _sort_scopes(command.scopes), "expires_at": expires}
     return hashlib.sha256(json.dumps(requested, sort_keys=True).encode()).digest()
 
 
-def _ordered(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+def _sort_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     requested = set(scopes)
     return tuple(scope for scope in Scope if scope in requested)
 
 
-def _invalid(pointer: str, code: str, message: str) -> InvalidKey:
+def _invalid_key(pointer: str, code: str, message: str) -> InvalidKey:
     return InvalidKey(errors=(FieldError(pointer=pointer, code=code, message=message),))

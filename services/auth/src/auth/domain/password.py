@@ -38,9 +38,9 @@ class PasswordPolicy:
         if min(len(text), len(password)) < self.min_length:
             return "password_too_short", f"Use at least {self.min_length} characters."
         folded = text.casefold()
-        if folded.strip() in _common_passwords() or folded[: _period(folded)] in _common_passwords():
+        if folded.strip() in _common_passwords() or folded[: _repeated_unit_length(folded)] in _common_passwords():
             return "password_common", "This is one of the most common passwords. Choose another one."
-        if _period(folded) < MIN_PERIOD:
+        if _repeated_unit_length(folded) < MIN_PERIOD:
             return "password_repetitive", "This password repeats a few characters. Use more different ones."
         if _count_without(folded, username, email.partition("@")[0], SERVICE) < MIN_OTHER_CHARACTERS:
             return (
@@ -56,7 +56,7 @@ def _common_passwords() -> frozenset[str]:
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
-def _period(text: str) -> int:
+def _repeated_unit_length(text: str) -> int:
     """Length of the shortest unit that the text repeats at least twice, else the text's length. Linear time."""
     border = [0] * len(text)
     for index in range(1, len(text)):

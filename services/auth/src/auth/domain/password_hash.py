@@ -55,14 +55,14 @@ class PasswordHasher:
         if len(text) > PASSWORD_MAX or stored is None:
             return self._verify_dummy(text)
         if stored.startswith(ARGON2):
-            return self._verify(text, stored)
+            return self._verify_password(text, stored)
         self._verify_dummy(text)
         # A longer password never matches: bcrypt would verify only its beginning.
         if "\0" in text or len(text.encode()) > BCRYPT_BYTES:
             return PasswordCheck(matches=False)
-        return self._verify(text, stored)
+        return self._verify_password(text, stored)
 
-    def _verify(self, text: str, stored: str) -> PasswordCheck:
+    def _verify_password(self, text: str, stored: str) -> PasswordCheck:
         matches, upgraded = self._context.verify_and_update(text, stored)
         return PasswordCheck(matches, upgraded)
 

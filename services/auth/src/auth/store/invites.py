@@ -31,19 +31,19 @@ async def add_invite(
 ) -> Invite:
     row = await _ADD.first(connection, id=invite_id, digest=digest, tier=tier, created_by=created_by, days=days)
     assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
-    return _invite(row)
+    return _to_invite(row)
 
 
 async def list_invites(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
     """Return up to ``limit`` invites, newest first, and whether there are more."""
     rows = await _PAGE.all(connection, limit=limit + 1, before=before)
-    return tuple(map(_invite, rows[:limit])), len(rows) > limit
+    return tuple(map(_to_invite, rows[:limit])), len(rows) > limit
 
 
 async def lock_invite(connection: Connection, invite_id: UUID) -> Invite | None:
     """Return the invite and lock it until the transaction ends."""
     row = await _LOCK.first(connection, id=invite_id)
-    return _invite(row) if row else None
+    return _to_invite(row) if row else None
 
 
 async def is_usable(connection: Connection, digest: bytes) -> bool:
@@ -54,7 +54,7 @@ async def is_usable(connection: Connection, digest: bytes) -> bool:
 async def redeem_invite(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
     """Use the invite in this transaction; None when it cannot be used."""
     row = await _SPEND.first(connection, digest=digest, used_by=used_by)
-    return _invite(row) if row else None
+    return _to_invite(row) if row else None
 
 
 async def expire_invite(connection: Connection, invite_id: UUID) -> bool:
@@ -67,5 +67,5 @@ async def prune_invites(connection: Connection) -> None:
     await _PRUNE.run(connection)
 
 
-def _invite(row: Row) -> Invite:
+def _to_invite(row: Row) -> Invite:
     return Invite(**{**row, "tier": Tier(row["tier"])})

@@ -70,7 +70,7 @@ async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
     return StoredKey(
         id=row["id"],
         digest=row["digest"],
-        scopes=_scopes(row),
+        scopes=_to_scopes(row),
         expires_at=row["expires_at"],
         is_usable=row["is_usable"],
         user=build_user(row),
@@ -85,7 +85,7 @@ async def transaction_time(connection: Connection) -> datetime:
 
 async def list_working_keys(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
     """Return the user's working keys, newest first."""
-    return tuple(_key(row) for row in await _LIST.all(connection, user_id=user_id))
+    return tuple(_to_key(row) for row in await _LIST.all(connection, user_id=user_id))
 
 
 async def count_working_keys(connection: Connection, user_id: UUID) -> int:
@@ -103,7 +103,7 @@ async def get_key(connection: Connection, key_id: str) -> Key:
     row = await _READ.first(connection, id=key_id)
     if row is None:
         raise LookupError(key_id)
-    return _key(row)
+    return _to_key(row)
 
 
 async def add_key(
@@ -120,7 +120,7 @@ async def add_key(
         connection, id=key_id, user_id=user_id, digest=digest, name=name, scopes=list(scopes), expires_at=expires_at
     )
     assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
-    return _key(row)
+    return _to_key(row)
 
 
 async def revoke_key(connection: Connection, user_id: UUID, key_id: str) -> bool | None:
@@ -163,9 +163,9 @@ async def prune_keys(connection: Connection) -> None:
     await _PRUNE.run(connection)
 
 
-def _scopes(row: Row) -> tuple[Scope, ...]:
+def _to_scopes(row: Row) -> tuple[Scope, ...]:
     return tuple(Scope(scope) for scope in row["scopes"])
 
 
-def _key(row: Row) -> Key:
-    return describe_key(**(dict(row) | {"scopes": _scopes(row)}))
+def _to_key(row: Row) -> Key:
+    return describe_key(**(dict(row) | {"scopes": _to_scopes(row)}))

@@ -14,7 +14,7 @@ _SAVE = Statement(
 
 async def list_tiers(connection: Connection) -> tuple[TierLimits, ...]:
     """Return every tier, smallest first."""
-    found = [_tier(row) for row in await _LIST.all(connection)]
+    found = [_to_tier(row) for row in await _LIST.all(connection)]
     return tuple(sorted(found, key=lambda tier: list(Tier).index(tier.tier)))
 
 
@@ -27,11 +27,11 @@ async def change_tier(connection: Connection, tier: Tier, named: Mapping[str, An
     row = await _LOCK.first(connection, name=tier)
     if row is None:
         raise LookupError(tier)
-    before = _tier(row).limits
+    before = _to_tier(row).limits
     after = Limits.model_validate(before.model_dump() | dict(named))
     await _SAVE.run(connection, name=tier, **after.model_dump())
     return before, after
 
 
-def _tier(row: Row) -> TierLimits:
+def _to_tier(row: Row) -> TierLimits:
     return TierLimits(tier=Tier(row["name"]), limits=Limits.model_validate(dict(row)))

@@ -41,7 +41,7 @@ async def decide_login(connection: Connection, checked_login: CheckedLogin) -> R
     """
     found = checked_login.login
     login = await logins.lock_login(connection, found.user_id if found else UNKNOWN_USER_ID)
-    reason = _reason(checked_login, login)
+    reason = _refusal_reason(checked_login, login)
     if reason is not None or login is None:
         await logins.record_failure(
             connection, login.user_id if login else UNKNOWN_USER_ID, counts=reason is RefusalReason.WRONG
@@ -51,7 +51,7 @@ async def decide_login(connection: Connection, checked_login: CheckedLogin) -> R
     return None
 
 
-def _reason(checked_login: CheckedLogin, login: Login | None) -> RefusalReason | None:
+def _refusal_reason(checked_login: CheckedLogin, login: Login | None) -> RefusalReason | None:
     if checked_login.login is None or login is None:
         return RefusalReason.UNKNOWN
     if is_delayed(login.failed_logins, login.failed_login_at, login.now):

@@ -48,7 +48,7 @@ class KeyCreator:
                 command, user.role
             )  # a replay must not show the key to a credential that could not have created it
             replay = await self._find_replay(connection, user_id, command)
-            return replay or await self._create(connection, user_id, command, scopes)
+            return replay or await self._create_key(connection, user_id, command, scopes)
 
     async def _find_replay(self, connection: Connection, user_id: UUID, command: CreateKey) -> CreatedKey | None:
         if command.idempotency_key is None:
@@ -59,9 +59,9 @@ class KeyCreator:
         if earlier.request_hash != hash_request(command):
             raise KeyRequestReused
         key = await keys.get_key(connection, earlier.key_id)
-        return CreatedKey(key=key, text=self._derive(user_id, earlier).text, replayed=True)
+        return CreatedKey(key=key, text=self._derive_key(user_id, earlier).text, replayed=True)
 
-    async def _create(
+    async def _create_key(
         self, connection: Connection, user_id: UUID, command: CreateKey, scopes: tuple[Scope, ...]
     ) -> CreatedKey:
         name = validate_name(command)
@@ -69,7 +69,7 @@ class KeyCreator:
         if await keys.count_working_keys(connection, user_id) >= self._max_keys:
             raise TooManyKeys(limit=self._max_keys)
         request = _new_key_request(command)
-        api_key = self._derive(user_id, request) if request else new_api_key()
+        api_key = self._derive_key(user_id, request) if request else new_api_key()
         key = await keys.add_key(
             connection,
             user_id,
@@ -85,7 +85,7 @@ class KeyCreator:
         await audit.append_entry(connection, NewAuditEntry("key.created", user_id, user_id, command.ip, detail))
         return CreatedKey(key=key, text=api_key.text)
 
-    def _derive(self, user_id: UUID, request: KeyRequest) -> ApiKey:
+    def _derive_key(self, user_id: UUID, request: KeyRequest) -> ApiKey:
         return self._pepper.derive_key(
             request.key_id, user=user_id, idempotency_key=request.idempotency_key, salt=request.salt
         )

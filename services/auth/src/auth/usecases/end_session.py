@@ -17,12 +17,12 @@ class SessionEnder:
     async def end_session(self, user_id: UUID, command: EndSession) -> Done:
         """End one session of the user, or all. Sessions that have ended or belong to others are unaffected."""
         async with self._database.direct() as connection:
-            change = await self._end(connection, user_id, command)
+            change = await self._end_session(connection, user_id, command)
         if change is not None:
             await self._announcer.announce_user_change(change)
         return Done()
 
-    async def _end(self, connection: Connection, user_id: UUID, command: EndSession) -> UserChanged | None:
+    async def _end_session(self, connection: Connection, user_id: UUID, command: EndSession) -> UserChanged | None:
         session_id = command.session_id
         if await users.lock_user(connection, user_id) is None:
             return None

@@ -44,7 +44,7 @@ class AccountEraser:
                     connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, why)
                 )
             else:
-                change = await _erase(connection, user_id, by=user_id, ip=command.ip)
+                change = await _erase_user(connection, user_id, by=user_id, ip=command.ip)
         if reason is not None:
             raise InvalidLogin
         await self._announcer.announce_user_change(change)
@@ -61,12 +61,12 @@ class AccountEraser:
         async with self._database.direct() as connection:
             await users.lock_admins(connection)
             await require_admin(connection, actor_id)
-            change = await _erase(connection, command.user_id, by=actor_id, ip=command.ip)
+            change = await _erase_user(connection, command.user_id, by=actor_id, ip=command.ip)
         await self._announcer.announce_user_change(change)
         return Done()
 
 
-async def _erase(connection: Connection, user_id: UUID, *, by: UUID, ip: str | None) -> UserChanged:
+async def _erase_user(connection: Connection, user_id: UUID, *, by: UUID, ip: str | None) -> UserChanged:
     user = await users.lock_user(connection, user_id)
     if user is None:
         raise UnknownUser

@@ -64,9 +64,9 @@ class AccessTokenSigner:
                 await signing_keys.delete_all_keys(connection)
                 newest = None
             if newest is None:
-                await self._add(connection, timedelta(0))
+                await self._add_signing_key(connection, timedelta(0))
             elif newest.is_due:
-                await self._add(connection, PUBLISH_AHEAD)
+                await self._add_signing_key(connection, PUBLISH_AHEAD)
             await signing_keys.prune_keys(connection, token_life=self.token_life + CLOCK_MARGIN)
         self._has_rotated = True
 
@@ -77,7 +77,7 @@ class AccessTokenSigner:
             newest = await signing_keys.find_newest_key(connection, life=self._key_life)
             if newest is not None and not newest.is_active:
                 return None
-            return await self._add(connection, PUBLISH_AHEAD if newest else timedelta(0))
+            return await self._add_signing_key(connection, PUBLISH_AHEAD if newest else timedelta(0))
 
     async def ensure_key(self) -> None:
         """Return once a key exists. Call it before the transaction that signs."""
@@ -94,7 +94,7 @@ class AccessTokenSigner:
         log.warning("auth.signing_key.undecryptable", kid=key.kid)
         return True
 
-    async def _add(self, connection: Connection, active_in: timedelta) -> str:
+    async def _add_signing_key(self, connection: Connection, active_in: timedelta) -> str:
         key = SigningKey.generate()
         sealed = self._cipher.encrypt(key)
         await signing_keys.add_key(

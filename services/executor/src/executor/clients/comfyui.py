@@ -102,7 +102,7 @@ class ComfyUI:
         Raises:
             NodeUnavailable: the node does not answer. The other methods raise it too.
         """
-        status, _ = await self._request("GET", "/prompt", within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        status, _ = await self._send_request("GET", "/prompt", within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
         if status != 200:
             raise NodeUnavailable(f"GET /prompt gave {status}")
 
@@ -112,7 +112,7 @@ class ComfyUI:
         Raises:
             UnreadableResponse: the response cannot be parsed.
         """
-        return (await self._get("/object_info", within_s=self._catalog_s))[0]
+        return (await self._get_json("/object_info", within_s=self._catalog_s))[0]
 
     async def list_written_models(self) -> frozenset[str]:
         """Return the names of models in the node's output folder; empty when the node cannot tell.
@@ -134,7 +134,7 @@ class ComfyUI:
         if extra_data:
             prompt_body["extra_data"] = extra_data
         try:
-            status, text = await self._request("POST", "/prompt", prompt_body, within_s=self._post_s)
+            status, text = await self._send_request("POST", "/prompt", prompt_body, within_s=self._post_s)
             if status == 413:
                 return _rejected_reply("The workflow is too large for the node.")
             if status not in {200, 400}:
@@ -159,7 +159,7 @@ class ComfyUI:
         Raises:
             UnreadableResponse: the response cannot be parsed, for example because foreign prompts are huge.
         """
-        body, _ = await self._get("/queue")
+        body, _ = await self._get_json("/queue")
         return [
             parse_queued(item, running=running)
             for key, running in (("queue_running", True), ("queue_pending", False))
@@ -172,7 +172,7 @@ class ComfyUI:
         Raises:
             UnreadableResponse: the prompt finished but its entry cannot be parsed.
         """
-        body, size = await self._get(f"/history/{prompt_id}")
+        body, size = await self._get_json(f"/history/{prompt_id}")
         if prompt_id not in body:
             return None
         entry = body[prompt_id]
@@ -180,7 +180,7 @@ class ComfyUI:
 
     async def delete_history(self, prompt_id: str) -> None:
         """Delete a prompt's history entry. A node keeps 10,000 of them, including their workflows."""
-        await self._request(
+        await self._send_request(
             "POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
         )
 
@@ -188,12 +188,14 @@ class ComfyUI:
         """Request the end of one running or pending prompt. May get lost: repeat it until the prompt is gone."""
         if self._has_cancel_route:
             path = f"/api/jobs/{prompt_id}/cancel"
-            status, _ = await self._request("POST", path, {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+            status, _ = await self._send_request("POST", path, {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
             if status not in {404, 405}:
                 return
             self._has_cancel_route = False
-        await self._request("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
-        await self._request(
+        await self._send_request(
+            "POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+        )
+        await self._send_request(
             "POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
         )
 
@@ -202,22 +204,24 @@ class ComfyUI:
 
         May get lost: repeat it until the prompt is gone.
         """
-        await self._request("POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
-        await self._request(
+        await self._send_request(
+            "POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+        )
+        await self._send_request(
             "POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
         )
 
     async def remove_all_prompts(self) -> None:
         """Remove every pending prompt and interrupt the running one. Repeat it like ``remove_prompt``."""
-        await self._request("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
-        await self._request("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._send_request("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._send_request("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
 
     async def count_prompts_since_death(self) -> int | None:
         """Return how many prompts were posted since the node's worker thread died; None when its log shows no death.
 
         A node behind a proxy may not expose its log.
         """
-        status, text = await self._request("GET", "/internal/logs/raw", within_s=self._reply_s, cap=MAX_LOG_BYTES)
+        status, text = await self._send_request("GET", "/internal/logs/raw", within_s=self._reply_s, cap=MAX_LOG_BYTES)
         return count_prompts_since_death(await parse_json(text)) if status == 200 else None
 
     async def digest_models(self) -> str | None:
@@ -231,7 +235,7 @@ class ComfyUI:
             digest = hashlib.sha256()
             for name in names[:MAX_MODEL_FOLDERS]:
                 path = f"/models/{quote(name, safe='')}"
-                status, text = await self._request("GET", path, within_s=self._reply_s)
+                status, text = await self._send_request("GET", path, within_s=self._reply_s)
                 digest.update(f"{name} {status} {len(text)} ".encode(errors="replace") + text)
         return digest.hexdigest() if names else None
 
@@ -267,7 +271,7 @@ class ComfyUI:
         form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
         form.add_field("image", _read_chunks(content), filename=name, content_type="application/octet-stream")
         within_s = self._post_s + size / MIN_BYTES_PER_S
-        status, text = await self._request(
+        status, text = await self._send_request(
             "POST", "/upload/image", form=form, within_s=within_s, cap=SMALL_RESPONSE_BYTES
         )
         if status == 413:
@@ -315,7 +319,8 @@ class ComfyUI:
             if response.status != 200:
                 raise FileUnavailable(f"GET /view gave {response.status}")
             yield FileDownload(
-                parse_content_length(response.headers.get("content-length", "")), _chunks(response, self._reply_s)
+                parse_content_length(response.headers.get("content-length", "")),
+                _response_chunks(response, self._reply_s),
             )
         finally:
             response.close()
@@ -329,9 +334,9 @@ class ComfyUI:
         except TimeoutError as error:
             raise NodeUnavailable("the node takes too long to list its models") from error
 
-    async def _get(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
+    async def _get_json(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
         """Return the decoded response and its size in bytes."""
-        status, text = await self._request("GET", path, within_s=within_s or self._reply_s)
+        status, text = await self._send_request("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
             raise NodeUnavailable(f"GET {path} gave {status}")
         return await parse_json_object(text), len(text)
@@ -339,12 +344,12 @@ class ComfyUI:
     async def _get_optional(self, path: str) -> Any:
         """Return the response, or None when the node has no such route or cannot answer."""
         try:
-            status, text = await self._request("GET", path, within_s=self._catalog_s)
+            status, text = await self._send_request("GET", path, within_s=self._catalog_s)
             return await parse_json(text) if status == 200 else None
         except UnreadableResponse:
             return None
 
-    async def _request(
+    async def _send_request(
         self,
         method: str,
         path: str,
@@ -372,7 +377,7 @@ async def _read_chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
+async def _response_chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
     """Yield the bytes of a file; a transfer below the minimum rate is aborted."""
     stream = response.content.iter_chunked(CHUNK_BYTES)
     while True:

@@ -95,7 +95,7 @@ def classify_history(entry: Mapping[str, Any]) -> AttemptResult:
 
     An ``execution_error`` message overrides ``status_str``, which is "success" for some failures.
     """
-    messages = dict(_messages(entry))
+    messages = dict(_status_messages(entry))
     if "execution_error" in messages:
         return _classify_error(messages["execution_error"])
     if "execution_interrupted" in messages:
@@ -137,7 +137,7 @@ def classify_violations(violations: Sequence[FieldError], graph: Graph) -> Attem
 
 def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     """Return the node's time for a prompt, seconds: by the node's clock, at most the executor's own measurement."""
-    stamps = (_parse_timestamp(data.get("timestamp")) for _, data in _messages(entry))
+    stamps = (_parse_timestamp(data.get("timestamp")) for _, data in _status_messages(entry))
     known = [stamp for stamp in stamps if stamp is not None]
     spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
     return round(min(max(spent, 0.0), wall_s), 3)
@@ -146,7 +146,12 @@ def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
 def find_start_ms(entry: Mapping[str, Any]) -> float | None:
     """Return when a prompt started by the node's clock, milliseconds since the epoch; None when unknown."""
     return next(
-        (_parse_timestamp(data.get("timestamp")) for name, data in _messages(entry) if name == "execution_start"), None
+        (
+            _parse_timestamp(data.get("timestamp"))
+            for name, data in _status_messages(entry)
+            if name == "execution_start"
+        ),
+        None,
     )
 
 
@@ -179,7 +184,7 @@ def _format_exception(kind: str, message: str) -> str:
     return sanitise_message(f"{name}: {text}") if text else f"{name}, without a message."
 
 
-def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _status_messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     status = entry.get("status")
     listed = status.get("messages") if isinstance(status, Mapping) else None
     for item in listed if isinstance(listed, list) else ():

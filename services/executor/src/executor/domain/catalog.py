@@ -79,8 +79,8 @@ def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dic
         written: names of model files in the node's output folder.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    read = ((name, _class(described)) for name, described in classes.items() if is_valid_name(name))
-    offered = ((name, _offered(name, spec, written)) for name, spec in read if spec is not None)
+    read = ((name, _parse_class(described)) for name, described in classes.items() if is_valid_name(name))
+    offered = ((name, _without_written_options(name, spec, written)) for name, spec in read if spec is not None)
     return dict(islice(offered, MAX_CLASSES))
 
 
@@ -118,18 +118,18 @@ def build_report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
     than one without.
     """
     plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in sorted(catalog.items())}
-    made = _packed(plain)
+    made = _compress_report(plain)
     for most in FEWER_OPTIONS:
         if made is None:
             plain = {name: _with_fewer_options(spec, most) for name, spec in plain.items()}
-            made = _packed(plain)
+            made = _compress_report(plain)
     while made is None:
         plain = dict(islice(plain.items(), len(plain) // 2))
-        made = _packed(plain)
+        made = _compress_report(plain)
     return made
 
 
-def _packed(plain: Mapping[str, Any]) -> ReportCatalog | None:
+def _compress_report(plain: Mapping[str, Any]) -> ReportCatalog | None:
     """Return the compressed report, None when it is too large."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     if len(text) > MAX_TEXT_BYTES:
@@ -162,23 +162,23 @@ def _with_first(accepted: dict[str, Any], most: int) -> dict[str, Any]:
     return shorter
 
 
-def _class(described: Any) -> ClassSpec | None:
+def _parse_class(described: Any) -> ClassSpec | None:
     if not isinstance(described, Mapping) or not isinstance(described.get("input"), Mapping):
         return None
     outputs = described.get("output")
-    inputs = dict(islice(_inputs(described["input"], order=described.get("input_order")), MAX_INPUTS))
+    inputs = dict(islice(_parse_inputs(described["input"], order=described.get("input_order")), MAX_INPUTS))
     if sum(map(_count_inputs, inputs.values())) > MAX_INPUTS:
         inputs = {name: one.model_copy(update={"variants": None, "grown": None}) for name, one in inputs.items()}
     return ClassSpec(
         inputs=inputs,
-        outputs=tuple(_type(output) for output in outputs[:MAX_OUTPUTS]) if isinstance(outputs, list) else (),
+        outputs=tuple(_parse_type(output) for output in outputs[:MAX_OUTPUTS]) if isinstance(outputs, list) else (),
         output_node=described.get("output_node") is True,
-        module=_module(described.get("python_module")),
+        module=_parse_module(described.get("python_module")),
     )
 
 
 def _is_flexible(described: Any) -> bool:
-    if not isinstance(described, Mapping) or is_stock_module(_module(described.get("python_module"))):
+    if not isinstance(described, Mapping) or is_stock_module(_parse_module(described.get("python_module"))):
         return False
     inputs = described.get("input")
     return isinstance(inputs, Mapping) and inputs.get("optional") == {}
@@ -191,7 +191,7 @@ def _count_inputs(accepted: InputSpec) -> int:
     return 1 + inner + grown
 
 
-def _offered(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
+def _without_written_options(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
     """Return the class without options that nobody may choose."""
     roles = ClassRoles(class_type, spec)
     offered = {name: _offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
@@ -227,26 +227,30 @@ def _is_hidden(option: Any, hidden: re.Pattern[str], written: frozenset[str]) ->
     return isinstance(option, str) and (option in written or hidden.search(option) is not None)
 
 
-def _module(name: Any) -> str:
+def _parse_module(name: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> Iterator[tuple[str, InputSpec]]:
+def _parse_inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> Iterator[tuple[str, InputSpec]]:
     """Return every input that a graph may set, without hidden ones.
 
     Args:
         order: names by section in the editor's order, if it differs from that of the sections.
     """
-    places = _places(sections, order)
+    places = _input_positions(sections, order)
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(name, described, required=section == "required", depth=depth) if is_valid_name(name) else None
+            spec = (
+                _parse_input(name, described, required=section == "required", depth=depth)
+                if is_valid_name(name)
+                else None
+            )
             if spec is not None:
                 yield name, spec.model_copy(update={"position": places[name]})
 
 
-def _places(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
+def _input_positions(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
     """Return the position of each input in the editor: required inputs first, listed ones before others."""
     names: dict[str, None] = {}
     for section in ("required", "optional"):
@@ -262,7 +266,7 @@ def _is_in(name: Any, listed: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name in listed
 
 
-def _input(name: str, described: Any, *, required: bool, depth: int) -> InputSpec | None:
+def _parse_input(name: str, described: Any, *, required: bool, depth: int) -> InputSpec | None:
     match described:
         case [kind, dict(extra), *_]:
             pass
@@ -272,16 +276,16 @@ def _input(name: str, described: Any, *, required: bool, depth: int) -> InputSpe
             return None
     upload = any(value is True for flag, value in extra.items() if str(flag).endswith("_upload"))
     return InputSpec(
-        type=_type(kind),
+        type=_parse_type(kind),
         required=required,
-        options=None if upload else _options(kind, extra),
-        min=_bound(extra.get("min")),
-        max=_bound(extra.get("max")),
+        options=None if upload else _parse_options(kind, extra),
+        min=_parse_bound(extra.get("min")),
+        max=_parse_bound(extra.get("max")),
         upload=upload,
         multiselect=extra.get("multiselect") is True,
-        default=_default(extra.get("default")),
-        variants=_variants(kind, extra, depth),
-        grown=_grown(kind, extra, depth),
+        default=_parse_default(extra.get("default")),
+        variants=_parse_variants(kind, extra, depth),
+        grown=_parse_autogrow(kind, extra, depth),
         only_linked=extra.get("forceInput") is True,
         widget=clean(extra["widgetType"], MAX_NAME) if isinstance(extra.get("widgetType"), str) else None,
         controlled=_is_controlled(name, kind, extra, depth),
@@ -299,12 +303,12 @@ def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -
     return is_seed if told is None else bool(told)
 
 
-def _type(kind: Any) -> str:
+def _parse_type(kind: Any) -> str:
     """Return a type's name; classic combos declare their list of options instead."""
     return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
-def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
+def _parse_options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
     """Return the valid options; None when any value is valid, the options are unknown here, or not plain values."""
     listed = kind if isinstance(kind, list) else extra.get("options") if kind == COMBO else None
     if not isinstance(listed, list) or any(isinstance(one, list | dict) for one in listed):
@@ -318,13 +322,13 @@ def _is_option(option: Any) -> bool:
     return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_valid_name(option)
 
 
-def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
+def _parse_variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
     """Return the options of a dynamic combo, each with its inputs."""
     options = extra.get("options")
     if kind != DYNAMIC_COMBO or not isinstance(options, list) or depth == MAX_DEPTH:
         return None
     return {
-        option["key"]: dict(islice(_inputs(option["inputs"], depth + 1), MAX_INPUTS))
+        option["key"]: dict(islice(_parse_inputs(option["inputs"], depth + 1), MAX_INPUTS))
         for option in options[:MAX_INPUTS]
         if isinstance(option, Mapping)
         and is_valid_name(option.get("key"))
@@ -332,11 +336,11 @@ def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict
     }
 
 
-def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | None:
+def _parse_autogrow(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | None:
     """Return the inputs that an autogrow input can become: listed by name, or a prefix and a number from 0."""
     match extra.get("template"):
         case {"input": dict(sections), **template} if kind == AUTOGROW and depth < MAX_DEPTH:
-            inner = next(_inputs(sections, depth + 1), None)
+            inner = next(_parse_inputs(sections, depth + 1), None)
         case _:
             return None
     match template:
@@ -353,11 +357,11 @@ def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | Non
     return GrownInputs(names=names, required=required, input=inner[1])
 
 
-def _default(value: Any) -> Scalar | None:
+def _parse_default(value: Any) -> Scalar | None:
     return value if _is_option(value) and not (isinstance(value, str) and len(value) > MAX_DEFAULT) else None
 
 
-def _bound(value: Any) -> int | float | None:
+def _parse_bound(value: Any) -> int | float | None:
     """Return a number that every JSON parser reads alike; an integer beyond 64 bits becomes a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -160,7 +160,7 @@ class _NodeReport:
 
     def outputs_of(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
-        files = [file for position, item in enumerate(listed) for file in self._files(key, position, item)]
+        files = [file for position, item in enumerate(listed) for file in self._file_outputs(key, position, item)]
         yield from files
         values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
         if files or any(isinstance(value, str) and list_possible_files(value) for _, value in values):
@@ -169,12 +169,16 @@ class _NodeReport:
         if len(texts) == len(values) > SPLIT_TEXT and all(len(text) == 1 for text in texts):
             values = [(0, "".join(texts))]
         if len(values) > MAX_VALUES:
-            yield self._json(key, 0, [value for _, value in values])
+            yield self._json_output(key, 0, [value for _, value in values])
             return
         for position, value in values:
-            yield self._text(key, position, value) if isinstance(value, str) else self._json(key, position, value)
+            yield (
+                self._text_output(key, position, value)
+                if isinstance(value, str)
+                else self._json_output(key, position, value)
+            )
 
-    def _files(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
+    def _file_outputs(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
         for entry in islice(_file_entries(item), MAX_OUTPUTS):
             kind, content_type = find_media_type(entry["filename"])
             filename, subfolder = _file_path_of(entry)
@@ -191,18 +195,18 @@ class _NodeReport:
                 folder=entry.get("type", "output"),
             )
 
-    def _text(self, key: str, position: int, text: str) -> FoundOutput:
+    def _text_output(self, key: str, position: int, text: str) -> FoundOutput:
         try:
             content = text.encode()
         except UnicodeEncodeError:  # lone surrogates are valid in JSON but not in UTF-8
-            return self._json(key, position, text)
+            return self._json_output(key, position, text)
         possible_files = () if key == TEXT_KEY else list_possible_files(text)
-        return replace(self._value(key, position, content, TEXT_TYPE), possible_files=possible_files)
+        return replace(self._value_output(key, position, content, TEXT_TYPE), possible_files=possible_files)
 
-    def _json(self, key: str, position: int, value: Any) -> FoundOutput:
-        return self._value(key, position, _as_json(value), JSON_TYPE)
+    def _json_output(self, key: str, position: int, value: Any) -> FoundOutput:
+        return self._value_output(key, position, _as_json(value), JSON_TYPE)
 
-    def _value(self, key: str, position: int, content: bytes, content_type: str) -> FoundOutput:
+    def _value_output(self, key: str, position: int, content: bytes, content_type: str) -> FoundOutput:
         parts = [self.node_id, "" if key == TEXT_KEY else key, str(position + 1) if position else ""]
         ending = "json" if content_type == JSON_TYPE else "txt"
         return FoundOutput(

@@ -45,14 +45,14 @@ class ConstantTexts:
     def _evaluate_class(self, node: Mapping[str, Any], depth: int) -> str | None:
         class_type, inputs = node["class_type"], node["inputs"]
         if class_type in _VALUES:
-            return _short(self.evaluate(inputs.get("value"), depth))
+            return _limit_length(self.evaluate(inputs.get("value"), depth))
         if class_type != _JOINED:
             return None
         parts = [self.evaluate(inputs.get(name), depth) for name in ("string_a", "string_b")]
         between = self.evaluate(inputs.get("delimiter", ""), depth)
         known = [part for part in parts if part is not None]
-        return None if between is None or len(known) < len(parts) else _short(between.join(known))
+        return None if between is None or len(known) < len(parts) else _limit_length(between.join(known))
 
 
-def _short(text: str | None) -> str | None:
+def _limit_length(text: str | None) -> str | None:
     return text if text is not None and len(text) <= MAX_TEXT else None

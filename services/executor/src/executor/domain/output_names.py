@@ -42,18 +42,18 @@ def encode_prefix(requested: str) -> str:
 
     As in ComfyUI, ``a//b/../c`` is ``a/c``. A prefix cannot leave its folder; an empty name becomes ComfyUI's default.
     """
-    *folders, name = _parts(requested)
-    return "/".join([*(_cut(_encode(folder), MAX_FOLDER_BYTES)[0] for folder in folders), _name(name)])
+    *folders, name = _split_path(requested)
+    return "/".join([*(_cut(_encode_part(folder), MAX_FOLDER_BYTES)[0] for folder in folders), _encode_name(name)])
 
 
 def encode_name(requested: str) -> str:
     """Return the last part of a prefix: a file name when another input names the folder."""
-    return _name(_parts(requested)[-1])
+    return _encode_name(_split_path(requested)[-1])
 
 
 def encode_part(requested: str) -> str:
     """Return a text that the node puts into a file name, such as a suffix or delimiter."""
-    inner = _encode(f"x{_SEPARATOR.sub('_', requested)}x")[1:-1]
+    inner = _encode_part(f"x{_SEPARATOR.sub('_', requested)}x")[1:-1]
     return _cut(inner, MAX_FOLDER_BYTES)[0]
 
 
@@ -67,7 +67,7 @@ class OutputNameTranslator:
 
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
         self._folder = folder
-        self._cut = [cut for text in _long_texts(graph) if (cut := _shorten(text)) is not None]
+        self._cut = [cut for text in _long_texts(graph) if (cut := _shorten_text(text)) is not None]
 
     def translate(self, filename: str, subfolder: str) -> str:
         """Return the file name that the owner requested."""
@@ -77,7 +77,7 @@ class OutputNameTranslator:
         if cut:
             rest = next((one.rest for one in self._cut if one.beginning.fullmatch(head)), "")
             head = f"{head}{rest}"
-        return display_file_name(_decode(head + tail))
+        return display_file_name(_decode_part(head + tail))
 
 
 def _long_texts(graph: Mapping[str, Any]) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _long_texts(graph: Mapping[str, Any]) -> Iterator[str]:
                 yield text
 
 
-def _parts(requested: str) -> list[str]:
+def _split_path(requested: str) -> list[str]:
     parts: list[str] = []
     for part in _SEPARATOR.split(_SURROGATE.sub("_", requested)):
         if part == "..":
@@ -99,7 +99,7 @@ def _parts(requested: str) -> list[str]:
     return parts[-MAX_FOLDERS - 1 :] or [DEFAULT_PREFIX]
 
 
-def _encode(part: str) -> str:
+def _encode_part(part: str) -> str:
     """Encode a name for every file system and ``/view``. ``%batch_num%`` would make ComfyUI overwrite its files."""
     pieces = part.split(_BATCH_NUMBER)
     return _BATCH_CODE.join(_CODED.sub(lambda found: f"~{ord(found[0]):02x}", piece) for piece in pieces)
@@ -118,20 +118,20 @@ def _cut(coded: str, longest: int) -> tuple[str, str]:
     return coded[:at], coded[at:]
 
 
-def _name(part: str) -> str:
-    beginning, rest = _cut(_encode(part), MAX_NAME_BYTES)
+def _encode_name(part: str) -> str:
+    beginning, rest = _cut(_encode_part(part), MAX_NAME_BYTES)
     return f"{beginning}{_CUT}" if rest else beginning
 
 
-def _shorten(text: str) -> _ShortenedName | None:
-    beginning, rest = _cut(_encode(_parts(text)[-1]), MAX_NAME_BYTES)
+def _shorten_text(text: str) -> _ShortenedName | None:
+    beginning, rest = _cut(_encode_part(_split_path(text)[-1]), MAX_NAME_BYTES)
     if not rest:
         return None
     pattern = "".join(r"\d+" if _TOKEN.fullmatch(piece) else re.escape(piece) for piece in _TOKEN.split(beginning))
     return _ShortenedName(re.compile(pattern), rest[: 4 * MAX_FILE_NAME])
 
 
-def _decode(coded: str) -> str:
+def _decode_part(coded: str) -> str:
     counter = _COUNTER.findall(coded)
     number = str(int(counter[-1]) - 1) if counter else ""
     return _CODE.sub(lambda code: chr(int(code[1], 16)), coded.replace(_BATCH_CODE, number))

@@ -50,7 +50,7 @@ def stage_graph(
     for node_id, node in graph.items():
         roles = classes.roles_of(node["class_type"])
         inputs = {name: _with_files(name, value, files, roles) for name, value in node["inputs"].items()}
-        naming = _naming(node, roles, classes)
+        naming = _output_name_inputs(node, roles, classes)
         staged[node_id] = {**node, "inputs": {**inputs, **_output_names(naming, inputs, folder, texts)}}
         if not naming and (classes.is_output_class(node["class_type"]) or node["class_type"] in expanding):
             marked |= _find_marker_nodes(node_id, graph, classes)
@@ -59,7 +59,7 @@ def stage_graph(
     return staged
 
 
-def _naming(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) -> dict[str, Any]:
+def _output_name_inputs(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) -> dict[str, Any]:
     """Return the inputs of a node that name an output, with defaults for omitted ones."""
     spec = classes.specs.get(node["class_type"])
     declared = spec.inputs if spec is not None else {}
@@ -79,7 +79,7 @@ def _find_marker_nodes(node_id: str, graph: Mapping[str, Any], classes: NodeClas
         current = waiting.popleft()
         if _can_carry_marker(graph[current]["class_type"], classes):
             return {current}
-        for source in _sources(graph[current]):
+        for source in _linked_nodes(graph[current]):
             if source in graph and source not in seen:
                 seen.add(source)
                 waiting.append(source)
@@ -94,7 +94,7 @@ def _can_carry_marker(class_type: str, classes: NodeClasses) -> bool:
     return not any(roles.role_of(name) is InputRole.MODEL for name in spec.inputs)
 
 
-def _sources(node: Mapping[str, Any]) -> Iterator[str]:
+def _linked_nodes(node: Mapping[str, Any]) -> Iterator[str]:
     return (value[0] for value in node["inputs"].values() if is_link(value))
 
 

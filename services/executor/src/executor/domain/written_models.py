@@ -19,8 +19,8 @@ def find_output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
     """
     places = tuple(_output_path_suffixes(argv))
     found: dict[str, frozenset[int]] = {}
-    for kind, folders in _folders(listed):
-        inside = frozenset(at for at, folder in enumerate(folders) if _parent(folder).endswith(places))
+    for kind, folders in _listed_folders(listed):
+        inside = frozenset(at for at, folder in enumerate(folders) if _parent_folder(folder).endswith(places))
         if inside:
             found[kind] = inside
     return found
@@ -46,15 +46,15 @@ def find_written_models(files: Mapping[str, Any], folders: Mapping[str, frozense
 def _output_path_suffixes(argv: Any) -> Iterator[str]:
     """Yield the path suffixes by which a model folder inside the output folder is recognized."""
     given = [str(word) for word in argv] if isinstance(argv, list) else []
-    chosen = _option(given, OUTPUT_OPTION)
+    chosen = _command_line_option(given, OUTPUT_OPTION)
     if chosen is not None:
-        yield "/" + _plain(chosen).lstrip("/")
+        yield "/" + _normalize_path(chosen).lstrip("/")
         return
-    base = _option(given, BASE_OPTION)
-    yield f"/{_plain(base).lstrip('/')}/output" if base is not None else "/output"
+    base = _command_line_option(given, BASE_OPTION)
+    yield f"/{_normalize_path(base).lstrip('/')}/output" if base is not None else "/output"
 
 
-def _option(argv: Sequence[str], name: str) -> str | None:
+def _command_line_option(argv: Sequence[str], name: str) -> str | None:
     for at, word in enumerate(argv):
         if word == name and at + 1 < len(argv):
             return argv[at + 1]
@@ -63,7 +63,7 @@ def _option(argv: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _folders(listed: Any) -> Iterator[tuple[str, list[str]]]:
+def _listed_folders(listed: Any) -> Iterator[tuple[str, list[str]]]:
     for entry in listed if isinstance(listed, list) else ():
         match entry:
             case {"name": str(kind), "folders": list(folders)}:
@@ -72,11 +72,11 @@ def _folders(listed: Any) -> Iterator[tuple[str, list[str]]]:
                 continue
 
 
-def _parent(folder: str) -> str:
-    return "/" + _plain(folder).rpartition("/")[0].lstrip("/")
+def _parent_folder(folder: str) -> str:
+    return "/" + _normalize_path(folder).rpartition("/")[0].lstrip("/")
 
 
-def _plain(path: str) -> str:
+def _normalize_path(path: str) -> str:
     """Return a normalized path with forward slashes."""
     parts = [part for part in path.replace("\\", "/").split("/") if part not in {"", "."}]
     while parts and parts[0] == "..":

@@ -64,17 +64,17 @@ class NodeCleaner:
                     break
                 found |= dict.fromkeys(item.raw_id for item in foreign)
                 for item in foreign:
-                    await self._remove(item.raw_id)
+                    await self._remove_prompt(item.raw_id)
             except UnreadableResponse as unreadable:  # foreign prompts make the queue too large to read
                 log.warning("executor.queue.unreadable", why=str(unreadable))
-                await self._remove("")
+                await self._remove_prompt("")
             except NodeUnavailable as unavailable:
                 log.info("executor.node.unavailable", why=str(unavailable))
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         return len(found)
 
-    async def _remove(self, raw_id: str) -> None:
+    async def _remove_prompt(self, raw_id: str) -> None:
         """Remove a prompt; without a known id all of them, unless the current attempt's prompt may be among them."""
         if raw_id:
             await self._node.remove_prompt(raw_id)

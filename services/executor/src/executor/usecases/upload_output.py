@@ -78,7 +78,7 @@ class OutputUploader:
             nonlocal attempts, away_since
             grant = await _get_grant(grants, position)
             try:
-                return _build_output(item, await self._transfer(item, grant), grant)
+                return _build_output(item, await self._transfer_output(item, grant), grant)
             except TooLarge:
                 raise StoringFailed(OUTPUT_TOO_LARGE) from None
             except FileUnavailable as error:
@@ -117,7 +117,7 @@ class OutputUploader:
         if waited_s > self.storage_wait_s:
             raise StoringFailed(STORAGE_UNAVAILABLE) from error
 
-    async def _transfer(self, item: FoundOutput, grant: OutputGrant) -> StoredOutput:
+    async def _transfer_output(self, item: FoundOutput, grant: OutputGrant) -> StoredOutput:
         if item.content is not None:
             return await self._upload(grant, item, _single_chunk(item.content), len(item.content))
         try:

@@ -120,7 +120,7 @@ class PromptWatcher:
             self._end_event_received = False
             if entry := await self._wait_for_history():
                 return entry
-        return await self._poll()
+        return await self._poll_history()
 
     async def _wait_for_history(self) -> HistoryEntry | None:
         """Return the history entry after the end event; None if it does not appear, which polling then handles."""
@@ -148,7 +148,7 @@ class PromptWatcher:
         self._poll_now.set()
         return HISTORY_UNREADABLE if self._unreadable_polls >= MAX_UNREADABLE_POLLS else None
 
-    async def _poll(self) -> HistoryEntry | AttemptResult | None:
+    async def _poll_history(self) -> HistoryEntry | AttemptResult | None:
         status = await find_prompt(self._node, self._record.prompt_id)
         if status.state is PromptState.ENDED:
             return status.entry

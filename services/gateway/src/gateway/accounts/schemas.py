@@ -38,14 +38,14 @@ _KEY = {
 }
 
 
-def _shown(example: dict[str, Any]) -> ConfigDict:
+def _with_example(example: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 class UserBody(BaseModel):
     """An account as its owner sees it."""
 
-    model_config = _shown(_USER)
+    model_config = _with_example(_USER)
 
     id: UUID
     username: str
@@ -59,7 +59,7 @@ class UserBody(BaseModel):
 class MeBody(UserBody):
     """The current user with limits and use. A limit that is null means unlimited."""
 
-    model_config = _shown(
+    model_config = _with_example(
         _USER
         | {"limits": _LIMITS, "used_today": 12, "left_today": 88, "resets_at": "2026-11-24T00:00:00Z"}
         | {"running": 1, "queued": 3}
@@ -79,7 +79,7 @@ class AccountBody(UserBody):
     ``shares_quota``: the account shares its daily image quota with free accounts registered from the same address.
     """
 
-    model_config = _shown(_USER | {"limits": _LIMITS, "own_limits": ["queue_cap"], "shares_quota": False})
+    model_config = _with_example(_USER | {"limits": _LIMITS, "own_limits": ["queue_cap"], "shares_quota": False})
 
     limits: Limits
     own_limits: list[str]
@@ -96,7 +96,7 @@ class AccountsBody(BaseModel):
 class SessionBody(BaseModel):
     """The tokens of a session. ``expires_in``: lifetime of the access token, seconds."""
 
-    model_config = _shown(
+    model_config = _with_example(
         {"access_token": "eyJhbGciOiJFZERTQSJ9…", "refresh_token": "cfr_…", "token_type": "bearer", "expires_in": 900}
     )
 
@@ -109,7 +109,7 @@ class SessionBody(BaseModel):
 class KeyBody(BaseModel):
     """A key in a list. ``prefix`` is how its text begins; ``last_used_at`` is accurate to some minutes."""
 
-    model_config = _shown(_KEY | {"prefix": "cf_4fT0zLq81wXc", "last_used_at": None})
+    model_config = _with_example(_KEY | {"prefix": "cf_4fT0zLq81wXc", "last_used_at": None})
 
     id: str
     name: str
@@ -123,7 +123,7 @@ class KeyBody(BaseModel):
 class CreatedKeyBody(BaseModel):
     """A new key. ``key`` is its text, shown only in this response."""
 
-    model_config = _shown(_KEY | {"key": "cf_4fT0zLq81wXc_…"})
+    model_config = _with_example(_KEY | {"key": "cf_4fT0zLq81wXc_…"})
 
     id: str
     key: str
@@ -143,7 +143,7 @@ class KeysBody(BaseModel):
 class TierBody(BaseModel):
     """A tier, and the limits of its users who have no individual ones."""
 
-    model_config = _shown({"name": "basic", "limits": _LIMITS})
+    model_config = _with_example({"name": "basic", "limits": _LIMITS})
 
     name: Tier
     limits: Limits

@@ -48,7 +48,7 @@ class UserCache:
         known, account = await self._read_account(who)
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
             known.use.forget()  # it counts yesterday's images
-        use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
+        use = await known.use.read(lambda within_s: self._load_usage(who.user_id, within_s))
         return present_me(account, use)
 
     async def limits(self, who: Principal) -> Limits:
@@ -67,14 +67,14 @@ class UserCache:
             Unavailable: auth is unavailable, and nothing is cached.
         """
         known = self._users.setdefault(user_id, _Known())
-        return (await known.account.read(lambda within_s: self._account(user_id, within_s))).limits
+        return (await known.account.read(lambda within_s: self._load_account(user_id, within_s))).limits
 
     async def _read_account(self, who: Principal) -> tuple[_Known, Account]:
         known = self._users.setdefault(who.user_id, _Known())
         if known.version < who.version:
             known.version = who.version
             known.account.expire()
-        return known, await known.account.read(lambda within_s: self._account(who.user_id, within_s))
+        return known, await known.account.read(lambda within_s: self._load_account(who.user_id, within_s))
 
     def usage_changed(self, user_id: UUID) -> None:
         """Invalidate the cached use of a user."""
@@ -93,8 +93,8 @@ class UserCache:
         if known is not None:
             known.account.expire()
 
-    async def _account(self, user_id: UUID, within_s: float | None) -> Account:
+    async def _load_account(self, user_id: UUID, within_s: float | None) -> Account:
         return await self._bus.request(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
 
-    async def _use(self, user_id: UUID, within_s: float | None) -> TenantUsage:
+    async def _load_usage(self, user_id: UUID, within_s: float | None) -> TenantUsage:
         return await self._bus.request(READ_TENANT_USAGE, ReadTenantUsage(), tenant=str(user_id), within_s=within_s)

@@ -24,14 +24,14 @@ _INVITE = {
 }
 
 
-def _shown(example: dict[str, Any]) -> ConfigDict:
+def _with_example(example: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 class RulesBody(BaseModel):
     """Rules about node classes and packs, by name."""
 
-    model_config = _shown(_NO_RULES)
+    model_config = _with_example(_NO_RULES)
 
     allowed_classes: list[str]
     denied_classes: list[str]
@@ -45,7 +45,7 @@ class ClassRulesBody(RulesBody):
     A denial overrides an allowance. Rules under ``from_settings`` cannot be changed by the API.
     """
 
-    model_config = _shown(_RULES | {"from_settings": _NO_RULES | {"denied_packs": ["custom_nodes.my_pack"]}})
+    model_config = _with_example(_RULES | {"from_settings": _NO_RULES | {"denied_packs": ["custom_nodes.my_pack"]}})
 
     from_settings: RulesBody
 
@@ -53,7 +53,7 @@ class ClassRulesBody(RulesBody):
 class InviteBody(BaseModel):
     """An invite without its token. ``used_by`` is the account that it created, or null."""
 
-    model_config = _shown(_INVITE | {"used_by": None, "used_at": None})
+    model_config = _with_example(_INVITE | {"used_by": None, "used_at": None})
 
     id: UUID
     tier: Tier
@@ -74,7 +74,7 @@ class InvitesBody(BaseModel):
 class CreatedInviteBody(BaseModel):
     """A new invite. ``invite`` is its token, shown only in this response: send it as ``invite`` to register."""
 
-    model_config = _shown(_INVITE | {"invite": "cfi_…"})
+    model_config = _with_example(_INVITE | {"invite": "cfi_…"})
 
     id: UUID
     invite: str

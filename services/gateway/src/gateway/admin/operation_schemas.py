@@ -24,7 +24,7 @@ _NODE = {
 }  # fmt: skip
 
 
-def _shown(**example: Any) -> ConfigDict:
+def _with_example(**example: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
@@ -50,7 +50,7 @@ class NodeBody(BaseModel):
     what keeps it from taking jobs. ``blocked``: it has been occupied for so long that an operator should look at it.
     """
 
-    model_config = _shown(**_NODE)
+    model_config = _with_example(**_NODE)
 
     node: str
     online: bool
@@ -158,7 +158,7 @@ class StorageBody(BaseModel):
 class StatsBody(BaseModel):
     """Statistics of the fleet. ``failures``: number of jobs that ended with each error code in the last 24 hours."""
 
-    model_config = _shown(
+    model_config = _with_example(
         at=_AT,
         queue=[{"tier": "free", "waiting": 3, "held": 0, "running": 1, "oldest_wait_seconds": 12.5}],
         nodes={"total": 2, "online": 2, "working": 1, "cordoned": 0, "draining": 0, "blocked": 0},
@@ -186,7 +186,7 @@ class AuditEntryBody(BaseModel):
     ``id`` counts without gaps; ``hash`` covers this entry and the hash of the previous one.
     """
 
-    model_config = _shown(
+    model_config = _with_example(
         id=7, at=_AT, action="node.drain", actor_id=_USER, subject_id=None, ip="192.0.2.7",
         request_id="0199f2b07c3e7a519d245a1be0c0ffee", detail={"node": "gpu-7"}, hash="9f86d081884c7d65…",
     )  # fmt: skip
@@ -218,13 +218,13 @@ def present_node(node: NodeStatus) -> NodeBody:
 
 
 def present_admin_job(job: Job, node: str | None, public_url: str) -> AdminJobBody:
-    return AdminJobBody(**_fields(job, node, public_url))
+    return AdminJobBody(**_job_fields(job, node, public_url))
 
 
 def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
     node = found.attempts[-1].node if found.attempts else None
     attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]
-    return InspectedJobBody(**_fields(found.job, node, public_url), attempts=attempts)
+    return InspectedJobBody(**_job_fields(found.job, node, public_url), attempts=attempts)
 
 
 def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
@@ -253,6 +253,6 @@ def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:
     return AuditEntryBody(**entry.model_dump())
 
 
-def _fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
+def _job_fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
     more = job.model_dump(include={"tenant_id", "state", "workflow", "priority", "images"})
     return present_job(job, public_url).model_dump() | more | {"node": node}

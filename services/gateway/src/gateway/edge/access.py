@@ -81,15 +81,15 @@ class RequiresTenantScope(RequiresScope):
 
 def requirement_of(route: APIRoute) -> RequiresScope | None:
     """What the route requires; None for a route that is open to everybody."""
-    return next((needs for _, needs in _declared(route)), None)
+    return next((needs for _, needs in _declared_scopes(route)), None)
 
 
 def credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:
     """The name and dependency of the parameter by which a route declares what it requires."""
-    return next(_declared(route))
+    return next(_declared_scopes(route))
 
 
-def _declared(route: APIRoute) -> Iterator[tuple[str, RequiresScope]]:
+def _declared_scopes(route: APIRoute) -> Iterator[tuple[str, RequiresScope]]:
     for dependency in route.dependant.dependencies:
         if isinstance(dependency.call, RequiresScope):
             yield dependency.name or "", dependency.call

@@ -72,7 +72,7 @@ def read_model(model: type[M], value: Any) -> M:
         raise InvalidRequest(
             errors=tuple(
                 FieldError(
-                    pointer=_pointer(item["loc"]),
+                    pointer=_json_pointer(item["loc"]),
                     code=item["type"],
                     message=field_message(item, model.model_fields if len(item["loc"]) == 1 else ()),
                 )
@@ -155,18 +155,18 @@ def _finite_or_null(value: Any) -> Any:
 def _check_finite(value: Any, pointer: str) -> None:
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in parts:
-        _check_finite(one, f"{pointer}/{_escaped(key)}")
+        _check_finite(one, f"{pointer}/{_escape_pointer_part(key)}")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse(
             "json_number", "NaN and infinite numbers are refused. Send a finite number or null.", pointer[:MAX_POINTER]
         )
 
 
-def _pointer(path: tuple[int | str, ...]) -> str:
-    return "".join("/" + _escaped(part) for part in path)[:MAX_POINTER]
+def _json_pointer(path: tuple[int | str, ...]) -> str:
+    return "".join("/" + _escape_pointer_part(part) for part in path)[:MAX_POINTER]
 
 
-def _escaped(part: int | str) -> str:
+def _escape_pointer_part(part: int | str) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 

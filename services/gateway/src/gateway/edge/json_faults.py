@@ -26,21 +26,21 @@ def describe_parser_error(body: bytes, error: ValueError) -> FieldError:
     if not _is_utf8(body):
         return FieldError(code="json_encoding", message="The body is not UTF-8.")
     if not body.strip():
-        return _invalid("The body is empty. Send JSON.")
+        return _invalid_json("The body is empty. Send JSON.")
     matched = _PARSER_MESSAGE.fullmatch(str(error))
-    return _described(body, *matched.groups()) if matched is not None else _invalid("The body is not JSON.")
+    return _describe_fault(body, *matched.groups()) if matched is not None else _invalid_json("The body is not JSON.")
 
 
-def _described(body: bytes, reason: str, line_number: str, column_number: str) -> FieldError:
-    line, column = _line(body, int(line_number)), int(column_number)
+def _describe_fault(body: bytes, reason: str, line_number: str, column_number: str) -> FieldError:
+    line, column = _line_of(body, int(line_number)), int(column_number)
     if (duplicate := _DUPLICATE_KEY.fullmatch(reason)) is not None:
-        where = f"line {line_number}, column {_characters(line, _start_of_key(line, column))}"
+        where = f"line {line_number}, column {_column_in_characters(line, _start_of_key(line, column))}"
         message = (
             f'The key "{shown_key(duplicate[1])}" is in one object twice, the second time at {where}. Remove one of '
             "them, or, if they are two nodes, give one of them another id."
         )
         return FieldError(code="json_duplicate_key", message=message)
-    where = f"line {line_number}, column {_characters(line, column)}"
+    where = f"line {line_number}, column {_column_in_characters(line, column)}"
     if reason.startswith("recursion limit"):
         return FieldError(code="json_depth", message=f"The body is nested too deeply at {where}.")
     if "hex escape" in reason and _HALF_A_PAIR.search(line, max(0, column - 14), column):
@@ -48,7 +48,7 @@ def _described(body: bytes, reason: str, line_number: str, column_number: str) -
     message = _syntax_message(reason, where, line[column - 1 :])
     if reason == "expected value" and body.lstrip()[:1] not in _FIRST_BYTES:
         message += ' Send a JSON object, such as {"name": "value"}.'
-    return _invalid(message)
+    return _invalid_json(message)
 
 
 def shown_key(key: str) -> str:
@@ -66,7 +66,7 @@ def _syntax_message(reason: str, where: str, rest: bytes) -> str:
     return f"Invalid JSON at {where}: {_REASONS.get(reason, reason)}.{hint}"
 
 
-def _line(body: bytes, number: int) -> bytes:
+def _line_of(body: bytes, number: int) -> bytes:
     """The line with this number, from 1; empty where there are more than ``MAX_LINES`` before it."""
     return next(islice(io.BytesIO(body), number - 1, number), b"") if number <= MAX_LINES else b""
 
@@ -77,7 +77,7 @@ def _start_of_key(line: bytes, column: int) -> int:
     return key.rfind(b'"', 0, -1) + 1 or column
 
 
-def _characters(line: bytes, column: int) -> int:
+def _column_in_characters(line: bytes, column: int) -> int:
     """The column that the parser counts in bytes, in characters."""
     return column - len(line[:column]) + len(line[:column].decode(errors="ignore"))
 
@@ -90,5 +90,5 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _invalid(message: str) -> FieldError:
+def _invalid_json(message: str) -> FieldError:
     return FieldError(code="json_invalid", message=message)

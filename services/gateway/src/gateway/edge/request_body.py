@@ -33,12 +33,12 @@ async def json_body(request: Request) -> Any:
         Unavailable: all clients together do.
         Malformed: the body is not valid JSON.
     """
-    return await _json(request, JSON_BYTES)
+    return await _read_json_body(request, JSON_BYTES)
 
 
 async def workflow_body(request: Request) -> Any:
     """The same for a body with a workflow, at most 8 MiB."""
-    return await _json(request, MAX_BYTES)
+    return await _read_json_body(request, MAX_BYTES)
 
 
 async def form_body(request: Request) -> dict[str, str]:
@@ -54,7 +54,7 @@ async def form_body(request: Request) -> dict[str, str]:
         return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
-async def _json(request: Request, limit: int) -> Any:
+async def _read_json_body(request: Request, limit: int) -> Any:
     with reserve_body_memory(request, READ_S) as take:
         body = await _read(request, "application/json", limit, take)
         request.state.is_large = len(body) > INLINE_BYTES

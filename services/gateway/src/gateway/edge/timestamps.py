@@ -11,7 +11,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # a day outside these years is still representable in every time zone
 
 
-def _moment(value: Any) -> Any:
+def _parse_timestamp(value: Any) -> Any:
     if not isinstance(value, str) or not MOMENT.fullmatch(value):  # pydantic would also accept numbers
         raise PydanticCustomError(
             "datetime_type", "Send a time with its zone in the form of RFC 3339, such as 2026-11-29T10:00:00Z."
@@ -25,8 +25,8 @@ def _in_range(at: datetime) -> datetime:
     return at
 
 
-Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
+Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_parse_timestamp)]
 """A timestamp in a strict request body."""
 
-QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
+QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_parse_timestamp), AfterValidator(_in_range)]
 """A timestamp in a query that limits a list."""

@@ -57,7 +57,7 @@ class ExportFiles:
         Raises:
             TruncatedFileError: a file is shorter than its record says.
         """
-        async with aclosing(self._found()) as files:
+        async with aclosing(self._find_files()) as files:
             async for file in files:
                 try:
                     async with aclosing(pack_file(file, into=into, sink=sink, objects=self._objects)) as pieces:
@@ -66,7 +66,7 @@ class ExportFiles:
                 except FileNotFoundError:
                     continue
 
-    async def _found(self) -> AsyncGenerator[StoredFile, None]:
+    async def _find_files(self) -> AsyncGenerator[StoredFile, None]:
         for upload in self._uploads:
             yield upload
         for output_id, name, at in self._outputs:

@@ -66,7 +66,7 @@ class AccountExport:
         try:
             at_most = FILES if with_files else 0
             files = ExportFiles(str(user_id), self.artifacts, self.objects, at_most=at_most)
-            return self._stream(await self._known(str(user_id)), str(user_id), files)
+            return self._stream_archive(await self._load_small_records(str(user_id)), str(user_id), files)
         except BaseException:
             self.end(user_id)
             raise
@@ -75,27 +75,27 @@ class AccountExport:
         """Allow the next export of this user."""
         self._running.discard(user_id)
 
-    async def _known(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
+    async def _load_small_records(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
         """The small record files, by name."""
         account = await self.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
         keys = await self.bus.request(LIST_KEYS, ListKeys(), tenant=tenant)
         sessions = await self.bus.request(LIST_SESSIONS, ListSessions(), tenant=tenant)
         usage = await self.bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=USAGE_DAYS), tenant=tenant)
         return {
-            "account": _dumped([account]),
-            "keys": _dumped(keys.keys),
-            "sessions": _dumped(sessions.sessions),
-            "usage": _dumped(usage.days),
+            "account": _dump_records([account]),
+            "keys": _dump_records(keys.keys),
+            "sessions": _dump_records(sessions.sessions),
+            "usage": _dump_records(usage.days),
         }
 
-    async def _stream(
+    async def _stream_archive(
         self, known: dict[str, list[dict[str, Any]]], tenant: str, files: ExportFiles
     ) -> AsyncGenerator[bytes, None]:
         sink = ZipSink()
-        sorts = {name: _each(records) for name, records in known.items()} | {
-            "workflows": self._workflows(tenant),
-            "uploads": self._uploads(tenant, files),
-            "jobs": self._jobs(tenant, files),
+        sorts = {name: _iterate_records(records) for name, records in known.items()} | {
+            "workflows": self._workflow_records(tenant),
+            "uploads": self._upload_records(tenant, files),
+            "jobs": self._job_records(tenant, files),
         }
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as made:
             for name, records in sorts.items():
@@ -110,7 +110,7 @@ class AccountExport:
                     yield piece
         yield sink.taken()
 
-    async def _jobs(self, tenant: str, files: ExportFiles) -> Records:
+    async def _job_records(self, tenant: str, files: ExportFiles) -> Records:
         async for job in self._every_job(tenant):
             try:
                 workflow = await self.bus.request(READ_JOB_GRAPH, ReadJobGraph(job_id=job.job_id), tenant=tenant)
@@ -131,7 +131,7 @@ class AccountExport:
                 yield job
             before, more = (page.jobs[-1].job_id, page.more) if page.jobs else (None, False)
 
-    async def _workflows(self, tenant: str) -> Records:
+    async def _workflow_records(self, tenant: str) -> Records:
         before = None
         while headings := await self.workflows.page(tenant, before=before, at_most=PAGE):
             for heading in headings:
@@ -142,7 +142,7 @@ class AccountExport:
                         yield asdict(version.heading) | {"workflow": version.graph, "parameters": parameters}
             before = headings[-1].id
 
-    async def _uploads(self, tenant: str, files: ExportFiles) -> Records:
+    async def _upload_records(self, tenant: str, files: ExportFiles) -> Records:
         before = None
         while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
             for upload in page:
@@ -150,10 +150,10 @@ class AccountExport:
             before = page[-1].id
 
 
-def _dumped(records: Iterable[BaseModel]) -> list[dict[str, Any]]:
+def _dump_records(records: Iterable[BaseModel]) -> list[dict[str, Any]]:
     return [record.model_dump(mode="json") for record in records]
 
 
-async def _each(records: Iterable[dict[str, Any]]) -> Records:
+async def _iterate_records(records: Iterable[dict[str, Any]]) -> Records:
     for record in records:
         yield record

@@ -75,7 +75,7 @@ class ImageConverter:
         helper = await asyncio.create_subprocess_exec(
             sys.executable, *HELPER, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )
-        feeding = asyncio.create_task(_feed(helper, source), name="gateway.image.feed")
+        feeding = asyncio.create_task(_write_source(helper, source), name="gateway.image.feed")
         try:
             result = await self._read_result(helper)
             await feeding
@@ -85,7 +85,7 @@ class ImageConverter:
             if helper.returncode is None:
                 with suppress(ProcessLookupError):
                     helper.kill()
-            await asyncio.shield(_ended(helper, feeding))
+            await asyncio.shield(_end_helper(helper, feeding))
 
     async def _read_result(self, helper: Process) -> bytes:
         """The output of the helper, at most a chunk more than ``max_result_bytes``."""
@@ -98,7 +98,7 @@ class ImageConverter:
         return bytes(result)
 
 
-async def _feed(helper: Process, source: AsyncIterator[bytes]) -> None:
+async def _write_source(helper: Process, source: AsyncIterator[bytes]) -> None:
     """Write the source to the helper until it stops reading: it can refuse after the first bytes."""
     assert helper.stdin is not None  # noqa: S101 - stdin and stdout are pipes
     try:
@@ -110,6 +110,6 @@ async def _feed(helper: Process, source: AsyncIterator[bytes]) -> None:
         helper.stdin.close()
 
 
-async def _ended(helper: Process, feeding: asyncio.Task[None]) -> None:
+async def _end_helper(helper: Process, feeding: asyncio.Task[None]) -> None:
     await asyncio.gather(feeding, return_exceptions=True)
     await helper.wait()

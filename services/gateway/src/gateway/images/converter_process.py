@@ -82,13 +82,13 @@ def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
     image: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # reads only the header
     if wanted.faithful and getattr(image, "is_animated", False) and image.format != "MPO":
         raise ValueError("it moves")
-    orientation, profile = _orientation(image), image.info.get("icc_profile")
+    orientation, profile = _exif_orientation(image), image.info.get("icc_profile")
     sideways = orientation >= 5
     across, down = (image.height, image.width) if sideways else image.size
     box = (min(wanted.width or across, across), min(wanted.height or down, down))
     if box != (across, down):
-        image.draft(None, _box(box, sideways))  # a JPEG can be decoded at a smaller size
-    image = _plain(image, profile)
+        image.draft(None, _rotate_box(box, sideways))  # a JPEG can be decoded at a smaller size
+    image = _to_rgb(image, profile)
     if orientation in TURNED:
         image = image.transpose(TURNED[orientation])
     if box != (across, down):
@@ -99,22 +99,22 @@ def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
         image = white
     image.info = {}
     sink = BytesIO()
-    image.save(sink, wanted.format.value, **_options(wanted))
+    image.save(sink, wanted.format.value, **_save_options(wanted))
     return sink.getvalue()
 
 
-def _box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
+def _rotate_box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
     return (box[1], box[0]) if sideways else box
 
 
-def _orientation(image: Image.Image) -> int:
+def _exif_orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - ignore unreadable EXIF
         return 1
 
 
-def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The image as RGB or RGBA with 8 bits per channel."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
         image = image.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
@@ -129,7 +129,7 @@ def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert(mode)
 
 
-def _options(wanted: ConversionOptions) -> dict[str, int | bool]:
+def _save_options(wanted: ConversionOptions) -> dict[str, int | bool]:
     if wanted.format is ImageFormat.PNG:
         return {"compress_level": 1 if wanted.faithful else 6}
     if wanted.format is ImageFormat.JPEG:

@@ -62,7 +62,7 @@ def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | Heade
         case ImageFormat.JPEG:
             size = _jpeg_size(begun)
         case ImageFormat.WEBP:
-            size = HeaderProblem.ANIMATED if _moves(begun) else webp_size(begun)
+            size = HeaderProblem.ANIMATED if _is_animated_webp(begun) else webp_size(begun)
     if isinstance(size, tuple):
         return ImageHeader(format_, *size) if all(size) else HeaderProblem.UNSUPPORTED
     return size or (HeaderProblem.UNSUPPORTED if whole else None)
@@ -77,16 +77,16 @@ def webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
     if len(head) < 10:
         return HeaderProblem.UNSUPPORTED
     if kind == b"VP8X":
-        return _little(head[4:7]) + 1, _little(head[7:10]) + 1
+        return _little_endian(head[4:7]) + 1, _little_endian(head[7:10]) + 1
     if kind == b"VP8L":
-        bits = _little(head[1:5])
+        bits = _little_endian(head[1:5])
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
-        return _little(head[6:8]) & 0x3FFF, _little(head[8:10]) & 0x3FFF
+        return _little_endian(head[6:8]) & 0x3FFF, _little_endian(head[8:10]) & 0x3FFF
     return HeaderProblem.UNSUPPORTED
 
 
-def _moves(webp: bytes | bytearray) -> bool:
+def _is_animated_webp(webp: bytes | bytearray) -> bool:
     return webp[12:16] == b"VP8X" and bool(webp[20] & _WEBP_ANIMATED)
 
 
@@ -94,14 +94,14 @@ def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | HeaderProblem:
     if begun[8:16] != b"\0\0\0\rIHDR":
         return HeaderProblem.UNSUPPORTED
     unfit = _png_unfit(begun) if whole else None
-    return unfit or (_big(begun[16:20]), _big(begun[20:24]))
+    return unfit or (_big_endian(begun[16:20]), _big_endian(begun[20:24]))
 
 
 def _png_unfit(png: bytes | bytearray) -> HeaderProblem | None:
     """Whether the chunks of a whole PNG contain an animation, or texts and profiles that inflate to too much."""
     at, pixels, left = 33, False, INFLATED_BYTES
     for _ in range(MAX_CHUNKS):
-        length, kind = _big(png[at : at + 4]), bytes(png[at + 4 : at + 8])
+        length, kind = _big_endian(png[at : at + 4]), bytes(png[at + 4 : at + 8])
         if len(kind) < 4:
             return None if pixels else HeaderProblem.UNSUPPORTED
         if kind == b"acTL" and not pixels:
@@ -142,17 +142,17 @@ def _jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
         if marker in {_SCAN, _END}:
             return HeaderProblem.UNSUPPORTED
         if marker in _FRAMES:
-            return _big(head[7:9]), _big(head[5:7])
+            return _big_endian(head[7:9]), _big_endian(head[5:7])
         if marker == 0xFF:  # a fill byte
             at += 1
         else:
-            at += 2 if marker in _NO_SIZE else 2 + _big(head[2:4])
+            at += 2 if marker in _NO_SIZE else 2 + _big_endian(head[2:4])
     return HeaderProblem.UNSUPPORTED
 
 
-def _big(number: bytes | bytearray) -> int:
+def _big_endian(number: bytes | bytearray) -> int:
     return int.from_bytes(number, "big")
 
 
-def _little(number: bytes | bytearray) -> int:
+def _little_endian(number: bytes | bytearray) -> int:
     return int.from_bytes(number, "little")

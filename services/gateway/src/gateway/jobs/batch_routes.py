@@ -65,7 +65,7 @@ def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         )
         await request.state.charge(len(jobs) - 1)
         outcomes = await sent.submit()
-        response.headers.update(_headers(outcomes))
+        response.headers.update(_quota_headers(outcomes))
         request_id = request.state.request_id
         refused = sum(not isinstance(one, Accepted) for one in outcomes)
         shown = OutcomeRenderer(public_url, request_id, errors=max(1, MAX_ERRORS // max(1, refused)))
@@ -90,7 +90,7 @@ class OutcomeRenderer(NamedTuple):
         return BatchItem(index=index, status=refused["status"], problem=refused)
 
 
-def _headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
+def _quota_headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
     """The quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     quotas = [one.quota for one in accepted if one.quota is not None]

@@ -52,7 +52,7 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
 
         async def lines() -> AsyncIterator[bytes]:
             with watching(request.state.principal) as ended:
-                async for line in _follow(known, first, again, ended):
+                async for line in _follow_events(known, first, again, ended):
                     yield line
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
@@ -60,7 +60,7 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
     return routes
 
 
-async def _follow(
+async def _follow_events(
     known: int, read: JobWithEvents, again: Callable[[int], Awaitable[JobWithEvents]], ended: asyncio.Event
 ) -> AsyncIterator[bytes]:
     """Each event once, in order, until the job or the credential has ended; comments keep the connection alive."""

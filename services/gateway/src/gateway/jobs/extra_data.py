@@ -39,7 +39,7 @@ class ExtraDataKeys:
         if not kept:
             return None
         for name, value in kept.items():
-            self._check(name, value)
+            self._check_value(name, value)
         if exceeds_integer_range(kept):
             _refuse("", "integer_out_of_range", "An integer in extra_data has more than 64 bits.")
         size = len(orjson.dumps(kept))
@@ -48,7 +48,7 @@ class ExtraDataKeys:
             _refuse("", "extra_data_too_large", message)
         return kept
 
-    def _check(self, name: str, value: Any) -> None:
+    def _check_value(self, name: str, value: Any) -> None:
         pointer = f"/{shown_key(name)}"
         if name not in self.allowed:
             listed = ", ".join(sorted(self.allowed))

@@ -89,9 +89,9 @@ def router(
             raise ClientDisconnect
         used(accepted.job.tenant_id)
         if wait.job.state not in FINAL_STATES:
-            return _answer(present_job(wait.job, public_url), 202, headers)
+            return _job_response(present_job(wait.job, public_url), 202, headers)
         try:
-            return _answer(present_generated(wait.job, public_url), 200, headers)
+            return _job_response(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
             answer = problem_response(request, refusal.refused)
             answer.headers.update(headers)
@@ -106,7 +106,7 @@ async def _client_left(request: Request, wait: JobWait, wait_s: float) -> bool:
     Shutdown of the gateway cancels this coroutine. That is not a disconnect: the job continues.
     """
     ended = asyncio.create_task(wait.wait_for_end(), name="gateway.generate.wait")
-    left = asyncio.create_task(_disconnected(request), name="gateway.generate.client")
+    left = asyncio.create_task(_wait_for_disconnect(request), name="gateway.generate.client")
     try:
         await asyncio.wait({ended, left}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
@@ -119,11 +119,11 @@ async def _client_left(request: Request, wait: JobWait, wait_s: float) -> bool:
         await asyncio.gather(ended, left, return_exceptions=True)
 
 
-async def _disconnected(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     """Return once the client has disconnected. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _answer(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
+def _job_response(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)

@@ -40,10 +40,10 @@ class InputPins:
             InvalidWorkflow: the graph refers to too many uploads.
             Unavailable: the database is unavailable.
         """
-        named, referred = await _named(graph, is_large=is_large)
+        named, referred = await _find_references(graph, is_large=is_large)
         while named or referred:
-            copies = await self._copied(referred, tenant=tenant)
-            found = await self._find(named | {copy.id for copy in copies.values()}, tenant)
+            copies = await self._copy_outputs(referred, tenant=tenant)
+            found = await self._find_uploads(named | {copy.id for copy in copies.values()}, tenant)
             try:
                 await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
@@ -59,11 +59,13 @@ class InputPins:
         Raises:
             InvalidWorkflow, Unavailable: see ``pin``.
         """
-        named, referred = await _named(graph, is_large=is_large)
+        named, referred = await _find_references(graph, is_large=is_large)
         if not named and not referred:
             return PinnedGraph(graph, ())
-        copies = await self._copied(referred, tenant=tenant)
-        return _with_copies(graph, await self._find(named | {copy.id for copy in copies.values()}, tenant), copies)
+        copies = await self._copy_outputs(referred, tenant=tenant)
+        return _with_copies(
+            graph, await self._find_uploads(named | {copy.id for copy in copies.values()}, tenant), copies
+        )
 
     async def copy_pins(self, tenant: str, job_id: UUID, again: UUID) -> None:
         """Pin the uploads of a job, including ended ones, for the job that runs it again.
@@ -82,11 +84,11 @@ class InputPins:
         Raises:
             Unavailable: the database is unavailable.
         """
-        found = await self._find({UUID(name) for name in names if is_upload_id(name)}, tenant)
-        copies = await self._copied({name for name in names if not is_upload_id(name)}, tenant=tenant)
+        found = await self._find_uploads({UUID(name) for name in names if is_upload_id(name)}, tenant)
+        copies = await self._copy_outputs({name for name in names if not is_upload_id(name)}, tenant=tenant)
         return {str(upload.id): upload for upload in found.values()} | copies
 
-    async def _copied(self, references: set[str], *, tenant: str) -> dict[str, Upload]:
+    async def _copy_outputs(self, references: set[str], *, tenant: str) -> dict[str, Upload]:
         try:
             return {
                 reference: copy
@@ -96,7 +98,7 @@ class InputPins:
         except Exception as error:
             raise _unavailable(error) from error
 
-    async def _find(self, ids: set[UUID], tenant: str) -> dict[UUID, Upload]:
+    async def _find_uploads(self, ids: set[UUID], tenant: str) -> dict[UUID, Upload]:
         try:
             return await self._uploads.find_all(tenant, ids)
         except Exception as error:
@@ -112,19 +114,19 @@ class InputPins:
             log.warning("gateway.inputs.not_released", job_id=str(job_id))
 
 
-async def _named(graph: Mapping[str, Any], *, is_large: bool) -> tuple[set[UUID], set[str]]:
+async def _find_references(graph: Mapping[str, Any], *, is_large: bool) -> tuple[set[UUID], set[str]]:
     """Texts in the graph that look like ids of uploads, and references to outputs.
 
     Raises:
         InvalidWorkflow: there are too many.
     """
-    named, referred = await offload(_names, graph) if is_large else _names(graph)
+    named, referred = await offload(_texts_in_graph, graph) if is_large else _texts_in_graph(graph)
     if len(named) + len(referred) > MOST:
         raise InvalidWorkflow((too_many(len(named) + len(referred)),))
     return {UUID(name) for name in named}, referred
 
 
-def _names(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+def _texts_in_graph(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return upload_ids(graph), output_references(graph)
 
 

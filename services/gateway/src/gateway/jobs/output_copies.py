@@ -35,24 +35,24 @@ class OutputCopies:
         artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
         if artifact is None:
             return None
-        known = await self.uploads.refresh(tenant, _mark(artifact), KEPT)
+        known = await self.uploads.refresh(tenant, _copy_marker(artifact), KEPT)
         if known is not None:
             return known
         try:
-            return await self._copied(artifact)
+            return await self._copy_artifact(artifact)
         except FileNotFoundError:
             return None  # its job was purged meanwhile
 
-    async def _copied(self, artifact: Artifact) -> Upload | None:
+    async def _copy_artifact(self, artifact: Artifact) -> Upload | None:
         if not artifact.size_bytes:
             return None
         begun = await self.objects.read(artifact.key, ByteRange(0, min(artifact.size_bytes, HEADER_BYTES)))
-        content_type, size = _described(begun, artifact)
+        content_type, size = _detect_type(begun, artifact)
         upload_id = new_id()
         new = NewUpload(
             id=upload_id,
             tenant_id=artifact.tenant_id,
-            sent_sha256=_mark(artifact),
+            sent_sha256=_copy_marker(artifact),
             sha256=artifact.sha256,
             key=f"{artifact.tenant_id}/uploads/{upload_id}",
             content_type=content_type,
@@ -69,12 +69,12 @@ class OutputCopies:
         return upload
 
 
-def _mark(artifact: Artifact) -> str:
+def _copy_marker(artifact: Artifact) -> str:
     """The ``sent_sha256`` of a copy. It differs from that of an upload of the same bytes, which is re-encoded."""
     return hashlib.sha256(f"{OUTPUT_PREFIX}{artifact.id} {artifact.sha256}".encode()).hexdigest()
 
 
-def _described(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
+def _detect_type(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
     """The media type by content, or else as the executor reported it; and the size of an image."""
     image_format = format_of(begun[:12])
     if image_format is not None:

@@ -27,7 +27,7 @@ def request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, in
     """
     sent_fields = _sent_fields(submission)
     try:
-        digest, size = _digest_of(_serialized(sent_fields))
+        digest, size = _digest_of(_serialize_sorted(sent_fields))
     except orjson.JSONEncodeError:
         whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(sent_fields)
         digest, size = _digest_of(text.encode() for text in whole)
@@ -47,18 +47,18 @@ def _sent_fields(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in submission.model_fields_set}
 
 
-def _serialized(value: Any) -> Iterator[bytes]:
+def _serialize_sorted(value: Any) -> Iterator[bytes]:
     """The value in the serialization of orjson with sorted keys, in pieces."""
     if isinstance(value, dict) and value:
         for number, key in enumerate(sorted(value)):
             yield b"," if number else b"{"
             yield orjson.dumps(key) + b":"
-            yield from _serialized(value[key])
+            yield from _serialize_sorted(value[key])
         yield b"}"
     elif isinstance(value, list) and value:
         for number, one in enumerate(value):
             yield b"," if number else b"["
-            yield from _serialized(one)
+            yield from _serialize_sorted(one)
         yield b"]"
     else:
         yield orjson.dumps(value)

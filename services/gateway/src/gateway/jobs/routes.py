@@ -141,7 +141,7 @@ def router(
             cursor=cursor,
             status=status,
             workflow=workflow,
-            label=_label(label),
+            label=_parse_label(label),
             created_after=created_after,
             created_before=created_before,
         )
@@ -194,7 +194,7 @@ def router(
     return routes
 
 
-def _label(text: str | None) -> tuple[str, str] | None:
+def _parse_label(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
     key, colon, value = text.partition(":")

@@ -44,7 +44,7 @@ def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any],
         "servers": [{"url": public_url}],
         "paths": {f"/api/v1/workflows/{heading.name}/jobs": {"post": post}},
         "components": {
-            "schemas": _schemas(),
+            "schemas": _parameter_schemas(),
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "Bearer": {"type": "http", "scheme": "bearer"},
@@ -53,7 +53,7 @@ def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any],
     }
 
 
-def _schemas() -> dict[str, Any]:
+def _parameter_schemas() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for model in (JobBody, Problem):
         described = model.model_json_schema(ref_template=_COMPONENTS, mode="serialization")

@@ -34,19 +34,19 @@ class ResultStorage:
             ResultStorageFull: they have.
         """
         tenant_id = UUID(tenant)
-        limits = await self._limits(tenant_id)
+        limits = await self._load_limits(tenant_id)
         if limits is None or limits.result_bytes is None:
             return
         stored = self._stored.setdefault(tenant_id, StaleWhileRevalidateCache(STORED_S))
         try:
-            size = await stored.read(lambda _: self._size(tenant_id))
+            size = await stored.read(lambda _: self._load_stored_bytes(tenant_id))
         except Unavailable:
             return
         if size >= limits.result_bytes:
             stored.forget()  # the client will purge jobs now
             raise ResultStorageFull(stored=size, limit=limits.result_bytes)
 
-    async def _limits(self, tenant_id: UUID) -> Limits | None:
+    async def _load_limits(self, tenant_id: UUID) -> Limits | None:
         try:
             return await self._users.limits_by_id(tenant_id)
         except Refusal as refusal:
@@ -54,7 +54,7 @@ class ResultStorage:
                 log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.refused.code)
             return None
 
-    async def _size(self, tenant_id: UUID) -> int:
+    async def _load_stored_bytes(self, tenant_id: UUID) -> int:
         try:
             return await self._artifacts.size_of(tenant_id)
         except Exception as error:

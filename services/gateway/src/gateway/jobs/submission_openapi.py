@@ -19,13 +19,13 @@ def submission_schema() -> dict[str, Any]:
     for name in ("prompt", "workflow"):
         fields[name]["anyOf"].append({"type": "object" if name == "prompt" else "string"})
     fields["client_id"] = {"type": "string", "title": "Client Id", "description": "of ComfyUI's clients; ignored"}
-    fields["labels"]["additionalProperties"] = _nullable(fields["labels"]["additionalProperties"])
-    schema["properties"] = {name: _nullable(field) for name, field in fields.items()}
+    fields["labels"]["additionalProperties"] = _make_nullable(fields["labels"]["additionalProperties"])
+    schema["properties"] = {name: _make_nullable(field) for name, field in fields.items()}
     schema["description"] = f"{schema.get('description', '')}\n\n{_MORE}"
     return schema
 
 
-def _nullable(field: dict[str, Any]) -> dict[str, Any]:
+def _make_nullable(field: dict[str, Any]) -> dict[str, Any]:
     """The same field, or null."""
     null = {"type": "null"}
     if null in field.get("anyOf", ()):

@@ -147,16 +147,16 @@ class JobSubmitter:
         submission = sent.submission
         request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
-            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             await self._results.check(tenant)
             self._store.check_new_work()
         except Refusal as refusal:
             if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
-            return await self._replay(job_id, key, request_hash, tenant, refusal)
+            return await self._replay_job(job_id, key, request_hash, tenant, refusal)
         graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
-        command = _command(
+        command = _build_command(
             submission,
             plan._replace(graph=dict(graph)),
             pinned,
@@ -168,7 +168,7 @@ class JobSubmitter:
         )
         with bound(job_id=str(job_id)):
             try:
-                accepted = await self._commit(command, tenant, is_large=plan.is_large)
+                accepted = await self._submit_to_scheduler(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
                 if command.inputs and not is_in_doubt(refusal):
                     await self._pins.release(job_id)
@@ -192,11 +192,11 @@ class JobSubmitter:
         try:
             if is_large:
                 await _hash_of_large(submission, "")
-            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
             used = plan._replace(graph=dict(graph))
-            command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
+            command = _build_command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
             found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.INVALID:
@@ -211,24 +211,24 @@ class JobSubmitter:
             found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
         return found
 
-    async def _replay(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+    async def _replay_job(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
         """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.
 
         Sends an empty graph, which the scheduler refuses if there is no such job.
         """
         command = SubmitJob(job_id=job_id, graph={}, idempotency_key=key, request_hash=request_hash)
         try:
-            return await self._commit(command, tenant)
+            return await self._submit_to_scheduler(command, tenant)
         except Refusal as replayed:
             raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
 
-    async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
+    async def _submit_to_scheduler(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
         """Submit the job.
 
         After a lost reply, look the job up; if the scheduler answers but has no such job, submit it again.
         """
         try:
-            return _accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
+            return _to_accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except Refusal as refusal:
             if not is_in_doubt(refusal):
                 raise
@@ -248,11 +248,11 @@ class JobSubmitter:
             raise doubt from doubt.__cause__
         try:
             reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
-            return _accepted(await reply)
+            return _to_accepted(await reply)
         except Unavailable:  # the second request failed, too; the first may still have been committed
             raise doubt from doubt.__cause__
 
-    async def _plan(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
+    async def _plan_submission(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
         submission = sent.submission
         if submission.workflow_name is not None:
             version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
@@ -285,7 +285,7 @@ class JobSubmitter:
         return image_to_image.fit_to_image(submission, sizes)
 
 
-def _command(
+def _build_command(
     submission: Submission,
     plan: Plan,
     uploads: Sequence[Upload],
@@ -343,7 +343,7 @@ def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
 
 
-def _accepted(submitted: SubmitReply) -> Accepted:
+def _to_accepted(submitted: SubmitReply) -> Accepted:
     return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
 
 

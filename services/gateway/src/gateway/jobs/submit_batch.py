@@ -50,7 +50,7 @@ class BatchSubmitter:
             self._digest = await offload(_digest, self._items) if self._is_large else _digest(self._items)
         first = await self._prove_key() if self._key is not None else []
         rest = range(len(first), len(self._items))
-        outcomes = [*first, *await asyncio.gather(*[self._outcome(index) for index in rest])]
+        outcomes = [*first, *await asyncio.gather(*[self._submit_item(index) for index in rest])]
         if all(map(_is_outage, outcomes)) and isinstance(outcomes[0], Refusal):
             raise outcomes[0]
         return outcomes
@@ -59,7 +59,7 @@ class BatchSubmitter:
         """Submit one by one until one is accepted: if the key was used with another batch, none may be accepted."""
         outcomes: list[Outcome] = []
         for index in range(len(self._items)):
-            outcome = await self._outcome(index)
+            outcome = await self._submit_item(index)
             if isinstance(outcome, Refusal) and (
                 outcome.refused.code == IdempotencyKeyReused.code or _is_outage(outcome)
             ):
@@ -69,11 +69,11 @@ class BatchSubmitter:
                 break
         return outcomes
 
-    async def _outcome(self, index: int) -> Outcome:
+    async def _submit_item(self, index: int) -> Outcome:
         async with self._at_once:
             try:
                 return await self._submitter.submit(
-                    await self._submission(index),
+                    await self._read_item(index),
                     tenant=self._tenant,
                     idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
                     endpoint=ENDPOINT,
@@ -83,7 +83,7 @@ class BatchSubmitter:
             except Refusal as refusal:
                 return refusal
 
-    async def _submission(self, index: int) -> SentSubmission:
+    async def _read_item(self, index: int) -> SentSubmission:
         if self._is_large:
             return await offload(read_submission, self._items[index])
         return read_submission(self._items[index])

@@ -40,7 +40,7 @@ class JobWait:
         """
         if self.job.state in FINAL_STATES:
             return
-        async with self._subscribed():
+        async with self._wake_on_end():
             while True:
                 await self.read_job()
                 if self.job.state in FINAL_STATES:
@@ -75,7 +75,7 @@ class JobWait:
         log.warning("gateway.generate.not_cancelled", job_id=str(self.job.job_id))
 
     @asynccontextmanager
-    async def _subscribed(self) -> AsyncIterator[None]:
+    async def _wake_on_end(self) -> AsyncIterator[None]:
         """Wake up when an event says that the job has ended. Without a NATS connection there is only polling."""
         try:
             unsubscribe = await self._bus.subscribe(

@@ -83,9 +83,9 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         """
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
-            return await _unconverted(request, output, artifact, objects)
+            return await _original_response(request, output, artifact, objects)
         wanted = ConversionOptions(format_ or _own_format(artifact), quality or QUALITY, width, height)
-        return await _converted(request, output, artifact, wanted, converter)
+        return await _converted_response(request, output, artifact, wanted, converter)
 
     @routes.get(
         "/thumbnail",
@@ -106,7 +106,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         """The image that `/result` gives for the same parameters, scaled down to fit into a square."""
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         wanted = ConversionOptions(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
-        return await _converted(request, output, artifact, wanted, converter)
+        return await _converted_response(request, output, artifact, wanted, converter)
 
     for path, name in (("/result", "download_result"), ("/image", "download_image")):
         routes.get(
@@ -116,7 +116,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
     return routes
 
 
-async def _converted(
+async def _converted_response(
     request: Request, output: Output, artifact: Artifact, wanted: ConversionOptions, converter: OutputConverter
 ) -> Response:
     if output.kind is not OutputKind.IMAGE:
@@ -135,10 +135,10 @@ async def _converted(
     if request.method == "HEAD":
         sent()
         return Response(headers=headers)
-    return StreamedResponse(_pieces(image), headers, sent)
+    return StreamedResponse(_split_content(image), headers, sent)
 
 
-async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
+async def _split_content(content: bytes) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(content), CHUNK_BYTES):
         yield content[start : start + CHUNK_BYTES]
 
@@ -149,7 +149,7 @@ def _own_format(artifact: Artifact) -> ImageFormat:
     return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
 
 
-async def _unconverted(request: Request, output: Output, artifact: Artifact, objects: ArtifactStore) -> Response:
+async def _original_response(request: Request, output: Output, artifact: Artifact, objects: ArtifactStore) -> Response:
     saved_as = content_disposition(output.name, output.content_type)
     stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
     try:

@@ -37,7 +37,7 @@ async def pack_file(
         FileNotFoundError: the object does not exist; nothing was written.
         TruncatedFileError: the object was deleted meanwhile, or is shorter than recorded.
     """
-    async with aclosing(await _content(file, objects)) as chunks:
+    async with aclosing(await _file_content(file, objects)) as chunks:
         entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
         entry.external_attr = 0o644 << 16
         entry.file_size = left = file.size_bytes  # zipfile decides by it whether to use ZIP64
@@ -53,13 +53,13 @@ async def pack_file(
                 raise TruncatedFileError(file.key)
 
 
-async def _content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
+async def _file_content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
     if not file.size_bytes:
-        return _nothing()
+        return _no_content()
     return await objects.open(file.key, ByteRange(0, file.size_bytes))
 
 
-async def _nothing() -> AsyncGenerator[bytes, None]:
+async def _no_content() -> AsyncGenerator[bytes, None]:
     for piece in tuple[bytes, ...]():
         yield piece
 

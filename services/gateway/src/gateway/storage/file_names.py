@@ -17,12 +17,12 @@ class ArchiveNames:
 
     def name(self, requested: str) -> str:
         """A name close to the requested one: 1 to ``MAX_BYTES`` bytes, without folders and control characters."""
-        stem, ending = _split(safe_name(requested))
+        stem, ending = _split_extension(safe_name(requested))
         name, number = stem + ending, 1
-        while _folded(name) in self._given:
+        while _fold_case(name) in self._given:
             number += 1
             name = f"{stem}-{number}{ending}"
-        self._given.add(_folded(name))
+        self._given.add(_fold_case(name))
         return name
 
 
@@ -31,10 +31,10 @@ def safe_name(requested: str) -> str:
     last = re.split(r"[/\\]", requested)[-1]
     visible = "".join("_" if unicodedata.category(sign).startswith("C") else sign for sign in last)
     name = _UNSAFE.sub("_", visible).strip(". ") or "output"
-    return "".join(_split(f"_{name}" if _DEVICES.fullmatch(name) else name))
+    return "".join(_split_extension(f"_{name}" if _DEVICES.fullmatch(name) else name))
 
 
-def _split(name: str) -> tuple[str, str]:
+def _split_extension(name: str) -> tuple[str, str]:
     """Split a file name into stem and extension. The stem is cut so that a counter still fits."""
     stem, dot, ending = name.rpartition(".")
     if not stem:
@@ -44,5 +44,5 @@ def _split(name: str) -> tuple[str, str]:
     return stem.encode()[:room].decode(errors="ignore"), ending
 
 
-def _folded(name: str) -> str:
+def _fold_case(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()

@@ -41,7 +41,7 @@ async def respond_with_object(request: Request, stored: StoredObject, objects: A
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    part = _part(request, etag, stored.size_bytes)
+    part = _requested_range(request, etag, stored.size_bytes)
     whole = part or ByteRange(0, stored.size_bytes)
     headers |= {
         "Accept-Ranges": "bytes",
@@ -61,7 +61,7 @@ async def respond_with_object(request: Request, stored: StoredObject, objects: A
     return StreamingResponse(await objects.open(stored.key, whole), status_code=status, headers=headers)
 
 
-def _part(request: Request, etag: str, size: int) -> ByteRange | None:
+def _requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
     """The requested range; None for the whole, also if If-Range does not match."""
     if request.headers.get("if-range", etag) != etag:
         return None

@@ -21,16 +21,16 @@ def serve_grants(bus: Bus, downloads: InputDownloads, uploads: OutputUploads) ->
     """Answer executors. Call it before the bus starts."""
 
     async def grant_inputs(request: GrantInputs, address: Address) -> InputsGranted:
-        return await downloads.grant(request, _tenant(address))
+        return await downloads.grant(request, _tenant_id(address))
 
     async def grant_outputs(request: GrantOutputs, address: Address) -> OutputsGranted:
-        return uploads.grant(request, _tenant(address))
+        return uploads.grant(request, _tenant_id(address))
 
     bus.serve(GRANT_INPUTS, grant_inputs)
     bus.serve(GRANT_OUTPUTS, grant_outputs)
 
 
-def _tenant(address: Address) -> UUID:
+def _tenant_id(address: Address) -> UUID:
     try:
         return UUID(address.tenant)
     except ValueError:

@@ -41,7 +41,7 @@ class InputDownloads:
         expires_s = int(time.time() + self.link_s)
         pinned = await self.uploads.find_pinned(str(tenant), request.job_id)
         return InputsGranted(
-            grants=tuple(self._granted(upload, expires_s) for upload in pinned),
+            grants=tuple(self._grant_upload(upload, expires_s) for upload in pinned),
             expires_at=datetime.fromtimestamp(expires_s, UTC),
         )
 
@@ -61,17 +61,17 @@ class InputDownloads:
         except FileNotFoundError:
             raise UnknownUpload from None
 
-    def _granted(self, upload: Upload, expires_s: int) -> InputGrant:
+    def _grant_upload(self, upload: Upload, expires_s: int) -> InputGrant:
         token = input_token.sign(self.key, InputRight(upload.tenant_id, upload.id, expires_s))
         return InputGrant(
             id=upload.id,
             url=f"{self.origin}/internal/inputs/{token}",
-            name=self._name(upload),
+            name=self._file_name(upload),
             size_bytes=upload.size_bytes,
             sha256=upload.sha256,
         )
 
-    def _name(self, upload: Upload) -> str:
+    def _file_name(self, upload: Upload) -> str:
         """The file name: equal for equal bytes of a tenant, so that a node gets them once; not guessable by others.
 
         The extension shows the type, which loaders of nodes require.

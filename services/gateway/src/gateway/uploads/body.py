@@ -79,7 +79,7 @@ class UploadBodies:
         with reserve_body_memory(request, READ_S) as take:
             begun = await body.read(LOOK_AT_BYTES, take)
             if format_of(bytes(begun[:12])) is not None:
-                yield ReceivedImage(await self._image(body, begun, take))
+                yield ReceivedImage(await self._read_image(body, begun, take))
                 return
             self._service.check_file(bytes(begun[:LOOK_AT_BYTES]), at_most=file_bytes, whole=body.ended)
         with self._files.reserve(tenant, within_s=FILE_READ_S) as stay:
@@ -94,7 +94,7 @@ class UploadBodies:
         if declared > max(self._service.max_bytes, file_bytes) + framing:
             raise FileTooLarge(limit=file_bytes)
 
-    async def _image(self, body: "_Body", content: bytearray, take: Callable[[int], None]) -> bytearray:
+    async def _read_image(self, body: "_Body", content: bytearray, take: Callable[[int], None]) -> bytearray:
         """The whole image. Its header is checked at each of ``LOOK_AT``, so that an invalid image is refused early."""
         looks = list(LOOK_AT)
         while True:
@@ -123,16 +123,16 @@ class _Body:
         """The next bytes of the file: at least ``at_least``, or fewer at its end."""
         content = bytearray()
         while not self.ended and len(content) < at_least:
-            content += await self._next(take)
+            content += await self._next_chunk(take)
         return content
 
     async def chunks(self, stay: Callable[[int], None]) -> AsyncIterator[bytes]:
         """The rest of the file."""
         while not self.ended:
-            if chunk := await self._next(lambda _size: stay(0)):
+            if chunk := await self._next_chunk(lambda _size: stay(0)):
                 yield chunk
 
-    async def _next(self, take: Callable[[int], None]) -> bytes:
+    async def _next_chunk(self, take: Callable[[int], None]) -> bytes:
         async for chunk in self._stream:
             take(len(chunk))
             if self._form is None:

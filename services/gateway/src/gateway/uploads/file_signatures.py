@@ -73,11 +73,11 @@ def exr_size(begun: bytes) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _image(begun: bytes, _size: int | None) -> str | None:
+def _detect_image(begun: bytes, _size: int | None) -> str | None:
     return "image/x-exr" if begun[:4] == b"\x76\x2f\x31\x01" else None
 
 
-def _mp4(begun: bytes, _size: int | None) -> str | None:
+def _detect_mp4(begun: bytes, _size: int | None) -> str | None:
     brand = begun[8:12]
     if begun[4:8] == b"ftyp":
         if brand == b"qt  ":
@@ -88,7 +88,7 @@ def _mp4(begun: bytes, _size: int | None) -> str | None:
     return "video/quicktime" if begun[:1] == b"\0" and begun[4:8] in _MOVIE_ATOMS else None
 
 
-def _matroska(begun: bytes, _size: int | None) -> str | None:
+def _detect_matroska(begun: bytes, _size: int | None) -> str | None:
     if begun[:4] != b"\x1a\x45\xdf\xa3":
         return None
     head = begun[:64]
@@ -97,14 +97,14 @@ def _matroska(begun: bytes, _size: int | None) -> str | None:
     return "video/x-matroska" if b"\x42\x82\x88matroska" in head else None
 
 
-def _riff(begun: bytes, _size: int | None) -> str | None:
+def _detect_riff(begun: bytes, _size: int | None) -> str | None:
     if begun[:4] == b"RIFF" and begun[8:16] == b"AVI LIST":
         return "video/x-msvideo"
     is_wave = begun[:4] in {b"RIFF", b"RF64"} and begun[8:12] == b"WAVE" and begun[12:16] in _WAVE_CHUNKS
     return "audio/wav" if is_wave else None
 
 
-def _ogg(begun: bytes, _size: int | None) -> str | None:
+def _detect_ogg(begun: bytes, _size: int | None) -> str | None:
     if begun[:5] != b"OggS\0" or len(begun) < 28:
         return None
     codec = begun[27 + begun[26] :][:8]  # after the segment table of the first page
@@ -114,7 +114,7 @@ def _ogg(begun: bytes, _size: int | None) -> str | None:
     return "audio/ogg" if is_sound else None
 
 
-def _old_video(begun: bytes, _size: int | None) -> str | None:
+def _detect_old_video(begun: bytes, _size: int | None) -> str | None:
     if begun[:4] == b"FLV\x01":
         return "video/x-flv"
     if begun[:4] == b"\0\0\x01\xba":
@@ -125,7 +125,7 @@ def _old_video(begun: bytes, _size: int | None) -> str | None:
     return "video/mp2t" if is_transport else None
 
 
-def _sound(begun: bytes, _size: int | None) -> str | None:
+def _detect_sound(begun: bytes, _size: int | None) -> str | None:
     if begun[:4] == b"fLaC":
         return "audio/flac"
     if begun[:4] == b"FORM" and begun[8:12] in {b"AIFF", b"AIFC"}:
@@ -153,7 +153,7 @@ def _frame_bytes(begun: bytes) -> int | None:
     return length if 4 < length < len(begun) - 1 else None
 
 
-def _latent(begun: bytes, size: int | None) -> str | None:
+def _detect_latent(begun: bytes, size: int | None) -> str | None:
     if len(begun) < 10 or begun[8:10] not in {b'{"', b"{ "}:
         return None
     header = int.from_bytes(begun[:8], "little")
@@ -161,7 +161,7 @@ def _latent(begun: bytes, size: int | None) -> str | None:
     return "application/x-safetensors" if fits else None
 
 
-def _model(begun: bytes, _size: int | None) -> str | None:
+def _detect_model(begun: bytes, _size: int | None) -> str | None:
     if begun[:8] == b"glTF\x02\0\0\0":
         return "model/gltf-binary"
     if begun.startswith((b"ply\n", b"ply\r\n")):
@@ -175,7 +175,7 @@ def _model(begun: bytes, _size: int | None) -> str | None:
     return None
 
 
-def _spz(begun: bytes, _size: int | None) -> str | None:
+def _detect_spz(begun: bytes, _size: int | None) -> str | None:
     """Gaussian splats in gzip (until version 3) or plain: unpacks sixteen bytes."""
     if begun[:3] == b"\x1f\x8b\x08":
         try:
@@ -185,7 +185,7 @@ def _spz(begun: bytes, _size: int | None) -> str | None:
     return "application/x-spz" if begun[:4] == b"NGSP" else None
 
 
-def _obj(begun: bytes, size: int | None) -> str | None:
+def _detect_obj(begun: bytes, size: int | None) -> str | None:
     """A text whose lines all begin with a keyword of the format."""
     if b"\0" in begun:
         return None
@@ -195,7 +195,7 @@ def _obj(begun: bytes, size: int | None) -> str | None:
     return "model/obj" if words and words <= _OBJ_WORDS and words & _OBJ_TELLING else None
 
 
-def _stl(begun: bytes, size: int | None) -> str | None:
+def _detect_stl(begun: bytes, size: int | None) -> str | None:
     """Binary STL: an 80-byte header, the number of triangles, and exactly that many triangles."""
     return "model/stl" if size is not None and size == _stl_bytes(begun) else None
 
@@ -207,7 +207,7 @@ def _stl_bytes(begun: bytes) -> int | None:
     return _STL_HEADER + _STL_TRIANGLE * triangles if triangles else None
 
 
-def _splat(begun: bytes, size: int | None) -> str | None:
+def _detect_splat(begun: bytes, size: int | None) -> str | None:
     is_complete = size is not None and size % _SPLAT_BYTES == 0
     return "application/x-splat" if is_complete and _are_gaussians(begun) else None
 
@@ -223,7 +223,7 @@ def _are_gaussians(begun: bytes) -> bool:
     return True
 
 
-def _ksplat(begun: bytes, size: int | None) -> str | None:
+def _detect_ksplat(begun: bytes, size: int | None) -> str | None:
     return "application/x-ksplat" if size is not None and _is_ksplat(begun) else None
 
 
@@ -235,6 +235,7 @@ def _is_ksplat(begun: bytes) -> bool:
 
 
 _TESTS: tuple[Callable[[bytes, int | None], str | None], ...] = (
-    _image, _mp4, _matroska, _riff, _ogg, _old_video, _sound, _latent, _model, _spz, _obj, _ksplat, _stl, _splat,
+    _detect_image, _detect_mp4, _detect_matroska, _detect_riff, _detect_ogg, _detect_old_video, _detect_sound,
+    _detect_latent, _detect_model, _detect_spz, _detect_obj, _detect_ksplat, _detect_stl, _detect_splat,
 )  # fmt: skip
 """Checked in this order: signatures first, then formats recognized only by plausibility."""

@@ -59,7 +59,7 @@ class UploadForm:
                 "on_header_end": self._header_ends,
                 "on_headers_finished": self._headers_end,
                 "on_part_data": self._part_data,
-                "on_end": self._end,
+                "on_end": self._check_complete,
             },
             max_header_count=_HEADERS,
             max_header_size=_HEADER_BYTES,
@@ -150,7 +150,7 @@ class UploadForm:
         if self._skipped > _SKIPPED_BYTES:
             _refuse("parts", f"The fields beside the file have more than {_SKIPPED_BYTES} bytes. {_ADVICE}")
 
-    def _end(self) -> None:
+    def _check_complete(self) -> None:
         self._ended = True
 
 

@@ -22,12 +22,12 @@ def upload_ids(graph: Mapping[str, Any]) -> set[str]:
 
     For valid graphs, and for files of the editor, whose widget values become inputs.
     """
-    return {text for text in _texts(graph) if is_upload_id(text)}
+    return {text for text in _texts_in_graph(graph) if is_upload_id(text)}
 
 
 def output_references(graph: Mapping[str, Any]) -> set[str]:
     """Every text in the same places that can refer to an output."""
-    return {text for text in _texts(graph) if is_output_reference(text)}
+    return {text for text in _texts_in_graph(graph) if is_output_reference(text)}
 
 
 def is_upload_id(text: str) -> bool:
@@ -77,7 +77,7 @@ def too_many(count: int) -> FieldError:
     return FieldError(pointer="/workflow", code="too_many_uploads", message=message)
 
 
-def _texts(graph: Mapping[str, Any]) -> Iterator[str]:
+def _texts_in_graph(graph: Mapping[str, Any]) -> Iterator[str]:
     """Texts of inputs or widgets, and fields of those that are objects (``Load3D.image``)."""
     for value in _widget_values(graph) if is_ui_format(graph) else _input_values(graph):
         if isinstance(value, str):

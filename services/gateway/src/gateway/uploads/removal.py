@@ -41,7 +41,7 @@ class UploadRemover:
         if not isinstance(outcome, str) and not await self._ended.still_used(outcome):
             outcome = await self._uploads.delete(tenant, upload_id)
         if not isinstance(outcome, str):
-            raise UploadInUse(errors=_named(outcome))
+            raise UploadInUse(errors=_uses_as_errors(outcome))
         await self._objects.delete(outcome)
 
 
@@ -80,7 +80,7 @@ class UploadSweeper:
             )  # until the scheduler says that their jobs have ended
 
 
-def _named(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
+def _uses_as_errors(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
     return tuple(
         FieldError(code="job_not_ended", message=f"Job {use.job_id} has not ended.") for use in list(uses)[:NAMED]
     )

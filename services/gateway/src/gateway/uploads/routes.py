@@ -60,7 +60,7 @@ def router(
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
-        return _presented(upload, public_url)
+        return _upload_body(upload, public_url)
 
     @routes.post(
         "/upload",
@@ -94,9 +94,11 @@ def router(
         Uploading the same bytes again returns the same upload.
         """
         limits = await users.limits(request.state.principal)
-        keep, file_bytes = _retention(limits, longest), service.file_bytes(limits.upload_bytes)
+        keep, file_bytes = _requested_retention(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
-            upload, is_new = await _store(service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
+            upload, is_new = await _store_upload(
+                service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes)
+            )
         response.status_code = 201 if is_new else 200
         response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
         return present(upload)
@@ -160,7 +162,7 @@ class StorageTerms(NamedTuple):
     file_bytes: int
 
 
-async def _store(
+async def _store_upload(
     service: UploadService, sent: ReceivedImage | ReceivedFile, terms: StorageTerms
 ) -> tuple[Upload, bool]:
     if isinstance(sent, ReceivedImage):
@@ -170,11 +172,11 @@ async def _store(
     )
 
 
-def _retention(limits: Limits, longest: timedelta | None) -> timedelta | None:
+def _requested_retention(limits: Limits, longest: timedelta | None) -> timedelta | None:
     return timedelta(days=limits.upload_days) if limits.upload_days else longest
 
 
-def _presented(upload: Upload, public_url: str) -> UploadBody:
+def _upload_body(upload: Upload, public_url: str) -> UploadBody:
     fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name not in {"url", "kind"}}
     known = FILE_TYPES.get(upload.content_type)
     url = f"{public_url}/api/v1/uploads/{upload.id}/content"

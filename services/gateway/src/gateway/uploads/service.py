@@ -83,7 +83,7 @@ class UploadService:
         if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
         if header is HeaderProblem.BLOATED:
-            raise self._broken()
+            raise self._broken_image()
         if isinstance(header, HeaderProblem):
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if header is not None and header.width * header.height > self.converter.max_pixels:
@@ -119,7 +119,7 @@ class UploadService:
         self.objects.status.check_new_work()
         await self.uploads.check_room(tenant, size_bytes=0)
         async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
-            content = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
+            content = bytes(sent) if exact else await self._reencode(sent, KEPT_AS[header.format], header)
             new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
             await self.objects.put(new.key, _iterate_chunks(content))
         return await self._record(new, keep)
@@ -186,7 +186,7 @@ class UploadService:
             raise _too_many_pixels(self.converter.max_pixels, *size)
         return size
 
-    async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
+    async def _reencode(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
         wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
             return await self.converter.convert(wanted, _iterate_chunks(sent))
@@ -194,9 +194,9 @@ class UploadService:
             limit = self.converter.max_pixels
             raise _too_many_pixels(limit, header.width, header.height) from None
         except (NotConvertible, ConversionFailed):
-            raise self._broken() from None
+            raise self._broken_image() from None
 
-    def _broken(self) -> BrokenImage:
+    def _broken_image(self) -> BrokenImage:
         return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
     async def _record(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
@@ -222,11 +222,11 @@ class _Passing:
         self.digest = hashlib.sha256()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._counted(self._begun)
+        yield self._count_bytes(self._begun)
         async for chunk in self._rest:
-            yield self._counted(chunk)
+            yield self._count_bytes(chunk)
 
-    def _counted(self, chunk: bytes) -> bytes:
+    def _count_bytes(self, chunk: bytes) -> bytes:
         self.size_bytes += len(chunk)
         if self.size_bytes > self._at_most:
             raise FileTooLarge(limit=self._at_most)

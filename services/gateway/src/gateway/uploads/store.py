@@ -153,7 +153,7 @@ class UploadStore:
             if new.source_job_id is None:
                 await self._check_room(connection, new.tenant_id, new.size_bytes)
             row = await _ADD.first(connection, keep=keep, **asdict(new))
-        return Upload(**_required(row)), True
+        return Upload(**_require_row(row)), True
 
     async def check_room(self, tenant_id: str, size_bytes: int) -> None:
         """Refuse early what ``add`` would refuse.
@@ -165,7 +165,7 @@ class UploadStore:
             await self._check_room(connection, UUID(tenant_id), size_bytes)
 
     async def _check_room(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
-        kept = _required(await _KEPT.first(connection, tenant_id=tenant_id))
+        kept = _require_row(await _KEPT.first(connection, tenant_id=tenant_id))
         if kept["files"] >= self._bounds.files or kept["bytes"] + size_bytes > self._bounds.bytes:
             raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
 
@@ -231,6 +231,6 @@ class UploadStore:
         return str(key)
 
 
-def _required(row: Row | None) -> Row:
+def _require_row(row: Row | None) -> Row:
     assert row is not None  # noqa: S101 - the statement returns a row
     return row

@@ -38,7 +38,7 @@ class RequestCounts:
     async def flush(self) -> None:
         """Write the counts. A batch whose outcome is unknown is written again under the same id."""
         while self._adding or self._counts:
-            self._adding = self._adding or self._batch()
+            self._adding = self._adding or self._next_batch()
             await self._usage.add_batch(self._adding)
             self._adding = None
         if self._dropped:
@@ -54,12 +54,13 @@ class RequestCounts:
                 raise
             log.error("gateway.usage.lost", error=type(error).__name__)
 
-    def _batch(self) -> Batch:
+    def _next_batch(self) -> Batch:
         counts, self._counts = self._counts, Counter()
         return Batch(
-            new_id(), {(user, _date(day), f"{method} {path}"): n for (user, method, path, day), n in counts.items()}
+            new_id(),
+            {(user, _day_to_date(day), f"{method} {path}"): n for (user, method, path, day), n in counts.items()},
         )
 
 
-def _date(day: int) -> date:
+def _day_to_date(day: int) -> date:
     return datetime.fromtimestamp(day * DAY_S, UTC).date()

@@ -80,8 +80,8 @@ def declare(
             message = f"The parameter {taken[target]} sets this input already."
             errors.append(FieldError(pointer=pointer, code="parameter_target_taken", message=message))
         taken[target] = name
-        found[name] = _completed(parameter, graph[parameter.node]["inputs"][parameter.input])
-        errors.extend(_faults(found[name], pointer))
+        found[name] = _complete_parameter(parameter, graph[parameter.node]["inputs"][parameter.input])
+        errors.extend(_definition_errors(found[name], pointer))
     return found, tuple(errors)
 
 
@@ -89,7 +89,7 @@ def schema(parameters: Parameters) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the parameters of a submission."""
     return {
         "type": "object",
-        "properties": {name: _property(parameter) for name, parameter in parameters.items()},
+        "properties": {name: _schema_property(parameter) for name, parameter in parameters.items()},
         "required": [name for name, parameter in parameters.items() if parameter.required],
         "additionalProperties": False,
     }
@@ -105,7 +105,7 @@ def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tupl
             message = f"The saved workflow has no parameter {show(name)}. It has {_named_parameters(parameters)}."
             errors.append(FieldError(pointer=at, code="parameter_unknown", message=message, allowed=allowed))
         else:
-            errors.extend(_misfits(parameters[name], value, at))
+            errors.extend(_value_errors(parameters[name], value, at))
     for name, parameter in parameters.items():
         if parameter.required and name not in sent:
             message = f"The parameter {show(name)} is required, and is missing."
@@ -147,7 +147,7 @@ def explain(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str
 def _read_off(graph: Mapping[str, Any], errors: list[FieldError]) -> dict[str, ParameterBody]:
     found: dict[str, ParameterBody] = {}
     for node_id, node in graph.items():
-        name = _named(node)
+        name = _node_title(node)
         if name is None:
             continue
         literals = [name for name, value in node["inputs"].items() if _type_of(value)]
@@ -170,7 +170,7 @@ def _read_off(graph: Mapping[str, Any], errors: list[FieldError]) -> dict[str, P
     return found
 
 
-def _named(node: Mapping[str, Any]) -> str | None:
+def _node_title(node: Mapping[str, Any]) -> str | None:
     title = (node.get("_meta") or {}).get("title")
     if not isinstance(title, str):
         return None
@@ -189,7 +189,7 @@ def _type_of(value: object) -> ValueType | None:
     return ValueType.STRING if isinstance(value, str) else None
 
 
-def _completed(parameter: ParameterBody, literal: Any) -> ParameterBody:
+def _complete_parameter(parameter: ParameterBody, literal: Any) -> ParameterBody:
     """The parameter, with default and type from the graph where it has none."""
     default = parameter.default
     if default is None and not parameter.required and _type_of(literal):
@@ -198,7 +198,7 @@ def _completed(parameter: ParameterBody, literal: Any) -> ParameterBody:
     return parameter.model_copy(update={"default": default, "type": type_})
 
 
-def _faults(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
+def _definition_errors(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
     """Errors in the definition of one parameter."""
     low, high = parameter.minimum, parameter.maximum
     if parameter.type is None:
@@ -215,14 +215,14 @@ def _faults(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
         )
         return
     for index, choice in enumerate(parameter.enum or ()):
-        yield from _misfits(parameter.model_copy(update={"enum": None}), choice, f"{pointer}/enum/{index}")
+        yield from _value_errors(parameter.model_copy(update={"enum": None}), choice, f"{pointer}/enum/{index}")
     if len(set(parameter.enum or ())) != len(parameter.enum or ()):
         yield FieldError(pointer=f"{pointer}/enum", code="parameter_choices", message="A choice is there twice.")
     if parameter.default is not None:
-        yield from _misfits(parameter, parameter.default, f"{pointer}/default")
+        yield from _value_errors(parameter, parameter.default, f"{pointer}/default")
 
 
-def _misfits(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
+def _value_errors(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
     """Why a value does not fit the parameter. Types are strict, but an integer is also a number."""
     type_ = _type_of(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
@@ -240,18 +240,18 @@ def _misfits(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[Fie
             allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
-        low, high = _bounds(parameter)
+        low, high = _numeric_bounds(parameter)
         if not low <= value <= high:
             message = f"The value is {show(value)}, and must be between {low} and {high}."
             yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
 
 
-def _bounds(parameter: ParameterBody) -> tuple[int | float, int | float]:
+def _numeric_bounds(parameter: ParameterBody) -> tuple[int | float, int | float]:
     low = SMALLEST if parameter.minimum is None else parameter.minimum
     return low, LARGEST if parameter.maximum is None else parameter.maximum
 
 
-def _property(parameter: ParameterBody) -> dict[str, Any]:
+def _schema_property(parameter: ParameterBody) -> dict[str, Any]:
     fields = ("type", "title", "description", "default", "minimum", "maximum", "enum")
     described = {name: getattr(parameter, name) for name in fields}
     return {name: value for name, value in described.items() if value is not None}

@@ -82,7 +82,7 @@ class WorkflowStore:
         """This version, or the newest one."""
         async with self._database.single() as connection:
             row = await _GET.first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
-        return _version(row) if row is not None else None
+        return _to_version(row) if row is not None else None
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Heading]:
         """The newest version of each workflow, last changed first, after ``before``."""
@@ -96,7 +96,7 @@ class WorkflowStore:
             return bool(await _DELETE.value(connection, tenant_id=UUID(tenant_id), name=name))
 
 
-def _version(row: Row) -> Version:
+def _to_version(row: Row) -> Version:
     graph: dict[str, Any] = json.loads(row["graph"])
     parameters = json.loads(row["parameters"])
     heading = {name: row[name] for name in ("id", "name", "version", "description", "created_at")}

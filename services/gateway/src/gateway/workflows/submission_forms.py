@@ -143,7 +143,8 @@ def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
     if queueing:
         message = (
-            f"This API does not take fields of ComfyUI's own queue: {_listed(queueing)}. Leave them out. Each job gets "
+            f"This API does not take fields of ComfyUI's own queue: {_quote_keys(queueing)}. Leave them out. "
+            "Each job gets "
             'its id here, and "priority" orders your jobs.'
         )
         _refuse(f"/{queueing[0]}", "comfyui_field", message)
@@ -169,7 +170,7 @@ def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if "images" in inner:
         message += " Upload images first (POST /api/v1/upload) and use their ids where the workflow takes a file."
     elif more:
-        message += f" Leave out what this API does not know: {_listed(more)}."
+        message += f" Leave out what this API does not know: {_quote_keys(more)}."
     return _refuse("/input", "input_wrapper", message)
 
 
@@ -192,7 +193,8 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
         return
     beside = next((f'"{shown_key(key)}": ...' for key in others if key != "workflow"), "...")
     message = (
-        f"The body has nodes of a workflow on one level with other fields: {_listed(others)}. Move the nodes into a "
+        f"The body has nodes of a workflow on one level with other fields: {_quote_keys(others)}. Move the "
+        "nodes into a "
         f'field "workflow", and leave the rest beside it: '
         f'{{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, {beside}}}.'
     )
@@ -228,7 +230,7 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("class_type"), str)
 
 
-def _listed(keys: list[str]) -> str:
+def _quote_keys(keys: list[str]) -> str:
     """Some of the keys, quoted."""
     named = ", ".join(f'"{shown_key(key)}"' for key in keys[:_MAX_NAMED])
     return named if len(keys) <= _MAX_NAMED else f"{named} and {len(keys) - _MAX_NAMED} more"

@@ -58,13 +58,13 @@ class _Subscriptions:
         try:
             async with asyncio.TaskGroup() as group:
                 async for text in self._connection.messages():
-                    await self._handle(text, group)
+                    await self._handle_message(text, group)
                 for task in self._tasks.values():
                     task.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _handle(self, text: str, group: asyncio.TaskGroup) -> None:
+    async def _handle_message(self, text: str, group: asyncio.TaskGroup) -> None:
         try:
             message = parse_message(text)
         except InvalidMessage:

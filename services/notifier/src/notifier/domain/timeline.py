@@ -28,9 +28,9 @@ class Timeline:
         for event in events:
             if self.last_seq is None or event.seq > self.last_seq:
                 self._early_events[event.seq] = event
-        return self._ready()
+        return self._take_ready_events()
 
-    def _ready(self) -> list[JobEvent]:
+    def _take_ready_events(self) -> list[JobEvent]:
         if self.last_seq is None:
             return []
         for seq in [seq for seq in self._early_events if seq <= self.last_seq]:

@@ -123,7 +123,7 @@ class Feed:
                     await self._reread_due.wait()
             self._reread_due.clear()
             try:
-                await self._reread()
+                await self._reread_job()
             except Refusal as refusal:
                 log.debug("notifier.feed.reread_failed", code=refusal.refused.code)
                 if refusal.refused.code == UnknownJob.code:
@@ -135,7 +135,7 @@ class Feed:
             for viewer in self.viewers:
                 viewer.mark_deleted()
 
-    async def _reread(self) -> None:
+    async def _reread_job(self) -> None:
         known = self._timeline.last_seq or 0
         job = (await self._history.read_job(self._tenant, self._job_id)).job
         self._publish(await self._history.read_events(self._tenant, self._job_id, known, job.seq))

@@ -48,7 +48,7 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
             if value is None:
                 continue
             if (node_id, name) in drawn:
-                message = f"{_label(node, name)} gets a random value at each submit. The job's seeds list it."
+                message = f"{_input_label(node, name)} gets a random value at each submit. The job's seeds list it."
                 yield Finding(Fault("seed_random", message), node_id, name)
             elif name not in runs.inputs:
                 yield Finding(_build_ignored_fault(node, name, found, suggest=suggested < MAX_SUGGESTED), node_id, name)
@@ -56,7 +56,7 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
             elif type(unwrap(value)) is not type(unwrap(runs.inputs[name])) or (
                 isinstance(value, str) and value != runs.inputs[name]
             ):
-                message = f"{_label(node, name)} is {show(unwrap(value))} and runs as {show(runs.inputs[name])}."
+                message = f"{_input_label(node, name)} is {show(unwrap(value))} and runs as {show(runs.inputs[name])}."
                 yield Finding(Fault("value_converted", message), node_id, name)
 
 
@@ -68,5 +68,5 @@ def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, su
     return Fault("input_ignored", message, near or None)
 
 
-def _label(node: GraphNode, name: str) -> str:
+def _input_label(node: GraphNode, name: str) -> str:
     return f"{printable(node.class_type)}.{printable(name)}"

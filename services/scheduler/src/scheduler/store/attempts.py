@@ -272,7 +272,7 @@ async def end_attempt(
         "node_died": node_died,
         "silent_boot_id": silent_boot_id,
     }
-    await _END_ATTEMPT.run(connection, **_fence(ref), **values)
+    await _END_ATTEMPT.run(connection, **_fence_parameters(ref), **values)
 
 
 async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
@@ -282,7 +282,7 @@ async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
 
 async def read_executor_silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> ExecutorSilence:
     """Read what is known of a live attempt whose executor does not report. Its lock must be held."""
-    row = await _READ_SILENCE.first(connection, **_fence(ref), lease_s=lease_s)
+    row = await _READ_SILENCE.first(connection, **_fence_parameters(ref), lease_s=lease_s)
     assert row is not None  # noqa: S101 - the caller holds its lock
     return ExecutorSilence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
 
@@ -321,5 +321,5 @@ async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     return usual
 
 
-def _fence(ref: AttemptRef) -> dict[str, Any]:
+def _fence_parameters(ref: AttemptRef) -> dict[str, Any]:
     return {"job_id": ref.job_id, "attempt": ref.attempt, "lease_token": ref.lease_token}

@@ -50,14 +50,14 @@ class ClassRuleCache:
             log.warning("scheduler.class_rules_stale", known=self._rules is not None)
             return
         if changes == self._changes:  # otherwise the answer may be older than a change that arrived in the meantime
-            await self._save(_without_sources(rules))
+            await self._save_rules(_without_sources(rules))
 
     async def apply_change(self, rules: ClassRules) -> None:
         """Apply a change event."""
         self._changes += 1
-        await self._save(rules)
+        await self._save_rules(rules)
 
-    async def _save(self, rules: ClassRules) -> None:
+    async def _save_rules(self, rules: ClassRules) -> None:
         self._rules = rules
         if rules == self._saved:
             return

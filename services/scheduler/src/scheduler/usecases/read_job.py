@@ -35,7 +35,7 @@ class JobReader:
             if snapshot is None:
                 raise UnknownJob
             facts = await self._load_facts_of_queued(connection, [snapshot])
-        (job,) = await self._describe([snapshot], facts)
+        (job,) = await self._describe_snapshots([snapshot], facts)
         return JobWithEvents(job=job, events=events)
 
     async def list_jobs(self, tenant_id: UUID, query: ListJobs) -> JobPage:
@@ -43,7 +43,7 @@ class JobReader:
         async with self._database.single() as connection:
             found = await jobs.list_jobs(connection, tenant_id, query)
             facts = await self._load_facts_of_queued(connection, found)
-        return JobPage(jobs=await self._describe(found[: query.limit], facts), more=len(found) > query.limit)
+        return JobPage(jobs=await self._describe_snapshots(found[: query.limit], facts), more=len(found) > query.limit)
 
     async def describe_jobs(self, snapshots: Sequence[JobSnapshot]) -> tuple[Job, ...]:
         """Convert snapshots, of any tenants, to public jobs. The number of queries does not grow with the jobs."""
@@ -51,7 +51,7 @@ class JobReader:
         if any(one.queued_at is not None for one in snapshots):
             async with self._database.single() as connection:
                 facts = await self._load_facts_of_queued(connection, snapshots)
-        return await self._describe(snapshots, facts)
+        return await self._describe_snapshots(snapshots, facts)
 
     async def _load_facts_of_queued(
         self, connection: Connection, snapshots: Sequence[JobSnapshot]
@@ -65,7 +65,9 @@ class JobReader:
             self._mean_until = monotonic() + MEAN_FRESH_S
         return await tenants.load_tenant_facts(connection, tenant_ids)
 
-    async def _describe(self, snapshots: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
+    async def _describe_snapshots(
+        self, snapshots: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]
+    ) -> tuple[Job, ...]:
         """Must be called without an open database connection, since the fleet state may need one from the pool."""
         needs = {one.requirement_id for one in snapshots if one.queued_at is not None}
         surveys = await self._fleet.survey_requirements(needs) if needs else {}

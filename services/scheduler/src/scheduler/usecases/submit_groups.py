@@ -52,17 +52,19 @@ class SubmitGroups:
         if queue is None:
             queue = self._queues[tenant_id] = deque()
             # An empty context: the task serves several requests, so no single request id belongs on its log lines.
-            task = asyncio.create_task(self._work(tenant_id, queue), name="scheduler.submits", context=Context())
+            task = asyncio.create_task(
+                self._process_queue(tenant_id, queue), name="scheduler.submits", context=Context()
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         queue.append(waiting)
 
-    async def _work(self, tenant_id: UUID | None, queue: deque[_Waiting]) -> None:
+    async def _process_queue(self, tenant_id: UUID | None, queue: deque[_Waiting]) -> None:
         while queue:
-            await self._decide(_next_group(queue), wait_for_locks=tenant_id is not None)
+            await self._decide_group(_next_group(queue), wait_for_locks=tenant_id is not None)
         del self._queues[tenant_id]
 
-    async def _decide(self, group: list[_Waiting], *, wait_for_locks: bool) -> None:
+    async def _decide_group(self, group: list[_Waiting], *, wait_for_locks: bool) -> None:
         try:
             answers = await self._commit([waiting.candidate for waiting in group], wait_for_locks)
         except INVALID_VALUES as error:
@@ -70,7 +72,7 @@ class SubmitGroups:
                 _fail_group(group, error)
             else:
                 for waiting in group:
-                    await self._decide([waiting], wait_for_locks=wait_for_locks)
+                    await self._decide_group([waiting], wait_for_locks=wait_for_locks)
             return
         except Exception as error:  # noqa: BLE001 - each request of the group raises it
             _fail_group(group, error)

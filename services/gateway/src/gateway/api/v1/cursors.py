@@ -8,7 +8,7 @@ from gateway.signing import signed
 
 def encode(key: bytes, *, tenant: str, filters: str, before: UUID) -> str:
     """A cursor that continues after ``before``. ``filters`` is any text that is the same for the same filters."""
-    return signed.sign(key, _purpose(tenant, filters), before.hex)
+    return signed.sign(key, _signing_purpose(tenant, filters), before.hex)
 
 
 def decode(key: bytes, cursor: str, *, tenant: str, filters: str) -> UUID:
@@ -17,11 +17,11 @@ def decode(key: bytes, cursor: str, *, tenant: str, filters: str) -> UUID:
     Raises:
         BadCursor: it was tampered with, or made for another tenant or filter.
     """
-    before = signed.verify(key, _purpose(tenant, filters), cursor)
+    before = signed.verify(key, _signing_purpose(tenant, filters), cursor)
     if before is None:
         raise BadCursor
     return UUID(before)
 
 
-def _purpose(tenant: str, filters: str) -> str:
+def _signing_purpose(tenant: str, filters: str) -> str:
     return "\x00".join(("cursor", tenant, filters))

@@ -40,14 +40,16 @@ def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[s
     if not isinstance(example, dict):
         return example
     parts, others = schema.get("properties", {}), schema.get("additionalProperties")
-    missing = {name: _absent(parts[name], schemas) for name in schema.get("required", ()) if name not in example}
+    missing = {
+        name: _default_of_field(parts[name], schemas) for name in schema.get("required", ()) if name not in example
+    }
     other = others if isinstance(others, dict) else {}
     return {
         name: complete_example(value, parts.get(name, other), schemas) for name, value in (example | missing).items()
     }
 
 
-def _absent(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def _default_of_field(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """The value of a field that an example leaves out: null where permitted."""
     return None if {"type": "null"} in schema.get("anyOf", ()) else example_of(schema, schemas)
 

@@ -148,15 +148,15 @@ def _refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
         raise LookupError(f"{refusal.__name__}: add an example of {', '.join(sorted(missing))} to _EXAMPLE_VALUES")
     detail = re.sub(r"{(\w+)}", lambda match: str(_EXAMPLE_VALUES[match[1]]), template)
-    return _problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
+    return _example_problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
 
 
 def _http_problem(status: HTTPStatus) -> dict[str, Any]:
     code = "http." + status.phrase.lower().replace(" ", "_").replace("-", "_")
-    return _problem(status, code, status.phrase, "about:blank")
+    return _example_problem(status, code, status.phrase, "about:blank")
 
 
-def _problem(status: int, code: str, detail: str, type_: str) -> dict[str, Any]:
+def _example_problem(status: int, code: str, detail: str, type_: str) -> dict[str, Any]:
     return {
         "type": type_,
         "title": HTTPStatus(status).phrase,

@@ -17,17 +17,19 @@ def nats_api_document(title: str) -> dict[str, Any]:
     schemas: dict[str, Any] = {}
     for subject, topic in NATS_API_REQUESTS.items():
         answer = f"{subject}.reply"
-        channels[subject] = _channel(subject, topic.description, _message(topic.payload, schemas))
+        channels[subject] = _describe_channel(subject, topic.description, _describe_message(topic.payload, schemas))
         assert isinstance(topic, Rpc)  # noqa: S101 - these topics are requests
-        channels[answer] = _channel(None, "the committed decision, or a problem", _message(topic.reply, schemas))
-        operations[subject] = _operation("receive", subject) | {
+        channels[answer] = _describe_channel(
+            None, "the committed decision, or a problem", _describe_message(topic.reply, schemas)
+        )
+        operations[subject] = _describe_operation("receive", subject) | {
             "reply": {"address": {"location": "$message.header#/reply"}, "channel": _channel_ref(answer)}
         }
     for subject, topic in NATS_API_FEEDS.items():
-        channels[subject] = _channel(f"{subject}.{{job_id}}", topic.description, _message(topic.payload, schemas)) | {
-            "parameters": {"job_id": {"description": "Id of the job, or * for all own jobs."}}
-        }
-        operations[subject] = _operation("send", subject)
+        channels[subject] = _describe_channel(
+            f"{subject}.{{job_id}}", topic.description, _describe_message(topic.payload, schemas)
+        ) | {"parameters": {"job_id": {"description": "Id of the job, or * for all own jobs."}}}
+        operations[subject] = _describe_operation("send", subject)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": title, "version": "1", "description": "NATS API for outside systems."},
@@ -38,7 +40,7 @@ def nats_api_document(title: str) -> dict[str, Any]:
     }
 
 
-def _channel(address: str | None, says: str, message: dict[str, Any]) -> dict[str, Any]:
+def _describe_channel(address: str | None, says: str, message: dict[str, Any]) -> dict[str, Any]:
     return {"address": address, "description": says, "messages": {"message": message}}
 
 
@@ -46,7 +48,7 @@ def _channel_ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/channels/{name}"}
 
 
-def _operation(action: str, channel: str) -> dict[str, Any]:
+def _describe_operation(action: str, channel: str) -> dict[str, Any]:
     return {
         "action": action,
         "channel": _channel_ref(channel),
@@ -54,7 +56,7 @@ def _operation(action: str, channel: str) -> dict[str, Any]:
     }
 
 
-def _message(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+def _describe_message(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
     """A message with this payload, whose schema is added to the document."""
     schema = model.model_json_schema(ref_template=_SCHEMAS)
     schemas.update(schema.pop("$defs", {}))

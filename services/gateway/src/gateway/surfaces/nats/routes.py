@@ -96,12 +96,12 @@ def serve_requests(
         used(job.tenant_id)
         return body(job)
 
-    bus.serve(NATS_SUBMIT_JOB, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
-    bus.serve(NATS_READ_JOB, read, read=_job_request, refusal_body=_problem, admit=rates.of("read"))
-    bus.serve(NATS_CANCEL_JOB, cancel, read=_job_request, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(NATS_SUBMIT_JOB, submit, read=_read_submission, refusal_body=_problem_body, admit=rates.of("write"))
+    bus.serve(NATS_READ_JOB, read, read=_job_request, refusal_body=_problem_body, admit=rates.of("read"))
+    bus.serve(NATS_CANCEL_JOB, cancel, read=_job_request, refusal_body=_problem_body, admit=rates.of("write"))
 
 
-def _submission(data: bytes) -> Submission:
+def _read_submission(data: bytes) -> Submission:
     """The payload, parsed with the same checks as a request body."""
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(limit=MAX_BYTES)
@@ -114,6 +114,6 @@ def _job_request(data: bytes) -> NatsJobRequest:
     return NatsJobRequest.model_validate_json(data)
 
 
-def _problem(refused: Refused) -> HttpBody:
+def _problem_body(refused: Refused) -> HttpBody:
     request_id = bound_here().get("request_id") or new_id().hex
     return HttpBody.model_validate(problem(refused, request_id))

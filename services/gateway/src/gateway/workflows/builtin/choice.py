@@ -14,22 +14,22 @@ NAMES = (text_to_image.NAME, image_to_image.NAME, inpaint.NAME)
 
 def name_of(submission: Submission) -> str:
     """The name of the workflow that a submission with a ``prompt`` runs."""
-    name: str = _chosen(submission).NAME
+    name: str = _choose_workflow(submission).NAME
     return name
 
 
 def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
     """The graph of that workflow."""
-    graph: dict[str, Any] = _chosen(submission).build(submission, model=model, seed=seed)
+    graph: dict[str, Any] = _choose_workflow(submission).build(submission, model=model, seed=seed)
     return graph
 
 
 def explain(submission: Submission, errors: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
     """Errors of the graph, with pointers into the submission."""
-    return prompt_graph.explain(errors, _chosen(submission).ORIGINS)
+    return prompt_graph.explain(errors, _choose_workflow(submission).ORIGINS)
 
 
-def _chosen(submission: Submission) -> ModuleType:
+def _choose_workflow(submission: Submission) -> ModuleType:
     if submission.image is None:
         return text_to_image
     return image_to_image if submission.mask is None else inpaint

@@ -71,7 +71,7 @@ def fit_to_image(submission: Submission, sizes: Mapping[str, Size]) -> Submissio
     if is_resized(whole):
         named = (("/image", whole.image), ("/mask", whole.mask))
         cut = [(pointer, sizes[one]) for pointer, one in named if one and one in sizes]
-        errors = [_too_far(pointer, size, whole) for pointer, size in cut if min(_left(size, whole)) < 1]
+        errors = [_too_far(pointer, size, whole) for pointer, size in cut if min(_size_after_crop(size, whole)) < 1]
         if errors:
             raise InvalidWorkflow(tuple(errors))
     return whole
@@ -85,17 +85,17 @@ def _with_both_sides(submission: Submission, size: Size) -> Submission:
         scale_by = submission.width / size.width if "width" in requested else submission.height / size.height
     else:
         scale_by = max(SMALLEST / min(size), min(1.0, LARGEST / max(size)))
-    sides = {"width": _side(size.width * scale_by), "height": _side(size.height * scale_by)}
+    sides = {"width": _round_side(size.width * scale_by), "height": _round_side(size.height * scale_by)}
     if not requested and sides == size._asdict():
         return submission
     return submission.model_copy(update=sides)
 
 
-def _side(pixels: float) -> int:
+def _round_side(pixels: float) -> int:
     return min(max(SMALLEST, round(pixels)), LARGEST)
 
 
-def _left(size: Size, wanted: Submission) -> Size:
+def _size_after_crop(size: Size, wanted: Submission) -> Size:
     """The part of an image that a node crops before it scales it, computed exactly as ComfyUI does."""
     width, height = size
     old, new = width / height, wanted.width / wanted.height

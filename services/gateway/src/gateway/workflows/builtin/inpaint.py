@@ -26,7 +26,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
         **image,
-        **_mask(submission),
+        **_build_mask(submission),
         "encoded": node("VAEEncode", pixels=[pixels, 0], vae=["checkpoint", 2]),
         "masked": node("SetLatentNoiseMask", samples=["encoded", 0], mask=["mask", 0]),
         **repeated,
@@ -34,7 +34,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
     }
 
 
-def _mask(submission: Submission) -> Graph:
+def _build_mask(submission: Submission) -> Graph:
     """The mask, scaled and cropped like the image, so that they stay aligned."""
     if not is_resized(submission):
         return {"mask": node("LoadImageMask", image=submission.mask, channel="red")}

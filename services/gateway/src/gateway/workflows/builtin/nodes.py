@@ -64,10 +64,10 @@ def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str
 
 def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
     """The errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
-    return tuple(_explained(error, origins) for error in errors)
+    return tuple(_explain_error(error, origins) for error in errors)
 
 
-def _explained(error: FieldError, origins: Origins) -> FieldError:
+def _explain_error(error: FieldError, origins: Origins) -> FieldError:
     pointer = origins.get((error.node_id or "", error.input or ""), "")
     message = error.message
     label, _, rest = message.partition(f".{error.input} ")

@@ -39,10 +39,10 @@ def choose_alternatives(text: str, choose: DrawNumber) -> str:
     text = _without_comments(text)
     if text.count("{") > MAX_BLOCKS:
         raise InexactError(f"One of its texts has more than {MAX_BLOCKS} alternatives in braces.")
-    return _ESCAPED.sub(r"\1", _choose(text, choose) if "{" in text else text)
+    return _ESCAPED.sub(r"\1", _choose_alternative(text, choose) if "{" in text else text)
 
 
-def _choose(text: str, choose: DrawNumber) -> str:
+def _choose_alternative(text: str, choose: DrawNumber) -> str:
     parts: Parts = []
     around: list[tuple[Parts, list[Parts]]] = []  # of each open block: the enclosing parts, and its options so far
     for piece in _MARKS.split(text):

@@ -19,7 +19,7 @@ def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
     if facts.fixed is not None:
         return facts.fixed
     declared: Declared = {}
-    _expand(declared, facts.spec.inputs, given, "")
+    _expand_dynamic_inputs(declared, facts.spec.inputs, given, "")
     for name in facts.dispensable_combos & declared.keys():
         declared[name] = (declared[name][0], False)
     return declared
@@ -30,7 +30,9 @@ def unwrap(value: Any) -> Any:
     return value[WRAPPER] if isinstance(value, dict) and WRAPPER in value else value
 
 
-def _expand(declared: Declared, inputs: Mapping[str, InputSpec], given: Mapping[str, Any], prefix: str) -> None:
+def _expand_dynamic_inputs(
+    declared: Declared, inputs: Mapping[str, InputSpec], given: Mapping[str, Any], prefix: str
+) -> None:
     for short, spec in inputs.items():
         name = prefix + short
         if spec.grown is not None:
@@ -43,4 +45,4 @@ def _expand(declared: Declared, inputs: Mapping[str, InputSpec], given: Mapping[
         if spec.variants is not None:
             chosen = unwrap(given.get(name))
             if isinstance(chosen, str) and chosen in spec.variants:
-                _expand(declared, spec.variants[chosen], given, f"{name}.")
+                _expand_dynamic_inputs(declared, spec.variants[chosen], given, f"{name}.")

@@ -89,7 +89,7 @@ class _GraphCheck:
     def run(self) -> GraphCheckResult:
         """Run the check."""
         self._check_classes()
-        self._walk()
+        self._check_reachable_nodes()
         graph = {node_id: self._accepted[node_id] for node_id in self._graph if node_id in self._accepted}
         if not self._findings and (circle := cycle_error(graph)):
             self._findings.append(Finding(Fault(circle.code, circle.message), circle.node_id))
@@ -108,7 +108,7 @@ class _GraphCheck:
                 if len(self._findings) == self._max_findings:
                     return
 
-    def _walk(self) -> None:
+    def _check_reachable_nodes(self) -> None:
         classes = self._catalog.classes
         todo = [key for key, node in self._graph.items() if (spec := classes.get(node.class_type)) and spec.output_node]
         if not todo and not self._findings:

@@ -94,11 +94,11 @@ def are_compatible(given: str, accepted: str) -> bool:
     """Whether types match as in ComfyUI's ``validate_node_input``: a common type, or a wildcard on either side."""
     if given == accepted:
         return True
-    given_types, accepted_types = _types(given), _types(accepted)
+    given_types, accepted_types = _split_types(given), _split_types(accepted)
     if any(kind == ANY or kind.startswith(DYNAMIC) for kind in given_types | accepted_types):
         return True
     return not given_types.isdisjoint(accepted_types)
 
 
-def _types(joined: str) -> set[str]:
+def _split_types(joined: str) -> set[str]:
     return {kind.strip() for kind in joined.split(",")}

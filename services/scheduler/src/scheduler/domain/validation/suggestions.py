@@ -23,7 +23,7 @@ def find_nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
     Case, folders and the kind of separator matter less: ``detail.pt`` finds ``zz/detail.pt`` first. Takes milliseconds
     for thousands of names.
     """
-    wanted = _normalize(sought)
+    wanted = _normalize_name(sought)
     if not wanted or len(wanted) > MAX_LENGTH:
         return ()
     pairs = {wanted[place : place + 2] for place in range(wanted.rfind("/") + 1, len(wanted) - 1)}
@@ -31,7 +31,7 @@ def find_nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
     lowered = zip(texts, map(str.lower, texts), strict=True)
     shared = ((-sum(pair in lower for pair in pairs), name) for name, lower in lowered)
     closest = nsmallest(MAX_COMPARED, (one for one in shared if one[0]))
-    scored = sorted((-_similarity(wanted, _normalize(name)), name) for _, name in closest)
+    scored = sorted((-_similarity(wanted, _normalize_name(name)), name) for _, name in closest)
     return tuple(name for score, name in scored if -score >= MIN_SIMILARITY)[:MAX_NEAREST]
 
 
@@ -40,7 +40,7 @@ def sort_nearest_first(sought: str, names: Sequence[Scalar]) -> tuple[Scalar, ..
     return tuple(dict.fromkeys((*find_nearest(sought, names), *names)))
 
 
-def _normalize(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """Normalize a name: lower case, ``/`` as separator, no file suffix, because most suffixes are equal."""
     return _SUFFIX.sub("", _SEPARATORS.sub("/", name).lower())
 

@@ -52,7 +52,7 @@ def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_o
         if isinstance(inner, str) and inner and spec.type in _LOADERS:
             message += f" To use a file, upload it (POST /api/v1/upload) and link a {_LOADERS[spec.type]} node."
         return CheckedValue(fault=Fault("link_required", message))
-    cast, fault = _convert(label, spec, inner)
+    cast, fault = _convert_value(label, spec, inner)
     if fault is None and not facts.validates_itself(name):
         fault = _find_bound_fault(label, spec, cast)
     if fault is not None:
@@ -67,7 +67,7 @@ def _keep_wrapper(value: Any, cast: Any) -> Any:
     return value if isinstance(cast, list | dict) else cast
 
 
-def _convert(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
+def _convert_value(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
     cast = _CASTS.get(spec.type)
     if cast is None or type(value) is cast:
         return value, _find_number_fault(label, value)

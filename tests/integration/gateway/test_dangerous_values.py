@@ -1,4 +1,4 @@
-"""Values that are harmless text to us and trouble to others, and dates that are none."""
+"""Strings that are valid here but dangerous to other systems, and invalid dates."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What one user may keep of uploads; and a gateway that is killed while it keeps one."""
+"""Storage limit of uploads per user, and a gateway that is killed during an upload."""
 
 import asyncio
 import os

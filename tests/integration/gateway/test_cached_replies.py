@@ -1,4 +1,4 @@
-"""What the gateway keeps of others' answers, while those change under its hands."""
+"""Cached replies of other services, while these change concurrently."""
 
 import asyncio
 from collections.abc import AsyncIterator

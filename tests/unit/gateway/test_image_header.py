@@ -1,4 +1,4 @@
-"""What is found out about a picture before anything is decoded."""
+"""What the header of an image says before it is decoded."""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""Pictures of any shape, scaled to whatever was asked for: something of them is left, or it is refused."""
+"""Images of extreme aspect ratios are scaled to at least one pixel or refused."""
 
 from contextlib import nullcontext
 from fractions import Fraction

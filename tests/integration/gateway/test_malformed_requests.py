@@ -1,4 +1,4 @@
-"""What the edge does with requests that no client of ours would send: byte by byte, over raw sockets."""
+"""Malformed and unusual HTTP requests, sent byte by byte over raw sockets."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The helper that converts one picture, run as the gateway runs it; what is hostile about pictures ends here."""
+"""The helper process that converts one image, run as the gateway runs it, with hostile images."""
 
 import os
 import struct
