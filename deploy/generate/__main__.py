@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 from generate.asyncapi import asyncapi
+from generate.dashboards import dashboards
 from generate.errors import error_pages
+from generate.metrics import metrics_page
 from generate.nats import compose_config
 from generate.requirements import requirements
 from generate.schemas import schemas
@@ -23,8 +25,10 @@ def generated_files() -> dict[Path, str]:
         Path("docs/state-machine.md"): state_machine(),
         Path("docs/errors.md"): error_pages(),
         Path("docs/requirements.md"): requirements(ROOT),
+        Path("docs/operations/metrics.md"): metrics_page(),
         Path("docs/operations/settings.md"): settings_page(ROOT),
         Path("deploy/nats/nats.conf"): compose_config(),
+        **{Path("deploy/monitoring/grafana/dashboards") / name: text for name, text in dashboards().items()},
         **{Path("contracts/schemas") / name: text for name, text in schemas().items()},
     }
 

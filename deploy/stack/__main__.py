@@ -66,6 +66,28 @@ def migrate(state: State = Path(".dev")) -> None:
 
 
 @app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")],
+    state: State = Path(".dev"),
+) -> None:
+    """Save databases and artifacts of a state directory."""
+    from stack.backup import backup as save  # noqa: PLC0415 - the same
+
+    raise typer.Exit(asyncio.run(save(state.resolve(), folder.resolve())))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="Folder that ./dev backup created.")],
+    state: State = Path(".dev"),
+) -> None:
+    """Replace databases and artifacts of a state directory by those of a backup. The system must be down."""
+    from stack.backup import restore as bring_back  # noqa: PLC0415 - the same
+
+    raise typer.Exit(asyncio.run(bring_back(state.resolve(), folder.resolve())))
+
+
+@app.command()
 def doctor(
     *,
     port: Annotated[int, typer.Option(help="Public port to check.")] = 8000,

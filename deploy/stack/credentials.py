@@ -70,6 +70,7 @@ class Credentials:
     outside: dict[str, str]
     admin_user_id: str
     demo_user_id: str
+    metrics: dict[str, str]
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON data."""

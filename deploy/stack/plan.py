@@ -60,9 +60,11 @@ class Plan:
         self.secrets = Secrets.load(self.layout.secrets)
         self.base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         count = len(options.comfyui) or options.nodes
-        ports = iter(free_ports(7 + 2 * count))
+        ports = iter(free_ports(11 + 3 * count))
         self.nodes = tuple(self._nodes(ports))
-        self._ports = {name: next(ports) for name in (*DATABASES, *(f"executor-{n + 1}" for n in range(count)))}
+        services = (*DATABASES, *(f"executor-{n + 1}" for n in range(count)))
+        self._ports = {name: next(ports) for name in services}
+        self._metrics_ports = {name: next(ports) for name in services}
         self.postgres = Postgres.for_state(self.layout, self.secrets, next(ports))
         names = tuple(node.name for node in self.nodes)
         self.nats = Nats(self.layout, self.secrets, next(ports), next(ports), names)
@@ -80,6 +82,10 @@ class Plan:
             "proxy": [self._proxy()] if not self.options.bare else [],
         }
 
+    def metrics_urls(self) -> dict[str, str]:
+        """Return the URL of each service's metrics."""
+        return {name: f"http://{LOOPBACK}:{port}/metrics" for name, port in self._metrics_ports.items()}
+
     def environment(self, service: str, node: Node | None = None) -> dict[str, str]:
         """Return the whole environment of a service."""
         name = f"executor-{_number(node)}" if node else service
@@ -90,6 +96,8 @@ class Plan:
             "NATS_PASSWORD": self.secrets.password(f"nats-{login}"),
             "HOST": LOOPBACK,
             "PORT": str(self._ports[name]),
+            "METRICS_HOST": LOOPBACK,
+            "METRICS_PORT": str(self._metrics_ports[name]),
             "LOG_LEVEL": self.options.log_level,
             **self._extra_settings(service, node),
         }

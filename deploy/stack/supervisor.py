@@ -127,6 +127,7 @@ class Stack:
             outside={"user": OUTSIDE_USER, "password": plan.secrets.password(f"nats-{OUTSIDE_USER}")},
             admin_user_id=identities.admin.user_id,
             demo_user_id=identities.demo.user_id,
+            metrics=plan.metrics_urls() if not self._options.bare else {},
         )
         write_private_json(self.layout.credentials, credentials.document())
         write_private(self.layout.ready, str(os.getpid()))

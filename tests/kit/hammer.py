@@ -188,7 +188,9 @@ class BareSettings(ServiceSettings):
 
 def serve_bare(create_app: Callable[[ServiceSettings], FastAPI]) -> None:
     """Serve an application with the server settings of our services, on ``BARE_PORT``."""
-    commands(Service(name="bare", settings=BareSettings, create_app=create_app))(["serve"])
+    commands(Service(name="bare", settings=BareSettings, create_app=lambda settings, *_: create_app(settings)))(
+        ["serve"]
+    )
 
 
 def gateway_of(fleet: Fleet) -> str:

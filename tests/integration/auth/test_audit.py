@@ -5,14 +5,18 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from auth.domain.audit_chain import GENESIS_HASH, hash_entry
 from auth.store import audit
 from auth.store.audit import NewAuditEntry
 from auth.usecases import audit_log
+from auth.usecases.archive_audit import ArchiveDamaged, AuditArchiver
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import bound
@@ -27,11 +31,11 @@ async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
     return [row["action"] for row in rows]
 
 
-async def run(command: str, url: str) -> "subprocess.CompletedProcess[str]":
+async def run(command: str, url: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run ``python -m auth audit …``."""
     return await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "auth", "audit", command],
-        env=os.environ | {"AUTH_DATABASE_URL": url, "AUTH_SECRET_KEY": SECRET},
+        env=os.environ | {"AUTH_DATABASE_URL": url, "AUTH_SECRET_KEY": SECRET} | settings,
         capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
 
@@ -115,7 +119,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_s
         exported = [json.loads(line) for line in export.stdout.splitlines()]
         assert [(entry["id"], entry["detail"]) for entry in exported] == [(n + 1, {"n": n}) for n in range(5)]
         assert exported[-1]["hash"] in whole.stdout
-        await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+        await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
         await sql.execute("UPDATE audit_log SET ip = '::2' WHERE id = 3")
         touched = await run("verify", url)
         assert (touched.returncode, touched.stderr) == (1, "Entry 3 was changed, or one before it was removed.\n")
@@ -126,3 +130,80 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_s
     finally:
         await sql.close()
         await database.close()
+
+
+@pytest.mark.requirement("audit.archive", "table auth.audit_archives")
+async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    url = await postgres_server.database("auth")
+    database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
+    keeping = {"AUTH_AUDIT_DAYS": "30", "AUTH_AUDIT_ARCHIVE": str(tmp_path)}
+    try:
+        await fill_audit_log(database, sql, old=5, young=2)
+        await AuditArchiver(database, tmp_path, age=timedelta(days=30), max_entries=3).archive_old_entries()
+        names = await asyncio.to_thread(lambda: sorted(path.name for path in tmp_path.iterdir()))
+        assert names == ["audit-000000000001.jsonl", "audit-000000000004.jsonl"]
+        rows = await sql.fetch("SELECT id, action FROM audit_log ORDER BY id")
+        assert [row["id"] for row in rows] == [6, 7, 8, 9]
+        assert [row["action"] for row in rows[2:]] == ["audit.archived"] * 2
+        whole, without_files = await asyncio.gather(run("verify", url, **keeping), run("verify", url))
+        assert (whole.returncode, whole.stderr, without_files.returncode) == (0, "", 0)
+        assert "4 entries are whole" in whole.stdout
+        assert "5 entries in archives are whole" in whole.stdout
+        assert "Not verified: the archives up to entry 5" in without_files.stdout
+        again = await run("archive", url, **keeping)
+        assert (again.returncode, again.stdout) == (0, "0 entries were moved.\n")
+        for table, condition in (("audit_log", "id = 6"), ("audit_archives", "true")):
+            with pytest.raises(asyncpg.RaiseError, match="append-only"):
+                await sql.execute(f"DELETE FROM {table} WHERE {condition}")  # noqa: S608 - constants only
+        first = tmp_path / "audit-000000000001.jsonl"
+        first.write_text(first.read_text().replace('"n": 1', '"n": 7'))
+        changed = await run("verify", url, **keeping)
+        assert (changed.returncode, changed.stderr) == (
+            1, "audit-000000000001.jsonl: entry 2 was changed, or one before it was removed.\n"
+        )  # fmt: skip
+    finally:
+        await sql.close()
+        await database.close()
+
+
+@pytest.mark.requirement("audit.archive")
+async def test_audit_log_that_was_cut_without_an_archive_entry_is_reported(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    url = await postgres_server.database("auth")
+    database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await fill_audit_log(database, sql, old=3, young=2)
+        await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+        await sql.execute("UPDATE audit_log SET ip = '::2' WHERE id = 2")
+        with pytest.raises(ArchiveDamaged, match="entry 2"):
+            await AuditArchiver(database, tmp_path, age=timedelta(days=30)).archive_old_entries()
+        assert await sql.fetchval("SELECT count(*) FROM audit_log") == 5
+        await sql.execute("""
+            INSERT INTO audit_archives (first_id, last_id, last_hash, file, sha256)
+            SELECT 1, 3, hash, 'forged', '' FROM audit_log WHERE id = 3
+        """)
+        await sql.execute("DELETE FROM audit_log WHERE id <= 3")
+        assert (await audit_log.verify_chain(database)).broken_id == 4
+    finally:
+        await sql.close()
+        await database.close()
+
+
+async def fill_audit_log(database: Database, sql: asyncpg.Connection, *, old: int, young: int) -> None:
+    """Append entries, the first ``old`` of them 40 days ago."""
+    previous = GENESIS_HASH
+    for number in range(old + young):
+        detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": "é"}
+        async with database.direct() as connection:
+            await audit.append_entry(connection, NewAuditEntry("session.opened", ip="::1", detail=detail))
+    await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+    await sql.execute("UPDATE audit_log SET at = at - interval '40 days' WHERE id <= $1", old)
+    async with database.single() as connection:
+        entries = [entry async for entry, _ in audit.iterate_entries(connection)]
+    for entry in entries:
+        previous = hash_entry(previous, entry)
+        await sql.execute("UPDATE audit_log SET hash = $2 WHERE id = $1", entry.id, previous)
+    await sql.execute("ALTER TABLE audit_log ENABLE TRIGGER audit_log_is_append_only")

@@ -1,8 +1,10 @@
-"""Keys from before the introduction of scopes keep working."""
+"""An update keeps what was there: keys from before the introduction of scopes, and a retention that nobody chose."""
 
 import asyncio
 from uuid import UUID
 
+import asyncpg
+import pytest
 from alembic import command
 
 from auth.domain.api_key import ApiKeyPepper, new_api_key
@@ -32,3 +34,19 @@ async def test_migrated_key_keeps_all_scopes_of_its_user(
         found = {role: (await verified(system, key.text)).scopes for role, key in keys.items()}
     assert found == {role: scopes_of(role) for role in Role}
     assert Scope.ADMIN not in found[Role.USER]
+
+
+@pytest.mark.requirement("tier enterprise")
+async def test_only_a_new_installation_gets_a_retention_for_enterprise(postgres_server: PostgresServer) -> None:
+    url = await postgres_server.database("auth")
+    sql = await asyncpg.connect(url.replace("+asyncpg", ""))
+    retention = "SELECT result_days, upload_days FROM tiers WHERE name = 'enterprise'"
+    try:
+        assert tuple(await sql.fetchrow(retention)) == (365, 90)
+        await asyncio.to_thread(command.downgrade, config_for("auth", url), "0009")
+        await sql.execute("UPDATE tiers SET result_days = NULL, upload_days = NULL WHERE name = 'enterprise'")
+        await sql.execute(MAKE_USER, UUID(int=1), "ada", "user")
+        await asyncio.to_thread(upgrade, "auth", url)
+        assert tuple(await sql.fetchrow(retention)) == (None, None)
+    finally:
+        await sql.close()

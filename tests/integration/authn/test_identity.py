@@ -12,7 +12,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from authn.authenticator import Authenticator
-from chassis.lifecycle import running
+from chassis.lifecycle import starting
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
 from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, scopes_of
@@ -44,10 +44,21 @@ async def door(script: Script, url: str, *, ready: bool = True, **paces: float) 
     """A resolver that has all changes so far, and polls only on request."""
     bus = bus_at(url, "notifier")
     identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
-    async with running("notifier", bus, loops=identity.loops):
-        if ready:
-            await until(lambda: is_good(identity, script.auth.token(uuid4())))
-        yield identity
+
+    async def start() -> None:
+        await bus.start()
+        for loop in identity.loops:
+            loop.start()
+
+    try:
+        async with starting((start(),), faults=lambda: (bus.fault,), within_s=60):
+            if ready:
+                await until(lambda: is_good(identity, script.auth.token(uuid4())))
+            yield identity
+    finally:
+        for loop in identity.loops:
+            await loop.stop()
+        await bus.stop()
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """Which database errors mean that a retry can help."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
 
 from chassis.database.postgres import Database, is_unavailable
+from chassis.database.url import DatabaseUrl
 from tests.kit.postgres import PostgresServer
-
-Run = Callable[..., Awaitable[None]]
 
 IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
 LOCK = "SELECT pg_advisory_xact_lock(4711)"
@@ -21,21 +21,14 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def directly(database: Database, *statements: str) -> None:
+async def run(database: Database, *statements: str) -> None:
     async with database.direct() as connection:
         for statement in statements:
             await connection.execute(statement)
 
 
-async def by_engine(database: Database, *statements: str) -> None:
-    async with database.transaction() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
-
-
 @pytest.mark.requirement("F-88")
-@pytest.mark.parametrize("run", [directly, by_engine])
-async def test_lock_timeout_is_retryable(database: Database, run: Run) -> None:
+async def test_lock_timeout_is_retryable(database: Database) -> None:
     async with database.direct() as holder:
         await holder.execute(LOCK)
         with pytest.raises(Exception, match="lock timeout") as raised:
@@ -43,8 +36,29 @@ async def test_lock_timeout_is_retryable(database: Database, run: Run) -> None:
     assert is_unavailable(raised.value)
 
 
-@pytest.mark.parametrize("run", [directly, by_engine])
-async def test_invalid_statement_raises(database: Database, run: Run) -> None:
+async def test_invalid_statement_raises(database: Database) -> None:
     with pytest.raises(Exception, match="division by zero") as raised:
         await run(database, "SELECT 1/0")
     assert not is_unavailable(raised.value)
+
+
+async def test_next_host_is_used_if_the_first_does_not_answer(postgres_server: PostgresServer) -> None:
+    url = DatabaseUrl.parse(await postgres_server.database("scheduler"))
+    (working,) = url.hosts
+    opened = Database(replace(url, hosts=(("127.0.0.1", 1), working)), name="test", pool_size=2)
+    await opened.probe()
+    await opened.close()
+
+
+async def test_database_keeps_to_its_number_of_connections(postgres_server: PostgresServer) -> None:
+    opened = Database(await postgres_server.database("scheduler"), name="counted", pool_size=3)
+
+    async def work() -> None:
+        async with opened.direct() as connection:
+            await connection.execute("SELECT pg_sleep(0.01)")
+
+    await asyncio.gather(*(work() for _ in range(20)))
+    async with opened.single() as connection:
+        count = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted'")
+    assert count == 3
+    await opened.close()

@@ -7,6 +7,7 @@ import pytest
 
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from contracts.scheduler.attempts import Outcome
 from executor.clients.artifacts import Artifacts
@@ -18,6 +19,7 @@ from executor.store.journal import Journal
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.locate_files import FileLocator
+from executor.usecases.measure_node import NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PromptPoster
 from executor.usecases.prepare_prompt import PromptBuilder
@@ -62,13 +64,16 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
         node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2, storage_wait_s=9,
         occupancy=occupancy,
     )  # fmt: skip
+    measured = NodeMetrics(Metrics("executor"), name)
     requester = WorkRequester(
         standby=standby, state=state, node=comfyui, bus=bus, journal=journal, occupancy=occupancy, node_name=name,
+        idle=measured.idle,
         boot_id=new_id(), wait_s=1, stop_within_s=10,
     )  # fmt: skip
     runner = AttemptRunner(
         standby=standby, settings=told, node=comfyui, bus=bus, journal=journal,
         current=current, stager=stager, poster=poster, uploader=uploader, report=report, death=death,
+        metrics=measured,
         state=state, locator=FileLocator(node=comfyui, unreachable_s=2),
     )  # fmt: skip
     journal.open()

@@ -365,6 +365,8 @@ async def test_event_stream_ends_with_the_job(gateway: Gateway, script: Script) 
     assert seen[-1]["status"] == "cancelled"
     again = await gateway.http.get(f"/api/v1/jobs/{job.job_id}/events", headers=ALICE | {"Last-Event-ID": "3"})
     assert [line for line in again.text.splitlines() if line.startswith("id:")] == ["id: 4"]
+    restored = await gateway.http.get(f"/api/v1/jobs/{job.job_id}/events", headers=ALICE | {"Last-Event-ID": "9"})
+    assert [line for line in restored.text.splitlines() if line.startswith("id:")] == [f"id: {n}" for n in (1, 2, 3, 4)]
 
 
 async def test_openapi_contains_every_route(gateway: Gateway) -> None:

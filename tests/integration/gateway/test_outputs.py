@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from chassis.database import migrate
 from chassis.database.postgres import Database
@@ -193,9 +192,8 @@ async def test_interrupted_output_upload_leaves_nothing(
     assert too_large.status_code == 413
 
     database = Database(database_url, name="test")
-    async with database.transaction() as connection:
-        found = text("SELECT id, size_bytes FROM artifacts WHERE job_id = :job")
-        rows = (await connection.execute(found, {"job": job.job_id})).all()
+    async with database.single() as connection:
+        rows = await connection.fetch("SELECT id, size_bytes FROM artifacts WHERE job_id = $1", job.job_id)
     await database.close()
     assert [tuple(row) for row in rows] == [(grant.id, 5)]
 

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
@@ -55,8 +54,8 @@ async def upload(gateway: Gateway) -> str:
 
 
 async def expire(database: Database, upload_id: str) -> None:
-    async with database.transaction() as connection:
-        await connection.execute(text("UPDATE uploads SET expires_at = now() WHERE id = :id"), {"id": upload_id})
+    async with database.single() as connection:
+        await connection.execute("UPDATE uploads SET expires_at = now() WHERE id = $1", upload_id)
 
 
 async def status(gateway: Gateway, upload_id: str) -> int:
@@ -138,9 +137,9 @@ async def test_pins_of_a_job_that_never_existed_are_released(
 ) -> None:
     upload_id = await upload(sweeping)
     await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
-    async with database.transaction() as connection:
-        pinned = text("UPDATE upload_uses SET pinned_at = now() - interval '6 minutes' WHERE upload_id = :id")
-        await connection.execute(pinned, {"id": upload_id})
+    async with database.single() as connection:
+        pinned = "UPDATE upload_uses SET pinned_at = now() - interval '6 minutes' WHERE upload_id = $1"
+        await connection.execute(pinned, upload_id)
     await expire(database, upload_id)
 
     async def gone() -> bool:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from chassis.database.expired_rows import BATCH
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
@@ -17,6 +18,7 @@ from tests.integration.notifier.conftest import World
 from tests.integration.notifier.test_watch import run_job
 from tests.kit.waiting import until
 
+OWNER = UUID(int=7)
 HELD = 7411  # an advisory lock of this test
 
 
@@ -114,3 +116,23 @@ async def test_event_added_during_a_purge_is_dropped(world: World, sql: asyncpg.
         assert await sql.fetchval("SELECT count(*) FROM job_events WHERE job_id = $1", job_id) == 0
     finally:
         await database.close()
+
+
+@pytest.mark.requirement("retention.batches")
+async def test_old_events_are_deleted_in_several_batches(sql: asyncpg.Connection, database_url: str) -> None:
+    count = 2 * BATCH + 1
+    await sql.execute(
+        """
+        INSERT INTO job_events (job_id, seq, tenant_id, state, body, at)
+        SELECT gen_random_uuid(), 1, $1, 'queued', '{}',
+            now() - make_interval(hours => CASE WHEN n <= $2 THEN 73 ELSE 71 END)
+        FROM generate_series(1, $2 + 1) n
+        """,
+        OWNER, count,
+    )  # fmt: skip
+    database = Database(database_url, name="notifier")
+    try:
+        await EventStore(database).prune_events(older_than=timedelta(days=3))
+    finally:
+        await database.close()
+    assert await sql.fetchval("SELECT count(*) FROM job_events WHERE tenant_id = $1", OWNER) == 1

@@ -3,7 +3,6 @@ import json
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -121,9 +120,8 @@ async def test_events_are_stored_once(world: World, database_url: str) -> None:
     database = Database(database_url, name="test")
 
     async def kept() -> bool:
-        async with database.transaction() as connection:
-            found = text("SELECT seq, state FROM job_events WHERE job_id = :job ORDER BY seq")
-            rows = (await connection.execute(found, {"job": job_id})).all()
+        async with database.single() as connection:
+            rows = await connection.fetch("SELECT seq, state FROM job_events WHERE job_id = $1 ORDER BY seq", job_id)
         return [tuple(row) for row in rows] == [(1, "queued"), (2, "leased"), (3, "running"), (4, "succeeded")]
 
     await until(kept)

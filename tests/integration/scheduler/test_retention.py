@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
+from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.tiers import Tier
@@ -18,6 +20,7 @@ from contracts.scheduler.jobs import JobError, JobState
 from contracts.scheduler.purges import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
 from contracts.scheduler.statistics import Stats, Throughput
 from contracts.wire.errors import Kind, Relayed
+from scheduler.store import nodes
 from tests.integration.scheduler.conftest import System, World, bus_as, run_system
 from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import NatsServer
@@ -180,13 +183,51 @@ async def test_job_is_deleted_after_the_current_retention_of_its_tenant(world: W
     assert not JobPurged.model_validate_json(body).with_inputs
 
 
+@pytest.mark.requirement("limit.result_days")
+async def test_new_retention_of_a_tier_reaches_a_tenant_that_submits_nothing_any_more(world: World) -> None:
+    tenant = world.add_tenant()
+    job_id = await ended(world, tenant)
+    back = "UPDATE jobs SET completed_at = now() - interval '49 hours' WHERE id = $1"
+    await world.system.sql.execute(back, job_id)
+    limits = world.system.auth.limits[tenant]
+    world.system.auth.limits[tenant] = limits.model_copy(update={"result_days": 2})  # no event says so
+
+    async def gone() -> bool:
+        return await traces(world, job_id) == {"outbox"}
+
+    await until(gone)
+
+
+@pytest.mark.requirement("retention.catalogs")
+async def test_catalogs_that_no_node_has_are_deleted_after_a_day(world: World) -> None:
+    await world.add_node()
+    sql, database = world.system.sql, Database(world.system.database_url, name="test")
+    listed = "SELECT digest FROM catalogs"
+    await sql.execute("UPDATE catalogs SET reported_at = now() - interval '2 days'")
+    await sql.execute("""
+        INSERT INTO catalogs (digest, classes_zlib, reported_at)
+        VALUES ('old', '', now() - interval '25 hours'), ('young', '', now() - interval '23 hours')
+    """)
+    in_use = {row["digest"] for row in await sql.fetch("SELECT catalog_digest AS digest FROM nodes")}
+    try:
+        await nodes.prune_catalogs(database)
+    finally:
+        await database.close()
+    left = {row["digest"] for row in await sql.fetch(listed)}
+    assert left >= in_use | {"young"}
+    assert "old" not in left
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await sql.execute("DELETE FROM catalogs WHERE digest = (SELECT catalog_digest FROM nodes LIMIT 1)")
+
+
 async def test_two_schedulers_purge_each_job_once(world: World) -> None:
     tenant = world.add_tenant()
     jobs = [await ended(world, tenant) for _ in range(6)]
     async with run_system(world.system.nats_url, world.system.database_url, lease_s=60, retention_every_s=0.1):
         sql = world.system.sql
         await sql.execute("UPDATE jobs SET completed_at = now() - interval '3 days' WHERE tenant_id = $1", tenant)
-        await sql.execute("UPDATE tenants SET result_days = 1 WHERE id = $1", tenant)
+        limits = world.system.auth.limits[tenant]
+        world.system.auth.limits[tenant] = limits.model_copy(update={"result_days": 1})
 
         async def gone() -> bool:
             return not await sql.fetchval("SELECT count(*) FROM jobs WHERE tenant_id = $1", tenant)

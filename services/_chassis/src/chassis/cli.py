@@ -1,6 +1,7 @@
 """The command line of every service: ``serve`` and, with a database, ``migrate``."""
 
 import gc
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,14 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from chassis import process
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
 from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
 from chassis.telemetry import logs
+from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
@@ -25,7 +29,7 @@ class Service:
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any], FastAPI]
+    create_app: Callable[[Any, Metrics], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
 
 
@@ -56,9 +60,17 @@ def commands(service: Service) -> typer.Typer:
         """Serve until SIGTERM."""
         settings = service.settings()
         logs.configure(service.name, settings.log_level)
-        app = service.create_app(settings)
+        metrics = Metrics(service.name)
+        app = service.create_app(settings, metrics)
+        try:
+            metrics.serve(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            address = f"{settings.metrics_host}:{settings.metrics_port}"
+            log.error("metrics.cannot_listen", address=address, error=str(error))
+            raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
+        signal.signal(signal.SIGTERM, process.end)
         uvicorn.run(
             app,
             host=settings.host,
@@ -75,6 +87,14 @@ def commands(service: Service) -> typer.Typer:
             settings = service.settings()
             logs.configure(service.name, settings.log_level)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
-            migrate.upgrade(service.name, settings.database_url.get_secret_value())
+            try:
+                migrate.migrate(
+                    service.name,
+                    settings.listening,
+                    within_s=settings.start_within_s,
+                    is_pooled=settings.listen_url is not None,
+                )
+            except migrate.MigrationFailed:
+                raise typer.Exit(1) from None
 
     return cli

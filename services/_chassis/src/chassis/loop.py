@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
+from chassis.telemetry.metrics import Metrics
 
 PAUSE_S = 0.5  # pause after a failure: long enough not to flood the log, short enough that a restart goes unnoticed
 
@@ -27,9 +28,13 @@ class Loop:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._metrics: Metrics | None = None
 
-    def start(self) -> None:
-        """Start in the background."""
+    def start(self, metrics: Metrics | None = None) -> None:
+        """Start in the background. ``metrics`` records every success of a task that has a period."""
+        if metrics is not None and self._every_s > 0:
+            self._metrics = metrics
+            metrics.record_loop_start(self._name, self._every_s)
         self._task = asyncio.create_task(self._run(), name=self._name)
 
     def wake(self) -> None:
@@ -55,6 +60,8 @@ class Loop:
     async def _tick(self) -> None:
         try:
             await self._duty()
+            if self._metrics is not None:
+                self._metrics.record_loop_success(self._name)
         except Exception as error:  # noqa: BLE001 - the edge of a loop: a failed tick must not end the duty
             if is_unavailable(error):
                 log.warning("loop.dependency_unavailable", loop=self._name, error=type(error).__name__)

@@ -8,8 +8,17 @@ from typing import Annotated
 
 import typer
 
-from auth.app import bootstrap_user, create_app, export_audit, rotate_keys, verify_audit
+from auth.app import (
+    archive_audit,
+    bootstrap_user,
+    create_app,
+    export_audit,
+    rotate_keys,
+    verify_audit,
+    verify_audit_files,
+)
 from auth.settings import Settings
+from auth.usecases.archive_audit import ArchiveDamaged
 from chassis.cli import Service, commands
 from chassis.telemetry import logs
 from contracts.auth.accounts import Role
@@ -73,17 +82,46 @@ cli.add_typer(audit, name="audit")
 
 @audit.command("verify")
 def verify() -> None:
-    """Verify the hash chain of the audit log. Note the last hash elsewhere to detect a truncated log later."""
-    found = asyncio.run(verify_audit(Settings()))
+    """Verify the hash chain of the audit log, and the archives in AUTH_AUDIT_ARCHIVE.
+
+    Note the last hash elsewhere to detect a truncated log later.
+    """
+    settings = Settings()
+    found = asyncio.run(verify_audit(settings))
     typer.echo(f"{found.valid_count} entries are whole, the last hash is {found.last_hash}.")
+    try:
+        archived = asyncio.run(verify_audit_files(settings))
+    except ArchiveDamaged as damage:
+        typer.echo(f"{damage}.", err=True)
+        raise typer.Exit(1) from None
+    if archived is not None:
+        typer.echo(f"{archived} entries in archives are whole.")
+    elif found.archived_id:
+        typer.echo(f"Not verified: the archives up to entry {found.archived_id}. Set AUTH_AUDIT_ARCHIVE.")
     if found.broken_id is not None:
         typer.echo(f"Entry {found.broken_id} was changed, or one before it was removed.", err=True)
         raise typer.Exit(1)
 
 
+@audit.command("archive")
+def archive() -> None:
+    """Move entries older than AUTH_AUDIT_DAYS to a file in AUTH_AUDIT_ARCHIVE now, as the service does every hour."""
+    settings = Settings()
+    logs.configure("auth", settings.log_level)
+    try:
+        count = asyncio.run(archive_audit(settings))
+    except ArchiveDamaged as damage:
+        typer.echo(f"Nothing was removed: {damage}.", err=True)
+        raise typer.Exit(1) from None
+    if count is None:
+        typer.echo("AUTH_AUDIT_DAYS is not set: the audit log is kept for good.", err=True)
+        raise typer.Exit(2)
+    typer.echo(f"{count} entries were moved.")
+
+
 @audit.command("export")
 def export() -> None:
-    """Print every entry as a line of JSON, oldest first."""
+    """Print every entry of the database as a line of JSON, oldest first. Archives are such files already."""
     asyncio.run(export_audit(Settings(), lambda entry: typer.echo(json.dumps(entry))))
 
 

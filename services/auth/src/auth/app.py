@@ -20,6 +20,7 @@ from auth.loops import prune, record_key_uses
 from auth.settings import Settings
 from auth.usecases import audit_log
 from auth.usecases.announce_changes import Announcer
+from auth.usecases.archive_audit import AuditArchiver
 from auth.usecases.audit_log import ChainVerification
 from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
@@ -50,26 +51,34 @@ from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
+ARCHIVE_EVERY_S = 3600.0
 
-def create_app(settings: Settings) -> FastAPI:
+
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
-    url = settings.database_url.get_secret_value()
-    database = Database(url, name="auth", pool_size=settings.database_pool)
+    metrics = metrics or Metrics("auth")
+    database = Database(settings.database, name="auth", pool_size=settings.database_pool)
+    schema = SchemaCheck("auth", database)
+    metrics.record_build(schema=schema.head)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="auth",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
+        record_request=metrics.record_rpc,
     )
     pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
     credentials.register(
@@ -125,13 +134,26 @@ def create_app(settings: Settings) -> FastAPI:
         ),
     ]
 
+    if (archiver := _archiver(settings, database)) is not None:
+        loops.append(Loop("auth.archive_audit", archiver.tick, every_s=ARCHIVE_EVERY_S))
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running("auth", bus, database=database, url=url, loops=loops):
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+        ):
             yield
+        await database.close()
         hashing.close()
 
-    return create_web("auth", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    dependencies = {"nats": bus.probe, "postgres": database.probe}
+    probes = {**dependencies, "schema": schema.probe}
+    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)
 
 
 def _register_sessions(
@@ -183,6 +205,12 @@ def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
     )
 
 
+def _archiver(settings: Settings, database: Database) -> AuditArchiver | None:
+    if settings.audit_days is None or settings.audit_archive is None:
+        return None
+    return AuditArchiver(database, settings.audit_archive, age=timedelta(days=settings.audit_days))
+
+
 def _spare_cores() -> int:
     """One core fewer than this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
@@ -190,7 +218,7 @@ def _spare_cores() -> int:
 
 async def rotate_keys(settings: Settings) -> str | None:
     """Create the next signing key and return its id, or None when one is already scheduled."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await _signer(settings, database).rotate_now()
     finally:
@@ -198,16 +226,37 @@ async def rotate_keys(settings: Settings) -> str | None:
 
 
 async def verify_audit(settings: Settings) -> ChainVerification:
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await audit_log.verify_chain(database)
     finally:
         await database.close()
 
 
+async def verify_audit_files(settings: Settings) -> int | None:
+    """Return the number of entries in archives, or None without ``audit_archive``; raises ``ArchiveDamaged``."""
+    if settings.audit_archive is None:
+        return None
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        return await audit_log.verify_files(database, settings.audit_archive)
+    finally:
+        await database.close()
+
+
+async def archive_audit(settings: Settings) -> int | None:
+    """Archive old entries now; their number, or None without ``audit_days``; raises ``ArchiveDamaged``."""
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        archiver = _archiver(settings, database)
+        return None if archiver is None else await archiver.archive_old_entries()
+    finally:
+        await database.close()
+
+
 async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], None]) -> None:
     """Write every entry of the audit log, oldest first."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         async for entry in audit_log.export_entries(database):
             write(entry)
@@ -226,7 +275,7 @@ async def bootstrap_user(
     password: str | None = None,
 ) -> dict[str, str]:
     """Create the user unless it exists, and a new key; returns ``user_id``, ``username`` and ``key``."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         made = await bootstrap(
             database,

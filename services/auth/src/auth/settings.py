@@ -1,6 +1,7 @@
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from auth.domain.class_rules import parse_names
@@ -39,6 +40,15 @@ class Settings(DatabaseSettings):
         le=366,
         description="accounts registered from one address within so many days share one free image quota; 0: none do",
     )
+    audit_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="how long an entry of the audit log stays in the database, days; unset: for good",
+    )
+    audit_archive: Path | None = Field(
+        default=None, description="folder for files of older entries, needed with audit_days; shared by all replicas"
+    )
     allowed_classes: str | None = Field(default=None, description="node classes for everybody, comma separated")
     denied_classes: str | None = Field(default=None, description="node classes for nobody, comma separated")
     allowed_packs: str | None = Field(default=None, description="node packs for everybody, comma separated")
@@ -49,6 +59,12 @@ class Settings(DatabaseSettings):
     def _check_names(cls, text: str | None) -> str | None:
         parse_names(text)
         return text
+
+    @model_validator(mode="after")
+    def _archive_before_removal(self) -> Self:
+        if self.audit_days is not None and self.audit_archive is None:
+            raise ValueError("AUTH_AUDIT_DAYS needs AUTH_AUDIT_ARCHIVE, where entries are written before they go")
+        return self
 
     @property
     def class_rules(self) -> ClassRules:

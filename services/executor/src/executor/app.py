@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
-from stamina import AsyncRetryingCaller
 
+from chassis.faults import Fault, FaultLog
 from chassis.http.app import create_web
 from chassis.ids import new_id
+from chassis.lifecycle import retry_with_backoff, starting
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
@@ -21,10 +25,13 @@ from executor.domain.occupancy import Occupancy
 from executor.loops.run_jobs import WorkLoop
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalLocked
+from executor.usecases import clean_output_folder
+from executor.usecases.clean_output_folder import OutputFolderCleaner
 from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.locate_files import FileLocator
+from executor.usecases.measure_node import FLUSH_S, NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PromptPoster
 from executor.usecases.prepare_prompt import PromptBuilder
@@ -38,8 +45,6 @@ from executor.usecases.upload_output import OutputUploader
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
 CLEAR_EVERY_S = 60.0  # woken on demand
-# A predecessor that is shutting down exits within moments.
-JOURNAL_OPENING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2)
 
 
 class NotReady(Exception):
@@ -61,13 +66,17 @@ class Components:
     standby: StandbySocket
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application of one node's executor. It runs jobs while it is served."""
+    metrics = metrics or Metrics("executor")
+    metrics.record_build(schema="")
     components: list[Components] = []
+
+    node_metrics = NodeMetrics(metrics, settings.node)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        built = _build(settings)
+        built = _build(settings, node_metrics, metrics)
         components.append(built)
         async with AsyncExitStack() as stack:
             stack.callback(built.journal.close)
@@ -77,9 +86,14 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(built.standby.close)
             for loop in built.loops:
                 stack.push_async_callback(loop.stop)
-            starting = asyncio.create_task(_start(built, settings), name="executor.start")
-            stack.push_async_callback(asyncio.wait, {starting})
-            stack.callback(starting.cancel)
+            waiting = FaultLog()
+            await stack.enter_async_context(
+                starting(
+                    (_start(built, settings, metrics, waiting),),
+                    faults=lambda: (waiting.latest, built.bus.fault),
+                    within_s=settings.start_within_s,
+                )
+            )
             yield
 
     def probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
@@ -94,10 +108,16 @@ def create_app(settings: Settings) -> FastAPI:
         "node": probe(lambda components: components.state.online),
         "catalog": probe(lambda components: components.state.is_catalog_reported),
     }
-    return create_web("executor", lifespan=lifespan, probes=probes)
+    return create_web(
+        "executor",
+        lifespan=lifespan,
+        metrics=metrics,
+        probes=probes,
+        dependencies={"nats": probes["nats"], "comfyui": probes["node"]},
+    )
 
 
-def _build(settings: Settings) -> Components:
+def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> Components:
     name, boot_id = settings.node, new_id()
     password = settings.nats_password
     bus = Bus(
@@ -106,6 +126,7 @@ def _build(settings: Settings) -> Components:
         user=settings.nats_user,
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
+        record_request=metrics.record_rpc,
     )
     node = ComfyUI(
         settings.comfyui_url,
@@ -168,6 +189,7 @@ def _build(settings: Settings) -> Components:
         occupancy=occupancy,
         node_name=name,
         boot_id=boot_id,
+        idle=node_metrics.idle,
         wait_s=settings.ask_wait_s,
         stop_within_s=settings.stop_within_s,
     )
@@ -183,6 +205,7 @@ def _build(settings: Settings) -> Components:
         uploader=uploader,
         report=report,
         death=death,
+        metrics=node_metrics,
         state=state,
         locator=FileLocator(node=node, unreachable_s=settings.unreachable_s),
     )
@@ -195,26 +218,41 @@ def _build(settings: Settings) -> Components:
         requester=requester,
         runner=runner,
         report=report,
+        idle=node_metrics.idle,
     )
-    loops = (
+    loops: tuple[Loop, ...] = (
         heartbeat_loop,
         probe_loop,
         clear_loop,
         Loop("executor.models", state.check_models, every_s=settings.models_every_s),
+        Loop("executor.record_idle_time", node_metrics.flush, every_s=FLUSH_S),
         Loop("executor.run_jobs", work.tick, every_s=0),
     )
+    if settings.output_dir is not None:
+        cleaner = OutputFolderCleaner(settings.output_dir, current, keep_s=settings.output_keep_s)
+        loops += (Loop("executor.clean_output_folder", cleaner.tick, every_s=clean_output_folder.EVERY_S),)
     return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby)
 
 
-async def _start(components: Components, settings: Settings) -> None:
+async def _start(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
     """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
-    await JOURNAL_OPENING.on(JournalLocked)(asyncio.to_thread, components.journal.open)
+    await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
     record = await asyncio.to_thread(components.journal.read_attempt)
     if record is not None:
         components.current.set_attempt(record)
     components.bus.when_connected(components.heartbeat_loop.wake)
     for loop in components.loops:
-        loop.start()
+        loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
     await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.current), key=settings.node)
+
+
+async def _open_journal(journal: Journal, path: Path) -> Fault | None:
+    try:
+        await asyncio.to_thread(journal.open)
+    except JournalLocked as error:  # a predecessor that is shutting down exits within moments
+        return Fault("journal", str(path), f"Another executor has it open: {error}.", "Stop the other executor.")
+    except OSError as error:
+        return Fault("journal", str(path), str(error), "Make the folder of EXECUTOR_JOURNAL_PATH writable.")
+    return None

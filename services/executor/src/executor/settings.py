@@ -41,4 +41,6 @@ class Settings(ServiceSettings):
         default=64 << 20, gt=0
     )  # bytes of a JSON response; a history entry contains its whole workflow
     output_max_bytes: int = Field(default=4 << 30, gt=0)  # bytes of one output
+    output_dir: Path | None = None  # the node's output folder, if this machine shares it
+    output_keep_s: float = Field(default=86_400.0, gt=0)  # seconds after the last write to a job's files in it
     uploads: int = Field(default=4, ge=1, le=64)  # more did not increase throughput

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
@@ -42,9 +43,12 @@ TITLE = "comfyfleet"
 DOCUMENT = "/openapi.json"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
-    infra = _infrastructure(settings)
+    metrics = metrics or Metrics("gateway")
+    infra = _infrastructure(settings, metrics)
+    schema = SchemaCheck("gateway", infra.database)
+    metrics.record_build(schema=schema.head)
     edge = wire_edge(settings, infra.bus, infra.database)
     images = ImageLimiter(settings.pictures_at_once)
 
@@ -84,9 +88,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Without the database everything works but the bytes of results, so the bus does not wait for it.
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
-        async with running("gateway", infra.bus, loops=loops):
+        async with running(
+            infra.bus,
+            database=infra.database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+            serves_without_database=True,  # everything works but the bytes of results
+        ):
             yield
         await edge.limiter.stop()
         await usage.counts.stop()
@@ -95,13 +106,16 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_web(
         TITLE,
         lifespan=lifespan,
+        metrics=metrics,
         probes={
             "nats": infra.bus.probe,
             "identity": edge.identity.probe,
-            "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
+            "database": infra.database.probe,
+            "schema": schema.probe,
             "artifact_store": infra.objects.status.probe_pairing,
         },
         degraded={"artifact_space": infra.objects.status.probe_space},
+        dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
@@ -123,24 +137,27 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
     Returns:
         What was found before, and the new id of the store; None if they were a pair already.
     """
-    infra = _infrastructure(settings)
+    infra = _infrastructure(settings, Metrics("gateway"))
     try:
         return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
     finally:
         await infra.database.close()
 
 
-def _infrastructure(settings: Settings) -> Infrastructure:
-    database = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool)
+def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
+    database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="gateway",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("gateway"),
+        record_request=metrics.record_rpc,
     )
     return Infrastructure(
         settings=settings,
+        metrics=metrics,
         bus=bus,
         database=database,
         objects=ArtifactStore(settings.artifacts_url, StoreStatus(min_free_bytes=settings.min_free_bytes)),

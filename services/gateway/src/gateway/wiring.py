@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.telemetry.metrics import Metrics
 from gateway.settings import Settings
 from gateway.signing.keys import derive
 from gateway.storage.artifacts import ArtifactRecords
@@ -15,9 +16,10 @@ from gateway.storage.objects import ArtifactStore
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Infrastructure:
-    """Settings, connections and stores that features share. Nothing connects before the application starts."""
+    """Settings, metrics, connections and stores that features share. Nothing connects before the application starts."""
 
     settings: Settings
+    metrics: Metrics
     bus: Bus
     database: Database
     objects: ArtifactStore

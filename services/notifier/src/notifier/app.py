@@ -7,12 +7,14 @@ from fastapi import FastAPI
 
 from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from chassis.telemetry.metrics import Metrics
+from contracts.metrics import SOCKETS
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
 from notifier.api.handshake import WebSocketAuthenticator
@@ -28,14 +30,22 @@ from notifier.usecases.read_history import History
 from notifier.usecases.redeem_tickets import TicketRedeemer
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
-    url = settings.database_url.get_secret_value()
+    metrics = metrics or Metrics("notifier")
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
-        settings.nats_url, name="notifier", user=settings.nats_user, password=password, inbox=inbox_prefix("notifier")
+        settings.nats_url,
+        name="notifier",
+        user=settings.nats_user,
+        password=password,
+        inbox=inbox_prefix("notifier"),
+        record_request=metrics.record_rpc,
     )
-    database = Database(url, name="notifier", pool_size=settings.database_pool)
+    database = Database(settings.database, name="notifier", pool_size=settings.database_pool)
+    schema = SchemaCheck("notifier", database)
+    metrics.record_build(schema=schema.head)
+    metrics.watch_pools(database.count_connections)
     events = EventStore(database)
     identity = Authenticator(bus, service="notifier")
     authenticator = WebSocketAuthenticator(
@@ -59,21 +69,35 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The bus does not wait for the database: without it events are read from the scheduler.
-        async with running("notifier", bus, loops=loops):
+        # Without the database events are read from the scheduler.
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+            serves_without_database=True,
+        ):
             yield
         await database.close()
 
     app = create_web(
         "notifier",
         lifespan=lifespan,
+        metrics=metrics,
         probes={
             "nats": bus.probe,
             "identity": identity.probe,
-            "database": lambda: await_schema("notifier", url, database),
+            "database": database.probe,
+            "schema": schema.probe,
         },
+        dependencies={"nats": bus.probe, "postgres": database.probe},
         openapi_url=None,
     )
+    sockets = metrics.gauge(SOCKETS)
     for route in (watch, watch_many):
-        app.include_router(route.router(authenticator=authenticator, hub=hub, send_timeout_s=settings.send_timeout_s))
+        app.include_router(
+            route.router(authenticator=authenticator, hub=hub, sockets=sockets, send_timeout_s=settings.send_timeout_s)
+        )
     return app

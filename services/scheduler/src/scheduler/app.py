@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import Relay
+from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import end_attempts, restore_streams
@@ -30,6 +32,8 @@ from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
@@ -50,16 +54,22 @@ REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_ma
 PRUNE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
-    url = settings.database_url.get_secret_value()
-    database = Database(url, name="scheduler", pool_size=settings.database_pool)
+    metrics = metrics or Metrics("scheduler")
+    database = Database(
+        settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.listening
+    )
+    schema = SchemaCheck("scheduler", database)
+    metrics.record_build(schema=schema.head)
+    metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
         name="scheduler",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
+        record_request=metrics.record_rpc,
     )
     fleet = FleetState(
         database,
@@ -69,7 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
         default_models=settings.default_model_names,
     )
     reader = JobReader(database, fleet)
-    publisher = JobEventPublisher(bus)
+    job_metrics = JobMetrics(metrics)
+    publisher = JobEventPublisher(bus, job_metrics)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
@@ -81,7 +92,9 @@ def create_app(settings: Settings) -> FastAPI:
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
     )
-    lifecycle = AttemptLifecycle(database, publisher, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
+    lifecycle = AttemptLifecycle(
+        database, publisher, job_metrics, max_attempts=settings.max_attempts, lease_s=settings.lease_s
+    )
     checker = WorkflowChecker(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
         limits=limits,
@@ -91,7 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         queued=dispatcher.wake,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
-    withdrawer, usage = AttemptWithdrawer(database, bus, publisher), DailyUsageReader(database)
+    withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
     consumers.register_jobs(
         bus,
         submitter=submitter,
@@ -128,14 +141,24 @@ def create_app(settings: Settings) -> FastAPI:
     attempt_ender = end_attempts.AttemptEnder(
         bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
     )
+    meter = FleetMeter(
+        database,
+        relay,
+        metrics,
+        job_metrics,
+        online_s=settings.lease_s,
+        forgotten_s=settings.node_forgotten_s,
+    )
     stream_restorer = restore_streams.StreamRestorer(bus, relay, relaying)
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
+        Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.prune_catalogs", fleet.prune_catalogs, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),
-        create_retention_loop(purger, every_s=settings.retention_every_s),
+        create_retention_loop(purger, limits, every_s=settings.retention_every_s),
         create_erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.follow_tenant_changes(bus, limits),
         consumers.follow_class_rules(bus, rules),
@@ -153,11 +176,21 @@ def create_app(settings: Settings) -> FastAPI:
             ),
             name="scheduler.listen",
         )
-        async with running("scheduler", bus, database=database, url=url, loops=loops):
+        async with running(
+            bus,
+            database=database,
+            schema=schema,
+            within_s=settings.start_within_s,
+            metrics=metrics,
+            loops=loops,
+        ):
             yield
             dispatcher.close()
+        await database.close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
 
-    return create_web("scheduler", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
+    dependencies = {"nats": bus.probe, "postgres": database.probe}
+    probes = {**dependencies, "schema": schema.probe}
+    return create_web("scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)

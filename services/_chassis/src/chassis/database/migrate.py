@@ -1,32 +1,103 @@
-"""Runs schema migrations with Alembic from the service's package: one at a time, with a short lock timeout."""
+"""Runs schema migrations with Alembic from the service's package: one at a time, with a short lock timeout.
+
+A migration is a module in ``<service>/store/migrations/versions`` with ``revision``, ``down_revision`` and
+``oldest_code``: the newest revision of the oldest code that works with the migrated schema (see
+``chassis.database.schema``).
+"""
 
 import asyncio
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import import_module
+from typing import Any
 
-from alembic import command, context
+import asyncpg
+from alembic import command, context, op
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import Script
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from chassis.database.postgres import Database
+from chassis.database.connection_faults import connection_fault
+from chassis.database.postgres import TIMEOUTS, Connector, Database
+from chassis.database.schema import REVISIONS_SQL, Fit, SchemaCheck, SchemaMismatch, read_schema
+from chassis.database.url import DatabaseUrl
+from chassis.faults import Fault, FaultLog
+from chassis.telemetry.logs import log
 
 LOCK = 7_203_417  # advisory lock key: any number, the same for every migration of one database
+LOCK_TIMEOUT_S = 5  # for the lock of a table: services wait behind a migration that waits
+CONCURRENT_LOCK_TIMEOUT_S = 600  # CREATE INDEX CONCURRENTLY waits for running transactions and blocks no writes
+RETRY_S = 1.0
+BOOKKEEPING = frozenset({"alembic_version", "schema_revisions"})
 
 
-def config_for(service: str, url: str) -> Config:
+class MigrationFailed(Exception):
+    """The database could not be migrated. The reason was logged."""
+
+
+def config_for(service: str, url: str | DatabaseUrl) -> Config:
     """Return Alembic's configuration for the migrations in ``<service>.store.migrations``."""
     config = Config()
     config.set_main_option("script_location", f"{service}.store:migrations")
     config.set_main_option("path_separator", "os")
-    config.attributes["url"] = url
+    config.attributes["url"] = DatabaseUrl.parse(url) if isinstance(url, str) else url
     config.attributes["metadata"] = import_module(f"{service}.store.tables").METADATA
     return config
 
 
-def upgrade(service: str, url: str) -> None:
-    """Migrate the database to the newest schema. Idempotent, and safe to run concurrently on several machines."""
-    command.upgrade(config_for(service, url), "head")
+def upgrade(service: str, url: str | DatabaseUrl) -> None:
+    """Migrate the database to the newest schema. Idempotent, and safe to run concurrently on several machines.
+
+    A schema that is newer and compatible stays as it is.
+
+    Raises:
+        SchemaMismatch: the schema is newer, and does not work with this code.
+        OSError, sqlalchemy.exc.DBAPIError, asyncpg.PostgresError: the database is unavailable, or a table is locked.
+    """
+    config = config_for(service, url)
+    if not asyncio.run(_is_newer(service, config.attributes["url"])):
+        command.upgrade(config, "head")
+
+
+def migrate(service: str, url: DatabaseUrl, *, within_s: float, is_pooled: bool = False) -> None:
+    """Migrate like ``upgrade``. Waits for the database, and for locked tables, up to ``within_s`` seconds.
+
+    Args:
+        service: its package has the migrations.
+        url: of the PostgreSQL server itself.
+        within_s: how long to try.
+        is_pooled: services reach the database through a pooler, which drops the timeouts of a session. They become
+            defaults of the role.
+
+    Raises:
+        MigrationFailed: the reason was logged.
+    """
+    waiting, give_up_at = FaultLog(), time.monotonic() + within_s
+    while True:
+        try:
+            upgrade(service, url)
+            if is_pooled:
+                asyncio.run(_set_role_timeouts(url))
+        except SchemaMismatch as mismatch:
+            log.error("migrate.failed", reason=str(mismatch))
+            raise MigrationFailed from mismatch
+        except Exception as error:
+            cause = getattr(getattr(error, "orig", None), "__cause__", None) or error
+            fault = connection_fault(cause, url.where)
+            if fault is None:
+                raise
+            if time.monotonic() + RETRY_S > give_up_at:
+                log.error("migrate.failed", waited_s=within_s, **asdict(fault))
+                raise MigrationFailed from error
+            waiting.report(fault)
+            time.sleep(RETRY_S)
+        else:
+            return
 
 
 def check(service: str, url: str) -> None:
@@ -34,33 +105,156 @@ def check(service: str, url: str) -> None:
     command.check(config_for(service, url))
 
 
-async def await_schema(service: str, url: str, database: Database) -> None:
-    """Wait until the database has the schema that this code needs."""
-    head = ScriptDirectory.from_config(config_for(service, url)).get_current_head()
-    while True:
-        async with database.transaction() as connection:
-            known = await connection.scalar(text("SELECT to_regclass('alembic_version')"))
-            if known and await connection.scalar(text("SELECT version_num FROM alembic_version")) == head:
-                return
-        await asyncio.sleep(0.2)
+def create_index_concurrently(name: str, table: str, columns: list[Any], **options: Any) -> None:
+    """Create an index on an existing table without blocking writes. For use in a migration.
+
+    The migration must be safe to repeat from here on, because this commits. An invalid index that an interrupted run
+    left behind is replaced.
+
+    Args:
+        name: of the index.
+        table: existing table.
+        columns: names or expressions.
+        options: those of Alembic's ``create_index``.
+    """
+    with _without_transaction():
+        op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, table, columns, postgresql_concurrently=True, **options)
+
+
+def drop_index_concurrently(name: str, table: str) -> None:
+    """Drop an index of an existing table without blocking writes. For use in a migration."""
+    with _without_transaction():
+        op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
+
+
+def oldest_code_of(script: Script) -> str:
+    """Return the oldest code that works with a migration: by its declaration, else code of its own revision."""
+    return str(getattr(script.module, "oldest_code", script.revision))
 
 
 def run_env() -> None:
     """Run the migrations that Alembic requests; the body of every ``env.py``."""
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
     asyncio.run(_run(context.config))
 
 
 async def _run(config: Config) -> None:
-    engine = create_async_engine(config.attributes["url"])
-    async with engine.connect() as connection:
-        await connection.run_sync(_migrate, config.attributes["metadata"])
+    connector = Connector(config.attributes["url"])
+
+    async def connect() -> asyncpg.Connection:
+        return await connector.connect(statement_cache_size=0, server_settings={"application_name": "migrate"})
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await _lock_database(connection, config.attributes["url"].where)
+            await connection.run_sync(_migrate, config.attributes["metadata"])
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+async def _lock_database(connection: AsyncConnection, where: str) -> None:
+    """Wait for other migrations of this database to end.
+
+    It does not wait inside of ``pg_advisory_lock``: a waiting statement has a snapshot, and ``CREATE INDEX
+    CONCURRENTLY`` of the other migration would wait for that.
+    """
+    for name in TIMEOUTS:  # a role may have defaults; an index of a large table takes long
+        await connection.execute(text(f"SET {name} = 0"))
+    waiting = FaultLog()
+    while True:
+        locked = await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK})
         await connection.commit()
-    await engine.dispose()
+        if locked:
+            return
+        waiting.report(Fault("migration", where, "Another process migrates this database.", "Wait until it has ended."))
+        await asyncio.sleep(RETRY_S / 4)
 
 
 def _migrate(connection: Connection, metadata: MetaData) -> None:
-    context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
+    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+    connection.execute(text(REVISIONS_SQL))
+    for script in context.script.iterate_revisions(MigrationContext.configure(connection).get_current_heads(), "base"):
+        _record(connection, script)  # migrations from before this table existed
+    connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_server_default=False,
+        transaction_per_migration=True,
+        on_version_apply=_on_version_apply,
+        include_name=lambda name, kind, _: kind != "table" or name not in BOOKKEEPING,
+    )
     with context.begin_transaction():
-        connection.execute(text("SET lock_timeout = '5s'"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()
+
+
+def _on_version_apply(
+    ctx: MigrationContext,
+    step: MigrationInfo,
+    heads: Collection[Any],  # noqa: ARG001 - Alembic passes it by name
+    run_args: Mapping[str, Any],  # noqa: ARG001 - the same
+) -> None:
+    """Record a migration, or its reversal, in its own transaction."""
+    assert ctx.connection is not None  # noqa: S101 - not offline
+    for revision in step.up_revision_ids:
+        if step.is_upgrade:
+            _record(ctx.connection, context.script.get_revision(revision))
+        else:
+            ctx.connection.execute(text("DELETE FROM schema_revisions WHERE revision = :name"), {"name": revision})
+
+
+def _record(connection: Connection, script: Script) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO schema_revisions (revision, oldest_code) VALUES (:revision, :oldest_code) "
+            "ON CONFLICT (revision) DO UPDATE SET oldest_code = excluded.oldest_code"
+        ),
+        {"revision": script.revision, "oldest_code": oldest_code_of(script)},
+    )
+
+
+@contextmanager
+def _without_transaction() -> Iterator[None]:
+    with op.get_context().autocommit_block():
+        op.execute(f"SET lock_timeout = '{CONCURRENT_LOCK_TIMEOUT_S}s'")
+        yield
+        op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+
+
+async def _is_newer(service: str, url: DatabaseUrl) -> bool:
+    """Whether the schema is newer than this code and compatible.
+
+    Raises:
+        SchemaMismatch: it is newer and incompatible.
+    """
+    connection = await Connector(url).connect(statement_cache_size=0)
+    try:
+        schema = await read_schema(connection)
+    finally:
+        await connection.close()
+    check = SchemaCheck(service, Database(url, name="migrate"))
+    found = check.fit_of(schema)
+    if found is Fit.INCOMPATIBLE:
+        fault = check.fault_of(schema)
+        raise SchemaMismatch(f"{fault.reason} {fault.action}" if fault else found)
+    if found is Fit.NEWER:
+        log.info("migrate.schema_is_newer", schema=schema.revision, code=check.head)
+    return found is Fit.NEWER
+
+
+async def _set_role_timeouts(url: DatabaseUrl) -> None:
+    """Give the role the session timeouts of a service as defaults in this database."""
+    connection = await Connector(url).connect(statement_cache_size=0)
+    try:
+        name = await connection.fetchval("SELECT quote_ident(current_database())")
+        for setting, value in TIMEOUTS.items():
+            await connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET {setting} = '{value}'")
+    finally:
+        await connection.close()

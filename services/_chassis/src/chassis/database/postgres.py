@@ -7,15 +7,20 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import MetaData, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import MetaData
 
+from chassis.database.url import DatabaseUrl
 from chassis.telemetry.logs import log
 
 CONNECT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
+OPEN_S = 2 * CONNECT_S  # for the first connections, one after another; also bounds the wait for others that try
+STATEMENT_S = 10
+TIMEOUTS = {
+    "lock_timeout": "5s",
+    "statement_timeout": f"{STATEMENT_S}s",
+    "idle_in_transaction_session_timeout": "15s",
+}
+"""Settings of every session of a service. Migrations and poolers: see ``chassis.database.migrate``."""
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -26,9 +31,6 @@ NAMING = {
 
 AWAY = (
     OSError,  # includes TimeoutError
-    PoolTimeoutError,
-    OperationalError,
-    InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
@@ -42,6 +44,9 @@ AWAY = (
     asyncpg.QueryCanceledError,  # statement timeout: overload
     asyncpg.InsufficientResourcesError,  # disk or memory full
     asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet
+    # the login or the database is missing or wrong, which an operator mends
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
 )
 UNSTORABLE = (
     asyncpg.DataError,  # server error: NUL in a text, or a number out of range
@@ -57,95 +62,108 @@ def new_metadata() -> MetaData:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether this error means that the database is unreachable or overloaded, and not that the request is wrong."""
-    if is_unstorable(error):  # asyncpg's class for it is also an InterfaceError
-        return False
-    cause = _cause(error)
-    return isinstance(error, AWAY) or isinstance(cause, AWAY) or getattr(error, "connection_invalidated", False)
+    return isinstance(error, AWAY) and not is_unstorable(error)  # asyncpg's DataError is also an InterfaceError
 
 
 def is_unstorable(error: BaseException) -> bool:
     """Whether this error means that a value cannot be stored. Retrying does not help."""
-    return isinstance(error, UNSTORABLE) or isinstance(_cause(error), UNSTORABLE)
+    return isinstance(error, UNSTORABLE)
 
 
-def _cause(error: BaseException) -> BaseException | None:
-    """Return the driver's error that SQLAlchemy wrapped."""
-    return getattr(getattr(error, "orig", None), "__cause__", None)
+class Connector:
+    """Opens connections to the hosts of a URL: to the one that worked last, else to the next.
+
+    Each host gets ``CONNECT_S`` seconds. asyncpg has one time limit for all hosts, which a silent first one exhausts.
+    """
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self._url = url
+        self._arguments: dict[str, Any] | None = None
+        self._next = 0
+
+    async def connect(self, **options: Any) -> asyncpg.Connection:
+        """Connect. ``options`` are those of ``asyncpg.connect``.
+
+        Raises:
+            OSError, asyncpg.PostgresError, asyncpg.InternalClientError: of the last host, if none is usable.
+        """
+        if self._arguments is None:
+            self._arguments = self._url.connect_arguments()
+        hosts = self._url.hosts
+        for remaining in reversed(range(len(hosts))):
+            host, port = hosts[self._next]
+            connection = None
+            try:
+                connection = await asyncpg.connect(
+                    host=host, port=port, timeout=CONNECT_S, **self._arguments, **options
+                )
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.InternalClientError):
+                if not remaining:
+                    raise
+            else:
+                return connection
+            finally:
+                if connection is None:  # also after a cancellation, so that the next call does not wait for this host
+                    self._next = (self._next + 1) % len(hosts)
+        raise AssertionError("a URL has at least one host")
 
 
 class Database:
-    """Connections to one database: READ COMMITTED, with a maximum number and timeouts."""
+    """Connections to one database: READ COMMITTED, with a maximum number and timeouts.
 
-    def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
-        self._dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connect: dict[str, Any] = {
-            "timeout": CONNECT_S,
-            "command_timeout": 10,
-            "server_settings": {
-                "application_name": name,
-                "lock_timeout": "5s",
-                "statement_timeout": "10s",
-                "idle_in_transaction_session_timeout": "15s",
-            },
-        }
+    The URL may be that of a pooler in transaction mode, such as PgBouncer: then no prepared statements are kept and no
+    session settings are sent. A pooler cannot pass on notifications, so ``listen`` needs a URL of the server itself.
+
+    Args:
+        url: of the database.
+        name: of the service, for the server's views.
+        pool_size: most connections, besides that of ``listen``.
+        listen_url: for ``listen``, if it is another one.
+    """
+
+    def __init__(
+        self, url: str | DatabaseUrl, *, name: str, pool_size: int = 10, listen_url: DatabaseUrl | None = None
+    ) -> None:
+        url = DatabaseUrl.parse(url) if isinstance(url, str) else url
+        self.where = url.where
+        """Hosts, database and user, without the password."""
+        self._connector, self._listen_connector = Connector(url), Connector(listen_url or url)
+        self._name, self._pool_size = name, pool_size
         self._pool: asyncpg.Pool | None = None
-        self._pool_size, self._making = pool_size, asyncio.Lock()
-        self._engine = create_async_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=CONNECT_S,
-            json_serializer=lambda value: orjson.dumps(value).decode(),
-            json_deserializer=orjson.loads,
-            connect_args=self._connect,
-        )
-        self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Run one transaction: committed when the block ends, rolled back when it raises.
-
-        Raises:
-            OSError, sqlalchemy.exc.DBAPIError: see ``is_unavailable``; it is unknown whether the transaction committed.
-        """
-        async with self._engine.begin() as connection:
-            yield connection
+        self._opening = asyncio.Lock()
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[asyncpg.Connection]:
-        """Run one transaction like ``transaction``, directly on asyncpg.
+        """Run one transaction: committed when the block ends, rolled back when it raises.
 
         JSON is passed as text and returned decoded.
+
+        Raises:
+            OSError, asyncpg.PostgresError: see ``is_unavailable``; it is unknown whether the transaction committed.
         """
-        pool = await self._direct_pool()
-        async with pool.acquire(timeout=CONNECT_S) as connection, connection.transaction():
+        async with self.single() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def single(self) -> AsyncIterator[asyncpg.Connection]:
-        """Run statements directly on asyncpg, each in its own transaction."""
-        pool = await self._direct_pool()
+        """Run statements, each in its own transaction."""
+        pool = self._pool
+        if pool is None:
+            async with asyncio.timeout(OPEN_S):
+                pool = await self._open_pool()
         async with pool.acquire(timeout=CONNECT_S) as connection:
             yield connection
 
-    async def _direct_pool(self) -> asyncpg.Pool:
-        async with self._making:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn, min_size=1, max_size=self._pool_size, init=_json_as_text, reset=_keep, **self._connect
-                )
-            return self._pool
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Run read-only statements, each on its own, without BEGIN and COMMIT around them."""
-        async with self._reads.connect() as connection:
-            yield connection
+    def count_connections(self) -> dict[tuple[str, str], int]:
+        """Count connections by pool and state. Safe to call from any thread."""
+        pool = self._pool
+        open_, idle = (pool.get_size(), pool.get_idle_size()) if pool is not None else (0, 0)
+        return {("main", "in_use"): open_ - idle, ("main", "idle"): idle}
 
     async def probe(self) -> None:
         """Raise unless the database responds."""
-        async with asyncio.timeout(CONNECT_S), self.transaction() as connection:
-            await connection.execute(text("SELECT 1"))
+        async with asyncio.timeout(CONNECT_S), self.single() as connection:
+            await connection.execute("SELECT 1")
 
     async def listen(self, channels: dict[str, Callable[[], None]]) -> None:
         """Call back on every NOTIFY of these channels, forever. Reconnects when the connection is lost.
@@ -159,11 +177,23 @@ class Database:
                 log.warning("postgres.listen_connection_lost", error=type(error).__name__)
             await asyncio.sleep(0.5)
 
+    async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+
     async def _listen_once(self, channels: dict[str, Callable[[], None]]) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_S)
+        connection = await self._listen_connector.connect(
+            server_settings={"application_name": f"{self._name} listen"}, statement_cache_size=0
+        )
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         try:
+            if await _is_pooled(connection):
+                log.error(
+                    "postgres.listen_through_pooler",
+                    reason="A pooler in transaction mode loses notifications, so jobs start up to a second late.",
+                    action="Set LISTEN_URL to the PostgreSQL server itself.",
+                )
             for channel, callback in channels.items():
                 await connection.add_listener(channel, lambda *_, call=callback: call())
                 callback()
@@ -172,10 +202,50 @@ class Database:
             with suppress(Exception):
                 await connection.close(timeout=1)
 
-    async def close(self) -> None:
-        await self._engine.dispose()
-        if self._pool is not None:
-            self._pool.terminate()
+    async def _open_pool(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    min_size=1,
+                    max_size=self._pool_size,
+                    connect=lambda _dsn, **options: self._connector.connect(**options),
+                    init=_json_as_text,
+                    reset=_keep,
+                    command_timeout=STATEMENT_S,
+                    **await self._session_options(),
+                )
+            return self._pool
+
+    async def _session_options(self) -> dict[str, Any]:
+        """Return the options of connections that this server, or the pooler before it, accepts."""
+        named = {"application_name": self._name}
+        direct = {"server_settings": named | TIMEOUTS}
+        pooled = {"server_settings": named, "statement_cache_size": 0}
+        try:
+            connection = await self._connector.connect(**direct)
+        except asyncpg.ProtocolViolationError as error:
+            if "startup parameter" not in str(error):
+                raise
+            connection = await self._connector.connect(**pooled)
+        try:
+            if not await _is_pooled(connection):
+                return direct
+            timeout = await connection.fetchval("SELECT current_setting('statement_timeout')")
+        finally:
+            connection.terminate()
+        log.info("postgres.pooler_found", where=self.where, statement_timeout=timeout)
+        if timeout == "0":
+            log.warning(
+                "postgres.no_timeouts",
+                reason="A pooler drops the timeouts of a session, and the database role has none.",
+                action="Set LISTEN_URL to the PostgreSQL server itself and run the migrations.",
+            )
+        return pooled
+
+
+async def _is_pooled(connection: asyncpg.Connection) -> bool:
+    """Whether a pooler is in between: it makes up the process id that a client gets when it connects."""
+    return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
 
 
 async def _json_as_text(connection: asyncpg.Connection) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -12,17 +13,18 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
 from chassis.ids import new_id, request_id_from
+from chassis.loop import Loop
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
+from chassis.telemetry.metrics import Metrics
 from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
 from contracts.wire.field_messages import field_message
 
@@ -30,6 +32,10 @@ Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 PROBE_S = 1.0
+CHECK_DEPENDENCIES_S = 10.0
+UNMEASURED = frozenset({"/healthz", "/readyz"})  # their 503 is not an error
+UNROUTED = "unrouted"
+DISCONNECTED = 499  # as nginx logs a client that left without a response
 MAX_ERRORS = 100
 MAX_TEXT = 256  # maximum length of client text in a problem: paths and field names
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -65,11 +71,12 @@ class OutermostMiddleware:
 
     Args:
         app: the inner application.
+        metrics: records the duration of every request.
         https: all clients use TLS (adds HSTS).
     """
 
-    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool = False) -> None:
+        self._app, self._metrics = app, metrics
         self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
         self._names = frozenset(name for name, _ in self._always)
 
@@ -79,12 +86,12 @@ class OutermostMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        started = False
+        started, status, began = False, DISCONNECTED, monotonic()
 
         async def send_all(message: Message) -> None:
-            nonlocal started
+            nonlocal started, status
             if message["type"] in _ANSWERS:
-                started = True
+                started, status = True, message["status"]
                 own = message["headers"] = list(message.get("headers", ()))
                 names = {name for name, _ in own}
                 if names.isdisjoint(self._names):
@@ -103,6 +110,10 @@ class OutermostMiddleware:
                     raise
                 log.error("web.crashed", path=scope["path"], exc_info=error)
                 await problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
+            finally:
+                if scope["type"] == "http" and scope["path"] not in UNMEASURED:
+                    method = scope["method"] if scope["method"] in METHODS else "other"
+                    self._metrics.record_http_request(_route(scope), method, status, monotonic() - began)
 
 
 def create_web(
@@ -111,6 +122,8 @@ def create_web(
     lifespan: Lifespan,
     probes: Mapping[str, Probe],
     degraded: Mapping[str, Probe] = MappingProxyType({}),
+    metrics: Metrics | None = None,
+    dependencies: Mapping[str, Probe] | None = None,
     middleware: Sequence[Middleware] = (),
     https: bool = False,
     **fastapi: Any,
@@ -122,19 +135,32 @@ def create_web(
         lifespan: opens and closes what the service needs.
         probes: readiness checks by name; each raises on failure. The message of ``NotReady`` is shown.
         degraded: checks whose failure is shown but leaves the service ready: some requests still work.
+        metrics: records requests and whether dependencies are available.
+        dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
         middleware: in the order that a request passes it, outermost first.
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
     every_probe = {**probes, **degraded}
-    layers = [Middleware(OutermostMiddleware, https=https), *middleware]
+    metrics = metrics or Metrics(name)
+    layers = [Middleware(OutermostMiddleware, metrics=metrics, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
+
+    async def check_dependencies() -> None:
+        for dependency, probe in (dependencies or {}).items():
+            metrics.record_dependency(dependency, is_up=await _failure(probe) is None)
+
+    checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
 
     @asynccontextmanager
     async def monitored(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
-            with monitor.running():
-                yield
+            checking.start(metrics)
+            try:
+                with monitor.running():
+                    yield
+            finally:
+                await checking.stop()
 
     app = FastAPI(
         title=name,
@@ -148,7 +174,7 @@ def create_web(
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    for away in (*AWAY, DBAPIError):
+    for away in AWAY:
         app.add_exception_handler(away, _on_unavailable)
 
     @app.get("/healthz", tags=["health"], summary="The process lives")
@@ -219,6 +245,12 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id":
             return request_id_from(value.decode("latin-1"))
     return new_id().hex
+
+
+def _route(scope: Scope) -> str:
+    """Return the path template of the route that answered."""
+    route = scope.get("route")
+    return route.path_format if isinstance(route, Route) else UNROUTED
 
 
 def _instance(request: Request) -> str:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -18,6 +19,7 @@ from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
+from chassis.faults import Fault, FaultLog, reason_of
 from chassis.messaging.metadata import Metadata, metadata_of
 from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
@@ -30,7 +32,7 @@ from chassis.messaging.serving import (
 )
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound_here, log
-from contracts.wire.errors import InternalFault, MessageTooLarge, Refused, Relayed, Unavailable
+from contracts.wire.errors import InternalFault, Kind, MessageTooLarge, Refusal, Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -38,7 +40,11 @@ R = TypeVar("R", bound=BaseModel)
 
 Subscriber = Callable[[P, Metadata], Awaitable[None]]
 Unsubscribe = Callable[[], Awaitable[None]]
+RecordRequest = Callable[[str, str, float], None]
+"""Called with the topic of a request, its outcome and its duration in seconds."""
 _Callback = Callable[[Msg], Awaitable[None]]
+
+_OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
 
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 
@@ -68,10 +74,20 @@ class Bus:
     Args:
         name: of the service; also its queue group.
         inbox: prefix of reply subjects, the only ones that the login may subscribe to.
+        record_request: told of every request that was sent.
     """
 
-    def __init__(self, url: str, *, name: str, user: str | None, password: str | None, inbox: str) -> None:
-        self._name = name
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        user: str | None,
+        password: str | None,
+        inbox: str,
+        record_request: RecordRequest = lambda _topic, _outcome, _seconds: None,
+    ) -> None:
+        self._name, self._record_request = name, record_request
         self._options: dict[str, Any] = {
             "servers": [url],
             "name": name,
@@ -91,7 +107,8 @@ class Bus:
         }
         self._client: Client = _Client()
         self._jetstream: JetStreamContext | None = None
-        self._wanted = self._connecting = False
+        self._wanted = self._connecting = self._serving = False
+        self._waiting = FaultLog()
         self._reviving: asyncio.Task[None] | None = None
         self._served: list[Served] = []
         self._subscribed: list[_Subscribed] = []
@@ -102,6 +119,11 @@ class Bus:
     def connected(self) -> bool:
         """Whether the connection is up."""
         return bool(self._client.is_connected)
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why there is no connection yet; None once there is one."""
+        return self._waiting.latest
 
     async def probe(self) -> None:
         """Raise unless the server responds."""
@@ -148,10 +170,19 @@ class Bus:
         """Register a callback for every connection and reconnection."""
         self._on_connect.append(callback)
 
+    async def connect(self) -> None:
+        """Connect, waiting for the server indefinitely. Nothing is served before ``start``."""
+        if not self._wanted:
+            self._wanted = True
+            await self._connect()
+
     async def start(self) -> None:
-        """Connect, waiting for the server indefinitely. All served topics are registered when this returns."""
-        self._wanted = True
-        await self._connect()
+        """Connect if needed. All served topics are registered when this returns."""
+        self._serving = True
+        if self._wanted:
+            await self._serve_topics()
+        else:
+            await self.connect()
 
     async def stop(self) -> None:
         """Finish running handlers, for at most 5 s, and close."""
@@ -190,6 +221,21 @@ class Bus:
             MessageTooLarge: the payload exceeds NATS's limit.
             InternalFault: the reply is malformed.
         """
+        began, outcome = monotonic(), "ok"
+        try:
+            return await self._request(topic, payload, tenant, key, within_s or topic.timeout_s, is_large=is_large)
+        except Refusal as refusal:
+            outcome = _OUTCOMES.get(refusal.refused.kind, "refused")
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._record_request(topic.name, outcome, monotonic() - began)
+
+    async def _request(
+        self, topic: Rpc[P, R], payload: P, tenant: str, key: str | None, within_s: float, *, is_large: bool
+    ) -> R:
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = bound_here().get("request_id", "")
@@ -197,7 +243,7 @@ class Bus:
         body = await offload(_written, payload) if is_large else _written(payload)
         try:
             headers = {REQUEST_ID_HEADER: request_id} if request_id else None
-            reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
+            reply = await self._send(subject, body, headers, within_s)
         except MaxPayloadError as error:
             raise MessageTooLarge from error
         except (TimeoutError, NatsError, OSError) as error:
@@ -266,18 +312,29 @@ class Bus:
                 await self._subscribe()
                 break
             except (TimeoutError, OSError, NatsError) as error:
-                log.info("bus.waiting", error=str(error) or type(error).__name__)
+                self._waiting.report(self._fault_of(error))
                 with suppress(Exception):  # an incomplete connection is not needed, and neither is its error
                     await self._client.close()
                 self._client, self._jetstream = _Client(), None
                 await asyncio.sleep(0.2)
         self._connecting = False
+        self._waiting.clear()
         log.info("bus.connected")
         self._call_back()
 
-    async def _subscribe(self) -> None:
+    async def _serve_topics(self) -> None:
+        """Register the served topics on the current connection, or on the next one if this one is lost meanwhile."""
+        with suppress(NatsError, OSError, TimeoutError):
+            await self._subscribe_served()
+            await self._client.flush(timeout=5)
+
+    async def _subscribe_served(self) -> None:
         for served in self._served:
             await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+
+    async def _subscribe(self) -> None:
+        if self._serving:
+            await self._subscribe_served()
         for subscribed in self._subscribed:
             subscribed.subscription = await self._client.subscribe(subscribed.subject, cb=subscribed.callback)
         for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written; the second PING comes after it
@@ -305,7 +362,16 @@ class Bus:
         for callback in self._on_connect:
             callback()
 
+    def _fault_of(self, error: Exception) -> Fault:
+        where = ", ".join(server.rpartition("@")[2] for server in self._options["servers"])
+        refused = "authorization" in str(error).lower() or "authentication" in str(error).lower()
+        action = "Check NATS_USER and NATS_PASSWORD." if refused else "Check that NATS runs, and NATS_URL."
+        return Fault("nats", where, reason_of(error), action)
+
     async def _on_error(self, error: Exception) -> None:
+        if self._connecting:
+            self._waiting.report(self._fault_of(error))
+            return
         log.warning("bus.error", error=str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:

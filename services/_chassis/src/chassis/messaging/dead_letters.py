@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
 )
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from chassis.ids import new_id
@@ -93,10 +94,13 @@ _COUNT_FAILURE = Statement("""
 UPDATE dead_letters SET code = :code, reason = :reason, attempts = attempts + 1, last_failed_at = now() WHERE id = :id
 """)
 _DELETE = Statement("DELETE FROM dead_letters WHERE id = :id")
-_PRUNE = Statement("""
-DELETE FROM dead_letters WHERE at < now() - make_interval(secs => :age_s)
-    OR id <= (SELECT id FROM dead_letters ORDER BY id DESC OFFSET :keep LIMIT 1)
-""")
+# Small batches: a row may have a payload of 1 MiB.
+_EXPIRED = ExpiredRows(
+    "dead_letters",
+    "at < now() - make_interval(secs => :age_s)"
+    " OR id <= (SELECT id FROM dead_letters ORDER BY id DESC OFFSET :keep LIMIT 1)",
+    batch=200,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +168,7 @@ class DeadLetterStore:
 
     async def prune(self, *, age_s: float = KEPT_S, keep: int = MAX_KEPT) -> None:
         """Delete what is older than ``age_s`` seconds, and all but the newest ``keep``."""
-        async with self._database.single() as connection:
-            await _PRUNE.run(connection, age_s=age_s, keep=keep)
+        await _EXPIRED.delete(self._database, age_s=age_s, keep=keep)
 
 
 class Consumer(Protocol):
@@ -207,7 +210,7 @@ class DeadLetters:
             UnknownDeadLetter: there is none of this id.
             DeadLetterNotRedrivable: the message was too large to be kept, or its consumer no longer exists.
             DeadLetterFailedAgain: the handler raised again.
-            OSError, sqlalchemy.exc.DBAPIError: the handler's database is unavailable.
+            OSError, asyncpg.PostgresError: the handler's database is unavailable.
         """
         row = await self._store.load(command.id)
         if row is None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     text,
 )
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from chassis.messaging.bus import Bus
@@ -61,7 +62,10 @@ WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
 _MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
 # Published rows stay for an hour, to be said again after a stream was lost.
-_PRUNE = Statement("DELETE FROM outbox WHERE published_at < now() - interval '1 hour'")
+_OLDEST = Statement("""
+SELECT extract(epoch FROM now() - created_at)::float FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1
+""")
+_EXPIRED = ExpiredRows("outbox", "published_at < now() - interval '1 hour'")
 _REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 
 
@@ -82,8 +86,12 @@ class Relay:
 
     async def prune(self) -> None:
         """Delete rows that were published long ago."""
-        async with self._database.direct() as connection:
-            await _PRUNE.run(connection)
+        await _EXPIRED.delete(self._database)
+
+    async def measure_oldest_s(self) -> float:
+        """Return the age of the oldest unpublished message in seconds; 0 without one."""
+        async with self._database.single() as connection:
+            return float(await _OLDEST.value(connection) or 0)
 
     async def repeat(self) -> None:
         """Publish all remaining rows again, because their stream was lost."""

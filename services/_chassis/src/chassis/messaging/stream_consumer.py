@@ -26,6 +26,7 @@ from contracts.wire.errors import InternalFault, InvalidMessage, MessageTooLarge
 from contracts.wire.topic import DurableConsumer
 
 FETCH_S = 3.0  # nats-py 2.16: a fetch that was sent before the server restarted returns nothing until it times out
+TICK_S = 30.0  # the loop counts a success at least this often, also under load
 BATCH = 100
 GATHER_S = 0.2  # messages that arrive within this time are handled together
 LOOP_S = 0.2  # between two ticks while NATS is unavailable
@@ -87,7 +88,7 @@ class StreamConsumer(Generic[P]):
         return Loop(name, self.tick, every_s=LOOP_S)
 
     async def tick(self) -> None:
-        """Handle what is there; return after at most ``FETCH_S`` without a message, or without a connection."""
+        """Handle what is there. Return after ``TICK_S``, or ``FETCH_S`` without a message, or without a connection."""
         if not self._bus.connected:
             return
         jetstream = self._bus.jetstream
@@ -99,7 +100,8 @@ class StreamConsumer(Generic[P]):
             await asyncio.sleep(MISSING_STREAM_S)
             return
         try:
-            while True:
+            until = monotonic() + TICK_S
+            while monotonic() < until:
                 await self._handle(await subscription.fetch(BATCH, timeout=FETCH_S))
                 await asyncio.sleep(GATHER_S)
         except NatsError as error:
@@ -112,7 +114,7 @@ class StreamConsumer(Generic[P]):
         """Handle the message of a dead letter again: None, or why it failed again.
 
         Raises:
-            OSError, sqlalchemy.exc.DBAPIError: the database is unavailable.
+            OSError, asyncpg.PostgresError: the database is unavailable.
         """
         payload = await self._read(row["subject"], row["payload"])
         if isinstance(payload, Failure):

@@ -36,6 +36,25 @@ class ChainEntry:
             "detail": self.detail,
         }
 
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> "ChainEntry":
+        """Return the entry that ``as_json`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such entry.
+        """
+        actor, subject = body["actor_id"], body["subject_id"]
+        return cls(
+            id=body["id"],
+            at=datetime.fromisoformat(body["at"]),
+            action=body["action"],
+            actor_id=UUID(actor) if actor else None,
+            subject_id=UUID(subject) if subject else None,
+            ip=body["ip"],
+            request_id=body["request_id"],
+            detail=body["detail"],
+        )
+
 
 def hash_entry(previous: bytes, entry: ChainEntry) -> bytes:
     """Return SHA-256 of the previous hash and the entry as JSON: sorted keys, no white space, ASCII."""
@@ -44,19 +63,22 @@ def hash_entry(previous: bytes, entry: ChainEntry) -> bytes:
 
 
 class ChainVerifier:
-    """Verifies the log from its beginning.
+    """Verifies the log from its beginning, or from the end of an archive.
+
+    Args:
+        last_id, last_hash: of the newest archived entry; without archives those before the first entry.
 
     Attributes:
-        count: number of verified entries.
-        last: hash of the last verified entry.
+        verified_count: number of verified entries.
+        last_id, last_hash: of the last verified entry.
     """
 
-    def __init__(self) -> None:
-        self.verified_count, self.last_hash = 0, GENESIS_HASH
+    def __init__(self, last_id: int = 0, last_hash: bytes = GENESIS_HASH) -> None:
+        self.verified_count, self.last_id, self.last_hash = 0, last_id, last_hash
 
     def verify_next(self, entry: ChainEntry, hash_: bytes) -> bool:
         """Verify the next entry and count it; False when it was changed or one before it is missing."""
-        if entry.id != self.verified_count + 1 or hash_entry(self.last_hash, entry) != hash_:
+        if entry.id != self.last_id + 1 or hash_entry(self.last_hash, entry) != hash_:
             return False
-        self.verified_count, self.last_hash = entry.id, hash_
+        self.verified_count, self.last_id, self.last_hash = self.verified_count + 1, entry.id, hash_
         return True

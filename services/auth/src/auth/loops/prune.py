@@ -23,11 +23,13 @@ class Pruner:
         self._database, self._idle, self._shared_quota = database, idle, shared_quota
 
     async def tick(self) -> None:
-        async with self._database.single() as connection:
-            await changes.prune_changes(connection)
-            await keys.prune_requests(connection)
-            await keys.prune_keys(connection)
-            await sessions.prune_sessions(connection, idle=self._idle)
-            await tickets.prune_tickets(connection)
-            await invites.prune_invites(connection)
-            await quota_groups.prune_groups(connection, max_age=self._shared_quota)
+        for expired in (
+            changes.EXPIRED_CHANGES,
+            keys.EXPIRED_REQUESTS,
+            keys.EXPIRED_KEYS,
+            tickets.EXPIRED_TICKETS,
+            invites.EXPIRED_INVITES,
+        ):
+            await expired.delete(self._database)
+        await sessions.EXPIRED_SESSIONS.delete(self._database, idle=self._idle)
+        await quota_groups.EXPIRED_GROUPS.delete(self._database, max_age=self._shared_quota)

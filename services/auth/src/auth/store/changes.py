@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from auth.store.users import COLUMNS, build_user
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from contracts.auth.changes import UserChanged
 
@@ -23,7 +24,7 @@ WHERE at >= coalesce(:since, now() - interval '1 hour') ORDER BY at, id LIMIT :l
 """)
 _NOW = Statement("SELECT now()")
 # Longer than the lifetime of any access token or cached principal.
-_PRUNE = Statement("DELETE FROM changes WHERE at < now() - interval '1 day'")
+EXPIRED_CHANGES = ExpiredRows("changes", "at < now() - interval '1 day'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,3 @@ async def list_changes(connection: Connection, since: datetime | None) -> Change
         users=tuple(UserChanged.model_validate(row["body"]) for row in rows),
         now=rows[-1]["at"] if len(rows) == BATCH else now,
     )
-
-
-async def prune_changes(connection: Connection) -> None:
-    """Delete changes that every service has read by now."""
-    await _PRUNE.run(connection)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Row, Statement
 from contracts.auth.invites import Invite
 from contracts.auth.tiers import Tier
@@ -23,7 +24,8 @@ UPDATE invites SET used_by = :used_by, used_at = now() WHERE digest = :digest AN
 _EXPIRE = Statement("""
 UPDATE invites SET expires_at = now() WHERE id = :id AND used_by IS NULL AND expires_at > now() RETURNING id
 """)
-_PRUNE = Statement("DELETE FROM invites WHERE expires_at < now() - interval '90 days'")
+# The audit log keeps who created and used them.
+EXPIRED_INVITES = ExpiredRows("invites", "expires_at < now() - interval '90 days'")
 
 
 async def add_invite(
@@ -60,11 +62,6 @@ async def redeem_invite(connection: Connection, digest: bytes, *, used_by: UUID)
 async def expire_invite(connection: Connection, invite_id: UUID) -> bool:
     """Make the invite expire now; returns whether it could still have been used."""
     return await _EXPIRE.value(connection, id=invite_id) is not None
-
-
-async def prune_invites(connection: Connection) -> None:
-    """Delete invites 90 days after expiry. The audit log keeps who created and used them."""
-    await _PRUNE.run(connection)
 
 
 def _to_invite(row: Row) -> Invite:

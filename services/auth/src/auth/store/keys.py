@@ -7,6 +7,7 @@ from uuid import UUID
 
 from auth.domain.user import StoredKey, describe_key
 from auth.store.users import COLUMNS, build_user
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Row, Statement
 from contracts.auth.credentials import Scope
 from contracts.auth.keys import Key
@@ -48,8 +49,9 @@ VALUES (:user_id, :idempotency_key, :request_hash, :salt, :key_id)
 ON CONFLICT (user_id, idempotency_key) DO UPDATE SET
     request_hash = excluded.request_hash, salt = excluded.salt, key_id = excluded.key_id, created_at = now()
 """)
-_PRUNE_REQUESTS = Statement(f"DELETE FROM key_requests WHERE NOT {_REMEMBERED}")  # noqa: S608 - constants only
-_PRUNE = Statement("DELETE FROM api_keys WHERE least(revoked_at, expires_at) < now() - interval '90 days'")
+EXPIRED_REQUESTS = ExpiredRows("key_requests", "created_at <= now() - interval '24 hours'")
+# The audit log keeps what was done with them.
+EXPIRED_KEYS = ExpiredRows("api_keys", "least(revoked_at, expires_at) < now() - interval '90 days'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +153,6 @@ async def save_key_request(connection: Connection, user_id: UUID, request: KeyRe
         salt=request.salt,
         key_id=request.key_id,
     )
-
-
-async def prune_requests(connection: Connection) -> None:
-    """Delete requests older than 24 hours."""
-    await _PRUNE_REQUESTS.run(connection)
-
-
-async def prune_keys(connection: Connection) -> None:
-    """Delete keys that ended more than 90 days ago. The audit log keeps what was done with them."""
-    await _PRUNE.run(connection)
 
 
 def _to_scopes(row: Row) -> tuple[Scope, ...]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
 
@@ -14,7 +15,8 @@ ON CONFLICT (digest) DO UPDATE SET
 RETURNING id
 """)
 _ASSIGN = Statement("UPDATE users SET quota_group = :group WHERE id = :user_id")
-_PRUNE = Statement("DELETE FROM quota_groups WHERE began_at <= now() - :max_age::interval")
+# Groups that no new account can join; with the row goes the digest of the address.
+EXPIRED_GROUPS = ExpiredRows("quota_groups", "began_at <= now() - :max_age::interval")
 
 
 async def join_group(connection: Connection, user_id: UUID, digest: bytes, *, max_age: timedelta) -> UUID:
@@ -27,8 +29,3 @@ async def join_group(connection: Connection, user_id: UUID, digest: bytes, *, ma
 async def leave_group(connection: Connection, user_id: UUID) -> None:
     """Remove an account from its group permanently."""
     await _ASSIGN.run(connection, user_id=user_id, group=None)
-
-
-async def prune_groups(connection: Connection, *, max_age: timedelta) -> None:
-    """Delete the address digest of groups that no new account can join."""
-    await _PRUNE.run(connection, max_age=max_age)

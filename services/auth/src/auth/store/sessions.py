@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from auth.domain.refresh_token import LockedSession
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 
 
@@ -40,10 +41,10 @@ UPDATE sessions SET ended_at = now()
 WHERE user_id = :user_id AND id IS DISTINCT FROM :kept AND ended_at IS NULL
 RETURNING id, rotated_at > now() - CAST(:token_life AS interval) AS has_tokens
 """)
-_PRUNE = Statement("""
-DELETE FROM sessions
-WHERE least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() - interval '1 day'
-""")
+# With their refresh tokens. No index: sessions are few, and an index on rotated_at would slow down every refresh.
+EXPIRED_SESSIONS = ExpiredRows(
+    "sessions", "least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() - interval '1 day'"
+)
 
 
 async def create_session(connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta) -> None:
@@ -84,8 +85,3 @@ async def end_other_sessions(
     """End all sessions of a user but one; returns their number and those that may have valid access tokens."""
     rows = await _END_OTHERS.all(connection, user_id=user_id, kept=kept, token_life=token_life)
     return len(rows), [row["id"] for row in rows if row["has_tokens"]]
-
-
-async def prune_sessions(connection: Connection, *, idle: timedelta) -> None:
-    """Delete sessions and their tokens a day after they ended."""
-    await _PRUNE.run(connection, idle=idle)

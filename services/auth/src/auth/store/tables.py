@@ -209,5 +209,17 @@ AUDIT_LOG = Table(
     Index("ix_audit_log_actor_id", "actor_id", "id"),
     Index("ix_audit_log_action", "action", "id"),
     Index("ix_audit_log_at", "at"),
-    comment="Append-only: a trigger refuses UPDATE, DELETE and TRUNCATE. No foreign keys: it outlives what it names.",
+    comment="Append-only: triggers refuse UPDATE, TRUNCATE and DELETE of what is in no archive. No foreign keys.",
+)
+
+AUDIT_ARCHIVES = Table(
+    "audit_archives",
+    METADATA,
+    Column("last_id", BigInteger, primary_key=True, autoincrement=False, comment="of the newest entry in it"),
+    Column("last_hash", LargeBinary, nullable=False, comment="of that entry: the chain goes on from it"),
+    Column("first_id", BigInteger, nullable=False),
+    Column("file", Text, nullable=False, comment="its name in AUTH_AUDIT_ARCHIVE"),
+    Column("sha256", LargeBinary, nullable=False, comment="of the file"),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="Files of entries that were removed from audit_log. Append-only.",
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from contracts.auth.credentials import Principal
 from contracts.auth.tickets import TICKET_LIFETIME_S
@@ -33,7 +34,7 @@ FROM spent t JOIN users u ON u.id = t.user_id
 LEFT JOIN api_keys k ON k.id = t.key_id
 LEFT JOIN sessions s ON s.id = t.session_id
 """)
-_PRUNE = Statement("DELETE FROM ws_tickets WHERE expires_at < now() - interval '1 minute'")
+EXPIRED_TICKETS = ExpiredRows("ws_tickets", "expires_at < now() - interval '1 minute'")
 
 
 async def add_ticket(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
@@ -58,8 +59,3 @@ async def redeem_ticket(connection: Connection, digest: bytes) -> RedeemedTicket
     if row is None:
         return None
     return RedeemedTicket(Principal.model_validate(row["principal"]), row["origin"], row["is_valid"])
-
-
-async def prune_tickets(connection: Connection) -> None:
-    """Delete expired tickets."""
-    await _PRUNE.run(connection)

@@ -9,6 +9,7 @@ from contracts.scheduler.attempts import FinishAttempt, Outcome
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord
+from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.loaded_models import list_models
 from executor.domain.progress import ProgressTracker
 from executor.store.journal import Journal
@@ -38,18 +39,22 @@ class WorkLoop:
     requester: WorkRequester
     runner: AttemptRunner
     report: AttemptReporter
+    idle: IdleTime
     _consecutive_faults: int = field(default=0, init=False)
 
     async def tick(self) -> None:
         """Complete one attempt, or request work once without result."""
         record, maybe_posted = self.journal.read_attempt(), False
         if record is None:
+            if not self.state.reachable.is_set():
+                self.idle.enter(IdleReason.NODE_OFFLINE)
             await self.state.reachable.wait()
             assigned = await self.requester.request()
             if assigned is None:
                 return
             record, maybe_posted = assigned.record, assigned.maybe_posted
         self.current.set_attempt(record)
+        self.idle.enter(IdleReason.PREPARING)
         ref = record.ref
         with bound(job_id=str(ref.job_id), attempt=ref.attempt, tenant_id=str(ref.tenant_id)):
             log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
@@ -59,6 +64,7 @@ class WorkLoop:
             self.journal.add_history_entry(record.prompt_id)
             await self._remove_history()
         self.current.clear_attempt()
+        self.idle.enter(IdleReason.NO_WORK)
         await self._pause_after_faults(finish)
 
     async def _run(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
@@ -97,4 +103,5 @@ class WorkLoop:
             return
         self._consecutive_faults += 1
         if self._consecutive_faults > 1:
+            self.idle.enter(IdleReason.PAUSED)
             await asyncio.sleep(min(FAULT_PAUSE_S * 2 ** (self._consecutive_faults - 2), MAX_FAULT_PAUSE_S))

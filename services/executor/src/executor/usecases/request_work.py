@@ -14,6 +14,7 @@ from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable, QueuedPrompt, UnreadableResponse
 from executor.domain.attempt import AttemptRecord, Phase
+from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.occupancy import Occupant
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_pending_on_idle_node
@@ -53,6 +54,7 @@ class WorkRequester:
     standby: StandbySocket
     state: NodeState
     occupancy: OccupancyMonitor
+    idle: IdleTime
     wait_s: float
     stop_within_s: float
     _is_first_request: bool = field(default=True, init=False)
@@ -74,9 +76,11 @@ class WorkRequester:
             return None
         except NodeUnavailable as unavailable:
             log.info("executor.node.unavailable", why=str(unavailable))
+            self.idle.enter(IdleReason.NODE_OFFLINE)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
         if queue is None:
+            self.idle.enter(IdleReason.OCCUPIED)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
         orphans = {
@@ -97,6 +101,7 @@ class WorkRequester:
     async def _wait_for_foreign_prompts(self, foreign: int) -> None:
         """Wait for foreign prompts, longer each time."""
         self.state.record_foreign_prompts(foreign)
+        self.idle.enter(IdleReason.OCCUPIED)
         if not self._foreign_pause_s:
             log.warning("executor.node.foreign_prompts", foreign=foreign)
         self._foreign_pause_s = min(2 * self._foreign_pause_s or FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S)
@@ -126,14 +131,17 @@ class WorkRequester:
             await stop_prompt(self.node, self.journal, prompt_id, within_s=deadline - time.monotonic())
 
     async def _request_assignment(self, orphans: dict[str, str]) -> AssignedWork | None:
+        self.idle.enter_request()
         client_id = self.standby.next_client_id()
         request = RequestWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
         try:
             assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.refused.code)
+            self.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
+        self.idle.enter(IdleReason.NO_WORK)
         wanted = str(assignment.prompt_id) if assignment else None
         await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
         if assignment is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,8 +29,10 @@ from executor.domain.attempt_result import (
     node_fault,
 )
 from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
+from executor.domain.idle_time import IdleReason
 from executor.domain.image_quota import ImageCounter, ImageQuota
 from executor.domain.inline_values import limit_inline_values
+from executor.domain.model_loads import ModelLoads
 from executor.domain.output_collector import OutputCollector
 from executor.domain.progress import ProgressTracker
 from executor.domain.sent_images import SentImageDecoder
@@ -41,6 +43,7 @@ from executor.store.journal import Journal
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.locate_files import FileLocator
+from executor.usecases.measure_node import NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.output_grants import OutputGrants
 from executor.usecases.post_prompt import PromptPoster
@@ -76,6 +79,7 @@ class AttemptRunner:
     state: NodeState
     locator: FileLocator
     death: WorkerDeathDetector
+    metrics: NodeMetrics
 
     async def run(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt; its result is in the journal when this returns.
@@ -172,7 +176,8 @@ class AttemptRunner:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(uploads.close)
             stack.callback(lambda: self.journal.add_expanding_classes(collector.expansion.classes))
-            listeners = EventListeners(watcher, images, collector)
+            loads = partial(self.metrics.count_model_load, ModelLoads(record.assignment.graph))
+            listeners = EventListeners(watcher, images, collector, loads)
             entry_or_finish, wall_s = await self._post_and_watch(
                 record, files, listeners, publisher, grants, maybe_posted=maybe_posted
             )
@@ -199,13 +204,16 @@ class AttemptRunner:
             posted_at = time.monotonic()
             refused = await self.poster.post(record, files, maybe_posted=maybe_posted)
             if refused is not None:
+                self.metrics.idle.enter(IdleReason.FINISHING)
                 return _build_finish(record, refused, gpu_s=_elapsed_s(record) if refused.node_died else 0.0), 0.0
+            self.metrics.idle.enter_running()
             async with (
                 _run_during_block(self.report.report_start(record.ref)) as start,
                 _run_during_block(publisher.publish_changes()),
                 _run_during_block(grants.request_in_advance()),
             ):
                 entry_or_finish = await watcher.wait_until_ended()
+                self.metrics.idle.enter(IdleReason.FINISHING)
                 if isinstance(entry_or_finish, HistoryEntry):
                     await images.wait_for_late_images(has_overflowed=lambda: events.has_overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
@@ -276,12 +284,14 @@ class EventListeners:
     watcher: PromptWatcher
     images: ImageReceiver
     collector: OutputCollector
+    count_model_load: Callable[[str, Mapping[str, Any]], None]
 
     def on_event(self, prompt_id: str, kind: str, data: dict[str, Any]) -> None:
         """Forward an event. Events of other prompts go only to the watcher, which recognizes greetings."""
         if data.get("prompt_id") == prompt_id:
             self.images.on_event(kind, data)
             self.collector.expansion.apply_event(kind, data)
+            self.count_model_load(kind, data)
         self.watcher.on_event(kind, data)
 
     def on_drop(self) -> None:

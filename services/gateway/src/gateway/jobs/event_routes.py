@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
+from prometheus_client import Gauge
 
 from contracts.auth.credentials import Principal
 from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
@@ -23,8 +24,9 @@ MAX_SEQ = 2**31 - 1
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, jobs: JobService, watching: Watching) -> APIRouter:
+def router(*, jobs: JobService, watching: Watching, sockets: Gauge) -> APIRouter:
     """The route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
+    open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.get(
@@ -46,12 +48,14 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
         known = last_event_id if last_event_id is not None else after
         wanted = parse_job_id(job_id)
         first = await jobs.read_log(wanted, after=known, tenant=tenant)
+        if known > first.job.seq:  # from before a restore: the job runs again, and its events count from there
+            known, first = 0, await jobs.read_log(wanted, after=0, tenant=tenant)
 
         async def again(known: int) -> JobWithEvents:
             return await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def lines() -> AsyncIterator[bytes]:
-            with watching(request.state.principal) as ended:
+            with open_streams.track_inprogress(), watching(request.state.principal) as ended:
                 async for line in _follow_events(known, first, again, ended):
                     yield line
 

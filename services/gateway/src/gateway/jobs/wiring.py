@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from authn.authenticator import Authenticator
+from contracts.metrics import SOCKETS
 from gateway.accounts.user_cache import UserCache
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
@@ -75,6 +76,6 @@ def wire_jobs(
             generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=users.usage_changed),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(jobs=service, watching=identity.watch_credential),
+            event_routes.router(jobs=service, watching=identity.watch_credential, sockets=infra.metrics.gauge(SOCKETS)),
         ),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from contracts.scheduler.purges import JobPurged
@@ -11,12 +12,14 @@ _NOTE = Statement("""
 INSERT INTO purged_jobs (job_id, tenant_id)
 SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:tenants AS uuid[])) ON CONFLICT (job_id) DO NOTHING
 """)
+# Only of recent purges: there are millions of older ones, and what they left is found by comparison with the scheduler.
 _LEFT = Statement("""
-SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id LIMIT :batch
+SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id
+WHERE p.at > now() - interval '2 hours' LIMIT :batch
 """)
 _FORGET = Statement("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
 # A link to upload an output expires after minutes; after a week nothing of the job can arrive.
-_PRUNE = Statement("DELETE FROM purged_jobs WHERE at < now() - interval '7 days'")
+_EXPIRED = ExpiredRows("purged_jobs", "at < now() - interval '7 days'")
 _WALK = Statement("""
 SELECT DISTINCT job_id, tenant_id FROM artifacts
 WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id LIMIT :batch
@@ -82,8 +85,7 @@ class PurgeStore:
 
     async def prune(self) -> None:
         """Delete records of purges so old that no output can arrive any more."""
-        async with self._database.single() as connection:
-            await _PRUNE.run(connection)
+        await _EXPIRED.delete(self._database)
 
     async def list_jobs_with_artifacts(self, after: UUID, *, batch: int) -> Sequence[Row]:
         """Jobs (job_id, tenant_id) with artifacts older than an hour, by id."""

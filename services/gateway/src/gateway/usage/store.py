@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
-
-PRUNED = 10_000  # rows per statement
 
 Counted = tuple[UUID, date, str]
 """User, day and endpoint of a count."""
@@ -39,15 +38,8 @@ WHERE day > (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer) {whose} GR
 """
 _OF_USER = Statement(_READ.format(whose="AND user_id = :user_id"))
 _OF_ALL = Statement(_READ.format(whose=""))
-_FORGET = Statement("""
-WITH gone AS (
-    DELETE FROM usage_requests WHERE ctid IN (
-        SELECT ctid FROM usage_requests
-        WHERE day <= (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer) LIMIT :at_most
-    ) RETURNING 1
-) SELECT count(*) FROM gone
-""")
-_FORGET_BATCHES = Statement("DELETE FROM usage_batches WHERE added_at < now() - interval '1 hour'")
+_EXPIRED_REQUESTS = ExpiredRows("usage_requests", "day <= (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer)")
+_EXPIRED_BATCHES = ExpiredRows("usage_batches", "added_at < now() - interval '1 hour'")
 
 
 class RequestUsageStore:
@@ -80,9 +72,5 @@ class RequestUsageStore:
 
     async def delete_old(self, *, keep: int) -> None:
         """Delete all but the last ``keep`` UTC days, and ids of batches that will not be repeated."""
-        gone = PRUNED
-        while gone >= PRUNED:
-            async with self._database.single() as connection:
-                gone = await _FORGET.value(connection, days=keep, at_most=PRUNED)
-        async with self._database.single() as connection:
-            await _FORGET_BATCHES.run(connection)
+        await _EXPIRED_REQUESTS.delete(self._database, days=keep)
+        await _EXPIRED_BATCHES.delete(self._database)

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket
+from prometheus_client import Gauge
 from starlette.websockets import WebSocketDisconnect
 
 from chassis.telemetry.logs import bound
@@ -14,8 +15,8 @@ from notifier.usecases.hub import Hub
 from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
 
 
-def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
-    routes = APIRouter()
+def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float) -> APIRouter:
+    routes, open_sockets = APIRouter(), sockets.labels("job")
 
     @routes.websocket("/ws/jobs/{job_id}")
     async def watch(socket: WebSocket, job_id: str) -> None:
@@ -25,7 +26,8 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: f
                     connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
                     async with hub.watch(principal.tenant, parse_job_id(job_id), parse_after(socket)) as viewer:
                         await authenticator.ensure_open(socket)
-                        await connection.run(_send_frames(connection, viewer), _drain_messages(connection))
+                        with open_sockets.track_inprogress():
+                            await connection.run(_send_frames(connection, viewer), _drain_messages(connection))
             except Refusal as refusal:
                 await refuse_socket(socket, refusal.refused)
 

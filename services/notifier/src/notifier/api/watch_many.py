@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, WebSocket
+from prometheus_client import Gauge
 from starlette.websockets import WebSocketDisconnect
 
 from contracts.scheduler.jobs import UnknownJob
@@ -25,8 +26,8 @@ from notifier.usecases.viewer import JobDeleted, ViewerTooSlow
 MAX_JOBS = 100  # each costs two NATS subscriptions and a periodic read, shared by all viewers of the job
 
 
-def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
-    routes = APIRouter()
+def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float) -> APIRouter:
+    routes, open_sockets = APIRouter(), sockets.labels("jobs")
 
     @routes.websocket("/ws")
     async def watch_many(socket: WebSocket) -> None:
@@ -35,7 +36,8 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, send_timeout_s: f
                 async with authenticator.authenticate(socket) as (principal, ended):
                     await authenticator.ensure_open(socket)
                     connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
-                    await connection.run(_Subscriptions(connection, hub, principal.tenant).run())
+                    with open_sockets.track_inprogress():
+                        await connection.run(_Subscriptions(connection, hub, principal.tenant).run())
             except Refusal as refusal:
                 await refuse_socket(socket, refusal.refused)
 

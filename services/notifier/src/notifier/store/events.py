@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
-
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 from contracts.registry import JOB_EVENTS as JOB_EVENT_STREAM
 from contracts.scheduler.jobs import JobEvent
-from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
 TOMBSTONE_LIFETIME = timedelta(days=4)  # the stream keeps three days
 
@@ -36,7 +34,13 @@ INSERT INTO purged_jobs (job_id) SELECT unnest(CAST(:job_ids AS uuid[])) ON CONF
 _REMOVE_PURGED_LETTERS = Statement("""
 DELETE FROM dead_letters WHERE job_id = ANY(CAST(:job_ids AS uuid[])) AND stream = :stream
 """)
-_OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
+_EXPIRED_EVENTS = ExpiredRows("job_events", "at < now() - CAST(:older_than AS interval)")
+_EXPIRED_TOMBSTONES = ExpiredRows("purged_jobs", "at < now() - CAST(:older_than AS interval)")
+_READ = Statement("""
+SELECT body FROM job_events
+WHERE job_id = :job_id AND tenant_id = CAST(:tenant_id AS uuid) AND seq > :seq AND seq <= :upto ORDER BY seq
+""")
+_REMOVE_OF_PURGED = Statement("DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id")
 
 
 class EventStore:
@@ -70,23 +74,13 @@ class EventStore:
 
     async def read_events(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """Return events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
-        found = (
-            select(JOB_EVENTS.c.body)
-            .where(
-                JOB_EVENTS.c.job_id == job_id,
-                JOB_EVENTS.c.tenant_id == UUID(tenant_id),
-                JOB_EVENTS.c.seq > seq,
-                JOB_EVENTS.c.seq <= upto,
-            )
-            .order_by(JOB_EVENTS.c.seq)
-        )
-        async with self._database.reading() as connection:
-            rows = await connection.scalars(found)
-            return [JobEvent.model_validate(body) for body in rows]
+        async with self._database.single() as connection:
+            rows = await _READ.all(connection, job_id=job_id, tenant_id=UUID(tenant_id), seq=seq, upto=upto)
+            return [JobEvent.model_validate(row["body"]) for row in rows]
 
     async def prune_events(self, *, older_than: timedelta) -> None:
-        """Delete old events, and events of purged jobs that an older release stored."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_OF_PURGED)
-            await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE_LIFETIME))
-            await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.at < func.now() - older_than))
+        """Delete old events, old tombstones, and events of purged jobs that an older release stored."""
+        async with self._database.direct() as connection:
+            await _REMOVE_OF_PURGED.run(connection)
+        await _EXPIRED_EVENTS.delete(self._database, older_than=older_than)
+        await _EXPIRED_TOMBSTONES.delete(self._database, older_than=TOMBSTONE_LIFETIME)

@@ -24,6 +24,8 @@ class LockedJob:
     on_hold: bool
     endpoint: str | None
     fail_without_outputs: bool
+    created_at: datetime
+    tier: str
 
 
 class JobSnapshot(NamedTuple):

@@ -3,14 +3,16 @@
 from chassis.loop import Loop
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.purge_jobs import JobPurger
+from scheduler.usecases.tenant_limits import TenantLimits
 
 ERASE_EVERY_S = 2.0
 
 
-def create_retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
+def create_retention_loop(purger: JobPurger, limits: TenantLimits, *, every_s: float) -> Loop:
     """A loop that deletes jobs past their tenant's retention, and expired records about deleted jobs."""
 
     async def delete_expired() -> None:
+        await limits.refresh_next_saved()
         await purger.purge_expired_jobs()
         await purger.delete_expired_records()
 

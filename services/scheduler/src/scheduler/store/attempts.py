@@ -50,7 +50,7 @@ RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_
     g.graph, g.inputs, g.extra_data, j.run_within_s, j.images
 """)
 _PICK_TENANT = Statement("""
-SELECT t.id, now() AS now FROM tenants t
+SELECT t.id, t.tier, now() AS now FROM tenants t
 WHERE t.ready AND EXISTS (
     SELECT 1 FROM jobs j
     WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
@@ -61,7 +61,7 @@ ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
 _PICK_JOB = Statement("""
 SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
-    j.fail_without_outputs, j.run_within_s,
+    j.fail_without_outputs, j.created_at, j.run_within_s,
     g.graph, g.inputs, g.extra_data
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
@@ -186,8 +186,8 @@ async def lock_next_job(connection: Connection, runnable: Sequence[int], *, node
     row = await _PICK_JOB.first(connection, **parameters, tenant_id=tenant["id"])
     if row is None:
         return None
-    fields = {name: row[name] for name in LockedJob.__slots__}
-    job = LockedJob(**{**fields, "state": JobState(row["state"])})
+    fields = {name: row[name] for name in LockedJob.__slots__ if name != "tier"}
+    job = LockedJob(**{**fields, "state": JobState(row["state"]), "tier": tenant["tier"]})
     return ClaimableJob(
         job=job,
         graph=row["graph"],

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from chassis.database.expired_rows import ExpiredRows
+from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.heartbeats import Heartbeat
 
@@ -61,6 +63,15 @@ UPDATE nodes SET catalog_digest = :digest, state_since = now()
 WHERE name = :name AND catalog_digest IS DISTINCT FROM :digest
 """)
 _LOAD_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
+# Each contains all classes of a node, some 100 KB. The foreign key of nodes protects one that is reported just now.
+_EXPIRED_CATALOGS = ExpiredRows(
+    "catalogs",
+    "reported_at < now() - interval '1 day'"
+    " AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.catalog_digest = catalogs.digest)"
+    " AND NOT EXISTS (SELECT 1 FROM replaced_catalogs r WHERE r.digest = catalogs.digest)",
+    batch=100,
+)
+_EXPIRED_REPLACEMENTS = ExpiredRows("replaced_catalogs", "replaced_at < now() - interval '1 day'")
 _LIST_NODES = Statement(f"""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
     n.catalog_digest, n.loaded, a.job_id, n.cordoned_at, n.shared_since,
@@ -153,6 +164,12 @@ async def load_catalog(connection: Connection, digest: str) -> str | None:
     """Load a catalog as it was reported: base64 of its zlib-compressed JSON."""
     body = await _LOAD_CATALOG.value(connection, digest=digest)
     return base64.b64encode(body).decode() if body else None
+
+
+async def prune_catalogs(database: Database) -> None:
+    """Delete catalogs that no node has had for a day."""
+    await _EXPIRED_REPLACEMENTS.delete(database)
+    await _EXPIRED_CATALOGS.delete(database)
 
 
 async def list_nodes(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
+from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
 from contracts.scheduler.jobs import JobState
@@ -15,10 +17,22 @@ _LOCK_JOB = Statement(f"""
 SELECT j.id, j.tenant_id, j.state, {_HAS_LIVE_ATTEMPT} AS stopping, now() AS now
 FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE
 """)  # noqa: S608 - constants only
+# One look into ix_jobs_ended per tenant, whatever the planner thinks of the number of jobs.
+_LIST_TENANTS_TO_PURGE = Statement("""
+SELECT page.id, expired.id IS NOT NULL AS has_expired_jobs
+FROM (SELECT id, result_days FROM tenants WHERE id > :after ORDER BY id LIMIT :page) page LEFT JOIN LATERAL (
+    SELECT j.id FROM jobs j
+    WHERE j.tenant_id = page.id AND j.completed_at < now() - make_interval(days => page.result_days)
+    ORDER BY j.completed_at LIMIT 1
+) expired ON true ORDER BY page.id
+""")
 _LOCK_EXPIRED = Statement(f"""
-SELECT j.id, j.tenant_id, now() AS now FROM tenants t JOIN jobs j ON j.tenant_id = t.id
-WHERE j.completed_at < now() - make_interval(days => t.result_days) AND NOT {_HAS_LIVE_ATTEMPT}
-LIMIT :batch FOR UPDATE OF j SKIP LOCKED
+SELECT expired.id, expired.tenant_id, now() AS now FROM tenants t CROSS JOIN LATERAL (
+    SELECT j.id, j.tenant_id FROM jobs j
+    WHERE j.tenant_id = t.id AND j.completed_at < now() - make_interval(days => t.result_days)
+        AND NOT {_HAS_LIVE_ATTEMPT}
+    ORDER BY j.completed_at LIMIT :batch FOR UPDATE OF j SKIP LOCKED
+) expired WHERE t.id = ANY(CAST(:tenant_ids AS uuid[])) LIMIT :batch
 """)  # noqa: S608 - constants only
 _LOCK_ENDED = Statement(f"""
 SELECT j.id, j.tenant_id, now() AS now FROM jobs j
@@ -75,8 +89,10 @@ WITH gone AS (
 INSERT INTO outbox (message_id, subject, body)
 SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
 """)
-_DELETE_EXPIRED_KEYS = Statement("DELETE FROM spent_keys WHERE expires_at < now()")
-_DELETE_OLD_ENDS = Statement("DELETE FROM purged_ends WHERE completed_at < now() - interval '24 hours'")
+_EXPIRED_RECORDS = (
+    ExpiredRows("spent_keys", "expires_at < now()"),
+    ExpiredRows("purged_ends", "completed_at < now() - interval '24 hours'"),
+)
 _FIND_STATES = Statement("SELECT id, state FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
@@ -103,9 +119,15 @@ async def lock_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> Pur
     return PurgeCandidate(**{**row, "state": JobState(row["state"])}) if row else None
 
 
-async def lock_expired_jobs(connection: Connection, *, batch: int) -> list[EndedJob]:
-    """Lock up to ``batch`` jobs that ended longer ago than their tenant's ``result_days``. Skips locked jobs."""
-    return [_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, batch=batch)]
+async def list_tenants_to_purge(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, bool]]:
+    """List the next ``page`` tenants by id, and whether they have jobs that ended before their ``result_days``."""
+    rows = await _LIST_TENANTS_TO_PURGE.all(connection, after=after, page=page)
+    return [(row["id"], row["has_expired_jobs"]) for row in rows]
+
+
+async def lock_expired_jobs(connection: Connection, tenant_ids: Sequence[UUID], *, batch: int) -> list[EndedJob]:
+    """Lock up to ``batch`` jobs of these tenants past their ``result_days``. Skips locked jobs."""
+    return [_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, tenant_ids=tenant_ids, batch=batch)]
 
 
 async def lock_ended_jobs(connection: Connection, tenant_id: UUID, *, batch: int) -> list[EndedJob]:
@@ -149,10 +171,10 @@ async def delete_jobs(connection: Connection, jobs: Sequence[EndedJob], *, with_
     )
 
 
-async def delete_expired_records(connection: Connection) -> None:
+async def delete_expired_records(database: Database) -> None:
     """Delete the expired idempotency keys and statistics of purged jobs."""
-    await _DELETE_EXPIRED_KEYS.run(connection)
-    await _DELETE_OLD_ENDS.run(connection)
+    for expired in _EXPIRED_RECORDS:
+        await expired.delete(database)
 
 
 async def find_states(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:

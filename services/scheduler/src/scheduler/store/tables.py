@@ -231,7 +231,7 @@ NODES = Table(
     Column("boot_id", Uuid, nullable=False),
     Column("online", Boolean, nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
-    Column("catalog_digest", Text),
+    Column("catalog_digest", Text, ForeignKey("catalogs.digest")),
     Column("loaded", ARRAY(Text), nullable=False, server_default="{}", comment="Class.input=file of its last prompt"),
     Column("cordoned_at", DateTime(timezone=True), comment="an operator wants it to get no new work"),
     Column("drain_at", DateTime(timezone=True), comment="and to lose what it has then"),

@@ -23,6 +23,11 @@ WHERE tenants.version = :version
     AND ({", ".join(f"tenants.{name}" for name in _SAVED)})
     IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _SAVED)})
 """)  # noqa: S608 - constants only
+_UPDATE_LIMITS = Statement(f"""
+UPDATE tenants SET ({", ".join(_SAVED)}) = ({_VALUES}) WHERE id = :id AND version = :version
+    AND ({", ".join(_SAVED)}) IS DISTINCT FROM ({_VALUES})
+""")  # noqa: S608 - constants only
+_LIST_IDS = Statement("SELECT id, version FROM tenants WHERE id > :after ORDER BY id LIMIT :page")
 _SAVE_CHANGE = Statement(f"""
 UPDATE tenants SET ({", ".join(_SAVED)}, version) = ({_VALUES}, :version) WHERE id = :id AND version < :version
 """)  # noqa: S608 - constants only
@@ -77,6 +82,16 @@ async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -
     Writes nothing if nothing changed.
     """
     await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_saved_values(tenant))
+
+
+async def update_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
+    """Like ``save_limits``, but only for a known tenant: one that was erased meanwhile does not come back."""
+    await _UPDATE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_saved_values(tenant))
+
+
+async def list_ids(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, int]]:
+    """List the next ``page`` tenants by id, each with the version of its last change event."""
+    return [(row["id"], row["version"]) for row in await _LIST_IDS.all(connection, after=after, page=page)]
 
 
 async def save_change(connection: Connection, changed: UserChanged) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -17,11 +18,12 @@ from scheduler.domain.states import Cause, is_final, next_state
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
 _JOB_COLUMNS = (
-    "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint, j.fail_without_outputs"
+    "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,"
+    " j.fail_without_outputs, j.created_at, (SELECT t.tier FROM tenants t WHERE t.id = j.tenant_id) AS tier"
 )
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
-SELECT {_JOB_COLUMNS}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
+SELECT {_JOB_COLUMNS}, a.node, a.cost, a.lease_until < now() AS lapsed, now() AS now,
     a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
@@ -106,6 +108,7 @@ class LockedAttempt:
     """
 
     job: LockedJob
+    node: str
     charged: float
     tries: int
     node_deaths: int
@@ -122,12 +125,26 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
     job = LockedJob(**{**fields, "state": JobState(row["state"])})
     return LockedAttempt(
         job=job,
+        node=row["node"],
         charged=row["cost"],
         tries=row["tries"],
         node_deaths=row["node_deaths"],
         lapsed=row["lapsed"],
         now=row["now"],
     )
+
+
+class Transition(NamedTuple):
+    """A transition that was applied. It counts once its transaction has committed.
+
+    Attributes:
+        tier: of the job's tenant.
+        waited_s: time from the acceptance of the job to this transition.
+    """
+
+    event: JobEvent
+    tier: str
+    waited_s: float
 
 
 async def apply_transition(
@@ -141,7 +158,7 @@ async def apply_transition(
     outputs: tuple[Output, ...] = (),
     error: JobError | None = None,
     warnings: tuple[JobWarning, ...] = (),
-) -> JobEvent | None:
+) -> Transition | None:
     """Apply the transition for ``cause``, with its event and its effects.
 
     Args:
@@ -151,8 +168,8 @@ async def apply_transition(
         attempt: number of the attempt that begins; None if none does.
 
     Returns:
-        The event, to be published after the commit; None if the cause does not apply in this state, and nothing was
-        written.
+        The transition, to be published after the commit; None if the cause does not apply in this state, and nothing
+        was written.
     """
     state = next_state(job.state, cause)
     if state is None:
@@ -189,7 +206,7 @@ async def apply_transition(
             "body": body.encode(),
         },
     )
-    return event
+    return Transition(event, job.tier, (now - job.created_at).total_seconds())
 
 
 async def reserve_images(connection: Connection, job: LockedJob, more: int) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from chassis.database.expired_rows import ExpiredRows
+from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
 
 _SUM_BY_DAY = """
@@ -21,8 +23,8 @@ WHERE day > (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer) {condition
 """
 _LIST_ENDPOINTS_OF_TENANT = Statement(_SUM_BY_ENDPOINT.format(condition="AND tenant_id = :tenant_id"))
 _LIST_ENDPOINTS_OF_ALL = Statement(_SUM_BY_ENDPOINT.format(condition=""))
-_PRUNE = tuple(
-    Statement(f"DELETE FROM {table} WHERE day <= (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer)")  # noqa: S608 - constants only
+_EXPIRED = tuple(
+    ExpiredRows(table, "day <= (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer)")
     for table in ("usage_days", "usage_endpoints", "erased_usage")
 )
 
@@ -47,7 +49,7 @@ async def list_endpoint_usage(connection: Connection, tenant_id: UUID | None, *,
     return await _LIST_ENDPOINTS_OF_TENANT.all(connection, days=number, tenant_id=tenant_id)
 
 
-async def prune_usage(connection: Connection, *, keep: int) -> None:
+async def prune_usage(database: Database, *, keep: int) -> None:
     """Delete all but the last ``keep`` UTC days."""
-    for prune in _PRUNE:
-        await prune.run(connection, days=keep)
+    for expired in _EXPIRED:
+        await expired.delete(database, days=keep)

@@ -8,7 +8,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting, RunJobAction
-from contracts.scheduler.jobs import CancelJob, Job, JobEvent, JobState, ReadJob, UnknownJob
+from contracts.scheduler.jobs import CancelJob, Job, JobState, ReadJob, UnknownJob
 from contracts.scheduler.submissions import SubmitJob
 from contracts.wire.errors import InvalidMessage
 from scheduler.domain.job import LockedJob
@@ -71,18 +71,20 @@ class AdminJobActions:
                 raise UnknownJob
             if is_final(job.state):
                 raise JobHasEnded(state=job.state)
-            event: JobEvent | None = None
+            transition: transitions.Transition | None = None
             if command.order is JobAction.PRIORITISE:
                 await self._set_priority(connection, job, command)
             elif command.order is JobAction.HOLD and job.state is not JobState.QUEUED:
                 raise JobNotWaiting(state=job.state)
             elif command.order is JobAction.HOLD and not job.on_hold:
-                event = await transitions.apply_transition(connection, job, Cause.HELD, HOLD_EFFECTS, now=locked_at)
+                transition = await transitions.apply_transition(
+                    connection, job, Cause.HELD, HOLD_EFFECTS, now=locked_at
+                )
             elif command.order is JobAction.RELEASE and job.on_hold:
-                event = await transitions.apply_transition(
+                transition = await transitions.apply_transition(
                     connection, job, Cause.RELEASED, RELEASE_EFFECTS, now=locked_at
                 )
-        await self._publisher.publish_live(event)
+        await self._publisher.publish_live(transition)
 
     async def _set_priority(self, connection: Connection, job: LockedJob, command: RunJobAction) -> None:
         if command.priority is None:

@@ -1,10 +1,11 @@
 """Starts and ends attempts. A write of a node that does not hold the lease changes nothing."""
 
+from typing import NamedTuple
+
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
-from contracts.scheduler.jobs import JobEvent
 from scheduler.domain.settlement import (
     AVOID_NODE_S,
     JOB_POISON,
@@ -20,14 +21,30 @@ from scheduler.domain.settlement import (
 )
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.job_metrics import LAPSED, OVERTIME, JobMetrics
 from scheduler.usecases.publish_job_events import JobEventPublisher
+
+
+class _EndedAttempt(NamedTuple):
+    """An attempt that ended. ``transition`` is None if its job had ended before."""
+
+    node: str
+    transition: transitions.Transition | None
 
 
 class AttemptLifecycle:
     """Starts attempts, and ends them: finished by their node, lapsed or overtime."""
 
-    def __init__(self, database: Database, publisher: JobEventPublisher, *, max_attempts: int, lease_s: float) -> None:
-        self._database, self._publisher = database, publisher
+    def __init__(
+        self,
+        database: Database,
+        publisher: JobEventPublisher,
+        metrics: JobMetrics,
+        *,
+        max_attempts: int,
+        lease_s: float,
+    ) -> None:
+        self._database, self._publisher, self._metrics = database, publisher, metrics
         self._max_attempts, self._lease_s = max_attempts, lease_s
 
     async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWriteReply:
@@ -36,23 +53,25 @@ class AttemptLifecycle:
             locked = await transitions.lock_attempt(connection, command.ref, node)
             if locked is None:
                 return AttemptWriteReply(applied=False)
-            event = await transitions.apply_transition(connection, locked.job, Cause.STARTED, Effects(), now=locked.now)
-        await self._publisher.publish_live(event)
+            transition = await transitions.apply_transition(
+                connection, locked.job, Cause.STARTED, Effects(), now=locked.now
+            )
+        await self._publisher.publish_live(transition)
         return AttemptWriteReply(applied=not is_final(locked.job.state))
 
     async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
         async with self._database.direct() as connection:
-            applied, event = await self._end_live(connection, command, node)
-        await self._publisher.publish_live(event)
-        if applied:
+            ended = await self._end_live(connection, command, node)
+        if ended is not None:
+            await self._publish(ended, command.outcome)
             log.info(
                 "scheduler.attempt.ended",
                 job_id=str(command.ref.job_id),
                 attempt=command.ref.attempt,
                 outcome=command.outcome,
             )
-        return AttemptWriteReply(applied=applied)
+        return AttemptWriteReply(applied=ended is not None)
 
     async def end_lapsed_attempts(self) -> None:
         """End every attempt whose lease has lapsed. Its job is tried again or fails."""
@@ -60,9 +79,9 @@ class AttemptLifecycle:
             lapsed = await attempts.list_lapsed_attempts(connection)
         for ref in lapsed:
             async with self._database.direct() as connection:
-                applied, event = await self._end_lapsed(connection, ref)
-            await self._publisher.publish_live(event)
-            if applied:
+                ended = await self._end_lapsed(connection, ref)
+            if ended is not None:
+                await self._publish(ended, LAPSED)
                 log.warning("scheduler.attempt.lapsed", job_id=str(ref.job_id), attempt=ref.attempt)
 
     async def end_overtime_attempts(self) -> None:
@@ -71,22 +90,27 @@ class AttemptLifecycle:
             overdue = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
         for ref in overdue:
             async with self._database.direct() as connection:
-                applied, event = await self._end_overdue(connection, ref)
-            await self._publisher.publish_live(event)
-            if applied:
+                ended = await self._end_overdue(connection, ref)
+            if ended is not None:
+                await self._publish(ended, OVERTIME)
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
 
-    async def _end_live(self, connection: Connection, ending: FinishAttempt, node: str) -> tuple[bool, JobEvent | None]:
-        """End a live attempt as its node reports. Returns whether it was live, and the event to publish."""
+    async def _publish(self, ended: _EndedAttempt, outcome: str) -> None:
+        """Count and publish the end of an attempt after the commit."""
+        self._metrics.count_attempt(ended.node, outcome)
+        await self._publisher.publish_live(ended.transition)
+
+    async def _end_live(self, connection: Connection, ending: FinishAttempt, node: str) -> _EndedAttempt | None:
+        """End a live attempt as its node reports; None if it was not live."""
         locked = await self._lock_attempt(connection, ending.ref, node)
         if locked is None:
-            return False, None
-        return True, await self._settle_attempt(connection, locked, ending)
+            return None
+        return await self._settle_attempt(connection, locked, ending)
 
-    async def _end_lapsed(self, connection: Connection, ref: AttemptRef) -> tuple[bool, JobEvent | None]:
+    async def _end_lapsed(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or not locked.lapsed:
-            return False, None
+            return None
         silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
         ending = FinishAttempt(
             ref=ref,
@@ -95,15 +119,15 @@ class AttemptLifecycle:
             gpu_seconds=silence.heard_s,
             node_died=silence.node_died,
         )
-        return True, await self._settle_attempt(connection, locked, ending, lapsed=silence)
+        return await self._settle_attempt(connection, locked, ending, lapsed=silence)
 
-    async def _end_overdue(self, connection: Connection, ref: AttemptRef) -> tuple[bool, JobEvent | None]:
+    async def _end_overdue(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or is_final(locked.job.state):
-            return False, None
+            return None
         silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
         ending = FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=RUN_TIME_EXCEEDED, gpu_seconds=silence.heard_s)
-        return True, await self._settle_attempt(connection, locked, ending)
+        return await self._settle_attempt(connection, locked, ending)
 
     async def _lock_attempt(
         self, connection: Connection, ref: AttemptRef, node: str | None
@@ -120,7 +144,7 @@ class AttemptLifecycle:
         ending: FinishAttempt,
         *,
         lapsed: attempts.ExecutorSilence | None = None,
-    ) -> JobEvent | None:
+    ) -> _EndedAttempt:
         """Record the end of an attempt and apply the transition of its job.
 
         Args:
@@ -140,7 +164,7 @@ class AttemptLifecycle:
         if is_final(locked.job.state):  # cancelled in the meantime: the state stays, and there is no retry
             effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
             await transitions.apply_effects(connection, locked.job, effects)
-            return None
+            return _EndedAttempt(locked.node, None)
         cause = next_cause(
             ending.outcome,
             tries=locked.tries,
@@ -155,7 +179,7 @@ class AttemptLifecycle:
         if died and is_retry(cause):
             await attempts.set_avoided_node(connection, ending.ref, seconds=AVOID_NODE_S)
         succeeded = cause is Cause.SUCCEEDED
-        return await transitions.apply_transition(
+        transition = await transitions.apply_transition(
             connection,
             locked.job,
             cause,
@@ -165,3 +189,4 @@ class AttemptLifecycle:
             error=None if succeeded or is_retry(cause) else error,
             warnings=ending.warnings if succeeded else (),
         )
+        return _EndedAttempt(locked.node, transition)

@@ -31,12 +31,12 @@ class JobCanceller:
             if locked_at is None or job is None:
                 raise UnknownJob
             effects = compute_effects_without_run(job) if job.state is JobState.QUEUED else Effects()
-            event = await transitions.apply_transition(connection, job, Cause.CANCELLED, effects, now=locked_at)
-            if event is not None:
+            transition = await transitions.apply_transition(connection, job, Cause.CANCELLED, effects, now=locked_at)
+            if transition is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
                 # A live attempt keeps its node and its slot until its executor reports the end.
                 node = await attempts.find_node(connection, job.id)
-        await self._publisher.publish_live(event)
+        await self._publisher.publish_live(transition)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
             await self._bus.publish(CANCEL_ATTEMPT, hint, key=node)

@@ -7,7 +7,6 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import Assignment, RequestWork, WorkReply
-from contracts.scheduler.jobs import JobEvent
 from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
@@ -69,10 +68,10 @@ class JobDispatcher:
     async def _claim_attempt(self, node: str) -> Assignment | None:
         async with self._database.direct() as connection:
             digest = await attempts.lock_node(connection, node)
-            live, event = await attempts.renew_live_assignment(connection, node, self._lease_s), None
+            live, transition = await attempts.renew_live_assignment(connection, node, self._lease_s), None
             if live is None and digest is not None:
-                live, event = await self._lease_next_job(connection, node, digest)
-        await self._publisher.publish_live(event)
+                live, transition = await self._lease_next_job(connection, node, digest)
+        await self._publisher.publish_live(transition)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
             policy = await self._policies.load_policy(live.ref.tenant_id)
@@ -81,16 +80,16 @@ class JobDispatcher:
 
     async def _lease_next_job(
         self, connection: Connection, node: str, digest: str
-    ) -> tuple[Assignment | None, JobEvent | None]:
+    ) -> tuple[Assignment | None, transitions.Transition | None]:
         found = await self._lock_job_for_node(connection, node, digest)
         if found is None:
             return None, None
         assignment = await attempts.insert_attempt(connection, found, node, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
-        event = await transitions.apply_transition(
+        transition = await transitions.apply_transition(
             connection, found.job, Cause.CLAIMED, CLAIM_EFFECTS, now=found.now, attempt=attempt
         )
-        return assignment, event
+        return assignment, transition
 
     async def _lock_job_for_node(self, connection: Connection, node: str, digest: str) -> attempts.ClaimableJob | None:
         """Find and lock the next job for the node.

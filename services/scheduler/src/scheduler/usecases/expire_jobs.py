@@ -29,9 +29,9 @@ class JobExpirer:
                 if locked_at is None or job is None:
                     continue
                 effects, now = compute_effects_without_run(job), locked_at
-                event = await transitions.apply_transition(
+                transition = await transitions.apply_transition(
                     connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
                 )
-            if event is not None:
-                await self._publisher.publish_live(event)
+            if transition is not None:
+                await self._publisher.publish_live(transition)
                 log.info("scheduler.job.expired", job_id=str(job.id))

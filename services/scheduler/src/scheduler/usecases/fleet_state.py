@@ -74,6 +74,10 @@ class FleetState:
         """Whether a node was online when the nodes were last read."""
         return any(node.online for node in self._nodes)
 
+    async def prune_catalogs(self) -> None:
+        """Delete catalogs that no node has had for a day. For ``chassis.loop.Loop``."""
+        await nodes.prune_catalogs(self._database)
+
     def mark_requirements_stale(self) -> None:
         """Read new requirements from the database before the next use."""
         self._all_known = False

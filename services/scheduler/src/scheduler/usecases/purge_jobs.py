@@ -1,5 +1,6 @@
 """Deletes ended jobs: on request of their owner, and when their retention is over."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.database.postgres import Database
@@ -10,6 +11,8 @@ from scheduler.domain.states import is_final
 from scheduler.store import purges
 
 BATCH = 100  # jobs deleted in one transaction
+TENANTS = 1000  # looked at in one statement
+FIRST = UUID(int=0)
 STOPPING_S = 1  # retry after this; a node stops a cancelled prompt in about a second
 
 
@@ -41,20 +44,31 @@ class JobPurger:
 
     async def purge_expired_jobs(self) -> None:
         """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
-        while True:
-            async with self._database.direct() as connection:
-                due = await purges.lock_expired_jobs(connection, batch=BATCH)
-                if due:
-                    await purges.delete_jobs(connection, due, with_inputs=False)
-            if due:
-                log.info("scheduler.jobs.retention_ended", count=len(due))
-            if len(due) < BATCH:
-                return
+        after, count, has_more = FIRST, 0, True
+        while has_more:
+            async with self._database.single() as connection:
+                page = await purges.list_tenants_to_purge(connection, after, page=TENANTS)
+            if with_expired_jobs := [tenant_id for tenant_id, has_expired_jobs in page if has_expired_jobs]:
+                count += await self._purge_expired_jobs_of(with_expired_jobs)
+            has_more = len(page) == TENANTS
+            after = page[-1][0] if page else after
+        if count:
+            log.info("scheduler.jobs.retention_ended", count=count)
 
     async def delete_expired_records(self) -> None:
         """Delete idempotency keys and statistics of purged jobs that are more than a day old."""
-        async with self._database.single() as connection:
-            await purges.delete_expired_records(connection)
+        await purges.delete_expired_records(self._database)
+
+    async def _purge_expired_jobs_of(self, tenant_ids: Sequence[UUID]) -> int:
+        count = 0
+        while True:
+            async with self._database.direct() as connection:
+                expired = await purges.lock_expired_jobs(connection, tenant_ids, batch=BATCH)
+                if expired:
+                    await purges.delete_jobs(connection, expired, with_inputs=False)
+            count += len(expired)
+            if len(expired) < BATCH:
+                return count
 
     async def read_graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
         """Return the workflow of one of the tenant's jobs.

@@ -26,5 +26,4 @@ class DailyUsageReader:
 
     async def prune_usage(self) -> None:
         """Delete usage older than ``USAGE_DAYS`` days. For ``chassis.loop.Loop``."""
-        async with self._database.direct() as connection:
-            await usage.prune_usage(connection, keep=USAGE_DAYS)
+        await usage.prune_usage(self._database, keep=USAGE_DAYS)

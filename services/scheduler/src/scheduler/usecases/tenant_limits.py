@@ -17,6 +17,8 @@ from scheduler.store import tenants
 
 KNOWN_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
 MAX_CACHED = 10_000  # tenants in memory; the limits of all are in the database
+REFRESHED = 100  # tenants whose saved limits are refreshed in one pass
+FIRST = UUID(int=0)
 RETRY_S = 5.0  # pause between two requests for a known tenant while auth is unavailable
 
 
@@ -38,6 +40,7 @@ class TenantLimits:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
         self._cached: TLRUCache[UUID, _CachedLimits] = TLRUCache(MAX_CACHED, ttu=_expires_at, timer=monotonic)
         self._drops = 0
+        self._refreshed_to = FIRST
 
     async def refresh_limits(self, tenant_id: UUID) -> Limits:
         """Return the tenant's limits. When this returns, the tenant's row exists and is up to date.
@@ -78,6 +81,25 @@ class TenantLimits:
         self.drop_cached(changed.user_id)
         async with self._database.direct() as connection:
             await tenants.save_change(connection, changed)
+
+    async def refresh_next_saved(self) -> None:
+        """Refresh the saved limits of the next ``REFRESHED`` tenants by id, starting over after the last.
+
+        The limits of a tier are not announced per tenant. Without this, a tenant that submits nothing any more would
+        keep the retention that its tier had at its last submission. Does nothing while auth is unavailable.
+        """
+        async with self._database.single() as connection:
+            page = await tenants.list_ids(connection, self._refreshed_to, page=REFRESHED)
+        for tenant_id, version in page:
+            try:
+                tenant = await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
+            except (Unavailable, Relayed) as refusal:
+                if refusal.refused.kind in FAULTS:
+                    return
+                continue  # an erased account: its tenant is deleted soon
+            async with self._database.single() as connection:
+                await tenants.update_limits(connection, tenant, version=version)
+        self._refreshed_to = page[-1][0] if len(page) == REFRESHED else FIRST
 
     def drop_cached(self, tenant_id: UUID | None = None) -> None:
         """Drop the cached limits of a tenant, or of all tenants, so that they are requested again."""

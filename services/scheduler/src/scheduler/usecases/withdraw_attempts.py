@@ -8,14 +8,15 @@ from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
 from scheduler.domain.settlement import WITHDRAWN, WITHDRAWN_BY_OPERATOR, compute_end_effects
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.publish_job_events import JobEventPublisher
 
 
 class AttemptWithdrawer:
     """Ends attempts for operators. Executors learn of it from a hint or from the reply to their next heartbeat."""
 
-    def __init__(self, database: Database, bus: Bus, publisher: JobEventPublisher) -> None:
-        self._database, self._bus, self._publisher = database, bus, publisher
+    def __init__(self, database: Database, bus: Bus, publisher: JobEventPublisher, metrics: JobMetrics) -> None:
+        self._database, self._bus, self._publisher, self._metrics = database, bus, publisher, metrics
 
     async def withdraw_attempt(self, ref: AttemptRef) -> None:
         """End the attempt if it is live. If its job has ended, do ending: the executor is already stopping it."""
@@ -28,8 +29,11 @@ class AttemptWithdrawer:
             await attempts.end_attempt(connection, ref, WITHDRAWN, error=WITHDRAWN_BY_OPERATOR, gpu_seconds=0)
             ending = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT)
             effects = compute_end_effects(locked.job, ending, Cause.REQUEUED, charged=locked.charged)
-            event = await transitions.apply_transition(connection, locked.job, Cause.REQUEUED, effects, now=locked.now)
-        await self._publisher.publish_live(event)
+            transition = await transitions.apply_transition(
+                connection, locked.job, Cause.REQUEUED, effects, now=locked.now
+            )
+        self._metrics.count_attempt(locked.node, WITHDRAWN)
+        await self._publisher.publish_live(transition)
         log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         if node is not None:
             await self._bus.publish(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 from gateway.edge.rate_limits.domain import HOURLY, SHARE, Policy
-
-PRUNED = 1000  # buckets per statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,12 @@ _GIVE = Statement("""
 UPDATE rate_buckets SET tokens = least(capacity, tokens + :tokens)
 WHERE key = :key AND set_config('synchronous_commit', 'off', true) = 'off'
 """)
-_PRUNE = Statement("""
-WITH gone AS (
-    DELETE FROM rate_buckets WHERE key IN (
-        SELECT key FROM rate_buckets WHERE at < clock_timestamp() - :older_than::interval
-            AND (NOT starts_with(key, :hourly) OR at < clock_timestamp() - :hourly_older_than::interval)
-        LIMIT :at_most::int FOR UPDATE SKIP LOCKED
-    ) RETURNING 1
-) SELECT count(*) FROM gone
-""")
+# No index on the time: it would be updated with every request. The table holds the active callers of two hours.
+_FULL = ExpiredRows(
+    "rate_buckets",
+    "at < clock_timestamp() - :older_than::interval"
+    " AND (NOT starts_with(key, :hourly) OR at < clock_timestamp() - :hourly_older_than::interval)",
+)
 
 
 class RateLimitStore:
@@ -96,8 +92,4 @@ class RateLimitStore:
             older_than: for policies with a window of a minute.
             hourly_older_than: for policies whose name begins with ``HOURLY``.
         """
-        times = {"older_than": older_than, "hourly_older_than": hourly_older_than}
-        gone = PRUNED
-        while gone >= PRUNED:  # in batches: a flood of addresses leaves too many rows for one statement
-            async with self._database.single() as connection:
-                gone = await _PRUNE.value(connection, hourly=HOURLY, at_most=PRUNED, **times)
+        await _FULL.delete(self._database, hourly=HOURLY, older_than=older_than, hourly_older_than=hourly_older_than)

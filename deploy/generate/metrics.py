@@ -1,0 +1,24 @@
+"""docs/operations/metrics.md: every metric."""
+
+from contracts.metrics import ALL, METRICS, WITH_DATABASE, Metric
+
+HEAD = """\
+# Metrics
+
+Generated from `contracts.metrics` by `./dev generate`. [Monitor](monitor.md) says where to scrape them. A histogram
+has `_bucket`, `_sum` and `_count`. No label names a user or a job.
+
+| metric | type | labels | services | meaning |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def metrics_page() -> str:
+    """Return the page."""
+    return HEAD + "".join(map(_row, METRICS))
+
+
+def _row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    services = {ALL: "all", WITH_DATABASE: "all but executor"}.get(metric.services, ", ".join(metric.services))
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {services} | {metric.help} |\n"

@@ -1,0 +1,60 @@
+"""``./dev backup`` and ``./dev restore``: run ``deploy/backup.sh`` on a state directory."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+from contracts.registry import DATABASES
+from stack.layout import Layout, write_private
+from stack.plan import Options
+from stack.postgres import binaries
+from stack.supervisor import Stack, running_pid
+
+SCRIPT = Path(__file__).parents[1] / "backup.sh"
+
+
+async def backup(state: Path, target: Path) -> int:
+    """Save databases and artifacts of a state directory, whether its stack is up or not. Returns the exit status."""
+    layout = Layout(state)
+    if running_pid(layout):
+        return await _run("create", target, layout)
+    return await _with_databases(layout, "create", target)
+
+
+async def restore(state: Path, source: Path) -> int:
+    """Replace databases and artifacts of a state directory, and delete its streams. Returns the exit status.
+
+    The stack must be down. Secrets and credentials stay: a backup does not contain them.
+    """
+    layout = Layout(state)
+    if running_pid(layout):
+        print("stop the system first: ./dev down")
+        return 1
+    credentials = layout.credentials.read_text() if layout.credentials.exists() else None
+    status = await _with_databases(layout, "restore", source)
+    if credentials is not None:
+        write_private(layout.credentials, credentials)  # a new PostgreSQL server knows no users until it is restored
+    if status == 0:
+        shutil.rmtree(layout.nats / "jetstream", ignore_errors=True)  # streams are filled again from the databases
+    return status
+
+
+async def _with_databases(layout: Layout, command: str, folder: Path) -> int:
+    stack = Stack(Options(layout.state, port=0, nodes=0, bare=True), lambda _: None)
+    try:
+        await stack.up()
+        return await _run(command, folder, layout)
+    finally:
+        await stack.down()
+
+
+async def _run(command: str, folder: Path, layout: Layout) -> int:
+    environment = {"PATH": f"{binaries()}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "LC_ALL": "C.UTF-8"}
+    for service in DATABASES:
+        lines = (layout.environments / f"{service}.env").read_text().splitlines()
+        given = dict(line.split("=", 1) for line in lines)
+        wanted = (f"{service.upper()}_DATABASE_URL", "GATEWAY_ARTIFACTS_URL")
+        environment |= {name: given[name] for name in wanted if name in given}
+    process = await asyncio.create_subprocess_exec(str(SCRIPT), command, str(folder), env=environment)
+    return await process.wait()

@@ -1,0 +1,37 @@
+"""Explains to an operator why a database cannot be used."""
+
+import ssl
+from collections.abc import Sequence
+
+import asyncpg
+
+from chassis.database.postgres import is_unavailable
+from chassis.faults import Fault, reason_of
+
+ACTIONS: Sequence[tuple[type[BaseException], str]] = (
+    (asyncpg.InvalidPasswordError, "Check user and password in DATABASE_URL."),
+    (asyncpg.InvalidAuthorizationSpecificationError, "Check the user in DATABASE_URL, and pg_hba.conf of the server."),
+    (asyncpg.InvalidCatalogNameError, "Create the database, or correct its name in DATABASE_URL."),
+    (asyncpg.InsufficientPrivilegeError, "Make the role of DATABASE_URL the owner of the database."),
+    (asyncpg.TooManyConnectionsError, "Raise max_connections of PostgreSQL, or lower DATABASE_POOL of the services."),
+    (asyncpg.CannotConnectNowError, "Wait until PostgreSQL has started."),
+    (asyncpg.TargetServerAttributeNotMatched, "Check which of the hosts in DATABASE_URL is the primary."),
+    (asyncpg.LockNotAvailableError, "Wait until the transaction that holds the lock has ended, or end it."),
+    (ssl.SSLError, "Check sslmode in DATABASE_URL, DATABASE_CA and the certificate of the server."),
+    (FileNotFoundError, "Check the paths of DATABASE_CA and of the certificates in DATABASE_URL."),
+)
+"""What to do about an error; the first match counts."""
+OTHERWISE = "Check that PostgreSQL runs, and the host and port in DATABASE_URL."
+
+
+def connection_fault(error: BaseException, where: str) -> Fault | None:
+    """Return the fault that an error shows; None if it is a bug and no fault of the database.
+
+    Args:
+        error: raised while connecting or by a simple statement.
+        where: hosts, database and user, without the password.
+    """
+    for kind, action in ACTIONS:
+        if isinstance(error, kind):
+            return Fault("database", where, reason_of(error), action)
+    return Fault("database", where, reason_of(error), OTHERWISE) if is_unavailable(error) else None

@@ -1,0 +1,43 @@
+"""Deletes expired rows in bounded batches: a backlog of millions neither times out nor holds locks for long."""
+
+from typing import Any
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Statement
+
+BATCH = 2_000  # rows per transaction: some 10 ms
+
+
+class ExpiredRows:
+    """Rows of one table that match a condition.
+
+    Args:
+        table: its name.
+        condition: SQL about columns of the table, with named parameters. Without an index for it every batch reads the
+            whole table.
+        batch: maximum number of rows deleted in one transaction.
+    """
+
+    def __init__(self, table: str, condition: str, *, batch: int = BATCH) -> None:
+        self._batch = batch
+        self._delete = Statement(f"""
+WITH gone AS (
+    DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM {table} WHERE {condition} LIMIT {batch} FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+) SELECT count(*) FROM gone
+""")  # noqa: S608 - constants of stores only
+
+    async def delete(self, database: Database, **parameters: Any) -> int:
+        """Delete all of them and return their number.
+
+        Each batch is a transaction of its own. Several replicas may delete at once; rows that another one is deleting
+        are left to it.
+        """
+        total = 0
+        while True:
+            async with database.single() as connection:
+                deleted: int = await self._delete.value(connection, **parameters)
+            total += deleted
+            if deleted < self._batch:
+                return total

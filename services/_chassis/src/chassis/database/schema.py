@@ -1,0 +1,144 @@
+"""Whether this code works with the schema that a database has (decision record 0045).
+
+Code needs at least its own newest revision, its *head*. A newer schema is fine as long as every migration in it works
+with code of this head: each migration names the oldest code that it works with, and ``migrate`` writes that into the
+table ``schema_revisions`` of the database, where older code finds it.
+"""
+
+from collections.abc import Collection
+from enum import StrEnum
+from functools import cached_property
+from importlib import resources
+from typing import NamedTuple
+
+from alembic.script import ScriptDirectory
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection, Statement
+from chassis.faults import Fault
+
+REVISIONS_SQL = """
+CREATE TABLE IF NOT EXISTS schema_revisions (
+    revision text PRIMARY KEY,
+    oldest_code text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+_TABLES = Statement("SELECT to_regclass('alembic_version') IS NOT NULL, to_regclass('schema_revisions') IS NOT NULL")
+_REVISION = Statement("SELECT version_num FROM alembic_version")
+_OLDEST_CODE = Statement("SELECT max(oldest_code) FROM schema_revisions")
+
+
+class Schema(NamedTuple):
+    """The schema of a database.
+
+    Attributes:
+        revision: newest migration; None if there are no tables.
+        oldest_code: oldest code that works with it, named by its newest revision; None if unknown.
+    """
+
+    revision: str | None
+    oldest_code: str | None
+
+
+class Fit(StrEnum):
+    """How code and schema go together. Code may run with ``CURRENT`` and ``NEWER``."""
+
+    CURRENT = "current"
+    NEWER = "newer"
+    MISSING = "missing"
+    OLDER = "older"
+    INCOMPATIBLE = "incompatible"
+
+
+class SchemaMismatch(Exception):
+    """The code does not work with the schema of the database."""
+
+
+def fit(schema: Schema, *, head: str, known: Collection[str]) -> Fit:
+    """Compare a schema with code. Revisions are numbers of four digits.
+
+    Args:
+        schema: of the database.
+        head: newest revision of the code.
+        known: all revisions of the code.
+    """
+    if schema.revision is None:
+        return Fit.MISSING
+    if schema.revision == head:
+        return Fit.CURRENT
+    if schema.revision in known:
+        return Fit.OLDER
+    return Fit.NEWER if schema.oldest_code is not None and schema.oldest_code <= head else Fit.INCOMPATIBLE
+
+
+async def read_schema(connection: Connection) -> Schema:
+    """Return the schema of a database."""
+    has_revision, has_compatibility = await _TABLES.first(connection) or (False, False)
+    return Schema(
+        await _REVISION.value(connection) if has_revision else None,
+        await _OLDEST_CODE.value(connection) if has_compatibility else None,
+    )
+
+
+class SchemaCheck:
+    """Compares the schema of a service's database with its code.
+
+    Args:
+        service: its package has the migrations.
+    """
+
+    def __init__(self, service: str, database: Database) -> None:
+        self._service, self._database = service, database
+
+    @cached_property
+    def scripts(self) -> ScriptDirectory:
+        """The migrations of this code."""
+        return ScriptDirectory(str(resources.files(f"{self._service}.store") / "migrations"))
+
+    @cached_property
+    def head(self) -> str:
+        """The newest revision of this code."""
+        return self.scripts.get_current_head() or ""
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(script.revision for script in self.scripts.walk_revisions())
+
+    async def read(self) -> Schema:
+        """Return the schema of the database.
+
+        Raises:
+            OSError, asyncpg.PostgresError: the database is unavailable.
+        """
+        async with self._database.single() as connection:
+            return await read_schema(connection)
+
+    def fit_of(self, schema: Schema) -> Fit:
+        return fit(schema, head=self.head, known=self._known)
+
+    def fault_of(self, schema: Schema) -> Fault | None:
+        """Return why this code cannot work with a schema; None if it can."""
+        migrate = f"Run: python -m {self._service} migrate"
+        match self.fit_of(schema):
+            case Fit.MISSING:
+                return self._fault("The database has no tables of this service.", migrate)
+            case Fit.OLDER:
+                return self._fault(f"The schema is {schema.revision}, this version needs {self.head}.", migrate)
+            case Fit.INCOMPATIBLE:
+                return self._fault(
+                    f"The schema is {schema.revision}, which needs code {schema.oldest_code or schema.revision} or "
+                    f"newer; this version is {self.head}.",
+                    "Start the newer version, or restore the backup from before the upgrade.",
+                )
+            case _:
+                return None
+
+    async def probe(self) -> None:
+        """Raise unless this code works with the schema."""
+        fault = self.fault_of(await self.read())
+        if fault is not None:
+            raise SchemaMismatch(fault.reason)
+
+    def _fault(self, reason: str, action: str) -> Fault:
+        return Fault("schema", self._database.where, reason, action)

@@ -1,0 +1,26 @@
+"""Finds out from a prompt's events which models the node loads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.workflow import is_model
+
+
+class ModelLoads:
+    """Follows the graph nodes of one prompt that name a model file.
+
+    ComfyUI executes such a node to load its file, and skips it if the outputs of an earlier prompt can be used.
+    """
+
+    def __init__(self, graph: Mapping[str, Any]) -> None:
+        self._loaders = {
+            node_id for node_id, node in graph.items() if any(is_model(value) for value in node["inputs"].values())
+        }
+
+    def apply_event(self, kind: str, data: Mapping[str, Any]) -> bool:
+        """Whether this event of the prompt says that a model is being loaded. Each loader counts once."""
+        node = data.get("node")
+        if kind != "executing" or not isinstance(node, str) or node not in self._loaders:
+            return False
+        self._loaders.remove(node)
+        return True

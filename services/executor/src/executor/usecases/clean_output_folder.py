@@ -1,0 +1,60 @@
+"""Deletes what jobs left in the node's output folder. ComfyUI has no request that deletes a file."""
+
+import asyncio
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from chassis.telemetry.logs import log
+from executor.usecases.current_attempt import CurrentAttempt
+
+EVERY_S = 600.0
+
+
+class OutputFolderCleaner:
+    """Deletes folders of jobs that nothing was written to for ``keep_s`` seconds.
+
+    Every file of a job lies below a folder named like the job (``domain.staging.attempt_folder``). Other folders and
+    files, symbolic links, and the folder of the current attempt stay.
+
+    Args:
+        folder: the node's output folder, as this process sees it.
+        keep_s: longer than any attempt runs, if executors of several nodes share the folder.
+    """
+
+    def __init__(self, folder: Path, current: CurrentAttempt, *, keep_s: float) -> None:
+        self._folder, self._current, self._keep_s = folder, current, keep_s
+
+    async def tick(self) -> None:
+        """Run one pass, for ``chassis.loop.Loop``.
+
+        Raises:
+            OSError: the folder cannot be read, for example because it is not mounted.
+        """
+        ref = self._current.ref
+        deleted = await asyncio.to_thread(self._delete_old_folders, str(ref.job_id) if ref else None)
+        if deleted:
+            log.info("executor.output_folder.cleaned", jobs=deleted)
+
+    def _delete_old_folders(self, current: str | None) -> int:
+        before, deleted = time.time() - self._keep_s, 0
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another executor that shares the folder deletes it
+                if path.name != current and _is_job_folder(path) and _last_write(path) <= before:
+                    shutil.rmtree(path)  # follows no links
+                    deleted += 1
+        return deleted
+
+
+def _is_job_folder(path: Path) -> bool:
+    try:
+        return str(UUID(path.name)) == path.name and path.is_dir() and not path.is_symlink()
+    except ValueError:
+        return False
+
+
+def _last_write(folder: Path) -> float:
+    """Return when anything in the folder was last written, Unix time."""
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

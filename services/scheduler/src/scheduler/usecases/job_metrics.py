@@ -1,0 +1,49 @@
+"""Counts the ends of jobs and attempts, and how long jobs wait."""
+
+from chassis.telemetry.metrics import Metrics
+from contracts.auth.tiers import Tier
+from contracts.metrics import ATTEMPTS_ENDED, JOB_WAIT_SECONDS, JOBS_ENDED
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import FINAL_STATES, JOB_ERRORS
+from scheduler.domain.settlement import WITHDRAWN
+from scheduler.domain.states import Cause, is_final
+from scheduler.store.transitions import Transition
+
+LAPSED, OVERTIME = "lapsed", "overtime"
+OUTCOMES = (*(outcome.value for outcome in Outcome), LAPSED, OVERTIME, WITHDRAWN)
+NO_ERROR, OTHER = "none", "other"
+
+
+class JobMetrics:
+    """What this replica has committed. Add up the values of all replicas."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._ended, self._attempts = metrics.counter(JOBS_ENDED), metrics.counter(ATTEMPTS_ENDED)
+        self._wait = metrics.histogram(JOB_WAIT_SECONDS)
+        self._nodes: set[str] = set()
+        for tier in Tier:  # a series that begins at 0 shows its first increase
+            self._wait.labels(tier.value)
+            for state in FINAL_STATES:
+                self._ended.labels(tier.value, state.value, NO_ERROR)
+
+    def count_transition(self, transition: Transition) -> None:
+        """Count a committed transition: the end of a job, and the wait for its first attempt."""
+        event, tier = transition.event, transition.tier
+        if is_final(event.state):
+            code = event.error.code if event.error else NO_ERROR
+            known = code in JOB_ERRORS or code == NO_ERROR  # executors choose the codes
+            self._ended.labels(tier, event.state.value, code if known else OTHER).inc()
+        elif event.cause == Cause.CLAIMED and event.attempt == 1:
+            self._wait.labels(tier).observe(max(0.0, transition.waited_s))
+
+    def count_attempt(self, node: str, outcome: str) -> None:
+        """Count a committed end of an attempt. ``outcome`` is one of ``OUTCOMES``."""
+        self.add_node(node)
+        self._attempts.labels(node, outcome).inc()
+
+    def add_node(self, node: str) -> None:
+        """Begin the series of a node at 0."""
+        if node not in self._nodes:
+            self._nodes.add(node)
+            for outcome in OUTCOMES:
+                self._attempts.labels(node, outcome)

@@ -1,0 +1,103 @@
+"""Every service exports what it did, and no label names a user or a job."""
+
+import pytest
+
+from contracts.metrics import METRICS
+from contracts.registry import SERVICES
+from tests.e2e.conftest import simulated_only
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.metrics import Scrape, Scraper
+
+JOBS_ROUTE = {"route": "/api/v1/jobs", "method": "POST"}
+SUBMIT = {"service": "gateway", "topic": "rpc.scheduler.job.submit.v1"}
+SUFFIXES = ("_count", "_sum", "_bucket")
+
+
+def saved(class_type: str, **inputs: object) -> dict[str, object]:
+    """Return a graph that saves the output of this class."""
+    image = {"width": 64, "height": 64, "batch_size": 1, "color": 1}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": image},
+        "2": {"class_type": class_type, "inputs": {"image": ["1", 0], **inputs}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    }
+
+
+@simulated_only
+@pytest.mark.requirement("metrics.effects", "metrics.labels", "setting METRICS_HOST", "setting METRICS_PORT")
+async def test_metrics_show_jobs_requests_nodes_and_connections_without_naming_a_user(fleet: Fleet) -> None:
+    urls: dict[str, str] = fleet.credentials["metrics"]
+    assert {name.partition("-")[0] for name in urls} == set(SERVICES)
+    key = fleet.new_user("metrics", "basic", graph_policy="open")
+    async with fleet.client(key) as client, Scraper(urls) as found:
+        user_id = (await client.get("/auth/me")).json()["id"]
+        made = await fleet.submit(client, prompt="a lighthouse")
+        assert (await fleet.ended(client, made["job_id"]))["status"] == "completed"
+        failed = await fleet.submit(client, workflow=saved("SimFail", message="no", exception_type="RuntimeError"))
+        assert (await fleet.ended(client, failed["job_id"]))["status"] == "failed"
+        refused = await client.post("/jobs", json={"workflow": {"1": {"class_type": "Absent", "inputs": {}}}})
+        assert refused.status_code == 422
+        sleeping = [await fleet.submit(client, workflow=saved("SimSleep", seconds=600)) for _ in fleet.nodes]
+        await found.until_total("comfyfleet_jobs", len(sleeping), tier="basic", state="running")
+        queued = await fleet.submit(client, workflow=HELLO)
+        async with fleet.watch(queued["job_id"], key=key) as socket:
+            await socket.recv()
+            await found.until_total("comfyfleet_jobs", 1, tier="basic", state="queued")
+            assert found.latest.total("comfyfleet_queue_oldest_seconds", tier="basic") > 0
+            assert found.latest.total("comfyfleet_node_state", state="working") == len(fleet.nodes)
+            assert found.latest.total("comfyfleet_sockets", kind="job") == 1
+        for job in (queued, *sleeping):
+            assert (await client.post(f"/jobs/{job['job_id']}/cancel")).is_success
+        await found.until_total("comfyfleet_node_state", 0, state="working")
+
+    expect_ended_jobs(found, cancelled_on_node=len(sleeping))
+    expect_requests(found, accepted=3 + len(sleeping))
+    expect_what_every_service_exports(found.latest, fleet)
+    for process, text in found.latest.texts.items():
+        for secret in (user_id, made["job_id"], fleet.credentials["demo_user_id"]):
+            assert secret not in text, process
+
+
+def expect_ended_jobs(found: Scraper, *, cancelled_on_node: int) -> None:
+    """Assert one success, one failure, one cancelled job that never started and others that ran."""
+    ended, attempts = "comfyfleet_jobs_ended_total", "comfyfleet_attempts_ended_total"
+    assert found.grown(ended, tier="basic", outcome="succeeded", code="none") == 1
+    assert found.grown(ended, tier="basic", outcome="failed", code="workflow.execution_failed") == 1
+    assert found.grown(ended, tier="basic", outcome="cancelled") == 1 + cancelled_on_node
+    assert found.grown("comfyfleet_job_wait_seconds_count", tier="basic") == 2 + cancelled_on_node
+    assert found.grown(attempts, outcome="succeeded") == 1
+    assert found.grown(attempts, outcome="failed") == 1
+    assert found.grown(attempts, outcome="cancelled") == cancelled_on_node
+    assert found.grown(attempts, outcome="lapsed") == 0
+    for reason in ("no_work", "preparing", "finishing"):
+        assert found.grown("comfyfleet_node_idle_seconds_total", reason=reason) > 0, reason
+    assert found.latest.label_values("comfyfleet_model_loads_total", "node") == {"node-1", "node-2"}
+
+
+def expect_requests(found: Scraper, *, accepted: int) -> None:
+    """Assert one refused and ``accepted`` accepted submissions over HTTP, and the latter over NATS."""
+    assert found.grown("comfyfleet_http_request_seconds_count", **JOBS_ROUTE, code="201") == accepted
+    assert found.grown("comfyfleet_http_request_seconds_count", **JOBS_ROUTE, code="422") == 1
+    assert found.grown("comfyfleet_rpc_seconds_count", **SUBMIT, outcome="ok") == accepted
+    assert found.grown("comfyfleet_rpc_seconds_count", service="executor", outcome="ok") > 0
+
+
+def expect_what_every_service_exports(found: Scrape, fleet: Fleet) -> None:
+    """Assert metrics of all services, and that only declared metrics are exported."""
+    names = {series.name for series in found.values}
+    stems = {next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name) for name in names}
+    assert stems <= {metric.name for metric in METRICS}
+    assert found.label_values("comfyfleet_build_info", "service") == set(SERVICES)
+    assert found.label_values("comfyfleet_loop_last_success_timestamp_seconds", "service") == set(SERVICES)
+    assert found.label_values("comfyfleet_db_pool", "service") == set(SERVICES) - {"executor"}
+    assert found.label_values("comfyfleet_node_state", "node") == {f"node-{n + 1}" for n in range(len(fleet.nodes))}
+    dependencies = {
+        (labels["service"], labels["dependency"]): value
+        for series, value in found.find("comfyfleet_dependency_up")
+        if (labels := dict(series.labels))
+    }
+    assert set(dependencies.values()) == {1.0}, dependencies
+    with_database = {(service, "postgres") for service in SERVICES if service != "executor"}
+    assert dependencies.keys() >= {(service, "nats") for service in SERVICES} | with_database | {
+        ("executor", "comfyui")
+    }

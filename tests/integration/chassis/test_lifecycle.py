@@ -1,0 +1,52 @@
+"""The start of a service, in this process."""
+
+import secrets
+from dataclasses import replace
+
+import asyncpg
+
+from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
+from chassis.database.url import DatabaseUrl
+from chassis.lifecycle import running
+from chassis.messaging.bus import Bus
+from contracts.wire.errors import Unavailable
+from contracts.wire.topic import Address
+from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+CREATE_ROLE = "CREATE ROLE {} LOGIN PASSWORD '{}' IN ROLE pg_read_all_data"
+
+
+async def is_served(asker: Bus) -> bool:
+    try:
+        await asker.request(ECHO, Question(text="hello"), within_s=1)
+    except Unavailable:
+        return False
+    return True
+
+
+async def test_start_goes_on_when_its_faults_are_mended(own_nats: NatsServer, postgres_server: PostgresServer) -> None:
+    url = DatabaseUrl.parse(await postgres_server.database("notifier"))
+    name, password = f"late_{secrets.token_hex(4)}", secrets.token_hex(8)
+    database, bus = Database(replace(url, user=name, password=password), name="late"), bus_at(own_nats.url)
+
+    async def answer(question: Question, _: Address) -> Answer:
+        return Answer(text=question.text)
+
+    bus.serve(ECHO, answer)
+    own_nats.kill()
+    async with running(bus, database=database, schema=SchemaCheck("notifier", database), within_s=60):
+        await until(lambda: bus.fault is not None)
+        await own_nats.start()
+        await until(lambda: bus.connected)
+        assert bus.fault is None
+        async with connected(own_nats.url, "asker") as asker:
+            assert not await is_served(asker)
+            superuser = await asyncpg.connect(url.render())
+            await superuser.execute(CREATE_ROLE.format(name, password))
+            await superuser.close()
+            await until(lambda: is_served(asker))
+    await database.close()

@@ -1,0 +1,136 @@
+"""A service's database behind PgBouncer in transaction mode, over TLS."""
+
+import asyncio
+import datetime
+import ipaddress
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
+
+from chassis.database.migrate import migrate
+from chassis.database.postgres import TIMEOUTS, Database
+from chassis.database.url import DatabaseUrl
+from tests.kit.pgbouncer import PgBouncer, find_pgbouncer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+TASKS = 40
+
+pytestmark = pytest.mark.skipif(find_pgbouncer() is None, reason="pgbouncer is not installed")
+
+
+def write_certificate(path: Path) -> None:
+    """Write a self-signed certificate of 127.0.0.1 with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pooler")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+
+
+@pytest.fixture(scope="module")
+async def server_url(postgres_server: PostgresServer) -> DatabaseUrl:
+    """The server itself, migrated for services behind a pooler."""
+    url = DatabaseUrl.parse(await postgres_server.database("scheduler"))
+    await asyncio.to_thread(migrate, "scheduler", url, within_s=10, is_pooled=True)
+    return url
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    write_certificate(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+async def pooled_url(server_url: DatabaseUrl, certificate: Path) -> AsyncIterator[DatabaseUrl]:
+    pooler = PgBouncer(server_url.render(), certificate)
+    try:
+        await pooler.start()
+        yield DatabaseUrl.parse(pooler.url(server_url.render())).verified_by(certificate)
+    finally:
+        pooler.remove()
+
+
+async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_url: DatabaseUrl) -> None:
+    database = Database(pooled_url, name="test", pool_size=8)
+
+    async def work(number: int) -> tuple[object, ...]:
+        uuid = uuid4()
+        async with database.single() as connection:
+            body = await connection.fetchval("SELECT CAST($1 AS jsonb)", json.dumps({"number": number}))
+            uuids = await connection.fetchval("SELECT CAST($1 AS uuid[])", [uuid])
+        async with database.direct() as connection:
+            await connection.execute("SELECT set_config('test.number', $1, true)", str(number))
+            setting = await connection.fetchval("SELECT current_setting('test.number')")
+        return body == {"number": number}, uuids == [UUID(str(uuid))], setting == str(number)
+
+    assert await asyncio.gather(*map(work, range(TASKS))) == [(True, True, True)] * TASKS
+    await database.close()
+
+
+async def test_timeouts_hold_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
+    database = Database(pooled_url, name="test")
+    async with database.single() as connection:
+        found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in TIMEOUTS}
+    assert found == TIMEOUTS
+    await database.close()
+
+
+async def test_notifications_come_over_a_connection_of_their_own(
+    pooled_url: DatabaseUrl, server_url: DatabaseUrl
+) -> None:
+    database = Database(pooled_url, name="test", listen_url=server_url)
+    heard = asyncio.Semaphore(0)
+    listening = asyncio.create_task(database.listen({"channel": heard.release}))
+    async with asyncio.timeout(10):
+        await heard.acquire()  # once after connecting
+        async with database.single() as connection:
+            await connection.execute("NOTIFY channel")
+        await heard.acquire()
+    listening.cancel()
+    await asyncio.wait({listening})
+    await database.close()
+
+
+async def test_listening_through_a_pooler_is_reported(pooled_url: DatabaseUrl) -> None:
+    database = Database(pooled_url, name="test")
+    with capture_logs() as lines:
+        listening = asyncio.create_task(database.listen({"channel": lambda: None}))
+        await until(lambda: any(line["event"] == "postgres.listen_through_pooler" for line in lines))
+        listening.cancel()
+        await asyncio.wait({listening})
+    await database.close()
+
+
+async def test_server_with_another_certificate_is_refused(pooled_url: DatabaseUrl, tmp_path: Path) -> None:
+    write_certificate(tmp_path / "other.pem")
+    plain = DatabaseUrl.parse(pooled_url.render().partition("?")[0])
+    database = Database(plain.verified_by(tmp_path / "other.pem"), name="test")
+    with pytest.raises(OSError, match="certificate verify failed"):
+        await database.probe()
+    await database.close()

@@ -1,0 +1,46 @@
+"""A migration of a later release, which this code does not know."""
+
+import asyncio
+import shutil
+from importlib import resources
+from pathlib import Path
+
+from alembic import command
+from alembic.script import ScriptDirectory
+
+from chassis.database.migrate import config_for
+
+HEADER = """
+import sqlalchemy as sa
+from alembic import op
+
+from chassis.database.migrate import create_index_concurrently, drop_index_concurrently
+
+revision = "{revision}"
+down_revision = "{down}"
+"""
+
+
+def head_of(service: str) -> str:
+    """Return the newest revision of this code."""
+    return ScriptDirectory(str(resources.files(f"{service}.store") / "migrations")).get_current_head() or ""
+
+
+def write_later_migration(folder: Path, service: str, body: str) -> Path:
+    """Copy a service's migrations to a new folder and add one; returns the folder."""
+    folder = folder / f"{service}-migrations"
+    shutil.copytree(
+        Path(str(resources.files(f"{service}.store") / "migrations")), folder, ignore=shutil.ignore_patterns("__pyc*")
+    )
+    head = head_of(service)
+    revision = f"{int(head) + 1:04}"
+    text = HEADER.format(revision=revision, down=head) + body
+    (folder / "versions" / f"{revision}_pre_later.py").write_text(text)
+    return folder
+
+
+async def apply_later_migration(folder: Path, service: str, url: str, body: str) -> None:
+    """Migrate a database to a revision that this code does not know."""
+    config = config_for(service, url)
+    config.set_main_option("script_location", str(write_later_migration(folder, service, body)))
+    await asyncio.to_thread(command.upgrade, config, "head")

@@ -1,0 +1,81 @@
+"""Idle time by reason, and model loads."""
+
+from collections import Counter
+
+from executor.domain.idle_time import IdleReason, IdleTime
+from executor.domain.model_loads import ModelLoads
+
+GRAPH = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd.safetensors"}},
+    "2": {"class_type": "EmptyLatentImage", "inputs": {"width": 64}},
+    "3": {"class_type": "LoraLoader", "inputs": {"model": ["1", 0], "lora_name": "style.safetensors"}},
+}
+
+
+class Node:
+    """A node on a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.idle_s: Counter[IdleReason] = Counter()
+        self.idle = IdleTime(self._add, lambda: self.now_s)
+
+    def passes(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def _add(self, reason: IdleReason, seconds: float) -> None:
+        self.idle_s[reason] += seconds  # type: ignore[assignment] # a Counter of seconds
+
+
+def test_idle_time_counts_for_the_reason_that_held_while_it_passed() -> None:
+    node = Node()
+    node.passes(1)
+    node.idle.enter(IdleReason.NODE_OFFLINE)
+    node.passes(2)
+    node.idle.enter_request()
+    node.passes(4)
+    node.idle.enter(IdleReason.PREPARING)
+    node.passes(8)
+    node.idle.enter_running()
+    node.passes(100)
+    node.idle.enter(IdleReason.FINISHING)
+    node.passes(16)
+    node.idle.flush()
+    node.idle.flush()
+    assert node.idle_s == {
+        IdleReason.STARTING: 1,
+        IdleReason.NODE_OFFLINE: 2,
+        IdleReason.NO_WORK: 4,
+        IdleReason.PREPARING: 8,
+        IdleReason.FINISHING: 16,
+    }
+
+
+def test_time_without_a_scheduler_counts_as_such_until_it_answers() -> None:
+    node = Node()
+    node.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
+    node.passes(1)
+    node.idle.enter_request()
+    node.passes(2)
+    node.idle.enter(IdleReason.NO_WORK)
+    node.passes(4)
+    node.idle.flush()
+    assert node.idle_s == {
+        IdleReason.STARTING: 0,
+        IdleReason.SCHEDULER_UNAVAILABLE: 3,
+        IdleReason.NO_WORK: 4,
+    }
+
+
+def test_each_executed_loader_is_one_model_load() -> None:
+    loads = ModelLoads(GRAPH)
+    events: list[tuple[str, dict[str, object]]] = [
+        ("execution_cached", {"nodes": ["3"]}),
+        ("executing", {"node": "2"}),
+        ("executing", {"node": "1"}),
+        ("executing", {"node": "1"}),
+        ("executing", {"node": None}),
+        ("executing", {"node": "9"}),
+        ("progress", {"node": "3"}),
+    ]
+    assert [loads.apply_event(*event) for event in events] == [False, False, True, False, False, False, False]
