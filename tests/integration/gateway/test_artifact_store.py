@@ -80,14 +80,17 @@ def adopt(database_url: str, folder: Path) -> str:
 
 
 def add_orphans(folder: Path, count: int) -> list[Path]:
-    """Outputs without a record, hours old."""
-    paths = [folder / str(uuid4()) / str(uuid4()) / "1" / str(uuid4()) for _ in range(count)]
-    for path in paths:
+    """Outputs without a record, hours old. They appear all at once, so that no sweep finds only some of them."""
+    tenant, staging = str(uuid4()), folder.parent / f"staging-{uuid4()}"
+    names = [Path(str(uuid4()), "1", str(uuid4())) for _ in range(count)]
+    for name in names:
+        path = staging / name
         path.parent.mkdir(parents=True)
         path.write_bytes(b"output")
         long_ago = path.stat().st_mtime - HOURS_AGO * 3600
         os.utime(path, (long_ago, long_ago))
-    return paths
+    staging.rename(folder / tenant)
+    return [folder / tenant / name for name in names]
 
 
 async def readiness(gateway: Gateway) -> tuple[int, dict[str, Any]]:
@@ -189,7 +192,11 @@ async def test_store_and_database_from_before_identities_become_a_pair(
         await finished(gateway, script, PNG)
         await sql.execute("DELETE FROM artifact_store")
         (tmp_path / MARKER_KEY).unlink()
-        await until((tmp_path / MARKER_KEY).exists)
+
+        async def is_paired() -> bool:
+            return await sql.fetchval("SELECT store_id FROM artifact_store") is not None
+
+        await until(is_paired)
         await until_ready(gateway.http)
         store_id = await sql.fetchval("SELECT store_id FROM artifact_store")
         assert json.loads((tmp_path / MARKER_KEY).read_bytes())["store_id"] == str(store_id)
