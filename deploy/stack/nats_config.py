@@ -6,7 +6,7 @@ literal, or ``$NAME``, which the server reads from its environment.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, Permissions, permissions_of
 from contracts.registry import SERVICES
@@ -34,6 +34,8 @@ class NatsPlan:
         listen: host:port for clients.
         monitor: host:port of the monitoring pages, which need no login.
         store: JetStream's directory.
+        next_passwords: passwords of second logins, by login: "auth" adds "auth-next" with the permissions of "auth".
+            While a password is being changed, both work.
     """
 
     passwords: dict[str, str]
@@ -43,6 +45,7 @@ class NatsPlan:
     monitor: str
     store: str
     server_name: str = "comfyfleet"
+    next_passwords: dict[str, str] = field(default_factory=dict)
 
 
 def logins(nodes: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
@@ -87,9 +90,13 @@ def _render_accounts(plan: NatsPlan) -> Iterator[str]:
     yield "    ]"
     yield "    users: ["
     for login, service, node in logins(plan.nodes):
-        yield f"      {{ user: {_quote(login)}, password: {_format_password(plan.passwords[login])}, permissions: {{"
-        yield from (f"        {line}" for line in _render_permissions(permissions_of(service, node)))
-        yield "      } }"
+        passwords = {login: plan.passwords[login]}
+        if login in plan.next_passwords:
+            passwords[f"{login}-next"] = plan.next_passwords[login]
+        for user, password in passwords.items():
+            yield f"      {{ user: {_quote(user)}, password: {_format_password(password)}, permissions: {{"
+            yield from (f"        {line}" for line in _render_permissions(permissions_of(service, node)))
+            yield "      } }"
     yield "    ]"
     yield "  }"
 

@@ -132,7 +132,13 @@ class Plan:
             }
         if node:
             journal = self.layout.directory_of(f"executor-{_number(node)}") / "journal.db"
-            return {"NODE": node.name, "COMFYUI_URL": node.url, "JOURNAL_PATH": str(journal)}
+            return {
+                "NODE": node.name,
+                "COMFYUI_URL": node.url,
+                "JOURNAL_PATH": str(journal),
+                # stopped and started again as a whole: a real node keeps running the prompt
+                "ON_STOP": os.environ.get("EXECUTOR_ON_STOP", "leave_running"),
+            }
         return {}
 
     def _nodes(self, ports: Iterator[int]) -> Iterator[Node]:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
@@ -45,9 +46,14 @@ class Routes:
 
     def port_of(self, first_line: bytes) -> int:
         """Return the port for a request, by its first line."""
-        words = first_line.split(b" ")
-        path = urlsplit(words[1]).path if len(words) > 1 else b""
-        return self.notifier if path == b"/ws" or path.startswith(b"/ws/") else self.gateway
+        return self.notifier if is_for_notifier(first_line) else self.gateway
+
+
+def is_for_notifier(first_line: bytes) -> bool:
+    """Whether a request with this first line goes to the notifier."""
+    words = first_line.split(b" ")
+    path = urlsplit(words[1]).path if len(words) > 1 else b""
+    return path == b"/ws" or path.startswith(b"/ws/")
 
 
 class ProxySide(asyncio.Protocol):
@@ -89,11 +95,15 @@ class ProxySide(asyncio.Protocol):
 
 
 class ClientSide(ProxySide):
-    """An incoming connection. Its target is chosen when its first line is complete."""
+    """An incoming connection. Its target is chosen when its first line is complete.
 
-    def __init__(self, routes: Routes) -> None:
+    Args:
+        port_of: returns the port for a request, by its first line; called again if nothing listens there.
+    """
+
+    def __init__(self, port_of: Callable[[bytes], int]) -> None:
         super().__init__()
-        self._routes = routes
+        self._port_of = port_of
         self._received = b""
         self._connecting: asyncio.Task[None] | None = None
         self._refused = False
@@ -112,7 +122,7 @@ class ClientSide(ProxySide):
             self._deadline.cancel()
             if self.transport:
                 self.transport.pause_reading()
-            self._connecting = asyncio.ensure_future(self._connect(self._routes.port_of(line)))
+            self._connecting = asyncio.ensure_future(self._connect(line))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close the other side, or cancel the attempt to connect to it."""
@@ -121,11 +131,12 @@ class ClientSide(ProxySide):
             self._connecting.cancel()
         super().connection_lost(exc)
 
-    async def _connect(self, port: int) -> None:
+    async def _connect(self, first_line: bytes) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + RETRY_FOR_S
         while True:
             try:
+                port = self._port_of(first_line)
                 _, backend = await loop.create_connection(lambda: ProxySide(self), "127.0.0.1", port)
                 break
             except OSError:
@@ -162,7 +173,7 @@ async def serve(listener: socket.socket, routes: Routes) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = await loop.create_server(lambda: ClientSide(routes), sock=listener, backlog=1024)
+    server = await loop.create_server(lambda: ClientSide(routes.port_of), sock=listener, backlog=1024)
     await stopped.wait()
     server.close()
 

@@ -7,11 +7,14 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from chassis.cli import Service
 from chassis.settings import ServiceSettings, UnprefixedEnvSource
 from contracts.registry import SERVICES
 from tests.kit.compose import EXAMPLE, PLACEHOLDER, environment, read_compose, read_env, read_example, variables
 
 EXPLAINED = read_example()
+SECRET = "0123456789abcdef" * 2
+FILLED_IN = dict.fromkeys(read_env(EXAMPLE), SECRET)
 
 
 def settings_of(service: str) -> type[ServiceSettings]:
@@ -33,13 +36,13 @@ def test_env_example_explains_exactly_the_existing_settings(service: str) -> Non
 def test_env_example_shows_the_actual_defaults(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {name: EXPLAINED[name] for name in fields_of(service) if EXPLAINED[name]}
     for name, value in shown.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value.replace(PLACEHOLDER, SECRET))
     settings = settings_of(service)()
     for name, field in fields_of(service).items():
         default = None if field.default is PydanticUndefined else field.default
         if name in shown and default is not None:
             assert getattr(settings, name.removeprefix(f"{service.upper()}_").lower()) == default, name
-        assert (name in shown) == (default is not None or field.is_required()), name
+        assert (name in shown) == (default is not None or field.is_required() or name.endswith("_SECRET_KEY")), name
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -70,7 +73,7 @@ def test_required_settings_are_exactly_the_uncommented_ones() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_settings_are_valid_for_each_service(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(service, read_env(EXAMPLE)).items():
+    for name, value in environment(service, FILLED_IN).items():
         monkeypatch.setenv(name, value)
     settings = settings_of(service)()
     assert settings.port == 8000
@@ -79,4 +82,14 @@ def test_compose_settings_are_valid_for_each_service(service: str, monkeypatch: 
 
 def test_missing_required_setting_is_refused() -> None:
     with pytest.raises(KeyError, match="SECRET_KEY"):
-        environment("auth", read_env(EXAMPLE) | {"SECRET_KEY": ""})
+        environment("auth", FILLED_IN | {"SECRET_KEY": ""})
+
+
+@pytest.mark.requirement("setting DRAIN_DELAY_S")
+@pytest.mark.parametrize("service", ["gateway", "notifier"])
+def test_drain_delay_is_set_for_all_public_services_at_once(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(service, FILLED_IN).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DRAIN_DELAY_S", "7")
+    described: Service = import_module(f"{service}.__main__").SERVICE
+    assert described.drain_delay_s(described.settings()) == 7

@@ -239,7 +239,12 @@ def routes() -> dict[str, Any]:
     """Return every route of the two public services, by method and path."""
     nowhere = {"database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1"}
     gateway = GatewaySettings.model_validate(
-        {**nowhere, "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True}
+        {
+            **nowhere,
+            "secret_key": "0123456789abcdef0123456789abcdef",
+            "artifacts_url": Path("/tmp").as_uri(),
+            "docs_public": True,
+        }
     )
     found: dict[str, Any] = {}
     for app in (create_gateway(gateway), create_notifier(NotifierSettings.model_validate(nowhere))):

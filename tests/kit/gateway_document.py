@@ -19,7 +19,7 @@ def gateway_app() -> FastAPI:
     """The gateway's application, for its routes and its document; it connects to nothing."""
     settings = {
         "database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1",
-        "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True,
+        "secret_key": "0123456789abcdef0123456789abcdef", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True,
     }  # fmt: skip
     return create_app(Settings.model_validate(settings))
 

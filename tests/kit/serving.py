@@ -9,6 +9,8 @@ from fastapi import FastAPI
 
 from chassis.cli import served
 from chassis.http.connection import Limits
+from chassis.http.server import Server
+from chassis.shutdown import Shutdown
 from tests.kit.declared_errors import DeclaredErrorsOnly
 from tests.kit.waiting import until
 
@@ -16,8 +18,13 @@ PATIENT = Limits(patient=(b"/internal/",))
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, limits: Limits = PATIENT) -> AsyncIterator[str]:
-    """Serve in this process; yields host and port. An error that its route does not declare becomes a 500."""
+async def serving(
+    app: FastAPI, limits: Limits = PATIENT, *, shutdown: Shutdown | None = None, delay_s: float = 0.0
+) -> AsyncIterator[str]:
+    """Serve in this process; yields host and port. An error that its route does not declare becomes a 500.
+
+    At the end it stops like a process that gets SIGTERM.
+    """
     config = uvicorn.Config(
         DeclaredErrorsOnly(app),
         host="127.0.0.1",
@@ -26,7 +33,7 @@ async def serving(app: FastAPI, limits: Limits = PATIENT) -> AsyncIterator[str]:
         timeout_graceful_shutdown=2,
         **served(limits),
     )
-    server = uvicorn.Server(config)
+    server = Server(config, shutdown or Shutdown(), delay_s=delay_s)
     running = asyncio.create_task(server._serve())
     try:
         await until(lambda: server.started or running.done())

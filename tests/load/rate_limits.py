@@ -59,7 +59,7 @@ async def gateway(nats_url: str, database_url: str, folder: str, **more: str) ->
         "GATEWAY_PORT": str(port),
         "GATEWAY_NATS_URL": nats_url,
         "GATEWAY_DATABASE_URL": database_url,
-        "GATEWAY_SECRET_KEY": "a secret of the measurement",
+        "GATEWAY_SECRET_KEY": "a secret key that only this measurement uses",
         "GATEWAY_ARTIFACTS_URL": f"file://{folder}",
         "GATEWAY_LOG_LEVEL": "ERROR",
         **more,

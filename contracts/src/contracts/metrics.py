@@ -75,7 +75,8 @@ JOBS_ENDED = Metric(
 ATTEMPTS_ENDED = Metric(
     "comfyfleet_attempts_ended_total", "counter", ("node", "outcome"), ("scheduler",),
     "Attempts that ended. outcome: succeeded, failed (by the workflow), node_fault, cancelled, lapsed (the lease was "
-    "not renewed), overtime (ended by the scheduler after the job's run time), withdrawn (by an operator).",
+    "not renewed), overtime (ended by the scheduler after the job's run time), withdrawn (by an operator), "
+    "released (its executor was stopped).",
 )  # fmt: skip
 NODE_STATE = Metric(
     "comfyfleet_node_state", "gauge", ("node", "state"), ("scheduler",),

@@ -25,7 +25,7 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
-SECRET = "a secret of these tests"
+SECRET = "0123456789abcdef0123456789abcdef"
 PASSWORD = "three words of mine"
 
 

@@ -481,3 +481,35 @@ async def test_requests_in_progress_are_answered_before_shutdown(nats: NatsServe
         async with asyncio.timeout(10):
             assert await asked == Answer(text="a")
             await stopping
+
+
+@pytest.mark.requirement("O-18")
+async def test_no_request_is_lost_when_one_of_two_replicas_stops(nats: NatsServer) -> None:
+    answered: list[int] = []
+
+    def serve(number: int):
+        async def handler(question: Question, _: Address) -> Answer:
+            answered.append(number)
+            return Answer(text=question.text)
+
+        return lambda bus: bus.serve(ECHO, handler)
+
+    async with (
+        connected(nats.url, serve=serve(1)) as first,
+        connected(nats.url, serve=serve(2)),
+        connected(nats.url, "asker") as asker,
+    ):
+
+        async def ask_until_stopped() -> None:
+            while not stopped.done():
+                assert await asker.request(ECHO, Question(text="a")) == Answer(text="a")
+
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        askers = [asyncio.create_task(ask_until_stopped()) for _ in range(20)]
+        await until(lambda: set(answered) == {1, 2})
+        await first.stop()
+        answered.clear()
+        await until(lambda: len(answered) > 100)
+        stopped.set_result(None)
+        await asyncio.gather(*askers)
+    assert set(answered) == {2}

@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from chassis.http.app import create_web
 from chassis.http.connection import Limits
+from chassis.shutdown import Shutdown
+from chassis.telemetry.logs import configure
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
@@ -24,8 +27,8 @@ async def _nothing(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def app() -> FastAPI:
-    made = create_web("test", lifespan=_nothing, probes={})
+def app(shutdown: Shutdown | None = None) -> FastAPI:
+    made = create_web("test", lifespan=_nothing, probes={}, shutdown=shutdown)
 
     @made.get("/crash")
     async def crash() -> None:
@@ -175,3 +178,81 @@ async def test_ipv6_addresses_share_a_connection_limit_per_64_prefix() -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 429")
         for _, other in (first, second, (reader, writer)):
             other.transport.abort()
+
+
+@pytest.mark.requirement("O-18")
+async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_received() -> None:
+    shutdown, release = Shutdown(), asyncio.Event()
+    shutdown.before_closing(release.wait)
+    made = app(shutdown)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @made.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async def serve_until_begun() -> None:
+        async with serving(made, shutdown=shutdown, delay_s=600) as address:
+            started.set_result(address)
+            await begun.wait()
+
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stopping = asyncio.create_task(serve_until_begun())
+    async with httpx.AsyncClient(base_url=f"http://{await started}", trust_env=False) as http:
+        assert (await http.get("/readyz")).status_code == 200
+        assert "connection" not in (await http.get("/healthz")).headers
+        answer = asyncio.create_task(http.get("/slow"))
+        await shutdown.begun.wait()
+        not_ready, alive = await http.get("/readyz"), await http.get("/healthz")
+        assert (not_ready.status_code, not_ready.json()["status"]) == (503, "stopping")
+        assert (alive.status_code, alive.headers["connection"]) == (200, "close")
+        release.set()
+        assert not shutdown.closing.is_set()  # the delay is not over
+        shutdown.hurried.set()  # as a second signal does
+        await shutdown.closing.wait()
+
+        async def refuses() -> bool:
+            try:
+                await http.get("/healthz")
+            except httpx.ConnectError:
+                return True
+            return False
+
+        await until(refuses)
+        go_on.set()
+        assert (await answer).json() == "done"
+    await stopping
+
+
+@pytest.mark.requirement("log.access")
+async def test_every_request_is_logged_with_its_route_and_status(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    made = app()
+
+    @made.get("/jobs/{job_id}")
+    async def read(request: Request, job_id: int) -> int:
+        request.state.user_id = "alice"
+        return job_id
+
+    before = structlog.get_config()
+    configure("test", "INFO")
+    try:
+        async with serving(made) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+            for path in ("/jobs/1", "/jobs/x", "/nowhere?key=SECRET", "/crash", "/healthz"):
+                await http.get(path, headers={"X-Request-Id": "request-of-a-client"})
+            await http.post("/jobs/1")
+    finally:
+        structlog.configure(**before)
+    logged = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    lines = [line for line in logged if line["event"] == "http.request"]
+    assert [(line["method"], line.get("route"), line.get("path"), line["status"]) for line in lines] == [
+        ("GET", "/jobs/{job_id}", None, 200),
+        ("GET", "/jobs/{job_id}", None, 422),
+        ("GET", None, "/nowhere", 404),
+        ("GET", "/crash", None, 500),
+        ("POST", "/jobs/{job_id}", None, 405),
+    ]
+    assert lines[0]["request_id"] == "request-of-a-client"
+    assert [line.get("user_id") for line in lines] == ["alice", None, None, None, None]
+    assert all(line["ms"] >= 0 for line in lines)

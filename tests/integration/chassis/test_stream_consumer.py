@@ -34,7 +34,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
-NOWHERE = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
 @pytest.fixture(scope="module")

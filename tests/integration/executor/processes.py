@@ -33,6 +33,11 @@ class Forked:
     async def start(self) -> None:
         self._child = await self._fork_server.spawn(self._call)
 
+    async def send(self, number: signal.Signals) -> None:
+        """Send a signal without waiting for the exit."""
+        assert self._child is not None
+        self._child.signal(number)
+
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self._child is None:
             return 0

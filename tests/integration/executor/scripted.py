@@ -29,6 +29,7 @@ from contracts.gateway.transfers import (
 )
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler.attempts import (
+    CANCEL_WORK_REQUESTS,
     FINISH_ATTEMPT,
     REQUEST_WORK,
     RESERVE_IMAGES,
@@ -36,6 +37,7 @@ from contracts.scheduler.attempts import (
     Assignment,
     AttemptRef,
     AttemptWriteReply,
+    CancelWorkRequests,
     FinishAttempt,
     ImagesReserved,
     RequestWork,
@@ -52,6 +54,7 @@ from contracts.scheduler.heartbeats import (
     ReportCatalog,
 )
 from contracts.wire.topic import FLEET, Address
+from tests.integration.executor.graphs import hello
 
 PATIENCE_S = 40.0
 OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
@@ -85,6 +88,7 @@ class Scheduler(Scene):
         self.offers: deque[Assignment] = deque()
         self.current: Assignment | None = None
         self.asks: list[RequestWork] = []
+        self.cancelled_asks: list[CancelWorkRequests] = []
         self.beats: list[Heartbeat] = []
         self.starts: list[StartAttempt] = []
         self.finishes: list[FinishAttempt] = []
@@ -99,6 +103,7 @@ class Scheduler(Scene):
         self.images_at_most = 10_000  # granted when a job requests more
         self.reservations: list[ReserveImages] = []
         self.applies = True
+        self.offer_when_cancelled = False  # assign a job to the waiting request of a stopping executor
         self.cancelled = False  # the current job, before its attempt began
         # refusal of the next report of an end, if any
         self.refuse: Callable[[FinishAttempt], Exception | None] | None = None
@@ -112,6 +117,7 @@ class Scheduler(Scene):
         self.bus.serve(RESERVE_IMAGES, self._reserve)
         await self.bus.start()
         await self.bus.subscribe(PROGRESS, self._progress)
+        await self.bus.subscribe(CANCEL_WORK_REQUESTS, self._cancel_asks)
 
     async def stop(self) -> None:
         """Stop immediately: some requests are pending and a muted reply never comes."""
@@ -174,12 +180,20 @@ class Scheduler(Scene):
         await self.note()
         if self.current is None:
             try:
-                await self.until(lambda: self.offers, asked.wait_s)
+                await self.until(lambda: self.offers or self.cancelled_asks, asked.wait_s)
             except TimeoutError:
+                return WorkReply(assignment=None)
+            if not self.offers:
                 return WorkReply(assignment=None)
             self.current = self.offers.popleft()
             self.given_at[self.current.ref.job_id] = asyncio.get_running_loop().time()
         return WorkReply(assignment=self.current)
+
+    async def _cancel_asks(self, hint: CancelWorkRequests, _: Metadata) -> None:
+        self.cancelled_asks.append(hint)
+        if self.offer_when_cancelled:
+            await self.give(hello())
+        await self.note()
 
     async def _beat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
         self.beats.append(beat)

@@ -65,7 +65,7 @@ async def test_successor_repeats_the_report_of_a_killed_executor(spawn_executor,
 @pytest.mark.requirement("F-35")
 async def test_stopped_executor_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
     given = await scheduler.give(slow(3))
-    async with spawn_executor() as executor:
+    async with spawn_executor(on_stop="leave_running") as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
         await executor.end(signal.SIGTERM)
         assert not scheduler.finishes

@@ -80,7 +80,7 @@ def settings_for(nats_url: str, database_url: str, folder: Path, **more: object)
         {
             "nats_url": nats_url,
             "database_url": database_url,
-            "secret_key": "a secret of the tests",
+            "secret_key": "0123456789abcdef0123456789abcdef",
             "artifacts_url": folder.as_uri(),
             "public_url": PUBLIC,
             "docs_public": True,
@@ -122,7 +122,8 @@ async def process(
     mark(folder)
     at = port or free_ports(1)[0]
     told = {
-        "GATEWAY_NATS_URL": nats_url, "GATEWAY_DATABASE_URL": database_url, "GATEWAY_SECRET_KEY": "of the tests",
+        "GATEWAY_NATS_URL": nats_url, "GATEWAY_DATABASE_URL": database_url,
+        "GATEWAY_SECRET_KEY": "0123456789abcdef0123456789abcdef",
         "GATEWAY_ARTIFACTS_URL": folder.as_uri(), "GATEWAY_PORT": str(at), "GATEWAY_LOG_LEVEL": "ERROR",
     }  # fmt: skip
     running = await asyncio.create_subprocess_exec(

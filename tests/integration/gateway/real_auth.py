@@ -108,7 +108,11 @@ async def house_at(
 ) -> AsyncIterator[House]:
     """Both services on this NATS server, with databases of their own."""
     auth_settings = AuthSettings.model_validate(
-        {"nats_url": nats.url, "database_url": await postgres.database("auth"), "secret_key": "a secret of the tests"}
+        {
+            "nats_url": nats.url,
+            "database_url": await postgres.database("auth"),
+            "secret_key": "0123456789abcdef0123456789abcdef",
+        }
     )
     made = await bootstrap_user(auth_settings, username="root", email=None, role=Role.ADMIN, tier=Tier.ENTERPRISE)
     uses = Uses(nats.url)
@@ -116,7 +120,7 @@ async def house_at(
     values = {
         "nats_url": nats.url,
         "database_url": await postgres.database("gateway"),
-        "secret_key": "a secret of the tests",
+        "secret_key": "0123456789abcdef0123456789abcdef",
         "artifacts_url": folder.as_uri(),
         "login_per_minute": 100_000,
         "register_per_hour": 100_000,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobError, JobState
 from contracts.scheduler.outputs import OutputKind, OutputSource
 from gateway.app import create_app
@@ -210,18 +211,26 @@ async def test_replayed_generate_returns_the_first_model_and_seed(gateway: Gatew
     assert again["model"] == "common.safetensors"
 
 
-async def test_gateway_shutdown_cancels_no_job(
+@pytest.mark.requirement("O-8")
+async def test_stopping_gateway_answers_with_the_job_and_ends_event_streams(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path))
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-        async with serving(app) as at:
-            http.base_url = httpx.URL(f"http://{at}")
-            await until_ready(http)
-            waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))
-            [job_id] = await submitted(script)
-        await asyncio.wait({waiting})
-    assert waiting.exception() or waiting.result().status_code == 500
+    shutdown = Shutdown()
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http, AsyncExitStack() as running:
+        at = await running.enter_async_context(serving(app, shutdown=shutdown))
+        http.base_url = httpx.URL(f"http://{at}")
+        await until_ready(http)
+        waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))
+        [job_id] = await submitted(script)
+        async with http.stream("GET", f"/api/v1/jobs/{job_id}/events", headers=ALICE) as events:
+            lines = events.aiter_lines()
+            assert (await anext(lines)).startswith("id: ")
+            await running.aclose()
+            assert [line for line in [one async for one in lines] if line][-1] == "retry: 1000"
+        answer = await waiting
+    assert (answer.status_code, answer.json()["job_id"]) == (202, str(job_id))
+    assert answer.headers["location"].endswith(f"/api/v1/jobs/{job_id}")
     assert script.scheduler.jobs[job_id].state is JobState.QUEUED
 
 

@@ -41,7 +41,7 @@ async def test_gateway_reports_a_nats_outage_and_recovers(
 
 @pytest.mark.requirement("GET /healthz", "GET /readyz")
 async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path) -> None:
-    nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+    nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
     app = create_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
     async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
         assert (await http.get("/healthz")).status_code == 200
@@ -54,7 +54,7 @@ async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path)
 
 @pytest.mark.requirement("F-9")
 async def test_database_outage_affects_only_results(script: Script, nats_server: NatsServer, tmp_path: Path) -> None:
-    nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+    nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
     app = create_app(settings_for(nats_server.url, nowhere, tmp_path))

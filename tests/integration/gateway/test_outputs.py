@@ -212,7 +212,7 @@ async def test_output_upload_requires_a_valid_unexpired_token(
     for token in (path[:-1], path[:-2] + "AA", "/internal/outputs/x", "/internal/outputs/~"):
         answer = await gateway.http.put(token, content=b"x")
         assert (answer.status_code, answer.json()["code"]) == (403, "output.token_invalid")
-    later = settings_for(gateway.nats_url, database_url, gateway.folder, secret_key="another")
+    later = settings_for(gateway.nats_url, database_url, gateway.folder, secret_key="fedcba9876543210fedcba9876543210")
     async with serving(create_app(later)) as at, httpx.AsyncClient(trust_env=False) as http:
         assert (await http.put(f"http://{at}{path}", content=b"x")).status_code == 403
 

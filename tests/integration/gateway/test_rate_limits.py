@@ -26,7 +26,7 @@ from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
-NOWHERE = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 READ = Policy("read", 600)
 LOGIN = "/api/v1/auth/login"
 

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import pytest
@@ -289,3 +290,16 @@ async def test_oversized_message_closes_only_its_connection(world: World) -> Non
 
 async def test_migrations_match_the_tables(database_url: str) -> None:
     await asyncio.to_thread(migrate.check, "notifier", database_url)
+
+
+@pytest.mark.requirement("O-8")
+async def test_stopping_notifier_tells_viewers_to_reconnect(nats_server: NatsServer, database_url: str) -> None:
+    async with AsyncExitStack() as running:
+        world = await running.enter_async_context(world_at(nats_server.url, database_url))
+        async with world.watch(world.job()) as socket:
+            assert (await frame(socket))["seq"] == 1
+            await running.aclose()
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012  # service restart

@@ -68,7 +68,7 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
     plain = {
         "NATS_URL": nats.url,
         "DATABASE_URL": postgres_server._dsn("").replace("postgresql://", "postgresql+asyncpg://"),
-        "SECRET_KEY": "one secret for all",
+        "SECRET_KEY": "one secret key that all services use",
         "ACCESS_TOKEN_EXPIRE_MINUTES": "7",
         "RATE_LIMIT_ENABLED": "false",
         "COMFYUI_URL": f"http://127.0.0.1:{node}",

@@ -25,7 +25,7 @@ from gateway.uploads.references import upload_ids
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import text_to_image
 
-KEY = derive("secret", "tests")
+KEYS = (derive("secret", "tests"),)
 
 
 def test_built_in_graph_is_complete_and_counts_its_images() -> None:
@@ -88,50 +88,50 @@ def test_errors_of_the_built_in_graph_point_at_sent_fields() -> None:
 
 @given(st.uuids(), st.text(), st.text())
 def test_cursor_round_trips(before: UUID, tenant: str, filters: str) -> None:
-    made = cursor.encode(KEY, tenant=tenant, filters=filters, before=before)
-    assert cursor.decode(KEY, made, tenant=tenant, filters=filters) == before
+    made = cursor.encode(KEYS, tenant=tenant, filters=filters, before=before)
+    assert cursor.decode(KEYS, made, tenant=tenant, filters=filters) == before
 
 
 @given(st.text())
 def test_forged_cursor_is_refused(made: str) -> None:
     with pytest.raises(BadCursor):
-        cursor.decode(KEY, made, tenant="t", filters="f")
+        cursor.decode(KEYS, made, tenant="t", filters="f")
 
 
 def test_cursor_is_bound_to_tenant_filter_and_key() -> None:
-    made = cursor.encode(KEY, tenant="t", filters="f", before=uuid4())
-    for key, tenant, filters in [(KEY, "u", "f"), (KEY, "t", "g"), (derive("other", "tests"), "t", "f")]:
+    made = cursor.encode(KEYS, tenant="t", filters="f", before=uuid4())
+    for keys, tenant, filters in [(KEYS, "u", "f"), (KEYS, "t", "g"), ((derive("other", "tests"),), "t", "f")]:
         with pytest.raises(BadCursor):
-            cursor.decode(key, made, tenant=tenant, filters=filters)
+            cursor.decode(keys, made, tenant=tenant, filters=filters)
 
 
 def test_output_token_is_valid_until_it_expires() -> None:
     right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
-    token = output_token.sign(KEY, right)
-    assert output_token.verify(KEY, token, now_s=1_000) == right
+    token = output_token.sign(KEYS, right)
+    assert output_token.verify(KEYS, token, now_s=1_000) == right
     assert right.key == f"{right.tenant_id}/{right.job_id}/2/{right.output_id}"
     with pytest.raises(BadOutputToken):
-        output_token.verify(KEY, token, now_s=1_001)
+        output_token.verify(KEYS, token, now_s=1_001)
 
 
 @given(st.integers(min_value=0), st.sampled_from("ABCXYZabcxyz0189-_."))
 def test_altered_token_is_invalid(place: int, other: str) -> None:
     right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
-    token = output_token.sign(KEY, right)
+    token = output_token.sign(KEYS, right)
     place %= len(token) - 1  # the last character has bits without meaning
     modified = token[:place] + other + token[place + 1 :]
     if modified != token:
         with pytest.raises(BadOutputToken):
-            output_token.verify(KEY, modified, now_s=1_000)
+            output_token.verify(KEYS, modified, now_s=1_000)
 
 
 def test_token_of_one_kind_is_refused_as_another() -> None:
-    token = input_token.sign(KEY, InputRight(uuid4(), uuid4(), expires_s=1_000))
-    assert input_token.verify(KEY, token, now_s=1_000).expires_s == 1_000
+    token = input_token.sign(KEYS, InputRight(uuid4(), uuid4(), expires_s=1_000))
+    assert input_token.verify(KEYS, token, now_s=1_000).expires_s == 1_000
     with pytest.raises(BadOutputToken):
-        output_token.verify(KEY, token, now_s=1_000)
+        output_token.verify(KEYS, token, now_s=1_000)
     with pytest.raises(BadCursor):
-        cursor.decode(KEY, token, tenant="t", filters="f")
+        cursor.decode(KEYS, token, tenant="t", filters="f")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from contracts.scheduler.jobs import JobError, JobWarning
 from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.topic import Topic, Traffic
 
 
 class AttemptRef(StrictModel):
@@ -33,6 +34,15 @@ class RequestWork(StrictModel):
     wait_s: Annotated[float, Field(ge=0, le=30)]
 
 
+class CancelWorkRequests(TolerantModel):
+    """Hint that this executor is being stopped: answer its waiting request for work, and assign it nothing more.
+
+    If the hint is lost, the executor waits until its request is answered.
+    """
+
+    boot_id: UUID
+
+
 class Assignment(TolerantModel):
     """An attempt, leased to the requesting node.
 
@@ -45,6 +55,7 @@ class Assignment(TolerantModel):
         images: images reserved for the job; storing more requires ``RESERVE_IMAGES``.
         frames_per_image: frames of an animation or video that count as one image.
         extra_data: additional data for the nodes (ComfyUI's ``extra_data``).
+        request_id: id of the request that submitted the job, to find it in logs.
     """
 
     ref: AttemptRef
@@ -57,6 +68,7 @@ class Assignment(TolerantModel):
     policy: TenantPolicy = TenantPolicy()
     images: int = 0
     frames_per_image: Annotated[int, Field(ge=1)] = 16
+    request_id: str | None = None
 
 
 class WorkReply(TolerantModel):
@@ -78,6 +90,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # caused by the workflow: not retried
     NODE_FAULT = "node_fault"  # caused by the node: retried on another node
     CANCELLED = "cancelled"  # stopped on request
+    RELEASED = "released"  # handed back because its executor was stopped: queued again, does not count as a try
 
 
 class FinishAttempt(StrictModel):
@@ -143,6 +156,17 @@ REQUEST_WORK = scheduler_rpc(
     key="node",
     timeout_s=7.0,
 )
+CANCEL_WORK_REQUESTS = Topic(
+    kind=Traffic.CMD,
+    owner="scheduler",
+    noun="asks",
+    verb="cancel",
+    key="node",
+    payload=CancelWorkRequests,
+    description="An executor that is being stopped wants no more work.",
+    producers=("executor",),
+    consumers=("scheduler",),
+)
 START_ATTEMPT = scheduler_rpc(
     "attempt",
     "start",
@@ -165,4 +189,4 @@ RESERVE_IMAGES = scheduler_rpc(
     key="node",
 )
 
-TOPICS = (REQUEST_WORK, START_ATTEMPT, FINISH_ATTEMPT, RESERVE_IMAGES)
+TOPICS = (REQUEST_WORK, CANCEL_WORK_REQUESTS, START_ATTEMPT, FINISH_ATTEMPT, RESERVE_IMAGES)

@@ -178,6 +178,7 @@ class JobEvent(TolerantModel):
         seq: 1 and up without gaps within a job.
         cause: why it happened, e.g. "submitted", "claimed", "lease_lapsed".
         outputs: outputs of a successful job, in its final event.
+        request_id: id of the request that submitted the job, to find it in logs.
     """
 
     job_id: UUID
@@ -189,6 +190,7 @@ class JobEvent(TolerantModel):
     at: datetime
     outputs: tuple[Output, ...] = ()
     error: JobError | None = None
+    request_id: str | None = None
 
 
 class ReadJob(StrictModel):

@@ -48,7 +48,8 @@ class AdminJobPage(TolerantModel):
 class AttemptSummary(TolerantModel):
     """One attempt of a job.
 
-    ``outcome`` is None while it is live, ``withdrawn`` if an operator took it from its node.
+    ``outcome`` is None while it is live, ``withdrawn`` if an operator took it from its node, ``released`` if its
+    executor was stopped.
     """
 
     attempt: int

@@ -2,35 +2,49 @@
 
 import gc
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 import uvicorn
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from chassis import process
 from chassis.database import migrate
 from chassis.http.connection import Limits, guarded
+from chassis.http.server import Server
 from chassis.http.writing import BoundedWebSockets
-from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.infrastructure_faults import is_infrastructure_fault
+from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
+from chassis.shutdown import Shutdown
 from chassis.telemetry import logs
 from chassis.telemetry.logs import log
 from chassis.telemetry.metrics import Metrics
 
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
+BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
+
+S = TypeVar("S", bound=ServiceSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Describes a service to its command line. ``limits`` returns its connection limits from its settings."""
+    """Describes a service to its command line.
+
+    Attributes:
+        limits: returns its connection limits from its settings.
+        drain_delay_s: returns from its settings how long it serves on, not ready, after SIGTERM.
+    """
 
     name: str
     settings: type[ServiceSettings]
-    create_app: Callable[[Any, Metrics], FastAPI]
+    create_app: Callable[[Any, Metrics, Shutdown], FastAPI]
     limits: Callable[[Any], Limits] = lambda _settings: Limits()
+    drain_delay_s: Callable[[Any], float] = lambda _settings: 0.0
 
 
 def served(limits: Limits) -> dict[str, Any]:
@@ -47,6 +61,26 @@ def served(limits: Limits) -> dict[str, Any]:
     }
 
 
+def load_settings(settings: type[S]) -> S:
+    """Load settings from the environment. Exits with one line on standard error for each invalid setting."""
+    prefix = settings.model_config.get("env_prefix", "")
+    try:
+        return settings()
+    except ValidationError as error:
+        for wrong in error.errors(include_input=False, include_url=False):
+            name = "".join(f"{prefix}{part}: ".upper() for part in wrong["loc"][:1])
+            typer.echo(f"Invalid setting: {name}{wrong['msg'].removeprefix('Value error, ')}", err=True)
+    except InvalidSecretFile as error:
+        typer.echo(f"Invalid setting: {error}", err=True)
+    sys.exit(BAD_SETTINGS)
+
+
+def configure_logs(service: str, settings: ServiceSettings) -> None:
+    """Send logs to standard output, without the secrets of the settings."""
+    secrets = (secret for _, secret in settings.secret_values())
+    logs.configure(service, settings.log_level, secrets=secrets, is_fault=is_infrastructure_fault)
+
+
 def commands(service: Service) -> typer.Typer:
     """Return the command line of a service, which can add its own commands."""
     cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -57,11 +91,11 @@ def commands(service: Service) -> typer.Typer:
 
     @cli.command()
     def serve() -> None:
-        """Serve until SIGTERM."""
-        settings = service.settings()
-        logs.configure(service.name, settings.log_level)
-        metrics = Metrics(service.name)
-        app = service.create_app(settings, metrics)
+        """Serve until SIGTERM; a second one does not wait for work in progress."""
+        settings = load_settings(service.settings)
+        configure_logs(service.name, settings)
+        metrics, shutdown = Metrics(service.name), Shutdown()
+        app = service.create_app(settings, metrics, shutdown)
         try:
             metrics.serve(settings.metrics_host, settings.metrics_port)
         except OSError as error:
@@ -71,21 +105,22 @@ def commands(service: Service) -> typer.Typer:
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
         gc.set_threshold(GARBAGE)
         signal.signal(signal.SIGTERM, process.end)
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
             timeout_graceful_shutdown=GRACE_S,
             **served(service.limits(settings)),
         )
+        Server(config, shutdown, delay_s=service.drain_delay_s(settings)).run()
 
     if issubclass(service.settings, DatabaseSettings):
 
         @cli.command("migrate")
         def migrate_() -> None:
             """Migrate the database to the newest schema."""
-            settings = service.settings()
-            logs.configure(service.name, settings.log_level)
+            settings = load_settings(service.settings)
+            configure_logs(service.name, settings)
             assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
             try:
                 migrate.migrate(

@@ -1,11 +1,28 @@
 """Settings of a service, loaded once from its environment."""
 
-from typing import Any, ClassVar, Self
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from chassis.database.url import DatabaseUrl
+
+PLACEHOLDERS = frozenset(
+    {"admin", "default", "example", "password", "placeholder", "postgres", "secret", "secret-key", "test"}
+)
+MIN_PASSWORD = 8  # characters of a password of NATS or PostgreSQL
+MIN_SECRET_KEY = 32  # characters: 128 bits if they are hexadecimal digits
+MIN_DISTINCT = 8  # different characters of a secret key
+GENERATE = "Generate one with: openssl rand -hex 32"
+
+
+class InvalidSecretFile(ValueError):
+    """A setting whose name ends in ``_FILE`` cannot be used."""
 
 
 class UnprefixedEnvSource(EnvSettingsSource):
@@ -17,14 +34,17 @@ class UnprefixedEnvSource(EnvSettingsSource):
             "metrics_host",
             "metrics_port",
             "secret_key",
+            "secret_keys",
             "log_level",
             "database_url",
             "database_ca",
             "listen_url",
             "start_within_s",
             "comfyui_url",
+            "drain_delay_s",
             "rate_limit_enabled",
             "access_token_expire_minutes",
+            "aws_secret_access_key",
         }
     )
 
@@ -37,10 +57,55 @@ class UnprefixedEnvSource(EnvSettingsSource):
         return {name: value for name, value in found.items() if name in self.NAMES}
 
 
-class ServiceSettings(BaseSettings):
-    """Settings of every service. Each name has the service's prefix: ``AUTH_PORT``."""
+class SecretFileSource(PydanticBaseSettingsSource):
+    """Loads secrets from files: ``NAME_FILE`` is the path of a file that contains the value of ``NAME``.
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    Every setting of type ``SecretStr`` has such a name. White space around the value is not part of it.
+
+    Args:
+        prefix: prefix of the names; empty for the names that all services share.
+    """
+
+    def __init__(self, settings: type[BaseSettings], *, prefix: str) -> None:
+        super().__init__(settings)
+        self._prefix = prefix
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the value of one field, or None.
+
+        Raises:
+            InvalidSecretFile: the value is also set directly, or the file is unreadable or empty.
+        """
+        name = f"{self._prefix}{field_name}".upper()
+        path = os.environ.get(f"{name}_FILE")
+        if not is_secret(field) or not path:
+            return None, field_name, False
+        if os.environ.get(name):
+            raise InvalidSecretFile(f"{name} and {name}_FILE are both set. Set one of them.")
+        try:
+            value = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise InvalidSecretFile(f"{name}_FILE: cannot read {path}: {reason}.") from None
+        if not value:
+            raise InvalidSecretFile(f"{name}_FILE: {path} is empty.")
+        return value, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the secrets that come from files."""
+        names = self.settings_cls.model_fields.items()
+        shared = UnprefixedEnvSource.NAMES
+        found = {name: self.get_field_value(field, name)[0] for name, field in names if self._prefix or name in shared}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of every service. Each name has the service's prefix: ``AUTH_PORT``.
+
+    An empty value counts as unset. Placeholders and short secrets are refused.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -63,7 +128,72 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, UnprefixedEnvSource(settings_cls)
+        return (
+            init_settings,
+            env_settings,
+            SecretFileSource(settings_cls, prefix=settings_cls.model_config.get("env_prefix", "")),
+            UnprefixedEnvSource(settings_cls),
+            SecretFileSource(settings_cls, prefix=""),
+        )
+
+    def secret_values(self) -> Iterator[tuple[str, str]]:
+        """Yield every configured secret with the name of its setting. Of a URL only its password is secret."""
+        prefix = self.model_config.get("env_prefix", "")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if is_secret(field) and value is not None:
+                text = value.get_secret_value()
+                secret = urlsplit(text).password if "://" in text else text
+                if secret:
+                    yield f"{prefix}{name}".upper(), secret
+
+    @model_validator(mode="after")
+    def _refuse_placeholders(self) -> Self:
+        for name, secret in self.secret_values():
+            if is_placeholder(secret):
+                raise ValueError(f"{name} has a placeholder. {GENERATE}")
+            if len(secret) < MIN_PASSWORD:
+                raise ValueError(f"{name}: the secret has fewer than {MIN_PASSWORD} characters. {GENERATE}")
+        return self
+
+
+class SecretKeySettings(ServiceSettings):
+    """Settings of a service that signs or hashes with keys derived from ``SECRET_KEY``.
+
+    ``SECRET_KEYS`` has several of them during a rotation: the first signs, all are accepted.
+    """
+
+    secret_key: SecretStr | None = Field(default=None, description="signs and hashes; the same on all replicas")
+    secret_keys: SecretStr | None = Field(
+        default=None, description="comma-separated: the first signs and hashes, all are accepted"
+    )
+
+    @property
+    def accepted_secret_keys(self) -> tuple[str, ...]:
+        """The secret keys: the first signs and hashes, the others are accepted."""
+        several = _parts(self.secret_keys)
+        return several or ((self.secret_key.get_secret_value(),) if self.secret_key else ())
+
+    @model_validator(mode="after")
+    def _check_secret_keys(self) -> Self:
+        prefix = self.model_config.get("env_prefix", "")
+        keys = self.accepted_secret_keys
+        if not keys or not keys[0]:
+            raise ValueError(f"{prefix}SECRET_KEY is required. {GENERATE}")
+        if self.secret_key and self.secret_key.get_secret_value() != keys[0]:
+            raise ValueError(f"{prefix}SECRET_KEY is not the first of {prefix}SECRET_KEYS. Set one of them.")
+        for key in keys:
+            if is_placeholder(key) or len(set(key)) < MIN_DISTINCT:
+                raise ValueError(f"{prefix}SECRET_KEY has a placeholder. {GENERATE}")
+            if len(key) < MIN_SECRET_KEY:
+                raise ValueError(f"{prefix}SECRET_KEY has fewer than {MIN_SECRET_KEY} characters. {GENERATE}")
+        return self
+
+    def secret_values(self) -> Iterator[tuple[str, str]]:
+        """Yield every configured secret; each of ``SECRET_KEYS`` by itself."""
+        for name, value in super().secret_values():
+            for part in _parts(SecretStr(value)) if name.endswith("SECRET_KEYS") else (value,):
+                yield name, part
 
 
 class DatabaseSettings(ServiceSettings):
@@ -109,3 +239,18 @@ class DatabaseSettings(ServiceSettings):
     def _with_ca(self, text: SecretStr) -> DatabaseUrl:
         url = DatabaseUrl.parse(text.get_secret_value())
         return url.verified_by(self.database_ca) if self.database_ca else url
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting is a secret."""
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+def is_placeholder(secret: str) -> bool:
+    """Whether a secret is a word of an example and was never replaced."""
+    plain = secret.lower().replace("_", "-")
+    return plain in PLACEHOLDERS or "change-me" in plain or "changeme" in plain
+
+
+def _parts(secrets: SecretStr | None) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in (secrets.get_secret_value() if secrets else "").split(","))))

@@ -11,6 +11,7 @@ import typer
 from auth.app import (
     archive_audit,
     bootstrap_user,
+    count_keys_by_secret,
     create_app,
     export_audit,
     rotate_keys,
@@ -19,8 +20,7 @@ from auth.app import (
 )
 from auth.settings import Settings
 from auth.usecases.archive_audit import ArchiveDamaged
-from chassis.cli import Service, commands
-from chassis.telemetry import logs
+from chassis.cli import Service, commands, configure_logs, load_settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
@@ -48,8 +48,8 @@ def bootstrap(
 
     This is how the first admin is made.
     """
-    settings = Settings()
-    logs.configure("auth", settings.log_level)
+    settings = load_settings(Settings)
+    configure_logs("auth", settings)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     making = bootstrap_user(
         settings, username=username, email=email, role=role, tier=tier, graph_policy=graph_policy, password=password
@@ -70,10 +70,22 @@ def bootstrap(
 @cli.command("rotate-keys")
 def rotate_keys_() -> None:
     """Create the next key that signs access tokens. It signs after a minute, when every service knows it."""
-    settings = Settings()
-    logs.configure("auth", settings.log_level)
+    settings = load_settings(Settings)
+    configure_logs("auth", settings)
     kid = asyncio.run(rotate_keys(settings))
     typer.echo(f"{kid} signs in a minute." if kid else "The next key is waiting for its time already.")
+
+
+@cli.command("secret-usage")
+def secret_usage() -> None:
+    """Count the API keys whose hashes still depend on an earlier SECRET_KEY.
+
+    A key is hashed under the current one when it is used. Remove the earlier one when none is left that matters.
+    """
+    current, earlier, last_used = asyncio.run(count_keys_by_secret(load_settings(Settings)))
+    typer.echo(f"{current} API keys depend on the current SECRET_KEY, {earlier} on an earlier one.")
+    if last_used is not None:
+        typer.echo(f"One of the latter was last used at {last_used.isoformat(timespec='seconds')}.")
 
 
 audit = typer.Typer(help="The audit log: who did what, when, from where.", no_args_is_help=True)
@@ -86,7 +98,7 @@ def verify() -> None:
 
     Note the last hash elsewhere to detect a truncated log later.
     """
-    settings = Settings()
+    settings = load_settings(Settings)
     found = asyncio.run(verify_audit(settings))
     typer.echo(f"{found.valid_count} entries are whole, the last hash is {found.last_hash}.")
     try:
@@ -106,8 +118,8 @@ def verify() -> None:
 @audit.command("archive")
 def archive() -> None:
     """Move entries older than AUTH_AUDIT_DAYS to a file in AUTH_AUDIT_ARCHIVE now, as the service does every hour."""
-    settings = Settings()
-    logs.configure("auth", settings.log_level)
+    settings = load_settings(Settings)
+    configure_logs("auth", settings)
     try:
         count = asyncio.run(archive_audit(settings))
     except ArchiveDamaged as damage:
@@ -122,7 +134,7 @@ def archive() -> None:
 @audit.command("export")
 def export() -> None:
     """Print every entry of the database as a line of JSON, oldest first. Archives are such files already."""
-    asyncio.run(export_audit(Settings(), lambda entry: typer.echo(json.dumps(entry))))
+    asyncio.run(export_audit(load_settings(Settings), lambda entry: typer.echo(json.dumps(entry))))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +18,7 @@ from auth.domain.refresh_token import RefreshPepper
 from auth.domain.signing_key import SigningKeyCipher
 from auth.loops import prune, record_key_uses
 from auth.settings import Settings
+from auth.store import keys as keys_store
 from auth.usecases import audit_log
 from auth.usecases.announce_changes import Announcer
 from auth.usecases.archive_audit import AuditArchiver
@@ -56,6 +57,7 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
@@ -65,7 +67,7 @@ from contracts.permissions import inbox_prefix
 ARCHIVE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application: health over HTTP, everything else over NATS."""
     metrics = metrics or Metrics("auth")
     database = Database(settings.database, name="auth", pool_size=settings.database_pool)
@@ -80,7 +82,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         inbox=inbox_prefix("auth"),
         record_request=metrics.record_rpc,
     )
-    pepper = ApiKeyPepper(settings.secret_key.get_secret_value())
+    pepper = ApiKeyPepper(*settings.accepted_secret_keys)
     credentials.register(
         bus,
         verifier=CredentialVerifier(database, pepper),
@@ -153,7 +155,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     dependencies = {"nats": bus.probe, "postgres": database.probe}
     probes = {**dependencies, "schema": schema.probe}
-    return create_web("auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)
+    return create_web(
+        "auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
+    )
 
 
 def _register_sessions(
@@ -165,7 +169,7 @@ def _register_sessions(
     signer: AccessTokenSigner,
     hashing: HashingPool,
 ) -> None:
-    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(settings.secret_key.get_secret_value())
+    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(*settings.accepted_secret_keys)
     grace = timedelta(seconds=settings.refresh_grace_s)
     sessions.register_accounts(
         bus,
@@ -173,7 +177,7 @@ def _register_sessions(
             database,
             hashing,
             policy,
-            AddressPepper(settings.secret_key.get_secret_value()),
+            AddressPepper(*settings.accepted_secret_keys),
             mode=settings.registration,
             shared_quota=timedelta(days=settings.shared_quota_days),
         ),
@@ -199,7 +203,7 @@ def _register_sessions(
 def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
     return AccessTokenSigner(
         database,
-        SigningKeyCipher(settings.secret_key.get_secret_value()),
+        SigningKeyCipher(*settings.accepted_secret_keys),
         token_life=timedelta(minutes=settings.access_token_expire_minutes),
         key_life=timedelta(days=settings.signing_key_days),
     )
@@ -225,6 +229,23 @@ async def rotate_keys(settings: Settings) -> str | None:
         await database.close()
 
 
+async def count_keys_by_secret(settings: Settings) -> tuple[int, int, datetime | None]:
+    """Count working API keys whose hashes depend on the current secret key, and on earlier ones.
+
+    Returns:
+        Both numbers, and when a key of the second kind was last used.
+    """
+    database = Database(settings.database, name="auth")
+    try:
+        async with database.single() as connection:
+            counts = await keys_store.count_keys_by_pepper(connection)
+    finally:
+        await database.close()
+    current, _ = counts.pop(ApiKeyPepper(*settings.accepted_secret_keys).pepper_id, (0, None))
+    last_used = max((used for _, used in counts.values() if used is not None), default=None)
+    return current, sum(number for number, _ in counts.values()), last_used
+
+
 async def verify_audit(settings: Settings) -> ChainVerification:
     database = Database(settings.database, name="auth")
     try:
@@ -237,7 +258,7 @@ async def verify_audit_files(settings: Settings) -> int | None:
     """Return the number of entries in archives, or None without ``audit_archive``; raises ``ArchiveDamaged``."""
     if settings.audit_archive is None:
         return None
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         return await audit_log.verify_files(database, settings.audit_archive)
     finally:
@@ -246,7 +267,7 @@ async def verify_audit_files(settings: Settings) -> int | None:
 
 async def archive_audit(settings: Settings) -> int | None:
     """Archive old entries now; their number, or None without ``audit_days``; raises ``ArchiveDamaged``."""
-    database = Database(settings.database_url.get_secret_value(), name="auth")
+    database = Database(settings.database, name="auth")
     try:
         archiver = _archiver(settings, database)
         return None if archiver is None else await archiver.archive_old_entries()
@@ -279,7 +300,7 @@ async def bootstrap_user(
     try:
         made = await bootstrap(
             database,
-            ApiKeyPepper(settings.secret_key.get_secret_value()),
+            ApiKeyPepper(*settings.accepted_secret_keys),
             PasswordPolicy(settings.password_min_length),
             username=username,
             email=email or f"{username}@localhost",

@@ -1,22 +1,21 @@
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from auth.domain.class_rules import parse_names
-from chassis.settings import DatabaseSettings
+from chassis.settings import DatabaseSettings, SecretKeySettings
 from contracts.auth.accounts import Registration
 from contracts.graph_policy.policy import ClassRules
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, SecretKeySettings):
     """Settings of the auth service, read from the environment."""
 
     model_config = SettingsConfigDict(env_prefix="AUTH_", frozen=True, extra="ignore")
     service: ClassVar[str] = "auth"
 
-    secret_key: SecretStr  # API keys are stored as HMACs derived from it: losing it invalidates every API key
     key_days: int = Field(default=90, ge=1, le=366, description="life of an API key that says nothing of its end")
     access_token_expire_minutes: int = Field(default=15, ge=1, le=15, description="life of an access token, minutes")
     refresh_token_days: int = Field(default=30, ge=1, le=90, description="life of a session, however used")

@@ -15,6 +15,7 @@ from chassis.ids import new_id
 from chassis.lifecycle import retry_with_backoff, starting
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
@@ -64,13 +65,16 @@ class Components:
     heartbeat_loop: Loop
     loops: tuple[Loop, ...]
     standby: StandbySocket
+    work: WorkLoop
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application of one node's executor. It runs jobs while it is served."""
     metrics = metrics or Metrics("executor")
     metrics.record_build(schema="")
     components: list[Components] = []
+    shutdown = shutdown or Shutdown()
+    hurried = shutdown.hurried
 
     node_metrics = NodeMetrics(metrics, settings.node)
 
@@ -96,6 +100,12 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             )
             yield
 
+    async def drain() -> None:
+        await components[0].work.drain(within_s=settings.drain_s, hurried=hurried)
+
+    if settings.on_stop == "hand_back":
+        shutdown.before_closing(drain)
+
     def probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
         async def check() -> None:
             if not is_ready(components[0]):
@@ -114,6 +124,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         metrics=metrics,
         probes=probes,
         dependencies={"nats": probes["nats"], "comfyui": probes["node"]},
+        shutdown=shutdown,
     )
 
 
@@ -231,7 +242,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
     if settings.output_dir is not None:
         cleaner = OutputFolderCleaner(settings.output_dir, current, keep_s=settings.output_keep_s)
         loops += (Loop("executor.clean_output_folder", cleaner.tick, every_s=clean_output_folder.EVERY_S),)
-    return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby)
+    return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby, work)
 
 
 async def _start(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -30,6 +31,8 @@ class Settings(ServiceSettings):
     catalog_s: float = Field(default=60.0, gt=0)  # several MB, and model folders may be on network disks
     unreachable_s: float = Field(default=10.0, gt=0)  # longer than one slow answer, shorter than a lease
 
+    drain_s: float = Field(default=25.0, ge=0)  # a spot instance gets 30 s: handing back takes up to 5 s
+    on_stop: Literal["hand_back", "leave_running"] = "hand_back"  # leave_running: a successor with the journal adopts
     stop_within_s: float = Field(default=30.0, gt=0)  # node code without checkpoints cannot be interrupted
     dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
     behind_others_s: float = Field(default=30.0, gt=0)  # wait behind a foreign prompt before the job is withdrawn

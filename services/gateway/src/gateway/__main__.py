@@ -18,7 +18,13 @@ def limits(settings: Settings) -> Limits:
     return Limits(patient=(b"/internal/",), trusted=trusted, whose=rate_limit_address)
 
 
-SERVICE = Service(name="gateway", settings=Settings, create_app=create_app, limits=limits)
+SERVICE = Service(
+    name="gateway",
+    settings=Settings,
+    create_app=create_app,
+    limits=limits,
+    drain_delay_s=lambda settings: settings.drain_delay_s,
+)
 cli = commands(SERVICE)
 
 

@@ -11,6 +11,7 @@ from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
@@ -43,10 +44,10 @@ TITLE = "comfyfleet"
 DOCUMENT = "/openapi.json"
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
-    metrics = metrics or Metrics("gateway")
-    infra = _infrastructure(settings, metrics)
+    metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
+    infra = _infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
     edge = wire_edge(settings, infra.bus, infra.database)
@@ -115,6 +116,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             "artifact_store": infra.objects.status.probe_pairing,
         },
         degraded={"artifact_space": infra.objects.status.probe_space},
+        shutdown=shutdown,
         dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
@@ -137,14 +139,14 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
     Returns:
         What was found before, and the new id of the store; None if they were a pair already.
     """
-    infra = _infrastructure(settings, Metrics("gateway"))
+    infra = _infrastructure(settings, Metrics("gateway"), Shutdown())
     try:
         return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
     finally:
         await infra.database.close()
 
 
-def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
+def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
     database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
@@ -160,6 +162,13 @@ def _infrastructure(settings: Settings, metrics: Metrics) -> Infrastructure:
         metrics=metrics,
         bus=bus,
         database=database,
-        objects=ArtifactStore(settings.artifacts_url, StoreStatus(min_free_bytes=settings.min_free_bytes)),
+        objects=ArtifactStore(
+            settings.artifacts_url,
+            StoreStatus(min_free_bytes=settings.min_free_bytes),
+            secret_access_key=settings.aws_secret_access_key.get_secret_value()
+            if settings.aws_secret_access_key
+            else None,
+        ),
         artifacts=ArtifactRecords(database),
+        shutdown=shutdown,
     )

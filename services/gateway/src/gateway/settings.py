@@ -8,13 +8,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from authn.client_address import parse_networks
-from chassis.settings import DatabaseSettings
+from chassis.settings import DatabaseSettings, SecretKeySettings
 
 _EXTRA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, SecretKeySettings):
     """Environment variables ``GATEWAY_…``.
 
     ``SECRET_KEY``, ``RATE_LIMIT_ENABLED``, ``MAX_UPLOAD_SIZE`` and ``UPLOAD_DIR`` also work without the prefix.
@@ -23,10 +23,13 @@ class Settings(DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
     service: ClassVar[str] = "gateway"
 
+    drain_delay_s: float = Field(
+        default=0, ge=0, le=300, description="how long requests are still served, but not ready, after SIGTERM, seconds"
+    )
     public_url: str = Field(default="http://127.0.0.1:8000", description="origin that clients see, without a path")
     internal_url: str = Field(default="http://127.0.0.1:8001", description="origin that executors see")
-    secret_key: SecretStr = Field(description="derives the keys that sign cursors and links; the same on all replicas")
     artifacts_url: str = Field(default="file:///var/lib/comfyfleet/artifacts", description="file:///… or s3://…")
+    aws_secret_access_key: SecretStr | None = Field(default=None, description="secret key of the bucket")
     input_link_s: float = Field(default=300, gt=0, description="lifetime of a link to an upload for executors, seconds")
     output_link_s: float = Field(
         default=900, gt=0, description="lifetime of a link for an output of an executor, seconds"

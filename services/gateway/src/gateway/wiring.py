@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from gateway.settings import Settings
-from gateway.signing.keys import derive
+from gateway.signing.keys import SigningKeys, derive
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.objects import ArtifactStore
 
@@ -24,10 +25,11 @@ class Infrastructure:
     database: Database
     objects: ArtifactStore
     artifacts: ArtifactRecords
+    shutdown: Shutdown
 
-    def key(self, purpose: str) -> bytes:
-        """A 32-byte signing key for one purpose, derived from the secret key."""
-        return derive(self.settings.secret_key.get_secret_value(), purpose)
+    def keys(self, purpose: str) -> SigningKeys:
+        """The 32-byte signing keys for one purpose, derived from the accepted secret keys."""
+        return tuple(derive(secret, purpose) for secret in self.settings.accepted_secret_keys)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,13 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-SERVICE = Service(name="notifier", settings=Settings, create_app=create_app, limits=limits)
+SERVICE = Service(
+    name="notifier",
+    settings=Settings,
+    create_app=create_app,
+    limits=limits,
+    drain_delay_s=lambda settings: settings.drain_delay_s,
+)
 cli = commands(SERVICE)
 
 

@@ -13,6 +13,7 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.metrics import SOCKETS
 from contracts.permissions import inbox_prefix
@@ -30,7 +31,7 @@ from notifier.usecases.read_history import History
 from notifier.usecases.redeem_tickets import TicketRedeemer
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
     metrics = metrics or Metrics("notifier")
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
@@ -92,6 +93,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             "database": database.probe,
             "schema": schema.probe,
         },
+        shutdown=shutdown,
         dependencies={"nats": bus.probe, "postgres": database.probe},
         openapi_url=None,
     )

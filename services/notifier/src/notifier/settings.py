@@ -13,6 +13,9 @@ class Settings(DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="NOTIFIER_", frozen=True, extra="ignore")
     service: ClassVar[str] = "notifier"
 
+    drain_delay_s: float = Field(
+        default=0, ge=0, le=300, description="how long sockets are still served, but not ready, after SIGTERM, seconds"
+    )
     auth_wait_s: float = Field(
         default=10, gt=0, description="how long a socket may take to say its credential, seconds"
     )

@@ -14,6 +14,7 @@ from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import Relay
+from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
@@ -54,7 +55,7 @@ REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_ma
 PRUNE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
     metrics = metrics or Metrics("scheduler")
     database = Database(
@@ -162,6 +163,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         create_erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.follow_tenant_changes(bus, limits),
         consumers.follow_class_rules(bus, rules),
+        consumers.follow_stopping_executors(bus, dispatcher),
     ]
 
     @asynccontextmanager
@@ -193,4 +195,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     dependencies = {"nats": bus.probe, "postgres": database.probe}
     probes = {**dependencies, "schema": schema.probe}
-    return create_web("scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies)
+    return create_web(
+        "scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
+    )

@@ -13,11 +13,13 @@ from contracts.auth.class_rules import CLASS_RULES_CHANGED
 from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.scheduler.attempts import (
+    CANCEL_WORK_REQUESTS,
     FINISH_ATTEMPT,
     REQUEST_WORK,
     RESERVE_IMAGES,
     START_ATTEMPT,
     AttemptWriteReply,
+    CancelWorkRequests,
     FinishAttempt,
     ImagesReserved,
     RequestWork,
@@ -272,6 +274,20 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     bus.when_connected(limits.drop_cached)
     return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
+
+
+def follow_stopping_executors(bus: Bus, dispatcher: JobDispatcher) -> Loop:
+    """A loop that subscribes to hints of executors that are being stopped. Every replica may hold their requests."""
+    subscriptions: list[Unsubscribe] = []
+
+    async def on_cancel(hint: CancelWorkRequests, _: Metadata) -> None:
+        dispatcher.cancel_requests(hint.boot_id)
+
+    async def subscribe() -> None:
+        if not subscriptions:
+            subscriptions.append(await bus.subscribe(CANCEL_WORK_REQUESTS, on_cancel))
+
+    return Loop("scheduler.follow_stopping_executors", subscribe, every_s=SUBSCRIBE_EVERY_S)
 
 
 def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:

@@ -20,8 +20,10 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
+from chassis.http.access_log import AccessLog
 from chassis.ids import new_id, request_id_from
 from chassis.loop import Loop
+from chassis.shutdown import Shutdown
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from chassis.telemetry.metrics import Metrics
@@ -73,10 +75,11 @@ class OutermostMiddleware:
         app: the inner application.
         metrics: records the duration of every request.
         https: all clients use TLS (adds HSTS).
+        shutdown: once it has begun, a response closes its connection, so that clients move to another replica.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool = False) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, shutdown: Shutdown, https: bool = False) -> None:
+        self._app, self._metrics, self._shutdown = app, metrics, shutdown
         self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
         self._names = frozenset(name for name, _ in self._always)
 
@@ -92,13 +95,7 @@ class OutermostMiddleware:
             nonlocal started, status
             if message["type"] in _ANSWERS:
                 started, status = True, message["status"]
-                own = message["headers"] = list(message.get("headers", ()))
-                names = {name for name, _ in own}
-                if names.isdisjoint(self._names):
-                    own += self._always
-                else:
-                    own += [header for header in self._always if header[0] not in names]
-                own.append((b"x-request-id", request_id.encode()))
+                message["headers"] = self._complete_headers(message, request_id)
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
@@ -115,6 +112,19 @@ class OutermostMiddleware:
                     method = scope["method"] if scope["method"] in METHODS else "other"
                     self._metrics.record_http_request(_route(scope), method, status, monotonic() - began)
 
+    def _complete_headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a response, with ours that it does not have."""
+        own = list(message.get("headers", ()))
+        names = {name for name, _ in own}
+        if names.isdisjoint(self._names):
+            own += self._always
+        else:
+            own += [header for header in self._always if header[0] not in names]
+        own.append((b"x-request-id", request_id.encode()))
+        if self._shutdown.begun.is_set() and message["type"] == "http.response.start":
+            own.append((b"connection", b"close"))
+        return own
+
 
 def create_web(
     name: str,
@@ -124,6 +134,7 @@ def create_web(
     degraded: Mapping[str, Probe] = MappingProxyType({}),
     metrics: Metrics | None = None,
     dependencies: Mapping[str, Probe] | None = None,
+    shutdown: Shutdown | None = None,
     middleware: Sequence[Middleware] = (),
     https: bool = False,
     **fastapi: Any,
@@ -137,13 +148,15 @@ def create_web(
         degraded: checks whose failure is shown but leaves the service ready: some requests still work.
         metrics: records requests and whether dependencies are available.
         dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
+        shutdown: once it has begun, the service is not ready.
         middleware: in the order that a request passes it, outermost first.
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
     every_probe = {**probes, **degraded}
-    metrics = metrics or Metrics(name)
-    layers = [Middleware(OutermostMiddleware, metrics=metrics, https=https), *middleware]
+    metrics, shutdown = metrics or Metrics(name), shutdown or Shutdown()
+    outermost = Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https)
+    layers = [outermost, Middleware(AccessLog), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     async def check_dependencies() -> None:
@@ -185,11 +198,13 @@ def create_web(
     async def readyz(response: Response) -> dict[str, Any]:
         failures = dict(zip(every_probe, await asyncio.gather(*map(_failure, every_probe.values())), strict=True))
         checks = {name: failure is None for name, failure in failures.items()}
-        ready = all(checks[name] for name in probes)
+        ready = all(checks[name] for name in probes) and not shutdown.begun.is_set()
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         status = ("ready" if all(checks.values()) else "degraded") if ready else "not ready"
         reasons = {name: failure for name, failure in failures.items() if failure}
         held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
+        if shutdown.begun.is_set():
+            status = "stopping"
         return {"status": status, "checks": checks, "reasons": reasons, "event_loop": held}
 
     return app

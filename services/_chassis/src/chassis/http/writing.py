@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -103,6 +104,15 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
         await super().run_asgi()
         if not self.writable.is_set():
             self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Close the socket with code 1012. A handshake that is not answered yet is refused with 503, not with 500."""
+        if self.handshake_complete or self.initial_response or self.close_sent:
+            super().shutdown()
+            return
+        self.conn.send_response(self.conn.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The server is being stopped."))
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the connection counter."""

@@ -46,6 +46,7 @@ _Callback = Callable[[Msg], Awaitable[None]]
 
 _OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
 
+DRAIN_S = 5.0  # maximum time to finish received requests when the process stops
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 
 
@@ -111,6 +112,7 @@ class Bus:
         self._waiting = FaultLog()
         self._reviving: asyncio.Task[None] | None = None
         self._served: list[Served] = []
+        self._receiving: list[Subscription] = []  # of served topics on the current connection
         self._subscribed: list[_Subscribed] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,13 +187,18 @@ class Bus:
             await self.connect()
 
     async def stop(self) -> None:
-        """Finish running handlers, for at most 5 s, and close."""
+        """Take no more requests, finish those received within ``DRAIN_S``, and close.
+
+        The server gives new requests to other replicas from now on.
+        """
         self._wanted = False
         if self._reviving is not None:
             self._reviving.cancel()
             await asyncio.wait({self._reviving})
-        if self._tasks and self._client.is_connected:
-            await asyncio.wait(self._tasks, timeout=5)
+        if self._client.is_connected:
+            with suppress(TimeoutError, NatsError, OSError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self._drain()
         with suppress(Exception):
             await self._client.close()
 
@@ -329,8 +336,10 @@ class Bus:
             await self._client.flush(timeout=5)
 
     async def _subscribe_served(self) -> None:
-        for served in self._served:
+        self._receiving = [
             await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+            for served in self._served
+        ]
 
     async def _subscribe(self) -> None:
         if self._serving:
@@ -339,6 +348,13 @@ class Bus:
             subscribed.subscription = await self._client.subscribe(subscribed.subject, cb=subscribed.callback)
         for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written; the second PING comes after it
             await self._client.flush(timeout=5)
+
+    async def _drain(self) -> None:
+        drains = [subscription.drain() for subscription in self._receiving]  # type: ignore[no-untyped-call]
+        await asyncio.gather(*drains, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._client.flush()
 
     def _receiver(self, served: Served) -> _Callback:
         async def receive(message: Msg) -> None:

@@ -61,10 +61,10 @@ SELECT id, message_id, subject, body FROM outbox
 WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
 _MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
-# Published rows stay for an hour, to be said again after a stream was lost.
 _OLDEST = Statement("""
 SELECT extract(epoch FROM now() - created_at)::float FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1
 """)
+# Published rows stay for an hour, to be said again after a stream was lost.
 _EXPIRED = ExpiredRows("outbox", "published_at < now() - interval '1 hour'")
 _REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 

@@ -2,11 +2,16 @@
 
 import logging
 import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+
+from chassis.telemetry.redaction import Redactor
+
+MAX_ERROR = 500  # characters of an error in a line
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -17,19 +22,37 @@ bound_here = structlog.contextvars.get_contextvars
 """The fields that are bound now."""
 
 
-def _render(_: object, __: str, event: structlog.typing.EventDict) -> bytes:
-    return orjson.dumps(event, default=str)
-
-
-def _render_text(logger: object, name: str, event: structlog.typing.EventDict) -> str:
-    return _render(logger, name, event).decode()
-
-
-def configure(service: str, level: str) -> None:
+def configure(
+    service: str,
+    level: str,
+    *,
+    secrets: Iterable[str] = (),
+    is_fault: Callable[[BaseException], bool] = lambda _error: False,
+) -> None:
     """Send all logs, including those of third-party libraries, as JSON lines to standard output.
 
-    Our own lines bypass the standard library, which takes three times as long (21 instead of 7 us per line).
+    Our own lines bypass the standard library, which takes three times as long (21 instead of 7 us per line). No line
+    contains a credential; see ``Redactor``.
+
+    Args:
+        secrets: texts that are replaced in every line.
+        is_fault: errors that are logged by their message only, without traceback.
     """
+    redactor = Redactor(secrets)
+
+    def render(_: object, __: str, event: structlog.typing.EventDict) -> bytes:
+        return redactor.redact(orjson.dumps(event, default=str))
+
+    def render_text(logger: object, name: str, event: structlog.typing.EventDict) -> str:
+        return render(logger, name, event).decode()
+
+    def shorten_fault(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        error = _exception_of(event.get("exc_info"))
+        if error is not None and is_fault(error):
+            del event["exc_info"]
+            event["error"] = describe_error(error)
+        return event
+
     number = logging.getLevelNamesMapping()[level.upper()]
 
     def name_service(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -41,10 +64,11 @@ def configure(service: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         name_service,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        shorten_fault,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, _render],
+        processors=[*shared, render],
         logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=True,
@@ -53,13 +77,28 @@ def configure(service: str, level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render_text],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render_text],
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
     set_on_retry_hooks([_log_retry])
     for chatty in ("httpx", "httpcore", "nats.aio.client", "uvicorn.access", "uvicorn.error", "websockets"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return type and message of an error in one line."""
+    message = " ".join(str(error).split())[:MAX_ERROR]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _exception_of(exc_info: object) -> BaseException | None:
+    """Return the exception of a log call: ``exc_info`` may be it, a tuple that contains it, or True."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if len(exc_info) > 1 and isinstance(exc_info[1], BaseException) else None
+    return sys.exc_info()[1] if exc_info else None
 
 
 def _log_retry(details: RetryDetails) -> None:

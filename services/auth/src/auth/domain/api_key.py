@@ -57,19 +57,27 @@ class ApiKeyPepper:
     """Hashes secrets for storage with HMAC-SHA-256 under a key that is not in the database.
 
     A fast hash is enough because the secret is random, not chosen by a person.
+
+    Attributes:
+        pepper_id: identifies the secret key that hashes, without revealing it.
+
+    Args:
+        secret_key: the secret key that hashes.
+        earlier: secret keys that hashed before, whose digests still match.
     """
 
-    def __init__(self, secret_key: str) -> None:
-        self._key = hmac.digest(secret_key.encode(), b"comfyfleet auth api_keys v1", "sha256")
-        self._deriving = hmac.digest(secret_key.encode(), b"comfyfleet auth key_requests v1", "sha256")
+    def __init__(self, secret_key: str, *earlier: str) -> None:
+        self._peppers = tuple(_derive(each, "api_keys") for each in (secret_key, *earlier))
+        self._deriving = tuple(_derive(each, "key_requests") for each in (secret_key, *earlier))
+        self.pepper_id = hmac.digest(self._peppers[0], b"id", "sha256").hex()[:8]
 
     def digest(self, key: ApiKey) -> bytes:
         """Return 32 bytes that verify the key but do not reveal it."""
-        return hmac.new(self._key, f"{key.id}_{key.secret}".encode(), hashlib.sha256).digest()
+        return _digest(self._peppers[0], key)
 
     def matches(self, key: ApiKey, digest: bytes) -> bool:
         """Whether the digest belongs to this key, compared in constant time."""
-        return hmac.compare_digest(self.digest(key), digest)
+        return any(hmac.compare_digest(_digest(pepper, key), digest) for pepper in self._peppers)
 
     def derive_key(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
         """Return the key for this request: the same one for as long as the salt is kept.
@@ -79,13 +87,26 @@ class ApiKeyPepper:
         Args:
             salt: 32 random bytes.
         """
+        return self.derive_keys(key_id, user=user, idempotency_key=idempotency_key, salt=salt)[0]
+
+    def derive_keys(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> list[ApiKey]:
+        """Return the key that each secret key derives for this request, see ``derive_key``."""
         seed = (
             salt + user.bytes + key_id.encode() + idempotency_key.encode()
         )  # unambiguous: every part but the last has a fixed length
-        number = int.from_bytes(
-            hmac.digest(self._deriving, seed, "sha512")
-        )  # 512 bits, so that every character is equally likely
-        return ApiKey(id=key_id, secret=_to_base62(number, SECRET_LENGTH))
+        numbers = [
+            int.from_bytes(hmac.digest(deriving, seed, "sha512"))  # 512 bits: every character is equally likely
+            for deriving in self._deriving
+        ]
+        return [ApiKey(id=key_id, secret=_to_base62(number, SECRET_LENGTH)) for number in numbers]
+
+
+def _derive(secret_key: str, purpose: str) -> bytes:
+    return hmac.digest(secret_key.encode(), f"comfyfleet auth {purpose} v1".encode(), "sha256")
+
+
+def _digest(pepper: bytes, key: ApiKey) -> bytes:
+    return hmac.new(pepper, f"{key.id}_{key.secret}".encode(), hashlib.sha256).digest()
 
 
 def _random_text(length: int) -> str:

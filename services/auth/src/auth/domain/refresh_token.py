@@ -21,14 +21,26 @@ def looks_like_refresh_token(text: str) -> bool:
 
 
 class RefreshPepper:
-    """Hashes tokens for storage with HMAC-SHA-256 under a key that is not in the database."""
+    """Hashes tokens for storage with HMAC-SHA-256 under a key that is not in the database.
 
-    def __init__(self, secret_key: str) -> None:
-        self._key = hmac.digest(secret_key.encode(), b"comfyfleet auth refresh_tokens v1", "sha256")
+    Args:
+        secret_key: the secret key that hashes.
+        earlier: secret keys that hashed before, whose tokens are still found.
+    """
+
+    def __init__(self, secret_key: str, *earlier: str) -> None:
+        self._keys = tuple(
+            hmac.digest(each.encode(), b"comfyfleet auth refresh_tokens v1", "sha256")
+            for each in (secret_key, *earlier)
+        )
 
     def digest(self, token: str) -> bytes:
         """Return 32 bytes that find the token but do not reveal it."""
-        return hmac.digest(self._key, token.encode(), "sha256")
+        return self.digests(token)[0]
+
+    def digests(self, token: str) -> list[bytes]:
+        """Return the digests under which the token may be stored."""
+        return [hmac.digest(key, token.encode(), "sha256") for key in self._keys]
 
 
 class RefreshDecision(Enum):

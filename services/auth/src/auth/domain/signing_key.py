@@ -39,21 +39,44 @@ def to_jwk(kid: str, public: bytes) -> Jwk:
 
 
 class SigningKeyCipher:
-    """Encrypts private keys with AES-256-GCM under a key derived from SECRET_KEY, bound to their key ids."""
+    """Encrypts private keys with AES-256-GCM under a key derived from SECRET_KEY, bound to their key ids.
 
-    def __init__(self, secret_key: str) -> None:
-        derived = HKDF(SHA256(), length=32, salt=None, info=b"comfyfleet auth signing_keys v1")
-        self._cipher = AESGCM(derived.derive(secret_key.encode()))
+    Args:
+        secret_key: the secret key that encrypts.
+        earlier: secret keys that encrypted before; what they encrypted can be decrypted.
+    """
+
+    def __init__(self, secret_key: str, *earlier: str) -> None:
+        self._ciphers = tuple(AESGCM(_derive(each)) for each in (secret_key, *earlier))
 
     def encrypt(self, key: SigningKey) -> bytes:
         """Return the encrypted private key."""
         nonce = secrets.token_bytes(NONCE_LENGTH)
-        return nonce + self._cipher.encrypt(nonce, key.private.private_bytes_raw(), key.kid.encode())
+        return nonce + self._ciphers[0].encrypt(nonce, key.private.private_bytes_raw(), key.kid.encode())
 
     def decrypt(self, kid: str, sealed: bytes) -> SigningKey | None:
         """Decrypt a key; None when it was sealed under another SECRET_KEY or another key id."""
-        try:
-            raw = self._cipher.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kid.encode())
-        except (InvalidTag, ValueError):
-            return None
-        return SigningKey(kid=kid, private=Ed25519PrivateKey.from_private_bytes(raw))
+        for cipher in self._ciphers:
+            key = _decrypt(cipher, kid, sealed)
+            if key is not None:
+                return key
+        return None
+
+    def is_current(self, kid: str, sealed: bytes) -> bool:
+        """Whether the secret key that encrypts now encrypted this key."""
+        return _decrypt(self._ciphers[0], kid, sealed) is not None
+
+
+def _derive(secret_key: str) -> bytes:
+    derived: bytes = HKDF(SHA256(), length=32, salt=None, info=b"comfyfleet auth signing_keys v1").derive(
+        secret_key.encode()
+    )
+    return derived
+
+
+def _decrypt(cipher: AESGCM, kid: str, sealed: bytes) -> SigningKey | None:
+    try:
+        raw = cipher.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kid.encode())
+    except (InvalidTag, ValueError):
+        return None
+    return SigningKey(kid=kid, private=Ed25519PrivateKey.from_private_bytes(raw))

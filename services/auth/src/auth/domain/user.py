@@ -92,6 +92,7 @@ class StoredKey:
 
     id: str
     digest: bytes
+    pepper_id: str | None
     scopes: tuple[Scope, ...]
     expires_at: datetime | None
     is_usable: bool

@@ -13,7 +13,7 @@ from contracts.auth.credentials import Scope
 from contracts.auth.keys import Key
 
 _FIND = Statement(f"""
-SELECT k.id, k.digest, k.scopes, k.expires_at, {COLUMNS},
+SELECT k.id, k.digest, k.pepper_id, k.scopes, k.expires_at, {COLUMNS},
     k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.is_active AS is_usable
 FROM api_keys k JOIN users u ON u.id = k.user_id JOIN tiers t ON t.name = u.tier
 WHERE k.id = :id
@@ -25,12 +25,19 @@ _COUNT = Statement(f"SELECT count(*) FROM api_keys WHERE {_LIVE}")  # noqa: S608
 _READ = Statement(f"SELECT {_LISTED} FROM api_keys WHERE id = :id")  # noqa: S608 - constants only
 _NOW = Statement("SELECT now()")
 _ADD = Statement(f"""
-INSERT INTO api_keys (id, user_id, digest, name, scopes, expires_at)
-VALUES (:id, :user_id, :digest, :name, :scopes, :expires_at)
+INSERT INTO api_keys (id, user_id, digest, pepper_id, name, scopes, expires_at)
+VALUES (:id, :user_id, :digest, :pepper_id, :name, :scopes, :expires_at)
 RETURNING {_LISTED}
 """)  # noqa: S608 - constants only
 _REVOKE = Statement("""
 UPDATE api_keys SET revoked_at = now() WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL RETURNING id
+""")
+_REHASH = Statement("""
+UPDATE api_keys SET digest = :digest, pepper_id = :pepper_id WHERE id = :id AND digest = :earlier
+""")
+_COUNT_BY_PEPPER = Statement("""
+SELECT pepper_id, count(*) AS keys, max(last_used_at) AS last_used_at FROM api_keys
+WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) GROUP BY pepper_id ORDER BY pepper_id
 """)
 _IS_OF = Statement("SELECT 1 FROM api_keys WHERE id = :id AND user_id = :user_id")
 _NOTE_USES = Statement("""
@@ -72,6 +79,7 @@ async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
     return StoredKey(
         id=row["id"],
         digest=row["digest"],
+        pepper_id=row["pepper_id"],
         scopes=_to_scopes(row),
         expires_at=row["expires_at"],
         is_usable=row["is_usable"],
@@ -113,16 +121,35 @@ async def add_key(
     user_id: UUID,
     key_id: str,
     digest: bytes,
+    pepper_id: str,
     *,
     name: str,
     scopes: tuple[Scope, ...],
     expires_at: datetime | None,
 ) -> Key:
     row = await _ADD.first(
-        connection, id=key_id, user_id=user_id, digest=digest, name=name, scopes=list(scopes), expires_at=expires_at
+        connection,
+        id=key_id,
+        user_id=user_id,
+        digest=digest,
+        pepper_id=pepper_id,
+        name=name,
+        scopes=list(scopes),
+        expires_at=expires_at,
     )
     assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
     return _to_key(row)
+
+
+async def rehash_key(connection: Connection, key: StoredKey, digest: bytes, pepper_id: str) -> None:
+    """Replace the digest of a key unless it has changed since it was read."""
+    await _REHASH.run(connection, id=key.id, earlier=key.digest, digest=digest, pepper_id=pepper_id)
+
+
+async def count_keys_by_pepper(connection: Connection) -> dict[str | None, tuple[int, datetime | None]]:
+    """Return the number of working keys, and when one was last used, by the pepper of their digests."""
+    rows = await _COUNT_BY_PEPPER.all(connection)
+    return {row["pepper_id"]: (row["keys"], row["last_used_at"]) for row in rows}
 
 
 async def revoke_key(connection: Connection, user_id: UUID, key_id: str) -> bool | None:

@@ -14,13 +14,25 @@ ON CONFLICT (digest) DO UPDATE SET
     began_at = CASE WHEN kept.began_at > now() - :max_age::interval THEN kept.began_at ELSE now() END
 RETURNING id
 """)
+_REHASH = Statement("""
+UPDATE quota_groups SET digest = :digest
+WHERE digest = (SELECT digest FROM quota_groups WHERE digest = ANY(:earlier) ORDER BY began_at DESC LIMIT 1)
+    AND NOT EXISTS (SELECT 1 FROM quota_groups WHERE digest = :digest)
+""")
 _ASSIGN = Statement("UPDATE users SET quota_group = :group WHERE id = :user_id")
 # Groups that no new account can join; with the row goes the digest of the address.
 EXPIRED_GROUPS = ExpiredRows("quota_groups", "began_at <= now() - :max_age::interval")
 
 
-async def join_group(connection: Connection, user_id: UUID, digest: bytes, *, max_age: timedelta) -> UUID:
-    """Add a new account to the group that its address formed within ``max_age``, or to a new group."""
+async def join_group(connection: Connection, user_id: UUID, digests: list[bytes], *, max_age: timedelta) -> UUID:
+    """Add a new account to the group that its address formed within ``max_age``, or to a new group.
+
+    Args:
+        digests: the digests of the address. The group is stored under the first one.
+    """
+    digest, *earlier = digests
+    if earlier:
+        await _REHASH.run(connection, digest=digest, earlier=earlier)
     group: UUID = await _JOIN.value(connection, digest=digest, id=new_id(), max_age=max_age)
     await _ASSIGN.run(connection, user_id=user_id, group=group)
     return group

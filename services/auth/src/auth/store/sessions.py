@@ -26,7 +26,7 @@ INSERT INTO refresh_tokens (digest, session_id, generation) VALUES (:digest, :se
 """)
 _FIND = Statement("""
 SELECT r.session_id, s.user_id, r.generation
-FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id WHERE r.digest = :digest
+FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id WHERE r.digest = ANY(:digests)
 """)
 _LOCK = Statement("""
 SELECT s.generation, s.rotated_at, s.expires_at, s.ended_at, u.is_active, now() AS now
@@ -57,9 +57,9 @@ async def add_refresh_token(connection: Connection, session_id: UUID, digest: by
     await _ADD_TOKEN.run(connection, session_id=session_id, digest=digest, generation=generation)
 
 
-async def find_refresh_token(connection: Connection, digest: bytes) -> PresentedToken | None:
-    """Return the token with that digest, used or not."""
-    row = await _FIND.first(connection, digest=digest)
+async def find_refresh_token(connection: Connection, digests: list[bytes]) -> PresentedToken | None:
+    """Return the token with one of these digests, used or not."""
+    row = await _FIND.first(connection, digests=digests)
     return PresentedToken(**row) if row else None
 
 

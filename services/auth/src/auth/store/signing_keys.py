@@ -37,6 +37,8 @@ _SIGNING = Statement(f"""
 SELECT {_COLUMNS} FROM signing_keys WHERE signs_from <= now() ORDER BY signs_from DESC, kid LIMIT 1
 """)  # noqa: S608 - constants only
 _EVERY = Statement("SELECT kid, public_key FROM signing_keys ORDER BY signs_from DESC, kid")
+_SEALED = Statement("SELECT kid, private_key FROM signing_keys")
+_RESEAL = Statement("UPDATE signing_keys SET private_key = :private_key WHERE kid = :kid")
 _ADD = Statement("""
 INSERT INTO signing_keys (kid, public_key, private_key, signs_from)
 VALUES (:kid, :public_key, :private_key, now() + CAST(:active_in AS interval))
@@ -70,6 +72,16 @@ async def find_active_key(connection: Connection, *, life: timedelta) -> Encrypt
 async def list_public_keys(connection: Connection) -> list[tuple[str, bytes]]:
     """Return key id and public key of every key, newest first."""
     return [(row["kid"], row["public_key"]) for row in await _EVERY.all(connection)]
+
+
+async def list_private_keys(connection: Connection) -> list[tuple[str, bytes]]:
+    """Return key id and encrypted private key of every key."""
+    return [(row["kid"], row["private_key"]) for row in await _SEALED.all(connection)]
+
+
+async def replace_private_key(connection: Connection, kid: str, private_key: bytes) -> None:
+    """Store a private key that was encrypted again."""
+    await _RESEAL.run(connection, kid=kid, private_key=private_key)
 
 
 async def add_key(

@@ -108,6 +108,7 @@ API_KEYS = Table(
     Column("id", Text, primary_key=True),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("digest", LargeBinary, nullable=False, comment="HMAC-SHA-256; the key itself is never kept"),
+    Column("pepper_id", Text, comment="identifies the SECRET_KEY of the digest; null: not known, since the key is old"),
     Column("name", Text, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
     Column("expires_at", DateTime(timezone=True)),

@@ -61,7 +61,14 @@ async def bootstrap(
             await _set_password(connection, user.id, hashed)
         scopes = scopes_of(user.role)
         await keys.add_key(
-            connection, user.id, key.id, pepper.digest(key), name="bootstrap", scopes=scopes, expires_at=None
+            connection,
+            user.id,
+            key.id,
+            pepper.digest(key),
+            pepper.pepper_id,
+            name="bootstrap",
+            scopes=scopes,
+            expires_at=None,
         )
         detail = {"key_id": key.id, "role": user.role, "password": password is not None}
         await audit.append_entry(connection, NewAuditEntry("account.bootstrapped", None, user.id, None, detail))

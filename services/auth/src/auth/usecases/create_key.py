@@ -59,7 +59,12 @@ class KeyCreator:
         if earlier.request_hash != hash_request(command):
             raise KeyRequestReused
         key = await keys.get_key(connection, earlier.key_id)
-        return CreatedKey(key=key, text=self._derive_key(user_id, earlier).text, replayed=True)
+        stored = await keys.find_key(connection, earlier.key_id)
+        derived = self._pepper.derive_keys(
+            earlier.key_id, user=user_id, idempotency_key=earlier.idempotency_key, salt=earlier.salt
+        )
+        same = [each for each in derived if stored and self._pepper.matches(each, stored.digest)]
+        return CreatedKey(key=key, text=(same or derived)[0].text, replayed=True)
 
     async def _create_key(
         self, connection: Connection, user_id: UUID, command: CreateKey, scopes: tuple[Scope, ...]
@@ -75,6 +80,7 @@ class KeyCreator:
             user_id,
             api_key.id,
             self._pepper.digest(api_key),
+            self._pepper.pepper_id,
             name=name,
             scopes=scopes,
             expires_at=expires_at,

@@ -60,7 +60,7 @@ class SessionRefresher:
             raise InvalidRefreshToken
         await self._signer.ensure_key()
         async with self._database.direct() as connection:
-            presented = await sessions.find_refresh_token(connection, self._pepper.digest(token))
+            presented = await sessions.find_refresh_token(connection, self._pepper.digests(token))
             outcome = await self._refresh_or_end(connection, presented, command.ip) if presented else _Outcome()
         if outcome.ended is not None:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))

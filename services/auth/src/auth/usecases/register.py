@@ -100,6 +100,6 @@ class Registrar:
         return digest
 
     async def _share_quota(self, connection: Connection, user_id: UUID, address: str | None) -> None:
-        digest = self._addresses.digest(address or "")
-        if self._shared_quota and digest is not None:
-            await quota_groups.join_group(connection, user_id, digest, max_age=self._shared_quota)
+        digests = self._addresses.digests(address or "")
+        if self._shared_quota and digests:
+            await quota_groups.join_group(connection, user_id, digests, max_age=self._shared_quota)

@@ -63,6 +63,8 @@ class AccessTokenSigner:
             if newest is not None and not self._has_rotated and self._is_undecryptable(newest):
                 await signing_keys.delete_all_keys(connection)
                 newest = None
+            if not self._has_rotated:
+                await self._encrypt_again(connection)
             if newest is None:
                 await self._add_signing_key(connection, timedelta(0))
             elif newest.is_due:
@@ -93,6 +95,14 @@ class AccessTokenSigner:
             return False
         log.warning("auth.signing_key.undecryptable", kid=key.kid)
         return True
+
+    async def _encrypt_again(self, connection: Connection) -> None:
+        """Encrypt keys under the current SECRET_KEY that an earlier one encrypted."""
+        for kid, sealed in await signing_keys.list_private_keys(connection):
+            key = None if self._cipher.is_current(kid, sealed) else self._cipher.decrypt(kid, sealed)
+            if key is not None:
+                await signing_keys.replace_private_key(connection, kid, self._cipher.encrypt(key))
+                log.info("auth.signing_key.encrypted_again", kid=kid)
 
     async def _add_signing_key(self, connection: Connection, active_in: timedelta) -> str:
         key = SigningKey.generate()

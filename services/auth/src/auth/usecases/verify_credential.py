@@ -1,6 +1,8 @@
-from auth.domain.api_key import ApiKeyPepper, parse_api_key
+from auth.domain.api_key import ApiKey, ApiKeyPepper, parse_api_key
+from auth.domain.user import StoredKey
 from auth.store import keys
 from chassis.database.postgres import Database
+from chassis.telemetry.logs import log
 from contracts.auth.credentials import InvalidCredential, Principal
 
 UNKNOWN_KEY_DIGEST = bytes(32)  # compared for unknown keys, so that timing does not reveal them
@@ -26,4 +28,13 @@ class CredentialVerifier:
         is_correct = self._pepper.matches(key, stored.digest if stored else UNKNOWN_KEY_DIGEST)
         if stored is None or not is_correct or not stored.is_usable:
             raise InvalidCredential
+        if stored.pepper_id != self._pepper.pepper_id:
+            await self._rehash(key, stored)
+        log.info("auth.key.verified", key_id=stored.id, user_id=str(stored.user.id))
         return stored.to_principal()
+
+    async def _rehash(self, key: ApiKey, stored: StoredKey) -> None:
+        """Store the digest under the current secret key, so that the earlier one can be removed."""
+        async with self._database.single() as connection:
+            await keys.rehash_key(connection, stored, self._pepper.digest(key), self._pepper.pepper_id)
+        log.info("auth.key.rehashed", key_id=stored.id)

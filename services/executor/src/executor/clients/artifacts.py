@@ -12,6 +12,7 @@ from typing import IO
 import aiohttp
 from pydantic import ValidationError
 
+from chassis.telemetry.logs import bound_here
 from contracts.gateway.transfers import StoredOutput
 
 CONNECT_S = 5.0
@@ -86,7 +87,7 @@ class Artifacts:
         with tempfile.SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES, dir=self._folder) as file:
             digest, left = hashlib.sha256(), size
             try:
-                async with asyncio.timeout(within_s), self._http.get(url) as response:
+                async with asyncio.timeout(within_s), self._http.get(url, headers=_request_id()) as response:
                     if response.status != 200:
                         raise DownloadRefused(response.status)
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
@@ -121,7 +122,8 @@ class Artifacts:
         if size is not None and size > cap:
             raise TooLarge
         counted = _UploadDigest(cap)
-        headers = {"Content-Type": content_type} | ({} if size is None else {"Content-Length": str(size)})
+        length = {} if size is None else {"Content-Length": str(size)}
+        headers = {"Content-Type": content_type, **length, **_request_id()}
         # A full store refuses before it has read the body; the connection of a large one would break first.
         asks_first = size is None or size > MAX_MEMORY_BYTES
         try:
@@ -179,3 +181,9 @@ class _UploadDigest:
         if self.size > self._cap:
             raise TooLarge
         self.digest.update(chunk)
+
+
+def _request_id() -> dict[str, str]:
+    """The header with the id of the request that submitted the job, so that the gateway logs it too."""
+    request_id = bound_here().get("request_id")
+    return {"X-Request-Id": request_id} if request_id else {}

@@ -19,6 +19,7 @@ class StopReason(StrEnum):
     """Why an attempt is stopped."""
 
     CANCELLED = "cancelled"  # cancelled: stop the prompt and report it
+    RELEASED = "released"  # the executor is being stopped: stop the prompt and hand the job back
     LOST = "lost"  # lease lost or job ended: stop the prompt without a report
 
 

@@ -48,6 +48,7 @@ class AttemptResult:
 
 SUCCEEDED = AttemptResult(Outcome.SUCCEEDED)
 CANCELLED = AttemptResult(Outcome.CANCELLED)
+RELEASED = AttemptResult(Outcome.RELEASED)
 
 
 def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:

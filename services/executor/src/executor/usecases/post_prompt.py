@@ -104,6 +104,7 @@ class PromptPoster:
     async def _handle_reply(self, record: AttemptRecord, reply: PromptReply) -> AttemptResult | None:
         if reply.accepted and not reply.node_errors:
             self.journal.set_phase(Phase.POSTED)
+            log.info("executor.prompt.posted", prompt_id=record.prompt_id)
             return None
         if reply.accepted:
             # Partially accepted: some outputs would silently be missing.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from typing import NamedTuple
 
 from contracts.scheduler.jobs import JobWarning
@@ -50,12 +51,14 @@ class OutputUploadQueue:
         self._uploader, self._grants, self._quota, self._reserve = uploader, grants, quota, reserve
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[FoundOutput, asyncio.Task[Output]] = {}
+        self._context = copy_context()  # events start uploads, too: outside of the attempt's log fields
 
     def start(self, found: Sequence[FoundOutput]) -> None:
         """Start storing finished outputs while the node continues. If the attempt fails, they are not listed."""
         for item in found:
             if item not in self._tasks and len(self._tasks) < MAX_OUTPUTS and self._quota.try_admit(item):
-                self._tasks[item] = asyncio.create_task(self._upload(len(self._tasks), item))
+                upload = self._upload(len(self._tasks), item)
+                self._tasks[item] = asyncio.create_task(upload, context=self._context.copy())
 
     async def finish(self, found: Sequence[FoundOutput]) -> StoredOutputs:
         """Return every output in order once all are stored, without those beyond the quota.

@@ -21,6 +21,7 @@ from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.retries import REQUESTS, is_temporary
 
 MAX_INTERNAL_ERRORS = 3  # internal errors of the scheduler before a report counts as permanently refused
+HANDED_BACK = JobError(code="node.fault", message="The executor of the node was stopped.")
 UNREPORTABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
 
 
@@ -97,7 +98,13 @@ class AttemptReporter:
 
 
 def without_node_texts(finish: FinishAttempt) -> FinishAttempt:
-    """Return the same result without the node's texts."""
+    """Return the same result without the node's texts.
+
+    Schedulers of earlier versions refuse a released attempt. They get a fault of the node: it is tried again, but
+    counts as a try.
+    """
+    if finish.outcome is Outcome.RELEASED:
+        return FinishAttempt(ref=finish.ref, outcome=Outcome.NODE_FAULT, error=HANDED_BACK)
     if finish.outcome is Outcome.CANCELLED:
         return FinishAttempt(ref=finish.ref, outcome=Outcome.CANCELLED)
     return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNREPORTABLE)

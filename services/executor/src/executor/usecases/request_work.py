@@ -8,7 +8,7 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler.attempts import REQUEST_WORK, RequestWork
+from contracts.scheduler.attempts import CANCEL_WORK_REQUESTS, REQUEST_WORK, CancelWorkRequests, RequestWork
 from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
@@ -57,6 +57,7 @@ class WorkRequester:
     idle: IdleTime
     wait_s: float
     stop_within_s: float
+    _is_cancelled: bool = field(default=False, init=False)
     _is_first_request: bool = field(default=True, init=False)
     _foreign_pause_s: float = field(default=0.0, init=False)
 
@@ -98,6 +99,11 @@ class WorkRequester:
         self.occupancy.clear()
         return await self._request_assignment(orphans)
 
+    async def cancel(self) -> None:
+        """Request no more work, and have the scheduler answer a waiting request. Its answer can still be an attempt."""
+        self._is_cancelled = True
+        await self.bus.publish(CANCEL_WORK_REQUESTS, CancelWorkRequests(boot_id=self.boot_id), key=self.node_name)
+
     async def _wait_for_foreign_prompts(self, foreign: int) -> None:
         """Wait for foreign prompts, longer each time."""
         self.state.record_foreign_prompts(foreign)
@@ -131,6 +137,8 @@ class WorkRequester:
             await stop_prompt(self.node, self.journal, prompt_id, within_s=deadline - time.monotonic())
 
     async def _request_assignment(self, orphans: dict[str, str]) -> AssignedWork | None:
+        if self._is_cancelled:
+            return None
         self.idle.enter_request()
         client_id = self.standby.next_client_id()
         request = RequestWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)

@@ -21,6 +21,7 @@ from executor.domain.attempt_result import (
     HISTORY_UNREADABLE,
     NODE_LOST,
     NODE_UNREACHABLE,
+    RELEASED,
     SUCCEEDED,
     AttemptResult,
     classify_history,
@@ -58,6 +59,7 @@ from executor.usecases.upload_output import OutputUploader, StoringFailed
 from executor.usecases.watch_prompt import PromptWatcher
 
 OVERSIZED_HISTORY_BYTES = 4 << 20  # bytes of a history entry that is removed from the node's memory at once
+RELEASE_STOP_S = 2.0  # time for the prompt of a released attempt to stop: the machine may be gone in seconds
 START_WAIT_S = 1.0  # report the start before the end
 ATTEMPT_CRASHED = node_fault("node.fault", "The job could not be followed to its end.")
 
@@ -105,8 +107,19 @@ class AttemptRunner:
         log.info("executor.attempt.ended", outcome=finish.outcome, outputs=len(finish.outputs))
         return finish
 
+    def hand_back(self, record: AttemptRecord) -> FinishAttempt:
+        """End an attempt that was not posted to the node; its result is in the journal when this returns."""
+        finish = _build_finish(record, RELEASED)
+        self.current.mark_ended()
+        self.journal.record_result(finish)
+        return finish
+
     async def _stop(self, record: AttemptRecord) -> FinishAttempt | None:
-        await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.settings.stop_within_s)
+        released = self.current.stop_reason is StopReason.RELEASED
+        within_s = RELEASE_STOP_S if released else self.settings.stop_within_s
+        await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
+        if released:
+            return _build_finish(record, RELEASED)
         if self.current.stop_reason is StopReason.LOST:
             return None
         return _build_finish(record, CANCELLED, gpu_s=self._charged_s(record))

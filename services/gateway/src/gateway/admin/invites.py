@@ -5,6 +5,7 @@ from uuid import UUID
 from chassis.messaging.bus import Bus
 from contracts.auth.invites import LIST_INVITES, Invite, ListInvites, UnknownInvite
 from gateway.api.v1 import cursors
+from gateway.signing.keys import SigningKeys
 
 _FILTERS = "invites"  # the list has no filters; this text refuses the cursors of other lists
 
@@ -27,8 +28,8 @@ def parse_invite_id(text: str) -> UUID:
 class InviteDirectory:
     """All invites, until 90 days after they expired."""
 
-    def __init__(self, bus: Bus, *, cursor_key: bytes) -> None:
-        self._bus, self._cursor_key = bus, cursor_key
+    def __init__(self, bus: Bus, *, cursor_keys: SigningKeys) -> None:
+        self._bus, self._cursor_keys = bus, cursor_keys
 
     async def list_invites(
         self, *, admin: str, limit: int, cursor: str | None
@@ -38,7 +39,7 @@ class InviteDirectory:
         Raises:
             BadCursor: the cursor was made for another list or admin.
         """
-        key = self._cursor_key
+        key = self._cursor_keys
         before = cursors.decode(key, cursor, tenant=admin, filters=_FILTERS) if cursor is not None else None
         page = await self._bus.request(LIST_INVITES, ListInvites(limit=limit, before=before), tenant=admin)
         if not page.more or not page.invites:

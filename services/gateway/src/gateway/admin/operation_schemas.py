@@ -96,7 +96,8 @@ class AdminJobsBody(BaseModel):
 class AttemptBody(BaseModel):
     """An attempt.
 
-    ``outcome``: null while it runs; else succeeded, failed, node_fault, cancelled or withdrawn (by an operator).
+    ``outcome``: null while it runs; else succeeded, failed, node_fault, cancelled, withdrawn (by an operator)
+    or released (its executor was stopped).
     """
 
     attempt: int

@@ -13,16 +13,17 @@ from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.operations import AdminActions, AdminContext
 from gateway.api.v1 import cursors
+from gateway.signing.keys import SigningKeys
 
 
 class AdminSearch:
     """Searches for admins, and records each search."""
 
     def __init__(
-        self, bus: Bus, operations: AdminActions, dead_letters: FleetDeadLetters, *, cursor_key: bytes
+        self, bus: Bus, operations: AdminActions, dead_letters: FleetDeadLetters, *, cursor_keys: SigningKeys
     ) -> None:
         self._bus, self._operations, self._dead_letters = bus, operations, dead_letters
-        self._key = cursor_key
+        self._keys = cursor_keys
 
     async def search_jobs(
         self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **criteria: Any
@@ -75,13 +76,13 @@ class AdminSearch:
         self, who: AdminContext, what: str, shown_criteria: dict[str, str], cursor: str | None
     ) -> tuple[str, UUID | None]:
         filters = json.dumps([what, shown_criteria], sort_keys=True)
-        before = None if cursor is None else cursors.decode(self._key, cursor, tenant=who.tenant, filters=filters)
+        before = None if cursor is None else cursors.decode(self._keys, cursor, tenant=who.tenant, filters=filters)
         return filters, before
 
     def _next_cursor(self, who: AdminContext, filters: str, last: UUID | None) -> str | None:
         if last is None:
             return None
-        return cursors.encode(self._key, tenant=who.tenant, filters=filters, before=last)
+        return cursors.encode(self._keys, tenant=who.tenant, filters=filters, before=last)
 
 
 def _as_text(criteria: dict[str, Any]) -> dict[str, str]:

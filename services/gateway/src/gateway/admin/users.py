@@ -7,6 +7,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.accounts import LIST_USERS, Account, ListUsers, Role, UnknownUser
 from contracts.auth.tiers import Tier
 from gateway.api.v1 import cursors
+from gateway.signing.keys import SigningKeys
 
 
 def parse_user_id(text: str) -> UUID:
@@ -27,8 +28,8 @@ def parse_user_id(text: str) -> UUID:
 class UserDirectory:
     """The accounts of all users, active or not."""
 
-    def __init__(self, bus: Bus, *, cursor_key: bytes) -> None:
-        self._bus, self._cursor_key = bus, cursor_key
+    def __init__(self, bus: Bus, *, cursor_keys: SigningKeys) -> None:
+        self._bus, self._cursor_keys = bus, cursor_keys
 
     async def list_users(
         self,
@@ -46,7 +47,7 @@ class UserDirectory:
         Raises:
             BadCursor: the cursor was made for another admin or filter.
         """
-        filters, key = json.dumps(["users", search, tier, role, is_active]), self._cursor_key
+        filters, key = json.dumps(["users", search, tier, role, is_active]), self._cursor_keys
         query = ListUsers(
             search=search,
             tier=tier,

@@ -30,17 +30,17 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
         pins: keeps the inputs of jobs that run again.
         own_dead_letters: the messages that the gateway could not process.
     """
-    bus, url, cursor_key = infra.bus, infra.settings.public_url, infra.key("cursors")
+    bus, url, cursor_keys = infra.bus, infra.settings.public_url, infra.keys("cursors")
     operations = AdminActions(bus, pins)
     stats = StatsView(bus, StorageTotals(infra.database))
     dead_letters = FleetDeadLetters(bus, own_dead_letters)
-    search = AdminSearch(bus, operations, dead_letters, cursor_key=cursor_key)
+    search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,
         routers=(
-            account_routes.router(bus=bus, users=UserDirectory(bus, cursor_key=cursor_key)),
+            account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
             class_rule_routes.router(bus=bus),
-            invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_key=cursor_key)),
+            invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),
             operation_routes.node_orders_router(operations=operations),
             operation_routes.search_router(search=search, public_url=url),

@@ -223,7 +223,7 @@ class Admission:
                 self._limiter.restore(key)
 
     async def _admit(self, principal: Principal, scope: Scope) -> _Counted:
-        scope["state"]["principal"] = principal
+        scope["state"]["principal"], scope["state"]["user_id"] = principal, principal.tenant
         return await self._take(_policy_of(principal, scope), principal.tenant)
 
     async def _charge(self, scope: Scope, more: int) -> _Counted:

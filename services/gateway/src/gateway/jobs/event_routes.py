@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from prometheus_client import Gauge
 
+from chassis.shutdown import Shutdown, wait_for_any
 from contracts.auth.credentials import Principal
 from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
 from contracts.wire.errors import Kind, Relayed, Unavailable
@@ -21,10 +22,11 @@ POLL_S = 1.0
 Watching = Callable[[Principal], AbstractContextManager[asyncio.Event]]
 
 MAX_SEQ = 2**31 - 1
+RECONNECT = b"retry: 1000\n\n"  # milliseconds that a client waits before it connects to another replica
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, jobs: JobService, watching: Watching, sockets: Gauge) -> APIRouter:
+def router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
     """The route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
     open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -56,7 +58,7 @@ def router(*, jobs: JobService, watching: Watching, sockets: Gauge) -> APIRouter
 
         async def lines() -> AsyncIterator[bytes]:
             with open_streams.track_inprogress(), watching(request.state.principal) as ended:
-                async for line in _follow_events(known, first, again, ended):
+                async for line in _follow_events(known, first, again, ended, shutdown.closing):
                     yield line
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
@@ -65,9 +67,16 @@ def router(*, jobs: JobService, watching: Watching, sockets: Gauge) -> APIRouter
 
 
 async def _follow_events(
-    known: int, read: JobWithEvents, again: Callable[[int], Awaitable[JobWithEvents]], ended: asyncio.Event
+    known: int,
+    read: JobWithEvents,
+    again: Callable[[int], Awaitable[JobWithEvents]],
+    ended: asyncio.Event,
+    closing: asyncio.Event,
 ) -> AsyncIterator[bytes]:
-    """Each event once, in order, until the job or the credential has ended; comments keep the connection alive."""
+    """Each event once, in order, until the job or the credential has ended or the server is being stopped.
+
+    Comments keep the connection alive.
+    """
     while True:
         for event in read.events:
             yield status_event(event)
@@ -75,9 +84,11 @@ async def _follow_events(
         if read.job.state in FINAL_STATES:
             return
         yield b": waiting\n\n"
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), POLL_S)
+        await wait_for_any(ended, closing, within_s=POLL_S)
         if ended.is_set():
+            return
+        if closing.is_set():
+            yield RECONNECT
             return
         try:
             read = await again(known)

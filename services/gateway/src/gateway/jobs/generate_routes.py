@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from chassis.http.app import problem_response
 from chassis.messaging.bus import Bus
+from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import FINAL_STATES
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import documented
@@ -50,8 +51,9 @@ def router(
     submitter: JobSubmitter,
     public_url: str,
     used: Callable[[UUID], None],
+    shutdown: Shutdown,
 ) -> APIRouter:
-    """The route; ``used`` is told whose use has changed."""
+    """The route; ``used`` is told whose use has changed, and ``shutdown`` ends the waiting."""
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(
@@ -68,6 +70,9 @@ def router(
     async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
         """Answers 200 once the job is completed, and 202 with the job if it takes longer than `Prefer: wait`.
 
+        It also answers 202 before that time if the server is being stopped: follow `Location`, or send the request
+        again with the same `Idempotency-Key`.
+
         A failed job is an error: 422 `job.failed` if it would fail again, 503 `job.lost` for an infrastructure fault,
         409 `job.cancelled` if it was cancelled. `errors` has the cause; `Location` names the job.
 
@@ -82,7 +87,7 @@ def router(
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
         headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)
-        if await _client_left(request, wait, wait_s or DEFAULT_WAIT_S):
+        if await _client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
             if not keys:
                 await wait.cancel()
                 used(accepted.job.tenant_id)
@@ -100,23 +105,25 @@ def router(
     return routes
 
 
-async def _client_left(request: Request, wait: JobWait, wait_s: float) -> bool:
+async def _client_left(request: Request, wait: JobWait, wait_s: float, closing: asyncio.Event) -> bool:
     """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
 
-    Shutdown of the gateway cancels this coroutine. That is not a disconnect: the job continues.
+    Shutdown of the gateway ends the wait, and at last cancels this coroutine. Neither is a disconnect: the job
+    continues.
     """
     ended = asyncio.create_task(wait.wait_for_end(), name="gateway.generate.wait")
     left = asyncio.create_task(_wait_for_disconnect(request), name="gateway.generate.client")
+    closed = asyncio.create_task(closing.wait(), name="gateway.generate.shutdown")
     try:
-        await asyncio.wait({ended, left}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, left, closed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             ended.result()
             return False
         return left.done()
     finally:
-        for task in (ended, left):
+        for task in (ended, left, closed):
             task.cancel()
-        await asyncio.gather(ended, left, return_exceptions=True)
+        await asyncio.gather(ended, left, closed, return_exceptions=True)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

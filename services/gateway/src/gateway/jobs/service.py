@@ -24,6 +24,7 @@ from contracts.scheduler.jobs import (
 )
 from contracts.scheduler.purges import PURGE_JOB, PurgeJob
 from gateway.api.v1 import cursors
+from gateway.signing.keys import SigningKeys
 
 
 def parse_job_id(text: str) -> UUID:
@@ -48,8 +49,8 @@ class JobService:
     no such job.
     """
 
-    def __init__(self, bus: Bus, *, cursor_key: bytes) -> None:
-        self._bus, self._cursor_key = bus, cursor_key
+    def __init__(self, bus: Bus, *, cursor_keys: SigningKeys) -> None:
+        self._bus, self._cursor_keys = bus, cursor_keys
 
     async def read_job(self, text: str, *, tenant: str) -> Job:
         """The job, with the newest progress that its executor published."""
@@ -84,7 +85,7 @@ class JobService:
             BadCursor: the cursor was made for another tenant or filter.
         """
         bounds = [at and at.isoformat() for at in (created_after, created_before)]
-        filters, key = json.dumps([status, workflow, label, *bounds]), self._cursor_key
+        filters, key = json.dumps([status, workflow, label, *bounds]), self._cursor_keys
         query = ListJobs(
             limit=limit,
             before=cursors.decode(key, cursor, tenant=tenant, filters=filters) if cursor is not None else None,

@@ -178,6 +178,7 @@ class JobSubmitter:
             if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has its own pins
                 await self._pins.release(job_id)
         self._used(accepted.job.tenant_id)
+        log.info("gateway.job.accepted", job_id=str(accepted.job.job_id), replayed=accepted.replayed)
         return accepted
 
     async def validate(

@@ -65,7 +65,7 @@ def wire_jobs(
         used=users.usage_changed,
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
-    service, url = JobService(bus, cursor_key=infra.key("cursors")), settings.public_url
+    service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
     return Jobs(
         service=service,
         submitter=submitter,
@@ -73,9 +73,16 @@ def wire_jobs(
         routers=(
             routes.router(jobs=service, submitter=submitter, public_url=url, used=users.usage_changed),
             batch_routes.router(submitter=submitter, public_url=url),
-            generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=users.usage_changed),
+            generate_routes.router(
+                bus=bus, submitter=submitter, public_url=url, used=users.usage_changed, shutdown=infra.shutdown
+            ),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(jobs=service, watching=identity.watch_credential, sockets=infra.metrics.gauge(SOCKETS)),
+            event_routes.router(
+                jobs=service,
+                watching=identity.watch_credential,
+                sockets=infra.metrics.gauge(SOCKETS),
+                shutdown=infra.shutdown,
+            ),
         ),
     )

@@ -2,6 +2,10 @@
 
 import hashlib
 import hmac
+from typing import TypeAlias
+
+SigningKeys: TypeAlias = tuple[bytes, ...]
+"""Keys of one purpose: the first signs, all verify."""
 
 
 def derive(secret: str, purpose: str) -> bytes:

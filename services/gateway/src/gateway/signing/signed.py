@@ -5,20 +5,22 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
+from gateway.signing.keys import SigningKeys
 
-def sign(key: bytes, purpose: str, value: Any) -> str:
+
+def sign(keys: SigningKeys, purpose: str, value: Any) -> str:
     """A JSON value and its signature. A text that is signed for one purpose does not verify for another."""
-    return str(_build_serializer(key, purpose).dumps(value))
+    return str(_build_serializer(keys, purpose).dumps(value))
 
 
-def verify(key: bytes, purpose: str, text: str) -> Any:
-    """The value that was signed with this key for this purpose; None for any other text."""
+def verify(keys: SigningKeys, purpose: str, text: str) -> Any:
+    """The value that was signed with one of these keys for this purpose; None for any other text."""
     try:
-        return _build_serializer(key, purpose).loads(text)
+        return _build_serializer(keys, purpose).loads(text)
     except BadData:
         return None
 
 
-def _build_serializer(key: bytes, purpose: str) -> URLSafeSerializer:
+def _build_serializer(keys: SigningKeys, purpose: str) -> URLSafeSerializer:
     options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-    return URLSafeSerializer(key, salt=purpose, signer_kwargs=options)
+    return URLSafeSerializer(list(reversed(keys)), salt=purpose, signer_kwargs=options)

@@ -62,9 +62,10 @@ class ArtifactStore:
     Args:
         url: ``file:///folder``, created if missing, or any URL of obstore, such as ``s3://bucket/prefix``.
         status: is told how writes end, and says whether objects may be deleted.
+        secret_access_key: of a bucket, instead of ``AWS_SECRET_ACCESS_KEY`` in the environment.
     """
 
-    def __init__(self, url: str, status: StoreStatus) -> None:
+    def __init__(self, url: str, status: StoreStatus, *, secret_access_key: str | None = None) -> None:
         self.status = status
         self._folder: Path | None = None
         self._store: ObjectStore
@@ -73,7 +74,8 @@ class ArtifactStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(self._folder, automatic_cleanup=True)  # removes empty folders
         else:
-            self._store = from_url(url)
+            has_secret = secret_access_key is not None and url.startswith("s3://")
+            self._store = from_url(url, secret_access_key=secret_access_key or "") if has_secret else from_url(url)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Store all chunks durably. If reading them raises, the previous object stays.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from contracts.gateway.transfers import GrantInputs, InputGrant, InputsGranted
+from gateway.signing.keys import SigningKeys
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.file_extensions import extension_of
 from gateway.storage.objects import ArtifactStore
@@ -23,7 +24,7 @@ class InputDownloads:
     """Creates links for inputs, and serves their bytes.
 
     Attributes:
-        key: signs links.
+        keys: sign links.
         names: derives the file names that nodes see.
         origin: of links, as executors reach this gateway.
         link_s: lifetime of a link, seconds.
@@ -31,7 +32,7 @@ class InputDownloads:
 
     uploads: UploadStore
     objects: ArtifactStore
-    key: bytes
+    keys: SigningKeys
     names: bytes
     origin: str
     link_s: float
@@ -52,7 +53,7 @@ class InputDownloads:
             BadInputToken: the link is invalid or has expired.
             UnknownUpload: the upload was deleted.
         """
-        right = input_token.verify(self.key, token, now_s=time.time())
+        right = input_token.verify(self.keys, token, now_s=time.time())
         upload = (await self.uploads.find_all(str(right.tenant_id), [right.upload_id])).get(right.upload_id)
         if upload is None:
             raise UnknownUpload
@@ -62,7 +63,7 @@ class InputDownloads:
             raise UnknownUpload from None
 
     def _grant_upload(self, upload: Upload, expires_s: int) -> InputGrant:
-        token = input_token.sign(self.key, InputRight(upload.tenant_id, upload.id, expires_s))
+        token = input_token.sign(self.keys, InputRight(upload.tenant_id, upload.id, expires_s))
         return InputGrant(
             id=upload.id,
             url=f"{self.origin}/internal/inputs/{token}",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.signing import signed
+from gateway.signing.keys import SigningKeys
 from gateway.transfers.errors import BadInputToken
 
 _PURPOSE = "input"
@@ -18,18 +19,18 @@ class InputRight:
     expires_s: int
 
 
-def sign(key: bytes, right: InputRight) -> str:
+def sign(keys: SigningKeys, right: InputRight) -> str:
     """The token of a right, safe in a URL."""
-    return signed.sign(key, _PURPOSE, [right.tenant_id.hex, right.upload_id.hex, right.expires_s])
+    return signed.sign(keys, _PURPOSE, [right.tenant_id.hex, right.upload_id.hex, right.expires_s])
 
 
-def verify(key: bytes, token: str, *, now_s: float) -> InputRight:
+def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputRight:
     """The right that a token gives.
 
     Raises:
         BadInputToken: it is not ours, or its time is over.
     """
-    value = signed.verify(key, _PURPOSE, token)
+    value = signed.verify(keys, _PURPOSE, token)
     if value is None:
         raise BadInputToken
     tenant, upload, expires_s = value

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.signing import signed
+from gateway.signing.keys import SigningKeys
 from gateway.transfers.errors import BadOutputToken
 
 _PURPOSE = "output"
@@ -25,19 +26,19 @@ class OutputRight:
         return f"{self.tenant_id}/{self.job_id}/{self.attempt}/{self.output_id}"
 
 
-def sign(key: bytes, right: OutputRight) -> str:
+def sign(keys: SigningKeys, right: OutputRight) -> str:
     """The token of a right, safe in a URL."""
     value = [right.tenant_id.hex, right.job_id.hex, right.attempt, right.output_id.hex, right.expires_s]
-    return signed.sign(key, _PURPOSE, value)
+    return signed.sign(keys, _PURPOSE, value)
 
 
-def verify(key: bytes, token: str, *, now_s: float) -> OutputRight:
+def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputRight:
     """The right that a token gives.
 
     Raises:
         BadOutputToken: it is not ours, or its time is over.
     """
-    value = signed.verify(key, _PURPOSE, token)
+    value = signed.verify(keys, _PURPOSE, token)
     if value is None:
         raise BadOutputToken
     tenant, job, attempt, output, expires_s = value

@@ -11,6 +11,7 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
+from gateway.signing.keys import SigningKeys
 from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.objects import ArtifactStore
 from gateway.transfers import output_token
@@ -23,7 +24,7 @@ class OutputUploads:
     """Creates links for outputs, and stores their bytes.
 
     Attributes:
-        key: signs links.
+        keys: sign links.
         origin: of links, as executors reach this gateway.
         link_s: lifetime of a link, seconds.
         max_bytes: of one output.
@@ -31,7 +32,7 @@ class OutputUploads:
 
     artifacts: ArtifactRecords
     objects: ArtifactStore
-    key: bytes
+    keys: SigningKeys
     origin: str
     link_s: float
     max_bytes: int
@@ -46,7 +47,7 @@ class OutputUploads:
         return OutputsGranted(
             grants=tuple(
                 OutputGrant(
-                    id=right.output_id, url=f"{self.origin}/internal/outputs/{output_token.sign(self.key, right)}"
+                    id=right.output_id, url=f"{self.origin}/internal/outputs/{output_token.sign(self.keys, right)}"
                 )
                 for right in rights
             ),
@@ -72,7 +73,7 @@ class OutputUploads:
             OutputTooLarge: more than ``max_bytes``.
             UnknownJob: the job was purged meanwhile.
         """
-        right = output_token.verify(self.key, token, now_s=time.time())
+        right = output_token.verify(self.keys, token, now_s=time.time())
         self.objects.status.check_output(size_bytes)
         meter = _Meter(chunks, self.max_bytes)
         await self.objects.put(right.key, meter.chunks())

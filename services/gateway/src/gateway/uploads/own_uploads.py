@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from gateway.api.v1 import cursors
+from gateway.signing.keys import SigningKeys
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import Upload, UploadStore
 
@@ -25,8 +26,8 @@ def parse_upload_id(text: str) -> UUID:
 
 
 class OwnUploads:
-    def __init__(self, uploads: UploadStore, *, cursor_key: bytes) -> None:
-        self._uploads, self._key = uploads, cursor_key
+    def __init__(self, uploads: UploadStore, *, cursor_keys: SigningKeys) -> None:
+        self._uploads, self._keys = uploads, cursor_keys
 
     async def read_upload(self, text: str, *, tenant: str) -> Upload:
         """The upload with this id.
@@ -46,9 +47,9 @@ class OwnUploads:
         Raises:
             BadCursor: the cursor was made for another tenant.
         """
-        before = cursors.decode(self._key, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
+        before = cursors.decode(self._keys, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
         found = await self._uploads.page(tenant, before=before, at_most=limit + 1)
         if len(found) <= limit:
             return found, None
         page = found[:limit]
-        return page, cursors.encode(self._key, tenant=tenant, filters=FILTERS, before=page[-1].id)
+        return page, cursors.encode(self._keys, tenant=tenant, filters=FILTERS, before=page[-1].id)

@@ -50,7 +50,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
     router = routes.router(
         bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
         service=service,
-        own=OwnUploads(store, cursor_key=infra.key("cursors")),
+        own=OwnUploads(store, cursor_keys=infra.keys("cursors")),
         remover=UploadRemover(store, infra.objects, ended),
         objects=infra.objects,
         users=users,

@@ -7,6 +7,7 @@ from chassis.offload import offload
 from contracts.wire.errors import Unavailable
 from gateway.api.v1 import cursors
 from gateway.edge.json_body import MAX_ERRORS
+from gateway.signing.keys import SigningKeys
 from gateway.workflows import parameters
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.schemas import (
@@ -25,8 +26,8 @@ FILTERS = "workflows"
 class SavedWorkflows:
     """The saved workflows of a tenant. Those of others do not exist for it."""
 
-    def __init__(self, workflows: WorkflowStore, *, cursor_key: bytes) -> None:
-        self._workflows, self._key = workflows, cursor_key
+    def __init__(self, workflows: WorkflowStore, *, cursor_keys: SigningKeys) -> None:
+        self._workflows, self._keys = workflows, cursor_keys
 
     async def save_workflow(
         self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False
@@ -76,12 +77,12 @@ class SavedWorkflows:
         Raises:
             BadCursor: the cursor was made for another tenant.
         """
-        before = cursors.decode(self._key, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
+        before = cursors.decode(self._keys, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
         found = await self._workflows.page(tenant, before=before, at_most=limit + 1)
         if len(found) <= limit:
             return found, None
         page = found[:limit]
-        return page, cursors.encode(self._key, tenant=tenant, filters=FILTERS, before=page[-1].id)
+        return page, cursors.encode(self._keys, tenant=tenant, filters=FILTERS, before=page[-1].id)
 
 
 def fill_in(version: Version, sent: dict[str, Any], pointer: str) -> dict[str, Any]:

@@ -19,5 +19,5 @@ class WorkflowsFeature(Feature):
 def wire_workflows(infra: Infrastructure) -> WorkflowsFeature:
     """Construct the feature."""
     store = WorkflowStore(infra.database)
-    saved = SavedWorkflows(store, cursor_key=infra.key("cursors"))
+    saved = SavedWorkflows(store, cursor_keys=infra.keys("cursors"))
     return WorkflowsFeature(saved=saved, store=store, routers=(routes.router(saved=saved),))

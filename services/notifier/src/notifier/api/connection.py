@@ -11,6 +11,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from chassis.telemetry.logs import log
 from contracts.auth.credentials import InvalidCredential
 from notifier.domain.token_bucket import TokenBucket
+from notifier.usecases.viewer import Viewer
 
 CLOSE_S = 1.0
 MESSAGES_PER_S, MESSAGES_BURST = 10, 200
@@ -90,6 +91,12 @@ class Connection:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._socket.close(close_request.code, close_request.reason)
+
+
+def log_delivery(job_id: str, viewer: Viewer) -> None:
+    """Log that a viewer has received the end of a job."""
+    submitted_by = {"request_id": viewer.request_id} if viewer.request_id else {}
+    log.info("notifier.job.delivered", job_id=job_id, **submitted_by)
 
 
 def close_slow_client() -> CloseConnection:

@@ -75,6 +75,7 @@ class WebSocketAuthenticator:
         if socket.headers.getlist("sec-websocket-protocol"):
             raise SubprotocolNotSupported
         principal = await self._find_principal(socket)
+        socket.state.user_id = principal.tenant
         if Scope.JOBS_READ not in principal.scopes:
             raise MissingScope(scope=Scope.JOBS_READ.value)
         with self._identity.watch_credential(principal) as ended:

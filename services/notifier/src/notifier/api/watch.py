@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from chassis.telemetry.logs import bound
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.connection import CloseConnection, Connection, close_slow_client
+from notifier.api.connection import CloseConnection, Connection, close_slow_client, log_delivery
 from notifier.api.handshake import WebSocketAuthenticator, parse_after, parse_job_id, refuse_socket
 from notifier.usecases.hub import Hub
 from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
@@ -27,14 +27,15 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, s
                     async with hub.watch(principal.tenant, parse_job_id(job_id), parse_after(socket)) as viewer:
                         await authenticator.ensure_open(socket)
                         with open_sockets.track_inprogress():
-                            await connection.run(_send_frames(connection, viewer), _drain_messages(connection))
+                            sending = _send_frames(connection, viewer, job_id)
+                            await connection.run(sending, _drain_messages(connection))
             except Refusal as refusal:
                 await refuse_socket(socket, refusal.refused)
 
     return routes
 
 
-async def _send_frames(connection: Connection, viewer: Viewer) -> None:
+async def _send_frames(connection: Connection, viewer: Viewer, job_id: str) -> None:
     try:
         while (frame := await viewer.next_frame()) is not None:
             await connection.send(frame)
@@ -42,6 +43,7 @@ async def _send_frames(connection: Connection, viewer: Viewer) -> None:
         raise close_slow_client() from None
     except JobDeleted:
         raise CloseConnection(4404, UnknownJob.code) from None
+    log_delivery(job_id, viewer)
     raise CloseConnection(1000)
 
 

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.connection import CloseConnection, Connection, close_slow_client
+from notifier.api.connection import CloseConnection, Connection, close_slow_client, log_delivery
 from notifier.api.handshake import WebSocketAuthenticator, parse_job_id, refuse_socket
 from notifier.domain import frames
 from notifier.domain.errors import TooManyJobs
@@ -91,6 +91,7 @@ class _Subscriptions:
             async with self._hub.watch(self._tenant, parse_job_id(message.job_id), message.after) as viewer:
                 while (frame := await viewer.next_frame()) is not None:
                     await self._connection.send(frame)
+                log_delivery(message.job_id, viewer)
         except Refusal as refusal:
             await self._send_refusal(message.job_id, refusal)
         except JobDeleted:

@@ -23,9 +23,13 @@ class Viewer:
     """Takes events and progress of a job in order and returns frames, each once.
 
     Everything before ``start`` waits; what the snapshot already contains is then dropped.
+
+    Attributes:
+        request_id: id of the request that submitted the job, for logs; None until an event has it.
     """
 
     def __init__(self) -> None:
+        self.request_id: str | None = None
         self._last_seq: int | None = None
         self._early_events: list[JobEvent] = []
         self._progress_filter = ProgressFilter()
@@ -50,6 +54,7 @@ class Viewer:
         self._processing = STATUS_OF_STATE[job.state] is JobStatus.PROCESSING
         self._backlog.add_states((frames.encode_snapshot(job, progress=progress, at=datetime.now(UTC)),))
         for event in replay:
+            self.request_id = event.request_id or self.request_id
             self._backlog.add_states(frames.encode_event(event))
         self._last_seq, self._waiting = job.seq, job.waiting
         if job.state in FINAL_STATES:
@@ -60,6 +65,7 @@ class Viewer:
 
     def add_event(self, event: JobEvent) -> None:
         """Add the next event of the job."""
+        self.request_id = event.request_id or self.request_id
         if self._last_seq is None:
             self._early_events.append(event)
         elif event.seq > self._last_seq and not self._has_ended:

@@ -26,7 +26,7 @@ class Candidate:
         images: that it will make.
         refusal: why no node can run it today. What was accepted once stays accepted all the same.
         nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
-        request_id: of who asked, for the log.
+        request_id: of the request that submits the job.
     """
 
     tenant_id: UUID
@@ -41,8 +41,8 @@ class Candidate:
     @property
     def log_fields(self) -> dict[str, Any]:
         """The fields of this submit in the log."""
-        job_id, tenant = str(self.command.job_id), str(self.tenant_id)
-        return {"job_id": job_id, "tenant": tenant, "images": self.images, "request_id": self.request_id}
+        job_id, tenant_id = str(self.command.job_id), str(self.tenant_id)
+        return {"job_id": job_id, "tenant_id": tenant_id, "images": self.images, "request_id": self.request_id}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class LockedJob:
     on_hold: bool
     endpoint: str | None
     fail_without_outputs: bool
+    request_id: str | None
     created_at: datetime
     tier: str
 

@@ -12,7 +12,8 @@ AVOID_NODE_S = 120.0  # after its node died, a job avoids that node for this tim
 OVERTIME_GRACE_S = 60.0  # beyond a job's time limit; its executor needs up to 30 s to stop the prompt and report
 COST_ESTIMATE_S = 1.0  # GPU-seconds charged at the claim; corrected when the attempt ends
 
-WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator withdrew; it does not count as a try
+WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator withdrew
+FREE_OUTCOMES = (WITHDRAWN, Outcome.RELEASED.value)  # attempts with these outcomes do not count as tries
 NODE_LOST = JobError(code="node.lost", message="The node that ran this job was lost.")
 JOB_POISON = JobError(
     code="job.poison",
@@ -69,7 +70,8 @@ def next_cause(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: 
     """Decide the job's next transition after an attempt has ended.
 
     A failure of the workflow is never tried again. A node fault is, until all attempts are used or
-    ``MAX_NODE_DEATHS`` nodes died while running the job. An unrequested cancellation counts as a node fault.
+    ``MAX_NODE_DEATHS`` nodes died while running the job. An unrequested cancellation counts as a node fault. A released
+    job is always queued again.
 
     Args:
         outcome: outcome of the attempt.
@@ -82,6 +84,8 @@ def next_cause(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: 
             return Cause.SUCCEEDED
         case Outcome.FAILED:
             return Cause.FAILED
+        case Outcome.RELEASED:
+            return Cause.REQUEUED
         case Outcome.NODE_FAULT if node_deaths >= MAX_NODE_DEATHS:
             return Cause.POISONED
         case Outcome.NODE_FAULT | Outcome.CANCELLED:

@@ -47,7 +47,7 @@ UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
-    g.graph, g.inputs, g.extra_data, j.run_within_s, j.images
+    g.graph, g.inputs, g.extra_data, j.run_within_s, j.images, j.request_id
 """)
 _PICK_TENANT = Statement("""
 SELECT t.id, t.tier, now() AS now FROM tenants t
@@ -61,7 +61,7 @@ ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
 _PICK_JOB = Statement("""
 SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
-    j.fail_without_outputs, j.created_at, j.run_within_s,
+    j.fail_without_outputs, j.request_id, j.created_at, j.run_within_s,
     g.graph, g.inputs, g.extra_data
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
@@ -169,6 +169,7 @@ async def renew_live_assignment(connection: Connection, node: str, lease_s: floa
         lease_s=lease_s,
         run_within_s=row["run_within_s"],
         images=row["images"],
+        request_id=row["request_id"],
     )
 
 
@@ -227,6 +228,7 @@ async def insert_attempt(connection: Connection, found: ClaimableJob, node: str,
         lease_s=lease_s,
         run_within_s=found.run_within_s,
         images=job.images,
+        request_id=job.request_id,
     )
 
 

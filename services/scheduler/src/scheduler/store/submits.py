@@ -50,6 +50,7 @@ WITH given AS (
         id uuid, tenant_id uuid, priority integer, workflow text, labels jsonb, requirement_id bigint, images integer,
         key text, request_hash text, start_within float, run_within float, model text, seed numeric, seeds jsonb,
         graph json, inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid, endpoint text,
+        request_id text,
         overtakes boolean, fail_without_outputs boolean, extra_data json
     )) WITH ORDINALITY
 ), unchanged AS (
@@ -71,10 +72,10 @@ WITH given AS (
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
                       idempotency_key, request_hash, start_by, run_within_s, model, seed, seeds, retry_of, endpoint,
-                      fail_without_outputs)
+                      request_id, fail_without_outputs)
     SELECT id, tenant_id, 'queued', priority, workflow, labels, requirement_id, images, :today, 1,
            key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, seeds, retry_of,
-           endpoint, fail_without_outputs
+           endpoint, request_id, fail_without_outputs
     FROM accepted
 ), drawn AS (
     INSERT INTO graphs (job_id, graph, inputs, extra_data) SELECT id, graph, inputs, extra_data FROM accepted
@@ -165,11 +166,12 @@ def _build_row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "graph": orjson.Fragment(candidate.graph),
         "inputs": command.inputs,
         "extra_data": command.extra_data,
-        "event": orjson.Fragment(_build_first_event(command.job_id, tenant_id, at).model_dump_json()),
+        "event": orjson.Fragment(_build_first_event(candidate, at).model_dump_json()),
         "message_id": new_id(),
         "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
         "retry_of": command.retry_of,
         "endpoint": command.endpoint,
+        "request_id": candidate.request_id or None,
         "overtakes": accepted.overtakes,
         "fail_without_outputs": command.fail_without_outputs,
     }
@@ -182,14 +184,15 @@ def _encode_uuid(value: object) -> str:
     return str(value)
 
 
-def _build_first_event(job_id: UUID, tenant_id: UUID, at: datetime) -> JobEvent:
+def _build_first_event(candidate: Candidate, at: datetime) -> JobEvent:
     """The first event of a job. Its time is when the account was read, until the statement puts in its own."""
     return JobEvent(
-        job_id=job_id,
-        tenant_id=tenant_id,
+        job_id=candidate.command.job_id,
+        tenant_id=candidate.tenant_id,
         seq=1,
         state=JobState.QUEUED,
         cause=Cause.SUBMITTED,
         attempt=0,
         at=at,
+        request_id=candidate.request_id or None,
     )

@@ -134,6 +134,7 @@ JOBS = Table(
     Column("seeds", JSONB, comment="contracts.scheduler.DrawnSeed, of any workflow; NULL where none was drawn"),
     Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
     Column("retry_of", Uuid, comment="the failed job that this one runs again"),
+    Column("request_id", Text, comment="of the request that submitted it, for logs"),
     Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
     Column("avoid_node", Text, comment="it died with this job: other nodes come first"),
     Column("avoid_until", DateTime(timezone=True)),

@@ -13,18 +13,19 @@ from contracts.scheduler.attempts import AttemptRef
 from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, JobWarning
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
-from scheduler.domain.settlement import WITHDRAWN, Effects
+from scheduler.domain.settlement import FREE_OUTCOMES, Effects
 from scheduler.domain.states import Cause, is_final, next_state
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
 _JOB_COLUMNS = (
     "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,"
-    " j.fail_without_outputs, j.created_at, (SELECT t.tier FROM tenants t WHERE t.id = j.tenant_id) AS tier"
+    " j.fail_without_outputs, j.request_id, j.created_at,"
+    " (SELECT t.tier FROM tenants t WHERE t.id = j.tenant_id) AS tier"
 )
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
 SELECT {_JOB_COLUMNS}, a.node, a.cost, a.lease_until < now() AS lapsed, now() AS now,
-    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries,
+    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {FREE_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
     )) AS node_deaths
@@ -101,7 +102,7 @@ class LockedAttempt:
 
     Attributes:
         charged: GPU-seconds charged at the claim.
-        tries: attempts so far, this one included, without those that an operator withdrew.
+        tries: attempts so far, this one included, without those that were withdrawn or released.
         node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
         lapsed: whether the lease has lapsed.
         now: the time of the transaction.
@@ -184,6 +185,7 @@ async def apply_transition(
         at=now,
         outputs=outputs,
         error=error,
+        request_id=job.request_id,
     )
     body = event.model_dump_json()
     await _APPLY_TRANSITION.run(

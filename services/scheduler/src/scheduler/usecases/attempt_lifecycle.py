@@ -56,6 +56,8 @@ class AttemptLifecycle:
             transition = await transitions.apply_transition(
                 connection, locked.job, Cause.STARTED, Effects(), now=locked.now
             )
+        ref = command.ref
+        log.info("scheduler.attempt.started", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         await self._publisher.publish_live(transition)
         return AttemptWriteReply(applied=not is_final(locked.job.state))
 
@@ -64,13 +66,14 @@ class AttemptLifecycle:
         async with self._database.direct() as connection:
             ended = await self._end_live(connection, command, node)
         if ended is not None:
-            await self._publish(ended, command.outcome)
             log.info(
                 "scheduler.attempt.ended",
                 job_id=str(command.ref.job_id),
                 attempt=command.ref.attempt,
+                node=node,
                 outcome=command.outcome,
             )
+            await self._publish(ended, command.outcome)
         return AttemptWriteReply(applied=ended is not None)
 
     async def end_lapsed_attempts(self) -> None:

@@ -1,7 +1,9 @@
 """Assigns queued jobs to nodes that ask for work; a request waits until there is a job or it times out."""
 
 import asyncio
+from collections import deque
 from contextlib import suppress
+from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
@@ -15,6 +17,7 @@ from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.tenant_policies import TenantPolicies
 
 RECHECK_S = 1.0  # poll interval of waiting requests: a wake-up may be lost, or come while a row is locked
+STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 
 
@@ -34,6 +37,7 @@ class JobDispatcher:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
         self._policies, self._frames_per_image = policies, frames_per_image
         self._is_open = True
+        self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
@@ -47,6 +51,11 @@ class JobDispatcher:
         self._is_open = False
         self.wake()
 
+    def cancel_requests(self, boot_id: UUID) -> None:
+        """Answer waiting requests of this executor now, and assign it nothing more: it is being stopped."""
+        self._stopped.append(boot_id)
+        self.wake()
+
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
@@ -56,6 +65,8 @@ class JobDispatcher:
         until = clock() + request.wait_s
         while True:
             changed = self._changed
+            if request.boot_id in self._stopped:
+                return WorkReply(assignment=None)
             async with self._claiming:
                 assignment = await self._claim_attempt(node)
             remaining_s = until - clock()
@@ -73,7 +84,13 @@ class JobDispatcher:
                 live, transition = await self._lease_next_job(connection, node, digest)
         await self._publisher.publish_live(transition)
         if live is not None:
-            log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
+            log.info(
+                "scheduler.job.claimed",
+                job_id=str(live.ref.job_id),
+                attempt=live.ref.attempt,
+                node=node,
+                request_id=live.request_id,
+            )
             policy = await self._policies.load_policy(live.ref.tenant_id)
             return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
         return None

@@ -91,5 +91,6 @@ class JobSubmitter:
         ]
         if made:
             self._queued()  # other replicas are notified by the database
-            log.info("scheduler.jobs.submitted", jobs=[candidate.log_fields for candidate in made])
+            for candidate in made:
+                log.info("scheduler.job.admitted", **candidate.log_fields)
         return answers

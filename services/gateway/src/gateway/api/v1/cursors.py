@@ -4,20 +4,21 @@ from uuid import UUID
 
 from gateway.api.v1.errors import BadCursor
 from gateway.signing import signed
+from gateway.signing.keys import SigningKeys
 
 
-def encode(key: bytes, *, tenant: str, filters: str, before: UUID) -> str:
+def encode(keys: SigningKeys, *, tenant: str, filters: str, before: UUID) -> str:
     """A cursor that continues after ``before``. ``filters`` is any text that is the same for the same filters."""
-    return signed.sign(key, _signing_purpose(tenant, filters), before.hex)
+    return signed.sign(keys, _signing_purpose(tenant, filters), before.hex)
 
 
-def decode(key: bytes, cursor: str, *, tenant: str, filters: str) -> UUID:
+def decode(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> UUID:
     """Where the list continues.
 
     Raises:
         BadCursor: it was tampered with, or made for another tenant or filter.
     """
-    before = signed.verify(key, _signing_purpose(tenant, filters), cursor)
+    before = signed.verify(keys, _signing_purpose(tenant, filters), cursor)
     if before is None:
         raise BadCursor
     return UUID(before)

@@ -1,0 +1,67 @@
+"""Attempts that a stopping executor hands back."""
+
+import asyncio
+
+import pytest
+
+from contracts.scheduler.attempts import CANCEL_WORK_REQUESTS, CancelWorkRequests, Outcome
+from contracts.scheduler.jobs import JobState
+from tests.integration.scheduler.conftest import World
+from tests.kit.waiting import until
+
+
+@pytest.mark.requirement("O-13")
+async def test_released_job_is_the_first_of_its_tenant_again_and_costs_nothing(world: World) -> None:
+    tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
+    first, second = await world.submit_job(tenant, images=2), await world.submit_job(tenant)
+    for number in range(1, 5):  # more often than a job may be tried
+        given = await node.claim_attempt()
+        assert (given.ref.job_id, given.ref.attempt) == (first, number)
+        assert await node.start(given.ref)
+        assert not await other.finish(given.ref, Outcome.RELEASED, error=None)  # of another node
+        assert await node.finish(given.ref, Outcome.RELEASED, error=None)
+        assert not await node.finish(given.ref, Outcome.RELEASED, error=None)  # a repeated report
+        assert (await world.read_job(tenant, first)).state is JobState.QUEUED
+    given = await node.claim_attempt()
+    assert await node.finish(given.ref, images=2, gpu_seconds=3.0)
+    assert (await world.read_job(tenant, first)).state is JobState.SUCCEEDED
+    assert (await world.list_causes(tenant, first))[:5] == ["submitted", "claimed", "started", "requeued", "claimed"]
+    given = await node.claim_attempt()
+    assert given.ref.job_id == second
+    for _ in range(3):
+        assert await node.finish(given.ref, Outcome.NODE_FAULT)
+        if (await world.read_job(tenant, second)).state is not JobState.FAILED:
+            given = await node.claim_attempt()
+    assert given.ref.attempt == 3
+    assert (await world.read_job(tenant, second)).state is JobState.FAILED
+    assert await world.count_charged_images(tenant) == 2
+
+
+@pytest.mark.requirement("O-13")
+async def test_release_of_a_cancelled_job_ends_its_attempt(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant)
+    given = await node.claim_attempt()
+    await world.cancel(tenant, job_id)
+    assert await node.finish(given.ref, Outcome.RELEASED, error=None)
+    assert (await world.read_job(tenant, job_id)).state is JobState.CANCELLED
+    assert await node.request_work() is None
+
+
+@pytest.mark.requirement("O-13")
+async def test_stopping_executor_gets_its_waiting_request_answered_and_no_job(world: World) -> None:
+    tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
+    waiting = asyncio.create_task(node.request_work(wait_s=6))
+
+    async def is_answered() -> bool:
+        hint = CancelWorkRequests(boot_id=node.boot_id)
+        await world.system.bus.publish(CANCEL_WORK_REQUESTS, hint, key=node.name)
+        return waiting.done()
+
+    await until(is_answered)
+    assert waiting.result() is None
+    job_id = await world.submit_job(tenant)
+    assert await node.request_work() is None
+    given = await other.claim_attempt()
+    assert given.ref.job_id == job_id
+    assert await other.finish(given.ref)
