@@ -134,6 +134,8 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
     "GET /api/v1/admin/stats": admins(),
     "GET /api/v1/admin/audit": admins(),
+    "GET /api/v1/admin/artifact-store": admins(),
+    "POST /api/v1/admin/artifact-store/delete-orphans": admins(409, json={"count": 1}),
     "GET /api/v1/admin/dead-letters": admins(),
     "POST /api/v1/admin/dead-letters/{letter_id}/redrive": admins(404),
     "GET /api/v1/admin/nodes": admins(),

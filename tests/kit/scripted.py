@@ -74,6 +74,7 @@ class ScriptedScheduler:
         self.asked_for: list[str] = []  # tenants of requests for classes
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
+        self.finds = 0  # number of requests which jobs exist
         self.busy = 0  # number of job requests to fail
         self.used: dict[str, tuple[UsageDay, ...]] = {}
 
@@ -121,6 +122,7 @@ class ScriptedScheduler:
         return PurgeReply()
 
     async def find(self, asked: FindJobs, _: Address) -> ExistingJobs:
+        self.finds += 1
         there = [self.jobs[job_id] for job_id in asked.job_ids if job_id in self.jobs]
         return ExistingJobs(
             job_ids=tuple(job.job_id for job in there),

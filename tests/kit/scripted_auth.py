@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from chassis.messaging.bus import Bus
 from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import READ_ACCOUNT, Account, ReadAccount, Role, UnknownUser, User
+from contracts.auth.audit import RECORD_ACTION, RecordAction
 from contracts.auth.changes import READ_CHANGES, Changes, ReadChanges, UserChanged
 from contracts.auth.credentials import (
     ALGORITHM,
@@ -31,6 +32,7 @@ from contracts.auth.credentials import (
     scopes_of,
 )
 from contracts.auth.erasure import READ_ERASURES, Erasure, Erasures, ReadErasures
+from contracts.auth.fields import Done
 from contracts.auth.keys import KEYS_USED, LIST_KEYS, Keys, KeysUsed, ListKeys
 from contracts.auth.sessions import LIST_SESSIONS, ListSessions, Sessions
 from contracts.auth.tickets import (
@@ -95,6 +97,7 @@ class ScriptedAuth:
         keys: user by the text of the key; ``scopes`` of keys that do not have all scopes of their user.
         asked: number of requests to verify a key; ``keysets`` and ``reads``: number of requests for the keyset and for
             changes.
+        actions: what admins ordered.
     """
 
     def __init__(self) -> None:
@@ -107,6 +110,7 @@ class ScriptedAuth:
         self.uses: dict[str, datetime] = {}
         self.tickets: dict[str, CreateTicket] = {}
         self.erased: list[UUID] = []
+        self.actions: list[RecordAction] = []
         self.asked = self.keysets = self.reads = 0
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
         self.before_read: Callable[[], Awaitable[None]] = _at_once
@@ -119,9 +123,14 @@ class ScriptedAuth:
         found = [Erasure(number=number, tenant_id=tenant_id, at=now) for number, tenant_id in enumerate(self.erased, 1)]
         return Erasures(erasures=tuple(found[asked.after :]), more=False, now=now)
 
+    async def record_action(self, action: RecordAction, _: Address) -> Done:
+        self.actions.append(action)
+        return Done()
+
     def serve(self, bus: Bus) -> None:
         """Answer over this connection."""
         bus.serve(READ_ERASURES, self.read_erasures)
+        bus.serve(RECORD_ACTION, self.record_action)
         bus.serve(VERIFY_CREDENTIAL, self.verify)
         bus.serve(READ_KEYSET, self.read_keyset)
         bus.serve(READ_CHANGES, self.read_changes)

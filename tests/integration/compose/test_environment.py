@@ -242,6 +242,7 @@ async def test_first_admin_generates_an_image(machine: Machine) -> None:
         result = await http.get(f"/jobs/{job['job_id']}/result")
     assert result.status_code == 200, result.text
     assert result.content.startswith(b"\x89PNG\r\n\x1a\n")
-    kept = [path for path in (machine.loopback.folder / "gateway/data/artifacts").rglob("*") if path.is_file()]
+    artifacts = machine.loopback.folder / "gateway/data/artifacts"
+    kept = [path for path in artifacts.rglob("*") if path.is_file() and path.parent.name != ".comfyfleet"]
     assert [path.read_bytes() for path in kept] == [result.content]
     assert (machine.loopback.folder / "executor/data/journal.db").exists()

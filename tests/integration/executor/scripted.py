@@ -255,6 +255,7 @@ class Gateway(Scene):
         self.stored: dict[UUID, bytes] = {}
         self.types: dict[UUID, str] = {}
         self.answers: deque[int] = deque()
+        self.is_full = False  # the store has no space left
         self.puts = 0
         self.uploads: dict[UUID, bytes] = {}
         self.claimed: dict[UUID, bytes] = {}  # the media type in the grant, if it differs from the content
@@ -327,6 +328,8 @@ class Gateway(Scene):
         await self.note()
         if self.answers:
             return web.Response(status=self.answers.popleft())
+        if self.is_full:
+            return web.json_response({"code": "storage.full"}, status=503)
         if name not in self._open:
             return web.Response(status=403)
         self.stored[name], self.types[name] = content, request.headers["Content-Type"]

@@ -58,9 +58,12 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
     await state.check_node()
     builder = PromptBuilder(state=state, journal=journal, catalog_s=5)
     poster = Defective(node=comfyui, builder=builder, journal=journal, unreachable_s=2, stop_within_s=5)
-    uploader = OutputUploader(node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2)
     death = WorkerDeathDetector(comfyui, check_every_s=1)
     occupancy = OccupancyMonitor(Occupancy(blocked_after_s=60, dead_worker_s=10), death)
+    uploader = OutputUploader(
+        node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2, storage_wait_s=9,
+        occupancy=occupancy,
+    )  # fmt: skip
     measured = NodeMetrics(Metrics("executor"), name)
     requester = WorkRequester(
         standby=standby, state=state, node=comfyui, bus=bus, journal=journal, occupancy=occupancy, node_name=name,

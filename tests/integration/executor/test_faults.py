@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import OccupancyCause
 from tests.integration.executor.graphs import failing, hello, killing, slow
 from tests.integration.executor.scripted import Gateway, Scheduler
 from tests.kit.waiting import until
@@ -297,6 +298,27 @@ async def test_output_upload_waits_for_storage_and_renews_an_expired_grant(start
     assert finish.outcome is Outcome.SUCCEEDED
     assert len(gateway.grants) == 2
     assert all(output.id in gateway.stored for output in finish.outputs)
+
+
+@pytest.mark.requirement("F-141")
+async def test_outputs_wait_visibly_for_a_full_store_for_a_limited_time(start_executor, scheduler, gateway) -> None:
+    def waiting() -> bool:
+        occupied = scheduler.beats[-1].occupied if scheduler.beats else None
+        return occupied is not None and (occupied.by, occupied.blocked) == (OccupancyCause.STORAGE, True)
+
+    gateway.is_full = True
+    await start_executor(storage_wait_s=3, blocked_after_s=0.5)
+    kept = await scheduler.give(hello())
+    await scheduler.until(waiting)
+    gateway.is_full = False
+    finish = await scheduler.finish_of(kept)
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert all(output.id in gateway.stored for output in finish.outputs)
+    await scheduler.until(lambda: scheduler.beats[-1].occupied is None)
+    gateway.is_full = True
+    given_up = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (given_up.outcome, given_up.error.code) == (Outcome.NODE_FAULT, "job.storage_unavailable")
+    assert not given_up.node_died
 
 
 @pytest.mark.requirement("F-36")

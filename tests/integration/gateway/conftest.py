@@ -6,13 +6,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 
 from gateway.app import create_app
+from gateway.artifact_store.domain import Identity, format_marker
 from gateway.settings import Settings
+from gateway.storage.objects import MARKER_KEY
 from stack.ports import free_ports
 from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.nats import NatsServer
@@ -26,9 +31,24 @@ BOB = {"X-API-Key": "bob-key"}
 PUBLIC = "https://fleet.example"
 
 
+STORE = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), datetime(2026, 1, 1, tzinfo=UTC))
+"""All tests share a database, so every folder has the marker of its one store."""
+
+
 @pytest.fixture(scope="session")
 async def database_url(postgres_server: PostgresServer) -> str:
-    return await postgres_server.database("gateway")
+    url = await postgres_server.database("gateway")
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    await connection.execute("INSERT INTO artifact_store (store_id) VALUES ($1)", STORE.store_id)
+    await connection.close()
+    return url
+
+
+def mark(folder: Path) -> None:
+    """Make this folder the store that belongs to the tests' database."""
+    marker = folder / MARKER_KEY
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_bytes(format_marker(STORE))
 
 
 @pytest.fixture
@@ -37,6 +57,11 @@ async def script(nats_server: NatsServer) -> AsyncIterator[Script]:
     await script.start()
     yield script
     await script.stop()
+
+
+def stored_files(folder: Path) -> list[Path]:
+    """Every file of a store but its marker."""
+    return [path for path in folder.rglob("*") if path.is_file() and path != folder / MARKER_KEY]
 
 
 @dataclass
@@ -50,6 +75,7 @@ class Gateway:
 
 
 def settings_for(nats_url: str, database_url: str, folder: Path, **more: object) -> Settings:
+    mark(folder)
     return Settings.model_validate(
         {
             "nats_url": nats_url,
@@ -93,6 +119,7 @@ async def process(
     nats_url: str, database_url: str, folder: Path, *, port: int = 0, **environment: str
 ) -> AsyncIterator[tuple[Gateway, int]]:
     """The gateway as a process of its own, on this port or a free one; with its pid. It may be killed meanwhile."""
+    mark(folder)
     at = port or free_ports(1)[0]
     told = {
         "GATEWAY_NATS_URL": nats_url, "GATEWAY_DATABASE_URL": database_url,

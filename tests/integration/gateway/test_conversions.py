@@ -14,7 +14,7 @@ from PIL import Image
 
 from contracts.scheduler.outputs import OutputKind
 from gateway.app import create_app
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
@@ -114,7 +114,7 @@ async def test_etag_depends_on_source_and_options_without_converting(gateway: Ga
     assert len(etags | {f'"{output.sha256}"'}) == len(queries) + 1
     again = await gateway.http.get(f"{job}/result?format=webp", headers=ALICE)
     assert again.content == answers["format=webp"].content
-    next(path for path in gateway.folder.rglob("*") if path.is_file()).unlink()
+    stored_files(gateway.folder)[0].unlink()
     for query, answer in answers.items():
         named = ALICE | {"If-None-Match": answer.headers["etag"]}
         assert (await gateway.http.get(f"{job}/result?{query}", headers=named)).status_code == 304

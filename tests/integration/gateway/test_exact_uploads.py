@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gateway.app import create_app
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.kit.media import binary_stl, exr, safetensors, samples, splat, wav
 from tests.kit.nats import NatsServer
 from tests.kit.pictures import file_of
@@ -44,7 +44,7 @@ async def picture_of(gateway: Gateway, sent: bytes) -> Image.Image:
 
 
 def files(gateway: Gateway) -> list[Path]:
-    return [path for path in gateway.folder.rglob("*") if path.is_file()]
+    return stored_files(gateway.folder)
 
 
 async def test_exact_upload_of_every_type_is_served_unchanged_as_a_download(gateway: Gateway) -> None:

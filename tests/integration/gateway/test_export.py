@@ -14,6 +14,7 @@ from contracts.scheduler.jobs import Job, JobState
 from gateway.exports.files import ExportFiles
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.objects import ArtifactStore
+from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.pictures import flat_png
@@ -126,7 +127,12 @@ async def test_export_with_an_unreadable_source_fails_without_blocking_the_next(
 
 async def test_export_contains_files_of_the_newest_jobs_and_records_of_all(tmp_path: Any) -> None:
     database = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", name="test")
-    files = ExportFiles(str(uuid4()), ArtifactRecords(database), ArtifactStore(tmp_path.as_uri()), at_most=2)
+    files = ExportFiles(
+        str(uuid4()),
+        ArtifactRecords(database),
+        ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0)),
+        at_most=2,
+    )
     script = Script("nats://127.0.0.1:1")
     job = script.scheduler.add(uuid4(), uuid4(), state=JobState.SUCCEEDED)
     shown = Job(**job.model_dump() | {"outputs": tuple(output_of(uuid4(), b"x") for _ in range(3))})

@@ -45,8 +45,8 @@ async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path)
     app = create_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
     async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
         assert (await http.get("/healthz")).status_code == 200
-        checks = {"nats": False, "identity": False, "database": False, "schema": False}
-        assert (await http.get("/readyz")).json()["checks"] == checks
+        checks = {"nats": False, "identity": False, "database": False, "schema": False, "artifact_store": False}
+        assert (await http.get("/readyz")).json()["checks"] == checks | {"artifact_space": True}
         answer = await http.get("/api/v1/models", headers=ALICE)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert (await http.get("/api/v1/models")).status_code == 401

@@ -12,7 +12,7 @@ from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.outputs import Output, OutputSource
 from gateway.app import create_app
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -58,7 +58,7 @@ async def test_output_bytes_are_returned_unchanged(gateway: Gateway, script: Scr
         assert answer.headers["content-disposition"] == "inline; filename=\"a.png\"; filename*=UTF-8''a.png"
     head = await gateway.http.head(f"/api/v1/jobs/{job_id}/result", headers=ALICE)
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(PNG)))
-    files = [path for path in gateway.folder.rglob("*") if path.is_file()]
+    files = stored_files(gateway.folder)
     assert [path.relative_to(gateway.folder).as_posix() for path in files] == [f"{script.alice}/{job_id}/1/{output.id}"]
     listed = (await gateway.http.get(f"/api/v1/jobs/{job_id}/outputs", headers=ALICE)).json()["outputs"]
     assert listed == [
@@ -198,7 +198,7 @@ async def test_interrupted_output_upload_leaves_nothing(
     assert [tuple(row) for row in rows] == [(grant.id, 5)]
 
     def nothing_else_is_left() -> bool:
-        return [path.name for path in gateway.folder.rglob("*") if path.is_file()] == [str(grant.id)]
+        return [path.name for path in stored_files(gateway.folder)] == [str(grant.id)]
 
     await until(nothing_else_is_left)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.submissions import SubmitJob
 from gateway.app import create_app
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
 from tests.integration.gateway.test_inputs import granted, submit
 from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_purges import say_purged
@@ -104,4 +104,4 @@ async def test_input_survives_the_purge_of_the_job_that_produced_it(
             return not await fetched(gateway, script, command.job_id)
 
         await until(is_gone)
-    assert not [one for one in gateway.folder.rglob("*") if one.is_file()]
+    assert not stored_files(gateway.folder)

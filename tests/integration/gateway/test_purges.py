@@ -13,7 +13,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.app import create_app
 from gateway.purges.erasure_store import NOBODY
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
@@ -29,7 +29,7 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 def files(gateway: Gateway) -> list[str]:
-    return [path.relative_to(gateway.folder).as_posix() for path in gateway.folder.rglob("*")]
+    return [path.relative_to(gateway.folder).as_posix() for path in stored_files(gateway.folder)]
 
 
 async def say_purged(script: Script, job_id: UUID) -> None:
@@ -77,8 +77,7 @@ async def test_purged_job_leaves_no_bytes_and_rows(gateway: Gateway, script: Scr
     refused = await gateway.http.put(here(gateway, late), content=PNG)
     assert (refused.status_code, refused.json()["code"]) == (404, "job.not_found")
     assert (await rows(sql, job_id), await rows(sql, kept)) == (0, 1)
-    left = [path for path in files(gateway) if (gateway.folder / path).is_file()]
-    assert left == [f"{script.alice}/{kept}/1/{output.id}"]
+    assert files(gateway) == [f"{script.alice}/{kept}/1/{output.id}"]
 
 
 async def test_purge_with_a_lost_message_is_detected_by_reconciliation(

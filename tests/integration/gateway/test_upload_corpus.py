@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, stored_files
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.pictures import bombs, chunk, file_of, flat_png, jpeg_header, png, text_bomb, webp_header
 from tests.kit.waiting import until
@@ -42,7 +42,7 @@ async def picture_of(gateway: Gateway, sent: bytes) -> Any:
 
 
 def files(gateway: Gateway) -> set[Path]:
-    return {path for path in gateway.folder.rglob("*") if path.is_file()}
+    return set(stored_files(gateway.folder))
 
 
 @pytest.mark.requirement("B-60")

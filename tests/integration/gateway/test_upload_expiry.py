@@ -40,7 +40,7 @@ async def sweeping(
 ) -> AsyncIterator[Gateway]:
     """A gateway that looks for what is due all the time."""
     assert script.alice
-    more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600}
+    more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600, "delete_orphans": True}
     app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
     async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
         await until_ready(http)
@@ -149,7 +149,7 @@ async def test_pins_of_a_job_that_never_existed_are_released(
 
 
 @pytest.mark.requirement("F-140")
-async def test_orphaned_objects_are_deleted_by_age(sweeping: Gateway, script: Script) -> None:
+async def test_orphaned_objects_are_deleted_by_age_if_switched_on(sweeping: Gateway, script: Script) -> None:
     kept = UUID(await upload(sweeping))
     folder = sweeping.folder / str(script.alice)
     places = [

@@ -148,7 +148,7 @@ async def test_last_free_upload_slot_is_given_once(small: Gateway, script: Scrip
 async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
-    sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600"}
+    sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600", "GATEWAY_DELETE_ORPHANS": "1"}
     port, content = free_ports(1)[0], some_png()
     patient = Retry(tries=100, max_delay_s=0.2)  # a gateway may take its time to start
     async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"], retry=patient) as client:

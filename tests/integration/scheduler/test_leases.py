@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.scheduler.attempts import Assignment, Outcome
-from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.heartbeats import LeaseState, OccupancyCause, ReportedOccupancy
 from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import (
     COMMON,
@@ -262,6 +262,38 @@ async def test_nodes_that_fall_silent_together_do_not_count_as_node_deaths(world
         assert (again.ref.job_id, again.ref.attempt) == (job_id, 2)
         assert await third.finish(again.ref)
     assert [died for died, _, _ in await charged(world, job_id)] == [False, False]
+
+
+@pytest.mark.requirement("F-141")
+async def test_time_limit_does_not_apply_while_outputs_wait_for_storage(world: World) -> None:
+    model, tenant = "waiting.safetensors", world.add_tenant()
+    storing, slow = [await world.add_node(model) for _ in range(2)]
+    await world.until_offered(model)
+    kept, overdue = [await world.submit_job(tenant, model=model, run_within_seconds=5) for _ in range(2)]
+    ended, running = await storing.claim_attempt(), await slow.claim_attempt()
+    assert (ended.ref.job_id, running.ref.job_id) == (kept, overdue)
+    assert await storing.start(ended.ref)
+    assert await slow.start(running.ref)
+    waits = ReportedOccupancy(by=OccupancyCause.STORAGE, seconds=1, blocked=False)
+    await storing.send_heartbeat(ended.ref, occupied=waits)
+    await world.system.sql.execute(
+        "UPDATE attempts SET leased_at = leased_at - interval '1 minute' WHERE job_id = ANY($1)", [kept, overdue]
+    )
+    await world.system.sql.execute(
+        """UPDATE job_events SET
+            event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '66 s'))
+        WHERE job_id = ANY($1)""",
+        [kept, overdue],
+    )
+
+    async def failed() -> bool:
+        await storing.send_heartbeat(ended.ref, occupied=waits)
+        await slow.send_heartbeat(running.ref)
+        return (await world.read_job(tenant, overdue)).state is JobState.FAILED
+
+    await until(failed, within_s=LEASES * LEASE_S)
+    assert await storing.finish(ended.ref)
+    assert (await world.read_job(tenant, kept)).state is JobState.SUCCEEDED
 
 
 async def test_job_beyond_its_time_limit_fails_although_its_executor_sends_heartbeats(world: World) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Rpc, Traffic
 
@@ -59,6 +60,12 @@ class InputsGranted(TolerantModel):
 
     grants: tuple[InputGrant, ...]
     expires_at: datetime
+
+
+class StorageFull(Refusal):
+    """The server has no space left for files and results. Nothing was stored. Try again after Retry-After."""
+
+    kind, code = Kind.UNAVAILABLE, "storage.full"
 
 
 class StoredOutput(TolerantModel):

@@ -19,6 +19,7 @@ class OccupancyCause(StrEnum):
     FOREIGN_PROMPT = "foreign_prompt"  # a prompt of another client is in the node's queue
     OWN_PROMPT = "own_prompt"  # the prompt of an ended attempt does not stop
     DEAD_WORKER = "dead_worker"  # ComfyUI queues prompts and runs none: only a restart helps
+    STORAGE = "storage"  # outputs of the current attempt wait for the artifact store, which is full or unavailable
 
 
 class ReportedOccupancy(StrictModel):
@@ -26,7 +27,7 @@ class ReportedOccupancy(StrictModel):
 
     Attributes:
         prompt_id: id, on the node, of the prompt that occupies it; None if unknown.
-        seconds: since the executor first saw this prompt.
+        seconds: since the executor first saw this prompt, or since the outputs began to wait.
         blocked: this has lasted longer than ``EXECUTOR_BLOCKED_AFTER_S``; an operator should check the node.
     """
 

@@ -72,6 +72,8 @@ JOB_ERRORS = {
     "job.poison": "Twice, the node stopped answering while it ran the job. Check the workflow before a new try.",
     "job.run_time_exceeded": "The job ran longer than `run_within_seconds`. Allow more time, or make it smaller.",
     "job.start_time_passed": "No node was free within `start_within_seconds`. Allow more time, or submit it later.",
+    "job.storage_unavailable": "The results could not be stored: the server's storage was full or unavailable for too "
+    "long. Submit the job again.",
     "job.undeliverable": "An internal fault kept the job from being handed to a node. Report it to the operator.",
     "node.answer_unusable": "The node's answer about the job could not be used. Check what the workflow outputs.",
     "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",

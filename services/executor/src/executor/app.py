@@ -189,6 +189,8 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         artifacts=artifacts,
         output_max_bytes=settings.output_max_bytes,
         unreachable_s=settings.unreachable_s,
+        storage_wait_s=settings.storage_wait_s,
+        occupancy=occupancy,
     )
     standby = StandbySocket(settings.comfyui_url, name)
     requester = WorkRequester(

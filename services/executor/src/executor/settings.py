@@ -37,6 +37,7 @@ class Settings(ServiceSettings):
     dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
     behind_others_s: float = Field(default=30.0, gt=0)  # wait behind a foreign prompt before the job is withdrawn
     blocked_after_s: float = Field(default=600.0, gt=0)  # duration of one foreign prompt before operators are alerted
+    storage_wait_s: float = Field(default=3600.0, gt=0)  # outputs wait for a full store before the job is given back
     stalled_s: float = Field(default=900.0, gt=0)  # loading a large model for the first time took 5 minutes
 
     answer_max_bytes: int = Field(

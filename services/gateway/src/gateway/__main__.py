@@ -1,9 +1,14 @@
-"""``python -m gateway``: serve and migrate."""
+"""``python -m gateway``: serve, migrate and adopt-store."""
+
+import asyncio
+
+import typer
 
 from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
 from chassis.cli import Service, commands
 from chassis.http.connection import Limits
-from gateway.app import create_app
+from chassis.telemetry import logs
+from gateway.app import adopt_store, create_app
 from gateway.settings import Settings
 
 
@@ -21,6 +26,18 @@ SERVICE = Service(
     drain_delay_s=lambda settings: settings.drain_delay_s,
 )
 cli = commands(SERVICE)
+
+
+@cli.command("adopt-store")
+def adopt_store_() -> None:
+    """Pair the artifact store with the database after a deliberate restore or move. Safe to repeat."""
+    settings = Settings()
+    logs.configure(SERVICE.name, settings.log_level)
+    found, store_id = asyncio.run(adopt_store(settings))
+    if store_id is None:
+        typer.echo("The artifact store and the database belong together already. Nothing was changed.")
+    else:
+        typer.echo(f"Found: {found}. The artifact store and the database are now a pair with the id {store_id}.")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from fastapi import FastAPI
 
@@ -16,6 +17,10 @@ from contracts.permissions import inbox_prefix
 from gateway.accounts.wiring import wire_accounts
 from gateway.admin.wiring import wire_admin
 from gateway.api.v1.openapi import complete_document
+from gateway.artifact_store.domain import Finding
+from gateway.artifact_store.service import StoreMonitor
+from gateway.artifact_store.store import ArtifactStoreRecord
+from gateway.artifact_store.wiring import wire_artifact_store
 from gateway.docs import routes as docs_routes
 from gateway.edge.wiring import wire_edge
 from gateway.exports.wiring import wire_exports
@@ -27,6 +32,7 @@ from gateway.purges.wiring import wire_purges
 from gateway.settings import Settings
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.objects import ArtifactStore
+from gateway.storage.status import StoreStatus
 from gateway.surfaces.nats.wiring import serve_nats_api
 from gateway.transfers.wiring import wire_transfers
 from gateway.uploads.wiring import wire_uploads
@@ -63,6 +69,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     transfers = wire_transfers(infra, uploads.store)
     purges = wire_purges(infra)
     admin = wire_admin(infra, jobs.pins, purges.dead_letters)
+    artifact_store = wire_artifact_store(infra, admin.operations)
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
     serve_nats_api(
@@ -75,6 +82,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     features: list[Feature] = [
         jobs, outputs, accounts, workflows, uploads, fleet, usage, exports, admin, transfers, purges,
+        artifact_store,
     ]  # fmt: skip
     if settings.docs_public:
         features.append(Feature(routers=(docs_routes.router(title=TITLE, document=DOCUMENT),)))
@@ -105,7 +113,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             "identity": edge.identity.probe,
             "database": infra.database.probe,
             "schema": schema.probe,
+            "artifact_store": infra.objects.status.probe_pairing,
         },
+        degraded={"artifact_space": infra.objects.status.probe_space},
         shutdown=shutdown,
         dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
         middleware=edge.middleware(used=usage.counts.count_request),
@@ -121,6 +131,19 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             app.router.routes.extend(router.routes)  # include_router would cost each request a second search
     complete_document(app)
     return app
+
+
+async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
+    """Pair the artifact store with the database, whatever they belonged to.
+
+    Returns:
+        What was found before, and the new id of the store; None if they were a pair already.
+    """
+    infra = _infrastructure(settings, Metrics("gateway"), Shutdown())
+    try:
+        return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
+    finally:
+        await infra.database.close()
 
 
 def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
@@ -143,6 +166,7 @@ def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) ->
         database=database,
         objects=ArtifactStore(
             settings.artifacts_url,
+            StoreStatus(min_free_bytes=settings.min_free_bytes),
             secret_access_key=settings.aws_secret_access_key.get_secret_value()
             if settings.aws_secret_access_key
             else None,

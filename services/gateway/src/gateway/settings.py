@@ -63,7 +63,19 @@ class Settings(DatabaseSettings, SecretKeySettings):
         default=6 * 3600, gt=0, description="interval between searches for files without a record, seconds"
     )
     orphan_age_s: float = Field(
-        default=86_400, gt=0, description="minimum age of files without a record that are deleted, seconds"
+        default=86_400, gt=0, description="minimum age of files without a record that are reported or deleted, seconds"
+    )
+    delete_orphans: bool = Field(
+        default=False, description="whether files without a record are deleted; otherwise they are only reported"
+    )
+    min_free_bytes: int = Field(
+        default=1 << 30,
+        ge=0,
+        description="free space of the artifact store below which jobs and uploads are refused, bytes; "
+        "outputs of accepted jobs may use half of it",
+    )
+    store_check_s: float = Field(
+        default=5, gt=0, description="interval between checks of the artifact store's space and identity, seconds"
     )
     rate_limit_enabled: bool = Field(default=True, description="whether request rates are limited")
     login_per_minute: int = Field(default=30, ge=1, description="logins and refreshes per minute from one address")

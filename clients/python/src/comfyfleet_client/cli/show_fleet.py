@@ -136,6 +136,8 @@ def _describe_occupation(node: str, occupied: Occupation) -> str:
     since = f"since {format_time(occupied.since)}"
     if occupied.by == "dead_worker":
         return f"ComfyUI runs nothing any more, {since}, with prompt{prompt}. Restart ComfyUI."
+    if occupied.by == "storage":
+        return f"results wait for the artifact store {since}. To see why: GET /api/v1/admin/artifact-store"
     held = f"held by {whose.get(occupied.by, occupied.by)}{prompt} {since}."
     return f"{held} To remove it: comfyfleet admin clear {node}" if occupied.by == "foreign_prompt" else held
 

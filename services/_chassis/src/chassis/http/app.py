@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,10 @@ SAFE_HEADERS = (
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 _ANSWERS = {"http.response.start", "websocket.http.response.start"}
+
+
+class NotReady(Exception):
+    """A readiness check fails. The message says why and what to do; ``/readyz`` shows it to everybody."""
 
 
 class ProblemResponse(JSONResponse):
@@ -126,6 +131,7 @@ def create_web(
     *,
     lifespan: Lifespan,
     probes: Mapping[str, Probe],
+    degraded: Mapping[str, Probe] = MappingProxyType({}),
     metrics: Metrics | None = None,
     dependencies: Mapping[str, Probe] | None = None,
     shutdown: Shutdown | None = None,
@@ -138,7 +144,8 @@ def create_web(
     Args:
         name: of the service.
         lifespan: opens and closes what the service needs.
-        probes: readiness checks by name; each raises on failure.
+        probes: readiness checks by name; each raises on failure. The message of ``NotReady`` is shown.
+        degraded: checks whose failure is shown but leaves the service ready: some requests still work.
         metrics: records requests and whether dependencies are available.
         dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
         shutdown: once it has begun, the service is not ready.
@@ -146,6 +153,7 @@ def create_web(
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
+    every_probe = {**probes, **degraded}
     metrics, shutdown = metrics or Metrics(name), shutdown or Shutdown()
     outermost = Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https)
     layers = [outermost, Middleware(AccessLog), *middleware]
@@ -153,7 +161,7 @@ def create_web(
 
     async def check_dependencies() -> None:
         for dependency, probe in (dependencies or {}).items():
-            metrics.record_dependency(dependency, is_up=await _passes(probe))
+            metrics.record_dependency(dependency, is_up=await _failure(probe) is None)
 
     checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
 
@@ -188,12 +196,16 @@ def create_web(
 
     @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
-        checks = dict(zip(probes, await asyncio.gather(*map(_passes, probes.values())), strict=True))
-        ready = all(checks.values()) and not shutdown.begun.is_set()
+        failures = dict(zip(every_probe, await asyncio.gather(*map(_failure, every_probe.values())), strict=True))
+        checks = {name: failure is None for name, failure in failures.items()}
+        ready = all(checks[name] for name in probes) and not shutdown.begun.is_set()
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        status = ("ready" if all(checks.values()) else "degraded") if ready else "not ready"
+        reasons = {name: failure for name, failure in failures.items() if failure}
         held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
-        status = "stopping" if shutdown.begun.is_set() else "ready" if ready else "not ready"
-        return {"status": status, "checks": checks, "event_loop": held}
+        if shutdown.begun.is_set():
+            status = "stopping"
+        return {"status": status, "checks": checks, "reasons": reasons, "event_loop": held}
 
     return app
 
@@ -261,13 +273,16 @@ def _instance(request: Request) -> str:
     return quote(request.scope["path"][:MAX_TEXT])
 
 
-async def _passes(probe: Probe) -> bool:
+async def _failure(probe: Probe) -> str | None:
+    """None if the probe passes, else the reason, which is empty unless it is fit to be shown."""
     try:
         async with asyncio.timeout(PROBE_S):
             await probe()
+    except NotReady as reason:
+        return str(reason)
     except Exception:  # noqa: BLE001 - whatever it raises, it did not pass
-        return False
-    return True
+        return ""
+    return None
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:

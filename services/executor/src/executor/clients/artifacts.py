@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,11 +39,12 @@ class UploadRefused(Exception):
 
     Attributes:
         status: HTTP status of the response.
+        code: error code of the response, "" if it has none.
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the store gave {status}")
-        self.status = status
+    def __init__(self, status: int, code: str = "") -> None:
+        super().__init__(f"the store gave {status} {code}")
+        self.status, self.code = status, code
 
 
 class StorageUnavailable(Exception):
@@ -122,17 +124,21 @@ class Artifacts:
         counted = _UploadDigest(cap)
         length = {} if size is None else {"Content-Length": str(size)}
         headers = {"Content-Type": content_type, **length, **_request_id()}
+        # A full store refuses before it has read the body; the connection of a large one would break first.
+        asks_first = size is None or size > MAX_MEMORY_BYTES
         try:
             async with (
                 asyncio.timeout(within_s),
-                self._http.put(url, data=counted.count_chunks(chunks), headers=headers) as response,
+                self._http.put(
+                    url, data=counted.count_chunks(chunks), headers=headers, expect100=asks_first
+                ) as response,
             ):
                 reply = await response.content.read(MAX_REPLY_BYTES)
         except (aiohttp.ClientError, TimeoutError) as error:
             # aiohttp reports an exception of the source as a connection error.
             raise (counted.failure or StorageUnavailable(type(error).__name__)) from error
         if not response.ok:
-            raise UploadRefused(response.status)
+            raise UploadRefused(response.status, _error_code(reply))
         try:
             stored = StoredOutput.model_validate_json(reply)
         except ValidationError as error:
@@ -140,6 +146,13 @@ class Artifacts:
         if (stored.size_bytes, stored.sha256) != (counted.size, counted.digest.hexdigest()):
             raise StorageUnavailable("it holds other bytes than were sent")
         return stored
+
+
+def _error_code(reply: bytes) -> str:
+    try:
+        return str(json.loads(reply)["code"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _write(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None:

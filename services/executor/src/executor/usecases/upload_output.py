@@ -15,6 +15,7 @@ from executor.domain.collect_outputs import FoundOutput
 from executor.domain.inline_values import inline_value
 from executor.usecases.output_grants import OutputGrants
 from executor.usecases.retries import TRANSFERS
+from executor.usecases.watch_occupancy import OccupancyMonitor
 
 MAX_FILE_ATTEMPTS = 4  # attempts; a new file may become visible late on a network disk
 BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
@@ -27,6 +28,9 @@ FILE_NAME_REFUSED = workflow_failure(
     "workflow.output_name_invalid",
     "The node does not give out a file that the workflow saved, because of its name: it is not UTF-8, has two dots in "
     "a row, or leaves the node's folders. Have the workflow save under another name.",
+)
+STORAGE_UNAVAILABLE = node_fault(
+    "job.storage_unavailable", "The results could not be stored: the server's storage was full or away for too long."
 )
 GRANT_REFUSED = node_fault("node.fault", "The outputs of the job may not be stored.")
 
@@ -45,12 +49,16 @@ class OutputUploader:
 
     Attributes:
         unreachable_s: how long the node may be unreachable meanwhile.
+        storage_wait_s: how long an output waits for unavailable storage.
+        occupancy: reports that outputs wait for storage.
     """
 
     node: ComfyUI
     artifacts: Artifacts
     output_max_bytes: int
     unreachable_s: float
+    storage_wait_s: float
+    occupancy: OccupancyMonitor
 
     async def upload(self, position: int, item: FoundOutput, grants: OutputGrants) -> Output:
         """Store one output. Waits for unavailable storage.
@@ -59,11 +67,12 @@ class OutputUploader:
             position: of its grant.
 
         Raises:
-            StoringFailed: the node no longer has it, or it is too large.
+            StoringFailed: the node no longer has it, it is too large, or storage was unavailable for too long.
         """
         if not item.is_downloadable:
             raise StoringFailed(FILE_NAME_REFUSED)
         attempts, away_since = 0, time.monotonic()
+        storing_since = away_since
 
         async def upload_once() -> Output:
             nonlocal attempts, away_since
@@ -82,9 +91,9 @@ class OutputUploader:
                 self._raise_if_exhausted(error, attempts, away_since)
                 raise
             except (UploadRefused, StorageUnavailable) as error:
-                # A storage fault is not the job's: retry for as long as the lease is held.
+                # A storage fault is not the job's: retry while the lease is held, for a limited time.
                 attempts, away_since = 0, time.monotonic()
-                await self._handle_refusal(error, grant, grants)
+                await self._handle_refusal(error, grant, grants, waited_s=away_since - storing_since)
                 raise
 
         return await TRANSFERS.on((FileUnavailable, NodeUnavailable, UploadRefused, StorageUnavailable))(upload_once)
@@ -96,13 +105,17 @@ class OutputUploader:
             raise StoringFailed(FILE_UNAVAILABLE) from error
 
     async def _handle_refusal(
-        self, error: UploadRefused | StorageUnavailable, grant: OutputGrant, grants: OutputGrants
+        self, error: UploadRefused | StorageUnavailable, grant: OutputGrant, grants: OutputGrants, *, waited_s: float
     ) -> None:
         if isinstance(error, UploadRefused):
             if error.status == 413:
                 raise StoringFailed(OUTPUT_TOO_LARGE) from error
             if error.status in STALE_GRANT_STATUSES:
                 await grants.renew(grant)
+                return
+        self.occupancy.record_storage_wait(str(error))
+        if waited_s > self.storage_wait_s:
+            raise StoringFailed(STORAGE_UNAVAILABLE) from error
 
     async def _transfer_output(self, item: FoundOutput, grant: OutputGrant) -> StoredOutput:
         if item.content is not None:

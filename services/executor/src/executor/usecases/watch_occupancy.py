@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from chassis.telemetry.logs import log
-from contracts.scheduler.heartbeats import ReportedOccupancy
+from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 from executor.domain.occupancy import Occupancy, Occupant
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 
@@ -31,6 +31,20 @@ class OccupancyMonitor:
             and await self._death.is_worker_dead(pending_count=pending_count)
         ):
             self._occupancy.record_worker_death()
+        self._alert()
+
+    def record_storage_wait(self, why: str) -> None:
+        """Record that outputs of the current attempt wait for the artifact store. Reported until the next job."""
+        state = self.report()
+        if state is None or state.by is not OccupancyCause.STORAGE:
+            log.warning("executor.outputs.wait_for_storage", why=why)
+        self._occupancy.record_occupant(Occupant(OccupancyCause.STORAGE, None, runs=True), time.monotonic())
+        if state is None:
+            self._changed()
+        self._alert()
+
+    def _alert(self) -> None:
+        """Log once when the node becomes blocked, and when another occupant does not block it."""
         state = self.report()
         if state is None or state.blocked == self._blocked:
             return

@@ -15,6 +15,7 @@ from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import workflow_body
 from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, place_refusal
+from gateway.jobs.errors import STORAGE
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, quota_headers
 from gateway.jobs.schemas import present_job
 from gateway.jobs.submit import Accepted, JobSubmitter
@@ -39,7 +40,7 @@ def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         openapi_extra=_BODY,
         responses={
             200: {"headers": _HEADERS},
-            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *JSON_BODY),
+            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORAGE, *JSON_BODY),
         },
     )
     async def submit_batch(

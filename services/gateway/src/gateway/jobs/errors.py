@@ -1,5 +1,6 @@
 """Refusals of jobs and their submission."""
 
+from contracts.gateway.transfers import StorageFull
 from contracts.scheduler.submissions import (
     EmptyFleet,
     IdempotencyKeyOfPurgedJob,
@@ -11,6 +12,7 @@ from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, QuotaExceed
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.errors import BadIdempotencyKey
 from gateway.fleet.errors import NoModel
+from gateway.storage.errors import StoreMismatch
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 
 
@@ -38,6 +40,9 @@ class JobCancelled(Refusal):
     kind, code = Kind.CONFLICT, "job.cancelled"
 
 
+STORAGE: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)
+"""What a job is refused with while its results could not be stored."""
+
 ADMISSION: tuple[type[Refusal], ...] = (
     InvalidWorkflow, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded, QueueFull,
     EmptyFleet,
@@ -46,5 +51,6 @@ ADMISSION: tuple[type[Refusal], ...] = (
 
 SUBMISSION: tuple[type[Refusal], ...] = (
     BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
+    *STORAGE,
 )  # fmt: skip
 """What a submission of one job is refused with, apart from its body."""

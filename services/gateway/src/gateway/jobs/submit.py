@@ -26,13 +26,14 @@ from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.fleet.service import FleetView
-from gateway.jobs.errors import ResultStorageFull
+from gateway.jobs.errors import STORAGE, ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of
 from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
+from gateway.storage.status import StoreStatus
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
 from gateway.workflows.builtin import choice as built_in
@@ -44,6 +45,7 @@ from gateway.workflows.submission_forms import SentSubmission
 
 READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
 PATIENT_S = 5.0
+STORAGE_REFUSALS: tuple[type[Refusal], ...] = (ResultStorageFull, *STORAGE)
 MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service parses or serializes it in one call
 
 
@@ -84,6 +86,7 @@ class JobSubmitter:
         saved: the saved workflows.
         pins: pins the uploads of jobs.
         results: limits stored results.
+        store: says whether results can be stored.
         used: told whose use has changed.
         extra_data_keys: the keys of ``extra_data`` that reach nodes.
     """
@@ -96,12 +99,13 @@ class JobSubmitter:
         saved: SavedWorkflows,
         pins: InputPins,
         results: ResultStorage,
+        store: StoreStatus,
         used: Callable[[UUID], None],
         extra_data_keys: ExtraDataKeys,
     ) -> None:
         self._extra_data_keys = extra_data_keys
         self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
-        self._results = results
+        self._results, self._store = results, store
 
     async def submit(
         self,
@@ -135,6 +139,7 @@ class JobSubmitter:
             UnknownWorkflow: the tenant has no saved workflow of this name and version.
             BadParameters: the parameters do not fit the saved workflow.
             ResultStorageFull: the tenant's stored outputs have reached their limit.
+            StorageFull, StoreMismatch: results could not be stored now.
             Relayed: the scheduler refused.
             Unavailable: the job may or may not be committed. Sending the same Idempotency-Key again is safe.
         """
@@ -145,6 +150,7 @@ class JobSubmitter:
             plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             await self._results.check(tenant)
+            self._store.check_new_work()
         except Refusal as refusal:
             if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
@@ -201,7 +207,8 @@ class JobSubmitter:
         found = found.model_copy(update=explained)
         try:
             await self._results.check(tenant)
-        except ResultStorageFull as refusal:
+            self._store.check_new_work()
+        except STORAGE_REFUSALS as refusal:
             found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
         return found
 
@@ -332,7 +339,7 @@ def is_in_doubt(refusal: Refusal) -> bool:
 
 def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
     """Whether the same submission may have been accepted earlier, with other stored data."""
-    if isinstance(refusal, ResultStorageFull):
+    if isinstance(refusal, STORAGE_REFUSALS):
         return True
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
 

@@ -8,6 +8,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
+from gateway.jobs.errors import STORAGE
 from gateway.jobs.routes import EXAMPLES
 from gateway.jobs.submission_openapi import submission_schema
 from gateway.jobs.submit import JobSubmitter
@@ -23,7 +24,7 @@ def router(*, submitter: JobSubmitter) -> APIRouter:
         "/validate",
         summary="Check a submission without running it",
         openapi_extra=documented(submission_schema(), examples=EXAMPLES),
-        responses=problems(UnknownWorkflow, EmptyFleet, *JSON_BODY),
+        responses=problems(UnknownWorkflow, EmptyFleet, *STORAGE, *JSON_BODY),
         response_model_exclude_none=True,
     )
     async def validate_submission(tenant: Writer, request: Request) -> ValidationBody:

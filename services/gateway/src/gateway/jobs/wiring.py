@@ -61,6 +61,7 @@ def wire_jobs(
         saved=saved,
         pins=pins,
         results=ResultStorage(users, infra.artifacts),
+        store=infra.objects.status,
         used=users.usage_changed,
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )

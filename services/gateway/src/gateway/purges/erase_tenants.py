@@ -37,6 +37,8 @@ class TenantEraser:
         with suppress(Unavailable, Relayed):
             while await self._read_erasures():
                 pass
+        if self._pending:
+            self._objects.status.require_pairing()
         for tenant_id, at in list(self._pending.items()):
             await self._objects.delete_under(str(tenant_id))
             await self._erasures.delete_tenant(tenant_id)

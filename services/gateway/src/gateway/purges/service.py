@@ -15,6 +15,7 @@ from gateway.purges.store import PurgeStore
 from gateway.storage.objects import ArtifactStore
 
 BATCH = 100  # artifacts deleted per batch
+MAX_MISSED = 20  # of one batch; the scheduler sends lost messages again, so that few purges are ever missed
 FIRST = UUID(int=0)
 
 
@@ -26,9 +27,14 @@ class JobRemover:
         self._after = FIRST
 
     async def delete_purged(self, gone: Sequence[JobPurged]) -> None:
-        """Refuse later outputs of these jobs, and delete existing ones. Idempotent."""
+        """Refuse later outputs of these jobs, and delete existing ones. Idempotent.
+
+        Raises:
+            StoreNotPaired: the artifact store does not belong to the database; the purge is repeated later.
+        """
         if not gone:
             return
+        self._objects.status.require_pairing()
         await self._purges.record_purges(gone)
         for job in gone:
             # By folder, too: files of an upload that was interrupted before its row was written are in no table.
@@ -41,6 +47,7 @@ class JobRemover:
 
     async def delete_leftovers(self) -> None:
         """Delete what is left of purged jobs, such as an upload that overlapped with the purge."""
+        self._objects.status.require_pairing()
         while left := await self._purges.list_leftovers(batch=BATCH):
             for row in left:
                 await self._objects.delete(row["key"])
@@ -52,7 +59,7 @@ class JobRemover:
         """Ask the scheduler about the next batch of jobs with outputs, starting over after the last.
 
         This detects a purge whose message was lost with its stream. Jobs that the scheduler does not know count as
-        purged.
+        purged, unless there are more than ``MAX_MISSED`` of them: then its database is empty, restored or another one.
         """
         jobs = {
             row["job_id"]: row["tenant_id"]
@@ -68,7 +75,15 @@ class JobRemover:
                 JobPurged(job_id=job_id, tenant_id=jobs[job_id], with_inputs=False, at=now)
                 for job_id in jobs.keys() - set(found.job_ids)
             ]
-            if missing:
+            if len(missing) > MAX_MISSED:
+                log.error(
+                    "gateway.purges.implausible",
+                    unknown=len(missing),
+                    asked=len(jobs),
+                    reason="The scheduler does not know too many jobs that have results. Nothing was deleted. Check "
+                    "SCHEDULER_DATABASE_URL, and whether its database was restored from an older backup.",
+                )
+            elif missing:
                 log.warning("gateway.purges.missed", count=len(missing))
-            await self.delete_purged(missing)
+                await self.delete_purged(missing)
         self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else FIRST

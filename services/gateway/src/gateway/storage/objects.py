@@ -1,20 +1,25 @@
 """The artifact store: a directory or a bucket (obstore)."""
 
 import asyncio
+import errno
 import os
 import re
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 from typing_extensions import Buffer
 
+from contracts.gateway.transfers import StorageFull
 from gateway.storage.byte_range import ByteRange
+from gateway.storage.status import RETRY_AFTER_S, StoreStatus, WriteResult
 
 CHUNK_BYTES = 1 << 20
 SMALL_BYTES = 1 << 20  # most images: written in one call, which takes half as long as a multipart upload
@@ -23,6 +28,32 @@ LISTED = 1000  # keys per page, the maximum of S3
 PARTS_AT_ONCE = 2  # parts of one upload in memory
 
 _PARTIAL = re.compile(r".+#\d+")  # temporary file names of obstore's local store
+_OWN_PREFIX = ".comfyfleet/"  # objects about the store itself
+MARKER_KEY = f"{_OWN_PREFIX}store.json"
+PROBE_BYTES = 1 << 20
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What directories and the common servers of buckets say.
+_NO_SPACE_TEXT = re.compile(
+    r"No space left on device|Disk quota exceeded|QuotaExceeded|XMinioStorageFull|InsufficientStorage|\b507\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object in a listing. ``is_partial``: a temporary file of a write that has not ended."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+    is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSpace:
+    """Free bytes, and free inodes if their number is limited."""
+
+    bytes: int
+    files: int | None
 
 
 class ArtifactStore:
@@ -30,10 +61,12 @@ class ArtifactStore:
 
     Args:
         url: ``file:///folder``, created if missing, or any URL of obstore, such as ``s3://bucket/prefix``.
+        status: is told how writes end, and says whether objects may be deleted.
         secret_access_key: of a bucket, instead of ``AWS_SECRET_ACCESS_KEY`` in the environment.
     """
 
-    def __init__(self, url: str, *, secret_access_key: str | None = None) -> None:
+    def __init__(self, url: str, status: StoreStatus, *, secret_access_key: str | None = None) -> None:
+        self.status = status
         self._folder: Path | None = None
         self._store: ObjectStore
         if url.startswith("file://"):
@@ -48,32 +81,99 @@ class ArtifactStore:
         """Store all chunks durably. If reading them raises, the previous object stays.
 
         Raises:
-            OSError: the store is unavailable or full.
+            StorageFull: the store has no space for it.
+            OSError: the store is unavailable.
         """
         begun, whole = await _beginning(chunks)
-        if whole:
-            await asyncio.to_thread(self._put_small, key, begun)
-            return
-        await obstore.put_async(
-            self._store,
-            key,
-            _joined(begun, chunks),
-            chunk_size=PART_BYTES,
-            max_concurrency=PARTS_AT_ONCE,
-            use_multipart=True,
-        )
-        if self._folder is not None:
-            await asyncio.to_thread(_sync, self._folder, key)
+        async with self._counting_write():
+            if whole:
+                await asyncio.to_thread(self._put_small, key, begun)
+                return
+            await obstore.put_async(
+                self._store,
+                key,
+                _joined(begun, chunks),
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+                use_multipart=True,
+            )
+            if self._folder is not None:
+                await asyncio.to_thread(_sync, self._folder, key)
 
     async def copy(self, key: str, to: str) -> None:
         """Copy an object to another key, durably, inside the store.
 
         Raises:
             FileNotFoundError: there is no such object.
+            StorageFull: the store has no space for it.
         """
-        await obstore.copy_async(self._store, key, to)
+        async with self._counting_write():
+            await obstore.copy_async(self._store, key, to)
+            if self._folder is not None:
+                await asyncio.to_thread(_sync, self._folder, to)
+
+    @asynccontextmanager
+    async def _counting_write(self) -> AsyncIterator[None]:
+        """Count the write in the block. Errors of the source of the bytes are not counted."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, BaseError) as error:
+            if _lacks_space(error):
+                self.status.record_write(WriteResult.FULL)
+                raise StorageFull(retry_after_s=RETRY_AFTER_S) from error
+            self.status.record_write(WriteResult.FAILED)
+            raise
+        self.status.record_write(WriteResult.OK)
+
+    async def measure_free_space(self) -> FreeSpace | None:
+        """The free space of a directory; None for a bucket, which does not report it."""
+        return None if self._folder is None else await asyncio.to_thread(_measure, self._folder)
+
+    async def can_write(self) -> bool:
+        """Whether an object of ``PROBE_BYTES`` can be stored."""
+        key = f"{_OWN_PREFIX}probe-{uuid4()}"
+        try:
+            await asyncio.to_thread(self._put_small, key, bytes(PROBE_BYTES))
+        except (OSError, BaseError):
+            return False
+        finally:
+            await self.delete(key)
+        return True
+
+    async def read_marker(self) -> bytes | None:
+        """The marker, which identifies the store; None if there is none."""
+        try:
+            return bytes(await (await obstore.get_async(self._store, MARKER_KEY)).bytes_async())
+        except FileNotFoundError:
+            return None
+
+    async def write_marker(self, content: bytes) -> None:
+        """Write or replace the marker."""
+        await asyncio.to_thread(self._put_small, MARKER_KEY, content)
+
+    async def list_objects(self) -> AsyncIterator[list[ListedObject]]:
+        """All objects and temporary files of interrupted writes, in batches, without those about the store itself.
+
+        A directory store keeps a file under a temporary name until it is complete. For a bucket, configure the rule
+        "abort incomplete multipart uploads".
+        """
+        async for batch in obstore.list(self._store, chunk_size=LISTED):
+            yield [
+                ListedObject(one["path"], one["size"], one["last_modified"])
+                for one in batch
+                if not one["path"].startswith(_OWN_PREFIX)
+            ]
         if self._folder is not None:
-            await asyncio.to_thread(_sync, self._folder, to)
+            yield await asyncio.to_thread(_list_partial_files, self._folder)
+
+    async def delete_listed(self, found: ListedObject) -> None:
+        """Delete a listed object or temporary file if it exists."""
+        if not found.is_partial:
+            await self.delete(found.key)
+        elif self._folder is not None:
+            await asyncio.to_thread((self._folder / found.key).unlink, missing_ok=True)
 
     def _put_small(self, key: str, content: bytes) -> None:
         obstore.put(self._store, key, content, use_multipart=False)
@@ -105,23 +205,6 @@ class ArtifactStore:
         """Delete the object if it exists."""
         with suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
-
-    async def list_older_than(self, age: timedelta) -> AsyncIterator[list[str]]:
-        """The keys of all objects older than this, in batches."""
-        before = datetime.now(UTC) - age
-        async for batch in obstore.list(self._store, chunk_size=LISTED):
-            if found := [one["path"] for one in batch if one["last_modified"] < before]:
-                yield found
-
-    async def delete_partial_files(self, age: timedelta) -> int:
-        """Delete temporary files of interrupted writes that are older than this; their number.
-
-        A directory store keeps a file under a temporary name until it is complete. For a bucket, configure the rule
-        "abort incomplete multipart uploads".
-        """
-        if self._folder is None:
-            return 0
-        return await asyncio.to_thread(_delete_partial_files, self._folder, time.time() - age.total_seconds())
 
     async def open(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a non-empty range in chunks; one chunk is in memory at a time.
@@ -157,14 +240,25 @@ async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
         del stream  # a traceback can keep this frame alive, and with it the open file
 
 
-def _delete_partial_files(folder: Path, before_s: float) -> int:
-    count = 0
+def _list_partial_files(folder: Path) -> list[ListedObject]:
+    found = []
     for path in folder.rglob("*#*"):
         with suppress(FileNotFoundError):  # it was completed meanwhile
-            if _PARTIAL.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before_s:
-                path.unlink()
-                count += 1
-    return count
+            if _PARTIAL.fullmatch(path.name) and path.is_file():
+                stat = path.stat()
+                modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+                key = path.relative_to(folder).as_posix()
+                found.append(ListedObject(key, stat.st_size, modified_at, is_partial=True))
+    return found
+
+
+def _measure(folder: Path) -> FreeSpace:
+    found = os.statvfs(folder)
+    return FreeSpace(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
+
+
+def _lacks_space(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in _NO_SPACE or _NO_SPACE_TEXT.search(str(error)) is not None
 
 
 def _sync(folder: Path, key: str) -> None:

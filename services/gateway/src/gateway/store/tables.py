@@ -1,4 +1,5 @@
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     false,
     func,
     text,
+    true,
 )
 
 from chassis.database.postgres import new_metadata
@@ -40,6 +42,36 @@ ARTIFACTS = Table(
     Index("ix_artifacts_tenant_id_job_id", "tenant_id", "job_id"),
     Index("ix_artifacts_job_id", "job_id"),
     comment="Written after the bytes are durable, read for every download, kept as long as the bytes.",
+)
+
+ARTIFACT_STORE = Table(
+    "artifact_store",
+    METADATA,
+    Column("single", Boolean, primary_key=True, server_default=true(), comment="there is one row at most"),
+    Column("store_id", Uuid, nullable=False, comment="the store's marker has the same"),
+    Column(
+        "confirmed_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="when both last agreed; copied to the marker, so that a restored database is recognized",
+    ),
+    Column(
+        "swept_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="start of the last sweep of any gateway",
+    ),
+    Column("reported_at", DateTime(timezone=True), comment="of the last sweep's report; null without one"),
+    Column("objects", BigInteger, comment="uploads and outputs in the store"),
+    Column("orphans", BigInteger, comment="old ones of them without a record"),
+    Column("orphan_bytes", BigInteger),
+    Column("sample", ARRAY(Text), comment="keys of some orphans"),
+    Column("approved", BigInteger, comment="orphans that an admin allowed the next sweep to delete"),
+    Column("approved_at", DateTime(timezone=True)),
+    CheckConstraint("single", name="one_row"),
+    comment="Which artifact store belongs to this database.",
 )
 
 PURGED_JOBS = Table(

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
-from contracts.gateway.transfers import StoredOutput
+from contracts.gateway.transfers import StorageFull, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
 from gateway.api.v1.problems import open_problems
+from gateway.storage.errors import StoreMismatch
 from gateway.transfers.errors import BadOutputToken, BrokenOutput, OutputTooLarge
 from gateway.transfers.output_uploads import OutputUploads
 
@@ -24,11 +25,14 @@ def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     """
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    @routes.put("/outputs/{token}", responses=open_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput))
+    refusals = open_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput, StorageFull, StoreMismatch)
+
+    @routes.put("/outputs/{token}", responses=refusals)
     async def store(token: str, request: Request) -> StoredOutput:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:
-            return await uploads.store(token, _body_chunks(request, idle_s), content_type)
+            size_bytes = int(request.headers.get("content-length", 0))
+            return await uploads.store(token, _body_chunks(request, idle_s), content_type, size_bytes=size_bytes)
         except ClientDisconnect:
             raise BrokenOutput from None
 

@@ -54,17 +54,27 @@ class OutputUploads:
             expires_at=datetime.fromtimestamp(expires_s, UTC),
         )
 
-    async def store(self, token: str, chunks: AsyncIterator[bytes], content_type: str) -> StoredOutput:
+    async def store(
+        self, token: str, chunks: AsyncIterator[bytes], content_type: str, *, size_bytes: int
+    ) -> StoredOutput:
         """Store the bytes of one output durably, then record it.
 
         Sending an output again replaces it. If ``chunks`` raises, nothing is stored.
 
+        Args:
+            token: of the link.
+            chunks: the bytes.
+            content_type: as the executor reported it.
+            size_bytes: size that the executor announced, 0 if unknown.
+
         Raises:
             BadOutputToken: the link is invalid or has expired.
+            StorageFull, StoreMismatch: it cannot be stored now.
             OutputTooLarge: more than ``max_bytes``.
             UnknownJob: the job was purged meanwhile.
         """
         right = output_token.verify(self.keys, token, now_s=time.time())
+        self.objects.status.check_output(size_bytes)
         meter = _Meter(chunks, self.max_bytes)
         await self.objects.put(right.key, meter.chunks())
         stored = StoredOutput(id=right.output_id, size_bytes=meter.size_bytes, sha256=meter.digest.hexdigest())

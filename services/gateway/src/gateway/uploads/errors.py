@@ -1,9 +1,11 @@
 """Refusals of uploads."""
 
 from contracts.file_types import FILE_TYPES
+from contracts.gateway.transfers import StorageFull
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.errors import BodyTooSlow, Malformed, TooManyBodies, UnsupportedMediaType
 from gateway.images.errors import TooManyConversions
+from gateway.storage.errors import StoreMismatch
 
 SUPPORTED_FORMATS = ", ".join(dict.fromkeys(one.extension for one in FILE_TYPES.values()))
 
@@ -71,5 +73,6 @@ class UploadInUse(Refusal):
 UPLOAD: tuple[type[Refusal], ...] = (
     Malformed, BodyTooSlow, UnsupportedMediaType, TooManyBodies, UploadTooLarge, FileTooLarge, TooManyUploads,
     UnsupportedImage, AnimatedImage, UploadTooManyPixels, BrokenImage, NotKeptExactly, TooManyConversions,
+    StorageFull, StoreMismatch,
 )  # fmt: skip
 """What an upload is refused with."""

@@ -104,6 +104,7 @@ class UploadService:
             UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``check_image``.
             BrokenImage: it cannot be decoded.
             TooManyUploads: the tenant has too many uploads.
+            StorageFull, StoreMismatch: nothing can be stored now.
             TooManyConversions, Unavailable: too many images of this tenant, or of all, are being processed.
         """
         header = await asyncio.to_thread(self.check_image, sent, whole=True)  # it can inflate some megabytes
@@ -115,6 +116,7 @@ class UploadService:
         known = await self.uploads.refresh(tenant, sent_sha256, keep)
         if known is not None:
             return known, False
+        self.objects.status.check_new_work()
         await self.uploads.check_room(tenant, size_bytes=0)
         async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
             content = bytes(sent) if exact else await self._reencode(sent, KEPT_AS[header.format], header)
@@ -141,7 +143,9 @@ class UploadService:
             UnsupportedImage: the whole file is not of a supported type.
             UploadTooManyPixels: it is an EXR image that is too large.
             TooManyUploads: the tenant has too many uploads.
+            StorageFull, StoreMismatch: nothing can be stored now.
         """
+        self.objects.status.check_new_work()
         await self.uploads.check_room(tenant, size_bytes=0)
         upload_id = new_id()
         key, passing = f"{tenant}/uploads/{upload_id}", _Passing(begun, rest, at_most)

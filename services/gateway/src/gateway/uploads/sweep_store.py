@@ -1,6 +1,6 @@
-"""Expired uploads of all tenants, and known object ids."""
+"""Expired uploads of all tenants."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -38,9 +38,6 @@ DELETE FROM uploads u WHERE u.id = ANY(:ids::uuid[])
     AND NOT EXISTS (SELECT 1 FROM upload_uses x WHERE x.upload_id = u.id AND x.ended_at IS NULL)
 RETURNING key
 """)
-_KNOWN = Statement("""
-SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) UNION ALL SELECT id FROM artifacts WHERE id = ANY(:ids::uuid[])
-""")
 
 
 class UploadSweepStore:
@@ -69,8 +66,3 @@ class UploadSweepStore:
             locked = await _LOCK.all(connection, ids=[*ids])
             rows = await _DELETE.all(connection, ids=[row["id"] for row in locked])
         return [row["key"] for row in rows]
-
-    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Those of these ids that belong to an upload or an output."""
-        async with self._database.single() as connection:
-            return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}

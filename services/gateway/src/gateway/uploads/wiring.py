@@ -11,7 +11,7 @@ from gateway.images.limiter import ImageLimiter
 from gateway.uploads import routes
 from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
 from gateway.uploads.ended_jobs import EndedJobs
-from gateway.uploads.loops import upload_loops
+from gateway.uploads.loops import upload_loop
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover, UploadSweeper
 from gateway.uploads.service import UploadService
@@ -46,9 +46,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
         max_file_bytes=settings.max_file_bytes,
     )
     ended = EndedJobs(infra.bus, store)
-    sweeper = UploadSweeper(
-        UploadSweepStore(infra.database), infra.objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s)
-    )
+    sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, ended)
     router = routes.router(
         bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
         service=service,
@@ -59,5 +57,5 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
         longest=timedelta(days=settings.upload_days) if settings.upload_days else None,
         public_url=settings.public_url,
     )
-    loops = upload_loops(sweeper, expire_every_s=settings.uploads_sweep_s, orphans_every_s=settings.orphans_sweep_s)
-    return UploadsFeature(store=store, routers=(router,), loops=loops)
+    loop = upload_loop(sweeper, every_s=settings.uploads_sweep_s)
+    return UploadsFeature(store=store, routers=(router,), loops=(loop,))

@@ -114,13 +114,14 @@ SELECT greatest(extract(epoch FROM a.lease_until - a.leased_at)::float - :lease_
 FROM attempts a LEFT JOIN nodes n ON n.name = a.node
 WHERE a.job_id = :job_id AND a.attempt = :attempt AND a.lease_token = :lease_token
 """)
-# The newest event of a running job is its start.
+# The newest event of a running job is its start. An attempt whose outputs wait for the artifact store has run in time.
 _LIST_OVERTIME = Statement("""
 SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a JOIN jobs j ON j.id = a.job_id
 WHERE a.ended_at IS NULL AND j.state = 'running'
     AND a.leased_at + make_interval(secs => j.run_within_s + :grace_s) < now()
     AND (SELECT (e.event->>'at')::timestamptz FROM job_events e WHERE e.job_id = j.id AND e.seq = j.seq)
         + make_interval(secs => j.run_within_s + :grace_s) < now()
+    AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.name = a.node AND n.occupied_by = 'storage')
 LIMIT 100
 """)
 _FIND_NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")

@@ -70,7 +70,8 @@ _EXAMPLE_VALUES: dict[str, str | int] = {
     "advice": "Make fewer, or wait until 00:00 UTC", "problem": 'its Content-Type is "text/plain"', "side": 10,
     "cause": "Node 4 (KSampler): KeyError: 'b'",
     "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
-    "bytes": 1 << 30, "jobs": 100, "stored": 1 << 30, "most": 900, "kind": "PNG", "formats": "PNG, JPEG, WebP",
+    "bytes": 1 << 30, "jobs": 100, "orphans": 1200,
+    "stored": 1 << 30, "most": 900, "kind": "PNG", "formats": "PNG, JPEG, WebP",
 }  # fmt: skip
 """Values for the placeholders of messages, in examples."""
 

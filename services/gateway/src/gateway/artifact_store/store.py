@@ -1,0 +1,154 @@
+"""The identity of the artifact store, and the report of the last sweep."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection, Statement
+from gateway.artifact_store.domain import CONFIRM_EVERY, Identity
+
+SAMPLED = 20  # newest records that are looked up in the store
+APPROVED_FOR = timedelta(days=1)
+
+_LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('artifact_store', 0))")
+_READ = Statement("SELECT store_id, confirmed_at FROM artifact_store")
+_PAIR = Statement("""
+INSERT INTO artifact_store (store_id) VALUES (:store_id) ON CONFLICT DO NOTHING RETURNING store_id, confirmed_at
+""")
+_REPLACE = Statement("""
+INSERT INTO artifact_store (store_id) VALUES (:store_id) ON CONFLICT (single) DO UPDATE SET
+    store_id = excluded.store_id, confirmed_at = now(), swept_at = now(), reported_at = NULL, objects = NULL,
+    orphans = NULL, orphan_bytes = NULL, sample = NULL, approved = NULL, approved_at = NULL
+RETURNING store_id, confirmed_at
+""")
+_CONFIRM = Statement("""
+UPDATE artifact_store SET confirmed_at = now() WHERE store_id = :store_id AND confirmed_at < now() - :every::interval
+RETURNING store_id, confirmed_at
+""")
+_HAS_RECORDS = Statement("SELECT EXISTS (SELECT 1 FROM artifacts) OR EXISTS (SELECT 1 FROM uploads)")
+_NEWEST = Statement("""
+(SELECT key FROM artifacts ORDER BY created_at DESC LIMIT :at_most)
+UNION ALL (SELECT key FROM uploads ORDER BY created_at DESC LIMIT :at_most)
+""")
+_CLAIM = Statement("""
+UPDATE artifact_store SET swept_at = now() WHERE swept_at <= now() - :every::interval RETURNING 1
+""")
+_CLAIM_APPROVED = Statement("""
+UPDATE artifact_store s SET approved = NULL, approved_at = NULL, swept_at = now()
+FROM (SELECT approved FROM artifact_store WHERE approved_at > now() - :at_most::interval FOR UPDATE) before
+WHERE before.approved IS NOT NULL RETURNING before.approved
+""")
+_REPORT = Statement("""
+UPDATE artifact_store SET reported_at = now(), objects = :objects, orphans = :orphans, orphan_bytes = :orphan_bytes,
+    sample = :sample::text[]
+""")
+_READ_REPORT = Statement("""
+SELECT reported_at, objects, orphans, orphan_bytes, sample, CASE WHEN approved_at > now() - :at_most::interval
+    THEN approved END AS approved
+FROM artifact_store WHERE reported_at IS NOT NULL
+""")
+_APPROVE = Statement("UPDATE artifact_store SET approved = :count, approved_at = now()")
+_KNOWN = Statement("""
+SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) UNION ALL SELECT id FROM artifacts WHERE id = ANY(:ids::uuid[])
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanReport:
+    """What the last sweep found.
+
+    Attributes:
+        objects: uploads and outputs in the store, with or without a record.
+        sample: keys of some orphans.
+        approved: the number of orphans that an admin allowed the next sweep to delete; None without an order.
+    """
+
+    reported_at: datetime
+    objects: int
+    orphans: int
+    orphan_bytes: int
+    sample: tuple[str, ...]
+    approved: int | None = None
+
+
+class ArtifactStoreRecord:
+    """The table artifact_store, which has at most one row, and the ids of all recorded files."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read_identity(self) -> Identity | None:
+        """The identity of the store that this database belongs to."""
+        async with self._database.single() as connection:
+            return await _read(connection)
+
+    async def pair(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
+        """Record the store's id and write its marker, unless another process has just done so."""
+        async with self._database.direct() as connection:
+            await _LOCK.run(connection)
+            row = await _PAIR.first(connection, store_id=store_id)
+            if row is not None:
+                await write_marker(Identity(**row))
+
+    async def replace(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
+        """Record another id for the store and write its marker. Reports and orders about orphans are dropped."""
+        async with self._database.direct() as connection:
+            await _LOCK.run(connection)
+            row = await _REPLACE.first(connection, store_id=store_id)
+            assert row is not None  # noqa: S101 - an upsert returns its row
+            await write_marker(Identity(**row))
+
+    async def confirm(self, store_id: UUID) -> Identity | None:
+        """Update the time of agreement if it is due; the identity that the marker should have then."""
+        async with self._database.single() as connection:
+            row = await _CONFIRM.first(connection, store_id=store_id, every=CONFIRM_EVERY)
+        return Identity(**row) if row else None
+
+    async def has_records(self) -> bool:
+        """Whether the database has records of files."""
+        async with self._database.single() as connection:
+            return bool(await _HAS_RECORDS.value(connection))
+
+    async def newest_keys(self) -> list[str]:
+        """The keys of the uploads and outputs that were recorded last."""
+        async with self._database.single() as connection:
+            return [row["key"] for row in await _NEWEST.all(connection, at_most=SAMPLED)]
+
+    async def known(self, ids: Collection[UUID]) -> set[UUID]:
+        """Those of these ids that belong to an upload or an output."""
+        async with self._database.single() as connection:
+            return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}
+
+    async def claim_sweep(self, every: timedelta) -> bool:
+        """Whether the caller shall sweep: no process has begun a sweep for this long."""
+        async with self._database.single() as connection:
+            return await _CLAIM.value(connection, every=every) is not None
+
+    async def claim_approved(self) -> int | None:
+        """The number of orphans that an admin allowed to delete; only the caller gets it. None without an order."""
+        async with self._database.single() as connection:
+            approved: int | None = await _CLAIM_APPROVED.value(connection, at_most=APPROVED_FOR)
+        return approved
+
+    async def write_report(self, *, objects: int, orphans: int, orphan_bytes: int, sample: list[str]) -> None:
+        """Replace the report of the last sweep."""
+        async with self._database.single() as connection:
+            await _REPORT.run(connection, objects=objects, orphans=orphans, orphan_bytes=orphan_bytes, sample=sample)
+
+    async def read_report(self) -> OrphanReport | None:
+        """The report of the last sweep; None before the first one."""
+        async with self._database.single() as connection:
+            row = await _READ_REPORT.first(connection, at_most=APPROVED_FOR)
+        return OrphanReport(**{**row, "sample": tuple(row["sample"])}) if row else None
+
+    async def approve(self, count: int) -> None:
+        """Allow the next sweep to delete so many orphans. Valid for ``APPROVED_FOR``."""
+        async with self._database.single() as connection:
+            await _APPROVE.run(connection, count=count)
+
+
+async def _read(connection: Connection) -> Identity | None:
+    row = await _READ.first(connection)
+    return Identity(**row) if row else None

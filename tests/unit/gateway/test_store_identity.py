@@ -1,0 +1,87 @@
+"""Whether an artifact store and a database belong together."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from gateway.artifact_store.domain import (
+    OLDER_BY,
+    REASONS,
+    Evidence,
+    Finding,
+    Identity,
+    deletion_limit,
+    format_marker,
+    judge,
+    object_id,
+    parse_marker,
+)
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+ONE = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), NOW)
+OTHER = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"), NOW)
+LATER = Identity(ONE.store_id, NOW + OLDER_BY)
+JUST_LATER = Identity(ONE.store_id, NOW + OLDER_BY - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Evidence(ONE, ONE), Finding.PAIRED),
+        (Evidence(ONE, OTHER), Finding.OTHER_STORE),
+        (Evidence(LATER, ONE), Finding.PAIRED),
+        (Evidence(ONE, JUST_LATER), Finding.PAIRED),
+        (Evidence(ONE, LATER), Finding.DATABASE_OLDER),
+        (Evidence(ONE, None), Finding.MARKER_MISSING),
+        (Evidence(ONE, None, is_marker_damaged=True), Finding.MARKER_DAMAGED),
+        (Evidence(None, None, is_marker_damaged=True), Finding.MARKER_DAMAGED),
+        (Evidence(None, ONE, has_records=True, has_objects=True), Finding.DATABASE_OLDER),
+        (Evidence(None, ONE, has_objects=True), Finding.DATABASE_EMPTY),
+        (Evidence(None, ONE), Finding.PAIRABLE),
+        (Evidence(None, None), Finding.PAIRABLE),
+        (Evidence(None, None, has_objects=True), Finding.DATABASE_EMPTY),
+        (Evidence(None, None, has_records=True), Finding.UNRELATED),
+        (Evidence(None, None, has_records=True, has_objects=True), Finding.UNRELATED),
+        (Evidence(None, None, has_records=True, has_objects=True, records_match=True), Finding.PAIRABLE),
+    ],
+)
+def test_store_and_database_are_compared_by_id_age_and_content(found: Evidence, expected: Finding) -> None:
+    assert judge(found) is expected
+
+
+def test_every_mismatch_has_a_reason_that_says_what_to_do() -> None:
+    assert REASONS.keys() == set(Finding) - {Finding.PAIRED, Finding.PAIRABLE}
+    assert all("adopt-store" in reason for reason in REASONS.values())
+
+
+def test_marker_is_read_as_written() -> None:
+    assert parse_marker(format_marker(ONE)) == ONE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"store_id": 1, "confirmed_at": "2026-11-29T12:00:00+00:00"}',
+        b'{"store_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "confirmed_at": "2026-11-29T12:00:00"}',
+    ],
+)
+def test_damaged_marker_is_recognized(content: bytes) -> None:
+    assert parse_marker(content) is None
+
+
+def test_only_names_of_uploads_and_outputs_belong_to_a_record() -> None:
+    tenant, job, one = uuid4(), uuid4(), uuid4()
+    assert object_id(f"{tenant}/uploads/{one}") == object_id(f"{tenant}/{job}/1/{one}") == one
+    assert object_id(f"{tenant}/uploads/{one}#2") == one
+    for foreign in ("backup.tar", ".comfyfleet/store.json", f"{tenant}/{one}", f"{tenant}/uploads/{one}/x"):
+        assert object_id(foreign) is None
+
+
+@pytest.mark.parametrize(("objects", "limit"), [(0, 100), (10_099, 100), (10_100, 101), (15_497, 154)])
+def test_sweep_deletes_at_most_100_objects_or_one_percent(objects: int, limit: int) -> None:
+    assert deletion_limit(objects) == limit
