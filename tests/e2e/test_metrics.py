@@ -51,6 +51,7 @@ async def test_metrics_show_jobs_requests_nodes_and_connections_without_naming_a
         await found.until_total("comfyfleet_node_state", 0, state="working")
 
     expect_ended_jobs(found, cancelled_on_node=len(sleeping))
+    expect_stored_artifacts(found)
     expect_requests(found, accepted=3 + len(sleeping))
     expect_what_every_service_exports(found.latest, fleet)
     for process, text in found.latest.texts.items():
@@ -72,6 +73,14 @@ def expect_ended_jobs(found: Scraper, *, cancelled_on_node: int) -> None:
     for reason in ("no_work", "preparing", "finishing"):
         assert found.grown("comfyfleet_node_idle_seconds_total", reason=reason) > 0, reason
     assert found.latest.label_values("comfyfleet_model_loads_total", "node") == {"node-1", "node-2"}
+
+
+def expect_stored_artifacts(found: Scraper) -> None:
+    """Assert that the output of the successful job was written."""
+    assert found.grown("comfyfleet_artifact_writes_total", result="ok") >= 1
+    assert found.grown("comfyfleet_artifact_writes_total", result="full") == 0
+    assert found.latest.total("comfyfleet_artifact_free_bytes") > 0
+    assert found.latest.total("comfyfleet_dependency_up", dependency="artifact_store") == 1
 
 
 def expect_requests(found: Scraper, *, accepted: int) -> None:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from gateway.settings import Settings
 from gateway.storage.objects import ArtifactStore
+from gateway.storage.status import StoreStatus
 
 BASE = {"secret_key": "0123456789abcdef0123456789abcdef", "database_url": "postgresql+asyncpg://u@h/"}
 
@@ -36,6 +37,6 @@ def test_secret_key_of_the_bucket_can_come_from_a_file(monkeypatch: pytest.Monke
         monkeypatch.setenv(f"GATEWAY_{name.upper()}", value)
     key = Settings().aws_secret_access_key
     assert key is not None
-    store = ArtifactStore("s3://bucket", secret_access_key=key.get_secret_value())._store
+    store = ArtifactStore("s3://bucket", StoreStatus(min_free_bytes=0), secret_access_key=key.get_secret_value())._store
     assert isinstance(store, S3Store)
     assert store.config["secret_access_key"] == "the secret key of a bucket"

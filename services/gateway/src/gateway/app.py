@@ -31,6 +31,7 @@ from gateway.outputs.wiring import wire_outputs
 from gateway.purges.wiring import wire_purges
 from gateway.settings import Settings
 from gateway.storage.artifacts import ArtifactRecords
+from gateway.storage.metrics import export_store_status
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import StoreStatus
 from gateway.surfaces.nats.wiring import serve_nats_api
@@ -159,6 +160,8 @@ def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) ->
         record_request=metrics.record_rpc,
     )
     metrics.watch_expired_requests(bus.expired)
+    status = StoreStatus(min_free_bytes=settings.min_free_bytes)
+    export_store_status(metrics, status)
     return Infrastructure(
         settings=settings,
         metrics=metrics,
@@ -166,7 +169,7 @@ def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) ->
         database=database,
         objects=ArtifactStore(
             settings.artifacts_url,
-            StoreStatus(min_free_bytes=settings.min_free_bytes),
+            status,
             secret_access_key=settings.aws_secret_access_key.get_secret_value()
             if settings.aws_secret_access_key
             else None,
