@@ -53,7 +53,7 @@ def settings(nats: NatsServer, database_url: str, folder: Path, **more: object) 
         {
             "nats_url": nats.url,
             "database_url": database_url,
-            "secret_key": "a secret of the tests",
+            "secret_key": "a secret key of the tests, long enough",
             "artifacts_url": folder.as_uri(),
             "open_per_minute": 1_000_000,
         }

@@ -118,7 +118,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         },
         degraded={"artifact_space": infra.objects.status.probe_space},
         shutdown=shutdown,
-        dependencies={"nats": infra.bus.probe, "postgres": infra.database.probe},
+        dependencies={
+            "nats": infra.bus.probe,
+            "postgres": infra.database.probe,
+            "artifact_store": infra.objects.status.probe_pairing,
+        },
         middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
