@@ -73,7 +73,7 @@ def adopt(database_url: str, folder: Path) -> str:
     """What an operator runs after a deliberate restore."""
     environment = {
         "GATEWAY_DATABASE_URL": database_url, "GATEWAY_ARTIFACTS_URL": folder.as_uri(),
-        "GATEWAY_SECRET_KEY": "of the tests", "GATEWAY_NATS_URL": "nats://127.0.0.1:1",
+        "GATEWAY_SECRET_KEY": "a secret key of the tests, long enough", "GATEWAY_NATS_URL": "nats://127.0.0.1:1",
     }  # fmt: skip
     command = [sys.executable, "-m", "gateway", "adopt-store"]
     return subprocess.run(command, env=os.environ | environment, check=True, capture_output=True, text=True).stdout

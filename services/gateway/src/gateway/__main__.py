@@ -5,9 +5,8 @@ import asyncio
 import typer
 
 from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
-from chassis.cli import Service, commands
+from chassis.cli import Service, commands, configure_logs, load_settings
 from chassis.http.connection import Limits
-from chassis.telemetry import logs
 from gateway.app import adopt_store, create_app
 from gateway.settings import Settings
 
@@ -31,8 +30,8 @@ cli = commands(SERVICE)
 @cli.command("adopt-store")
 def adopt_store_() -> None:
     """Pair the artifact store with the database after a deliberate restore or move. Safe to repeat."""
-    settings = Settings()
-    logs.configure(SERVICE.name, settings.log_level)
+    settings = load_settings(Settings)
+    configure_logs(SERVICE.name, settings)
     found, store_id = asyncio.run(adopt_store(settings))
     if store_id is None:
         typer.echo("The artifact store and the database belong together already. Nothing was changed.")
