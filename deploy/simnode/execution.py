@@ -29,7 +29,7 @@ class Outcome:
     meta: Document = field(default_factory=dict)
 
     def status(self) -> Document:
-        """The ``status`` of a history entry. An interrupted prompt counts as an error."""
+        """Return the ``status`` of a history entry. An interrupted prompt counts as an error."""
         done = self.kind == SUCCESS
         return {"status_str": SUCCESS if done else ERROR, "completed": done, "messages": self.messages}
 

@@ -39,7 +39,7 @@ UNAVAILABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Ports on the loopback interface."""
+    """Loopback ports of the services to which the proxy forwards."""
 
     gateway: int
     notifier: int

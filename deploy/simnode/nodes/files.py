@@ -81,7 +81,7 @@ def _files(folder: Path, *, deep: bool) -> list[Path]:
     return [path for path in (folder.rglob("*") if deep else folder.glob("*")) if path.is_file()]
 
 
-def _none_or(files: Callable[[Shelf], list[str]]) -> Callable[[Shelf], list[str]]:
+def _with_none_option(files: Callable[[Shelf], list[str]]) -> Callable[[Shelf], list[str]]:
     return lambda shelf: ["none", *files(shelf)]
 
 
@@ -131,7 +131,7 @@ CLASSES = (
         name="Load3D",
         run=in_thread(_model),
         inputs=(
-            Field("model_file", _none_or(_named(MODELS, "3d")), {"file_upload": True}),
+            Field("model_file", _with_none_option(_named(MODELS, "3d")), {"file_upload": True}),
             Field("image", "LOAD_3D"),
             Field("width", "INT", _SIDE),
             Field("height", "INT", _SIDE),

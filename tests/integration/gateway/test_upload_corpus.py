@@ -210,7 +210,7 @@ async def test_mask_in_the_alpha_channel_is_kept_bit_for_bit(gateway: Gateway, f
 
 
 @pytest.mark.requirement("B-64")
-async def test_upload_file_name_is_stored_and_shown_nowhere(gateway: Gateway) -> None:
+async def test_upload_file_name_is_neither_stored_nor_shown(gateway: Gateway) -> None:
     marked = "zzmark"
     names = [
         "../../../etc/" + marked, "..\\..\\" + marked, marked + "\u202egnp.exe", "CON." + marked, "😀" + marked,

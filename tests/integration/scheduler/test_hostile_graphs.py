@@ -51,7 +51,7 @@ async def test_errors_are_bounded_when_every_node_is_invalid(world: World, node:
     assert ({error.code for error in errors}, len(errors)) == ({code}, 100)
 
 
-async def test_errors_are_those_of_the_node_that_comes_closest(world: World) -> None:
+async def test_reported_errors_are_those_of_the_gpu_node_with_fewest_errors(world: World) -> None:
     await world.add_node(COMMON)
     await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)

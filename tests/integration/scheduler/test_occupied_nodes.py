@@ -80,7 +80,7 @@ async def test_heartbeat_replies_repeat_a_command_until_it_is_done(world: World,
         assert again > first
 
 
-async def test_one_command_refreshes_every_node(world: World, operator: Operator) -> None:
+async def test_operator_refresh_reloads_the_catalog_of_every_node(world: World, operator: Operator) -> None:
     nodes = [await world.add_node(), await world.add_node()]
     assert await operator.node(None, NodeAction.REFRESH) is None
     for node in nodes:

@@ -54,7 +54,7 @@ def test_an_error_among_the_messages_wins_over_the_status() -> None:
         ("OSError", "[Errno 28] No space left on device", "node.fault"),
     ],
 )
-def test_node_faults_are_classified(kind: str, message: str, code: str) -> None:
+def test_errors_of_the_gpu_machine_count_as_node_faults(kind: str, message: str, code: str) -> None:
     result = classify_history(entry("error", error(kind, message)))
     assert result.outcome is Outcome.NODE_FAULT
     assert result.error is not None

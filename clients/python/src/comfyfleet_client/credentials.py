@@ -61,6 +61,6 @@ class Credentials:
         return self.session
 
     def headers(self) -> dict[str, str]:
-        """The authentication header. HTTP libraries do not forward this header to other hosts."""
+        """Return the authentication header. HTTP libraries do not forward this header to other hosts."""
         proof = self.key or self.token or (self.session.access_token if self.session else None)
         return {"Authorization": f"Bearer {proof}"} if proof else {}

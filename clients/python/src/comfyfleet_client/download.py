@@ -30,7 +30,7 @@ class PartialDownload:
         return self._digest.hexdigest()
 
     def headers(self) -> dict[str, str]:
-        """The request headers for the remaining bytes, or for all if the file has changed."""
+        """Return the request headers for the remaining bytes, or for all if the file has changed."""
         plain = {"Accept-Encoding": "identity"}
         return plain | ({"Range": f"bytes={self.size}-", "If-Range": self.etag} if self.size and self.etag else {})
 

@@ -75,7 +75,7 @@ class RevokeInvite(StrictModel):
 
 
 class InviteRequired(Refusal):
-    """Registration needs an invite on this server. Ask an administrator for one and send it as invite."""
+    """Registration needs an invite. Ask an administrator for one and send its token in the field "invite"."""
 
     kind, code = Kind.FORBIDDEN, "auth.invite.required"
 

@@ -141,7 +141,7 @@ class ClassDescription(Protocol):
 
 
 class NamedValue(NamedTuple):
-    """A node's value that has a role, and its path within ``inputs``."""
+    """An input value of a node, its role (such as model file or output name), and its path within ``inputs``."""
 
     place: tuple[str, ...]
     role: InputRole

@@ -229,12 +229,12 @@ def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
 
 
 def _extended_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """The input steps, multiplied by a number."""
+    """Return the input steps, multiplied by a number."""
     return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
 
 
 def _literal_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """The sigmas in a text: numbers that are separated by commas or spaces."""
+    """Return the sigmas in a text: numbers that are separated by commas or spaces."""
     return "sigmas", bounded(node.length("sigmas") // 2 + 1)
 
 

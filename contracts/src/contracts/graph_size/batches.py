@@ -22,7 +22,7 @@ def bound_sized_like(*names: str) -> Rule:
 
 
 def bound_joined_like(*names: str) -> Rule:
-    """All images in one batch, resized to one of the inputs."""
+    """Bound all images in one batch, resized to one of the inputs."""
 
     def rule(node: NodeInputs) -> Outputs:
         pattern, joined = node.one(*names), node.all_media()
@@ -34,12 +34,12 @@ def bound_joined_like(*names: str) -> Rule:
 
 
 def bound_as_one_batch(node: NodeInputs) -> Outputs:
-    """All input images as one batch."""
+    """Bound all input images as one batch."""
     return node.all_media()
 
 
 def bound_passed_through(*names: str) -> Rule:
-    """One input, unchanged."""
+    """Bound one input, unchanged."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.one(*names)
@@ -83,19 +83,19 @@ def bound_rebatched(node: NodeInputs) -> Outputs:
 
 
 def bound_as_list(node: NodeInputs) -> Outputs:
-    """All inputs as one list."""
+    """Bound all inputs as one list."""
     items, total = sum(size.items for size in node.links), sum(size.total for size in node.links)
     return largest(node.links)._replace(items=bounded(max(items, 1)), total=bounded(total))
 
 
 def bound_split_into_list(node: NodeInputs) -> Outputs:
-    """A list with one element per image."""
+    """Bound a list with one element per image."""
     media = node.media
     return media._replace(items=max(media.total, media.items, 1))
 
 
 def bound_tiles(node: NodeInputs) -> Outputs:
-    """A list with one batch per tile."""
+    """Bound a list with one batch per tile."""
     media = node.media
     width, height = (node.number(name, 1024, MAX_SIDE) for name in ("tile_width", "tile_height"))
     least_width, least_height = node.interval("tile_width")[0], node.interval("tile_height")[0]
@@ -114,7 +114,7 @@ def steps(side: int, tile: float, overlap: float) -> int:
 
 
 def bound_chunks(node: NodeInputs) -> Outputs:
-    """A list with one latent per chunk of a video; chunks overlap."""
+    """Bound a list with one latent per chunk of a video; chunks overlap."""
     media, overlap = node.media, node.number("temporal_overlap", 0, MAX_LENGTH)
     most = bounded(media.batch * (1 + min(overlap, media.batch)))
     return (
@@ -124,7 +124,7 @@ def bound_chunks(node: NodeInputs) -> Outputs:
 
 
 def bound_merged(node: NodeInputs) -> Outputs:
-    """All elements of a list as one batch."""
+    """Bound all elements of a list as one batch."""
     media = node.media
     return media._replace(batch=media.total, items=1)
 
@@ -152,7 +152,7 @@ def bound_cut_to_batch(node: NodeInputs) -> Outputs:
 
 
 def bound_guided(node: NodeInputs) -> Outputs:
-    """A video with additional guide frames."""
+    """Bound a video with additional guide frames."""
     latent, guide = node.one("latent"), node.one("image")
     return latent._replace(
         batch=bounded(latent.batch + guide.batch + GUIDE_FRAMES),
@@ -166,7 +166,7 @@ def bound_components(node: NodeInputs) -> Outputs:
 
 
 def bound_unchanged(node: NodeInputs) -> Outputs:
-    """All input images, unchanged."""
+    """Bound all input images, unchanged."""
     return node.media
 
 

@@ -13,7 +13,7 @@ from math import ceil
 from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import GraphSize
 from contracts.graph_size.node import UnknownNumber
-from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, spread
+from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, over_all_runs
 from contracts.workflow import Graph, GraphNode, is_link
 
 FRAMES_PER_IMAGE = 16
@@ -162,7 +162,7 @@ def _incoming_images(size: GraphSize, node: GraphNode) -> Size:
             runs, lists = max(runs, one.items), lists + (one.items > 1)
             if (one.total, one.medium) > (largest.total, largest.medium):
                 largest = one
-    return spread(largest, runs, lists)
+    return over_all_runs(largest, runs, lists)
 
 
 def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:

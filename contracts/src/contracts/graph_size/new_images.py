@@ -35,7 +35,7 @@ def bound_still_images(node: NodeInputs) -> Outputs:
 
 
 def bound_video(frames: str = "length", absent: int = 81) -> Rule:
-    """A new video latent: frames times batch."""
+    """Bound a new video latent: frames times batch."""
 
     def rule(node: NodeInputs) -> Outputs:
         count = max(node.number(frames, absent, MAX_LENGTH, counts=True), 1)
@@ -54,20 +54,20 @@ def bound_video_second(node: NodeInputs) -> Outputs:
 
 
 def bound_layers(node: NodeInputs) -> Outputs:
-    """An image and its layers."""
+    """Bound a layered image: one image, and one per layer."""
     layers = node.number("layers", 3, MAX_LENGTH, counts=True)
     return node.made(width_of(node), height_of(node), (layers + 1) * batch(node))
 
 
 def bound_sound(node: NodeInputs) -> Outputs:
-    """A sound latent. It has a size because a hostile graph can decode it as images."""
+    """Bound a sound latent. It has a size because a hostile graph can decode it as images."""
     seconds = node.number("seconds", 120, 1000)
     frames = node.number("frames_number", 0, 1000)
     return node.made(100 * max(seconds, frames), 128, batch(node), SOUND)
 
 
 def bound_unknown_video(node: NodeInputs) -> Outputs:
-    """A video from a file."""
+    """Bound a video from a file."""
     width, height, frames = VIDEO
     return node.made(width, height, frames, MOVING)
 
@@ -89,7 +89,7 @@ def bound_keyframes(node: NodeInputs) -> Outputs:
 
 
 def bound_square(name: str) -> Rule:
-    """One square image whose side an input sets."""
+    """Bound one square image whose side an input sets."""
 
     def rule(node: NodeInputs) -> Outputs:
         side = node.number(name, 1024, 8192)
@@ -99,7 +99,7 @@ def bound_square(name: str) -> Rule:
 
 
 def bound_grid(node: NodeInputs) -> Outputs:
-    """All input images as the cells of one image."""
+    """Bound all input images as the cells of one image."""
     columns = max(node.number("columns", 4, 20), 1)
     padding = node.number("padding", 4, 50)
     rows = ceil(max(node.media.total, 1) / max(node.interval("columns")[0], 1))
@@ -108,6 +108,6 @@ def bound_grid(node: NodeInputs) -> Outputs:
 
 
 def bound_merged_tiles(node: NodeInputs) -> Outputs:
-    """One image merged from tiles, in the size that inputs set."""
+    """Bound one image merged from tiles, in the size that inputs set."""
     width, height = (node.number(name, 1024, 2 * MAX_SIDE) for name in ("final_width", "final_height"))
     return images(width, height, max(node.media.batch, 1))

@@ -7,7 +7,7 @@ from math import inf, isfinite
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from contracts.graph_size.size import NOTHING, STILL, Size, bounded, images, images_in_runs, largest, spread
+from contracts.graph_size.size import NOTHING, STILL, Size, bounded, images, images_in_runs, largest, over_all_runs
 from contracts.workflow import GraphNode, is_link
 
 Outputs = Size | tuple[Size, ...]
@@ -36,7 +36,7 @@ class UnknownNumber:
 
 @dataclass(slots=True, weakref_slot=False)
 class Sources:
-    """Data for bounding the nodes of a graph.
+    """What is known when the upper bounds of a graph's outputs are computed.
 
     Attributes:
         specs: known classes of the fleet.
@@ -99,7 +99,7 @@ class NodeInputs:
         return self._any_of([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
 
     def all_media(self) -> Size:
-        """All input images joined to one batch."""
+        """Return all input images joined to one batch."""
         given = [size for size in self.links if size.batch]
         return self.media._replace(
             batch=bounded(sum(size.batch for size in given)),
@@ -123,13 +123,13 @@ class NodeInputs:
         for name in names:
             key = self.key(name)
             if key is not None and is_link(self.raw[key]):
-                return spread(self._sources.of_link(self.raw[key]), self.runs, self._lists)
+                return over_all_runs(self._sources.of_link(self.raw[key]), self.runs, self._lists)
         return NOTHING
 
     def value(self, name: str) -> Size:
         """Return the bounds of an input, linked or literal."""
         key = self.key(name)
-        return NOTHING if key is None else spread(self._bound_value(self.raw[key]), self.runs, self._lists)
+        return NOTHING if key is None else over_all_runs(self._bound_value(self.raw[key]), self.runs, self._lists)
 
     def several(self, prefix: str) -> Iterator[tuple[str, Size]]:
         """Return the inputs of a family (``values.a``, ``values.b``), by their last part."""

@@ -26,7 +26,7 @@ def bound_resized(node: NodeInputs) -> Outputs:
 
 
 def bound_scaled_by(name: str) -> Rule:
-    """Both sides multiplied by an input."""
+    """Bound both sides multiplied by an input."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.media.scaled(node.number(name, 1, 8))
@@ -35,7 +35,7 @@ def bound_scaled_by(name: str) -> Rule:
 
 
 def bound_upscaled(factor: int) -> Rule:
-    """Both sides multiplied by the factor of an upscale model."""
+    """Bound both sides multiplied by the factor of an upscale model."""
 
     def rule(node: NodeInputs) -> Outputs:
         return node.media.scaled(factor)
@@ -131,7 +131,7 @@ WAYS: dict[str, Callable[[NodeInputs, Size], Size]] = {
 
 
 def bound_resized_by_choice(node: NodeInputs) -> Outputs:
-    """The largest result of all resize modes for which the graph has an input; the node applies one of them."""
+    """Bound the largest result of all resize modes for which the graph has an input; the node applies one of them."""
     media = node.one("input")
     media = media if media.is_media else node.media
     return largest([resize(node, media) for name, resize in WAYS.items() if node.key(name)] or [media])
@@ -185,5 +185,5 @@ def bound_stitched(node: NodeInputs) -> Outputs:
 
 
 def bound_super_resolution(node: NodeInputs) -> Outputs:
-    """Both sides multiplied by ``scale_ratio``."""
+    """Bound both sides multiplied by ``scale_ratio``."""
     return node.media.scaled(max(node.number("scale_ratio", 4, 10), 1))

@@ -54,7 +54,7 @@ class Size(NamedTuple):
         return self._replace(width=width, height=height, pixels=area, ratio=_aspect_ratio(width, height, ratio))
 
     def scaled(self, factor: float) -> "Size":
-        """The same images with both sides multiplied."""
+        """Return the same images with both sides multiplied."""
         return self.resized(
             self.width * factor,
             self.height * factor,
@@ -63,11 +63,11 @@ class Size(NamedTuple):
         )
 
     def times(self, factor: float) -> "Size":
-        """The same images, their number multiplied."""
+        """Return the same images, their number multiplied."""
         return self._replace(batch=bounded(self.batch * factor), total=bounded(self.total * factor))
 
     def limited(self, count: int) -> "Size":
-        """The same images, with a maximum number in each batch."""
+        """Return the same images, with a maximum number in each batch."""
         return self._replace(batch=min(self.batch, count), total=min(self.total, bounded(count * self.items)))
 
     def as_medium(self, medium: int) -> "Size":
@@ -83,19 +83,19 @@ def bounded(value: float) -> int:
 
 
 def number(high: float, low: float | None = None, *, items: int = 1) -> Size:
-    """A number up to ``high``."""
+    """Return a number up to ``high``."""
     return NOTHING._replace(high=high, minus_low=-(high if low is None else low), items=items)
 
 
 def text(size: float, *, items: int = 1) -> Size:
-    """A text of up to ``size`` bytes."""
+    """Return a text of up to ``size`` bytes."""
     return NOTHING._replace(text=bounded(size), items=items)
 
 
 def images(
     width: float, height: float, batch: float = 1, *, items: int = 1, medium: int = STILL, ratio: float | None = None
 ) -> Size:
-    """A new batch of equally large images in each element of a list."""
+    """Return a new batch of equally large images in each element of a list."""
     in_each = bounded(max(batch, 1))
     whole = NOTHING._replace(batch=in_each, items=items, total=bounded(in_each * items), medium=medium)
     return whole.resized(max(width, 1), max(height, 1), ratio=ratio)
@@ -120,7 +120,7 @@ def images_in_runs(size: Size, runs: int, lists: int) -> int:
     return min(size.batch * runs, size.total + size.batch * (runs - 1))
 
 
-def spread(size: Size, runs: int, lists: int) -> Size:
+def over_all_runs(size: Size, runs: int, lists: int) -> Size:
     """Return the bounds of an input over all runs of its node; see ``images_in_runs``."""
     return size._replace(items=runs, total=bounded(images_in_runs(size, runs, lists))) if runs > 1 else size
 

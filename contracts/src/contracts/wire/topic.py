@@ -91,7 +91,7 @@ class Topic(Generic[P]):
         return ".".join([self.name, *tokens])
 
     def filter_subject(self, tenant: str | None = None, key: str | None = None) -> str:
-        """The subject of these messages, with a NATS wildcard for each token that is None.
+        """Return the subject of these messages, with a NATS wildcard for each token that is None.
 
         Raises:
             ValueError: a token is not valid in a subject, or this topic has no key.

@@ -218,7 +218,7 @@ def _archiver(settings: Settings, database: Database) -> AuditArchiver | None:
 
 
 def _spare_cores() -> int:
-    """One core fewer than this process may use, at least one."""
+    """Return one core fewer than this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
 
 

@@ -8,7 +8,7 @@ from executor.usecases.current_attempt import CurrentAttempt
 
 
 def on_cancel(current: CurrentAttempt) -> Subscriber[CancelAttempt]:
-    """The subscriber to ``cmd.executor.attempt.cancel``."""
+    """Return the subscriber to ``cmd.executor.attempt.cancel``."""
 
     async def stop(hint: CancelAttempt, _: Metadata) -> None:
         ref = current.ref

@@ -46,7 +46,10 @@ DOCUMENT = "/openapi.json"
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
-    """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
+    """Return the gateway as an ASGI application.
+
+    It serves at once; ``/readyz`` says whether its dependencies are there.
+    """
     metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
     infra = _infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)

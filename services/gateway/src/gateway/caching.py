@@ -16,9 +16,9 @@ RETRY_S = 5.0  # longest pause between requests while the source is unavailable
 
 
 class StaleWhileRevalidateCache(Generic[T]):
-    """Caches a value for ``fresh_s`` seconds, and returns the stale value while its source is unavailable.
+    """Caches a value for ``fresh_s`` seconds.
 
-    Concurrent reads share one request.
+    Returns the stale value during a refresh and while its source is unavailable. Concurrent reads share one request.
     """
 
     def __init__(self, fresh_s: float) -> None:
@@ -29,7 +29,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         """The end of freshness, by the monotonic clock."""
 
     async def read(self, ask: Ask[T]) -> T:
-        """The value, fresh or stale. ``ask`` gets a timeout in seconds, or None for the default.
+        """Return the value, fresh or stale. ``ask`` gets a timeout in seconds, or None for the default.
 
         Raises:
             Refusal: raised by ``ask``, if no value is cached or the refusal is not an outage.

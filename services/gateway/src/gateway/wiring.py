@@ -28,7 +28,7 @@ class Infrastructure:
     shutdown: Shutdown
 
     def keys(self, purpose: str) -> SigningKeys:
-        """The 32-byte signing keys for one purpose, derived from the accepted secret keys."""
+        """Return the 32-byte signing keys for one purpose, derived from the accepted secret keys."""
         return tuple(derive(secret, purpose) for secret in self.settings.accepted_secret_keys)
 
 

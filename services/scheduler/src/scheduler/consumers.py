@@ -126,7 +126,7 @@ def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> 
     """Serve requests about models, node classes and nodes of the fleet."""
 
     async def policy_for(address: Address) -> TenantPolicy | None:
-        """The policy of the tenant in the subject, or None for a request about the whole fleet."""
+        """Return the policy of the tenant in the subject, or None for a request about the whole fleet."""
         if address.tenant == FLEET:
             return None
         return await policies.load_fresh_policy(_tenant_id(address))
@@ -254,7 +254,7 @@ def register_retention(bus: Bus, *, purger: JobPurger) -> None:
 
 
 def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
-    """A loop that subscribes to changes of tenants and tiers.
+    """Return a loop that subscribes to changes of tenants and tiers.
 
     Changes may be missed while NATS is unavailable, so all cached limits are dropped after each reconnection.
     """
@@ -279,7 +279,10 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
 
 def follow_stopping_executors(bus: Bus, dispatcher: JobDispatcher) -> Loop:
-    """A loop that subscribes to hints of executors that are being stopped. Every replica may hold their requests."""
+    """Return a loop that subscribes to hints of executors that are being stopped.
+
+    Every replica may hold their requests.
+    """
     subscriptions: list[Unsubscribe] = []
 
     async def on_cancel(hint: CancelWorkRequests, _: Metadata) -> None:
@@ -293,7 +296,7 @@ def follow_stopping_executors(bus: Bus, dispatcher: JobDispatcher) -> Loop:
 
 
 def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
-    """A loop that subscribes to changes of the node class rules.
+    """Return a loop that subscribes to changes of the node class rules.
 
     It also requests the rules from auth every ``READ_EVERY_S`` seconds, and at once after a reconnection.
     """

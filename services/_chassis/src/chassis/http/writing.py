@@ -78,7 +78,7 @@ class UnreadHttp(HttpToolsProtocol):
 
 
 class BoundedWebSockets(WebSocketsSansIOProtocol):
-    """uvicorn 0.54's protocol that aborts a connection whose peer has stopped reading once its application returns.
+    """Changes uvicorn 0.54's WebSocket protocol: once the application returns, it aborts a connection that is not read.
 
     uvicorn only closes the transport, which waits forever for buffered data to be read. A peer that pings without
     reading the pongs is disconnected too, and a message has a maximum number of fragments.

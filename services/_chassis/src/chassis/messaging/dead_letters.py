@@ -45,7 +45,7 @@ MAX_REASON = 2_000  # characters
 
 
 def dead_letters_table(metadata: MetaData) -> Table:
-    """The table of one service. Written by its stream consumers, read by admins."""
+    """Return the table of one service. Written by its stream consumers, read by admins."""
     return Table(
         "dead_letters",
         metadata,
@@ -196,7 +196,10 @@ class DeadLetters:
         self._consumers = {consumer.key: consumer for consumer in consumers}
 
     async def list_page(self, query: ListDeadLetters) -> DeadLetterPage:
-        """A page, newest first. There are none of a node: nodes send no messages to streams that are consumed."""
+        """Return a page, newest first.
+
+        There are none of a node: nodes send no messages to streams that are consumed.
+        """
         if query.node is not None:
             return DeadLetterPage(letters=(), more=False)
         rows = await self._store.list_page(limit=query.limit + 1, before=query.before)

@@ -73,7 +73,7 @@ class ServerClock:
         return {DEADLINE_HEADER: str(round((monotonic() + self._difference_s + within_s) * 1000))}
 
     def to_local(self, header: str | None) -> float | None:
-        """The deadline on ``time.monotonic()``; None for a request without one, or while the clock is unknown.
+        """Return the deadline on ``time.monotonic()``; None for a request without one, or while the clock is unknown.
 
         Raises:
             InvalidMessage: the header is not a number of milliseconds.

@@ -34,13 +34,13 @@ class Metadata:
 
 
 def metadata_of(topic: Topic[Any], message: Msg) -> Metadata:
-    """The metadata of a message of this topic."""
+    """Return the metadata of a message of this topic."""
     address = topic.address(message.subject)
     return Metadata(message.subject, address.tenant, address.key)
 
 
 def stream_metadata_of(topic: Topic[Any], message: Msg) -> Metadata:
-    """The metadata of a message of this topic that was read from a stream."""
+    """Return the metadata of a message of this topic that was read from a stream."""
     address, told = topic.address(message.subject), message.metadata
     return Metadata(
         message.subject, address.tenant, address.key, told.sequence.stream, told.timestamp, told.num_delivered

@@ -75,7 +75,7 @@ class Served:
     when_failed: WhenFailed | None = None
 
     async def answer(self, message: Msg) -> Reply:
-        """The reply to a request. Never raises."""
+        """Return the reply to a request. Never raises."""
         sent = message.headers or {}
         request_id = request_id_from(sent[REQUEST_ID_HEADER]) if sent.get(REQUEST_ID_HEADER) else ""
         address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
@@ -92,7 +92,7 @@ class Served:
             return reply
 
     async def _handled(self, body: bytes, address: Address) -> Reply:
-        """The handler's reply. Calls the handler a second time if the database was unavailable."""
+        """Return the handler's reply. Calls the handler a second time if the database was unavailable."""
         if OVERSIZED_HEADERS in address.headers:
             raise InvalidMessage
         self._check_deadline(address)
@@ -127,7 +127,7 @@ class Served:
             log.exception("bus.failure_not_noted", topic=self.topic.name)
 
     def _refusal(self, error: Exception) -> tuple[Reply, Exception | None]:
-        """The refusal that answers an error; the error too if the request can never be answered."""
+        """Return the refusal that answers an error; the error too if the request can never be answered."""
         if isinstance(error, RequestExpired):
             self.expired[self.topic.name] += 1
             log.warning("bus.request_expired", topic=self.topic.name)
@@ -143,7 +143,7 @@ class Served:
         return self.refused(InternalFault()), error
 
     def refused(self, refusal: Refusal) -> Reply:
-        """The reply that carries a refusal."""
+        """Return the reply that carries a refusal."""
         refused = refusal.refused
         headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
         if refused.retry_after_s is not None:

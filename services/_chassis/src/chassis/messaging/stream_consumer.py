@@ -84,7 +84,7 @@ class StreamConsumer(Generic[P]):
         return self._stream, self._consumer.name
 
     def loop(self, name: str) -> Loop:
-        """The loop that consumes."""
+        """Return the loop that consumes."""
         return Loop(name, self.tick, every_s=LOOP_S)
 
     async def tick(self) -> None:

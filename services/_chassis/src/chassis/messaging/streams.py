@@ -111,7 +111,7 @@ _ADVICE = {
 
 
 def _build_config(stream: Stream, replicas: int) -> dict[str, Any]:
-    """The configuration in the JSON of JetStream's API."""
+    """Return the configuration in the JSON of JetStream's API."""
     return {
         "name": stream.name,
         "description": stream.description,
@@ -132,7 +132,7 @@ def _build_config(stream: Stream, replicas: int) -> dict[str, Any]:
 
 
 def _find_losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]) -> list[tuple[str, str]]:
-    """The declared settings that cannot be changed without losing messages, each with what to do."""
+    """Return the declared settings that cannot be changed without losing messages, each with what to do."""
     current, state, name = found["config"], found["state"], stream.name
     losses = []
     if current["storage"] != declared["storage"]:

@@ -118,7 +118,7 @@ def _checksum(body: str) -> str:
 
 
 def _to_base62(number: int, length: int) -> str:
-    """The lowest ``length`` base62 digits of a number."""
+    """Return the lowest ``length`` base62 digits of a number."""
     digits = ""
     for _ in range(length):
         number, digit = divmod(number, len(ALPHABET))

@@ -52,7 +52,7 @@ class PasswordPolicy:
 
 @cache
 def _common_passwords() -> frozenset[str]:
-    """The 30,000 most common leaked passwords, in lower case."""
+    """Return the 30,000 most common leaked passwords, in lower case."""
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 

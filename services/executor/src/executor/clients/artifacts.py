@@ -184,6 +184,6 @@ class _UploadDigest:
 
 
 def _request_id() -> dict[str, str]:
-    """The header with the id of the request that submitted the job, so that the gateway logs it too."""
+    """Return the header with the id of the request that submitted the job, so that the gateway logs it too."""
     request_id = bound_here().get("request_id")
     return {"X-Request-Id": request_id} if request_id else {}

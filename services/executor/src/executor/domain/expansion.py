@@ -31,9 +31,9 @@ class Expansion:
                     self._record_expanded(node_id, state.get("display_node_id"))
 
     def add_display_nodes(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a history entry whose ``meta`` contains the display nodes known from events.
+        """Return a history entry whose ``meta`` has the display node of each node, as the events reported it.
 
-        A cached output has the ``meta`` of the prompt that filled the cache, where other nodes may have had these ids.
+        ComfyUI copies the ``meta`` of a cached output from the earlier prompt, where other nodes may have had these ids.
         """
         meta = entry.get("meta")
         known = {node_id: {"display_node": shown} for node_id, shown in self.display_nodes.items()}

@@ -125,7 +125,7 @@ class AttemptRunner:
         return _build_finish(record, CANCELLED, gpu_s=self._charged_s(record))
 
     def _charged_s(self, record: AttemptRecord) -> float:
-        """The maximum time that the attempt cost the node; 0 before it was posted."""
+        """Return the maximum time that the attempt cost the node; 0 before it was posted."""
         last = self.journal.read_attempt() or record
         return 0.0 if last.phase is Phase.ASSIGNED else _elapsed_s(last)
 

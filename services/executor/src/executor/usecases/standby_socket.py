@@ -30,7 +30,7 @@ class StandbySocket:
         self._closing: set[asyncio.Task[None]] = set()
 
     def next_client_id(self) -> str:
-        """The client id for the next attempt; its socket is being opened."""
+        """Return the client id for the next attempt; its socket is being opened."""
         if self._ready is None:
             self._ready = NodeEvents(self._url, self._client_id_prefix + uuid4().hex)
             self._ready.start()

@@ -165,7 +165,7 @@ class PromptWatcher:
         )
 
     def _check_idle_node(self, state: PromptState) -> AttemptResult | None:
-        """A node with a dead worker thread answers and queues, but runs nothing."""
+        """Detect a node whose worker thread has died: it answers and queues prompts, but runs nothing."""
         if state is not PromptState.PENDING_ON_IDLE_NODE:
             self._idle_since = None
             return None
@@ -183,7 +183,7 @@ class PromptWatcher:
         return WORKER_DEAD if await self._death.is_worker_dead(pending_count=status.pending_count) else None
 
     def _check_foreign_prompt(self, state: PromptState) -> AttemptResult | None:
-        """A foreign prompt is ahead of this one, which has not started. Another node may run it sooner."""
+        """Handle a foreign prompt ahead of this one, which has not started: another node may run it sooner."""
         if state is not PromptState.PENDING:
             self._behind_since = None
             return None
@@ -192,7 +192,7 @@ class PromptWatcher:
         return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
 
     def _check_unknown(self, state: PromptState) -> AttemptResult | None:
-        """The prompt may be missing from a queue that cannot be read."""
+        """Handle a queue that cannot be read: the prompt may be missing from it."""
         if state is not PromptState.UNKNOWN:
             self._unknown_since = None
             return None

@@ -16,7 +16,7 @@ EVERY_S = 3600.0  # once it has subscribed there is nothing left to do
 
 
 def limit_change_loop(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
-    """The loop that subscribes to the events of auth."""
+    """Return the loop that subscribes to the events of auth."""
     subscriptions: list[Unsubscribe] = []
 
     async def on_tier(_: TierLimits, __: Metadata) -> None:

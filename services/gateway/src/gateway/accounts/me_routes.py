@@ -13,7 +13,7 @@ def router(*, users: UserCache) -> APIRouter:
     routes = APIRouter()
 
     async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - direct routes require this parameter
-        """The user, the limits that apply, and what is used of them. At most a second old."""
+        """Return the user, the limits that apply, and what is used of them. At most a second old."""
         return json_response(await users.read_user(who))
 
     routes.add_api_route(

@@ -15,7 +15,7 @@ class PublicKeys:
         self._keyset: StaleWhileRevalidateCache[Keyset] = StaleWhileRevalidateCache(KEEP_S)
 
     async def read_keyset(self) -> Keyset:
-        """The key set.
+        """Return the key set.
 
         Raises:
             Unavailable: auth is unavailable, and nothing is cached.

@@ -103,7 +103,7 @@ class LimitsRequest(RequestBody):
     upload_bytes: LargeCap | None = None
 
     def some(self) -> LimitsPatch:
-        """The limits that the request names."""
+        """Return the limits that the request names."""
         return LimitsPatch.model_validate(self.model_dump(exclude_unset=True))
 
 

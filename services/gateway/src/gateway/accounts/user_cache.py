@@ -40,7 +40,7 @@ class UserCache:
         self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
 
     async def read_user(self, who: Principal) -> MeBody:
-        """The account, its limits and its use. Concurrent calls for the same user share one request.
+        """Return the account, its limits and its use. Concurrent calls for the same user share one request.
 
         Raises:
             Unavailable: auth or the scheduler is unavailable, and nothing is cached.
@@ -52,7 +52,7 @@ class UserCache:
         return present_me(account, use)
 
     async def limits(self, who: Principal) -> Limits:
-        """The user's limits.
+        """Return the user's limits.
 
         Raises:
             Unavailable: auth is unavailable, and nothing is cached.
@@ -60,7 +60,7 @@ class UserCache:
         return (await self._read_account(who))[1].limits
 
     async def limits_by_id(self, user_id: UUID) -> Limits:
-        """The limits of a user by id, at most ``ACCOUNT_S`` old where a change event was missed.
+        """Return the limits of a user by id, at most ``ACCOUNT_S`` old where a change event was missed.
 
         Raises:
             UnknownUser: there is no user with this id.

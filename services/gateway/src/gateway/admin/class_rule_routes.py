@@ -38,7 +38,7 @@ Name = Annotated[
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of class rules. ``:path`` permits names with a slash, which some packs have."""
+    """Return the routes of class rules. ``:path`` permits names with a slash, which some packs have."""
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
     def verdict_of(body: Any) -> RuleVerdict:

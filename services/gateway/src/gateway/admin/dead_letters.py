@@ -28,7 +28,7 @@ class FleetDeadLetters:
         self._bus, self._own = bus, own
 
     async def list_page(self, query: ListDeadLetters, *, tenant: str, service: str | None) -> DeadLetterPage:
-        """A page of the dead letters of one service or of all, newest first.
+        """Return a page of the dead letters of one service or of all, newest first.
 
         Raises:
             Unavailable: a service that has some cannot be asked.

@@ -11,7 +11,7 @@ _FILTERS = "invites"  # the list has no filters; this text refuses the cursors o
 
 
 def parse_invite_id(text: str) -> UUID:
-    """The invite id in a path.
+    """Return the invite id in a path.
 
     Raises:
         UnknownInvite: the text is not a UUID in its canonical form.
@@ -34,7 +34,7 @@ class InviteDirectory:
     async def list_invites(
         self, *, admin: str, limit: int, cursor: str | None
     ) -> tuple[tuple[Invite, ...], str | None]:
-        """A page of invites, newest first, and the cursor of the next page.
+        """Return a page of invites, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another list or admin.

@@ -53,12 +53,12 @@ Grace = Annotated[
 
 
 def admin_context(who: Principal, request: Request) -> AdminContext:
-    """The admin who sends the request."""
+    """Return the admin who sends the request."""
     return AdminContext(who, request.state.client_ip)
 
 
 def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView) -> APIRouter:
-    """The routes of nodes and statistics."""
+    """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
@@ -82,7 +82,7 @@ def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView) -> API
 
 
 def node_orders_router(*, operations: AdminActions) -> APIRouter:
-    """The routes that change one node."""
+    """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
@@ -143,7 +143,7 @@ def node_orders_router(*, operations: AdminActions) -> APIRouter:
 
 
 def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
-    """The routes of searches."""
+    """Return the routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/jobs", summary="List jobs of all users, newest first", responses=problems(BadCursor))
@@ -208,7 +208,7 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
 
 
 def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
-    """The routes of one job of any user."""
+    """Return the routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
 
     async def change_job(

@@ -89,7 +89,7 @@ class AdminActions:
         return (await self._bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
 
     async def inspect_job(self, who: AdminContext, text: str) -> JobWithAttempts:
-        """A job of any user. Reading it is recorded.
+        """Return a job of any user. Reading it is recorded.
 
         Raises:
             UnknownJob, Relayed: there is no such job.
@@ -114,7 +114,7 @@ class AdminActions:
         return (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
 
     async def _run_again(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
-        """The new job that runs a failed one again, with the same uploads. A refused one pins none."""
+        """Return the new job that runs a failed one again, with the same uploads. A refused one pins none."""
         await self._pins.copy_pins(str(job.tenant_id), job.job_id, retry_id)
         try:
             again = (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
@@ -127,7 +127,7 @@ class AdminActions:
         return again
 
     async def read_job(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:
-        """A job of any user, after an action on it that is already recorded."""
+        """Return a job of any user after an admin action. The audit log has the action, so this read adds no entry."""
         return await self._bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=who.tenant)
 
     async def _find_job(self, who: AdminContext, text: str) -> JobWithAttempts:

@@ -28,7 +28,7 @@ class AdminSearch:
     async def search_jobs(
         self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **criteria: Any
     ) -> tuple[tuple[AdminJob, ...], str | None]:
-        """A page of jobs, newest first, and the cursor of the next page.
+        """Return a page of jobs, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another admin or filter.
@@ -59,7 +59,7 @@ class AdminSearch:
     async def list_dead_letters(
         self, who: AdminContext, *, limit: int, cursor: str | None, service: str | None, node: str | None
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
-        """A page of dead letters, newest first, and the cursor of the next page.
+        """Return a page of dead letters, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another admin or filter.
@@ -86,7 +86,7 @@ class AdminSearch:
 
 
 def _as_text(criteria: dict[str, Any]) -> dict[str, str]:
-    """The filters that are set, as text."""
+    """Return the filters that are set, as text."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value)
         for name, value in criteria.items()

@@ -11,7 +11,7 @@ from gateway.signing.keys import SigningKeys
 
 
 def parse_user_id(text: str) -> UUID:
-    """The user id in a path.
+    """Return the user id in a path.
 
     Raises:
         UnknownUser: the text is not a UUID in its canonical form.
@@ -42,7 +42,7 @@ class UserDirectory:
         role: Role | None,
         is_active: bool | None,
     ) -> tuple[tuple[Account, ...], str | None]:
-        """A page of accounts, newest first, and the cursor of the next page.
+        """Return a page of accounts, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another admin or filter.
@@ -62,7 +62,7 @@ class UserDirectory:
         return page.accounts, cursors.encode(key, tenant=admin, filters=filters, before=page.accounts[-1].user.id)
 
     async def read_user(self, text: str, *, admin: str) -> Account:
-        """One account.
+        """Return one account.
 
         Raises:
             UnknownUser: there is no user with this id.

@@ -98,7 +98,7 @@ REASONS = {
 
 
 def parse_marker(content: bytes) -> Identity | None:
-    """The identity in a marker; None if it is damaged."""
+    """Return the identity in a marker; None if it is damaged."""
     try:
         value = json.loads(content)
         confirmed_at = datetime.fromisoformat(value["confirmed_at"])
@@ -109,7 +109,7 @@ def parse_marker(content: bytes) -> Identity | None:
 
 
 def format_marker(identity: Identity) -> bytes:
-    """The content of a marker."""
+    """Return the content of a marker."""
     value = {"store_id": str(identity.store_id), "confirmed_at": identity.confirmed_at.isoformat()}
     return json.dumps(value).encode()
 

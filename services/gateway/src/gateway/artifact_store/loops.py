@@ -8,7 +8,7 @@ ORDERS_EVERY_S = 10.0  # an admin's order is carried out within this time
 
 
 def store_loops(monitor: StoreMonitor, sweeper: OrphanSweeper, *, check_every_s: float) -> tuple[Loop, ...]:
-    """The loops that check the store and that look for objects without a record."""
+    """Return the loops that check the store and that look for objects without a record."""
     every_s = min(ORDERS_EVERY_S, sweeper.rules.every.total_seconds())
     return (
         Loop("gateway.check_store", monitor.check, every_s=check_every_s),

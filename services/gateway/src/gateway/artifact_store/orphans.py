@@ -81,7 +81,7 @@ class OrphanSweeper:
         await self._sweep(approved or 0)
 
     async def read_report(self) -> OrphanReport | None:
-        """The report of the last sweep; None before the first one."""
+        """Return the report of the last sweep; None before the first one."""
         return await self._record.read_report()
 
     async def check_order(self, count: int) -> None:

@@ -63,7 +63,7 @@ class StoreMonitor:
         return finding, store_id
 
     async def _compare(self) -> tuple[Finding, Identity | None]:
-        """The finding, and the identity in the marker."""
+        """Return the finding, and the identity in the marker."""
         content = await self._objects.read_marker()  # before the database, whose time is never behind the marker's
         marker = parse_marker(content) if content is not None else None
         recorded = await self._record.read_identity()

@@ -80,7 +80,7 @@ class ArtifactStoreRecord:
         self._database = database
 
     async def read_identity(self) -> Identity | None:
-        """The identity of the store that this database belongs to."""
+        """Return the identity of the store that this database belongs to."""
         async with self._database.single() as connection:
             return await _read(connection)
 
@@ -112,12 +112,12 @@ class ArtifactStoreRecord:
             return bool(await _HAS_RECORDS.value(connection))
 
     async def newest_keys(self) -> list[str]:
-        """The keys of the uploads and outputs that were recorded last."""
+        """Return the keys of the uploads and outputs that were recorded last."""
         async with self._database.single() as connection:
             return [row["key"] for row in await _NEWEST.all(connection, at_most=SAMPLED)]
 
     async def known(self, ids: Collection[UUID]) -> set[UUID]:
-        """Those of these ids that belong to an upload or an output."""
+        """Return those of these ids that belong to an upload or an output."""
         async with self._database.single() as connection:
             return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}
 
@@ -127,7 +127,10 @@ class ArtifactStoreRecord:
             return await _CLAIM.value(connection, every=every) is not None
 
     async def claim_approved(self) -> int | None:
-        """The number of orphans that an admin allowed to delete; only the caller gets it. None without an order."""
+        """Return the number of orphans that an admin allowed to delete; only the caller gets it.
+
+        None without an order.
+        """
         async with self._database.single() as connection:
             approved: int | None = await _CLAIM_APPROVED.value(connection, at_most=APPROVED_FOR)
         return approved
@@ -138,7 +141,7 @@ class ArtifactStoreRecord:
             await _REPORT.run(connection, objects=objects, orphans=orphans, orphan_bytes=orphan_bytes, sample=sample)
 
     async def read_report(self) -> OrphanReport | None:
-        """The report of the last sweep; None before the first one."""
+        """Return the report of the last sweep; None before the first one."""
         async with self._database.single() as connection:
             row = await _READ_REPORT.first(connection, at_most=APPROVED_FOR)
         return OrphanReport(**{**row, "sample": tuple(row["sample"])}) if row else None

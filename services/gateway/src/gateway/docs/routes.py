@@ -23,7 +23,7 @@ _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def router(*, title: str, document: str) -> APIRouter:
-    """The routes of the pages.
+    """Return the routes of the pages.
 
     Args:
         title: of the page.

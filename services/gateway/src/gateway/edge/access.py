@@ -57,11 +57,11 @@ class RequiresScope:
         return self.value(request)
 
     def value(self, request: Request) -> Any:
-        """The value of the route's parameter: the principal."""
+        """Return the value of the route's parameter: the principal."""
         return self.granted(request)
 
     def granted(self, request: Request) -> Principal:
-        """The principal, after checking its scope."""
+        """Return the principal, after checking its scope."""
         principal: Principal | None = request.state.principal
         if principal is None:
             raise request.state.refusal or InvalidCredential()
@@ -75,7 +75,7 @@ class RequiresTenantScope(RequiresScope):
     """The same for routes that need only the tenant's id."""
 
     def value(self, request: Request) -> str:
-        """The value of the route's parameter: the tenant's id."""
+        """Return the value of the route's parameter: the tenant's id."""
         return self.granted(request).tenant
 
 
@@ -85,7 +85,7 @@ def requirement_of(route: APIRoute) -> RequiresScope | None:
 
 
 def credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:
-    """The name and dependency of the parameter by which a route declares what it requires."""
+    """Return the name and dependency of the parameter by which a route declares what it requires."""
     return next(_declared_scopes(route))
 
 

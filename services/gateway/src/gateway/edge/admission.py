@@ -36,10 +36,10 @@ class CredentialResolver(Protocol):
     """Finds the principal of a credential; ``authn.authenticator.Authenticator`` is one."""
 
     def find_cached(self, credential: str) -> Principal | None:
-        """The principal if it is cached, else None."""
+        """Return the principal if it is cached, else None."""
 
     async def authenticate(self, credential: str) -> Principal:
-        """The principal. Raises BadCredential, Unavailable."""
+        """Return the principal. Raises BadCredential, Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class Admission:
 
 
 def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
-    """The rate limit of a user's request; None where the user is unlimited."""
+    """Return the rate limit of a user's request; None where the user is unlimited."""
     if principal.requests_per_minute is None:
         return None
     return policy("read" if scope["method"] in SAFE_METHODS else "write", principal.requests_per_minute)

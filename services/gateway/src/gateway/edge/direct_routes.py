@@ -31,5 +31,5 @@ class DirectRoute(APIRoute):
 
 
 def json_response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response, written as FastAPI would write it."""
+    """Return a JSON response, written as FastAPI would write it."""
     return Response(body.model_dump_json(), status, headers, "application/json")

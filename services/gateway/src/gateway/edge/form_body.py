@@ -11,7 +11,7 @@ MAX_FIELDS = 16
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """The fields of a form.
+    """Return the fields of a form.
 
     Raises:
         Malformed: the body is not a form, or is ambiguous.

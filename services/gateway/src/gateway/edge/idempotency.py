@@ -9,7 +9,7 @@ SHAPE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def idempotency_key(sent: Sequence[str]) -> str | None:
-    """The key of the request, if it has one.
+    """Return the key of the request, if it has one.
 
     Raises:
         BadIdempotencyKey: the key is malformed, or there are several.

@@ -38,7 +38,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_json(body: bytes) -> Any:
-    """The value in a request body.
+    """Return the value in a request body.
 
     Raises:
         Malformed: it is not JSON, or JSON that means different things to different readers.
@@ -57,7 +57,7 @@ def read_json(body: bytes) -> Any:
 
 
 def read_model(model: type[M], value: Any) -> M:
-    """The value as a model.
+    """Return the value as a model.
 
     Raises:
         InvalidRequest: it has another shape. Says where and why, never what was sent.
@@ -132,7 +132,7 @@ def _check_nul(texts: Iterable[str]) -> None:
 
 
 def _without_ignored_nan(value: Any) -> Any:
-    """The value with null for NaN and infinities in those parts of nodes that ComfyUI ignores."""
+    """Return the value with null for NaN and infinities in those parts of nodes that ComfyUI ignores."""
     if isinstance(value, list):
         return [_without_ignored_nan(one) for one in value]
     if not isinstance(value, dict):

@@ -22,7 +22,7 @@ _HINTS = {  # by what stands where the parser stops
 
 
 def describe_parser_error(body: bytes, error: ValueError) -> FieldError:
-    """The code and the message for a body that jiter refused."""
+    """Return the code and the message for a body that jiter refused."""
     if not _is_utf8(body):
         return FieldError(code="json_encoding", message="The body is not UTF-8.")
     if not body.strip():
@@ -52,7 +52,7 @@ def _describe_fault(body: bytes, reason: str, line_number: str, column_number: s
 
 
 def shown_key(key: str) -> str:
-    """A key as a message shows it: without characters that are not printable, cut to ``MAX_SHOWN``."""
+    """Return a key as a message shows it: without characters that are not printable, cut to ``MAX_SHOWN``."""
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in key[: MAX_SHOWN + 1])
     return printable if len(key) <= MAX_SHOWN else printable[: MAX_SHOWN - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
@@ -67,18 +67,18 @@ def _syntax_message(reason: str, where: str, rest: bytes) -> str:
 
 
 def _line_of(body: bytes, number: int) -> bytes:
-    """The line with this number, from 1; empty where there are more than ``MAX_LINES`` before it."""
+    """Return the line with this number, from 1; empty where there are more than ``MAX_LINES`` before it."""
     return next(islice(io.BytesIO(body), number - 1, number), b"") if number <= MAX_LINES else b""
 
 
 def _start_of_key(line: bytes, column: int) -> int:
-    """The column of the key, where the parser names the column behind its colon."""
+    """Return the column of the key, where the parser names the column behind its colon."""
     key = line[: column - 1].rstrip().removesuffix(b":").rstrip()
     return key.rfind(b'"', 0, -1) + 1 or column
 
 
 def _column_in_characters(line: bytes, column: int) -> int:
-    """The column that the parser counts in bytes, in characters."""
+    """Return the column that the parser counts in bytes, in characters."""
     return column - len(line[:column]) + len(line[:column].decode(errors="ignore"))
 
 

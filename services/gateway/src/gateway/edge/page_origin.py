@@ -11,7 +11,7 @@ _SHAPE = re.compile(ORIGIN)
 
 
 def page_origin(named: str | None, sent: Sequence[str]) -> str | None:
-    """The origin that the request names, else the origin of the page that sends it, else None.
+    """Return the origin that the request names, else the origin of the page that sends it, else None.
 
     Args:
         named: the query parameter, used where a server sends the request for a page.

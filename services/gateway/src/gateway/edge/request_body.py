@@ -23,7 +23,7 @@ _UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
 
 
 async def json_body(request: Request) -> Any:
-    """The parsed body, at most 1 MiB. ``request.state.is_large`` says whether to process it in a thread.
+    """Return the parsed body, at most 1 MiB. ``request.state.is_large`` says whether to process it in a thread.
 
     Raises:
         UnsupportedMediaType: the body is not ``application/json`` in UTF-8.
@@ -37,12 +37,12 @@ async def json_body(request: Request) -> Any:
 
 
 async def workflow_body(request: Request) -> Any:
-    """The same for a body with a workflow, at most 8 MiB."""
+    """Return the same for a body with a workflow, at most 8 MiB."""
     return await _read_json_body(request, MAX_BYTES)
 
 
 async def form_body(request: Request) -> dict[str, str]:
-    """The fields of a URL-encoded form.
+    """Return the fields of a URL-encoded form.
 
     Raises:
         UnsupportedMediaType: the body is not ``application/x-www-form-urlencoded`` in UTF-8.
@@ -62,7 +62,7 @@ async def _read_json_body(request: Request, limit: int) -> Any:
 
 
 def reserve_body_memory(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
-    """A memory reservation for the request's body; see ``BodyMemoryLimit.reserve``."""
+    """Return a memory reservation for the request's body; see ``BodyMemoryLimit.reserve``."""
     bodies: BodyMemoryLimit = request.state.bodies
     principal: Principal | None = request.state.principal
     return bodies.reserve(

@@ -28,7 +28,7 @@ class ExportFiles:
         self._outputs: list[tuple[UUID, str, datetime]] = []
 
     def add_upload(self, upload: Upload) -> str | None:
-        """The name of the upload's file in the export; None beyond ``at_most``."""
+        """Return the name of the upload's file in the export; None beyond ``at_most``."""
         if not self._has_room():
             return None
         name = f"uploads/{upload.id}{extension_of(upload.content_type)}"
@@ -36,7 +36,7 @@ class ExportFiles:
         return name
 
     def add_outputs(self, job: Job) -> list[str | None]:
-        """The name of each output's file in the export, previews included; None beyond ``at_most``."""
+        """Return the name of each output's file in the export, previews included; None beyond ``at_most``."""
         names, given = ArchiveNames(), list[str | None]()
         for output in job.outputs:
             if not self._has_room():

@@ -49,7 +49,7 @@ class AccountExport:
     _running: set[UUID] = field(default_factory=set)
 
     async def begin(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:
-        """The ZIP file in chunks. All refusals are raised before the first chunk.
+        """Return the ZIP file in chunks. All refusals are raised before the first chunk.
 
         Args:
             user_id: whose data.
@@ -76,7 +76,7 @@ class AccountExport:
         self._running.discard(user_id)
 
     async def _load_small_records(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
-        """The small record files, by name."""
+        """Return the small record files, by name."""
         account = await self.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
         keys = await self.bus.request(LIST_KEYS, ListKeys(), tenant=tenant)
         sessions = await self.bus.request(LIST_SESSIONS, ListSessions(), tenant=tenant)

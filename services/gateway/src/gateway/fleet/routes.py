@@ -88,7 +88,7 @@ def _models_json(models: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def _unless_cached(request: Request, content: bytes) -> Response:
-    """The body, or 304 if the client already has it."""
+    """Return the body, or 304 if the client already has it."""
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)

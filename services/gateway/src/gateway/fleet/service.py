@@ -16,7 +16,7 @@ class FleetView:
         self._whole: StaleWhileRevalidateCache[Fleet] = StaleWhileRevalidateCache(keep_s)
 
     async def read_fleet(self, tenant: str) -> Fleet:
-        """The fleet now, limited to what the tenant may use.
+        """Return the fleet now, limited to what the tenant may use.
 
         Raises:
             Unavailable: the scheduler does not answer.
@@ -24,7 +24,7 @@ class FleetView:
         return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
 
     async def default_model(self) -> str:
-        """The checkpoint for a prompt without a model. Files that a job may have written are never chosen.
+        """Return the checkpoint for a prompt without a model. Files that a job may have written are never chosen.
 
         It is the first checkpoint that operators configured; else the most common one among those that nodes had when
         they joined, preferring a loaded one.

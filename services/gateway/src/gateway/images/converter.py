@@ -46,7 +46,7 @@ class ImageConverter:
         return self.max_source_bytes + 24 * self.max_pixels + (384 << 20)
 
     async def convert(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> bytes:
-        """The converted image.
+        """Return the converted image.
 
         Raises:
             NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to this
@@ -88,7 +88,7 @@ class ImageConverter:
             await asyncio.shield(_end_helper(helper, feeding))
 
     async def _read_result(self, helper: Process) -> bytes:
-        """The output of the helper, at most a chunk more than ``max_result_bytes``."""
+        """Return the output of the helper, at most a chunk more than ``max_result_bytes``."""
         assert helper.stdout is not None  # noqa: S101 - stdin and stdout are pipes
         result = bytearray()
         while len(result) <= self.max_result_bytes and (chunk := await helper.stdout.read(CHUNK_BYTES)):

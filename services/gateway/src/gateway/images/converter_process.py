@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> ExitStatus:
 
 
 def fits(size: Size | HeaderProblem, pixels: int) -> bool:
-    """Whether an image may be opened. Without a known size it may: the decoder refuses it."""
+    """Whether an image is small enough to open. An unknown size passes here; the decoder checks it."""
     return isinstance(size, HeaderProblem) or size[0] * size[1] <= pixels
 
 
@@ -73,7 +73,7 @@ def confine(memory: int, seconds: int) -> None:
 
 
 def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
-    """The first frame of the image, upright, in sRGB, as wanted, without metadata."""
+    """Return the first frame of the image, upright, in sRGB, as wanted, without metadata."""
     Image.MAX_IMAGE_PIXELS = pixels
     warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged without affecting pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -115,7 +115,7 @@ def _exif_orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image as RGB or RGBA with 8 bits per channel."""
+    """Return the image as RGB or RGBA with 8 bits per channel."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
         image = image.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
     mode = "RGBA" if image.has_transparency_data else "RGB"

@@ -42,7 +42,7 @@ class ConversionOptions:
     faithful: bool = False
 
     def etag(self, sha256: str, encoder: str) -> str:
-        """The strong ETag of the conversion of the bytes with this SHA-256 by this version of the encoder."""
+        """Return the strong ETag of the conversion of the bytes with this SHA-256 by this version of the encoder."""
         quality = 0 if self.format is ImageFormat.PNG else self.quality
         made_of = f"{sha256} {encoder} {self.format} {quality} {self.width} {self.height}"
         return f'"{hashlib.sha256(made_of.encode()).hexdigest()}"'
@@ -57,7 +57,7 @@ class ExitStatus(IntEnum):
 
 
 def format_of(begun: bytes) -> ImageFormat | None:
-    """The format of a file that begins with these bytes (12 suffice), or None."""
+    """Return the format of a file that begins with these bytes (12 suffice), or None."""
     if begun.startswith(_PNG):
         return ImageFormat.PNG
     if begun.startswith(_JPEG):

@@ -44,7 +44,7 @@ Size: TypeAlias = tuple[int, int]
 
 
 def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | HeaderProblem | None:
-    """The header of a file that begins with these bytes; None if more bytes are needed.
+    """Return the header of a file that begins with these bytes; None if more bytes are needed.
 
     Args:
         begun: the first bytes.
@@ -116,7 +116,7 @@ def _png_unfit(png: bytes | bytearray) -> HeaderProblem | None:
 
 
 def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
-    """The inflated size of the text or profile in a chunk; more than ``most`` if it is above that."""
+    """Return the inflated size of the text or profile in a chunk; more than ``most`` if it is above that."""
     _, _, rest = content.partition(b"\0")
     packed = rest[1:]  # after the method
     if kind == b"iTXt":  # flag, method, language, translated keyword, text

@@ -82,7 +82,7 @@ class OutcomeRenderer(NamedTuple):
     errors: int
 
     def item(self, index: int, outcome: Outcome) -> BatchItem:
-        """The item for one submission."""
+        """Return the item for one submission."""
         if isinstance(outcome, Accepted):
             job = present_job(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
@@ -91,7 +91,7 @@ class OutcomeRenderer(NamedTuple):
 
 
 def _quota_headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """The quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
+    """Return the quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     quotas = [one.quota for one in accepted if one.quota is not None]
     headers = quota_headers(max(quotas, key=lambda quota: quota.used)) if quotas else {}

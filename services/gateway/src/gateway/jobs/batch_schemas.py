@@ -53,7 +53,7 @@ class BatchBody(BaseModel):
 
 
 def place_refusal(refused: Refused, index: int, at_most: int) -> Refused:
-    """A refusal with its first ``at_most`` errors, whose pointers refer to the body of the batch."""
+    """Return a refusal with its first ``at_most`` errors, whose pointers refer to the body of the batch."""
     errors = tuple(
         error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:at_most]
     )

@@ -27,7 +27,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Ty
 
 
 def router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
-    """The route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
+    """Return the route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
     open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
@@ -73,7 +73,7 @@ async def _follow_events(
     ended: asyncio.Event,
     closing: asyncio.Event,
 ) -> AsyncIterator[bytes]:
-    """Each event once, in order, until the job or the credential has ended or the server is being stopped.
+    """Yield each event once, in order, until the job or the credential has ended or the server is being stopped.
 
     Comments keep the connection alive.
     """

@@ -6,7 +6,7 @@ from contracts.scheduler.jobs import STATUS_OF_STATE, JobEvent
 
 
 def status_event(event: JobEvent) -> bytes:
-    """A state event. Its id can be sent as ``Last-Event-ID``."""
+    """Return a state event. Its id can be sent as ``Last-Event-ID``."""
     frame = {
         "type": "status",
         "job_id": str(event.job_id),

@@ -26,11 +26,11 @@ class ExtraDataKeys:
 
     @classmethod
     def of(cls, more: str | None) -> "ExtraDataKeys":
-        """The default keys and these, comma separated."""
+        """Return the default keys and these, comma separated."""
         return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
 
     def filter_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The data that nodes get; None without any.
+        """Return the data that nodes get; None without any.
 
         Raises:
             InvalidRequest: a key is not allowed, a value is invalid, or the whole is larger than ``MAX_BYTES``.

@@ -53,7 +53,7 @@ def router(
     used: Callable[[UUID], None],
     shutdown: Shutdown,
 ) -> APIRouter:
-    """The route; ``used`` is told whose use has changed, and ``shutdown`` ends the waiting."""
+    """Return the route; ``used`` is told whose use has changed, and ``shutdown`` ends the waiting."""
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(

@@ -38,7 +38,7 @@ class GenerateBody(JobBody):
 
 
 def present_generated(job: Job, public_url: str) -> GenerateBody:
-    """The body for a job that has ended.
+    """Return the body for a job that has ended.
 
     Raises:
         JobFailed: the job failed and would fail again.

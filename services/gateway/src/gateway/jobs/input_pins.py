@@ -79,7 +79,7 @@ class InputPins:
             raise _unavailable(error) from error
 
     async def find(self, names: set[str], *, tenant: str) -> dict[str, Upload]:
-        """The tenant's uploads, and copies of its outputs, by the names in the submission.
+        """Return the tenant's uploads, and copies of its outputs, by the names in the submission.
 
         Raises:
             Unavailable: the database is unavailable.

@@ -10,7 +10,7 @@ _WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or foll
 
 
 def no_result_refusal(job: Job) -> JobNotFinished:
-    """The refusal for a job that is not completed: its state, the cause, and what to do."""
+    """Return the refusal for a job that is not completed: its state, the cause, and what to do."""
     match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:
             error = job.error or JobError(code="node.fault", message="")
@@ -33,7 +33,10 @@ def would_fail_again(error: JobError) -> bool:
 
 
 def describe_cause(error: JobError) -> str:
-    """The failed node and its error as one clause without a final period. Falls back to the meaning of the code."""
+    """Return the failed node and its error as one clause without a final period.
+
+    Falls back to the meaning of the code.
+    """
     where = f"Node {error.node_id}" if error.node_id else ""
     if error.node_class:
         where = f"{where} ({error.node_class})" if where else error.node_class

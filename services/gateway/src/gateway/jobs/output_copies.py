@@ -31,7 +31,7 @@ class OutputCopies:
     objects: ArtifactStore
 
     async def copy(self, reference: str, *, tenant: str) -> Upload | None:
-        """The copy of the output in ``output:<id>``; None if the tenant has no such output."""
+        """Return the copy of the output in ``output:<id>``; None if the tenant has no such output."""
         artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
         if artifact is None:
             return None
@@ -70,12 +70,15 @@ class OutputCopies:
 
 
 def _copy_marker(artifact: Artifact) -> str:
-    """The ``sent_sha256`` of a copy. It differs from that of an upload of the same bytes, which is re-encoded."""
+    """Return the ``sent_sha256`` of a copy.
+
+    It differs from that of an upload of the same bytes, which is re-encoded.
+    """
     return hashlib.sha256(f"{OUTPUT_PREFIX}{artifact.id} {artifact.sha256}".encode()).hexdigest()
 
 
 def _detect_type(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
-    """The media type by content, or else as the executor reported it; and the size of an image."""
+    """Return the media type by content, or else as the executor reported it; and the size of an image."""
     image_format = format_of(begun[:12])
     if image_format is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)

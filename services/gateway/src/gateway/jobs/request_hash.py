@@ -11,7 +11,7 @@ from contracts.gateway.submissions import Submission
 
 
 def request_hash(submission: Submission, part_of: str) -> str:
-    """The hash of the request as sent, without generated values such as the seed."""
+    """Return the hash of the request as sent, without generated values such as the seed."""
     sent_fields = _sent_fields(submission)
     try:
         written = orjson.dumps(sent_fields, option=orjson.OPT_SORT_KEYS)
@@ -20,8 +20,8 @@ def request_hash(submission: Submission, part_of: str) -> str:
     return hashlib.sha256(written + part_of.encode()).hexdigest()
 
 
-def request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
-    """The same hash, and the size of the request as compact JSON.
+def hash_large_request(submission: Submission, part_of: str) -> tuple[str, int]:
+    """Return the same hash, and the size of the request as compact JSON.
 
     It is serialized in small pieces, so that no call holds the GIL for long.
     """
@@ -48,7 +48,7 @@ def _sent_fields(submission: Submission) -> dict[str, Any]:
 
 
 def _serialize_sorted(value: Any) -> Iterator[bytes]:
-    """The value in the serialization of orjson with sorted keys, in pieces."""
+    """Yield the value in the serialization of orjson with sorted keys, in pieces."""
     if isinstance(value, dict) and value:
         for number, key in enumerate(sorted(value)):
             yield b"," if number else b"{"

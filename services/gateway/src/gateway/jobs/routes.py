@@ -93,7 +93,7 @@ def router(
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
-    """The routes of jobs; ``used`` is told whose use has changed."""
+    """Return the routes of jobs; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     async def submit_job(tenant: Writer, request: Request) -> Response:
@@ -205,7 +205,7 @@ def _parse_label(text: str | None) -> tuple[str, str] | None:
 
 
 def headers_of(accepted: Accepted) -> dict[str, str]:
-    """The response headers for an accepted job."""
+    """Return the response headers for an accepted job."""
     headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -213,7 +213,7 @@ def headers_of(accepted: Accepted) -> dict[str, str]:
 
 
 def quota_headers(quota: Quota) -> dict[str, str]:
-    """The response headers about the image quota."""
+    """Return the response headers about the image quota."""
     headers = {"X-Quota-Reset": str(max(0, round(quota.resets_at.timestamp() - time())))}
     if quota.limit is not None:
         headers["X-Quota-Limit"] = str(quota.limit)

@@ -13,7 +13,7 @@ _LOCATION = {"description": "URL path of the job.", "schema": {"type": "string"}
 
 
 def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses) -> dict[str, Any]:
-    """An OpenAPI 3.1 document with the one route that runs this workflow, with typed parameters.
+    """Return an OpenAPI 3.1 document with the one route that runs this workflow, with typed parameters.
 
     Args:
         saved: the workflow.

@@ -166,7 +166,7 @@ def present_job(job: Job, public_url: str) -> JobBody:
 
 
 def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
-    """The outputs of a job in the order of ``?index=``."""
+    """Return the outputs of a job in the order of ``?index=``."""
     result = f"{public_url}/api/v1/jobs/{job.job_id}/result" if job.outputs else ""
     return [
         OutputBody(**output.model_dump(), url=f"{result}?index={index}") for index, output in enumerate(job.outputs)
@@ -189,7 +189,7 @@ def job_urls(job_id: UUID, public_url: str) -> Urls:
 def pick_output(
     outputs: tuple[Output, ...], *, index: int | None = None, node: str | None = None, temporary: bool | None = None
 ) -> Output | None:
-    """The output that ``?index=``, ``?node=`` and ``?temporary=`` select.
+    """Return the output that ``?index=``, ``?node=`` and ``?temporary=`` select.
 
     Without an index: the first matching saved file, else the first preview, else the first value.
     """
@@ -202,5 +202,5 @@ def pick_output(
 
 
 def saved_or_previews(outputs: Sequence[Output]) -> list[Output]:
-    """The outputs that are not previews, or all if there are only previews."""
+    """Return the outputs that are not previews, or all if there are only previews."""
     return [output for output in outputs if not output.temporary] or list(outputs)

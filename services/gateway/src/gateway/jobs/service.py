@@ -28,7 +28,7 @@ from gateway.signing.keys import SigningKeys
 
 
 def parse_job_id(text: str) -> UUID:
-    """The job id in a path.
+    """Return the job id in a path.
 
     Raises:
         UnknownJob: the text is not a UUID in its canonical form.
@@ -53,7 +53,7 @@ class JobService:
         self._bus, self._cursor_keys = bus, cursor_keys
 
     async def read_job(self, text: str, *, tenant: str) -> Job:
-        """The job, with the newest progress that its executor published."""
+        """Return the job, with the newest progress that its executor published."""
         job_id = parse_job_id(text)
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
@@ -64,7 +64,7 @@ class JobService:
         return job.model_copy(update={"progress": live.progress, "eta_seconds": live.eta_seconds})
 
     async def read_log(self, job_id: UUID, *, after: int, tenant: str) -> JobWithEvents:
-        """The job and its events with a greater ``seq``."""
+        """Return the job and its events with a greater ``seq``."""
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
     async def list_jobs(
@@ -79,7 +79,7 @@ class JobService:
         created_after: datetime | None,
         created_before: datetime | None,
     ) -> tuple[tuple[Job, ...], str | None]:
-        """A page of jobs, newest first, and the cursor of the next page.
+        """Return a page of jobs, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another tenant or filter.

@@ -13,7 +13,7 @@ _MORE = (
 
 
 def submission_schema() -> dict[str, Any]:
-    """The JSON Schema of the body: every field can be null, and a graph can be in ``prompt`` or be JSON text."""
+    """Return the JSON Schema of the body: every field can be null, and a graph can be in ``prompt`` or be JSON text."""
     schema = Submission.model_json_schema(ref_template=_COMPONENTS)
     fields = schema["properties"]
     for name in ("prompt", "workflow"):
@@ -26,7 +26,7 @@ def submission_schema() -> dict[str, Any]:
 
 
 def _make_nullable(field: dict[str, Any]) -> dict[str, Any]:
-    """The same field, or null."""
+    """Return the same field, or null."""
     null = {"type": "null"}
     if null in field.get("anyOf", ()):
         return field

@@ -29,8 +29,8 @@ from gateway.fleet.service import FleetView
 from gateway.jobs.errors import STORAGE, ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
+from gateway.jobs.request_hash import hash_large_request
 from gateway.jobs.request_hash import request_hash as hash_of
-from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.storage.status import StoreStatus
@@ -277,7 +277,7 @@ class JobSubmitter:
         return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
 
     async def _with_image_size(self, submission: Submission, tenant: str) -> Submission:
-        """The submission with both sides of an image that is scaled: it may name one side, or be too large."""
+        """Return the submission with both sides of an image that is scaled: it may name one side, or be too large."""
         named = {one for one in (submission.image, submission.mask) if one}
         if not named:
             return submission
@@ -320,7 +320,7 @@ def _build_command(
 
 
 def errors_of(refusal: Refusal) -> tuple[FieldError, ...]:
-    """The errors of a refusal; without any, the refusal itself as one."""
+    """Return the errors of a refusal; without any, the refusal itself as one."""
     refused = refusal.refused
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
@@ -349,7 +349,7 @@ def _to_accepted(submitted: SubmitReply) -> Accepted:
 
 
 async def _hash_of_large(submission: Submission, part_of: str) -> str:
-    digest, size = await offload(request_hash_of_large, submission, part_of)
+    digest, size = await offload(hash_large_request, submission, part_of)
     if size > MAX_WORKFLOW_BYTES:
         raise InvalidWorkflow((_too_large(size, submission),))
     return digest

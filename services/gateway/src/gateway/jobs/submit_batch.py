@@ -40,7 +40,7 @@ class BatchSubmitter:
         self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else len(items))
 
     async def submit(self) -> list[Outcome]:
-        """The outcome of each submission, in order.
+        """Return the outcome of each submission, in order.
 
         Raises:
             IdempotencyKeyReused, Relayed: the key was used with another batch.
@@ -94,7 +94,7 @@ def _is_outage(outcome: Outcome) -> bool:
 
 
 def _key_of(key: str, index: int) -> str:
-    """The key of one submission. No client can send a key that is equal to it."""
+    """Return the key of one submission. No client can send a key that is equal to it."""
     return hashlib.sha256(f"batch\n{key}\n{index}".encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ class TextInput(NamedTuple):
 
 
 def relocate_errors(errors: Iterable[FieldError], at: str) -> tuple[FieldError, ...]:
-    """The errors with pointers into the body as it was sent, where the graph is at ``at``."""
+    """Return the errors with pointers into the body as it was sent, where the graph is at ``at``."""
     if at == WORKFLOW_AT:
         return tuple(errors)
     return tuple(
@@ -28,7 +28,7 @@ def relocate_errors(errors: Iterable[FieldError], at: str) -> tuple[FieldError, 
 
 
 def find_longest_text(workflow: Mapping[str, Any]) -> TextInput | None:
-    """The largest text among the inputs of a graph in API format."""
+    """Return the largest text among the inputs of a graph in API format."""
     found: TextInput | None = None
     for node_id, node in workflow.items():
         inputs = node.get("inputs") if isinstance(node, dict) else None

@@ -23,7 +23,7 @@ class Archive:
 
 
 async def stream_archive(archive: Archive, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
-    """The ZIP file in chunks; one chunk is in memory at a time.
+    """Yield the ZIP file in chunks; one chunk is in memory at a time.
 
     Raises:
         TruncatedFileError: an output was deleted meanwhile, or its size differs from its record.

@@ -31,13 +31,13 @@ class OutputConverter:
         self._responses = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
-        """The strong ETag of the converted image, without converting it."""
+        """Return the strong ETag of the converted image, without converting it."""
         return wanted.etag(artifact.sha256, ENCODER)
 
     async def convert(
         self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str
     ) -> tuple[bytes, Callable[[], None]]:
-        """The converted image, and a function to call once it is sent, which releases its memory.
+        """Return the converted image, and a function to call once it is sent, which releases its memory.
 
         Raises:
             NotConvertible, TooManyPixels, ConversionFailed: the image cannot be converted.

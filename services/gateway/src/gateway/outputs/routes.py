@@ -73,7 +73,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         width: Side = None,
         height: Side = None,
     ) -> Response:
-        """The bytes of the first saved file; else of the first preview; else of the first text or value.
+        """Return the bytes of the first saved file; else of the first preview; else of the first text or value.
 
         `index`, `node` and `temporary` select another output. One Range per request; the ETag is the SHA-256.
 
@@ -144,7 +144,7 @@ async def _split_content(content: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _own_format(artifact: Artifact) -> ImageFormat:
-    """The format of the stored image; PNG for formats that cannot be written."""
+    """Return the format of the stored image; PNG for formats that cannot be written."""
     named = artifact.content_type.removeprefix("image/")
     return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
 

@@ -35,7 +35,7 @@ class ResultService:
     async def find_result(
         self, text: str, *, tenant: str, index: int | None, node: str | None, temporary: bool | None
     ) -> tuple[Output, Artifact]:
-        """One output of the job: the one that ``pick_output`` chooses.
+        """Return one output of the job: the one that ``pick_output`` chooses.
 
         Raises:
             UnknownOutput: the job has no such output, or its bytes were deleted.
@@ -48,7 +48,7 @@ class ResultService:
         return output, artifact
 
     async def find_archive(self, text: str, *, tenant: str, temporary: bool | None) -> Archive:
-        """The outputs of the job, after checking that the bytes of each are stored.
+        """Return the outputs of the job, after checking that the bytes of each are stored.
 
         Args:
             text: id of the job.

@@ -11,7 +11,7 @@ from gateway.purges.service import JobRemover
 
 
 def purge_consumer(bus: Bus, remover: JobRemover, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
-    """The consumer that deletes what belonged to purged jobs."""
+    """Return the consumer that deletes what belonged to purged jobs."""
 
     async def remove(messages: Sequence[Received[JobPurged]]) -> None:
         await remover.delete_purged([message.payload for message in messages])

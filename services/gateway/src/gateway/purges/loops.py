@@ -10,7 +10,7 @@ PRUNE_EVERY_S = 3600.0
 
 
 def leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
-    """The loop that deletes leftovers of purged jobs, and detects missed purges."""
+    """Return the loop that deletes leftovers of purged jobs, and detects missed purges."""
 
     async def delete() -> None:
         await remover.delete_leftovers()
@@ -20,10 +20,10 @@ def leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
 
 
 def erasure_loop(eraser: TenantEraser) -> Loop:
-    """The loop that deletes data of erased tenants."""
+    """Return the loop that deletes data of erased tenants."""
     return Loop("gateway.erase", eraser.erase_pending, every_s=ERASE_EVERY_S)
 
 
 def dead_letter_loop(dead_letters: DeadLetterStore) -> Loop:
-    """The loop that deletes old dead letters."""
+    """Return the loop that deletes old dead letters."""
     return Loop("gateway.prune_dead_letters", dead_letters.prune, every_s=PRUNE_EVERY_S)

@@ -9,5 +9,5 @@ SigningKeys: TypeAlias = tuple[bytes, ...]
 
 
 def derive(secret: str, purpose: str) -> bytes:
-    """A 32-byte key: knowing one purpose's key says nothing about another's."""
+    """Return a 32-byte key: knowing one purpose's key says nothing about another's."""
     return hmac.new(secret.encode(), f"comfyfleet/gateway/{purpose}/v1".encode(), hashlib.sha256).digest()

@@ -9,12 +9,12 @@ from gateway.signing.keys import SigningKeys
 
 
 def sign(keys: SigningKeys, purpose: str, value: Any) -> str:
-    """A JSON value and its signature. A text that is signed for one purpose does not verify for another."""
+    """Return a JSON value and its signature. A text that is signed for one purpose does not verify for another."""
     return str(_build_serializer(keys, purpose).dumps(value))
 
 
 def verify(keys: SigningKeys, purpose: str, text: str) -> Any:
-    """The value that was signed with one of these keys for this purpose; None for any other text."""
+    """Return the value that was signed with one of these keys for this purpose; None for any other text."""
     try:
         return _build_serializer(keys, purpose).loads(text)
     except BadData:

@@ -56,7 +56,7 @@ class ArtifactRecords:
         return size
 
     async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
-        """The record of an output of this tenant; None if its job was purged."""
+        """Return the record of an output of this tenant; None if its job was purged."""
         async with self._database.single() as connection:
             row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
         return Artifact(**row) if row else None

@@ -14,7 +14,7 @@ class ByteRange:
     end: int
 
     def content_range(self, size: int) -> str:
-        """The Content-Range of a response with these bytes out of ``size``."""
+        """Return the Content-Range of a response with these bytes out of ``size``."""
         return f"bytes {self.first}-{self.end - 1}/{size}"
 
 

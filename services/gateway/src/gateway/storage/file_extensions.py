@@ -18,7 +18,7 @@ _OTHERS = {
 
 
 def extension_of(content_type: str) -> str:
-    """The extension with its dot; ``.bin`` for an unknown type."""
+    """Return the extension with its dot; ``.bin`` for an unknown type."""
     media_type = content_type.partition(";")[0].strip()
     known = FILE_TYPES.get(media_type)
     return known.extension if known is not None else _OTHERS.get(media_type, ".bin")

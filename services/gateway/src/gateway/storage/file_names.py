@@ -27,7 +27,7 @@ class ArchiveNames:
 
 
 def safe_name(requested: str) -> str:
-    """A name of 1 to ``MAX_BYTES`` bytes, without folders, control characters and reserved characters."""
+    """Return a name of 1 to ``MAX_BYTES`` bytes, without folders, control characters and reserved characters."""
     last = re.split(r"[/\\]", requested)[-1]
     visible = "".join("_" if unicodedata.category(sign).startswith("C") else sign for sign in last)
     name = _UNSAFE.sub("_", visible).strip(". ") or "output"

@@ -128,7 +128,7 @@ class ArtifactStore:
         self.status.record_write(WriteResult.OK)
 
     async def measure_free_space(self) -> FreeSpace | None:
-        """The free space of a directory; None for a bucket, which does not report it."""
+        """Return the free space of a directory; None for a bucket, which does not report it."""
         return None if self._folder is None else await asyncio.to_thread(_measure, self._folder)
 
     async def can_write(self) -> bool:
@@ -143,7 +143,7 @@ class ArtifactStore:
         return True
 
     async def read_marker(self) -> bytes | None:
-        """The marker, which identifies the store; None if there is none."""
+        """Return the marker, which identifies the store; None if there is none."""
         try:
             return bytes(await (await obstore.get_async(self._store, MARKER_KEY)).bytes_async())
         except FileNotFoundError:
@@ -181,7 +181,7 @@ class ArtifactStore:
             _sync(self._folder, key)
 
     async def read(self, key: str, part: ByteRange) -> bytes:
-        """The bytes of a non-empty range of at most ``SMALL_BYTES``.
+        """Return the bytes of a non-empty range of at most ``SMALL_BYTES``.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -195,7 +195,7 @@ class ArtifactStore:
                 await self.delete(one["path"])
 
     async def size(self, key: str) -> int | None:
-        """The size of the object in bytes, or None."""
+        """Return the size of the object in bytes, or None."""
         try:
             return int((await obstore.head_async(self._store, key))["size"])
         except FileNotFoundError:
@@ -207,7 +207,7 @@ class ArtifactStore:
             await obstore.delete_async(self._store, key)
 
     async def open(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
-        """The bytes of a non-empty range in chunks; one chunk is in memory at a time.
+        """Return the bytes of a non-empty range in chunks; one chunk is in memory at a time.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -217,7 +217,7 @@ class ArtifactStore:
 
 
 async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """The first bytes, at most one chunk more than ``SMALL_BYTES``, and whether they are all."""
+    """Return the first bytes, at most one chunk more than ``SMALL_BYTES``, and whether they are all."""
     begun = bytearray()
     async for chunk in chunks:
         begun += chunk

@@ -31,7 +31,7 @@ class StoredObject:
 
 
 async def respond_with_object(request: Request, stored: StoredObject, objects: ArtifactStore) -> Response:
-    """The object, the requested range of it, or 304. The ETag is the SHA-256.
+    """Return the object, the requested range of it, or 304. The ETag is the SHA-256.
 
     Raises:
         HTTPException: 416, the range begins after the last byte.
@@ -62,7 +62,7 @@ async def respond_with_object(request: Request, stored: StoredObject, objects: A
 
 
 def _requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
-    """The requested range; None for the whole, also if If-Range does not match."""
+    """Return the requested range; None for the whole, also if If-Range does not match."""
     if request.headers.get("if-range", etag) != etag:
         return None
     try:

@@ -38,7 +38,7 @@ class InputDownloads:
     link_s: float
 
     async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
-        """A link for each upload of the tenant that is pinned for the job."""
+        """Return a link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
         pinned = await self.uploads.find_pinned(str(tenant), request.job_id)
         return InputsGranted(
@@ -47,7 +47,7 @@ class InputDownloads:
         )
 
     async def open(self, token: str) -> tuple[Upload, AsyncIterator[bytes]]:
-        """An upload and its bytes.
+        """Return an upload and its bytes.
 
         Raises:
             BadInputToken: the link is invalid or has expired.

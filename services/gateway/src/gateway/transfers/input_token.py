@@ -20,12 +20,12 @@ class InputRight:
 
 
 def sign(keys: SigningKeys, right: InputRight) -> str:
-    """The token of a right, safe in a URL."""
+    """Return the token of a right, safe in a URL."""
     return signed.sign(keys, _PURPOSE, [right.tenant_id.hex, right.upload_id.hex, right.expires_s])
 
 
 def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputRight:
-    """The right that a token gives.
+    """Return the right that a token gives.
 
     Raises:
         BadInputToken: it is not ours, or its time is over.

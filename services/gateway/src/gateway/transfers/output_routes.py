@@ -17,7 +17,7 @@ MAX_TYPE = 200
 
 
 def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
-    """The internal route of outputs.
+    """Return the internal route of outputs.
 
     Args:
         uploads: stores the bytes.
@@ -40,7 +40,7 @@ def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
 
 
 async def _body_chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    """The chunks of the body."""
+    """Yield the chunks of the body."""
     stream = request.stream()
     while True:
         try:

@@ -27,13 +27,13 @@ class OutputRight:
 
 
 def sign(keys: SigningKeys, right: OutputRight) -> str:
-    """The token of a right, safe in a URL."""
+    """Return the token of a right, safe in a URL."""
     value = [right.tenant_id.hex, right.job_id.hex, right.attempt, right.output_id.hex, right.expires_s]
     return signed.sign(keys, _PURPOSE, value)
 
 
 def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputRight:
-    """The right that a token gives.
+    """Return the right that a token gives.
 
     Raises:
         BadOutputToken: it is not ours, or its time is over.

@@ -38,7 +38,7 @@ class OutputUploads:
     max_bytes: int
 
     def grant(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
-        """A link for each output, valid only for that output. Nothing is written."""
+        """Return a link for each output, valid only for that output. Nothing is written."""
         expires_s = int(time.time() + self.link_s)
         rights = [
             OutputRight(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)

@@ -95,7 +95,10 @@ class UploadBodies:
             raise FileTooLarge(limit=file_bytes)
 
     async def _read_image(self, body: "_Body", content: bytearray, take: Callable[[int], None]) -> bytearray:
-        """The whole image. Its header is checked at each of ``LOOK_AT``, so that an invalid image is refused early."""
+        """Return the whole image.
+
+        Its header is checked at each of ``LOOK_AT``, so that an invalid image is refused early.
+        """
         looks = list(LOOK_AT)
         while True:
             if len(content) > self._service.max_bytes:
@@ -120,14 +123,14 @@ class _Body:
         self.ended = False
 
     async def read(self, at_least: int, take: Callable[[int], None]) -> bytearray:
-        """The next bytes of the file: at least ``at_least``, or fewer at its end."""
+        """Return the next bytes of the file: at least ``at_least``, or fewer at its end."""
         content = bytearray()
         while not self.ended and len(content) < at_least:
             content += await self._next_chunk(take)
         return content
 
     async def chunks(self, stay: Callable[[int], None]) -> AsyncIterator[bytes]:
-        """The rest of the file."""
+        """Yield the rest of the file."""
         while not self.ended:
             if chunk := await self._next_chunk(lambda _size: stay(0)):
                 yield chunk

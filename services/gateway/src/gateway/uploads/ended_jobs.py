@@ -20,7 +20,7 @@ class EndedJobs:
         self._bus, self._uploads = bus, uploads
 
     async def still_used(self, uses: Collection[UploadUse]) -> set[UploadUse]:
-        """Those of these uses whose job has not ended; the others are unpinned.
+        """Return those of these uses whose job has not ended; the others are unpinned.
 
         A job that the scheduler does not know counts as not ended for ``COMING``: it may be about to be submitted.
 

@@ -39,7 +39,7 @@ _MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_0
 
 
 def file_type_of(begun: bytes, size: int | None) -> FileType | None:
-    """The type of a file that begins with these bytes; None for unsupported types.
+    """Return the type of a file that begins with these bytes; None for unsupported types.
 
     Args:
         begun: the first ``LOOK_AT_BYTES``, or all bytes.
@@ -139,7 +139,7 @@ def _detect_sound(begun: bytes, _size: int | None) -> str | None:
 
 
 def _frame_bytes(begun: bytes) -> int | None:
-    """The length of the first frame of an MP3 or ADTS file, if the next frame begins within these bytes."""
+    """Return the length of the first frame of an MP3 or ADTS file, if the next frame begins within these bytes."""
     if len(begun) < 9 or begun[0] != 0xFF or begun[1] & 0xE0 != 0xE0:
         return None
     if begun[1] & 0xF6 == 0xF0:
@@ -186,7 +186,7 @@ def _detect_spz(begun: bytes, _size: int | None) -> str | None:
 
 
 def _detect_obj(begun: bytes, size: int | None) -> str | None:
-    """A text whose lines all begin with a keyword of the format."""
+    """Detect a text whose lines all begin with a keyword of the format."""
     if b"\0" in begun:
         return None
     is_all = size is not None and size <= len(begun)

@@ -27,7 +27,7 @@ _ADVICE = f'Send one file, in a field named "{FIELD}" or "image".'
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary in a Content-Type; None for another media type.
+    """Return the boundary in a Content-Type; None for another media type.
 
     Raises:
         Malformed: the form has no boundary, or one that RFC 2046 does not permit.
@@ -73,7 +73,7 @@ class UploadForm:
         self._ended = False
 
     def take(self, chunk: bytes) -> bytes:
-        """The bytes of the file in this chunk of the body.
+        """Return the bytes of the file in this chunk of the body.
 
         Raises:
             Malformed: the body is not a form, or not a form with one file.

@@ -5,5 +5,5 @@ from gateway.uploads.removal import UploadSweeper
 
 
 def upload_loop(sweeper: UploadSweeper, *, every_s: float) -> Loop:
-    """The loop that deletes expired uploads."""
+    """Return the loop that deletes expired uploads."""
     return Loop("gateway.expire_uploads", sweeper.expire, every_s=every_s)

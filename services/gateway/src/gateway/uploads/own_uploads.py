@@ -11,7 +11,7 @@ FILTERS = "uploads"
 
 
 def parse_upload_id(text: str) -> UUID:
-    """The upload id in a path.
+    """Return the upload id in a path.
 
     Raises:
         UnknownUpload: the text is not a UUID in its canonical form.
@@ -30,7 +30,7 @@ class OwnUploads:
         self._uploads, self._keys = uploads, cursor_keys
 
     async def read_upload(self, text: str, *, tenant: str) -> Upload:
-        """The upload with this id.
+        """Return the upload with this id.
 
         Raises:
             UnknownUpload: the tenant has no such upload.
@@ -42,7 +42,7 @@ class OwnUploads:
         return found[upload_id]
 
     async def list_uploads(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
-        """A page of uploads, newest first, and the cursor of the next page.
+        """Return a page of uploads, newest first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another tenant.

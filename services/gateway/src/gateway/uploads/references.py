@@ -18,7 +18,7 @@ _UPLOAD, _OUTPUT = re.compile(_ID), re.compile(OUTPUT_PREFIX + _ID)
 
 
 def upload_ids(graph: Mapping[str, Any]) -> set[str]:
-    """Every text that can be an upload's id: a lowercase UUID as an input or as a field of an input.
+    """Return every text that can be an upload's id: a lowercase UUID as an input or as a field of an input.
 
     For valid graphs, and for files of the editor, whose widget values become inputs.
     """
@@ -26,7 +26,7 @@ def upload_ids(graph: Mapping[str, Any]) -> set[str]:
 
 
 def output_references(graph: Mapping[str, Any]) -> set[str]:
-    """Every text in the same places that can refer to an output."""
+    """Return every text in the same places that can refer to an output."""
     return {text for text in _texts_in_graph(graph) if is_output_reference(text)}
 
 
@@ -41,7 +41,7 @@ def is_output_reference(text: str) -> bool:
 
 
 def with_uploads(graph: Mapping[str, Any], uploads: Mapping[str, str]) -> dict[str, Any]:
-    """The graph or editor file, with these references to outputs replaced by ids of uploads."""
+    """Return the graph or editor file, with these references to outputs replaced by ids of uploads."""
     if is_ui_format(graph):
         return {key: _widgets_with_uploads(key, part, uploads) for key, part in graph.items()}
     return {
@@ -59,7 +59,7 @@ def _with_uploads(value: Any, uploads: Mapping[str, str]) -> Any:
 
 
 def _widgets_with_uploads(key: str | None, part: Any, uploads: Mapping[str, str]) -> Any:
-    """A part of an editor file with references replaced in the widgets of its nodes, also in subgraphs."""
+    """Return a part of an editor file with references replaced in the widgets of its nodes, also in subgraphs."""
     if key in _WIDGETS and isinstance(part, dict | list):
         values = part.items() if isinstance(part, dict) else enumerate(part)
         replaced = {name: _with_uploads(value, uploads) for name, value in values}
@@ -72,7 +72,7 @@ def _widgets_with_uploads(key: str | None, part: Any, uploads: Mapping[str, str]
 
 
 def too_many(count: int) -> FieldError:
-    """The error of a graph that refers to more than ``MOST`` uploads."""
+    """Return the error of a graph that refers to more than ``MOST`` uploads."""
     message = f"A workflow names at most {MOST} uploads; this one has {count} texts that look like their ids."
     return FieldError(pointer="/workflow", code="too_many_uploads", message=message)
 
@@ -92,7 +92,7 @@ def _input_values(graph: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _widget_values(part: Any) -> Iterator[Any]:
-    """The widget values of all nodes, also in subgraphs."""
+    """Yield the widget values of all nodes, also in subgraphs."""
     for key, value in part.items() if isinstance(part, Mapping) else ((None, one) for one in part):
         if key in _WIDGETS:
             yield from value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()

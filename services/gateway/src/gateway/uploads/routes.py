@@ -53,7 +53,7 @@ def router(
     longest: timedelta | None,
     public_url: str,
 ) -> APIRouter:
-    """The routes of uploads.
+    """Return the routes of uploads.
 
     ``longest``: how long an upload is kept if the user has no limit of its own, None for ever.
     """
@@ -128,7 +128,7 @@ def router(
         await remover.remove_upload(upload_id, tenant=tenant)
 
     async def download_upload(request: Request, tenant: Reader, upload_id: str) -> Response:
-        """The stored bytes. One Range per request; the ETag is the SHA-256."""
+        """Return the stored bytes. One Range per request; the ETag is the SHA-256."""
         upload = await own.read_upload(upload_id, tenant=tenant)
         stored = StoredObject(
             upload.key, upload.sha256, upload.size_bytes, upload.content_type, _disposition_of(upload)

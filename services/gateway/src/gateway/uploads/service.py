@@ -55,7 +55,7 @@ class UploadService:
     max_file_bytes: int
 
     def file_bytes(self, limit: int | None) -> int:
-        """The largest size of a file that is not an image, for a tenant with this limit or without one."""
+        """Return the maximum bytes of an upload that is not an image: the tenant's limit, or the default if None."""
         return self.max_file_bytes if limit is None else min(limit, self.max_file_bytes)
 
     def check_file(self, begun: bytes, *, at_most: int, whole: bool) -> None:
@@ -72,7 +72,7 @@ class UploadService:
             self._size_of(known, begun)
 
     def check_image(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
-        """The header of an image that begins with these bytes; None if more bytes are needed. Cheap.
+        """Return the header of an image that begins with these bytes; None if more bytes are needed. Cheap.
 
         Raises:
             UnsupportedImage, AnimatedImage: the image is not supported.

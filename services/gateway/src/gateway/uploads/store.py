@@ -131,7 +131,7 @@ class UploadStore:
         self._database, self._bounds = database, bounds
 
     async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta | None) -> Upload | None:
-        """The upload of the same sent bytes, with its life extended to ``keep`` from now (None: for ever).
+        """Return the upload of the same sent bytes, with its life extended to ``keep`` from now (None: for ever).
 
         None without one.
         """
@@ -170,13 +170,13 @@ class UploadStore:
             raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
 
     async def find_all(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
-        """Those of these uploads that the tenant has."""
+        """Return those of these uploads that the tenant has."""
         async with self._database.single() as connection:
             rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
         return {row["id"]: Upload(**row) for row in rows}
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Upload]:
-        """The tenant's uploads, newest first, after ``before``."""
+        """Return the tenant's uploads, newest first, after ``before``."""
         async with self._database.single() as connection:
             rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [Upload(**row) for row in rows]
@@ -204,7 +204,7 @@ class UploadStore:
             await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
 
     async def find_pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
-        """The uploads of the tenant that the job uses."""
+        """Return the uploads of the tenant that the job uses."""
         async with self._database.single() as connection:
             rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
         return [Upload(**row) for row in rows]

@@ -17,7 +17,7 @@ class UsageView:
         self._bus, self._requests = bus, requests
 
     async def read_usage(self, user_id: UUID | None, *, days: int) -> UsageBody:
-        """The last UTC days including today; ``user_id`` None for all users."""
+        """Return the last UTC days including today; ``user_id`` None for all users."""
         tenant = FLEET if user_id is None else str(user_id)
         used, requests = await asyncio.gather(
             self._bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=tenant),

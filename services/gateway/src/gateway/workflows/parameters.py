@@ -60,7 +60,7 @@ Parameters = Mapping[str, ParameterBody]
 def declare(
     sent: Parameters | None, graph: Mapping[str, Any]
 ) -> tuple[dict[str, ParameterBody], tuple[FieldError, ...]]:
-    """The parameters of a graph with types and defaults, or their errors.
+    """Return the parameters of a graph with types and defaults, or their errors.
 
     Args:
         sent: as the client lists them; None derives them from the graph.
@@ -86,7 +86,7 @@ def declare(
 
 
 def schema(parameters: Parameters) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the parameters of a submission."""
+    """Return the JSON Schema (2020-12) of the parameters of a submission."""
     return {
         "type": "object",
         "properties": {name: _schema_property(parameter) for name, parameter in parameters.items()},
@@ -96,7 +96,7 @@ def schema(parameters: Parameters) -> dict[str, Any]:
 
 
 def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tuple[FieldError, ...]:
-    """The errors of the sent values; each points to ``pointer``, a slash, and the parameter's name."""
+    """Return the errors of the sent values; each points to ``pointer``, a slash, and the parameter's name."""
     errors: list[FieldError] = []
     for name, value in sent.items():
         at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"[:256]
@@ -114,7 +114,7 @@ def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tupl
 
 
 def _named_parameters(parameters: Parameters) -> str:
-    """The names, where they are few enough for a sentence."""
+    """Return the names, where they are few enough for a sentence."""
     if not parameters:
         return "none"
     names = [show(name) for name in tuple(parameters)[:_MAX_NAMED]]
@@ -123,7 +123,7 @@ def _named_parameters(parameters: Parameters) -> str:
 
 
 def place(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the graph with checked values set."""
+    """Return a copy of the graph with checked values set."""
     placed = dict(graph)
     for name, parameter in parameters.items():
         value = sent.get(name, parameter.default)
@@ -135,7 +135,7 @@ def place(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, A
 
 
 def explain(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str) -> tuple[FieldError, ...]:
-    """The errors with pointers to the parameter that sets the input, since the graph is not in the request."""
+    """Return the errors with pointers to the parameter that sets the input, since the graph is not in the request."""
     names = {(parameter.node, parameter.input): name for name, parameter in parameters.items()}
     return tuple(
         error.model_copy(update={"pointer": f"{pointer}/{name}" if name else ""})
@@ -182,7 +182,7 @@ def _is_name(text: str) -> bool:
 
 
 def _type_of(value: object) -> ValueType | None:
-    """The type of a literal; None for links and anything else."""
+    """Return the type of a literal; None for links and anything else."""
     for kind, type_ in ((bool, ValueType.BOOLEAN), (int, ValueType.INTEGER), (float, ValueType.NUMBER)):
         if isinstance(value, kind):
             return type_
@@ -190,7 +190,7 @@ def _type_of(value: object) -> ValueType | None:
 
 
 def _complete_parameter(parameter: ParameterBody, literal: Any) -> ParameterBody:
-    """The parameter, with default and type from the graph where it has none."""
+    """Return the parameter, with default and type from the graph where it has none."""
     default = parameter.default
     if default is None and not parameter.required and _type_of(literal):
         default = literal

@@ -12,7 +12,7 @@ from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
 from gateway.workflows.errors import TooManyVersions, TooManyWorkflows, UnknownWorkflow
-from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, present_heading, present_workflow
+from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, heading_body, present_workflow
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_forms import with_workflow
 
@@ -41,7 +41,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> WorkflowsBody:
         found, next_cursor = await saved.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
-        return WorkflowsBody(workflows=[present_heading(one) for one in found], next_cursor=next_cursor)
+        return WorkflowsBody(workflows=[heading_body(one) for one in found], next_cursor=next_cursor)
 
     @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
     async def read_workflow(

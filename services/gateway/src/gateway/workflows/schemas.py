@@ -111,7 +111,7 @@ class WorkflowsBody(BaseModel):
 
 
 def parse_workflow_name(text: str) -> str:
-    """The workflow name in a path.
+    """Return the workflow name in a path.
 
     Raises:
         UnknownWorkflow: the name is malformed.
@@ -122,7 +122,7 @@ def parse_workflow_name(text: str) -> str:
 
 
 def parse_new_workflow_name(text: str) -> str:
-    """The name in a path, for saving.
+    """Return the name in a path, for saving.
 
     Raises:
         InvalidRequest: the name is malformed or reserved.
@@ -137,7 +137,7 @@ def parse_new_workflow_name(text: str) -> str:
 
 
 def parse_content(sent: SaveBody) -> Content:
-    """The content to save.
+    """Return the content to save.
 
     Raises:
         InvalidWorkflow: the graph is invalid, or a parameter does not fit it. Whether the fleet has its nodes is
@@ -155,7 +155,7 @@ def parse_content(sent: SaveBody) -> Content:
     return Content(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 
-def present_heading(heading: Heading) -> HeadingBody:
+def heading_body(heading: Heading) -> HeadingBody:
     return HeadingBody(
         name=heading.name,
         version=heading.version,
@@ -166,7 +166,7 @@ def present_heading(heading: Heading) -> HeadingBody:
 
 def present_workflow(version: Version) -> WorkflowBody:
     return WorkflowBody(
-        **present_heading(version.heading).model_dump(),
+        **heading_body(version.heading).model_dump(),
         parameters=schema(version.parameters),
         targets={name: Target(node=one.node, input=one.input) for name, one in version.parameters.items()},
         workflow=version.graph,

@@ -45,7 +45,7 @@ class SavedWorkflows:
         return await self.read_workflow(name, version, tenant=tenant), new
 
     async def read_workflow(self, name: str, version: int | None, *, tenant: str) -> Version:
-        """One version; without a number the newest.
+        """Return one version; without a number the newest.
 
         Raises:
             UnknownWorkflow: the tenant has no such workflow or version.
@@ -72,7 +72,7 @@ class SavedWorkflows:
             raise UnknownWorkflow
 
     async def list_workflows(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Heading], str | None]:
-        """A page of workflows, last changed first, and the cursor of the next page.
+        """Return a page of workflows, last changed first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another tenant.
@@ -86,7 +86,7 @@ class SavedWorkflows:
 
 
 def fill_in(version: Version, sent: dict[str, Any], pointer: str) -> dict[str, Any]:
-    """The graph with these values.
+    """Return the graph with these values.
 
     Args:
         version: the workflow; it is not modified.

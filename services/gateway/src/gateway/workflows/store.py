@@ -85,7 +85,7 @@ class WorkflowStore:
         return _to_version(row) if row is not None else None
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Heading]:
-        """The newest version of each workflow, last changed first, after ``before``."""
+        """Return the newest version of each workflow, last changed first, after ``before``."""
         async with self._database.single() as connection:
             rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [Heading(**row) for row in rows]

@@ -37,7 +37,7 @@ class SentWorkflow(NamedTuple):
 
 
 def read_submission(body: Any) -> SentSubmission:
-    """The submission in a parsed body. A field that is null counts as not given.
+    """Return the submission in a parsed body. A field that is null counts as not given.
 
     Raises:
         InvalidRequest: the body has another shape, or is ambiguous.
@@ -47,7 +47,7 @@ def read_submission(body: Any) -> SentSubmission:
 
 
 def read_workflow(value: Any, at: str) -> SentWorkflow | None:
-    """The graph that a value is or wraps, also as JSON text; None for anything else.
+    """Return the graph that a value is or wraps, also as JSON text; None for anything else.
 
     Args:
         value: from the body.
@@ -70,7 +70,7 @@ def read_workflow(value: Any, at: str) -> SentWorkflow | None:
 
 
 def with_workflow(body: Any) -> Any:
-    """A body in the native form, with ``workflow`` replaced by the graph that it is or wraps.
+    """Return a body in the native form, with ``workflow`` replaced by the graph that it is or wraps.
 
     Raises:
         InvalidRequest: see ``read_workflow``.
@@ -92,7 +92,7 @@ def is_workflow(value: Any) -> bool:
 
 
 def _fields_of(body: Any) -> tuple[Any, str]:
-    """The fields of a submission in the body, and where its graph is."""
+    """Return the fields of a submission in the body, and where its graph is."""
     value = _from_text(body, "") if isinstance(body, str) else body  # a text can be JSON that was encoded twice
     return _fields_of_object(value) if isinstance(value, dict) else (value, WORKFLOW_AT)
 
@@ -111,7 +111,7 @@ def _fields_of_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The same for a body whose workflow is not under a native field name."""
+    """Return the same for a body whose workflow is not under a native field name."""
     if isinstance(fields.get("input"), dict):
         return _runpod_fields(fields)
     found = _saved_with_a_picture(fields)
@@ -123,12 +123,12 @@ def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]
 
 
 def _of_our_names(body: dict[str, Any]) -> list[Any]:
-    """The values under native field names; a graph can have nodes with these names."""
+    """Return the values under native field names; a graph can have nodes with these names."""
     return [body[name] for name in body.keys() & Submission.model_fields.keys()]
 
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields that are not null. Invalid names of labels and parameters stay, to be refused."""
+    """Return the fields that are not null. Invalid names of labels and parameters stay, to be refused."""
     given = {name: value for name, value in fields.items() if value is not None}
     for name in ("labels", "parameters"):
         if isinstance(given.get(name), dict):
@@ -139,7 +139,7 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The fields of a body that ComfyUI's clients post to ``/prompt``, where ``prompt`` is the graph."""
+    """Return the fields of a body that ComfyUI's clients post to ``/prompt``, where ``prompt`` is the graph."""
     queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
     if queueing:
         message = (
@@ -158,7 +158,7 @@ def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The fields of a body for RunPod's workers, which has everything in ``input``."""
+    """Return the fields of a body for RunPod's workers, which has everything in ``input``."""
     inner = _without_nulls(fields["input"])
     more = [key for key in (*fields, *inner) if key not in {"input", *_GRAPH_KEYS}]
     found = read_workflow(inner, "/input") if not more else None
@@ -175,7 +175,7 @@ def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _saved_with_a_picture(fields: dict[str, Any]) -> SentWorkflow | None:
-    """The editor file in the metadata of an image, if the body has no other workflow."""
+    """Return the editor file in the metadata of an image, if the body has no other workflow."""
     for path in (("extra_pnginfo", "workflow"), ("extra_data", "extra_pnginfo", "workflow")):
         value: Any = fields
         for key in path:
@@ -202,7 +202,7 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
 
 
 def _wrapped_in(value: dict[str, Any]) -> str | None:
-    """The key of the graph in a wrapper; None if the value is not a wrapper.
+    """Return the key of the graph in a wrapper; None if the value is not a wrapper.
 
     The metadata of an image has the workflow as a graph and as an editor file: the graph is used.
     """
@@ -215,7 +215,7 @@ def _wrapped_in(value: dict[str, Any]) -> str | None:
 
 
 def _from_text(text: str, at: str) -> Any:
-    """The JSON value in a text; the text itself if it does not look like JSON."""
+    """Return the JSON value in a text; the text itself if it does not look like JSON."""
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         return text
     try:
@@ -231,7 +231,7 @@ def _is_node(value: Any) -> bool:
 
 
 def _quote_keys(keys: list[str]) -> str:
-    """Some of the keys, quoted."""
+    """Return some of the keys, quoted."""
     named = ", ".join(f'"{shown_key(key)}"' for key in keys[:_MAX_NAMED])
     return named if len(keys) <= _MAX_NAMED else f"{named} and {len(keys) - _MAX_NAMED} more"
 

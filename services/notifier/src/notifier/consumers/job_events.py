@@ -13,13 +13,13 @@ from notifier.store.events import EventStore
 
 
 def log_fields(event: JobEvent) -> dict[str, Any]:
-    """The fields of an event in the log, with the id of the request that submitted the job."""
+    """Return the fields of an event in the log, with the id of the request that submitted the job."""
     fields = {"job_id": str(event.job_id), "attempt": event.attempt, "seq": event.seq, "state": event.state}
     return fields | ({"request_id": event.request_id} if event.request_id else {})
 
 
 def job_event_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobEvent]:
-    """The consumer that stores job events."""
+    """Return the consumer that stores job events."""
 
     async def store(messages: Sequence[Received[JobEvent]]) -> None:
         await events.add_events([message.payload for message in messages])

@@ -11,7 +11,7 @@ from notifier.store.events import EventStore
 
 
 def purge_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
-    """The consumer that deletes the events of purged jobs."""
+    """Return the consumer that deletes the events of purged jobs."""
 
     async def delete(messages: Sequence[Received[JobPurged]]) -> None:
         await events.purge_jobs([message.payload.job_id for message in messages])

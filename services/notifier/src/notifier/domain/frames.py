@@ -15,7 +15,7 @@ from contracts.wire.errors import Refused
 
 
 def encode_snapshot(job: Job, *, progress: float, at: datetime) -> str:
-    """The current state of the job, the first frame for every client."""
+    """Return the current state of the job, the first frame for every client."""
     body: dict[str, Any] = {
         "type": "snapshot",
         "job_id": str(job.job_id),
@@ -66,7 +66,7 @@ def encode_event(event: JobEvent) -> tuple[str, ...]:
 
 
 def encode_end(event: JobEvent) -> str:
-    """The last frame of a job."""
+    """Return the last frame of a job."""
     return json.dumps(
         {
             "type": "end",
@@ -79,7 +79,7 @@ def encode_end(event: JobEvent) -> str:
 
 
 def encode_progress(progress: Progress) -> str:
-    """The progress of the running attempt."""
+    """Return the progress of the running attempt."""
     return json.dumps({"type": "progress"} | progress.model_dump(mode="json"))
 
 

@@ -10,7 +10,7 @@ EVERY_S = 3600.0
 
 
 def prune_loop(events: EventStore, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
-    """The loop that deletes events older than ``keep_days`` and old dead letters."""
+    """Return the loop that deletes events older than ``keep_days`` and old dead letters."""
 
     async def prune() -> None:
         await events.prune_events(older_than=timedelta(days=keep_days))

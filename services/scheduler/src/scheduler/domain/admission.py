@@ -111,7 +111,7 @@ class Accepted(NamedTuple):
         return self.candidate.command.job_id
 
     def to_snapshot(self, written: Written) -> JobSnapshot:
-        """The job as reading it back would show it."""
+        """Return the job as reading it back would show it."""
         command = self.candidate.command
         return JobSnapshot(
             id=command.job_id,
@@ -174,7 +174,7 @@ class Ledger:
         self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
     def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Decision:
-        """The verdict on one submit; what it takes is gone for the next one."""
+        """Return the verdict on one submit; what it takes is gone for the next one."""
         command = candidate.command
         key = command.idempotency_key
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
@@ -194,7 +194,7 @@ class Ledger:
         return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
 
     def closed(self, version: int) -> Account:
-        """The account once what was accepted is written, its row being of that version then."""
+        """Return the account once what was accepted is written, its row being of that version then."""
         lowest = self.account.lowest_priority
         return replace(
             self.account,

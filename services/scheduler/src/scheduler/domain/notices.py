@@ -16,7 +16,7 @@ MAX_SUGGESTED = 5  # ignored inputs for which a similar name is looked up
 
 
 def list_notices(sent: Graph, found: RunnableGraph) -> tuple[FieldError, ...]:
-    """List up to ``MAX_ERRORS`` warnings: unused nodes, ignored inputs, converted values and drawn seeds.
+    """List up to ``MAX_ERRORS`` warnings: unused nodes, ignored inputs, converted values and seeds chosen at random.
 
     Args:
         sent: the graph as it was submitted.

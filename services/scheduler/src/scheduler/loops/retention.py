@@ -9,7 +9,7 @@ ERASE_EVERY_S = 2.0
 
 
 def create_retention_loop(purger: JobPurger, limits: TenantLimits, *, every_s: float) -> Loop:
-    """A loop that deletes jobs past their tenant's retention, and expired records about deleted jobs."""
+    """Return a loop that deletes jobs past their tenant's retention, and expired records about deleted jobs."""
 
     async def delete_expired() -> None:
         await limits.refresh_next_saved()
@@ -20,5 +20,5 @@ def create_retention_loop(purger: JobPurger, limits: TenantLimits, *, every_s: f
 
 
 def create_erasure_loop(eraser: TenantEraser) -> Loop:
-    """A loop that deletes all data of tenants whose account was erased."""
+    """Return a loop that deletes all data of tenants whose account was erased."""
     return Loop("scheduler.erase_tenants", eraser.erase_tenants, every_s=ERASE_EVERY_S)

@@ -185,7 +185,7 @@ def _encode_uuid(value: object) -> str:
 
 
 def _build_first_event(candidate: Candidate, at: datetime) -> JobEvent:
-    """The first event of a job. Its time is when the account was read, until the statement puts in its own."""
+    """Return the first event of a job. Its time is when the account was read, until the statement puts in its own."""
     return JobEvent(
         job_id=candidate.command.job_id,
         tenant_id=candidate.tenant_id,

@@ -42,7 +42,7 @@ class JobAdmission:
         self._accounts: LRUCache[UUID, Account] = LRUCache(maxsize=MAX_CACHED)
 
     async def decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
-        """The committed decision on each submit, in order.
+        """Return the committed decision on each submit, in order.
 
         None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
         ``RequestExpired`` for those whose deadline passed while they waited for the lock.
@@ -97,7 +97,7 @@ class JobAdmission:
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
     ) -> list[JobSnapshot]:
-        """The jobs as they were written, in order; empty if a cached account has changed since."""
+        """Return the jobs as they were written, in order; empty if a cached account has changed since."""
         whose = {decision.candidate.tenant_id for decision in accepted}
         written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
         if not written:
@@ -108,7 +108,7 @@ class JobAdmission:
         return [decision.to_snapshot(row) for decision, row in zip(accepted, written, strict=True)]
 
     async def _build_answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
-        """The answers, once the decisions are committed: accepted jobs as they stand."""
+        """Return the answers, once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _Decided)]
         jobs = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
         return [

@@ -118,7 +118,7 @@ class FleetState:
             met.update(await self.list_runnable_requirements(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
 
-    async def survey_requirements(self, requirements: Collection[int]) -> dict[int, Survey]:
+    async def survey_nodes(self, requirements: Collection[int]) -> dict[int, Survey]:
         """Survey the nodes for jobs with each of these requirements. Cached for up to ``NODES_FRESH_S`` seconds."""
         await self._refresh_nodes()
         if not self._needs.keys() >= set(requirements):

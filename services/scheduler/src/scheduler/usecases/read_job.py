@@ -70,7 +70,7 @@ class JobReader:
     ) -> tuple[Job, ...]:
         """Must be called without an open database connection, since the fleet state may need one from the pool."""
         needs = {one.requirement_id for one in snapshots if one.queued_at is not None}
-        surveys = await self._fleet.survey_requirements(needs) if needs else {}
+        surveys = await self._fleet.survey_nodes(needs) if needs else {}
         shown = []
         for one in snapshots:
             tenant = facts.get(one.tenant_id)

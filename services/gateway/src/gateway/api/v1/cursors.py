@@ -8,7 +8,10 @@ from gateway.signing.keys import SigningKeys
 
 
 def encode(keys: SigningKeys, *, tenant: str, filters: str, before: UUID) -> str:
-    """A cursor that continues after ``before``. ``filters`` is any text that is the same for the same filters."""
+    """Return a cursor that continues after ``before``.
+
+    ``filters`` is any text that is the same for the same filters.
+    """
     return signed.sign(keys, _signing_purpose(tenant, filters), before.hex)
 
 

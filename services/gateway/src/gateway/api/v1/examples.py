@@ -13,7 +13,7 @@ _OF_TYPE: dict[str, Any] = {"string": "text", "number": 1.5, "boolean": True, "n
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """A value that the schema permits.
+    """Return a value that the schema permits.
 
     Args:
         schema: as pydantic generates it.
@@ -32,7 +32,7 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
 
 
 def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """The example with all its required fields: FastAPI removes null values from a document."""
+    """Return the example with all its required fields: FastAPI removes null values from a document."""
     if "$ref" in schema:
         return complete_example(example, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if isinstance(example, list):
@@ -50,7 +50,7 @@ def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[s
 
 
 def _default_of_field(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """The value of a field that an example leaves out: null where permitted."""
+    """Return the value of a field that an example leaves out: null where permitted."""
     return None if {"type": "null"} in schema.get("anyOf", ()) else example_of(schema, schemas)
 
 

@@ -16,7 +16,7 @@ _COMPONENTS = "#/components/schemas/{model}"
 
 
 def documented(model: type[BaseModel] | dict[str, Any], *more: str, **example: Any) -> dict[str, Any]:
-    """The ``openapi_extra`` of a route that reads its body itself.
+    """Return the ``openapi_extra`` of a route that reads its body itself.
 
     Args:
         model: the shape of the body, or its JSON Schema.

@@ -106,7 +106,7 @@ class Problem(BaseModel):
 
 
 def problems(*answers: Answer) -> Responses:
-    """The ``responses`` of a route that requires a credential.
+    """Return the ``responses`` of a route that requires a credential.
 
     Args:
         answers: what this route answers with besides ``EVERY_ROUTE`` and the refusals of the credential.
@@ -115,7 +115,7 @@ def problems(*answers: Answer) -> Responses:
 
 
 def open_problems(*answers: Answer) -> Responses:
-    """The ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
+    """Return the ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
     examples: dict[int, dict[str, Any]] = {}
     for answer in (*answers, *EVERY_ROUTE):
         body = _http_problem(answer) if isinstance(answer, HTTPStatus) else _refusal_problem(answer)
@@ -135,7 +135,7 @@ def open_problems(*answers: Answer) -> Responses:
 
 
 def declared_codes(responses: Responses) -> set[str]:
-    """The codes of all problems that a route declares."""
+    """Return the codes of all problems that a route declares."""
     return {
         code
         for response in responses.values()

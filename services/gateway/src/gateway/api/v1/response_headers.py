@@ -18,7 +18,7 @@ _NOT_RATE_LIMITED = ("/healthz", "/readyz")
 
 
 def header_names(path: str, status: str) -> Iterator[str]:
-    """The headers of a response of this status, on this path."""
+    """Yield the headers of a response of this status, on this path."""
     yield "X-Request-Id"
     if path not in _NOT_RATE_LIMITED:
         yield from _RATE_LIMIT

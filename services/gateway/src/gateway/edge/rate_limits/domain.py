@@ -31,13 +31,13 @@ class Policy:
         return self.limit / self.window_s
 
     def key(self, client: str) -> str:
-        """The name of the bucket of one client. It does not depend on the limit."""
+        """Return the name of the bucket of one client. It does not depend on the limit."""
         return f"{self.name}:{client}"
 
 
 @lru_cache(maxsize=1024)
 def policy(name: str, limit: int, *, strict: bool = False) -> Policy:
-    """The policy of an endpoint class with a limit per minute; the same object for the same arguments."""
+    """Return the policy of an endpoint class with a limit per minute; the same object for the same arguments."""
     return Policy(name, limit, strict=strict)
 
 
@@ -109,14 +109,14 @@ class PrefetchedTokens:
         return self._allow(now, held - count)
 
     def refuse(self, now: float, count: int = 1) -> RateLimitDecision:
-        """The decision where neither the shared bucket nor the prefetched tokens cover ``count``."""
+        """Return the decision where neither the shared bucket nor the prefetched tokens cover ``count``."""
         held = self.count(now)
         return RateLimitDecision(
             allowed=False, remaining=held, reset_s=_seconds_until(count - held, self._shared(now), self._policy)
         )
 
     def count(self, now: float) -> int:
-        """The number of tokens that have not expired."""
+        """Return the number of tokens that have not expired."""
         if not self._tokens:
             return 0
         over = self._shared(now) + self._tokens - self._limit
@@ -148,7 +148,7 @@ def _seconds_until(count: int, tokens: float, policy: Policy) -> int:
 
 
 def headers(policy: Policy, verdict: RateLimitDecision) -> Headers:
-    """The rate limit headers of a response."""
+    """Return the rate limit headers of a response."""
     announced, limit = _of_policy(policy)
     remaining, reset = b"%d" % verdict.remaining, b"%d" % verdict.reset_s
     return [

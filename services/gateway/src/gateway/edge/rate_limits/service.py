@@ -46,7 +46,7 @@ class RateLimiter:
         self._unavailable_until = 0.0
 
     def take_now(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
-        """The decision if no database query is needed for it, else None."""
+        """Return the decision if no database query is needed for it, else None."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
             return None
@@ -112,7 +112,7 @@ class RateLimiter:
             await self._store.return_tokens(tokens)
 
     def _local(self, key: str, policy: Policy) -> _Local:
-        """The local state of a bucket. State of another policy is discarded."""
+        """Return the local state of a bucket. State of another policy is discarded."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
             if local is None and len(self._locals) >= AT_MOST:
@@ -177,5 +177,5 @@ class RateLimiter:
 
 
 def rate_limited(policy: Policy, decision: RateLimitDecision) -> RateLimited:
-    """The refusal for a decision that does not allow the request."""
+    """Return the refusal for a decision that does not allow the request."""
     return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=decision.reset_s)

@@ -11,7 +11,7 @@ _SCHEMAS = "#/components/schemas/{model}"
 
 
 def nats_api_document(title: str) -> dict[str, Any]:
-    """An AsyncAPI 3.0 document, generated from the contracts' registry. Its server receives and sends."""
+    """Return an AsyncAPI 3.0 document, generated from the contracts' registry. Its server receives and sends."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
@@ -57,7 +57,7 @@ def _describe_operation(action: str, channel: str) -> dict[str, Any]:
 
 
 def _describe_message(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
-    """A message with this payload, whose schema is added to the document."""
+    """Return a message with this payload, whose schema is added to the document."""
     schema = model.model_json_schema(ref_template=_SCHEMAS)
     schemas.update(schema.pop("$defs", {}))
     schemas[model.__name__] = schema

@@ -102,7 +102,7 @@ def serve_requests(
 
 
 def _read_submission(data: bytes) -> Submission:
-    """The payload, parsed with the same checks as a request body."""
+    """Return the payload, parsed with the same checks as a request body."""
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(limit=MAX_BYTES)
     return read_submission(read_json(data)).submission

@@ -13,13 +13,13 @@ NAMES = (text_to_image.NAME, image_to_image.NAME, inpaint.NAME)
 
 
 def name_of(submission: Submission) -> str:
-    """The name of the workflow that a submission with a ``prompt`` runs."""
+    """Return the name of the workflow that a submission with a ``prompt`` runs."""
     name: str = _choose_workflow(submission).NAME
     return name
 
 
 def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
-    """The graph of that workflow."""
+    """Return the graph of that workflow."""
     graph: dict[str, Any] = _choose_workflow(submission).build(submission, model=model, seed=seed)
     return graph
 

@@ -33,7 +33,7 @@ class Size(NamedTuple):
 
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
-    """The graph: images of the prompt, from an uploaded image."""
+    """Return the graph: images of the prompt, from an uploaded image."""
     image, pixels = load_image(submission)
     repeated, latent = repeat(submission, "encoded")
     denoise = DENOISE if submission.denoise is None else submission.denoise
@@ -46,7 +46,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
 
 
 def load_image(submission: Submission) -> tuple[Graph, str]:
-    """The nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
+    """Return the nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
     loaded = {"image": node("LoadImage", image=submission.image)}
     return (loaded | {"scaled": scale(submission, "image")}, "scaled") if is_resized(submission) else (loaded, "image")
 
@@ -57,7 +57,7 @@ def is_resized(submission: Submission) -> bool:
 
 
 def fit_to_image(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
-    """The submission with both sides, or with none if the image needs no scaling.
+    """Return the submission with both sides, or with none if the image needs no scaling.
 
     A missing side follows from the aspect ratio. Both are within ``SMALLEST`` and ``LARGEST``.
 
@@ -96,7 +96,7 @@ def _round_side(pixels: float) -> int:
 
 
 def _size_after_crop(size: Size, wanted: Submission) -> Size:
-    """The part of an image that a node crops before it scales it, computed exactly as ComfyUI does."""
+    """Return the part of an image that a node crops before it scales it, computed exactly as ComfyUI does."""
     width, height = size
     old, new = width / height, wanted.width / wanted.height
     if old > new:
@@ -113,7 +113,7 @@ def _too_far(pointer: str, size: Size, wanted: Submission) -> FieldError:
 
 
 def scale(submission: Submission, image: str) -> dict[str, object]:
-    """A node that scales the image to the requested size, cropping it to that shape.
+    """Return a node that scales the image to the requested size, cropping it to that shape.
 
     Both sides are set: for a missing one a node would compute a side without an upper bound.
     """
@@ -128,7 +128,7 @@ def scale(submission: Submission, image: str) -> dict[str, object]:
 
 
 def repeat(submission: Submission, latent: str) -> tuple[Graph, str]:
-    """The node that repeats a latent for each requested image, if needed; and the node with the result."""
+    """Return the node that repeats a latent for each requested image, if needed; and the node with the result."""
     if submission.num_images == 1:
         return {}, latent
     return {"repeated": node("RepeatLatentBatch", samples=[latent, 0], amount=submission.num_images)}, "repeated"

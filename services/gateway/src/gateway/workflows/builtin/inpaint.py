@@ -17,7 +17,7 @@ ORIGINS: Origins = {
 
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
-    """The graph: an uploaded image, repainted by the prompt where the mask is white.
+    """Return the graph: an uploaded image, repainted by the prompt where the mask is white.
 
     It uses a noise mask, which works with any checkpoint; ``VAEEncodeForInpaint`` needs a special one.
     """
@@ -35,7 +35,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
 
 
 def _build_mask(submission: Submission) -> Graph:
-    """The mask, scaled and cropped like the image, so that they stay aligned."""
+    """Return the mask, scaled and cropped like the image, so that they stay aligned."""
     if not is_resized(submission):
         return {"mask": node("LoadImageMask", image=submission.mask, channel="red")}
     return {

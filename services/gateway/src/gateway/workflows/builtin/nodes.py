@@ -26,12 +26,12 @@ ORIGINS: Origins = {
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    """A node of a graph."""
+    """Return a node of a graph."""
     return {"class_type": class_type, "inputs": inputs}
 
 
 def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
-    """The nodes from a latent to saved images.
+    """Return the nodes from a latent to saved images.
 
     Args:
         submission: prompt and sampling options.
@@ -63,7 +63,7 @@ def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str
 
 
 def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
-    """The errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
+    """Return the errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
     return tuple(_explain_error(error, origins) for error in errors)
 
 

@@ -14,7 +14,7 @@ ORIGINS: Origins = {
 
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
-    """The graph: images of the prompt, from noise."""
+    """Return the graph: images of the prompt, from noise."""
     canvas = node(
         "EmptyLatentImage", width=submission.width, height=submission.height, batch_size=submission.num_images
     )
