@@ -33,7 +33,7 @@ class Expansion:
     def add_display_nodes(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """Return a history entry whose ``meta`` has the display node of each node, as the events reported it.
 
-        ComfyUI copies the ``meta`` of a cached output from the earlier prompt, where other nodes may have had these ids.
+        ComfyUI copies the ``meta`` of a cached output from the earlier prompt, where ids may differ.
         """
         meta = entry.get("meta")
         known = {node_id: {"display_node": shown} for node_id, shown in self.display_nodes.items()}
