@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -39,9 +40,12 @@ def test_credentials_are_replaced(text: str, shown: str) -> None:
 
 @pytest.fixture
 def lines(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[[], list[dict[str, str]]]]:
-    before = structlog.get_config()
+    root = logging.getLogger()
+    before, handlers, level = structlog.get_config(), list(root.handlers), root.level
     yield lambda: [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
     structlog.configure(**before)
+    root.handlers[:] = handlers  # the test's own writes to a stream that is closed now
+    root.setLevel(level)
 
 
 @pytest.mark.requirement("log.faults-without-traceback")
