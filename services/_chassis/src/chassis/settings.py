@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -104,6 +103,12 @@ class SecretFileSource(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
+def _password_in(url: str) -> str:
+    """Return the password in a URL, which may contain unescaped special characters."""
+    login, _, _ = url.partition("://")[2].rpartition("@")
+    return login.partition(":")[2]
+
+
 class ServiceSettings(BaseSettings):
     """Settings of every service. Each name has the service's prefix: ``AUTH_PORT``.
 
@@ -173,7 +178,7 @@ class ServiceSettings(BaseSettings):
             value = getattr(self, name)
             if is_secret(field) and value is not None:
                 text = value.get_secret_value()
-                secret = urlsplit(text).password if "://" in text else text
+                secret = _password_in(text) if "://" in text else text
                 if secret:
                     yield f"{prefix}{name}".upper(), secret
 
