@@ -81,7 +81,9 @@ async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path
 
 
 async def test_upload_without_a_retention_limit_never_expires(fleet: Fleet) -> None:
-    unlimited = fleet.credentials["admin_key"]
+    unlimited = fleet.new_user("keeps-uploads", "enterprise")
+    async with fleet.client(unlimited) as http:
+        fleet.limit((await http.get("/auth/me")).json()["id"], upload_days=None)
     async with AsyncClient(fleet.base_url, key=unlimited) as client:
         made = await client.uploads.add(file_of(Image.frombytes("RGB", (4, 4), os.urandom(48))))
         assert made.expires_at is None

@@ -78,7 +78,8 @@ class Machine:
         """Return the whole environment of a service's process."""
         own = service.removesuffix("-migrate")
         given = {name: self.loopback.of(own, value) for name, value in environment(service, self._env).items()}
-        return {"PATH": f"{PYTHON}:{os.defpath}", **given}
+        metrics = {"METRICS_PORT": "0"}  # containers have an address of their own each, these processes share one
+        return {"PATH": f"{PYTHON}:{os.defpath}", **given, **metrics}
 
     def command(self, service: str) -> list[str]:
         """Return the Dockerfile's entry point with compose's command, or with the Dockerfile's."""

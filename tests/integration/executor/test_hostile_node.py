@@ -1,6 +1,7 @@
 """A node's responses are untrusted: an invalid one ends its own attempt correctly, and the next job runs normally."""
 
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -395,7 +396,7 @@ async def test_successor_with_a_refused_report_continues_with_the_next_job(spawn
     given = await scheduler.give(hello())
     async with spawn_executor() as executor:
         await scheduler.until(lambda: scheduler.finishes)
-        await executor.end()
+        await executor.end(signal.SIGKILL)
         refusing = Refusing(scheduler, InvalidMessage, minimal_too=False)
         await executor.start()
         await scheduler.until(lambda: scheduler.current is None)

@@ -164,7 +164,12 @@ async def test_service_follows_its_schema_window(
     process = await machine.start("scheduler", **settings)
 
     async def waits_for_its_schema() -> bool:
-        return await process.checks() == {"nats": True, "postgres": True, "schema": False}
+        checks = await process.checks() or {}
+        return {name: checks.get(name) for name in ("nats", "postgres", "schema")} == {
+            "nats": True,
+            "postgres": True,
+            "schema": False,
+        }
 
     await until(waits_for_its_schema, ENDS_S)
     alive = await process.get("/healthz")
