@@ -311,7 +311,10 @@ def first_replica(fleet: Fleet, name: str) -> Replica:
 async def second_replica(fleet: Fleet, fork_server: ForkServerClient, name: str) -> AsyncIterator[Replica]:
     """Run another process of a service during the block, like ``./dev up`` runs the first."""
     port, pids = free_ports(1)[0], dict[str, int | None]()
-    environment = read_environment(fleet, name) | {f"{name.upper()}_PORT": str(port), "METRICS_PORT": "0"}
+    environment = read_environment(fleet, name) | {
+        f"{name.upper()}_PORT": str(port),
+        f"{name.upper()}_METRICS_PORT": "0",
+    }
     call = PythonProcess(
         f"{name}-b", f"{name}.__main__", ("serve",), environment, str(fleet.state / f"logs/{name}-b.log")
     )
