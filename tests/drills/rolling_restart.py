@@ -45,9 +45,9 @@ from tests.kit.waiting import until
 
 REPLICATED = ("auth", "scheduler", "notifier", "gateway")
 EXECUTORS = ("executor-1", "executor-2")
-DRAIN_DELAY_S, PROBE_S, PROBE_WITHIN_S = 2.0, 0.1, 2.0
+DRAIN_DELAY_S, PROBE_S, PROBE_WITHIN_S = 4.0, 0.1, 2.0
 MAX_PRIORITY = 100
-KEEP_ALIVE_S = 3.0  # less than the 5 s after which a service closes an idle connection
+KEEP_ALIVE_S = 3.0  # less than DRAIN_DELAY_S: no idle connection is left when the listener closes
 SERVICE_RESTART = 1012  # close code
 LONG_JOB_S, EXECUTOR_DRAIN_S = 8.0, 1.0
 JOB_S, CANCEL_AFTER_S = 0.9, 2.0  # two nodes can just run the jobs that are not cancelled
