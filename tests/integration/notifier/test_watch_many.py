@@ -220,9 +220,10 @@ async def test_client_that_floods_pings_without_reading_is_disconnected(world: W
 async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         jobs = [world.job() for _ in range(MAX_JOBS + 1)]
-        for job_id in jobs:
+        told = []
+        for job_id in jobs:  # one after another: all services of this test share one process
             await say(socket, "subscribe", job_id)
-        told = [await frame(socket) for _ in jobs]
+            told.append(await frame(socket))
         assert sorted(one["type"] for one in told) == ["error"] + ["snapshot"] * MAX_JOBS
         refused = next(one for one in told if one["type"] == "error")
         assert (refused["job_id"], refused["code"]) == (str(jobs[-1]), "socket.too_many_jobs")
