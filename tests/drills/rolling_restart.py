@@ -81,7 +81,7 @@ class Figures:
 
 
 class Replica:
-    """One process that can be stopped, and is started again by its supervisor.
+    """A process of a service that the drill stops. Its supervisor starts it again.
 
     Args:
         pid: returns the pid of the running process, or None.

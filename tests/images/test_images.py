@@ -234,7 +234,7 @@ def start_box(machine: ImageMachine) -> None:
 
 @pytest.mark.requirement("S-79")
 @pytest.mark.parametrize("service", SERVICES)
-def test_image_is_labelled_unprivileged_and_without_a_compiler(service: str) -> None:
+def test_image_has_labels_a_non_root_user_and_no_compiler(service: str) -> None:
     with image_of(service) as image:
         assert image.config["User"] == "10001:10001"
         assert image.config["Healthcheck"]["Test"][0] == "CMD"

@@ -127,7 +127,9 @@ async def test_listening_through_a_pooler_is_reported(pooled_url: DatabaseUrl) -
     await database.close()
 
 
-async def test_server_with_another_certificate_is_refused(pooled_url: DatabaseUrl, tmp_path: Path) -> None:
+async def test_database_server_with_an_untrusted_certificate_is_refused(
+    pooled_url: DatabaseUrl, tmp_path: Path
+) -> None:
     write_certificate(tmp_path / "other.pem")
     plain = DatabaseUrl.parse(pooled_url.render().partition("?")[0])
     database = Database(plain.verified_by(tmp_path / "other.pem"), name="test")

@@ -188,7 +188,7 @@ async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) 
     await ordinary_job_runs(scheduler, hostile)
 
 
-async def test_node_with_an_oversized_queue_counts_as_used_by_others_not_as_offline(scheduler, hostile) -> None:
+async def test_node_with_an_oversized_queue_is_reported_as_occupied_not_offline(scheduler, hostile) -> None:
     hostile.answer = on("queue", lambda _: Reply(LARGE))
     given = await scheduler.give(hello())
     with capture_logs() as logs:

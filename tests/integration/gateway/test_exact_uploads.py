@@ -163,7 +163,7 @@ async def test_first_image_of_a_damaged_mpo_is_used(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-async def test_truncated_jpeg_is_accepted_and_decoded_like_in_viewers(gateway: Gateway, progressive: bool) -> None:
+async def test_truncated_jpeg_is_accepted_and_decoded_as_far_as_it_goes(gateway: Gateway, progressive: bool) -> None:
     whole = file_of(NOISE, "JPEG", quality=95, progressive=progressive)
     picture = await picture_of(gateway, whole[: len(whole) * 9 // 10])
     assert picture.size == NOISE.size

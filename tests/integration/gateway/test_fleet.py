@@ -1,4 +1,4 @@
-"""The routes that list what the fleet can run, and the documentation pages."""
+"""Routes that list the models and node classes of the fleet, and the documentation pages."""
 
 import re
 

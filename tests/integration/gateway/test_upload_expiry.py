@@ -149,7 +149,7 @@ async def test_pins_of_a_job_that_never_existed_are_released(
 
 
 @pytest.mark.requirement("F-140")
-async def test_orphaned_objects_are_deleted_by_age_if_switched_on(sweeping: Gateway, script: Script) -> None:
+async def test_old_orphaned_objects_are_deleted_if_deletion_is_enabled(sweeping: Gateway, script: Script) -> None:
     kept = UUID(await upload(sweeping))
     folder = sweeping.folder / str(script.alice)
     places = [

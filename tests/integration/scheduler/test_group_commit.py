@@ -160,7 +160,9 @@ async def test_concurrent_submits_share_transactions(world: World, other_sql: as
     assert len(found) <= number // 8
 
 
-async def test_each_job_of_a_group_is_logged(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_each_job_of_a_group_commit_is_logged_with_its_request_id(
+    world: World, other_sql: asyncpg.Connection
+) -> None:
     """A line has the request id of its own job; replayed jobs are not logged."""
     await world.add_node()
     tenant, again = await add_known_tenant(world), new_id()

@@ -1,4 +1,4 @@
-"""Attempts that a stopping executor hands back."""
+"""A stopping executor releases its attempt, and the job runs again without cost."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.kit.waiting import until
 
 
 @pytest.mark.requirement("O-13")
-async def test_released_job_is_the_first_of_its_tenant_again_and_costs_nothing(world: World) -> None:
+async def test_released_job_keeps_its_queue_place_and_is_not_charged(world: World) -> None:
     tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
     first, second = await world.submit_job(tenant, images=2), await world.submit_job(tenant)
     for number in range(1, 5):  # more often than a job may be tried

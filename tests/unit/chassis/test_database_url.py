@@ -92,7 +92,9 @@ def test_several_hosts_are_searched_for_the_primary() -> None:
 
 
 @pytest.mark.requirement("setting DATABASE_CA", "setting LISTEN_URL")
-def test_plain_settings_name_the_database_of_the_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unprefixed_url_without_a_database_uses_the_service_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     ca = tmp_path / "ca.pem"
     ca.touch()
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)

@@ -1,4 +1,4 @@
-"""Log lines: no credentials, and infrastructure faults without a traceback."""
+"""Log lines contain no credentials, and infrastructure faults have no traceback."""
 
 import errno
 import json

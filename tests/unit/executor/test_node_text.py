@@ -77,5 +77,5 @@ def test_node_refuses_file_names_with_double_dots_or_absolute_paths(name: str, g
 
 
 @pytest.mark.parametrize("value", ["a\x00", "\ud800", "x" * 301, 5, None, ["a"]])
-def test_option_with_unstorable_characters_is_invalid(value: object) -> None:
+def test_catalog_option_that_postgresql_cannot_store_is_invalid(value: object) -> None:
     assert not is_valid_name(value)

@@ -71,7 +71,7 @@ def is_unstorable(error: BaseException) -> bool:
 
 
 class Connector:
-    """Opens connections to the hosts of a URL: to the one that worked last, else to the next.
+    """Connects to one of several database hosts. Starts with the host that accepted the last connection.
 
     Each host gets ``CONNECT_S`` seconds. asyncpg has one time limit for all hosts, which a silent first one exhausts.
     """

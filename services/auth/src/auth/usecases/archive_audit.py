@@ -34,7 +34,6 @@ class AuditArchiver:
         self._database, self._folder, self._age, self._max_entries = database, folder, age, max_entries
 
     async def tick(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``."""
         await self.archive_old_entries()
 
     async def archive_old_entries(self) -> int:

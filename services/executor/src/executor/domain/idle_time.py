@@ -18,7 +18,7 @@ class IdleReason(StrEnum):
 
 
 class IdleTime:
-    """Adds idle time to the reason that held while it passed. Begins with ``STARTING``.
+    """Counts the seconds that a node is idle, by the reason at that time. The first reason is ``STARTING``.
 
     Args:
         add: called with a reason and the seconds that passed with it.
@@ -31,17 +31,17 @@ class IdleTime:
         self._since_s = clock()
 
     def enter(self, reason: IdleReason) -> None:
-        """The node is idle for this reason from now on."""
+        """Count idle time for this reason from now on."""
         self.flush()
         self._reason = reason
 
     def enter_running(self) -> None:
-        """The node runs a prompt from now on."""
+        """Stop counting: the node runs a prompt."""
         self.flush()
         self._reason = None
 
     def enter_request(self) -> None:
-        """The executor requests work from now on. While the scheduler does not answer, that stays the reason."""
+        """Note a request for work. The reason stays ``SCHEDULER_UNAVAILABLE`` until the scheduler answers."""
         if self._reason is not IdleReason.SCHEDULER_UNAVAILABLE:
             self.enter(IdleReason.NO_WORK)
 

@@ -28,7 +28,7 @@ class OutputFolderCleaner:
         self._folder, self._current, self._keep_s = folder, current, keep_s
 
     async def tick(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``.
+        """Delete the files of ended jobs once.
 
         Raises:
             OSError: the folder cannot be read, for example because it is not mounted.

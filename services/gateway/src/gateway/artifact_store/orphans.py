@@ -23,7 +23,7 @@ LOGGED = 3  # keys in a log line
 
 @dataclass(frozen=True, slots=True)
 class SweepRules:
-    """When a sweep takes place and what it may do.
+    """Limits of a sweep for orphaned objects.
 
     Attributes:
         every: interval between two sweeps, of all gateways together. A gateway's first sweep is a full interval after

@@ -38,7 +38,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value in a request body.
+    """Parse the JSON of a request body.
 
     Raises:
         Malformed: it is not JSON, or JSON that means different things to different readers.

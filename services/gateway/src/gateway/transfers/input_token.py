@@ -25,7 +25,7 @@ def sign(keys: SigningKeys, right: InputRight) -> str:
 
 
 def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputRight:
-    """Return the right that a token gives.
+    """Return the download that a token permits.
 
     Raises:
         BadInputToken: it is not ours, or its time is over.

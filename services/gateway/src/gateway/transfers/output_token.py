@@ -33,7 +33,7 @@ def sign(keys: SigningKeys, right: OutputRight) -> str:
 
 
 def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputRight:
-    """Return the right that a token gives.
+    """Return the upload that a token permits.
 
     Raises:
         BadOutputToken: it is not ours, or its time is over.

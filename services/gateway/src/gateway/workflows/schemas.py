@@ -122,7 +122,7 @@ def parse_workflow_name(text: str) -> str:
 
 
 def parse_new_workflow_name(text: str) -> str:
-    """Return the name in a path, for saving.
+    """Validate the workflow name in the path of a save request.
 
     Raises:
         InvalidRequest: the name is malformed or reserved.

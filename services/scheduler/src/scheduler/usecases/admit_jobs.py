@@ -97,7 +97,7 @@ class JobAdmission:
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
     ) -> list[JobSnapshot]:
-        """Return the jobs as they were written, in order; empty if a cached account has changed since."""
+        """Insert the accepted jobs and return them in order; return nothing if a cached account has changed."""
         whose = {decision.candidate.tenant_id for decision in accepted}
         written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
         if not written:

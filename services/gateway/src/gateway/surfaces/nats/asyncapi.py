@@ -57,7 +57,7 @@ def _describe_operation(action: str, channel: str) -> dict[str, Any]:
 
 
 def _describe_message(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
-    """Return a message with this payload, whose schema is added to the document."""
+    """Return the AsyncAPI message of a payload model, and add its definitions to ``schemas``."""
     schema = model.model_json_schema(ref_template=_SCHEMAS)
     schemas.update(schema.pop("$defs", {}))
     schemas[model.__name__] = schema
