@@ -115,6 +115,8 @@ class Front:
     def __init__(self, gateways: list[Replica], notifiers: list[Replica]) -> None:
         self._turns = {True: itertools.cycle(notifiers), False: itertools.cycle(gateways)}
         self._replicas = [*gateways, *notifiers]
+        self.without_ready_replica = 0
+        """Connections for which no replica was ready. They may fail: this front, unlike Caddy, does not wait."""
 
     def port_of(self, first_line: bytes) -> int:
         """Return the port for a connection with this first line."""
@@ -122,8 +124,9 @@ class Front:
         found = next(turn)
         for _ in self._replicas:
             if found.is_ready:
-                break
+                return found.port
             found = next(turn)
+        self.without_ready_replica += 1
         return found.port
 
     @asynccontextmanager
@@ -382,6 +385,7 @@ async def drill(*, rounds: int, rate: float) -> tuple[Figures, Counter[str], int
         finally:
             stopped.set()
             await submitting
+        print(f"connections without a ready replica: {front.without_ready_replica}", flush=True)
         outcomes, spent = await count_attempts(fleet)
         return clients.figures, outcomes, spent
 
