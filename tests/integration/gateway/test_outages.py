@@ -58,12 +58,12 @@ async def test_database_outage_affects_only_results(script: Script, nats_server:
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
     app = create_app(settings_for(nats_server.url, nowhere, tmp_path))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=60, trust_env=False) as http:
 
         async def readable() -> bool:
             return (await http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).status_code == 200
 
-        await until(readable)
+        await until(readable, within_s=60)
         answer = await http.get(f"/api/v1/jobs/{job.job_id}/result", headers=ALICE)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
