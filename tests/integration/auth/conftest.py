@@ -20,6 +20,7 @@ from contracts.auth.accounts import REGISTER, Register
 from contracts.auth.sessions import OPEN_SESSION, OpenSession, Session
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Refused, Relayed
+from tests.kit.calling_bus import CallingBus
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -45,7 +46,7 @@ class System:
 
 
 def bus_as(url: str, name: str) -> Bus:
-    return Bus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+    return CallingBus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
 
 
 def settings_for(nats_url: str, database_url: str, **settings: object) -> Settings:
