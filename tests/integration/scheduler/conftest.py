@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
 import pytest
 from pydantic import TypeAdapter
 
@@ -60,6 +59,7 @@ from contracts.wire.topic import Address
 from scheduler.app import create_app
 from scheduler.settings import Settings
 from tests.kit.calling_bus import CallingBus, until_available
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -217,7 +217,7 @@ async def run_system(
         await auth.start()
         await bus.start()
         async with serving(create_app(Settings.model_validate(values))) as at:
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with http_client() as http:
 
                 async def ready() -> bool:
                     return (await http.get(f"http://{at}/readyz")).status_code == 200
