@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from chassis.http.app import create_web
 from chassis.http.connection import Limits
 from chassis.shutdown import Shutdown
+from tests.kit.http import http_client
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
@@ -61,7 +62,7 @@ async def connect(at: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 @pytest.mark.requirement("S-55")
 async def test_unhandled_error_is_a_problem_document_without_details() -> None:
-    async with serving(app()) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+    async with serving(app()) as at, http_client(base_url=f"http://{at}") as http:
         answer = await http.get("/crash", headers={"X-Request-Id": "mine"})
         assert answer.status_code == 500
         assert answer.headers["content-type"] == "application/problem+json"
@@ -200,7 +201,7 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
 
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stopping = asyncio.create_task(serve_until_begun())
-    async with httpx.AsyncClient(base_url=f"http://{await started}", trust_env=False) as http:
+    async with http_client(base_url=f"http://{await started}") as http:
         assert (await http.get("/readyz")).status_code == 200
         assert "connection" not in (await http.get("/healthz")).headers
         answer = asyncio.create_task(http.get("/slow"))
@@ -236,7 +237,7 @@ async def test_every_request_is_logged_with_its_route_and_status() -> None:
         return job_id
 
     with capture_logs(processors=[merge_contextvars]) as logged:
-        async with serving(made) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+        async with serving(made) as at, http_client(base_url=f"http://{at}") as http:
             for path in ("/jobs/1", "/jobs/x", "/nowhere?key=SECRET", "/crash", "/healthz"):
                 await http.get(path, headers={"X-Request-Id": "request-of-a-client"})
             await http.post("/jobs/1")

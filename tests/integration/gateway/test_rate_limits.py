@@ -19,6 +19,7 @@ from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -219,7 +220,7 @@ async def opened(nats_server: NatsServer, rates_url: str, script: Script, tmp_pa
             asked: dict[str, object] = {"trusted_proxies": "127.0.0.1"} | settings
             app = create_app(settings_for(nats_server.url, database_url, tmp_path, **asked))
             at = await stack.enter_async_context(serving(app))
-            client = httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False)
+            client = http_client(base_url=f"http://{at}", timeout=10)
             http = await stack.enter_async_context(client)
             if database_url == rates_url:
                 await until_ready(http)
