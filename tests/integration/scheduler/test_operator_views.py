@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import Gpu, NodeSystem, OccupancyCause, ReportedOccupancy
 from contracts.scheduler.job_actions import JobAction
 from contracts.scheduler.jobs import LIST_JOBS, JobState, ListJobs
+from contracts.scheduler.nodes import NodeAction, NodeState
 from contracts.scheduler.usage import EndpointUsage
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import ENDPOINT, World
@@ -219,3 +221,45 @@ async def test_statistics_count_queue_nodes_throughput_and_failures(world: World
 
 def _id_made(moment: datetime) -> UUID:
     return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62) | uuid4().int % (1 << 61))
+
+
+@pytest.mark.requirement("operator.fleet")
+async def test_operators_see_what_a_node_runs_and_its_last_faults(world: World, operator: Operator) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    gpu = Gpu(name="NVIDIA H200", memory_total_bytes=150_000_000_000, memory_free_bytes=90_000_000_000)
+    system = NodeSystem(executor_version="1.2.3", comfyui_version="0.33.0", gpus=(gpu,))
+    failed = await world.submit_job(tenant)
+    given = await node.claim_attempt()
+    assert await node.finish(given.ref, Outcome.FAILED)
+    await world.submit_job(tenant, workflow="portrait")
+    given = await node.claim_attempt()
+    loaded = ("CheckpointLoaderSimple.ckpt_name=common.safetensors",)
+    await node.send_heartbeat(given.ref, 40.0, system=system, loaded=loaded, graph_node="3", graph_node_class="Draw")
+    seen = (await operator.nodes())[node.name]
+    assert (seen.state, seen.state_since, seen.system, seen.models) == (NodeState.BUSY, seen.leased_at, system, loaded)
+    assert seen.running is not None
+    assert (seen.running.job_id, seen.running.tenant_id) == (given.ref.job_id, tenant)
+    assert (seen.running.workflow, seen.running.progress, seen.running.started_at) == ("portrait", 40.0, seen.leased_at)
+    assert (seen.running.graph_node, seen.running.graph_node_class) == ("3", "Draw")
+    draining = await operator.node(node.name, NodeAction.DRAIN, grace_s=600)
+    assert draining is not None
+    assert (draining.state, draining.state_since) == (NodeState.DRAINING, draining.cordoned_at)
+    assert await node.finish(given.ref)
+    assert (await operator.nodes())[node.name].state is NodeState.CORDONED
+    await operator.node(node.name, NodeAction.UNCORDON)
+    idle = (await operator.nodes())[node.name]
+    assert (idle.state, idle.running) == (NodeState.IDLE, None)
+    foreign = ReportedOccupancy(by=OccupancyCause.FOREIGN_PROMPT, prompt_id="p", seconds=5, blocked=False)
+    await node.send_heartbeat(foreign_prompts=1, occupied=foreign)
+    assert (await operator.nodes())[node.name].state is NodeState.OCCUPIED
+    await node.send_heartbeat(online=False)
+    offline = (await operator.nodes())[node.name]
+    assert (offline.state, offline.models) == (NodeState.OFFLINE, ())
+
+    async def is_counted() -> bool:  # jobs and faults are cached for 10 s
+        found = (await operator.nodes())[node.name]
+        return found.jobs_last_hour == 1 and len(found.faults) == 1
+
+    await until(is_counted, within_s=30)
+    (fault,) = (await operator.nodes())[node.name].faults
+    assert (fault.job_id, fault.outcome, fault.code, fault.node_died) == (failed, "failed", "node.error", False)

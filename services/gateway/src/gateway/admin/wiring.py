@@ -10,6 +10,7 @@ from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
 from gateway.admin.storage_store import StorageTotals
+from gateway.admin.usernames import UsernameDirectory
 from gateway.admin.users import UserDirectory
 from gateway.jobs.input_pins import InputPins
 from gateway.wiring import Feature, Infrastructure
@@ -34,6 +35,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
     operations = AdminActions(bus, pins)
     stats = StatsView(bus, StorageTotals(infra.database))
     dead_letters = FleetDeadLetters(bus, own_dead_letters)
+    usernames = UsernameDirectory(bus)
     search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,
@@ -41,8 +43,8 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
             account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
             class_rule_routes.router(bus=bus),
             invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
-            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),
-            operation_routes.node_orders_router(operations=operations),
+            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, usernames=usernames),
+            operation_routes.node_orders_router(operations=operations, usernames=usernames),
             operation_routes.search_router(search=search, public_url=url),
             dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.jobs_router(operations=operations, public_url=url),
