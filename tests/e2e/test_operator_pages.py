@@ -1,4 +1,4 @@
-"""What the operators' pages of a console read: nodes with their jobs and faults."""
+"""What the operators' pages of a console read: nodes with their jobs and faults, and the queue."""
 
 import secrets
 from typing import Any
@@ -13,8 +13,8 @@ from tests.kit.waiting import until
 pytestmark = simulated_only
 
 
-@pytest.mark.requirement("operator.fleet", "GET /api/v1/admin/nodes")
-async def test_admin_sees_what_each_node_runs_and_its_hardware(fleet: Fleet) -> None:
+@pytest.mark.requirement("operator.fleet", "operator.queue", "GET /api/v1/admin/nodes", "GET /api/v1/admin/queue")
+async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
     name = f"pages-{secrets.token_hex(4)}"
     key = fleet.new_user(name, "enterprise", graph_policy="open")
     async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
@@ -34,6 +34,20 @@ async def test_admin_sees_what_each_node_runs_and_its_hardware(fleet: Fleet) -> 
         assert found["gpus"][0]["memory_total_bytes"] > found["gpus"][0]["memory_free_bytes"] > 0
         assert found["comfyui_version"]
         assert found["executor_version"]
-        assert (await client.get("/admin/nodes")).status_code == 403
-        await client.delete(f"/jobs/{job_id}")
+        for path in ("/admin/nodes", "/admin/queue"):
+            assert (await client.get(path)).status_code == 403
+        user_id = (await client.get("/auth/me")).json()["id"]
+        waiting = [(await fleet.submit(client, workflow=slow(60)))["job_id"] for _ in range(4)]
+
+        async def is_queued() -> bool:
+            queue = (await admin.get("/admin/queue", params={"tenant": user_id})).json()
+            found.clear()
+            found.update(*queue["tenants"])
+            return bool(found and found["queued"] + found["running"] == 5 and found["waiting"])
+
+        await until(is_queued, within_s=30)
+        assert (found["username"], found["tier"], found["max_running"]) == (name, "enterprise", None)
+        assert (found["first_job_id"] in waiting, found["waiting"]["reason"]) == (True, "queue")
+        for one in (job_id, *waiting):
+            await client.delete(f"/jobs/{one}")
         assert (await fleet.ended(client, job_id))["status"] == "cancelled"

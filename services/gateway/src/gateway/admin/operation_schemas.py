@@ -13,7 +13,7 @@ from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.scheduler.jobs import Job, JobError, JobState
 from contracts.scheduler.nodes import NodeState, NodeStatus
 from contracts.scheduler.search import JobWithAttempts
-from contracts.scheduler.statistics import NodeCounts, Stats
+from contracts.scheduler.statistics import NodeCounts, Stats, TierQueue
 from gateway.jobs.schemas import JobBody, present_job
 
 _AT = "2026-11-23T09:00:00Z"
@@ -307,13 +307,14 @@ def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJ
     return InspectedJobBody(**_job_fields(found.job, node, public_url), attempts=attempts)
 
 
+def present_tier_queue(queue: TierQueue) -> TierQueueBody:
+    return TierQueueBody(**queue.model_dump(exclude={"oldest_wait_s"}), oldest_wait_seconds=queue.oldest_wait_s)
+
+
 def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
     return StatsBody(
         at=stats.at,
-        queue=[
-            TierQueueBody(**queue.model_dump(exclude={"oldest_wait_s"}), oldest_wait_seconds=queue.oldest_wait_s)
-            for queue in stats.queue
-        ],
+        queue=[present_tier_queue(queue) for queue in stats.queue],
         nodes=stats.nodes,
         throughput=[
             ThroughputBody(

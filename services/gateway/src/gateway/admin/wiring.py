@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from chassis.messaging.dead_letters import DeadLetters
-from gateway.admin import account_routes, class_rule_routes, dead_letter_routes, invite_routes, operation_routes
+from gateway.admin import (
+    account_routes,
+    class_rule_routes,
+    dead_letter_routes,
+    invite_routes,
+    load_routes,
+    operation_routes,
+)
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
 from gateway.admin.operations import AdminActions
@@ -46,6 +53,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, usernames=usernames),
             operation_routes.node_orders_router(operations=operations, usernames=usernames),
             operation_routes.search_router(search=search, public_url=url),
+            load_routes.router(bus=bus, usernames=usernames),
             dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.jobs_router(operations=operations, public_url=url),
         ),
