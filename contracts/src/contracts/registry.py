@@ -30,6 +30,7 @@ from contracts.scheduler import (
     jobs,
     nodes,
     purges,
+    queue,
     search,
     statistics,
     submissions,
@@ -46,7 +47,8 @@ DATABASES = ("auth", "gateway", "scheduler", "notifier")
 MODULES: tuple[ModuleType, ...] = (
     accounts, audit, changes, class_rules, credentials, erasure, invites, keys, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
-    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, search, statistics, submissions, usage,
+    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, queue, search, statistics,
+    submissions, usage,
     executor_attempts, progress, notifier_dead_letters, wire_dead_letters,
 )  # fmt: skip
 """Every module that declares topics or refusals."""

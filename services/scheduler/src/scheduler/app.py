@@ -40,6 +40,7 @@ from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
 from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_queue import QueueReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
@@ -133,7 +134,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         jobs=AdminJobActions(
             database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
         ),
+    )
+    consumers.register_reports(
+        bus,
         stats=StatsReader(database, online_s=settings.lease_s),
+        queue=QueueReader(database, reader),
         usage=usage,
     )
     consumers.register_dead_letters(bus, dead_letters=dead_letters)

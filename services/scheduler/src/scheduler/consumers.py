@@ -46,6 +46,7 @@ from contracts.scheduler.jobs import (
 )
 from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeActionReply, Nodes, RunNodeAction
 from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, PurgeJob, PurgeReply
+from contracts.scheduler.queue import READ_QUEUE, Queue, ReadQueue
 from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
 from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
 from contracts.scheduler.submissions import SUBMIT_JOB, VALIDATE_WORKFLOW, SubmitJob, SubmitReply, ValidationReply
@@ -71,6 +72,7 @@ from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
 from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_queue import QueueReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
@@ -187,10 +189,11 @@ def register_operations(
     nodes: AdminNodeActions,
     searcher: JobSearcher,
     jobs: AdminJobActions,
-    stats: StatsReader,
-    usage: DailyUsageReader,
 ) -> None:
-    """Serve requests of operators. The gateway has authorized them; NATS permissions keep everyone else out."""
+    """Serve requests of operators about nodes and jobs.
+
+    The gateway has authorized them; NATS permissions keep everyone else out.
+    """
 
     async def list_nodes(_: ListNodes, __: Address) -> Nodes:
         return await nodes.list_nodes()
@@ -207,19 +210,28 @@ def register_operations(
     async def run_job_action(command: RunJobAction, _: Address) -> JobActionReply:
         return JobActionReply(job=await jobs.run_action(command))
 
-    async def read_stats(_: ReadStats, __: Address) -> Stats:
-        return await stats.read_stats()
-
-    async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
-        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
-        return await usage.read_daily_usage(tenant_id, days=query.days)
-
     bus.serve(LIST_NODES, list_nodes)
     bus.serve(RUN_NODE_ACTION, run_node_action)
     bus.serve(SEARCH_JOBS, search_jobs)
     bus.serve(INSPECT_JOB, inspect_job)
     bus.serve(RUN_JOB_ACTION, run_job_action)
+
+
+def register_reports(bus: Bus, *, stats: StatsReader, queue: QueueReader, usage: DailyUsageReader) -> None:
+    """Serve requests of operators about the whole fleet, authorized as in ``register_operations``."""
+
+    async def read_stats(_: ReadStats, __: Address) -> Stats:
+        return await stats.read_stats()
+
+    async def read_queue(query: ReadQueue, _: Address) -> Queue:
+        return await queue.read_queue(query)
+
+    async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
+        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
+        return await usage.read_daily_usage(tenant_id, days=query.days)
+
     bus.serve(READ_STATS, read_stats)
+    bus.serve(READ_QUEUE, read_queue)
     bus.serve(READ_DAILY_USAGE, read_usage)
 
 

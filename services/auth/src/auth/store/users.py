@@ -1,7 +1,7 @@
 """Users in PostgreSQL, with their effective limits."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,7 @@ WHERE u.erased_at IS NULL AND (:user_id::uuid IS NULL OR u.id = :user_id)
          OR strpos(lower(u.email), lower(:search)) > 0)
 ORDER BY u.id DESC LIMIT :limit
 """)  # noqa: S608 - constants only
+_LIST_USERNAMES = Statement("SELECT id, username FROM users WHERE id = ANY(CAST(:ids AS uuid[])) AND erased_at IS NULL")
 _HOLD_ADMINS = Statement("SELECT pg_advisory_xact_lock(hashtext('auth.admins'))")
 _ANOTHER_ADMIN = Statement("SELECT 1 FROM users WHERE role = 'admin' AND is_active AND id <> :id LIMIT 1")
 _SAVE = Statement("""
@@ -65,6 +66,11 @@ async def list_users(connection: Connection, query: ListUsers) -> tuple[list[Use
     values = query.model_dump(mode="python") | {"limit": query.limit + 1}
     rows = await _LIST.all(connection, **values)
     return [build_user(row) for row in rows[: query.limit]], len(rows) > query.limit
+
+
+async def read_usernames(connection: Connection, user_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the names of users by id, without those that do not exist or were erased."""
+    return {row["id"]: row["username"] for row in await _LIST_USERNAMES.all(connection, ids=list(user_ids))}
 
 
 async def lock_admins(connection: Connection) -> None:
