@@ -13,11 +13,17 @@ from contracts.wire.model import StrictModel, TolerantModel
 
 
 class Session(TolerantModel):
-    """The result of a login or refresh. ``expires_in``: lifetime of the access token in seconds."""
+    """The result of a login or refresh.
+
+    Attributes:
+        expires_in: lifetime of the access token, seconds.
+        refresh_expires_in: after so many seconds the refresh token no longer works; None if auth does not say.
+    """
 
     access_token: Secret
     refresh_token: Secret
     expires_in: int
+    refresh_expires_in: int | None = None
 
 
 class OpenSession(StrictModel):

@@ -172,7 +172,7 @@ def _register_sessions(
     hashing: HashingPool,
 ) -> None:
     policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(*settings.accepted_secret_keys)
-    grace = timedelta(seconds=settings.refresh_grace_s)
+    grace, idle = timedelta(seconds=settings.refresh_grace_s), timedelta(days=settings.refresh_token_idle_days)
     sessions.register_accounts(
         bus,
         registrar=Registrar(
@@ -188,13 +188,15 @@ def _register_sessions(
     )
     sessions.register_sessions(
         bus,
-        opener=SessionOpener(database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days)),
+        opener=SessionOpener(
+            database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days), idle=idle
+        ),
         refresher=SessionRefresher(
             database,
             signer,
             pepper,
             announcer,
-            idle=timedelta(days=settings.refresh_token_idle_days),
+            idle=idle,
             grace=grace,
         ),
         ender=SessionEnder(database, announcer),

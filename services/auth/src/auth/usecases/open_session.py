@@ -21,6 +21,7 @@ class SessionOpener:
 
     Args:
         life: lifetime of a session regardless of refreshes.
+        idle: lifetime of a session that is not refreshed.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class SessionOpener:
         pepper: RefreshPepper,
         *,
         life: timedelta,
+        idle: timedelta,
     ) -> None:
         self._database, self._hashing, self._signer = database, hashing, signer
-        self._pepper, self._life = pepper, life
+        self._pepper, self._life, self._idle = pepper, life, idle
 
     async def open_session(self, command: OpenSession) -> Session:
         """Verify the password and open a session.
@@ -79,4 +81,5 @@ class SessionOpener:
             access_token=SecretStr(access_token),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),
+            refresh_expires_in=int(min(self._life, self._idle).total_seconds()),
         )

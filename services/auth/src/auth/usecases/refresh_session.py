@@ -83,10 +83,11 @@ class SessionRefresher:
         if decision is RefreshDecision.ROTATE:
             generation += 1
             await sessions.start_generation(connection, presented.session_id, generation)
-        return _Outcome(session=await self._issue_tokens(connection, user, presented, generation))
+        left = min(self._idle, session.expires_at - session.now)
+        return _Outcome(session=await self._issue_tokens(connection, user, presented, generation, left))
 
     async def _issue_tokens(
-        self, connection: Connection, user: User, presented: PresentedToken, generation: int
+        self, connection: Connection, user: User, presented: PresentedToken, generation: int, left: timedelta
     ) -> Session:
         refresh_token = new_refresh_token()
         await sessions.add_refresh_token(
@@ -96,6 +97,7 @@ class SessionRefresher:
             access_token=SecretStr(await self._signer.sign_token(connection, user, presented.session_id)),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),
+            refresh_expires_in=int(left.total_seconds()),
         )
 
     async def _end_reused_session(

@@ -106,6 +106,16 @@ class SessionBody(BaseModel):
     expires_in: int
 
 
+class CookieSessionBody(BaseModel):
+    """A session whose refresh token is in a cookie. ``expires_in``: lifetime of the access token, seconds."""
+
+    model_config = _with_example({"access_token": "eyJhbGciOiJFZERTQSJ9…", "token_type": "bearer", "expires_in": 900})
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a token type of OAuth2, not a secret
+    expires_in: int
+
+
 class KeyBody(BaseModel):
     """A key in a list. ``prefix`` is how its text begins; ``last_used_at`` is accurate to some minutes."""
 
@@ -194,6 +204,10 @@ def present_session(session: Session) -> SessionBody:
         refresh_token=session.refresh_token.get_secret_value(),
         expires_in=session.expires_in,
     )
+
+
+def present_cookie_session(session: Session) -> CookieSessionBody:
+    return CookieSessionBody(access_token=session.access_token.get_secret_value(), expires_in=session.expires_in)
 
 
 def present_keys(keys: Iterable[Key]) -> KeysBody:
