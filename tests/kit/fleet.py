@@ -26,7 +26,7 @@ from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from stack.linux import die_with_parent
 from tests.kit.gateway_document import check_response
-from tests.kit.http import http_client
+from tests.kit.http import NO_CERTIFICATES, http_client
 from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -178,9 +178,10 @@ class Fleet:
         """Set own limits of a user; other limits stay unchanged."""
         url = f"{self.base_url}/api/v1/admin/users/{user_id}"
         headers = {"X-API-Key": self.credentials["admin_key"]}
-        user = httpx.get(url, headers=headers).raise_for_status().json()
-        own = {name: user["limits"][name] for name in user["own_limits"]}
-        answer = httpx.patch(url, headers=headers, json={"limits": own | limits})
+        with httpx.Client(headers=headers, verify=NO_CERTIFICATES, trust_env=False) as http:
+            user = http.get(url).raise_for_status().json()
+            own = {name: user["limits"][name] for name in user["own_limits"]}
+            answer = http.patch(url, json={"limits": own | limits})
         assert answer.status_code == 200, answer.text
 
     def stop(self) -> None:
