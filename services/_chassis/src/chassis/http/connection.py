@@ -197,7 +197,7 @@ class GuardedHttp(UnreadHttp):
         shutdown, such as an event stream: its headers did not tell the client that the connection will be closed.
         """
         self._is_stopping = True
-        if self.cycle is None:
+        if not self.cycle:
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
