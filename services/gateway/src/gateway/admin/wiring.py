@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from chassis.messaging.dead_letters import DeadLetters
-from gateway.admin import account_routes, class_rule_routes, dead_letter_routes, invite_routes, operation_routes
+from gateway.admin import (
+    account_routes,
+    class_rule_routes,
+    dead_letter_routes,
+    invite_routes,
+    login_link_routes,
+    operation_routes,
+)
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
 from gateway.admin.operations import AdminActions
@@ -39,6 +46,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
         operations=operations,
         routers=(
             account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
+            login_link_routes.router(bus=bus, public_url=url),
             class_rule_routes.router(bus=bus),
             invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),

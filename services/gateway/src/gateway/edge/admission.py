@@ -22,7 +22,7 @@ from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
 from gateway.edge.rate_limits.service import RateLimiter, rate_limited
 
-LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
+LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh", "login-links/redeem"))
 REGISTER = "/api/v1/auth/register"
 REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
