@@ -118,7 +118,7 @@ async def test_other_pages_cannot_use_the_session_of_a_browser(house: House, bro
 async def test_user_sees_its_sessions_and_ends_one(house: House) -> None:
     user = await house.account()
     others_session = (await house.user())[1]
-    firefox = {"User-Agent": b"Firefox/145.0 (b\xc3\xa4r)\t" + b"x" * 300}
+    firefox = {b"User-Agent": b"Firefox/145.0 (b\xc3\xa4r)\t" + b"x" * 300}
     credentials = {"username": user["username"], "password": PASSWORD}
     lost = (await house.http.post(f"{AUTH}/login", json=credentials, headers=firefox)).json()
     own = await house.session(user["username"])
