@@ -109,7 +109,10 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/auth/register": open_to_all(422),
     "POST /api/v1/auth/login": open_to_all(422),
     "POST /api/v1/auth/refresh": open_to_all(422),
+    "POST /api/v1/auth/login-links/redeem": open_to_all(422),
     "POST /api/v1/auth/logout": session_only(204),
+    "GET /api/v1/auth/sessions": session_only(200),
+    "DELETE /api/v1/auth/sessions/{session_id}": session_only(404),
     "POST /api/v1/auth/password": session_only(422),
     "GET /api/v1/auth/me": Row((200, 200, 200, 200, 401, 200), ""),
     "POST /api/v1/auth/keys": own("keys", 201, json={"name": "another"}),
@@ -135,6 +138,7 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/usage": own("jobs:read"),
     "GET /api/v1/admin/usage": admins(),
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
+    "POST /api/v1/admin/users/{user_id}/login-links": admins(403),  # no API key, not even an admin's
     "GET /api/v1/admin/stats": admins(),
     "GET /api/v1/admin/queue": admins(),
     "GET /api/v1/admin/audit": admins(),
@@ -219,7 +223,7 @@ async def world(fleet: Fleet) -> World:
         assert job.status_code == 201, job.text
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token", "node": "no-such-node"}
         made.paths |= {"asset": "swagger-ui.css", "class_name": "NoSuchClass", "pack": "custom_nodes.none"}
-        made.paths["invite_id"] = made.paths["letter_id"] = NOBODY
+        made.paths["invite_id"] = made.paths["letter_id"] = made.paths["session_id"] = NOBODY
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text
@@ -318,7 +322,9 @@ async def test_each_credential_reaches_only_its_routes(world: World, who: str) -
 async def test_foreign_object_is_answered_like_an_absent_one(world: World) -> None:
     some_id = "01a207ba-9da5-7b63-8156-e4e4ca898bed"
     other = {"key_id": "0" * 12, "job_id": some_id, "upload_id": some_id, "workflow_name": "nobodys"}
-    names = [name for name, row in ROWS.items() if row.statuses[1] == 404 and not name.startswith("WS")]
+    names = [
+        name for name, row in ROWS.items() if row.statuses[WHO.index("bob_key")] == 404 and not name.startswith("WS")
+    ]
     async with http_client(base_url=world.fleet.base_url, timeout=20, headers=world.headers["bob_key"]) as http:
         for name in names:
             method, template = name.split(" ")

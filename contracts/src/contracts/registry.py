@@ -12,6 +12,7 @@ from contracts.auth import (
     erasure,
     invites,
     keys,
+    login_links,
     sessions,
     tickets,
     tiers,
@@ -45,7 +46,7 @@ SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
 
 MODULES: tuple[ModuleType, ...] = (
-    accounts, audit, changes, class_rules, credentials, erasure, invites, keys, sessions, tickets, tiers,
+    accounts, audit, changes, class_rules, credentials, erasure, invites, keys, login_links, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
     attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, queue, search, statistics,
     submissions, usage,

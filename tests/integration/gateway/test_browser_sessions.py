@@ -112,3 +112,38 @@ async def test_other_pages_cannot_use_the_session_of_a_browser(house: House, bro
     assert lan.status_code == 200  # browsers leave out Sec-Fetch-Site on plain http to another machine
     by_other_page = await house.http.post(f"{AUTH}/logout", headers=bearer(access))
     assert (by_other_page.status_code, "set-cookie" in by_other_page.headers) == (204, False)
+
+
+@pytest.mark.requirement("S-85", "GET /api/v1/auth/sessions", "DELETE /api/v1/auth/sessions/{session_id}")
+async def test_user_sees_its_sessions_and_ends_one(house: House) -> None:
+    user = await house.account()
+    others_session = (await house.user())[1]
+    firefox = {b"User-Agent": b"Firefox/145.0 (b\xc3\xa4r)\t" + b"x" * 300}
+    credentials = {"username": user["username"], "password": PASSWORD}
+    lost = (await house.http.post(f"{AUTH}/login", json=credentials, headers=firefox)).json()
+    own = await house.session(user["username"])
+    listed = (await house.http.get(f"{AUTH}/sessions", headers=bearer(own))).json()
+    assert listed["next_cursor"] is None
+    newest, oldest = listed["sessions"]
+    assert newest.keys() == {"id", "created_at", "last_used_at", "expires_at", "user_agent", "ip", "current"}
+    assert (newest["current"], newest["ip"], newest["user_agent"][:5]) == (True, "127.0.0.1", "pytho")
+    assert oldest["current"] is False
+    assert oldest["user_agent"].startswith("Firefox/145.0 (b")
+    assert len(oldest["user_agent"]) == 200
+    assert oldest["created_at"] == oldest["last_used_at"] < oldest["expires_at"]
+
+    path = f"{AUTH}/sessions/{oldest['id']}"
+    for headers, wrong in ((others_session, path), (bearer(own), f"{AUTH}/sessions/x")):
+        refused = await house.http.delete(wrong, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (404, "auth.session.not_found")
+    for _ in range(2):
+        assert (await house.http.delete(path, headers=bearer(own))).status_code == 204
+    answer = await house.http.post(f"{AUTH}/refresh", json={"refresh_token": lost["refresh_token"]})
+    assert (answer.status_code, answer.json()["code"]) == (401, "auth.refresh.invalid")
+
+    async def token_is_refused() -> bool:
+        return (await house.http.get(f"{AUTH}/me", headers=bearer(lost))).status_code == 401
+
+    await until(token_is_refused)
+    left = (await house.http.get(f"{AUTH}/sessions", headers=bearer(own))).json()["sessions"]
+    assert [session["id"] for session in left] == [newest["id"]]

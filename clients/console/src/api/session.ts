@@ -87,14 +87,16 @@ function end(): void {
 }
 
 async function exchange(): Promise<string | null> {
-  return navigator.locks.request("comfyfleet.refresh", async () => {
+  const refresh = async () => {
     try {
       return keep(await post("/api/v1/auth/refresh", undefined));
     } catch (error) {
       if (error instanceof Problem && (error.status === 401 || error.status === 403 || error.status === 422)) end();
       return null;
     }
-  });
+  };
+  // Plain http to another machine has no locks. The server allows tabs to refresh at the same moment.
+  return navigator.locks ? navigator.locks.request("comfyfleet.refresh", refresh) : refresh();
 }
 
 async function post(path: string, body: unknown): Promise<Tokens> {

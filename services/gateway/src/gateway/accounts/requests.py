@@ -52,6 +52,13 @@ class LoginRequest(Credentials):
     session: Literal["token", "cookie"] = "token"
 
 
+class LoginLinkRequest(RequestBody):
+    """The token of a login link. ``session``: where the refresh token goes, as for a login."""
+
+    token: Secret
+    session: Literal["token", "cookie"] = "token"
+
+
 class LoginForm(Credentials):
     """An OAuth2 password grant. ``scope``, ``client_id`` and ``client_secret`` are accepted and ignored."""
 

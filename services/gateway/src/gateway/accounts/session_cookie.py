@@ -1,11 +1,21 @@
 """The cookie that holds the refresh token of a browser session, out of the reach of scripts."""
 
+from typing import Any
+
 from fastapi import Request, Response
 from pydantic import SecretStr
 
 from contracts.auth.sessions import InvalidRefreshToken, Session
 from gateway.accounts.errors import ForeignPage
+from gateway.accounts.schemas import CookieSessionBody, present_cookie_session
 from gateway.edge.page_origin import is_own_page
+
+SET_COOKIE: dict[str, Any] = {
+    "headers": {
+        "Set-Cookie": {"description": "The refresh token of a session in a cookie.", "schema": {"type": "string"}}
+    }
+}
+"""For the OpenAPI document: a response that may set the cookie."""
 
 REFRESH_PATH = "/api/v1/auth/refresh"
 NAME = "comfyfleet_refresh"
@@ -58,9 +68,10 @@ class SessionCookie:
             raise InvalidRefreshToken
         return SecretStr(values[0])
 
-    def write(self, response: Response, session: Session) -> None:
-        """Set the cookie. It lives as long as the refresh token works."""
+    def present(self, response: Response, session: Session) -> CookieSessionBody:
+        """Return the body without the refresh token, and set the cookie. It lives as long as the token works."""
         self._set(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
+        return present_cookie_session(session)
 
     def clear(self, request: Request, response: Response) -> None:
         """Have the browser delete the cookie, if a page of this server sends the request."""

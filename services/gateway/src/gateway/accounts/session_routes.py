@@ -1,6 +1,6 @@
 """Sessions: log in, refresh, log out."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -14,13 +14,13 @@ from contracts.auth.sessions import (
     InvalidRefreshToken,
     OpenSession,
     RefreshSession,
-    Session,
     TooManyLogins,
 )
 from gateway.accounts.errors import ForeignPage, SessionNeeded, require_session
 from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, RefreshRequest
-from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_cookie_session, present_session
-from gateway.accounts.session_cookie import SessionCookie
+from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
+from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
+from gateway.accounts.user_agent import user_agent
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, open_problems, problems
 from gateway.edge.access import AnyPrincipal
@@ -31,14 +31,6 @@ FORM = "application/x-www-form-urlencoded"
 
 _ADA = {"username": "ada", "password": "correct horse battery staple"}
 _REFRESH = {"refresh_token": "cfr_…"}
-_COOKIE: dict[str, Any] = {
-    "headers": {
-        "Set-Cookie": {
-            "description": "The refresh token of a session in a cookie.",
-            "schema": {"type": "string"},
-        }
-    }
-}
 
 
 async def login_body(request: Request) -> Credentials:
@@ -52,15 +44,11 @@ async def login_body(request: Request) -> Credentials:
 def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
-    def present_in_cookie(response: Response, session: Session) -> CookieSessionBody:
-        cookie.write(response, session)
-        return present_cookie_session(session)
-
     @routes.post(
         "/login",
         summary="Log in",
         openapi_extra=documented(LoginRequest, FORM, example=_ADA),
-        responses={200: _COOKIE, **open_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
+        responses={200: SET_COOKIE, **open_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(
         request: Request, response: Response, parsed: Annotated[Credentials, Depends(login_body)]
@@ -72,15 +60,20 @@ def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         in_cookie = isinstance(parsed, LoginRequest) and parsed.session == "cookie"
         if in_cookie:
             cookie.check_page(request)
-        command = OpenSession(username=parsed.username, password=parsed.password, ip=request.state.client_ip)
+        command = OpenSession(
+            username=parsed.username,
+            password=parsed.password,
+            ip=request.state.client_ip,
+            user_agent=user_agent(request),
+        )
         session = await bus.request(OPEN_SESSION, command)
-        return present_in_cookie(response, session) if in_cookie else present_session(session)
+        return cookie.present(response, session) if in_cookie else present_session(session)
 
     @routes.post(
         "/refresh",
         summary="Refresh a session",
         openapi_extra=documented(RefreshRequest, required=False, example=_REFRESH),
-        responses={200: _COOKIE, **open_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
+        responses={200: SET_COOKIE, **open_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
     )
     async def refresh_session(request: Request, response: Response) -> SessionBody | CookieSessionBody:
         """A refresh token works once. Using it again ends the whole session.
@@ -92,9 +85,9 @@ def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             token = cookie.read(request)
         else:
             token = read_model(RefreshRequest, await json_body(request)).refresh_token
-        command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
+        command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
-        return present_in_cookie(response, session) if in_cookie else present_session(session)
+        return cookie.present(response, session) if in_cookie else present_session(session)
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(

@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from gateway.accounts import jwks_routes, key_routes, me_routes, routes, session_routes, ticket_routes
+from gateway.accounts import (
+    jwks_routes,
+    key_routes,
+    login_link_routes,
+    me_routes,
+    routes,
+    session_list_routes,
+    session_routes,
+    ticket_routes,
+)
 from gateway.accounts.limit_changes import limit_change_loop
 from gateway.accounts.public_keys import PublicKeys
 from gateway.accounts.session_cookie import SessionCookie
@@ -27,6 +36,8 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
             me_routes.router(users=users),
             routes.router(bus=bus, cookie=cookie),
             session_routes.router(bus=bus, cookie=cookie),
+            session_list_routes.router(bus=bus, cookie=cookie),
+            login_link_routes.router(bus=bus, cookie=cookie),
             key_routes.router(bus=bus),
             ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
             jwks_routes.router(keys=PublicKeys(bus)),

@@ -22,13 +22,17 @@ from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
 from gateway.edge.rate_limits.service import RateLimiter, rate_limited
 
-LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
+LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh", "login-links/redeem"))
 REGISTER = "/api/v1/auth/register"
 REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
 STATIC = "/assets/"  # files of the web console, served from memory
 INTERNAL = "/internal/"  # used by executors; the token in the link authorizes them
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+BROWSE_FACTOR = 10
+"""Reads of a session per request of the limit: each page that a person looks at takes several."""
+LARGE_DOWNLOADS = ("/export", ".zip")
+"""Paths with these ends are not browsing: one request reads many files."""
 
 Used = Callable[[UUID, str, str], None]
 
@@ -248,4 +252,8 @@ def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
     """Return the rate limit of a user's request; None where the user is unlimited."""
     if principal.requests_per_minute is None:
         return None
-    return policy("read" if scope["method"] in SAFE_METHODS else "write", principal.requests_per_minute)
+    if scope["method"] not in SAFE_METHODS:
+        return policy("write", principal.requests_per_minute)
+    if principal.session_id is None or scope["path"].endswith(LARGE_DOWNLOADS):
+        return policy("read", principal.requests_per_minute)
+    return policy("browse", principal.requests_per_minute * BROWSE_FACTOR)
