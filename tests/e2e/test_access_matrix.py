@@ -97,7 +97,7 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/jobs/bulk": own("jobs:write", json={"action": "cancel", "job_ids": [NOBODY]}),
     "GET /api/v1/outputs": own("jobs:read"),
     "GET /api/v1/outputs.zip": own("jobs:read", 422),
-    "POST /api/v1/outputs.zip": own("jobs:read", 201, json={"job_ids": [NOBODY]}),
+    "POST /api/v1/outputs.zip": own("jobs:read", json={"job_ids": [NOBODY]}),
     "GET /api/v1/outputs/archive.zip": open_to_all(403),
     "GET /api/v1/outputs/{output_id}/content": open_to_all(403),
     "HEAD /api/v1/outputs/{output_id}/content": open_to_all(403),

@@ -103,7 +103,6 @@ def router(*, lister: OutputLister, results: ResultService, objects: ArtifactSto
 
     @routes.post(
         "/outputs.zip",
-        status_code=201,
         summary="Make a link to the outputs of several jobs as a ZIP file",
         openapi_extra=documented(ArchiveLinkRequest, example=_EXAMPLE),
         responses=problems(*JSON_BODY),

@@ -16,6 +16,8 @@ from gateway.shares.schemas import NewShareBody, ShareBody, SharedJobBody, Share
 from gateway.shares.service import JobShares
 from gateway.signing.link_urls import LinkUrls
 
+_LOCATION = {"Location": {"description": "URL path of the share.", "schema": {"type": "string"}}}
+
 
 def router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -25,15 +27,18 @@ def router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
         status_code=201,
         summary="Share a job with the other users",
         openapi_extra=documented(ShareRequest, example={"expires_in_seconds": 604800}),
-        responses=problems(UnknownJob, *JSON_BODY),
+        responses={201: {"headers": _LOCATION}, **problems(UnknownJob, *JSON_BODY)},
     )
-    async def share_job(tenant: Writer, job_id: str, body: Annotated[Any, Depends(json_body)]) -> NewShareBody:
+    async def share_job(
+        tenant: Writer, job_id: str, body: Annotated[Any, Depends(json_body)], response: Response
+    ) -> NewShareBody:
         """Every signed-in user who has the token can read the job with its prompt and outputs until it expires.
 
         A job has one share: a new one replaces the previous token. Purging the job ends it.
         """
         lifetime = timedelta(seconds=read_model(ShareRequest, body).expires_in_seconds)
         token, expires_at = await shares.share_job(job_id, tenant=tenant, lifetime=lifetime)
+        response.headers["Location"] = f"/api/v1/jobs/{job_id}/share"
         return NewShareBody(token=token, url=f"{public_url}/api/v1/shared/{token}", expires_at=expires_at)
 
     @routes.get("/jobs/{job_id}/share", summary="Read whether a job is shared", responses=problems(UnknownShare))
