@@ -155,15 +155,15 @@ class ScriptedScheduler:
     async def outputs(self, asked: ListOutputs, address: Address) -> OutputPage:
         """Answer with the outputs of the tenant's jobs. Of the filters only the position is applied."""
         self.output_lists.append(asked)
-        jobs = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant and job.completed_at]
-        jobs.sort(key=lambda job: (job.completed_at, job.job_id), reverse=True)
+        own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
+        jobs = sorted(((job.completed_at, job.job_id, job) for job in own if job.completed_at), reverse=True)
         listed = [
             ListedOutput(
-                job_id=job.job_id, index=index, completed_at=job.completed_at, workflow=job.workflow,
-                labels=job.labels, output=output,
+                job_id=job_id, index=index, completed_at=at, workflow=job.workflow, labels=job.labels, output=output
             )
-            for job in jobs for index, output in enumerate(job.outputs)
-        ]  # fmt: skip
+            for at, job_id, job in jobs
+            for index, output in enumerate(job.outputs)
+        ]
         places = [(one.job_id, one.index) for one in listed]
         begin = places.index((asked.after.job_id, asked.after.index)) + 1 if asked.after else 0
         page = listed[begin : begin + asked.limit]

@@ -159,4 +159,6 @@ async def test_many_jobs_are_cancelled_and_purged_with_an_outcome_for_each(gatew
 
 def _state_or_code(item: dict[str, dict[str, str] | None]) -> str | None:
     job, problem = item["job"], item["problem"]
-    return job["status"] if job else problem and problem["code"]
+    if job:
+        return job["status"]
+    return problem["code"] if problem else None

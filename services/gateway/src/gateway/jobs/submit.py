@@ -222,9 +222,10 @@ class JobSubmitter:
             InvalidWorkflow: the graph is not one, or a file that cannot be converted exactly.
             UnknownWorkflow, BadParameters, NoModel, Relayed, Unavailable: see ``submit``.
         """
-        if sent.submission.workflow_name in built_in.NAMES:
+        name = sent.submission.workflow_name
+        if name is not None and name in built_in.NAMES:
             model = await self._fleet.default_model()
-            plan = Plan(built_in.build_template(sent.submission.workflow_name, model=model), built_in.CUSTOM)
+            plan = Plan(built_in.build_template(name, model=model), built_in.CUSTOM)
         else:
             plan = await self._plan_submission(sent, tenant, "/parameters", is_large)
         query = DescribeWorkflow(graph=plan.graph)

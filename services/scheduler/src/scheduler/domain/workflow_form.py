@@ -65,6 +65,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
     """
     if not catalogs:
         raise EmptyFleet(retry_after_s=5)
+    converted: dict[str, Any] | None = None
     if is_ui_format(raw):
         graph, catalog = _convert(raw, catalogs, now)
         converted = graph_as_json(graph)
@@ -73,7 +74,6 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         if errors:
             raise InvalidWorkflow(errors)
         catalog = max(catalogs, key=lambda one: sum(node.class_type in one.classes for node in graph.values()))
-        converted = None
     warnings = [
         FieldError(
             pointer=f"/workflow/{_escape(node_id)}"[:256],

@@ -26,7 +26,10 @@ def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
 
 def origins_of(name: str) -> prompt_graph.Origins:
     """Return which input of the graph of a built-in workflow has which field of a submission."""
-    return next(one.ORIGINS for one in (text_to_image, image_to_image, inpaint) if name == one.NAME)
+    origins: prompt_graph.Origins = next(
+        one.ORIGINS for one in (text_to_image, image_to_image, inpaint) if name == one.NAME
+    )
+    return origins
 
 
 def build_template(name: str, *, model: str) -> dict[str, Any]:
