@@ -230,7 +230,7 @@ def _find_prompt_roles(graph: Graph) -> dict[str, str]:
     roles: dict[str, str] = {}
     for node in graph.values():
         for name, role in (("negative", "Negative"), ("positive", "Positive")):
-            link = node.inputs.get(name)
+            link = node.inputs.get(name, "")
             if is_link(link):
                 roles[link[0]] = role
     return roles

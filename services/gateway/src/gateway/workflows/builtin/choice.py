@@ -36,7 +36,9 @@ def build_template(name: str, *, model: str) -> dict[str, Any]:
     """Return the graph of a built-in workflow with default values, an empty prompt and no images."""
     source = "" if name != text_to_image.NAME else None
     mask = "" if name == inpaint.NAME else None
-    submission = Submission.model_construct(_fields_set=set(), prompt="", image=source, mask=mask)
+    submission = Submission.model_construct(
+        _fields_set=set(), prompt="", image=source, mask=mask, parameters={}, labels={}
+    )
     return build(submission, model=model, seed=0)
 
 
