@@ -83,6 +83,12 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/jobs/{job_id}/events": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/outputs": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/outputs.zip": object_of_alice("jobs:read"),
+    "POST /api/v1/jobs/{job_id}/share": object_of_alice("jobs:write", 201, json={}),
+    "GET /api/v1/jobs/{job_id}/share": Row((200, 404, 404, 403, 401, 404), "jobs:read"),
+    "DELETE /api/v1/jobs/{job_id}/share": Row((204, 404, 404, 403, 401, 404), "jobs:write"),
+    "GET /api/v1/shared/{share_token}": own("jobs:read", 404),
+    "GET /api/v1/jobs/{job_id}/submission": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/timeline": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/thumbnail": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
     "HEAD /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
@@ -90,6 +96,14 @@ ROWS: dict[str, Row] = {
     "HEAD /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
     "DELETE /api/v1/jobs/{job_id}": object_of_alice("jobs:write"),
     "POST /api/v1/jobs/{job_id}/cancel": object_of_alice("jobs:write"),
+    "POST /api/v1/jobs/bulk": own("jobs:write", json={"action": "cancel", "job_ids": [NOBODY]}),
+    "GET /api/v1/outputs": own("jobs:read"),
+    "GET /api/v1/outputs.zip": own("jobs:read", 422),
+    "POST /api/v1/outputs.zip": own("jobs:read", json={"job_ids": [NOBODY]}),
+    "GET /api/v1/outputs/archive.zip": open_to_all(403),
+    "GET /api/v1/outputs/{output_id}/content": open_to_all(403),
+    "HEAD /api/v1/outputs/{output_id}/content": open_to_all(403),
+    "GET /api/v1/outputs/{output_id}/thumbnail": open_to_all(403),
     "POST /api/v1/upload": own("jobs:write", 415, json={}),
     "GET /api/v1/uploads": own("jobs:read"),
     "GET /api/v1/uploads/{upload_id}": object_of_alice("jobs:read"),
@@ -100,6 +114,8 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/workflows/{workflow_name}": object_of_alice("jobs:read"),
     "GET /api/v1/workflows/{workflow_name}/openapi.json": object_of_alice("jobs:read"),
     "POST /api/v1/workflows/{workflow_name}/jobs": object_of_alice("jobs:write", 201, json={}),
+    "GET /api/v1/workflows/builtin": own("jobs:read"),
+    "POST /api/v1/workflows/inputs": own("jobs:read", json={"workflow": HELLO}),
     "POST /api/v1/workflows/validate": own("jobs:write", json={}),
     "PUT /api/v1/workflows/{workflow_name}": own("jobs:write", 422, json={"workflow": {}}),
     "DELETE /api/v1/workflows/{workflow_name}": object_of_alice("jobs:write", 204),
@@ -224,6 +240,7 @@ async def world(fleet: Fleet) -> World:
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token", "node": "no-such-node"}
         made.paths |= {"asset": "swagger-ui.css", "class_name": "NoSuchClass", "pack": "custom_nodes.none"}
         made.paths["invite_id"] = made.paths["letter_id"] = made.paths["session_id"] = NOBODY
+        made.paths["invite_id"] = made.paths["letter_id"] = made.paths["output_id"] = made.paths["share_token"] = NOBODY
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text

@@ -30,12 +30,14 @@ from contracts.scheduler import (
     job_actions,
     jobs,
     nodes,
+    output_lists,
     purges,
     queue,
     search,
     statistics,
     submissions,
     usage,
+    workflow_forms,
 )
 from contracts.wire import dead_letters as wire_dead_letters
 from contracts.wire import errors
@@ -48,8 +50,8 @@ DATABASES = ("auth", "gateway", "scheduler", "notifier")
 MODULES: tuple[ModuleType, ...] = (
     accounts, audit, changes, class_rules, credentials, erasure, invites, keys, login_links, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
-    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, queue, search, statistics,
-    submissions, usage,
+    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, output_lists, purges, queue, search, statistics,
+    submissions, usage, workflow_forms,
     executor_attempts, progress, notifier_dead_letters, wire_dead_letters,
 )  # fmt: skip
 """Every module that declares topics or refusals."""

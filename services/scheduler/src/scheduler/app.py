@@ -29,11 +29,13 @@ from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
+from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.purge_jobs import JobPurger
@@ -112,10 +114,15 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_jobs(
         bus,
         submitter=submitter,
-        validator=WorkflowValidator(database, limits=limits, checker=checker),
         reader=reader,
+        outputs=OutputLister(database),
         canceller=canceller,
         current_usage=CurrentUsageReader(database, limits=limits),
+    )
+    consumers.register_workflows(
+        bus,
+        validator=WorkflowValidator(database, limits=limits, checker=checker),
+        describer=WorkflowDescriber(fleet),
     )
     consumers.register_fleet(bus, fleet=fleet, policies=policies)
     dead_letters = DeadLetters(database, lifecycle)

@@ -35,6 +35,8 @@ LARGE_DOWNLOADS = ("/export", ".zip")
 """Paths with these ends are not browsing: one request reads many files."""
 
 Used = Callable[[UUID, str, str], None]
+LinkOwner = Callable[[str, bytes], str | None]
+"""Finds whose signed link a request uses, by its path and query; None without a valid link."""
 
 
 class CredentialResolver(Protocol):
@@ -56,6 +58,7 @@ class AddressRateLimits:
         open: requests without a valid credential.
         register: registrations by address.
         register_network: registrations by the network around the address.
+        links: requests with a signed link, per owner of what it links to.
     """
 
     limiter: RateLimiter
@@ -63,6 +66,7 @@ class AddressRateLimits:
     open: Policy
     register: Policy
     register_network: Policy
+    links: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class Admission:
         identity: finds the principal of a credential.
         clients: finds the client's address.
         rates: None disables rate limits.
+        link_owner: finds the owner of a signed link. Such requests need no credential, and are counted per owner, apart
+            from other requests.
         used: told of each answered request of a known user: user id, method, path template.
         denials: records requests that lack a scope.
         bodies: limits the memory of request bodies.
@@ -108,15 +114,17 @@ class Admission:
         identity: CredentialResolver,
         clients: ClientAddressResolver,
         rates: AddressRateLimits | None,
+        link_owner: LinkOwner,
         used: Used,
         denials: DenialReporter,
         bodies: BodyMemoryLimit,
     ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
-        self._denials, self._bodies = denials, bodies
+        self._denials, self._bodies, self._link_owner = denials, bodies, link_owner
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
+        self._links = rates.links if rates else None
         self._register = (rates.register, rates.register_network) if rates else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,6 +188,13 @@ class Admission:
             return await self._take(self._login, client)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
+        owner = self._link_owner(path, scope["query_string"]) if method in SAFE_METHODS else None
+        if owner is not None:
+            state["user_id"] = owner
+            return await self._take(self._links, owner)
+        return await self._count_credential(headers, client, scope)
+
+    async def _count_credential(self, headers: Headers, client: str, scope: Scope) -> _Counted:
         match read_credentials(headers):
             case [str(credential)]:
                 principal = self._identity.find_cached(credential)
