@@ -295,8 +295,9 @@ async def test_operators_see_tenants_in_fair_order_and_why_each_waits(world: Wor
     mine = [tenant.tenant_id for tenant in queue.tenants if tenant.tenant_id in jobs]
     assert mine[:2] == [first, second]
     assert (found[first].queued, found[first].held, found[first].max_running) == (3, 0, None)
-    assert found[first].position is not None
-    assert found[second].position == found[first].position + 1
+    place = found[first].position
+    assert place is not None
+    assert found[second].position == place + 1
     assert [found[full].position, found[held].position] == [None, None]
     assert [found[tenant].first_job_id for tenant in jobs] == [
         jobs[first][0], jobs[second][1], jobs[full][0], jobs[held][0],
