@@ -36,15 +36,16 @@ PAST_PICKS = (
 CLEAR = "TRUNCATE tenants, jobs, graphs, waiting_requirements CASCADE"
 MAKE_TENANTS = """INSERT INTO tenants (id, tier, is_active, weight, vtime)
     SELECT lpad(to_hex(n), 32, '0')::uuid, 'pro', true, 1, n FROM generate_series(1, {tenants}) n"""
-MAKE_JOBS = """INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
-        request_hash, on_hold, start_by)
+MAKE_JOBS = """INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day,
+        seq, request_hash, on_hold, start_by)
     SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex({tenant}), 32, '0')::uuid, 'queued', {priority}, 'w', '{{}}',
         {requirement}, 1, now()::date, 1, 'h', {held}, CASE WHEN n % 3 = 0 THEN now() - interval '1 minute' END
     FROM generate_series(1, {jobs}) n"""
 FINISH = (
     "INSERT INTO graphs (job_id, graph) SELECT id, '{}' FROM jobs",
-    """UPDATE tenants t SET queued = c.queued FROM (
-        SELECT tenant_id, count(*) AS queued FROM jobs WHERE NOT on_hold GROUP BY tenant_id) c WHERE c.tenant_id = t.id""",
+    """UPDATE tenants t SET queued = c.queued
+    FROM (SELECT tenant_id, count(*) AS queued FROM jobs WHERE NOT on_hold GROUP BY tenant_id) c
+    WHERE c.tenant_id = t.id""",
     "VACUUM ANALYZE",
 )
 
@@ -72,8 +73,8 @@ LIMIT_REACHED = "UPDATE tenants SET max_running = 1, running = 1 WHERE vtime < 1
 MANY_TENANTS = Queue(
     10_000, "1 + n % 10000", "CASE WHEN n % 10000 < 5000 THEN 1 WHEN n % 10000 < 9999 THEN 2 ELSE 3 END"
 )
-# The first tenant has nine tenths of the jobs. The node can run its last 200, which have the lowest priority, and as many
-# on hold, which have the highest; and all jobs of a thousand other tenants.
+# The first tenant has nine tenths of the jobs, and others the rest. The node can run its last 200, of the lowest
+# priority, and 200 on hold, of the highest.
 ONE_TENANT = Queue(
     1000,
     "CASE WHEN n <= {jobs} * 0.9 THEN 1 ELSE 1 + n % 1000 END",
@@ -113,11 +114,11 @@ async def fill(sql: asyncpg.Connection, queue: Queue, number: int) -> None:
         await sql.execute(statement, timeout=900)
 
 
-async def select_now(connection: Connection, runnable: Sequence[int]) -> UUID | None:
+async def select_now(connection: Connection, runnable: Sequence[int], node: str = NODE) -> UUID | None:
     """Select a job as the scheduler does, without what it caches for a second."""
-    tenants = await claims.find_tenants(connection, runnable, node=NODE)
+    tenants = await claims.find_tenants(connection, runnable, node=node)
     tenant = await claims.lock_tenant(connection, tenants) if tenants else None
-    found = await claims.lock_job(connection, tenant, runnable, node=NODE) if tenant else None
+    found = await claims.lock_job(connection, tenant, runnable, node=node) if tenant else None
     return found.job.id if found else None
 
 
