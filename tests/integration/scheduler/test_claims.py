@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from contracts.scheduler.nodes import NodeAction
-from scheduler.store import claims
+from scheduler.store import claims, jobs
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World, run_system
 from tests.integration.scheduler.operator import Operator
 from tests.kit.postgres import PostgresServer
@@ -157,50 +157,64 @@ ARRANGEMENTS = {
 """The priority of the job that is selected, and the most rows of jobs that may be read."""
 
 
+@pytest.fixture(scope="module")
+async def empty_database(postgres_server: PostgresServer) -> AsyncIterator[Queue]:
+    """A scheduler's database of its own, with a hundred requirements."""
+    url = await postgres_server.database("scheduler")
+    sql = await asyncpg.connect(url.replace("+asyncpg", ""))
+    await sql.execute("INSERT INTO requirements (id, digest, needs) SELECT n, n, '{}' FROM generate_series(0, 99) n")
+    try:
+        yield Queue(sql)
+    finally:
+        await sql.close()
+
+
+@pytest.fixture
+async def queue(empty_database: Queue) -> Queue:
+    await empty_database.clear()
+    return empty_database
+
+
 @pytest.mark.requirement("table scheduler.waiting_requirements")
-async def test_claim_reads_few_jobs_and_each_tenant_at_most_once_in_any_order_of_the_queue(
-    postgres_server: PostgresServer,
+async def test_claim_reads_few_jobs_and_each_tenant_at_most_once_in_any_order_of_the_queue(queue: Queue) -> None:
+    for fill, (priority, most_jobs) in ARRANGEMENTS.items():
+        await queue.clear()
+        tenant = await fill(queue)
+        for statement in ("SELECT 1", "ANALYZE"):  # PostgreSQL's statistics must not matter
+            await queue.sql.execute(statement)
+            found, read = await queue.select()
+            assert found == (tenant, priority), fill
+            assert read["jobs"] <= most_jobs, (fill, read)
+            assert read["tenants"] <= 3 * TENANTS, (fill, read)
+            assert read["waiting_requirements"] <= 3 * TENANTS, (fill, read)
+        found, read = await queue.select((1000,))
+        assert found is None
+        assert not read["jobs"], (fill, read)
+
+
+async def test_claim_skips_jobs_that_must_avoid_the_node(queue: Queue) -> None:
+    first, second = await queue.add_tenant(1), await queue.add_tenant(2)
+    await queue.add_jobs(first, HERE, count=3, avoid_node=NODE)
+    await queue.add_jobs(second, HERE, count=3, priority=5, avoid_node=NODE)
+    assert (await queue.select())[0] is None
+    await queue.add_jobs(second, HERE, count=1)
+    assert (await queue.select())[0] == (second, 0)
+
+
+@pytest.mark.parametrize(("place", "most"), [(1, 10), (2500, 2 * 2000), (4999, 3 * 1000)])
+async def test_position_of_a_waiting_job_is_exact_and_counted_from_the_nearer_end(
+    queue: Queue, place: int, most: int
 ) -> None:
-    url = await postgres_server.database("scheduler")
-    sql = await asyncpg.connect(url.replace("+asyncpg", ""))
-    try:
-        await sql.execute(
-            "INSERT INTO requirements (id, digest, needs) SELECT n, n, '{}' FROM generate_series(0, 99) n"
-        )
-        queue = Queue(sql)
-        for fill, (priority, most_jobs) in ARRANGEMENTS.items():
-            await queue.clear()
-            tenant = await fill(queue)
-            for statement in ("SELECT 1", "ANALYZE"):  # PostgreSQL's statistics must not matter
-                await sql.execute(statement)
-                found, read = await queue.select()
-                assert found == (tenant, priority), fill
-                assert read["jobs"] <= most_jobs, (fill, read)
-                assert read["tenants"] <= 3 * TENANTS, (fill, read)
-                assert read["waiting_requirements"] <= 3 * TENANTS, (fill, read)
-            found, read = await queue.select((1000,))
-            assert found is None
-            assert not read["jobs"], (fill, read)
-    finally:
-        await sql.close()
-
-
-async def test_claim_skips_jobs_that_must_avoid_the_node(postgres_server: PostgresServer) -> None:
-    url = await postgres_server.database("scheduler")
-    sql = await asyncpg.connect(url.replace("+asyncpg", ""))
-    try:
-        await sql.execute(
-            "INSERT INTO requirements (id, digest, needs) SELECT n, n, '{}' FROM generate_series(0, 99) n"
-        )
-        queue = Queue(sql)
-        first, second = await queue.add_tenant(1), await queue.add_tenant(2)
-        await queue.add_jobs(first, HERE, count=3, avoid_node=NODE)
-        await queue.add_jobs(second, HERE, count=3, priority=5, avoid_node=NODE)
-        assert (await queue.select())[0] is None
-        await queue.add_jobs(second, HERE, count=1)
-        assert (await queue.select())[0] == (second, 0)
-    finally:
-        await sql.close()
+    tenant = await queue.add_tenant(1)
+    for priority in (10, 5, 0):
+        await queue.add_jobs(tenant, HERE, count=5000 // 3 + (priority == 0), priority=priority)
+    await queue.sql.execute("ANALYZE")
+    job_id = await queue.sql.fetchval("SELECT id FROM jobs ORDER BY priority DESC, id OFFSET $1 LIMIT 1", place - 1)
+    connection: Any = CountingConnection(queue.sql)
+    found = await jobs.find_job(connection, tenant, job_id)
+    assert found is not None
+    assert found.queue_position == place
+    assert connection.read["jobs"] <= most
 
 
 async def test_job_is_given_to_the_waiting_node_that_can_run_it(world: World) -> None:
