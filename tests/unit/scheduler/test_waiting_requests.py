@@ -65,14 +65,26 @@ async def fleet() -> AsyncIterator[Fleet]:
         task.cancel()
 
 
-async def test_queued_job_wakes_the_suitable_node_that_waits_longest(fleet: Fleet) -> None:
+async def test_queued_jobs_wake_the_suitable_nodes_that_wait_longest(fleet: Fleet) -> None:
     for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
         await fleet.wait(node, digest)
-    woken = []
-    for requirement in (RARE, COMMON, RARE, COMMON, COMMON):
-        fleet.requests.wake_for(requirement)
-        woken.append(await fleet.settle())
-    assert woken == [["large-1"], ["small-1"], ["large-2"], ["small-2"], []]
+    fleet.requests.wake_for(RARE)
+    assert await fleet.settle() == ["large-1"]
+    fleet.requests.wake_for(COMMON, 2)
+    assert await fleet.settle() == ["small-1", "small-2"]
+    fleet.requests.wake_for(COMMON, 3)
+    assert await fleet.settle() == ["large-2"]
+
+
+async def test_event_that_comes_twice_wakes_one_node_which_claims_again_if_it_finds_nothing(fleet: Fleet) -> None:
+    first, _ = await fleet.wait("1"), await fleet.wait("2")
+    fleet.requests.wake_for(COMMON)
+    assert await fleet.settle() == ["1"]
+    fleet.requests.wake_for(COMMON)
+    assert await fleet.settle() == []
+    first.wake = None  # it found nothing
+    await fleet.wait_again(first)
+    assert await fleet.settle() == ["1"]
 
 
 async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node_once(fleet: Fleet) -> None:
@@ -84,17 +96,6 @@ async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node
         fleet.requests.pass_on(request)
         await fleet.wait_again(request)
     assert woken == [["1"], ["2"], ["3"]]
-    assert await fleet.settle() == []
-
-
-async def test_node_that_got_a_job_wakes_the_next_one_for_another(fleet: Fleet) -> None:
-    first, second = await fleet.wait("1"), await fleet.wait("2")
-    fleet.requests.wake_for(COMMON)
-    assert await fleet.settle() == ["1"]
-    fleet.requests.pass_on(first, is_served=True)
-    assert await fleet.settle() == ["2"]
-    second.wake = None  # it found nothing
-    fleet.requests.pass_on(second)
     assert await fleet.settle() == []
 
 

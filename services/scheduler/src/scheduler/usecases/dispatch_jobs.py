@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
 from typing import NamedTuple
 from uuid import UUID
@@ -129,7 +129,9 @@ class JobDispatcher:
                     return None
                 claim = await self._claim_attempt(waiting)
             if not isinstance(claim, NoClaim):
-                self._requests.pass_on(waiting, is_served=True)
+                if waiting.wake is not None and self._requests.has_idle:
+                    self.recheck(are_nodes_changed=False)  # there may be more jobs than requests were woken
+                waiting.wake = None
                 return claim
             if claim is NoClaim.CONTENDED and clock() < until and self._is_open:
                 await asyncio.sleep(CONTENTION_PAUSE_S)
@@ -219,25 +221,25 @@ class JobDispatcher:
         self._is_recheck_wanted, self._are_nodes_changed = False, False
         try:
             await self._fleet.learn_requirements()
+            waiting = await self._read_waiting(are_nodes_changed=are_nodes_changed) if self._requests.has_idle else None
             queued, self._queued = self._queued, Counter()
-            for requirement in queued.elements():
-                self._requests.wake_for(requirement)
-            if is_recheck:
-                await self._recheck_requests(are_nodes_changed=are_nodes_changed)
+            for requirement, jobs in queued.items():
+                if waiting is None or requirement in waiting:
+                    self._requests.wake_for(requirement, jobs)
+            if is_recheck and waiting is not None:
+                self._requests.wake_each_kind(lambda one: any(self._fleet.can_run(one, need) for need in waiting))
+            if is_due:
                 self._recheck_at = clock() + RECHECK_S
         except BaseException:
             self.recheck()
             raise
 
-    async def _recheck_requests(self, *, are_nodes_changed: bool) -> None:
-        idle = self._requests.list_idle_nodes()
-        if not idle:
-            return
+    async def _read_waiting(self, *, are_nodes_changed: bool) -> Set[int]:
+        """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
         async with self._database.single() as connection:
             if are_nodes_changed:
-                digests = await claims.list_digests(connection, idle)
+                digests = await claims.list_digests(connection, self._requests.list_idle_nodes())
                 for digest in {one for one in digests.values() if one is not None}:
                     await self._fleet.load_runnable(connection, digest)
                 self._requests.set_digests(digests)
-            waiting = await self._waiting.load(connection, fresh=True)
-        self._requests.wake_each_kind(lambda digest: any(self._fleet.can_run(digest, one) for one in waiting))
+            return await self._waiting.load(connection, fresh=True)

@@ -1,12 +1,15 @@
 """Requests for work that wait for a job. An event wakes one request that can take the job, not all of them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
+
+MAX_WOKEN = 4  # requests that claim jobs of one requirement at the same time
 
 
 class Wake(NamedTuple):
@@ -14,10 +17,12 @@ class Wake(NamedTuple):
 
     Attributes:
         requirement: of the job that was queued; None if any job may have become claimable.
+        digest: of the node's catalog when it was woken.
         tried: nodes that were woken for it before and may not take the job.
     """
 
-    requirement: int | None = None
+    requirement: int | None
+    digest: str
     tried: frozenset[str] = frozenset()
 
 
@@ -48,7 +53,7 @@ class WaitingRequests:
     """The waiting requests of this process, at most one per node.
 
     A wake is never lost: it goes to an idle request; or, if there is none, to every request that claims just now, which
-    then claims once more. A request that is woken and leaves without a claim that found nothing passes the wake on.
+    then claims once more. A woken request passes it on unless it got a job or found nothing.
 
     Args:
         can_run: whether a node with this catalog meets a requirement.
@@ -94,35 +99,38 @@ class WaitingRequests:
         request.missed = False
         return is_wanted and not request.is_ended
 
-    def pass_on(self, request: WaitingRequest, *, is_served: bool = False) -> None:
-        """Wake another request for what this one was woken for.
-
-        Args:
-            is_served: this one got a job, so there may be more. Otherwise it may not take the job.
-        """
+    def pass_on(self, request: WaitingRequest) -> None:
+        """Wake another request for what this one was woken for, because its node may not take the job."""
         wake, request.wake = request.wake, None
         if wake is None:
             return
-        tried = frozenset() if is_served else wake.tried | {request.node}
+        tried = wake.tried | {request.node}
         if wake.requirement is None:
-            self._wake_first([request.digest], Wake(None, tried))
+            self._wake_first([wake.digest], None, tried)
         else:
-            self.wake_for(wake.requirement, tried)
+            self._wake_suitable(wake.requirement, tried)
 
-    def wake_for(self, requirement: int, tried: frozenset[str] = frozenset()) -> None:
-        """Wake one request of a node that meets the requirement, because a job with it was queued."""
-        suitable = [digest for digest in self._idle if digest is not None and self._can_run(digest, requirement)]
-        if self._wake_first(suitable, Wake(requirement, tried)):
-            return
-        for request in self._claiming:  # its claim may have looked before the job was queued
-            if request.node not in tried and (request.digest is None or self._can_run(request.digest, requirement)):
-                request.missed = True
+    def wake_for(self, requirement: int, jobs: int = 1) -> None:
+        """Wake requests of nodes that meet the requirement, because jobs with it were queued.
+
+        A request that was woken for such a job and still claims counts, since events may come twice; it claims once
+        more if it finds nothing.
+
+        Args:
+            jobs: how many requests should claim, ``MAX_WOKEN`` at most. More are woken when these have got a job.
+        """
+        woken = [request for request in self._claiming if request.wake and request.wake.requirement == requirement]
+        for request in woken:
+            request.missed = True
+        for _ in range(min(jobs, MAX_WOKEN) - len(woken)):
+            if not self._wake_suitable(requirement):
+                break
 
     def wake_each_kind(self, is_served: Callable[[str], bool]) -> None:
         """Wake one request for each catalog that ``is_served``: a job may have become claimable for its nodes."""
         for digest in list(self._idle):
             if digest is not None and is_served(digest):
-                self._wake_first([digest], Wake())
+                self._wake_first([digest], None)
 
     def end_all(self) -> None:
         """Have every request answered now."""
@@ -133,6 +141,10 @@ class WaitingRequests:
         """Have the requests of this executor answered now."""
         for request in [one for one in self._by_node.values() if one.boot_id == boot_id]:
             self._end(request)
+
+    @property
+    def has_idle(self) -> bool:
+        return bool(self._idle)
 
     def list_idle_nodes(self) -> list[str]:
         return [request.node for request in self._list_idle()]
@@ -148,16 +160,27 @@ class WaitingRequests:
     def _list_idle(self) -> Iterator[WaitingRequest]:
         return (request for group in self._idle.values() for request in group)
 
-    def _wake_first(self, digests: list[str | None], wake: Wake) -> bool:
-        """Wake the request with one of these catalogs that has been idle for longest. False if there is none."""
+    def _wake_suitable(self, requirement: int, tried: frozenset[str] = frozenset()) -> bool:
+        """Wake an idle request for a job. Returns False if there is none: then those that claim do it once more."""
+        suitable = [digest for digest in self._idle if digest is not None and self._can_run(digest, requirement)]
+        if self._wake_first(suitable, requirement, tried):
+            return True
+        for request in self._claiming:  # its claim may have looked before the job was queued
+            if request.node not in tried and (request.digest is None or self._can_run(request.digest, requirement)):
+                request.missed = True
+        return False
+
+    def _wake_first(self, digests: Iterable[str], requirement: int | None, tried: frozenset[str] = frozenset()) -> bool:
+        """Wake the request with one of these catalogs that is idle for longest. Returns False if there is none."""
         first = [
-            next((request for request in self._idle.get(digest, ()) if request.node not in wake.tried), None)
+            (request.idle_since, request, digest)
             for digest in digests
+            for request in islice((one for one in self._idle.get(digest, ()) if one.node not in tried), 1)
         ]
-        found = min(filter(None, first), key=lambda request: request.idle_since, default=None)
-        if found is None:
+        if not first:
             return False
-        found.wake = wake
+        _, found, digest = min(first, key=itemgetter(0))
+        found.wake = Wake(requirement, digest, tried)
         self._claim_again(found)
         return True
 
