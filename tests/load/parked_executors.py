@@ -167,6 +167,7 @@ async def measure(arguments: argparse.Namespace) -> None:
             print(
                 f"{'backlog':>10}{'':4}idle cores: scheduler  PostgreSQL   claims/submit    p50      p95 ms    started"
             )
+            assert postgres._process is not None
             await run_phases(arguments, world, nodes, {"scheduler": find_child(), "postgres": postgres._process.pid})
             await sql.close()
         await bus.stop()

@@ -15,18 +15,19 @@ _NEAR = 1000  # jobs counted at either end of the queue before all jobs ahead ar
 _QUEUED = "FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
 
 
-def _count_up_to(limit: int | None, *conditions: str) -> str:
+def _count_up_to(limit: int | None, order: str, *conditions: str) -> str:
     """Build a count of the queued jobs of a tenant that meet one of these conditions, up to ``limit`` for each.
 
-    Each condition is a range of ix_jobs_queue: a single count with OR would read all queued jobs of the tenant.
+    Each condition is a range of ix_jobs_queue: a single count with OR would read all queued jobs of the tenant. With
+    the order of the index, PostgreSQL stops at the limit.
     """
-    end = f"LIMIT {limit}" if limit else ""
+    end = f"ORDER BY {order} LIMIT {limit}" if limit else ""
     ranges = " UNION ALL ".join(f"(SELECT 1 {_QUEUED} AND {condition} {end})" for condition in conditions)
     return f"(SELECT count(*) FROM ({ranges}) counted)"  # noqa: S608 - constants only
 
 
-_AHEAD = ("a.priority > j.priority", "a.priority = j.priority AND a.id < j.id")
-_BEHIND = ("a.priority < j.priority", "a.priority = j.priority AND a.id > j.id")
+_AHEAD = ("a.priority DESC, a.id", "a.priority > j.priority", "a.priority = j.priority AND a.id < j.id")
+_BEHIND = ("a.priority, a.id DESC", "a.priority < j.priority", "a.priority = j.priority AND a.id > j.id")
 # From the end of the queue that is nearer, if one is near.
 _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
         SELECT CASE WHEN ahead.number < {_NEAR} THEN ahead.number + 1 ELSE (
