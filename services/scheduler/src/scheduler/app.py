@@ -53,7 +53,7 @@ from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.validate_workflow import WorkflowValidator
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
-WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
+WORK_CHANNEL = "work"  # notified by triggers of jobs, tenants and nodes (migration 0019)
 REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_made (migration 0001)
 PRUNE_EVERY_S = 3600.0
 
@@ -107,7 +107,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         checker=checker,
         fleet=fleet,
         admission=JobAdmission(database, reader),
-        queued=dispatcher.wake,
+        queued=dispatcher.announce_jobs,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
     withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
@@ -136,7 +136,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     consumers.register_operations(
         bus,
-        nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.wake),
+        nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.recheck),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
             database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
@@ -170,6 +170,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
+        dispatcher.waking,
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
@@ -187,9 +188,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         listening = asyncio.create_task(
             database.listen(
                 {
-                    outbox.CHANNEL: relaying.wake,
-                    REQUIREMENTS_CHANNEL: fleet.mark_requirements_stale,
-                    WORK_CHANNEL: dispatcher.wake,
+                    outbox.CHANNEL: lambda _: relaying.wake(),
+                    REQUIREMENTS_CHANNEL: lambda _: fleet.mark_requirements_stale(),
+                    WORK_CHANNEL: dispatcher.handle_notification,
                 }
             ),
             name="scheduler.listen",
