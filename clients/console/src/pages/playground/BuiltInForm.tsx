@@ -127,10 +127,19 @@ export function BuiltInForm() {
           </div>
         </details>
       </div>
-      <FormFoot label={words.submit} problem={problem} onCode={values.prompt.trim() ? () => setCodeOpen(true) : undefined} shortcut={sendKey} />
+      <FormFoot label={words.submit} problem={problem} isAtFields={areShown(problem)} onCode={values.prompt.trim() ? () => setCodeOpen(true) : undefined} shortcut={sendKey} />
       {isCodeOpen && <CodeDialog submission={buildSubmission(values)} onClose={() => setCodeOpen(false)} />}
     </form>
   );
+}
+
+const FIELDS: ReadonlySet<string> = new Set<keyof Submission>([
+  "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "sampler", "scheduler", "seed", "num_images", "model", "image", "mask", "denoise",
+]);
+
+function areShown(problem: Problem | null): boolean {
+  const names = problem ? Object.keys(errorsByField(problem.errors)) : [];
+  return names.length > 0 && names.every((name) => FIELDS.has(name));
 }
 
 function MaskField({ image, mask, error }: { image: PickedImage; mask: PickedImage | null; error?: string }) {

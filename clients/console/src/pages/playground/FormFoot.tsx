@@ -18,18 +18,19 @@ export function onSubmitKey(event: KeyboardEvent, submit: () => Promise<void>): 
   void submit();
 }
 
-export function FormFoot({ label, problem, onCode, shortcut, isBusy }: {
-  label: string; problem: Problem | null; onCode?: () => void; shortcut: string; isBusy?: boolean;
+export function FormFoot({ label, problem, onCode, shortcut, isAtFields }: {
+  label: string; problem: Problem | null; onCode?: () => void; shortcut: string;
+  /** Whether every message of the problem is shown at a field. */
+  isAtFields: boolean;
 }) {
   const user = me.value!;
   const isUsedUp = user.left_today === 0;
-  const isAtFields = problem !== null && problem.status === 422 && problem.errors.length > 0 && problem.errors.every(({ pointer }) => pointer);
   return (
     <div class="play-foot">
       {problem && !isAtFields && <Refusal problem={problem} advice={adviceFor(problem, user, formatLocal)} />}
       {isAtFields && <div class="notice bad" role="alert">{words.seeFields}</div>}
       <div class="row">
-        <Button type="submit" look="primary" class="grow make" isDisabled={isBusy} aria-keyshortcuts="Control+Enter">{label}<kbd aria-hidden="true">{shortcut}</kbd></Button>
+        <Button type="submit" look="primary" class="grow make" aria-keyshortcuts="Control+Enter">{label}<kbd aria-hidden="true">{shortcut}</kbd></Button>
         {onCode && <Button icon="copy" aria-label={words.code.open} title={words.code.open} onClick={onCode} />}
       </div>
       <div class={`small ${isUsedUp ? "error" : "soft"}`}>

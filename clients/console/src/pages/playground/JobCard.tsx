@@ -48,6 +48,7 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
   }));
   const again = job.submission;
   const expected = Math.min(4, again?.num_images ?? 1);
+  const hasActions = again !== null || !isFinalStatus(status);
 
   async function anotherSeed(): Promise<void> {
     await attempt(() => submitJob(withAnotherSeed(again!)));
@@ -57,7 +58,7 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
     <article class="card job-card" aria-label={title || words.untitled}>
       <header class="row job-head">
         <div class="grow">
-          <h3 class="job-title" title={title}>{title || words.untitled}</h3>
+          <h3 class="job-title" title={title}>{job.jobId ? <a href={`/jobs/${job.jobId}`}>{title || words.untitled}</a> : title}</h3>
           <p class="small soft"><Facts job={job} /></p>
         </div>
         {job.jobId ? <StatusBadge status={status} /> : <span class="badge busy">{words.sending}</span>}
@@ -76,7 +77,7 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
           {pictures.map((picture, position) => (
             <li key={picture.index} class="picture">
               <button type="button" class="picture-open" aria-label={`${words.open} ${shown[position]!.alt}`} onClick={() => setViewed(position)}>
-                <ResultImage src={picture.thumbnail ?? thumbnailPath(job.jobId!, picture.index)} alt="" />
+                <ResultImage src={picture.thumbnail ?? thumbnailPath(job.jobId!, picture.index)} alt="" width={again?.width} height={again?.height} />
               </button>
               <IconButton class="picture-save" icon="download" isSmall label={`${text.media.download} ${picture.name}`}
                 onClick={() => void attempt(() => download(picture.url, picture.name))} />
@@ -87,7 +88,7 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
       {isKnownFinal && <OtherOutputs outputs={outputs.filter(({ kind }) => kind !== "image")} />}
       <Failure job={job} live={live} status={status} />
 
-      <footer class="row wrap job-foot">
+      {hasActions && <footer class="row wrap job-foot">
         {!isFinalStatus(status) && job.jobId && (
           <Button isSmall icon="stop" onClick={() => void attempt(() => cancelJob(job))}>{text.common.cancel}</Button>
         )}
@@ -96,8 +97,7 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
         )}
         {again && onReuse && <Button isSmall onClick={() => { onReuse(again); showToast(words.reused); }}>{words.reuse}</Button>}
         {again && <Button isSmall look="quiet" icon="copy" onClick={() => setCodeOpen(true)}>{words.code.open}</Button>}
-        {job.jobId && <a class="button small quiet" href={`/jobs/${job.jobId}`}>{words.details}</a>}
-      </footer>
+      </footer>}
 
       {isCodeOpen && again && <CodeDialog submission={again} onClose={() => setCodeOpen(false)} />}
       {viewed !== null && (
@@ -210,13 +210,18 @@ function outputsOf(job: PlaygroundJob, live: LiveJob | null): Output[] {
 }
 
 function canDrawSeed(submission: Submission): boolean {
-  return submission.prompt !== undefined || submission.workflow !== undefined || submission.parameters?.["seed"] !== undefined;
+  return submission.prompt !== undefined || submission.workflow !== undefined || seedNames(submission).length > 0;
+}
+
+function seedNames({ parameters = {} }: Submission): string[] {
+  return Object.keys(parameters).filter((name) => /(^|_)seed(_\d+)?$/i.test(name));
 }
 
 /** The same submission with another seed. */
 function withAnotherSeed(submission: Submission): Submission {
   if (submission.prompt !== undefined) return { ...submission, seed: drawSeed() };
-  if (submission.parameters?.["seed"] !== undefined) return { ...submission, parameters: { ...submission.parameters, seed: drawSeed() } };
+  const seeds = seedNames(submission);
+  if (seeds.length > 0) return { ...submission, parameters: { ...submission.parameters, ...Object.fromEntries(seeds.map((name) => [name, drawSeed()])) } };
   return { ...submission, randomize_seeds: true };
 }
 
@@ -232,6 +237,7 @@ export function Refusal({ problem, advice }: { problem: Problem; advice: string 
       <Icon name="alert" />
       <div class="stack tight grow">
         <span>{problem.message}</span>
+        {problem.errors.length > 0 && <ul class="small">{problem.errors.map(({ message }, index) => <li key={index}>{message}</li>)}</ul>}
         {advice && <span class="small">{advice}</span>}
         <span class="small soft">{problem.code}</span>
       </div>

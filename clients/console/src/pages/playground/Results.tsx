@@ -12,18 +12,19 @@ import type { Mode, Submission } from "./settings";
 const words = text.playground;
 
 type Props = {
-  isShown?: (job: PlaygroundJob) => boolean;
+  /** Only jobs of this saved workflow. */
+  workflow?: string;
   onReuse: (submission: Submission) => void;
   onUseImage?: (image: PickedImage, mode: Mode) => void;
   emptyTitle?: string;
   emptyText?: string;
 };
 
-export function Results({ isShown = () => true, onReuse, onUseImage, emptyTitle = words.emptyTitle, emptyText = words.emptyText }: Props) {
+export function Results({ workflow, onReuse, onUseImage, emptyTitle = words.emptyTitle, emptyText = words.emptyText }: Props) {
   useEffect(() => {
-    void attempt(loadRecent);
-  }, []);
-  const shown = jobs.value.filter(isShown);
+    void attempt(() => loadRecent(workflow));
+  }, [workflow]);
+  const shown = jobs.value.filter((job: PlaygroundJob) => workflow === undefined || job.workflow === workflow);
   return (
     <section class="stack results" aria-label={words.results}>
       <h2 class="visually-hidden">{words.results}</h2>

@@ -4,6 +4,7 @@ import { effect, signal } from "@preact/signals";
 import { api, unwrap, type Schemas } from "../../api/client";
 import { loadMe, me } from "../../api/session";
 import { isFinalStatus } from "../../live/frames";
+import { parseExact } from "./graph";
 import type { Submission } from "./settings";
 
 export type JobBody = Schemas["JobBody"];
@@ -17,6 +18,8 @@ export type PlaygroundJob = {
   at: string;
   /** As the server last described it. */
   body: JobBody | null;
+  /** The saved workflow that it runs, if that is known. */
+  workflow?: string;
 };
 
 const RECENT = 12;
@@ -47,7 +50,7 @@ effect(() => {
  */
 export async function submitJob(submission: Submission): Promise<JobBody> {
   const key = `new-${(nextKey += 1)}`;
-  jobs.value = [{ key, jobId: null, submission, at: new Date().toISOString(), body: null }, ...jobs.value].slice(0, MAX_KEPT);
+  jobs.value = [{ key, jobId: null, submission, at: new Date().toISOString(), body: null, workflow: submission.workflow_name }, ...jobs.value].slice(0, MAX_KEPT);
   try {
     const body = await unwrap(api.POST("/api/v1/jobs", { body: submission as never }));
     remember(body.job_id, submission);
@@ -72,15 +75,18 @@ export async function cancelJob(job: PlaygroundJob): Promise<void> {
   change(job.key, { body: await unwrap(api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: job.jobId! } } })) });
 }
 
-/** Add the user's last jobs, whoever submitted them. */
-export async function loadRecent(): Promise<void> {
-  const { jobs: recent } = await unwrap(api.GET("/api/v1/jobs", { params: { query: { limit: RECENT } } }));
+/** Add the user's last jobs, whichever client submitted them; with a name, those of this saved workflow. */
+export async function loadRecent(workflow?: string): Promise<void> {
+  const { jobs: recent } = await unwrap(api.GET("/api/v1/jobs", { params: { query: { limit: RECENT, ...(workflow ? { workflow } : {}) } } }));
   const known = new Set(jobs.value.map(({ jobId }) => jobId));
   const added = recent
     .filter(({ job_id }) => !known.has(job_id))
-    .map((body): PlaygroundJob => ({ key: body.job_id, jobId: body.job_id, submission: sent[body.job_id] ?? null, at: body.created_at, body }));
+    .map((body): PlaygroundJob => {
+      const submission = sent[body.job_id] ?? null;
+      return { key: body.job_id, jobId: body.job_id, submission, at: body.created_at, body, workflow: workflow ?? submission?.workflow_name };
+    });
   const bodies = new Map(recent.map((body) => [body.job_id, body]));
-  const updated = jobs.value.map((job) => (job.jobId && bodies.has(job.jobId) ? { ...job, body: bodies.get(job.jobId)! } : job));
+  const updated = jobs.value.map((job) => (job.jobId && bodies.has(job.jobId) ? { ...job, body: bodies.get(job.jobId)!, workflow: workflow ?? job.workflow } : job));
   jobs.value = [...updated, ...added].sort((one, other) => other.at.localeCompare(one.at)).slice(0, MAX_KEPT);
   isRecentLoaded.value = true;
 }
@@ -113,6 +119,6 @@ function write(name: string, value: object): void {
 }
 
 function read<T>(name: string, user: string | undefined): T | undefined {
-  const stored = JSON.parse(sessionStorage.getItem(name) ?? "null") as (T & { owner?: string }) | null;
+  const stored = parseExact(sessionStorage.getItem(name) ?? "null") as (T & { owner?: string }) | null;
   return stored && stored.owner === user ? stored : undefined;
 }
