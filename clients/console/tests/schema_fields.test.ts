@@ -36,7 +36,7 @@ describe("the form of a saved workflow", () => {
     },
   };
   const input = (options: string[] | null, min: number | null, max: number | null, upload = false) => ({ type: "X", required: true, options, min, max, upload });
-  const classes = new Map([
+  const classes = new Map<string, { name: string; inputs: Record<string, ReturnType<typeof input>> }>([
     ["KSampler", { name: "KSampler", inputs: { sampler_name: input(["euler", "ddim"], null, null), steps: input(null, 1, 10_000) } }],
     ["LoadImage", { name: "LoadImage", inputs: { image: input(null, null, null, true) } }],
   ]);
