@@ -1,4 +1,6 @@
 /** Controls for settings of pictures: a choice of a few, a slider with its number, a seed. */
+import "./forms.css";
+
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 

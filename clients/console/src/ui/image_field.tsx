@@ -1,4 +1,6 @@
 /** An image for a job: dropped, pasted, chosen from a file or from earlier uploads. */
+import "./forms.css";
+
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import { api, unwrap, type Schemas } from "../api/client";

@@ -1,4 +1,6 @@
 /** Pictures of the API on a page. */
+import "./media.css";
+
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 

@@ -1,4 +1,6 @@
 /** A form of fields that come from JSON Schema: saved workflows and the inputs of any graph. */
+import "./forms.css";
+
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 

@@ -37,7 +37,7 @@ function List({ all }: { all: readonly Heading[] }) {
   const shown = all.filter(({ name, description }) => `${name} ${description ?? ""}`.toLowerCase().includes(wanted));
   return (
     <div class="stack">
-      <input class="input filter" type="search" data-search aria-label={words.filter} placeholder={words.filter} value={filter}
+      <input class="input workflow-filter" type="search" data-search aria-label={words.filter} placeholder={words.filter} value={filter}
         onInput={({ currentTarget }) => setFilter(currentTarget.value)} />
       {shown.length === 0 ? <Empty icon="search" title={words.noMatch} /> : (
         <div class="table-scroll" tabIndex={0} role="region" aria-label={words.title}>
