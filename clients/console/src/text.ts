@@ -111,7 +111,7 @@ export const text = {
     promptPlaceholder: "A lighthouse at dusk, waves against the rocks, oil painting",
     promptMissing: "Describe the picture first.",
     submit: "Make picture",
-    seeFields: "Some fields need a change: see the messages beside them.",
+    seeFields: "Correct the marked fields.",
     mode: "Start from",
     modes: { text: "Text", image: "Image", inpaint: "Part of an image" },
     image: "Image",

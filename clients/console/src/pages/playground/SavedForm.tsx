@@ -22,12 +22,13 @@ export function useWorkflow(name: string, version?: number): Resource<Workflow> 
   );
 }
 
-export function SavedForm({ name, version }: { name: string; version?: number }) {
+/** `isTitled`: whether the form says which workflow it is; the workflow's own page says it already. */
+export function SavedForm({ name, version, isTitled = true }: { name: string; version?: number; isTitled?: boolean }) {
   const workflow = useWorkflow(name, version);
-  return <div class="stack"><Loaded resource={workflow}>{(saved) => <Form key={`${saved.name}:${saved.version}`} saved={saved} isPinned={version !== undefined} />}</Loaded></div>;
+  return <div class="stack"><Loaded resource={workflow}>{(saved) => <Form key={`${saved.name}:${saved.version}`} saved={saved} isPinned={version !== undefined} isTitled={isTitled} />}</Loaded></div>;
 }
 
-function Form({ saved, isPinned }: { saved: Workflow; isPinned: boolean }) {
+function Form({ saved, isPinned, isTitled }: { saved: Workflow; isPinned: boolean; isTitled: boolean }) {
   const names = classesOf(saved);
   const classes = useResource(`classes:${names.join(",")}`, async () => new Map(await Promise.all(names.map(async (name) => [name, await readNodeClass(name)] as const))));
   const fields = useMemo(() => fieldsOfWorkflow(saved, classes.data ?? new Map()), [saved, classes.data]);
@@ -40,11 +41,11 @@ function Form({ saved, isPinned }: { saved: Workflow; isPinned: boolean }) {
   return (
     <WorkflowForm name={saved.name} fields={fields} build={build} errorsOf={errorsByField}
       start={reused.value?.name === saved.name ? reused.value.values : undefined}
-      title={
+      title={isTitled && (
         <div class="stack tight">
-          <h2 class="row wrap">{saved.name} <span class="badge plain">{text.workflows.version} {saved.version}</span></h2>
+          <h2 class="row wrap"><a href={`/workflows/${saved.name}`}>{saved.name}</a> <span class="badge plain">{text.workflows.version} {saved.version}</span></h2>
           {saved.description && <p class="soft">{saved.description}</p>}
         </div>
-      } />
+      )} />
   );
 }

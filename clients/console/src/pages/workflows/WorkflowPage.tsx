@@ -46,6 +46,7 @@ export default function WorkflowPage() {
       <PageHead title={name} intro={workflow.data?.description}>
         {workflow.data && (
           <>
+            <span class="badge plain">{words.version} {workflow.data.version}</span>
             <Button onClick={() => void attempt(() => openGraph(workflow.data!.workflow)).then((isOpen) => isOpen && route("/?graph"))}>{words.edit}</Button>
             <Button look="danger" icon="trash" onClick={() => setDeleting(true)}>{text.common.delete}</Button>
           </>
@@ -56,8 +57,8 @@ export default function WorkflowPage() {
         {TABS.map((one) => <a key={one} href={linkTo(one)} aria-current={one === tab ? "page" : undefined}>{words.tabs[one]}</a>)}
       </nav>
       {tab === "run" ? (
-        <div class="playground">
-          <SavedForm name={name} version={version} />
+        <div class="playground below-tabs">
+          <SavedForm name={name} version={version} isTitled={false} />
           <Results workflow={name} emptyTitle={words.noJobs} emptyText={words.noJobsText}
             onReuse={(submission) => (reused.value = { name, values: (submission.parameters ?? {}) as Values })}
             onUseImage={(image, mode) => { startFrom(image, mode); route("/"); }} />
