@@ -307,7 +307,8 @@ export const text = {
     uploading: "Uploading",
     of: "of",
     more: "Show more",
-    file: "File",
+    file: "file",
+    open: "Open",
     list: "Your uploads",
   },
   account: {

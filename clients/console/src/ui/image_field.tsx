@@ -175,7 +175,8 @@ function EarlierUploads({ kind, onClose, onChoose }: { kind: string; onClose: ()
             <ul class="tiles">
               {fitting.map((upload, index) => (
                 <li key={upload.id}>
-                  <button type="button" class="tile" aria-label={`${text.imageField.use} ${index + 1}`} onClick={() => onChoose(upload)}>
+                  <button type="button" class="tile" onClick={() => onChoose(upload)}>
+                    <span class="visually-hidden">{text.imageField.use} {index + 1}</span>
                     {upload.kind === "image" && upload.content_type !== "image/x-exr"
                       ? <ResultImage src={contentPath(upload.id)} alt="" />
                       : <span class="picked-file"><Icon name="image" />{upload.content_type}</span>}

@@ -93,11 +93,12 @@ export function ResultImage({ src, alt, width, height, isEager, class: extra }: 
     return () => observer.disconnect();
   }, [isNear]);
   const ratio = width && height ? { aspectRatio: `${width} / ${height}` } : {};
+  const named = alt ? { role: "img" as const, "aria-label": alt } : { "aria-hidden": true };
   return (
     <span ref={box} class={`result-image ${extra ?? ""}`} style={ratio}>
-      {failure !== null ? <span class="missing" role="img" aria-label={`${alt}: ${failure}`} title={failure}><Icon name="alert" /></span>
+      {failure !== null ? <span class="missing" role="img" aria-label={alt ? `${alt}: ${failure}` : failure} title={failure}><Icon name="alert" /></span>
         : url ? <img src={url} alt={alt} width={width ?? undefined} height={height ?? undefined} decoding="async" onError={() => setFailure(text.media.broken)} />
-        : <span class="skeleton" role="img" aria-label={alt} />}
+        : <span class="skeleton" {...named} />}
     </span>
   );
 }

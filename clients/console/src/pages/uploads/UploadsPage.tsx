@@ -90,7 +90,8 @@ function nameOf(upload: Upload, position: number): string {
 function Tile({ upload, position, onOpen, onDelete }: { upload: Upload; position: number; onOpen: () => void; onDelete: () => void }) {
   return (
     <li class="upload">
-      <button type="button" class="tile" aria-label={`${words.file}: ${nameOf(upload, position)}`} onClick={onOpen}>
+      <button type="button" class="tile" onClick={onOpen}>
+        <span class="visually-hidden">{words.open} {nameOf(upload, position)}</span>
         {isPicture(upload) ? <ResultImage src={contentPath(upload.id)} alt="" /> : <span class="picked-file"><Icon name="upload" />{upload.content_type}</span>}
         <span class="small number">{upload.width ? `${upload.width} × ${upload.height} · ` : ""}{formatBytes(upload.size_bytes)}</span>
         <span class="small soft"><Ago at={upload.created_at} /></span>
