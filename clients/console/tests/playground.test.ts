@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { imagePoint, isBlank, strokeBox } from "../src/pages/playground/mask";
-import { buildSubmission, drawSeed, errorsByField, missingOf, settingsOf, SHAPES, sizeOf, START, type Settings } from "../src/pages/playground/settings";
+import { buildSubmission, drawSeed, errorsByField, missingOf, settingsOf, SHAPES, sizeOf, START, titleOf, type Settings } from "../src/pages/playground/settings";
 import { pythonLiteral, shellQuoted, snippet } from "../src/pages/playground/snippets";
 
 const UPLOAD = { id: "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", path: "/x", width: 640, height: 480 };
@@ -47,6 +47,17 @@ describe("the submission of the form", () => {
 
 test("drawn seeds are integers that JavaScript holds exactly", () => {
   expect(Number.isSafeInteger(drawSeed())).toBe(true);
+});
+
+test("a job is called by its text, or by its workflow", () => {
+  expect(titleOf({ prompt: "a cat" })).toBe("a cat");
+  expect(titleOf({ workflow_name: "portrait", parameters: { text: "a fisherman", steps: 9 } })).toBe("portrait · a fisherman");
+  expect(titleOf({ workflow: { 6: { class_type: "CLIPTextEncode", inputs: { text: "a dog", clip: ["4", 1] } } } })).toBe("a dog");
+  expect(titleOf({ workflow: {} })).toBe("");
+});
+
+test("a seed that the field cannot hold exactly is not filled in", () => {
+  expect(settingsOf({ prompt: "a", seed: 2 ** 60 }).seed).toBeNull();
 });
 
 test("sizes are multiples of 8 with about the same area", () => {

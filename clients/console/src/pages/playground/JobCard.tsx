@@ -1,5 +1,5 @@
 /** One job: its progress by node, then its results side by side, and what to do next. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem } from "../../api/problem";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
@@ -13,7 +13,7 @@ import type { PickedImage } from "../../ui/image_field";
 import { download, pathOf, ResultImage, resultPath, thumbnailPath, useImageUrl } from "../../ui/media";
 import { Ago, Progress, StatusBadge } from "../../ui/show";
 import { CodeDialog } from "./CodeDialog";
-import { cancelJob, refreshJob, submitJob, type PlaygroundJob } from "./jobs";
+import { cancelJob, loadSubmission, refreshJob, submitJob, type PlaygroundJob } from "./jobs";
 import { drawSeed, titleOf, type Mode, type Submission } from "./settings";
 import { Viewer, type Picture } from "./Viewer";
 
@@ -35,6 +35,17 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
   const isKnownFinal = isFinalStatus(job.body?.status);
   const live = useLiveJob(job.jobId && !isKnownFinal ? job.jobId : null);
   const hasEnded = Boolean(live?.isFinal);
+  const card = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (job.submission || !job.jobId) return;
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      void loadSubmission(job).catch(() => undefined); // the card works without
+    });
+    observer.observe(card.current!);
+    return () => observer.disconnect();
+  }, [job.jobId, job.submission === null]);
   useEffect(() => {
     if (hasEnded && !isKnownFinal) void attempt(() => refreshJob(job));
   }, [hasEnded, isKnownFinal]);
@@ -55,7 +66,7 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
   }
 
   return (
-    <article class="card job-card" aria-label={title || words.untitled}>
+    <article ref={card} class="card job-card" aria-label={title || words.untitled}>
       <header class="row job-head">
         <div class="grow">
           <h3 class="job-title" title={title}>{job.jobId ? <a href={`/jobs/${job.jobId}`}>{title || words.untitled}</a> : title}</h3>
@@ -169,8 +180,11 @@ function Facts({ job }: { job: PlaygroundJob }) {
   );
 }
 
-function seedOf(job: PlaygroundJob): number | null {
-  return job.submission?.seed ?? job.body?.seed ?? null; // the form's own seeds are exact in JavaScript
+/** The seed in full; null if it is unknown or too large for JavaScript to know it exactly. */
+function seedOf({ submission, body }: PlaygroundJob): string | null {
+  const seed: unknown = submission?.seed ?? body?.seed;
+  if (typeof seed === "object" && seed !== null && "rawJSON" in seed) return String(seed.rawJSON);
+  return Number.isSafeInteger(seed) && (seed as number) >= 0 ? String(seed) : null;
 }
 
 function OtherOutputs({ outputs }: { outputs: readonly Output[] }) {

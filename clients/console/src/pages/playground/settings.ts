@@ -143,7 +143,7 @@ export function settingsOf(submission: Submission, images: ReadonlyMap<string, P
     cfgScale: submission.cfg_scale ?? START.cfgScale,
     sampler: submission.sampler ?? START.sampler,
     scheduler: submission.scheduler ?? START.scheduler,
-    seed: submission.seed === undefined || submission.seed < 0 ? null : submission.seed,
+    seed: Number.isSafeInteger(submission.seed) && submission.seed! >= 0 ? submission.seed! : null, // larger ones do not fit the field
     numImages: submission.num_images ?? 1,
     image: image ? images.get(image) ?? pickedOf(image) : null,
     mask: mask ? images.get(mask) ?? pickedOf(mask) : null,
@@ -182,7 +182,14 @@ export function errorsByField(errors: readonly FieldError[]): Record<string, str
   return found;
 }
 
-/** What a card calls the job. */
-export function titleOf(submission: Submission): string {
-  return submission.prompt ?? submission.workflow_name ?? "";
+/** What a card calls the job: its text, or the name of its workflow. */
+export function titleOf({ prompt, workflow_name, parameters, workflow }: Submission): string {
+  if (prompt !== undefined) return prompt;
+  if (workflow_name !== undefined) return [workflow_name, ...texts(parameters ?? {})].join(" · ");
+  const nodes = Object.values(workflow ?? {}) as { inputs?: Record<string, unknown> }[];
+  return nodes.flatMap(({ inputs }) => texts(inputs ?? {}))[0] ?? "";
+}
+
+function texts(values: Record<string, unknown>): string[] {
+  return ["text", "prompt", "positive", "positive_prompt"].map((name) => values[name]).filter((value): value is string => typeof value === "string" && value !== "").slice(0, 1);
 }

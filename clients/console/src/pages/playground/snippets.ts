@@ -67,6 +67,7 @@ export function pythonLiteral(value: unknown, depth = 0): string {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value !== "object") return JSON.stringify(value);
+  if ("rawJSON" in value) return String(value.rawJSON); // an integer too large for JavaScript
   const isList = Array.isArray(value);
   const items = isList
     ? value.map((item) => pythonLiteral(item, depth + 1))
