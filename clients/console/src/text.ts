@@ -71,6 +71,7 @@ export const text = {
     busy: "Signing in…",
     forgotten: "Forgot your password? Ask your operator for a sign-in link.",
   },
+  chart: { table: "Show as table", chart: "Show as chart", time: "Time" },
   playground: {
     title: "Playground",
   },
