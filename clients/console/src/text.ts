@@ -62,6 +62,10 @@ export const text = {
     go: "Go to",
     then: "then",
   },
+  media: {
+    broken: "This picture cannot be shown.",
+    download: "Download",
+  },
   signIn: {
     title: "Sign in",
     intro: "Make pictures, watch your jobs, and operate the fleet.",
