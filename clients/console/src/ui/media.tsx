@@ -49,7 +49,7 @@ export function pathOf(url: string): string {
 /** Whether the URL carries its own credential, so that an `<img>` can load it. */
 export function isSigned(url: string): boolean {
   const { searchParams } = new URL(url, location.origin);
-  return searchParams.has("signature") || searchParams.has("sig");
+  return ["signature", "sig", "token"].some((name) => searchParams.has(name));
 }
 
 /** The thumbnail of one output, a WebP of at most `size` pixels at each side (up to 1024). */
