@@ -4,6 +4,7 @@ import { useLocation, useRoute } from "preact-iso";
 import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { api, unwrap, type Schemas } from "../../api/client";
+import { parseWithSeeds } from "../../api/exact";
 import { useResource } from "../../api/resource";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
 import { useLiveJob } from "../../live/watch";
@@ -26,7 +27,9 @@ type Job = Schemas["JobBody"];
 
 export default function JobPage() {
   const jobId = useRoute().params["job_id"]!;
-  const job = useResource(`job:${jobId}`, () => unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } } })));
+  const job = useResource(`job:${jobId}`, async () =>
+    parseWithSeeds<Job>(await unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, parseAs: "text" }))),
+  );
   if (job.problem?.status === 404) {
     return <Empty icon="search" title={text.job.missingJob}><a class="button" href="/jobs">{text.job.back}</a></Empty>;
   }
@@ -199,7 +202,7 @@ function Facts({ job }: { job: Job }) {
       <h2 id="facts-title">{text.job.facts}</h2>
       <dl class="facts">
         <dt>{text.job.id}</dt>
-        <dd class="row wrap"><span class="mono small">{job.job_id}</span><CopyButton value={job.job_id} /></dd>
+        <dd class="stack tight"><span class="mono small breakable">{job.job_id}</span><span><CopyButton value={job.job_id} /></span></dd>
         <dt>{text.jobs.workflow}</dt>
         <dd><a href={`/jobs?workflow=${encodeURIComponent(job.workflow)}`}>{job.workflow}</a></dd>
         {job.model && <><dt>{text.job.model}</dt><dd>{job.model}</dd></>}
@@ -207,11 +210,11 @@ function Facts({ job }: { job: Job }) {
         {job.seeds.length > 1 && (
           <><dt>{text.job.seeds}</dt><dd>{job.seeds.map(({ node_id, input, seed }) => <div key={node_id + input} class="mono small">{node_id}.{input} = {seed}</div>)}</dd></>
         )}
-        {queued_seconds != null && <><dt>{text.job.waited}</dt><dd class="number-left">{formatDuration(queued_seconds)}</dd></>}
-        {running_seconds != null && <><dt>{text.job.ran}</dt><dd class="number-left">{formatDuration(running_seconds)}</dd></>}
-        {total_seconds != null && <><dt>{text.job.total}</dt><dd class="number-left">{formatDuration(total_seconds)}</dd></>}
+        {queued_seconds != null && <><dt>{text.job.waited}</dt><dd>{formatDuration(queued_seconds)}</dd></>}
+        {running_seconds != null && <><dt>{text.job.ran}</dt><dd>{formatDuration(running_seconds)}</dd></>}
+        {total_seconds != null && <><dt>{text.job.total}</dt><dd>{formatDuration(total_seconds)}</dd></>}
         <dt>{text.job.attempts}</dt><dd>{job.attempt}</dd>
-        {job.retry_of && <><dt>{text.job.retryOf}</dt><dd><a class="mono small" href={`/jobs/${job.retry_of}`}>{job.retry_of}</a></dd></>}
+        {job.retry_of && <><dt>{text.job.retryOf}</dt><dd><a class="mono small breakable" href={`/jobs/${job.retry_of}`}>{job.retry_of}</a></dd></>}
         {labels.length > 0 && (
           <><dt>{text.job.labels}</dt><dd class="row wrap">{labels.map(([key, value]) => (
             <a key={key} class="badge plain" href={`/jobs?label=${encodeURIComponent(`${key}:${value}`)}`}>{key}: {value}</a>
