@@ -85,6 +85,16 @@ export const text = {
   },
   gallery: {
     title: "Gallery",
+    intro: "Everything your jobs made, newest first.",
+    grid: "Outputs",
+    kind: "Kind",
+    kinds: { image: "Image", video: "Video", audio: "Audio", text: "Text", model: "3D model", file: "File" },
+    end: (count: number) => (count === 1 ? "This is the only output." : `These are all ${new Intl.NumberFormat("en").format(count)} outputs.`),
+    emptyTitle: "No pictures yet",
+    emptyBody: "Whatever your jobs make appears here: pictures, videos, sounds, texts. Start with a sentence in the playground.",
+    emptyAction: "Make a picture",
+    noMatchTitle: "Nothing matches these filters",
+    noMatchBody: "Choose another kind, workflow, label or time.",
   },
   jobs: {
     title: "Jobs",
@@ -103,7 +113,12 @@ export const text = {
     times: { "": "Any time", "1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days" },
     clearFilters: "Clear filters",
     labelInvalid: "A label filter is key:value, such as campaign:autumn.",
-    running: "runs",
+    workflows: {
+      "text-to-image": "Text to image",
+      "image-to-image": "Image to image",
+      inpaint: "Inpainting",
+      custom: "Own graph",
+    } as Record<string, string>,
     queuePosition: (position: number) => `number ${position} of yours in the queue`,
     eta: (duration: string) => `about ${duration} left`,
     percent: (percent: number) => `${percent} %`,
@@ -368,3 +383,8 @@ export const text = {
     clear: "Clear filters",
   },
 } as const;
+
+/** Return the name of a workflow for people: built-in ones have a title, saved ones their own name. */
+export function workflowTitle(name: string): string {
+  return text.jobs.workflows[name] ?? name;
+}

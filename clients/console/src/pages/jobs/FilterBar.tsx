@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { api, unwrap } from "../../api/client";
 import { useResource } from "../../api/resource";
-import { text } from "../../text";
+import { text, workflowTitle } from "../../text";
 import { Button } from "../../ui/controls";
 import { Filters, FilterSelect } from "../../ui/list";
 import { isFiltered, isLabel, TIMES } from "./filters";
@@ -26,7 +26,7 @@ export function FilterBar({ values, all, onValues, onClear, children }: BarProps
   return (
     <Filters>
       {children}
-      <FilterSelect label={text.jobs.workflow} value={values.workflow} options={names.map((name) => [name, name] as const)} onValue={(workflow) => onValues({ workflow })} />
+      <FilterSelect label={text.jobs.workflow} value={values.workflow} options={names.map((name) => [name, workflowTitle(name)] as const)} onValue={(workflow) => onValues({ workflow })} />
       <FilterSelect label={text.jobs.created} value={values.time} options={TIMES.map((time) => [time, text.jobs.times[time]] as const)} onValue={(time) => onValues({ time })} />
       <LabelFilter value={values.label} onValue={(label) => onValues({ label })} />
       {isFiltered(all) && <Button look="quiet" icon="close" onClick={onClear}>{text.jobs.clearFilters}</Button>}

@@ -8,7 +8,7 @@ import { parseWithSeeds } from "../../api/exact";
 import { useResource } from "../../api/resource";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
 import { useLiveJob } from "../../live/watch";
-import { text } from "../../text";
+import { text, workflowTitle } from "../../text";
 import { Button } from "../../ui/controls";
 import { attempt, ConfirmDialog, ProblemNotice } from "../../ui/dialog";
 import { formatBytes, formatDuration } from "../../ui/format";
@@ -55,7 +55,7 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
   return (
     <>
       <PageHead
-        title={job.workflow}
+        title={workflowTitle(job.workflow)}
         intro={<span class="row wrap job-subtitle"><StatusBadge status={status} /><Ago at={job.created_at} />{job.model && <span class="truncate">{job.model}</span>}</span>}
       >
         <JobActions job={job} status={status} reload={reload} />
@@ -204,7 +204,7 @@ function Facts({ job }: { job: Job }) {
         <dt>{text.job.id}</dt>
         <dd class="stack tight"><span class="mono small breakable">{job.job_id}</span><span><CopyButton value={job.job_id} /></span></dd>
         <dt>{text.jobs.workflow}</dt>
-        <dd><a href={`/jobs?workflow=${encodeURIComponent(job.workflow)}`}>{job.workflow}</a></dd>
+        <dd><a href={`/jobs?workflow=${encodeURIComponent(job.workflow)}`}>{workflowTitle(job.workflow)}</a></dd>
         {job.model && <><dt>{text.job.model}</dt><dd>{job.model}</dd></>}
         {job.seed !== null && <><dt>{text.job.seed}</dt><dd class="mono">{job.seed}</dd></>}
         {job.seeds.length > 1 && (

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { isFinalStatus } from "../../live/frames";
 import { useLiveJob } from "../../live/watch";
-import { text } from "../../text";
+import { text, workflowTitle } from "../../text";
 import { formatDuration, formatNumber } from "../../ui/format";
 import { Ago, Progress, StatusBadge } from "../../ui/show";
 import type { Job, JobList } from "./store";
@@ -26,7 +26,7 @@ export function JobRow({ list, id }: { list: JobList; id: string }) {
       <td><LiveStatus row={row} isVisible={isVisible} onEnd={list.refreshSoon} /></td>
       <td class="job-cell">
         <a href={`/jobs/${id}`} class="job-link">
-          <strong>{job.workflow}</strong>
+          <strong>{workflowTitle(job.workflow)}</strong>
           <span class="soft small truncate">{job.model ?? ""}</span>
         </a>
         <div class="soft small truncate">
