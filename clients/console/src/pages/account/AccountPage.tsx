@@ -1,6 +1,37 @@
+import "./account.css";
+
+import { lazy, useRoute } from "preact-iso";
+import type { ComponentType } from "preact";
+
+import { me } from "../../api/session";
 import { text } from "../../text";
 import { PageHead } from "../../ui/show";
+import { DataSection } from "./DataSection";
+import { KeysSection } from "./KeysSection";
+import { OverviewSection } from "./OverviewSection";
+import { SecuritySection } from "./SecuritySection";
+
+const SECTIONS: Record<string, { label: string; section: ComponentType }> = {
+  overview: { label: text.account.overview, section: OverviewSection },
+  usage: { label: text.account.usage, section: lazy(() => import("./UsageSection")) }, // its charts are large
+  keys: { label: text.account.keys, section: KeysSection },
+  sessions: { label: text.account.sessions, section: SecuritySection },
+  data: { label: text.account.data, section: DataSection },
+};
 
 export default function AccountPage() {
-  return <PageHead title={text.account.title} />;
+  const name = useRoute().params["section"] ?? "overview";
+  const { section: Section } = SECTIONS[name] ?? SECTIONS["overview"]!;
+  const { username, email } = me.value!;
+  return (
+    <>
+      <PageHead title={text.account.title} intro={`${username} · ${email}`} />
+      <nav class="tabs" aria-label={text.account.title}>
+        {Object.entries(SECTIONS).map(([key, { label }]) => (
+          <a key={key} href={key === "overview" ? "/account" : `/account/${key}`} aria-current={key === name ? "page" : undefined}>{label}</a>
+        ))}
+      </nav>
+      <Section />
+    </>
+  );
 }

@@ -27,7 +27,7 @@ export function FilterBar({ values, all, onValues, onClear, children }: BarProps
     <Filters>
       {children}
       <FilterSelect label={text.jobs.workflow} value={values.workflow} options={names.map((name) => [name, workflowTitle(name)] as const)} onValue={(workflow) => onValues({ workflow })} />
-      <FilterSelect label={text.jobs.created} value={values.time} options={TIMES.map((time) => [time, text.jobs.times[time]] as const)} onValue={(time) => onValues({ time })} />
+      <FilterSelect label={text.jobs.created} all={text.jobs.times[""]} value={values.time} options={TIMES.map((time) => [time, text.jobs.times[time]] as const)} onValue={(time) => onValues({ time })} />
       <LabelFilter value={values.label} onValue={(label) => onValues({ label })} />
       {isFiltered(all) && <Button look="quiet" icon="close" onClick={onClear}>{text.jobs.clearFilters}</Button>}
     </Filters>
