@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 
 import { api, unwrap } from "../../api/client";
@@ -16,7 +17,7 @@ export function OverviewSection() {
   const gpuSeconds = today.data?.usage[0]?.gpu_seconds ?? 0;
   return (
     <div class="stack loose">
-      <section class="columns" aria-label={text.account.today}>
+      <section class="columns figures" aria-label={text.account.today}>
         <Quota label={text.account.images} used={used_today} limit={limits.images_per_day} show={formatNumber}
           hint={<>{left_today === null ? text.account.noLimit : text.account.left(formatNumber(left_today))} · {text.account.resets} <Ago at={resets_at} /></>} />
         <Quota label={text.account.gpuTime} used={gpuSeconds} limit={limits.gpu_seconds_per_day ?? null} show={formatDuration}
@@ -57,7 +58,7 @@ function orUnlimited(limit: number | null | undefined, show: (value: number) => 
   return limit == null ? text.common.unlimited : show(limit);
 }
 
-type QuotaProps = { label: string; used: number; limit: number | null; show: (value: number) => string; hint: preact.ComponentChildren };
+type QuotaProps = { label: string; used: number; limit: number | null; show: (value: number) => string; hint: ComponentChildren };
 
 /** A figure with how much of its limit it is. */
 function Quota({ label, used, limit, show, hint }: QuotaProps) {

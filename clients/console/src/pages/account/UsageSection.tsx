@@ -40,7 +40,7 @@ function Charts({ usage, days }: { usage: readonly Day[]; days: number }) {
   const shared = { times, zone: "utc", formatTime: (seconds: number) => DAY.format(seconds * 1000) } as const;
   return (
     <>
-      <section class="columns" aria-label={text.account.totals}>
+      <section class="columns figures" aria-label={text.account.totals}>
         <Stat label={text.account.imagesMade} value={formatNumber(sumOf(filled, "images"))} />
         <Stat label={text.account.jobs} value={formatNumber(sumOf(filled, "jobs"))} />
         <Stat label={text.account.gpuTime} value={formatDuration(sumOf(filled, "gpu_seconds"))} />
