@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
 
 from tests.kit.fleet import Fleet, running_fleet
 
@@ -59,6 +59,13 @@ class Visitor:
     user_id: str
     errors: list[str] = field(default_factory=list)
 
+    def note_crash(self, error: Error) -> None:
+        self.errors.append(str(error))
+
+    def note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
     async def open(self, path: str) -> None:
         """Go to a page of the console, as a link would, and wait until it shows what it loads."""
         await self.page.evaluate(
@@ -105,11 +112,8 @@ async def new_visitor(browser: Browser, fleet: Fleet) -> AsyncIterator[NewVisito
         contexts.append(context)
         visitor = Visitor(fleet, await context.new_page(), username, user_id)
         visitors.append(visitor)
-        visitor.page.on("pageerror", lambda error: visitor.errors.append(str(error)))
-        visitor.page.on(
-            "console",
-            lambda message: message.type == "error" and visitor.errors.append(message.text),
-        )
+        visitor.page.on("pageerror", visitor.note_crash)
+        visitor.page.on("console", visitor.note_console)
         if signed_in:
             await visitor.sign_in()
         return visitor

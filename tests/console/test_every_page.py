@@ -1,12 +1,14 @@
 """Every page: it opens, breaks no rule of the content security policy, and axe finds nothing."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
 from gateway.console.routes import PAGES
 from tests.console.conftest import HEIGHT, PHONE, NewVisitor
 
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": {"width": PHONE, "height": HEIGHT}},
