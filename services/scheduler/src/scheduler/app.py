@@ -53,7 +53,7 @@ from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.validate_workflow import WorkflowValidator
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
-WORK_CHANNEL = "work"  # notified by triggers of jobs, tenants and nodes (migration 0019)
+WORK_CHANNEL = "work"  # notified by triggers of jobs, tenants and nodes (migration 0020)
 REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_made (migration 0001)
 PRUNE_EVERY_S = 3600.0
 

@@ -25,7 +25,7 @@ RECHECK_S = 5.0  # a notification may be lost; executors ask again after about a
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
-NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0019)
+NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
 
 
 class NoClaim(Enum):
