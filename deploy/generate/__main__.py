@@ -8,6 +8,7 @@ from generate.dashboards import dashboards
 from generate.errors import error_pages
 from generate.metrics import metrics_page
 from generate.nats import compose_config
+from generate.openapi import console_openapi
 from generate.requirements import requirements
 from generate.schemas import schemas
 from generate.settings import settings_page
@@ -21,6 +22,7 @@ def generated_files() -> dict[Path, str]:
     """Return every generated file: its path relative to the repository root, and its content."""
     return {
         Path("contracts/asyncapi.json"): asyncapi(),
+        Path("clients/console/openapi.json"): console_openapi(),
         Path("docs/topology.md"): topology(),
         Path("docs/state-machine.md"): state_machine(),
         Path("docs/errors.md"): error_pages(),

@@ -19,6 +19,8 @@ from stack.processes import Child, ForkServerClient, PythonProcess
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # settings that ./dev up passes on from its environment
 SHORT_GRACE_S = 3.0
+CONSOLE = Path(__file__).resolve().parents[2] / "clients/console/dist"
+"""Where ``./dev`` builds the web console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Plan:
                 "ARTIFACTS_URL": self.layout.artifacts.resolve().as_uri(),
                 "PUBLIC_URL": self.base_url,
                 "DOCS_PUBLIC": "true",
+                "CONSOLE_DIR": str(CONSOLE),
                 "INTERNAL_URL": f"http://{LOOPBACK}:{self._ports['gateway']}",
             }
         if node:

@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import create_app as create_gateway
+from gateway.console.routes import PAGES
 from gateway.edge.access import requirement_of
 from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
@@ -162,6 +163,8 @@ ROWS: dict[str, Row] = {
     "HEAD /openapi.json": open_to_all(),
     "GET /docs": open_to_all(),
     "GET /docs/{asset}": open_to_all(),
+    "GET /": open_to_all(),
+    "GET /assets/{name}": open_to_all(404),
     "GET /asyncapi": open_to_all(),
     "GET /internal/inputs/{token}": open_to_all(403),
     "PUT /internal/outputs/{token}": open_to_all(403),
@@ -261,6 +264,8 @@ def routes() -> dict[str, Any]:
 
 
 def _path(route: Any) -> str:
+    if route.path in PAGES:
+        return "/"  # one page for every path of the console
     path = str(route.path or route.original_route.path)  # only the WebSocket route itself checks the scope
     return path.replace(":path}", "}")
 

@@ -21,6 +21,7 @@ from gateway.artifact_store.domain import Finding
 from gateway.artifact_store.service import StoreMonitor
 from gateway.artifact_store.store import ArtifactStoreRecord
 from gateway.artifact_store.wiring import wire_artifact_store
+from gateway.console.wiring import wire_console
 from gateway.docs import routes as docs_routes
 from gateway.edge.wiring import wire_edge
 from gateway.exports.wiring import wire_exports
@@ -76,6 +77,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     artifact_store = wire_artifact_store(infra, admin.operations)
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
+    console = wire_console(infra)
     serve_nats_api(
         infra,
         limiter=edge.limiter if edge.rates else None,
@@ -86,7 +88,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     features: list[Feature] = [
         jobs, outputs, accounts, workflows, uploads, fleet, usage, exports, admin, transfers, purges,
-        artifact_store,
+        artifact_store, console,
     ]  # fmt: skip
     if settings.docs_public:
         features.append(Feature(routers=(docs_routes.router(title=TITLE, document=DOCUMENT),)))

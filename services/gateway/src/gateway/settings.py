@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -96,6 +97,9 @@ class Settings(DatabaseSettings, SecretKeySettings):
         default=None, description="web origins that may call this API (CORS), comma separated: https://app.example"
     )
     docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are served")
+    console_dir: Path | None = Field(
+        default=None, description="folder of the built web console, served at /; unset: / says how to build it"
+    )
     remains_every_s: float = Field(
         default=30, gt=0, description="interval between searches for leftovers of purged jobs, seconds"
     )

@@ -26,6 +26,7 @@ LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
 REGISTER = "/api/v1/auth/register"
 REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
+STATIC = "/assets/"  # files of the web console, served from memory
 INTERNAL = "/internal/"  # used by executors; the token in the link authorizes them
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -168,7 +169,7 @@ class Admission:
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]
-        if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith(INTERNAL):
+        if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith((INTERNAL, STATIC)):
             return _NOT_COUNTED
         client = rate_limit_group(state["client_ip"])
         if path in LOGIN and method == "POST":

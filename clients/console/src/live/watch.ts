@@ -1,0 +1,122 @@
+/**
+ * Live states of jobs over one websocket. It opens with a one-use ticket, subscribes to every watched job, and after a
+ * lost connection resumes each after the last `seq` that it saw, so that no state is missed.
+ */
+import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+
+import { api, unwrap } from "../api/client";
+import { applyFrame, type Frame, type LiveJob } from "./frames";
+
+export type { LiveJob } from "./frames";
+
+const MAX_DELAY_MS = 15_000;
+
+type Watch = { job: Signal<LiveJob>; viewers: number };
+
+const watches = new Map<string, Watch>();
+let socket: WebSocket | null = null;
+let failures = 0;
+let opening = false;
+
+/** Whether live updates arrive; null while nothing is watched. */
+export const isConnected = signal<boolean | null>(null);
+
+/** Watch a job for as long as the component is mounted; `null` watches nothing. Ended jobs cost nothing. */
+export function useLiveJob(jobId: string | null): LiveJob | null {
+  const watched = jobId ? watchOf(jobId).job : NOTHING;
+  useEffect(() => (jobId ? watch(jobId) : undefined), [jobId]);
+  return watched.value;
+}
+
+/** Watch a job until the returned function is called. */
+export function watch(jobId: string): () => void {
+  const entry = watchOf(jobId);
+  entry.viewers += 1;
+  if (entry.viewers === 1 && !entry.job.value.isFinal) subscribe(jobId, entry);
+  return () => {
+    entry.viewers -= 1;
+    if (entry.viewers > 0) return;
+    watches.delete(jobId);
+    send({ type: "unsubscribe", job_id: jobId });
+    if (watches.size === 0) close();
+  };
+}
+
+const NOTHING: ReadonlySignal<LiveJob | null> = signal(null);
+
+function watchOf(jobId: string): Watch {
+  let entry = watches.get(jobId);
+  if (!entry) {
+    entry = { job: signal({ jobId, seq: null, isFinal: false }), viewers: 0 };
+    watches.set(jobId, entry);
+  }
+  return entry;
+}
+
+function subscribe(jobId: string, { job }: Watch): void {
+  const after = job.value.seq;
+  if (socket?.readyState === WebSocket.OPEN) {
+    send({ type: "subscribe", job_id: jobId, ...(after === null ? {} : { after }) });
+  } else void open();
+}
+
+function send(message: object): void {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function close(): void {
+  const last = socket;
+  socket = null;
+  isConnected.value = null;
+  last?.close();
+}
+
+async function open(): Promise<void> {
+  if (opening || socket) return;
+  opening = true;
+  try {
+    const { ticket } = await unwrap(api.POST("/api/v1/ws-tickets"));
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.searchParams.set("ticket", ticket);
+    connect(new WebSocket(url));
+  } catch {
+    reopenLater();
+  } finally {
+    opening = false;
+  }
+}
+
+function connect(opened: WebSocket): void {
+  socket = opened;
+  opened.onopen = () => {
+    failures = 0;
+    isConnected.value = true;
+    for (const [jobId, entry] of watches) if (!entry.job.value.isFinal) subscribe(jobId, entry);
+  };
+  opened.onmessage = ({ data }) => {
+    if (typeof data !== "string") return; // previews: binary frames
+    const frame = JSON.parse(data) as Frame;
+    const entry = watches.get(frame.job_id);
+    if (entry) entry.job.value = applyFrame(entry.job.value, frame);
+  };
+  opened.onclose = () => {
+    if (socket !== opened) return;
+    socket = null;
+    reopenLater();
+  };
+}
+
+function reopenLater(): void {
+  if (![...watches.values()].some(({ job }) => !job.value.isFinal)) {
+    isConnected.value = null;
+    return;
+  }
+  isConnected.value = false;
+  const delay = Math.min(MAX_DELAY_MS, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
+  failures += 1;
+  setTimeout(() => void open(), delay);
+}
+
+addEventListener("online", () => void (watches.size > 0 && open()));

@@ -1,0 +1,13 @@
+import "./ui/tokens.css";
+import "./ui/base.css";
+import "./shell/shell.css";
+
+import { render } from "preact";
+
+import { restoreSession } from "./api/session";
+import { App } from "./shell/App";
+import { applyTheme } from "./shell/theme";
+
+applyTheme();
+void restoreSession();
+render(<App />, document.getElementById("app")!);

@@ -1,0 +1,110 @@
+import { useErrorBoundary, useState } from "preact/hooks";
+import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from "preact-iso";
+
+import { forgetResources } from "../api/resource";
+import { isAdmin, me, signOut } from "../api/session";
+import { isConnected } from "../live/watch";
+import { NAV, ROUTES } from "../routes";
+import { text } from "../text";
+import { Button, IconButton } from "../ui/controls";
+import { Toasts } from "../ui/dialog";
+import { Icon } from "../ui/icons";
+import { Empty, Skeleton } from "../ui/show";
+import icon from "./icon.svg";
+import { openShortcuts, Shortcuts } from "./shortcuts";
+import { SignInPage } from "./SignInPage";
+import { chooseTheme, theme } from "./theme";
+
+export function App() {
+  const [crash] = useErrorBoundary((error) => console.error(error));
+  if (crash) return <Crashed />;
+  if (me.value === undefined) return <main class="page"><Skeleton /></main>;
+  if (me.value === null) return <><SignInPage /><Toasts /></>;
+  return (
+    <LocationProvider>
+      <Shell />
+    </LocationProvider>
+  );
+}
+
+function Shell() {
+  const [isMenuOpen, setMenuOpen] = useState(false);
+  const { path } = useLocation();
+  return (
+    <div class="shell" data-menu={isMenuOpen ? "open" : "closed"}>
+      <a class="skip" href="#content">{text.common.skip}</a>
+      <div class="topbar">
+        <IconButton icon="menu" label={text.nav.open} aria-expanded={isMenuOpen} onClick={() => setMenuOpen(!isMenuOpen)} />
+        <strong>{text.product}</strong>
+      </div>
+      <Nav path={path} onNavigate={() => setMenuOpen(false)} />
+      <main class="page" id="content">
+        {isConnected.value === false && <div class="notice warn" role="status"><Icon name="refresh" />{text.errors.reconnecting}</div>}
+        <ErrorBoundary>
+          <Router>
+            {ROUTES.map(({ path: pattern, page, isForAdmins }) => (
+              <Route key={pattern} path={pattern} component={isForAdmins && !isAdmin.value ? AdminOnly : page} />
+            ))}
+            <Route default component={NotFound} />
+          </Router>
+        </ErrorBoundary>
+      </main>
+      <Shortcuts />
+      <Toasts />
+    </div>
+  );
+}
+
+function Nav({ path, onNavigate }: { path: string; onNavigate: () => void }) {
+  const isCurrent = (target: string) => (target === "/" ? path === "/" : path === target || path.startsWith(`${target}/`));
+  const other = theme.value === "dark" ? "light" : "dark";
+  return (
+    <nav class="nav" aria-label={text.nav.label}>
+      <a class="brand" href="/" onClick={onNavigate}><img src={icon} alt="" width={22} height={22} />{text.product}</a>
+      {NAV.filter(({ isForAdmins }) => !isForAdmins || isAdmin.value).map(({ label, items }) => (
+        <section key={label} aria-label={label}>
+          <div class="nav-label" aria-hidden="true">{label}</div>
+          <ul>
+            {items.map((item) => (
+              <li key={item.path}>
+                <a href={item.path} aria-current={isCurrent(item.path) ? "page" : undefined} onClick={onNavigate}>
+                  <Icon name={item.icon} />{item.label}
+                </a>
+              </li>
+            ))}
+          </ul>
+        </section>
+      ))}
+      <div class="nav-foot">
+        <div class="row">
+          <span class="truncate grow" title={me.value!.email}>{me.value!.username}</span>
+          <span class="badge plain">{me.value!.tier}</span>
+        </div>
+        <div class="row">
+          <IconButton icon={other === "dark" ? "moon" : "sun"} label={text.nav[other]} onClick={() => chooseTheme(other)} />
+          <IconButton icon="help" label={text.nav.help} onClick={openShortcuts} />
+          <span class="grow" />
+          <Button look="quiet" isSmall onClick={() => void signOut().then(forgetResources)}>{text.nav.signOut}</Button>
+        </div>
+      </div>
+    </nav>
+  );
+}
+
+function NotFound() {
+  return <Empty icon="search" title={text.errors.notFound}><a class="button" href="/">{text.nav.playground}</a></Empty>;
+}
+
+function AdminOnly() {
+  return <Empty icon="shield" title={text.errors.adminOnly}><a class="button" href="/">{text.nav.playground}</a></Empty>;
+}
+
+function Crashed() {
+  return (
+    <main class="page">
+      <Empty icon="alert" title={text.errors.crashed}>
+        <Button look="primary" onClick={() => location.reload()}>{text.errors.reload}</Button>
+      </Empty>
+    </main>
+  );
+}

@@ -1,0 +1,48 @@
+"""The files of the built web console, read once when the gateway starts."""
+
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ENCODINGS = {"br": ".br", "gzip": ".gz"}
+"""Content codings that the build stores beside a file, the smallest first, with the suffix of their files."""
+INDEX = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleFile:
+    """One file: its media type, its bytes, and its compressed bytes by content coding."""
+
+    media_type: str
+    content: bytes
+    compressed: Mapping[str, bytes]
+
+    def best_for(self, accepted: str) -> tuple[str | None, bytes]:
+        """Return the content coding and bytes for an ``Accept-Encoding`` header; None is the file as it is."""
+        offered = {part.split(";")[0].strip() for part in accepted.lower().split(",") if not part.endswith(";q=0")}
+        for coding, content in self.compressed.items():
+            if coding in offered:
+                return coding, content
+        return None, self.content
+
+
+def load_console(folder: Path | None) -> dict[str, ConsoleFile]:
+    """Return the console's files by their path in the folder; empty if the console is not built."""
+    if folder is None or not (folder / INDEX).is_file():
+        return {}
+    suffixes = tuple(ENCODINGS.values())
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(suffixes)]
+    return {path.relative_to(folder).as_posix(): _load(path) for path in paths}
+
+
+def _load(path: Path) -> ConsoleFile:
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if media_type.startswith("text/") or media_type.endswith(("javascript", "json")):
+        media_type += "; charset=utf-8"
+    stored = {coding: path.with_name(path.name + suffix) for coding, suffix in ENCODINGS.items()}
+    return ConsoleFile(
+        media_type=media_type,
+        content=path.read_bytes(),
+        compressed={coding: beside.read_bytes() for coding, beside in stored.items() if beside.is_file()},
+    )

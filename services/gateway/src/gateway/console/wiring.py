@@ -1,0 +1,10 @@
+"""Constructs the web console's routes."""
+
+from gateway.console.files import load_console
+from gateway.console.routes import router
+from gateway.wiring import Feature, Infrastructure
+
+
+def wire_console(infra: Infrastructure) -> Feature:
+    """Construct the feature; it reads the built files now."""
+    return Feature(routers=(router(load_console(infra.settings.console_dir)),))
