@@ -20,7 +20,7 @@ pytestmark = pytest.mark.chaos
 async def test_job_of_a_dead_node_runs_on_another_node(three_nodes: Fleet) -> None:
     fleet, busy = three_nodes, list[int]()
     async with fleet.client() as client:
-        job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=300)
+        job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=150)
 
         async def is_running() -> bool:
             for number, ledger in enumerate(await fleet.ledgers(), 1):
