@@ -15,7 +15,12 @@ from generate.errors import refusals_of
 from tests.kit.gateway_document import gateway_app
 
 PROBLEM = "application/problem+json"
-NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they create has no URL, or that of the request
+NOWHERE = (
+    "/register",
+    "/ws-tickets",
+    "/login-links",
+    "/{workflow_name}",
+)  # what they create has no URL, or that of the request
 HEALTH = ("/healthz", "/readyz")
 CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in (*REFUSALS, *refusals_of("gateway"))}
 
@@ -81,7 +86,9 @@ def test_responses_have_descriptions_schemas_and_headers(path: str, operation: d
         assert ("Retry-After" in headers) == (status in {"429", "503"})
         assert ("WWW-Authenticate" in headers) == (status == "401")
         assert (
-            status != "201" or "Location" in headers or path.endswith(("/register", "/ws-tickets", "/{workflow_name}"))
+            status != "201"
+            or "Location" in headers
+            or path.endswith(("/register", "/ws-tickets", "/login-links", "/{workflow_name}"))
         )
         json = response.get("content", {}).get("application/json")
         if json is not None:

@@ -83,6 +83,12 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/jobs/{job_id}/events": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/outputs": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/outputs.zip": object_of_alice("jobs:read"),
+    "POST /api/v1/jobs/{job_id}/share": object_of_alice("jobs:write", 201, json={}),
+    "GET /api/v1/jobs/{job_id}/share": Row((200, 404, 404, 403, 401, 404), "jobs:read"),
+    "DELETE /api/v1/jobs/{job_id}/share": Row((204, 404, 404, 403, 401, 404), "jobs:write"),
+    "GET /api/v1/shared/{share_token}": own("jobs:read", 404),
+    "GET /api/v1/jobs/{job_id}/submission": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/timeline": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/thumbnail": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
     "HEAD /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
@@ -90,6 +96,14 @@ ROWS: dict[str, Row] = {
     "HEAD /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
     "DELETE /api/v1/jobs/{job_id}": object_of_alice("jobs:write"),
     "POST /api/v1/jobs/{job_id}/cancel": object_of_alice("jobs:write"),
+    "POST /api/v1/jobs/bulk": own("jobs:write", json={"action": "cancel", "job_ids": [NOBODY]}),
+    "GET /api/v1/outputs": own("jobs:read"),
+    "GET /api/v1/outputs.zip": own("jobs:read", 422),
+    "POST /api/v1/outputs.zip": own("jobs:read", json={"job_ids": [NOBODY]}),
+    "GET /api/v1/outputs/archive.zip": open_to_all(403),
+    "GET /api/v1/outputs/{output_id}/content": open_to_all(403),
+    "HEAD /api/v1/outputs/{output_id}/content": open_to_all(403),
+    "GET /api/v1/outputs/{output_id}/thumbnail": open_to_all(403),
     "POST /api/v1/upload": own("jobs:write", 415, json={}),
     "GET /api/v1/uploads": own("jobs:read"),
     "GET /api/v1/uploads/{upload_id}": object_of_alice("jobs:read"),
@@ -100,6 +114,8 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/workflows/{workflow_name}": object_of_alice("jobs:read"),
     "GET /api/v1/workflows/{workflow_name}/openapi.json": object_of_alice("jobs:read"),
     "POST /api/v1/workflows/{workflow_name}/jobs": object_of_alice("jobs:write", 201, json={}),
+    "GET /api/v1/workflows/builtin": own("jobs:read"),
+    "POST /api/v1/workflows/inputs": own("jobs:read", json={"workflow": HELLO}),
     "POST /api/v1/workflows/validate": own("jobs:write", json={}),
     "PUT /api/v1/workflows/{workflow_name}": own("jobs:write", 422, json={"workflow": {}}),
     "DELETE /api/v1/workflows/{workflow_name}": object_of_alice("jobs:write", 204),
@@ -109,7 +125,10 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/auth/register": open_to_all(422),
     "POST /api/v1/auth/login": open_to_all(422),
     "POST /api/v1/auth/refresh": open_to_all(422),
+    "POST /api/v1/auth/login-links/redeem": open_to_all(422),
     "POST /api/v1/auth/logout": session_only(204),
+    "GET /api/v1/auth/sessions": session_only(200),
+    "DELETE /api/v1/auth/sessions/{session_id}": session_only(404),
     "POST /api/v1/auth/password": session_only(422),
     "GET /api/v1/auth/me": Row((200, 200, 200, 200, 401, 200), ""),
     "POST /api/v1/auth/keys": own("keys", 201, json={"name": "another"}),
@@ -135,7 +154,9 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/usage": own("jobs:read"),
     "GET /api/v1/admin/usage": admins(),
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
+    "POST /api/v1/admin/users/{user_id}/login-links": admins(403),  # no API key, not even an admin's
     "GET /api/v1/admin/stats": admins(),
+    "GET /api/v1/admin/queue": admins(),
     "GET /api/v1/admin/audit": admins(),
     "GET /api/v1/admin/artifact-store": admins(),
     "POST /api/v1/admin/artifact-store/delete-orphans": admins(409, json={"count": 1}),
@@ -218,7 +239,8 @@ async def world(fleet: Fleet) -> World:
         assert job.status_code == 201, job.text
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token", "node": "no-such-node"}
         made.paths |= {"asset": "swagger-ui.css", "class_name": "NoSuchClass", "pack": "custom_nodes.none"}
-        made.paths["invite_id"] = made.paths["letter_id"] = NOBODY
+        made.paths["invite_id"] = made.paths["letter_id"] = made.paths["session_id"] = NOBODY
+        made.paths["invite_id"] = made.paths["letter_id"] = made.paths["output_id"] = made.paths["share_token"] = NOBODY
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text
@@ -317,8 +339,11 @@ async def test_each_credential_reaches_only_its_routes(world: World, who: str) -
 async def test_foreign_object_is_answered_like_an_absent_one(world: World) -> None:
     some_id = "01a207ba-9da5-7b63-8156-e4e4ca898bed"
     other = {"key_id": "0" * 12, "job_id": some_id, "upload_id": some_id, "workflow_name": "nobodys"}
-    own = [name for name, row in ROWS.items() if row.statuses[0] != 404 and not name.startswith("WS")]
-    names = [name for name in own if ROWS[name].statuses[1] == 404]
+    names = [
+        name
+        for name, row in ROWS.items()
+        if row.statuses[WHO.index("bob_key")] == 404 and row.scope is not None and not name.startswith("WS")
+    ]
     async with http_client(base_url=world.fleet.base_url, timeout=20, headers=world.headers["bob_key"]) as http:
         for name in names:
             method, template = name.split(" ")

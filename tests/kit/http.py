@@ -10,4 +10,5 @@ NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def http_client(**options: Any) -> httpx.AsyncClient:
     """Return a client for plain HTTP without the environment's proxies."""
-    return httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False, **options)
+    settings: dict[str, Any] = {"verify": NO_CERTIFICATES, "trust_env": False} | options
+    return httpx.AsyncClient(**settings)

@@ -204,6 +204,9 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
     async with http_client(base_url=f"http://{await started}") as http:
         assert (await http.get("/readyz")).status_code == 200
         assert "connection" not in (await http.get("/healthz")).headers
+        idle, writer = await connect(await started)
+        writer.write(GET)
+        await idle.readuntil(b'"ok"}')
         answer = asyncio.create_task(http.get("/slow"))
         await shutdown.begun.wait()
         not_ready, alive = await http.get("/readyz"), await http.get("/healthz")
@@ -222,9 +225,59 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
             return False
 
         await until(refuses)
+        assert await idle.read() == b""  # because of the second signal
         go_on.set()
         assert (await answer).json() == "done"
+        writer.close()
     await stopping
+
+
+@pytest.mark.requirement("O-18")
+async def test_stopping_service_answers_a_request_on_each_open_connection() -> None:
+    shutdown, stop = Shutdown(), asyncio.Event()
+    made = app(shutdown)
+
+    @made.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"begin"
+            await shutdown.closing.wait()
+            yield b"end"
+
+        return StreamingResponse(parts())
+
+    async def serve_until_stop() -> None:
+        async with serving(made, shutdown=shutdown, delay_s=0.01) as address:
+            started.set_result(address)
+            await stop.wait()
+
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stopping = asyncio.create_task(serve_until_stop())
+    at = await started
+    idle, streaming, new = [await connect(at) for _ in range(3)]
+    idle[1].write(GET)
+    assert b"connection: close" not in await idle[0].readuntil(b'"ok"}')
+    streaming[1].write(GET.replace(b"/healthz", b"/stream"))
+    assert b"connection: close" not in await streaming[0].readuntil(b"begin\r\n")
+    stop.set()
+    assert await streaming[0].readuntil(b"0\r\n\r\n") == b"3\r\nend\r\n0\r\n\r\n"
+    await until(lambda: refuses_connections(at))
+    for reader, writer in (idle, streaming, new):
+        writer.write(GET)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"\r\nconnection: close\r\n" in answer
+        writer.close()
+    await stopping
+
+
+async def refuses_connections(at: str) -> bool:
+    try:
+        _, writer = await connect(at)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
 
 
 @pytest.mark.requirement("log.access")

@@ -282,6 +282,25 @@ async def test_rate_limited_response_carries_retry_after(opened: Open, script: S
     assert (await http.get("/api/v1/models", headers=BOB)).status_code == 200, "somebody else's bucket"
 
 
+@pytest.mark.requirement("S-87")
+async def test_reading_with_a_session_has_a_higher_limit_of_its_own(opened: Open, script: Script) -> None:
+    limit(script, 3)
+    http = await opened()
+    session = {"Authorization": f"Bearer {script.auth.token(script.alice)}"}
+    page = ("auth/me", "models", "jobs", "jobs/unknown/thumbnail", *["jobs"] * 26)
+    answers = [await http.get(f"/api/v1/{path}", headers=session) for path in page]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"browse";q=30;w=60'}
+    assert 429 not in {answer.status_code for answer in answers}
+    classes = [
+        (await http.get("/api/v1/jobs", headers=ALICE), "read"),
+        (await http.get("/api/v1/jobs/unknown/outputs.zip", headers=session), "read"),
+        (await http.post("/api/v1/ws-tickets", headers=session), "write"),
+    ]
+    for answer, name in classes:
+        assert answer.headers["ratelimit-policy"] == f'"{name}";q=3;w=60'
+        assert answer.headers["x-ratelimit-remaining"] != "0"
+
+
 @pytest.mark.requirement("S-53")
 async def test_tier_change_updates_the_rate_limit_and_unlimited_users_are_not_counted(
     opened: Open, script: Script

@@ -398,7 +398,10 @@ class World:
         return found
 
     async def assert_consistent(self) -> None:
-        """Check that counters match a recount, and that events are gapless, have one final state and are published."""
+        """Check that counters match a recount, and that events are gapless, have one final state and are published.
+
+        Waiting requirements are those of the queued jobs.
+        """
         sql = self.system.sql
         rows = await sql.fetch(
             """SELECT t.id, t.queued, t.running,
@@ -427,6 +430,11 @@ class World:
             assert row["gpu_seconds"] == pytest.approx(row["really_spent"])
             assert row["shared"] == row["really_shared"]
             assert row["shared_s"] == pytest.approx(row["really_shared_s"])
+        listed = await sql.fetch("SELECT requirement_id, tenant_id FROM waiting_requirements")
+        waiting = await sql.fetch(
+            "SELECT DISTINCT requirement_id, tenant_id FROM jobs WHERE state = 'queued' AND NOT on_hold"
+        )
+        assert {tuple(row) for row in listed} == {tuple(row) for row in waiting}
         log = "SELECT seq, event->>'state' AS state FROM job_events WHERE job_id = $1 ORDER BY seq"
         for job in await sql.fetch("SELECT id, state, seq FROM jobs WHERE tenant_id = ANY($1)", self.tenants):
             found = await sql.fetch(log, job["id"])
