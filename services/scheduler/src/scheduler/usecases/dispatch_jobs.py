@@ -24,6 +24,7 @@ from scheduler.usecases.waiting_requirements import WaitingRequirements
 
 RECHECK_S = 5.0  # a notification may be lost; executors ask again after about as long, each at its own time
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
+CONTENTION_S = 0.2  # for so long also a request that does not wait tries again
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0019)
@@ -132,7 +133,7 @@ class JobDispatcher:
                     self.recheck(are_nodes_changed=False)  # there may be more jobs than requests were woken
                 waiting.wake = None
                 return claim
-            if claim is NoClaim.CONTENDED and clock() < until and self._is_open:
+            if claim is NoClaim.CONTENDED and clock() < until + CONTENTION_S and self._is_open:
                 await asyncio.sleep(CONTENTION_PAUSE_S)
                 continue
             if claim is NoClaim.NOTHING:
@@ -245,6 +246,8 @@ class JobDispatcher:
             for requirement, jobs in queued.items():
                 if waiting is None or requirement in waiting:
                     self._requests.wake_for(requirement, jobs)
+            if is_recheck:
+                self._requests.repeat_claims()
             if is_recheck and waiting is not None:
                 self._requests.wake_each_kind(lambda one: any(self._fleet.can_run(one, need) for need in waiting))
             if is_due:

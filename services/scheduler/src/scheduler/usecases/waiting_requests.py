@@ -67,8 +67,9 @@ class WaitingRequests:
         self._numbers = count()
 
     def open(self, node: str, boot_id: UUID) -> WaitingRequest:
-        """Add a request that claims. An earlier one of the same node is ended: nobody waits for its answer."""
-        if (earlier := self._by_node.get(node)) is not None:
+        """Add a request that claims. An earlier one of the same node is ended once it is idle: it is out of date."""
+        earlier = self._by_node.get(node)
+        if earlier is not None and earlier in self._idle.get(earlier.digest, ()):
             self._end(earlier)
         request = self._by_node[node] = WaitingRequest(node=node, boot_id=boot_id)
         self._claiming.add(request)
@@ -89,6 +90,7 @@ class WaitingRequests:
 
     async def wait(self, request: WaitingRequest, within_s: float) -> bool:
         """Wait until the request should claim again. False if it was not woken in time, or is ended."""
+        request.is_ended |= self._by_node.get(request.node) is not request
         if within_s > 0 and not request.missed and not request.is_ended:
             self._add_idle(request)
             with suppress(TimeoutError):
@@ -131,6 +133,11 @@ class WaitingRequests:
         for digest in list(self._idle):
             if digest is not None and is_served(digest):
                 self._wake_first([digest], None)
+
+    def repeat_claims(self) -> None:
+        """Have the requests that claim do it once more: what they look at has changed."""
+        for request in self._claiming:
+            request.missed = True
 
     def end_all(self) -> None:
         """Have every request answered now."""
