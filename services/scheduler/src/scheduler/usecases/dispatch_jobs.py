@@ -112,8 +112,7 @@ class JobDispatcher:
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        A node that already has a live attempt gets that attempt again, with its lease renewed. A node has one waiting
-        request: an earlier one is answered.
+        A node that already has a live attempt gets that attempt again, with its lease renewed.
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
