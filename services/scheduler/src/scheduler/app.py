@@ -29,17 +29,20 @@ from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
+from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
 from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_queue import QueueReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
@@ -50,7 +53,7 @@ from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.validate_workflow import WorkflowValidator
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
-WORK_CHANNEL = "work"  # notified by triggers of jobs, tenants and nodes (migration 0019)
+WORK_CHANNEL = "work"  # notified by triggers of jobs, tenants and nodes (migration 0020)
 REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_made (migration 0001)
 PRUNE_EVERY_S = 3600.0
 
@@ -111,10 +114,15 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_jobs(
         bus,
         submitter=submitter,
-        validator=WorkflowValidator(database, limits=limits, checker=checker),
         reader=reader,
+        outputs=OutputLister(database),
         canceller=canceller,
         current_usage=CurrentUsageReader(database, limits=limits),
+    )
+    consumers.register_workflows(
+        bus,
+        validator=WorkflowValidator(database, limits=limits, checker=checker),
+        describer=WorkflowDescriber(fleet),
     )
     consumers.register_fleet(bus, fleet=fleet, policies=policies)
     dead_letters = DeadLetters(database, lifecycle)
@@ -133,7 +141,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         jobs=AdminJobActions(
             database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
         ),
+    )
+    consumers.register_reports(
+        bus,
         stats=StatsReader(database, online_s=settings.lease_s),
+        queue=QueueReader(database, reader),
         usage=usage,
     )
     consumers.register_dead_letters(bus, dead_letters=dead_letters)

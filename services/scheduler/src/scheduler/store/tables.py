@@ -208,7 +208,11 @@ ATTEMPTS = Table(
     Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_ended_at", "ended_at"),
     Index("ix_attempts_node", "node", "job_id"),
-)
+    Index(
+        "ix_attempts_faults", "node", text("ended_at DESC"),
+        postgresql_where=text("outcome IN ('failed', 'node_fault')"),
+    ),
+)  # fmt: skip
 
 # Every transition of every job, in order, as websocket, SSE and the read API show it. Append-only.
 JOB_EVENTS = Table(
@@ -281,6 +285,9 @@ NODES = Table(
     ),
     Column("clear_at", DateTime(timezone=True), comment="an operator ordered to clear it; null once done"),
     Column("refresh_at", DateTime(timezone=True), comment="the same, to read its catalog again"),
+    Column("system", JSONB, comment="contracts.scheduler.heartbeats.NodeSystem"),
+    Column("graph_node", Text, comment="node of the graph that its attempt runs now"),
+    Column("graph_node_class", Text),
 )
 
 # Recently replaced catalogs of nodes (trigger keep_replaced_catalog): they count for admission during a grace period.

@@ -27,7 +27,7 @@ CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gon
 CONTENTION_S = 0.2  # for so long also a request that does not wait tries again
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
-NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0019)
+NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
 
 
 class NoClaim(Enum):

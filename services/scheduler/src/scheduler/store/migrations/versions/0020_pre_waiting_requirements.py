@@ -1,6 +1,6 @@
 """Index queued jobs by requirement, list which tenants wait for which requirement, and say what became claimable.
 
-Revision ID: 0019
+Revision ID: 0020
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from chassis.database.migrate import create_index_concurrently
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 oldest_code = "0016"
 
 # The CASE keeps PostgreSQL from answering with ix_jobs_queue instead, where it would filter all jobs of the tenant.
