@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, parseExact, workflowName, type GraphInput } from "../src/pages/playground/graph";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, parseExact, readForm, shownValues, workflowName, type GraphInput } from "../src/pages/playground/graph";
 import { fieldOf, fieldsOfWorkflow, missingKeys, parametersOf, startValues } from "../src/ui/schema_fields";
 
 const UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee";
@@ -98,6 +98,13 @@ describe("the form of a graph", () => {
 describe("the file of a workflow", () => {
   test("keeps integers that are too large for JavaScript", () => {
     expect(JSON.stringify(parseExact('{"seed":18446744073709551615,"steps":20}'))).toBe('{"seed":18446744073709551615,"steps":20}');
+  });
+
+  test("keeps them in the graph and gives fields plain numbers", () => {
+    const form = readForm('{"graph": {"3": {"inputs": {"seed": 18446744073709551615}}}, "inputs": [{"schema": {"maximum": 18446744073709551615}}], "outputs": [], "warnings": []}');
+    expect(JSON.stringify(form.graph)).toContain("18446744073709551615");
+    expect(typeof form.inputs[0]!.schema.maximum).toBe("number");
+    expect(shownValues(parseExact('{"seed": 18446744073709551615, "steps": 20}') as Record<string, unknown>)).toEqual({ steps: 20 });
   });
 
   test("is found inside a PNG of ComfyUI", () => {

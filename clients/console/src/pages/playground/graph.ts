@@ -33,6 +33,16 @@ export function parseExact(text: string): unknown {
   return JSON.parse(text, revive as (key: string, value: unknown) => unknown);
 }
 
+/** The answer of `POST /api/v1/workflows/inputs`; the graph in it is exact, its description is for fields. */
+export function readForm(answer: string): GraphForm {
+  return { ...(JSON.parse(answer) as GraphForm), graph: (parseExact(answer) as GraphForm).graph };
+}
+
+/** The values that fields can show: without integers that are too large for JavaScript. */
+export function shownValues(parameters: Record<string, unknown> = {}): Values {
+  return Object.fromEntries(Object.entries(parameters).filter(([, value]) => typeof value !== "object")) as Values;
+}
+
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const TEXTS = ["prompt", "workflow"]; // the graph in API format is exact; the editor's file is converted
 
@@ -61,7 +71,7 @@ export function keyOf({ node_id, input }: { node_id: string; input: string }): s
 export function fieldsOfGraph(inputs: readonly GraphInput[]): FormField[] {
   return inputs.map((one) => ({
     ...fieldOf(one.input, { ...one.schema, title: one.title }, {
-      start: typeof one.value === "object" ? null : one.value, // an integer too large for a field
+      start: one.value,
       isAdvanced: one.advanced,
       group: one.node_title || one.node_class,
     }),
