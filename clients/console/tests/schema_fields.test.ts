@@ -85,13 +85,20 @@ describe("the form of a graph", () => {
     expect(fillGraph(graph, inputs, fields, {})).toMatchObject({ 3: { inputs: { seed: -1, steps: 20 } } });
   });
 
+  test("names the node where inputs have the same title, and wants a file that the graph does not have", () => {
+    const schema = { type: "string", format: "image-upload" };
+    const [photo, mask] = ["Photo", "Mask"].map((node_title, index) => ({ ...base, node_id: `${index}`, node_title, pointer: "", input: "image", name: "image", title: "Image", schema, value: index ? UPLOAD : "a.png" }));
+    expect(fieldsOfGraph([photo!, mask!])).toMatchObject([{ label: "Image (Photo)", isRequired: true }, { label: "Image (Mask)", isRequired: false }]);
+    expect(fieldsOfGraph([photo!])[0]).toMatchObject({ label: "Image" });
+  });
+
   test("finds its errors by node and input", () => {
     expect(graphErrors([{ code: "a", message: "Too many.", node_id: "3", input: "steps" }, { code: "b", message: "Other." }])).toEqual({ "3.steps": "Too many." });
   });
 
   test("becomes parameters with bounds, but none for a seed", () => {
-    expect(parameterOf(inputs[1]!)).toMatchObject({ node: "3", input: "steps", type: "integer", minimum: 1, maximum: 10_000 });
-    expect(parameterOf(inputs[0]!)).toMatchObject({ minimum: undefined, maximum: undefined });
+    expect(parameterOf(inputs[1]!, inputs)).toMatchObject({ node: "3", input: "steps", type: "integer", minimum: 1, maximum: 10_000 });
+    expect(parameterOf(inputs[0]!, inputs)).toMatchObject({ minimum: undefined, maximum: undefined });
   });
 });
 
