@@ -10,7 +10,7 @@ import { ProblemNotice } from "../../ui/dialog";
 import { FileDrop } from "../../ui/image_field";
 import { download } from "../../ui/media";
 import type { Values } from "../../ui/schema_fields";
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, parseExact, readForm, type GraphForm as Described } from "./graph";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, parseExact, readForm, type Graph, type GraphForm as Described } from "./graph";
 import { SaveDialog } from "./SaveDialog";
 import { WorkflowForm } from "./WorkflowForm";
 
@@ -24,8 +24,8 @@ let nextId = 0;
  * @throws Problem if it is not a workflow.
  */
 export async function openGraph(workflow: unknown): Promise<void> {
-  const answer = await unwrap(api.POST("/api/v1/workflows/inputs" as never, { body: { workflow }, parseAs: "text" } as never) as never);
-  described.value = { id: (nextId += 1), form: readForm(answer as string) };
+  const answer = await unwrap(api.POST("/api/v1/workflows/inputs", { body: { workflow: workflow as Graph }, parseAs: "text" }));
+  described.value = { id: (nextId += 1), form: readForm(answer) };
 }
 
 export function GraphForm() {

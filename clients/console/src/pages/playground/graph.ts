@@ -1,24 +1,14 @@
 /** Workflows of ComfyUI as text, as a form, and back. Pure. */
+import type { Schemas } from "../../api/client";
 import type { FieldError } from "../../api/problem";
 import { fieldOf, isFileKind, type FormField, type Property, type Value, type Values } from "../../ui/schema_fields";
 
 export type Graph = Record<string, unknown>;
 
 /** An input of a node with a value, as `POST /api/v1/workflows/inputs` describes it. */
-export type GraphInput = {
-  pointer: string;
-  node_id: string;
-  node_class: string;
-  node_title: string | null;
-  input: string;
-  name: string;
-  title: string;
-  schema: Property;
-  value: Value;
-  advanced: boolean;
-};
+export type GraphInput = Omit<Schemas["FormInputBody"], "schema" | "options_total" | "options_url"> & { schema: Property };
 
-export type GraphForm = { graph: Graph; inputs: GraphInput[]; outputs: { node_id: string; node_class: string; node_title: string | null }[]; warnings: FieldError[] };
+export type GraphForm = Omit<Schemas["WorkflowFormBody"], "inputs" | "warnings"> & { inputs: GraphInput[]; warnings: FieldError[] };
 
 type RawJson = { rawJSON?: (text: string) => unknown };
 
