@@ -14,7 +14,7 @@ import { SecuritySection } from "./SecuritySection";
 
 const SECTIONS: Record<string, { label: string; section: ComponentType }> = {
   overview: { label: text.account.overview, section: OverviewSection },
-  usage: { label: text.account.usage, section: LoadedUsage }
+  usage: { label: text.account.usage, section: LoadedUsage },
   keys: { label: text.account.keys, section: KeysSection },
   sessions: { label: text.account.sessions, section: SecuritySection },
   data: { label: text.account.data, section: DataSection },
