@@ -22,6 +22,7 @@ export const text = {
     search: "Search",
     skip: "Skip to content",
   },
+  chart: { table: "Show as table", chart: "Show as chart", time: "Time" },
   status: { pending: "Waiting", processing: "Running", completed: "Completed", failed: "Failed", cancelled: "Cancelled" },
   errors: {
     offline: "The server cannot be reached. Check your connection; the page tries again by itself.",
@@ -79,7 +80,6 @@ export const text = {
     busy: "Signing in…",
     forgotten: "Forgot your password? Ask your operator for a sign-in link.",
   },
-  chart: { table: "Show as table", chart: "Show as chart", time: "Time" },
   playground: {
     title: "Playground",
   },

@@ -1,4 +1,6 @@
 /** Pictures of the API on a page. */
+import "./media.css";
+
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
@@ -42,6 +44,7 @@ function release(entry: Shared): void {
 
 /** A URL of the API as a path of this origin, so that it works behind any host name. */
 export function pathOf(url: string): string {
+  if (/^(blob|data):/.test(url)) return url;
   const { pathname, search } = new URL(url, location.origin);
   return pathname + search;
 }
@@ -49,7 +52,7 @@ export function pathOf(url: string): string {
 /** Whether the URL carries its own credential, so that an `<img>` can load it. */
 export function isSigned(url: string): boolean {
   const { searchParams } = new URL(url, location.origin);
-  return ["signature", "sig", "token"].some((name) => searchParams.has(name));
+  return searchParams.has("token");
 }
 
 /** The thumbnail of one output, a WebP of at most `size` pixels at each side (up to 1024). */
@@ -90,11 +93,12 @@ export function ResultImage({ src, alt, width, height, isEager, class: extra }: 
     return () => observer.disconnect();
   }, [isNear]);
   const ratio = width && height ? { aspectRatio: `${width} / ${height}` } : {};
+  const named = alt ? { role: "img" as const, "aria-label": alt } : { "aria-hidden": true };
   return (
     <span ref={box} class={`result-image ${extra ?? ""}`} style={ratio}>
-      {failure !== null ? <span class="missing" role="img" aria-label={`${alt}: ${failure}`} title={failure}><Icon name="alert" /></span>
+      {failure !== null ? <span class="missing" role="img" aria-label={alt ? `${alt}: ${failure}` : failure} title={failure}><Icon name="alert" /></span>
         : url ? <img src={url} alt={alt} width={width ?? undefined} height={height ?? undefined} decoding="async" onError={() => setFailure(text.media.broken)} />
-        : <span class="skeleton" role="img" aria-label={alt} />}
+        : <span class="skeleton" {...named} />}
     </span>
   );
 }
@@ -105,7 +109,7 @@ export function useImageUrl(path: string | null, onFailure?: (message: string) =
   useEffect(() => {
     setUrl(undefined);
     if (path === null) return;
-    if (isSigned(path) || path.startsWith("blob:")) return setUrl(path);
+    if (isSigned(path) || /^(blob|data):/.test(path)) return setUrl(path);
     let isGone = false;
     const entry = acquire(path);
     entry.url.then(
