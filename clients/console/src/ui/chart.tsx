@@ -112,7 +112,7 @@ export function Chart({ title, times, series, look = "line", zone = "local", hei
   return (
     <figure class="chart" aria-labelledby={id}>
       <figcaption class="row wrap">
-        <h3 id={id} class="grow">{title}</h3>
+        <h2 id={id} class="grow">{title}</h2>
         <span class="soft small number">{at === null ? "" : formatTime(times[at]!)}</span>
         <Button look="quiet" isSmall icon={isTable ? "chart" : "list"} aria-pressed={isTable} onClick={() => setTable(!isTable)}>
           {isTable ? text.chart.chart : text.chart.table}

@@ -34,7 +34,12 @@ export default function JobPage() {
     parseWithSeeds<Job>(await unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, parseAs: "text" }))),
   );
   if (job.problem?.status === 404) {
-    return <Empty icon="search" title={text.job.missingJob}><a class="button" href="/jobs">{text.job.back}</a></Empty>;
+    return (
+      <>
+        <PageHead title={text.jobs.job} />
+        <Empty icon="search" title={text.job.missingJob}><a class="button" href="/jobs">{text.job.back}</a></Empty>
+      </>
+    );
   }
   return (
     <>

@@ -21,7 +21,12 @@ export default function SharedJobPage() {
   const token = useRoute().params["token"]!;
   const shared = useResource(`shared:${token}`, () => readSharedJob(token), { everyMs: REFRESH_MS });
   if (shared.problem?.status === 404) {
-    return <Empty icon="link" title={text.shared.goneTitle}><p>{text.shared.goneBody}</p><a class="button" href="/">{text.nav.playground}</a></Empty>;
+    return (
+      <>
+        <PageHead title={text.shared.title} />
+        <Empty icon="link" title={text.shared.goneTitle}><p>{text.shared.goneBody}</p><a class="button" href="/">{text.nav.playground}</a></Empty>
+      </>
+    );
   }
   return (
     <>
