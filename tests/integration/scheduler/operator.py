@@ -9,6 +9,7 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.jobs import Job
 from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeAction, NodeStatus, RunNodeAction
+from contracts.scheduler.queue import READ_QUEUE, Queue, ReadQueue
 from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
 from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
 from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage, UsageDay
@@ -43,6 +44,9 @@ class Operator:
 
     async def stats(self) -> Stats:
         return await self.bus.request(READ_STATS, ReadStats(), tenant=ADMIN)
+
+    async def queue(self, **query: Any) -> Queue:
+        return await self.bus.request(READ_QUEUE, ReadQueue(**query), tenant=ADMIN)
 
     async def usage(self, tenant: UUID | None, days: int = 90) -> tuple[UsageDay, ...]:
         whose = FLEET if tenant is None else str(tenant)

@@ -7,11 +7,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import Gpu, NodeSystem, OccupancyCause, ReportedOccupancy
 from contracts.scheduler.job_actions import JobAction
 from contracts.scheduler.jobs import LIST_JOBS, JobState, ListJobs
+from contracts.scheduler.nodes import NodeAction, NodeState
+from contracts.scheduler.queue import QueueOrder
 from contracts.scheduler.usage import EndpointUsage
+from contracts.scheduler.waiting import WaitReason
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import ENDPOINT, World
+from tests.integration.scheduler.conftest import COMMON, ENDPOINT, World
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
 
@@ -219,3 +223,99 @@ async def test_statistics_count_queue_nodes_throughput_and_failures(world: World
 
 def _id_made(moment: datetime) -> UUID:
     return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62) | uuid4().int % (1 << 61))
+
+
+@pytest.mark.requirement("operator.fleet")
+async def test_operators_see_what_a_node_runs_and_its_last_faults(world: World, operator: Operator) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    gpu = Gpu(name="NVIDIA H200", memory_total_bytes=150_000_000_000, memory_free_bytes=90_000_000_000)
+    system = NodeSystem(executor_version="1.2.3", comfyui_version="0.33.0", gpus=(gpu,))
+    failed = await world.submit_job(tenant)
+    given = await node.claim_attempt()
+    assert await node.finish(given.ref, Outcome.FAILED)
+    await world.submit_job(tenant, workflow="portrait")
+    given = await node.claim_attempt()
+    loaded = ("CheckpointLoaderSimple.ckpt_name=common.safetensors",)
+    await node.send_heartbeat(given.ref, 40.0, system=system, loaded=loaded, graph_node="3", graph_node_class="Draw")
+    seen = (await operator.nodes())[node.name]
+    assert (seen.state, seen.state_since, seen.system, seen.models) == (NodeState.BUSY, seen.leased_at, system, loaded)
+    assert seen.running is not None
+    assert (seen.running.job_id, seen.running.tenant_id) == (given.ref.job_id, tenant)
+    assert (seen.running.workflow, seen.running.progress, seen.running.started_at) == ("portrait", 40.0, seen.leased_at)
+    assert (seen.running.graph_node, seen.running.graph_node_class) == ("3", "Draw")
+    draining = await operator.node(node.name, NodeAction.DRAIN, grace_s=600)
+    assert draining is not None
+    assert (draining.state, draining.state_since) == (NodeState.DRAINING, draining.cordoned_at)
+    assert await node.finish(given.ref)
+    assert (await operator.nodes())[node.name].state is NodeState.CORDONED
+    await operator.node(node.name, NodeAction.UNCORDON)
+    idle = (await operator.nodes())[node.name]
+    assert (idle.state, idle.running) == (NodeState.IDLE, None)
+    foreign = ReportedOccupancy(by=OccupancyCause.FOREIGN_PROMPT, prompt_id="p", seconds=5, blocked=False)
+    await node.send_heartbeat(foreign_prompts=1, occupied=foreign)
+    assert (await operator.nodes())[node.name].state is NodeState.OCCUPIED
+    await node.send_heartbeat(online=False)
+    offline = (await operator.nodes())[node.name]
+    assert (offline.state, offline.models) == (NodeState.OFFLINE, ())
+
+    async def is_counted() -> bool:  # jobs and faults are cached for 10 s
+        found = (await operator.nodes())[node.name]
+        return found.jobs_last_hour == 1 and len(found.faults) == 1
+
+    await until(is_counted, within_s=30)
+    (fault,) = (await operator.nodes())[node.name].faults
+    assert (fault.job_id, fault.outcome, fault.code, fault.node_died) == (failed, "failed", "node.error", False)
+
+
+@pytest.mark.requirement("operator.queue")
+async def test_operators_see_tenants_in_fair_order_and_why_each_waits(world: World, operator: Operator) -> None:
+    await world.system.sql.execute("DELETE FROM nodes")
+    node = await world.add_node()
+    await world.until_offered(COMMON)
+    first, second, full, held = (
+        world.add_tenant(),
+        world.add_tenant(),
+        world.add_tenant(max_running=1),
+        world.add_tenant(),
+    )
+    running = await world.submit_job(full)
+    given = await node.claim_attempt()
+    assert given.ref.job_id == running
+    jobs = {
+        first: [await world.submit_job(first) for _ in range(3)],
+        second: [await world.submit_job(second, priority=priority) for priority in (0, 7)],
+        full: [await world.submit_job(full)],
+        held: [await world.submit_job(held)],
+    }
+    await operator.job(jobs[held][0], JobAction.HOLD)
+    for tenant, vtime in ((first, 1000.0), (second, 2000.0)):
+        await world.system.sql.execute("UPDATE tenants SET vtime = $2 WHERE id = $1", tenant, vtime)
+    queue = await operator.queue(limit=100)
+    found = {tenant.tenant_id: tenant for tenant in queue.tenants}
+    mine = [tenant.tenant_id for tenant in queue.tenants if tenant.tenant_id in jobs]
+    assert mine[:2] == [first, second]
+    assert (found[first].queued, found[first].held, found[first].max_running) == (3, 0, None)
+    place = found[first].position
+    assert place is not None
+    assert found[second].position == place + 1
+    assert [found[full].position, found[held].position] == [None, None]
+    assert [found[tenant].first_job_id for tenant in jobs] == [
+        jobs[first][0], jobs[second][1], jobs[full][0], jobs[held][0],
+    ]  # fmt: skip
+    reasons = {tenant: waiting.reason for tenant in jobs if (waiting := found[tenant].waiting) is not None}
+    assert reasons == {
+        first: WaitReason.QUEUE,
+        second: WaitReason.QUEUE,
+        full: WaitReason.CONCURRENCY_LIMIT,
+        held: WaitReason.HELD,
+    }
+    assert (found[full].running, found[full].max_running, found[held].queued, found[held].held) == (1, 1, 0, 1)
+    assert (found[held].oldest_wait_s, found[first].tier) == (None, "pro")
+    (pro,) = [tier for tier in queue.tiers if tier.tier == "pro"]
+    assert (pro.waiting, pro.held, pro.running) == (6, 1, 1)
+    (fullest,) = (await operator.queue(order=QueueOrder.QUEUED, limit=1)).tenants
+    assert fullest.tenant_id == first
+    only = await operator.queue(tenant_id=full)
+    assert (only.found, [tenant.tenant_id for tenant in only.tenants]) == (1, [full])
+    assert (await operator.queue(tier="free")).tenants == ()
+    await node.finish(given.ref)

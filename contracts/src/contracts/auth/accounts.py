@@ -114,6 +114,18 @@ class UserPage(TolerantModel):
     more: bool
 
 
+class ReadUsernames(StrictModel):
+    """Get the names of users by id."""
+
+    user_ids: Annotated[tuple[UUID, ...], Field(max_length=1000)]
+
+
+class Usernames(TolerantModel):
+    """Names by user id. Users that do not exist or were erased are left out."""
+
+    usernames: dict[UUID, str]
+
+
 class ChangeUser(StrictModel):
     """Change an account. Fields that are None stay unchanged.
 
@@ -182,6 +194,7 @@ CHANGE_PASSWORD = auth_rpc(
     "password", "change", ChangePassword, Done, "Change the password of an account.", timeout_s=PASSWORD_HASH_TIMEOUT_S
 )
 LIST_USERS = auth_rpc("user", "list", ListUsers, UserPage, "An admin lists users.")
+READ_USERNAMES = auth_rpc("user", "names", ReadUsernames, Usernames, "Read names of users, for admins.", timeout_s=1.5)
 CHANGE_USER = auth_rpc("user", "change", ChangeUser, Account, "An admin changes a user.")
 
-TOPICS = (READ_TENANT, READ_ACCOUNT, REGISTER, CHANGE_PASSWORD, LIST_USERS, CHANGE_USER)
+TOPICS = (READ_TENANT, READ_ACCOUNT, REGISTER, CHANGE_PASSWORD, LIST_USERS, READ_USERNAMES, CHANGE_USER)

@@ -37,6 +37,27 @@ class ReportedOccupancy(StrictModel):
     blocked: bool
 
 
+MAX_GPUS = 16
+
+Bytes = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Gpu(TolerantModel):
+    """A GPU of a node, as ComfyUI reports it."""
+
+    name: Name
+    memory_total_bytes: Bytes
+    memory_free_bytes: Bytes
+
+
+class NodeSystem(TolerantModel):
+    """Software and hardware of a node. ``comfyui_version`` is None if ComfyUI does not report it."""
+
+    executor_version: Name
+    comfyui_version: Name | None = None
+    gpus: Annotated[tuple[Gpu, ...], Field(max_length=MAX_GPUS)] = ()
+
+
 class Heartbeat(StrictModel):
     """Periodic report of an executor, every few seconds.
 
@@ -45,10 +66,12 @@ class Heartbeat(StrictModel):
         catalog_digest: digest of the node's catalog; the scheduler requests the catalog if the digest is new.
         attempt: current attempt, whose lease this heartbeat renews.
         progress: percent of that attempt.
+        graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
         loaded: model files of the node's last prompt, as ``Class.input=file``; empty after the node was offline.
         foreign_prompts: prompts of other clients in the node's queue, which keep the executor from requesting work.
         occupied: why the node cannot take jobs; None if it can.
         cleared, refreshed: newest "clear" and "refresh" action that was carried out.
+        system: software and hardware of the node, at most a minute old.
     """
 
     boot_id: UUID
@@ -56,11 +79,14 @@ class Heartbeat(StrictModel):
     catalog_digest: Name | None
     attempt: AttemptRef | None
     progress: float = 0
+    graph_node: Name | None = None
+    graph_node_class: Name | None = None
     loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
     foreign_prompts: Annotated[int, Field(ge=0)] = 0
     occupied: ReportedOccupancy | None = None
     cleared: AwareDatetime | None = None
     refreshed: AwareDatetime | None = None
+    system: NodeSystem | None = None
 
 
 class LeaseState(StrEnum):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.scheduler.heartbeats import OccupancyCause
+from contracts.scheduler.heartbeats import NodeSystem, OccupancyCause
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -32,6 +32,55 @@ class NodeOccupancy(TolerantModel):
     since: datetime
 
 
+class NodeState(StrEnum):
+    """State of a node. If several apply, the first one in this order counts."""
+
+    OFFLINE = "offline"  # no heartbeat within the duration of a lease, or its ComfyUI does not respond
+    DRAINING = "draining"  # it gets no new work, and its running attempt will be moved to another node
+    CORDONED = "cordoned"  # it gets no new work
+    BLOCKED = "blocked"  # it has been occupied for so long that an operator should look at it
+    OCCUPIED = "occupied"  # prompts of other clients, or another cause, keep it from taking jobs
+    BUSY = "busy"  # it runs an attempt
+    IDLE = "idle"  # it waits for work
+
+
+class RunningJob(TolerantModel):
+    """What a node runs now. Progress and graph node are as old as the last heartbeat.
+
+    Attributes:
+        started_at: when the node took the job.
+        progress: percent, 0 to 99.
+        graph_node, graph_node_class: the node of the graph that runs; None if unknown.
+    """
+
+    job_id: UUID
+    tenant_id: UUID
+    attempt: int
+    workflow: str
+    started_at: datetime
+    progress: float
+    graph_node: str | None = None
+    graph_node_class: str | None = None
+
+
+class NodeFault(TolerantModel):
+    """An attempt that did not succeed on a node.
+
+    Attributes:
+        outcome: ``failed`` if its workflow is the cause, ``node_fault`` if the node is.
+        node_died: the node stopped responding or stopped running the job.
+        message: at most 200 characters.
+    """
+
+    at: datetime
+    job_id: UUID
+    attempt: int
+    outcome: str
+    node_died: bool
+    code: str
+    message: str
+
+
 class NodeStatus(TolerantModel):
     """A node as operators see it.
 
@@ -42,6 +91,13 @@ class NodeStatus(TolerantModel):
         job_id, tenant_id, attempt, leased_at: of its current attempt.
         blocked: it has been occupied for longer than its executor's limit; an operator should check it.
         occupied: why it cannot take jobs although it responds.
+        state: None from a scheduler of the previous release.
+        state_since: when its state began; None if unknown.
+        running: what it runs now; None if it runs nothing.
+        models: model files that its last prompt loaded, as ``Class.input=file``, at most 20; empty while it is offline.
+        system: software and hardware, as last reported; None if its executor has not reported it.
+        jobs_last_hour: jobs that succeeded on it in the last 60 minutes. Cached up to 10 s.
+        faults: its last failed attempts, newest first, at most 10. Cached up to 10 s.
     """
 
     node: str
@@ -55,6 +111,13 @@ class NodeStatus(TolerantModel):
     leased_at: datetime | None
     blocked: bool = False
     occupied: NodeOccupancy | None = None
+    state: NodeState | None = None
+    state_since: datetime | None = None
+    running: RunningJob | None = None
+    models: tuple[str, ...] = ()
+    system: NodeSystem | None = None
+    jobs_last_hour: int = 0
+    faults: tuple[NodeFault, ...] = ()
 
 
 class ListNodes(StrictModel):

@@ -26,7 +26,7 @@ from executor.domain.occupancy import Occupancy
 from executor.loops.run_jobs import WorkLoop
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalLocked
-from executor.usecases import clean_output_folder
+from executor.usecases import clean_output_folder, read_system
 from executor.usecases.clean_output_folder import OutputFolderCleaner
 from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.current_attempt import CurrentAttempt
@@ -36,6 +36,7 @@ from executor.usecases.measure_node import FLUSH_S, NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PromptPoster
 from executor.usecases.prepare_prompt import PromptBuilder
+from executor.usecases.read_system import SystemMonitor
 from executor.usecases.report_attempt import AttemptReporter
 from executor.usecases.request_work import WorkRequester
 from executor.usecases.run_attempt import AttemptRunner
@@ -160,6 +161,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
     occupancy = OccupancyMonitor(
         Occupancy(blocked_after_s=settings.blocked_after_s, dead_worker_s=settings.dead_worker_s), death
     )
+    system = SystemMonitor(node, state)
     heartbeat = HeartbeatSender(
         bus=bus,
         node_name=name,
@@ -167,6 +169,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         current=current,
         state=state,
         occupancy=occupancy,
+        system=system,
         clear=clear,
         clear_now=clear_loop.wake,
     )
@@ -237,6 +240,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         heartbeat_loop,
         probe_loop,
         clear_loop,
+        Loop("executor.read_system", system.tick, every_s=read_system.CHECK_EVERY_S),
         Loop("executor.models", state.check_models, every_s=settings.models_every_s),
         Loop("executor.record_idle_time", node_metrics.flush, every_s=FLUSH_S),
         Loop("executor.run_jobs", work.tick, every_s=0),

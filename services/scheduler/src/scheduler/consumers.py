@@ -45,7 +45,9 @@ from contracts.scheduler.jobs import (
     ReadJobGraph,
 )
 from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeActionReply, Nodes, RunNodeAction
+from contracts.scheduler.output_lists import LIST_OUTPUTS, ListOutputs, OutputPage
 from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, PurgeJob, PurgeReply
+from contracts.scheduler.queue import READ_QUEUE, Queue, ReadQueue
 from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
 from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
 from contracts.scheduler.submissions import SUBMIT_JOB, VALIDATE_WORKFLOW, SubmitJob, SubmitReply, ValidationReply
@@ -57,6 +59,7 @@ from contracts.scheduler.usage import (  # fmt: skip
     ReadTenantUsage,
     TenantUsage,
 )
+from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.admin_job_actions import AdminJobActions
@@ -65,12 +68,15 @@ from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
+from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
 from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_queue import QueueReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
@@ -87,8 +93,8 @@ def register_jobs(
     bus: Bus,
     *,
     submitter: JobSubmitter,
-    validator: WorkflowValidator,
     reader: JobReader,
+    outputs: OutputLister,
     canceller: JobCanceller,
     current_usage: CurrentUsageReader,
 ) -> None:
@@ -99,14 +105,14 @@ def register_jobs(
             _tenant_id(address), command, size_bytes=address.size_bytes, deadline=address.deadline
         )
 
-    async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
-        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
-
     async def read_job(query: ReadJob, address: Address) -> JobWithEvents:
         return await reader.read_job(_tenant_id(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
         return await reader.list_jobs(_tenant_id(address), query)
+
+    async def list_outputs(query: ListOutputs, address: Address) -> OutputPage:
+        return await outputs.list_outputs(_tenant_id(address), query)
 
     async def cancel_job(command: CancelJob, address: Address) -> JobWithEvents:
         return await canceller.cancel_job(_tenant_id(address), command)
@@ -115,11 +121,24 @@ def register_jobs(
         return await current_usage.read_current_usage(_tenant_id(address))
 
     bus.serve(SUBMIT_JOB, submit_job)
-    bus.serve(VALIDATE_WORKFLOW, validate_workflow)
     bus.serve(READ_JOB, read_job)
     bus.serve(LIST_JOBS, list_jobs)
+    bus.serve(LIST_OUTPUTS, list_outputs)
     bus.serve(CANCEL_JOB, cancel_job)
     bus.serve(READ_TENANT_USAGE, read_current_usage)
+
+
+def register_workflows(bus: Bus, *, validator: WorkflowValidator, describer: WorkflowDescriber) -> None:
+    """Serve requests about workflows that are not run."""
+
+    async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
+        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
+
+    async def describe_workflow(query: DescribeWorkflow, address: Address) -> WorkflowForm:
+        return await describer.describe_workflow(query, size_bytes=address.size_bytes)
+
+    bus.serve(VALIDATE_WORKFLOW, validate_workflow)
+    bus.serve(DESCRIBE_WORKFLOW, describe_workflow)
 
 
 def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> None:
@@ -187,10 +206,11 @@ def register_operations(
     nodes: AdminNodeActions,
     searcher: JobSearcher,
     jobs: AdminJobActions,
-    stats: StatsReader,
-    usage: DailyUsageReader,
 ) -> None:
-    """Serve requests of operators. The gateway has authorized them; NATS permissions keep everyone else out."""
+    """Serve requests of operators about nodes and jobs.
+
+    The gateway has authorized them; NATS permissions keep everyone else out.
+    """
 
     async def list_nodes(_: ListNodes, __: Address) -> Nodes:
         return await nodes.list_nodes()
@@ -207,19 +227,28 @@ def register_operations(
     async def run_job_action(command: RunJobAction, _: Address) -> JobActionReply:
         return JobActionReply(job=await jobs.run_action(command))
 
-    async def read_stats(_: ReadStats, __: Address) -> Stats:
-        return await stats.read_stats()
-
-    async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
-        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
-        return await usage.read_daily_usage(tenant_id, days=query.days)
-
     bus.serve(LIST_NODES, list_nodes)
     bus.serve(RUN_NODE_ACTION, run_node_action)
     bus.serve(SEARCH_JOBS, search_jobs)
     bus.serve(INSPECT_JOB, inspect_job)
     bus.serve(RUN_JOB_ACTION, run_job_action)
+
+
+def register_reports(bus: Bus, *, stats: StatsReader, queue: QueueReader, usage: DailyUsageReader) -> None:
+    """Serve requests of operators about the whole fleet, authorized as in ``register_operations``."""
+
+    async def read_stats(_: ReadStats, __: Address) -> Stats:
+        return await stats.read_stats()
+
+    async def read_queue(query: ReadQueue, _: Address) -> Queue:
+        return await queue.read_queue(query)
+
+    async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
+        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
+        return await usage.read_daily_usage(tenant_id, days=query.days)
+
     bus.serve(READ_STATS, read_stats)
+    bus.serve(READ_QUEUE, read_queue)
     bus.serve(READ_DAILY_USAGE, read_usage)
 
 

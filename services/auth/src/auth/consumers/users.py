@@ -13,12 +13,15 @@ from contracts.auth.accounts import (
     LIST_USERS,
     READ_ACCOUNT,
     READ_TENANT,
+    READ_USERNAMES,
     Account,
     ChangeUser,
     ListUsers,
     ReadAccount,
     ReadTenant,
+    ReadUsernames,
     Tenant,
+    Usernames,
     UserPage,
 )
 from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, ChangeTier, ListTiers, TierLimits, Tiers
@@ -40,6 +43,9 @@ def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers:
     async def list_users(query: ListUsers, address: Address) -> UserPage:
         return await lister.list_users(parse_user_id(address), query)
 
+    async def read_usernames(query: ReadUsernames, address: Address) -> Usernames:
+        return await lister.read_usernames(parse_user_id(address), query)
+
     async def change_user(command: ChangeUser, address: Address) -> Account:
         return await changer.change_user(parse_user_id(address), command)
 
@@ -50,6 +56,7 @@ def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers:
         return await tier.change_tier(parse_user_id(address), command)
 
     bus.serve(LIST_USERS, list_users)
+    bus.serve(READ_USERNAMES, read_usernames)
     bus.serve(CHANGE_USER, change_user)
     bus.serve(LIST_TIERS, list_tiers)
     bus.serve(CHANGE_TIER, change_tier)

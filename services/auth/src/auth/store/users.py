@@ -1,7 +1,7 @@
 """Users in PostgreSQL, with their effective limits."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,7 @@ WHERE u.erased_at IS NULL AND (:user_id::uuid IS NULL OR u.id = :user_id)
          OR strpos(lower(u.email), lower(:search)) > 0)
 ORDER BY u.id DESC LIMIT :limit
 """)  # noqa: S608 - constants only
+_LIST_USERNAMES = Statement("SELECT id, username FROM users WHERE id = ANY(CAST(:ids AS uuid[])) AND erased_at IS NULL")
 _HOLD_ADMINS = Statement("SELECT pg_advisory_xact_lock(hashtext('auth.admins'))")
 _ANOTHER_ADMIN = Statement("SELECT 1 FROM users WHERE role = 'admin' AND is_active AND id <> :id LIMIT 1")
 _SAVE = Statement("""
@@ -45,6 +46,12 @@ ON CONFLICT DO NOTHING
 _FIND_BY_NAME = Statement(
     f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE lower(u.username) = lower(:username)"  # noqa: S608 - constants only
 )
+
+
+async def find_user_id(connection: Connection, username: str) -> UUID | None:
+    """Return the id of the user of that name, ignoring case."""
+    row = await _FIND_BY_NAME.first(connection, username=username)
+    return row["user_id"] if row else None
 
 
 async def find_user(connection: Connection, user_id: UUID) -> User | None:
@@ -65,6 +72,11 @@ async def list_users(connection: Connection, query: ListUsers) -> tuple[list[Use
     values = query.model_dump(mode="python") | {"limit": query.limit + 1}
     rows = await _LIST.all(connection, **values)
     return [build_user(row) for row in rows[: query.limit]], len(rows) > query.limit
+
+
+async def read_usernames(connection: Connection, user_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the names of users by id, without those that do not exist or were erased."""
+    return {row["id"]: row["username"] for row in await _LIST_USERNAMES.all(connection, ids=list(user_ids))}
 
 
 async def lock_admins(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from auth.store import audit, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.auth.accounts import ListUsers, UserPage
+from contracts.auth.accounts import ListUsers, ReadUsernames, Usernames, UserPage
 
 
 class UserLister:
@@ -25,3 +25,13 @@ class UserLister:
             detail = query.model_dump(mode="json", exclude_none=True) | {"found": len(found)}
             await audit.append_entry(connection, NewAuditEntry("users.listed", actor_id, None, None, detail))
         return UserPage(accounts=tuple(user.to_account() for user in found), more=more)
+
+    async def read_usernames(self, actor_id: UUID, query: ReadUsernames) -> Usernames:
+        """Return names of users. Not recorded: operators' lists show them.
+
+        Raises:
+            MissingScope: the actor is not an active admin.
+        """
+        async with self._database.direct() as connection:
+            await require_admin(connection, actor_id)
+            return Usernames(usernames=await users.read_usernames(connection, query.user_ids))

@@ -126,6 +126,10 @@ class ComfyUI:
         files = {kind: await self._get_optional(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
         return find_written_models(files, folders)
 
+    async def read_system_stats(self) -> Any:
+        """Return the node's versions and devices; None when the node cannot tell."""
+        return await self._get_optional("/system_stats")
+
     async def post_prompt(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
     ) -> PromptReply:

@@ -13,6 +13,8 @@ class CurrentAttempt:
     def __init__(self) -> None:
         self.stop_requested = asyncio.Event()
         self.percent = 0.0
+        self.graph_node: str | None = None  # the node of the graph that runs, and its class
+        self.graph_node_class: str | None = None
         self._record: AttemptRecord | None = None
         self._stop: StopReason | None = None
         self._ended = False
@@ -35,6 +37,7 @@ class CurrentAttempt:
     def set_attempt(self, record: AttemptRecord) -> None:
         """Set the current attempt."""
         self._record, self._stop, self._ended, self.percent = record, None, record.finish is not None, 0.0
+        self.graph_node = self.graph_node_class = None
         self.stop_requested.clear()
 
     def mark_ended(self) -> None:
@@ -44,6 +47,7 @@ class CurrentAttempt:
     def clear_attempt(self) -> None:
         """Clear the current attempt."""
         self._record, self._stop, self.percent = None, None, 0.0
+        self.graph_node = self.graph_node_class = None
         self.stop_requested.clear()
 
     def request_stop(self, stop: StopReason, ref: AttemptRef) -> None:

@@ -37,5 +37,6 @@ class ProgressPublisher:
             elapsed_s=max(time.time() - self._record.begun_at, 0.0),
             succeeded=succeeded,
         )
+        self._current.graph_node, self._current.graph_node_class = progress.node, progress.node_class
         ref = self._record.ref
         await self._bus.publish(PROGRESS, progress, tenant=str(ref.tenant_id), key=str(ref.job_id))

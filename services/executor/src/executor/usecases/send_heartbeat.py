@@ -12,6 +12,7 @@ from executor.domain.attempt import StopReason
 from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.node_state import NodeState
+from executor.usecases.read_system import SystemMonitor
 from executor.usecases.retries import is_temporary
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
@@ -32,6 +33,7 @@ class HeartbeatSender:
     current: CurrentAttempt
     state: NodeState
     occupancy: OccupancyMonitor
+    system: SystemMonitor
     clear: NodeCleaner
     clear_now: Callable[[], None]
     _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
@@ -45,11 +47,14 @@ class HeartbeatSender:
             catalog_digest=catalog.digest if catalog else None,
             attempt=ref,
             progress=self.current.percent,
+            graph_node=self.current.graph_node,
+            graph_node_class=self.current.graph_node_class,
             loaded=self.state.loaded_models,
             foreign_prompts=self.state.foreign_prompts,
             occupied=self.occupancy.report() if self.state.online else None,
             cleared=self.clear.completed_at,
             refreshed=self.state.refreshed_at,
+            system=self.system.report(),
         )
         try:
             reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)

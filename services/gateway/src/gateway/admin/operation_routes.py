@@ -1,5 +1,6 @@
 """Nodes, jobs of all users, statistics and the audit log, for admins."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.credentials import Principal
 from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting
 from contracts.scheduler.jobs import JobStatus, UnknownJob
-from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
+from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, NodeStatus, UnknownNode
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -26,6 +27,7 @@ from gateway.admin.operation_schemas import (
 from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
+from gateway.admin.usernames import UsernameDirectory
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -57,7 +59,13 @@ def admin_context(who: Principal, request: Request) -> AdminContext:
     return AdminContext(who, request.state.client_ip)
 
 
-def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView) -> APIRouter:
+async def present_nodes(nodes: Sequence[NodeStatus], usernames: UsernameDirectory, admin: str) -> list[NodeBody]:
+    """Return the bodies of nodes, with the names of the users whose jobs they run."""
+    names = await usernames.read_usernames((node.running.tenant_id for node in nodes if node.running), admin=admin)
+    return [present_node(node, names) for node in nodes]
+
+
+def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, usernames: UsernameDirectory) -> APIRouter:
     """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -68,27 +76,28 @@ def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView) -> API
 
     @routes.get("/nodes", summary="List nodes by name", responses=problems())
     async def list_nodes(who: Admin) -> NodesBody:
+        """What each node runs, its models, memory, versions and last faults."""
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
-        return NodesBody(nodes=[present_node(node) for node in found])
+        return NodesBody(nodes=await present_nodes(found, usernames, who.tenant))
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
     async def refresh_all_nodes(who: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
-        return NodesBody(
-            nodes=[present_node(one) for one in await operations.refresh_nodes(admin_context(who, request))]
-        )
+        found = await operations.refresh_nodes(admin_context(who, request))
+        return NodesBody(nodes=await present_nodes(found, usernames, who.tenant))
 
     return routes
 
 
-def node_orders_router(*, operations: AdminActions) -> APIRouter:
+def node_orders_router(*, operations: AdminActions, usernames: UsernameDirectory) -> APIRouter:
     """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - None only after FORGET
-        return present_node(stands)
+        (body,) = await present_nodes([stands], usernames, who.tenant)
+        return body
 
     @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
     async def cordon_node(who: Admin, node: str, request: Request) -> NodeBody:

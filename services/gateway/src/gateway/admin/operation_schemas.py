@@ -1,5 +1,6 @@
 """Response bodies for nodes, jobs of all users, statistics and the audit log."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,9 +11,9 @@ from contracts.auth.audit import AuditEntry
 from contracts.auth.tiers import Tier
 from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.scheduler.jobs import Job, JobError, JobState
-from contracts.scheduler.nodes import NodeStatus
+from contracts.scheduler.nodes import NodeState, NodeStatus
 from contracts.scheduler.search import JobWithAttempts
-from contracts.scheduler.statistics import NodeCounts, Stats
+from contracts.scheduler.statistics import NodeCounts, Stats, TierQueue
 from gateway.jobs.schemas import JobBody, present_job
 
 _AT = "2026-11-23T09:00:00Z"
@@ -21,6 +22,18 @@ _USER = "0199f2b0-1111-7a51-9d24-5a1be0c0ffee"
 _NODE = {
     "node": "gpu-7", "online": True, "seen_at": _AT, "cordoned_at": _AT, "drain_at": None, "job_id": _JOB,
     "tenant_id": _USER, "attempt": 1, "leased_at": _AT, "blocked": False, "occupied": None,
+    "state": "draining", "state_since": _AT,
+    "running": {
+        "job_id": _JOB, "tenant_id": _USER, "username": "ada", "attempt": 1, "workflow": "text-to-image",
+        "started_at": _AT, "progress": 40.0, "graph_node": "5", "graph_node_class": "KSampler",
+    },
+    "models": ["CheckpointLoaderSimple.ckpt_name=sd15.safetensors"],
+    "gpus": [{"name": "NVIDIA H200", "memory_total_bytes": 150_000_000_000, "memory_free_bytes": 90_000_000_000}],
+    "comfyui_version": "0.33.0", "executor_version": "0.1.0", "jobs_last_hour": 118,
+    "faults": [{
+        "at": _AT, "job_id": _JOB, "attempt": 1, "outcome": "failed", "node_died": False, "code": "node.error",
+        "message": "The node class KSampler failed.",
+    }],
 }  # fmt: skip
 
 
@@ -43,11 +56,59 @@ class OccupationBody(BaseModel):
     seconds: float
 
 
-class NodeBody(BaseModel):
-    """A node and its current attempt.
+class RunningJobBody(BaseModel):
+    """What a node runs now, as of its last heartbeat.
 
+    ``progress``: percent. ``graph_node``: id of the node of the graph that runs, null if unknown. ``username``: null if
+    it cannot be read now.
+    """
+
+    job_id: UUID
+    tenant_id: UUID
+    username: str | None
+    attempt: int
+    workflow: str
+    started_at: datetime
+    progress: float
+    graph_node: str | None
+    graph_node_class: str | None
+
+
+class GpuBody(BaseModel):
+    """A GPU and its memory, as ComfyUI reports it about every 10 seconds."""
+
+    name: str
+    memory_total_bytes: int
+    memory_free_bytes: int
+
+
+class NodeFaultBody(BaseModel):
+    """A failed attempt on a node.
+
+    ``outcome``: ``failed`` if its workflow is the cause, ``node_fault`` if the node is. ``node_died``: the node stopped
+    responding or stopped running the job.
+    """
+
+    at: datetime
+    job_id: UUID
+    attempt: int
+    outcome: str
+    node_died: bool
+    code: str
+    message: str
+
+
+class NodeBody(BaseModel):
+    """A node, what it runs, and what it did lately.
+
+    ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
+    ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if
+    unknown.
     ``cordoned_at``: since when it gets no new jobs, or null. ``drain_at``: when it loses its attempt. ``occupied``:
     what keeps it from taking jobs. ``blocked``: it has been occupied for so long that an operator should look at it.
+    ``models``: model files that its last prompt loaded, as ``Class.input=file``, at most 20. ``gpus`` and versions: as
+    last reported. ``jobs_last_hour``: jobs that succeeded on it. ``faults``: its last failed attempts, newest first, at
+    most 10, and at most 1,000 of all nodes. Jobs and faults are cached up to 10 s.
     """
 
     model_config = _with_example(**_NODE)
@@ -63,6 +124,15 @@ class NodeBody(BaseModel):
     leased_at: datetime | None
     blocked: bool
     occupied: OccupationBody | None
+    state: NodeState
+    state_since: datetime | None
+    running: RunningJobBody | None
+    models: list[str]
+    gpus: list[GpuBody]
+    comfyui_version: str | None
+    executor_version: str | None
+    jobs_last_hour: int
+    faults: list[NodeFaultBody]
 
 
 class NodesBody(BaseModel):
@@ -209,12 +279,21 @@ class AuditBody(BaseModel):
     next_cursor: str | None
 
 
-def present_node(node: NodeStatus) -> NodeBody:
+def present_node(node: NodeStatus, usernames: Mapping[UUID, str]) -> NodeBody:
     occupied = None
     if node.occupied is not None:
         seconds = max((node.seen_at - node.occupied.since).total_seconds(), 0.0)
         occupied = OccupationBody(**node.occupied.model_dump(), seconds=round(seconds, 1))
-    return NodeBody(**node.model_dump(exclude={"occupied"}), occupied=occupied)
+    running, system = node.running, node.system
+    return NodeBody(
+        **node.model_dump(exclude={"occupied", "state", "running", "system"}),
+        occupied=occupied,
+        state=node.state or (NodeState.IDLE if node.online else NodeState.OFFLINE),
+        running=RunningJobBody(**running.model_dump(), username=usernames.get(running.tenant_id)) if running else None,
+        gpus=[GpuBody(**gpu.model_dump()) for gpu in system.gpus] if system else [],
+        comfyui_version=system.comfyui_version if system else None,
+        executor_version=system.executor_version if system else None,
+    )
 
 
 def present_admin_job(job: Job, node: str | None, public_url: str) -> AdminJobBody:
@@ -227,13 +306,14 @@ def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJ
     return InspectedJobBody(**_job_fields(found.job, node, public_url), attempts=attempts)
 
 
+def present_tier_queue(queue: TierQueue) -> TierQueueBody:
+    return TierQueueBody(**queue.model_dump(exclude={"oldest_wait_s"}), oldest_wait_seconds=queue.oldest_wait_s)
+
+
 def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
     return StatsBody(
         at=stats.at,
-        queue=[
-            TierQueueBody(**queue.model_dump(exclude={"oldest_wait_s"}), oldest_wait_seconds=queue.oldest_wait_s)
-            for queue in stats.queue
-        ],
+        queue=[present_tier_queue(queue) for queue in stats.queue],
         nodes=stats.nodes,
         throughput=[
             ThroughputBody(

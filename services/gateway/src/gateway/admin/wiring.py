@@ -3,13 +3,22 @@
 from dataclasses import dataclass
 
 from chassis.messaging.dead_letters import DeadLetters
-from gateway.admin import account_routes, class_rule_routes, dead_letter_routes, invite_routes, operation_routes
+from gateway.admin import (
+    account_routes,
+    class_rule_routes,
+    dead_letter_routes,
+    invite_routes,
+    load_routes,
+    login_link_routes,
+    operation_routes,
+)
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
 from gateway.admin.storage_store import StorageTotals
+from gateway.admin.usernames import UsernameDirectory
 from gateway.admin.users import UserDirectory
 from gateway.jobs.input_pins import InputPins
 from gateway.wiring import Feature, Infrastructure
@@ -34,16 +43,19 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
     operations = AdminActions(bus, pins)
     stats = StatsView(bus, StorageTotals(infra.database))
     dead_letters = FleetDeadLetters(bus, own_dead_letters)
+    usernames = UsernameDirectory(bus)
     search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,
         routers=(
             account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
+            login_link_routes.router(bus=bus, public_url=url),
             class_rule_routes.router(bus=bus),
             invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
-            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),
-            operation_routes.node_orders_router(operations=operations),
+            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, usernames=usernames),
+            operation_routes.node_orders_router(operations=operations, usernames=usernames),
             operation_routes.search_router(search=search, public_url=url),
+            load_routes.router(bus=bus, usernames=usernames),
             dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.jobs_router(operations=operations, public_url=url),
         ),

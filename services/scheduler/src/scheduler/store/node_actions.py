@@ -10,9 +10,26 @@ SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :o
     n.blocked, n.occupied_by, n.occupied_prompt_id, n.occupied_since,
     CASE WHEN n.occupied_by <> 'foreign_prompt' THEN (
         SELECT o.job_id FROM attempts o WHERE o.node = n.name AND o.prompt_id::text = n.occupied_prompt_id LIMIT 1
-    ) END AS occupied_job_id
-FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
+    ) END AS occupied_job_id,
+    n.shared_since, n.loaded, n.system, n.graph_node, n.graph_node_class, j.workflow, j.progress,
+    CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
+        ELSE n.state_since END AS online_since,
+    (SELECT b.ended_at FROM attempts b WHERE b.node = n.name ORDER BY b.job_id DESC LIMIT 1) AS last_end
+FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL LEFT JOIN jobs j ON j.id = a.job_id
 """
+_COUNT_SUCCEEDED = Statement("""
+SELECT node, count(*) AS jobs FROM attempts
+WHERE ended_at > now() - interval '1 hour' AND outcome = 'succeeded' GROUP BY node
+""")
+# A few steps along ix_attempts_faults per node.
+_LIST_FAULTS = Statement("""
+SELECT f.* FROM nodes n, LATERAL (
+    SELECT a.node, a.ended_at AS at, a.job_id, a.attempt, a.outcome, a.node_died,
+        coalesce(a.error->>'code', 'unknown') AS code, left(coalesce(a.error->>'message', ''), 200) AS message
+    FROM attempts a WHERE a.node = n.name AND a.outcome IN ('failed', 'node_fault')
+    ORDER BY a.ended_at DESC LIMIT :limit
+) f ORDER BY f.at DESC LIMIT :total
+""")
 _LIST_NODES = Statement(_SELECT_NODE + "ORDER BY n.name")
 _FIND_NODE = Statement(_SELECT_NODE + "WHERE n.name = :node")
 _CORDON = Statement("UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()) WHERE name = :node")
@@ -36,10 +53,26 @@ RETURNING true
 async def list_nodes(connection: Connection, *, online_s: float) -> Sequence[Row]:
     """List all nodes by name, each with its live attempt.
 
-    Rows have the fields of ``NodeStatus``, with ``occupied`` flattened to ``occupied_by``, ``occupied_prompt_id``,
-    ``occupied_job_id`` and ``occupied_since``.
+    Rows have the stored fields of ``NodeStatus``, with ``occupied`` flattened to ``occupied_by``,
+    ``occupied_prompt_id``, ``occupied_job_id`` and ``occupied_since``, and what its state is derived from:
+    ``online_since`` (it is online or offline since then), ``shared_since`` and ``last_end`` (end of its newest job).
     """
     return await _LIST_NODES.all(connection, online_s=online_s)
+
+
+async def count_succeeded_last_hour(connection: Connection) -> dict[str, int]:
+    """Count the attempts of the last hour that succeeded, by node."""
+    return {row["node"]: row["jobs"] for row in await _COUNT_SUCCEEDED.all(connection)}
+
+
+async def list_faults(connection: Connection, *, limit: int, total: int) -> Sequence[Row]:
+    """List failed attempts, newest first, as ``node`` and the fields of ``NodeFault``.
+
+    Args:
+        limit: the most per node.
+        total: the most of all nodes.
+    """
+    return await _LIST_FAULTS.all(connection, limit=limit, total=total)
 
 
 async def find_node(connection: Connection, node: str, *, online_s: float) -> Row | None:

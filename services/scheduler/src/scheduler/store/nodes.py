@@ -15,10 +15,11 @@ ACTION_TTL_S = 60.0  # an operator's action expires if no heartbeat picks it up 
 
 _SAVE_HEARTBEAT = Statement("""
 INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest, state_since, shared_since, occupied_by,
-    occupied_prompt_id, occupied_since, blocked)
+    occupied_prompt_id, occupied_since, blocked, system, graph_node, graph_node_class)
 VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest), now(),
     CASE WHEN :is_shared THEN now() END, :occupied_by, :occupied_prompt_id,
-    now() - make_interval(secs => CAST(:occupied_s AS float)), :blocked)
+    now() - make_interval(secs => CAST(:occupied_s AS float)), :blocked, CAST(:system AS jsonb),
+    :graph_node, :graph_node_class)
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
     loaded = excluded.loaded,
     state_since = CASE
@@ -33,7 +34,8 @@ ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.o
     occupied_by = excluded.occupied_by, occupied_prompt_id = excluded.occupied_prompt_id,
     occupied_since = CASE WHEN nodes.occupied_prompt_id = excluded.occupied_prompt_id THEN nodes.occupied_since
         ELSE excluded.occupied_since END,
-    blocked = excluded.blocked,
+    blocked = excluded.blocked, system = excluded.system, graph_node = excluded.graph_node,
+    graph_node_class = excluded.graph_node_class,
     clear_at = CASE WHEN nodes.clear_at > coalesce(CAST(:cleared AS timestamptz), '-infinity') THEN nodes.clear_at END,
     refresh_at = CASE WHEN nodes.refresh_at > coalesce(CAST(:refreshed AS timestamptz), '-infinity')
         THEN nodes.refresh_at END
@@ -136,6 +138,9 @@ async def save_heartbeat(
         cleared=beat.cleared,
         refreshed=beat.refreshed,
         action_ttl_s=ACTION_TTL_S,
+        system=beat.system.model_dump_json() if beat.system else None,
+        graph_node=beat.graph_node,
+        graph_node_class=beat.graph_node_class,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
     return RecordedHeartbeat(known=row["known"], clear=row["clear"], refresh=row["refresh"])

@@ -4,18 +4,12 @@ Jobs that were purged after their end are counted from ``purged_ends``.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from chassis.database.statement import Connection, Row, Statement
 
 # A tenant's oldest queued job is the first of one of its priorities: one step along ix_jobs_queue per priority.
-_COUNT_QUEUE = Statement("""
-SELECT t.tier, sum(t.queued) AS waiting, coalesce(sum(h.held), 0) AS held, sum(t.running) AS running,
-    extract(epoch FROM now() - min(o.created_at))::float AS oldest_wait_s
-FROM tenants t
-LEFT JOIN (
-    SELECT tenant_id, count(*) AS held FROM jobs WHERE state = 'queued' AND on_hold GROUP BY tenant_id
-) h ON h.tenant_id = t.id
-LEFT JOIN LATERAL (
+OLDEST_QUEUED = """
     WITH RECURSIVE firsts AS (
         (SELECT j.priority, j.created_at FROM jobs j
          WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
@@ -28,10 +22,19 @@ LEFT JOIN LATERAL (
         ) next
     )
     SELECT min(created_at) AS created_at FROM firsts
-) o ON t.queued > 0
+"""
+_COUNT_QUEUE = Statement(f"""
+SELECT t.tier, sum(t.queued) AS waiting, coalesce(sum(h.held), 0) AS held, sum(t.running) AS running,
+    extract(epoch FROM now() - min(o.created_at))::float AS oldest_wait_s
+FROM tenants t
+LEFT JOIN (
+    SELECT tenant_id, count(*) AS held FROM jobs WHERE state = 'queued' AND on_hold GROUP BY tenant_id
+) h ON h.tenant_id = t.id
+LEFT JOIN LATERAL ({OLDEST_QUEUED}) o ON t.queued > 0
 WHERE t.queued > 0 OR t.running > 0 OR h.held > 0
 GROUP BY t.tier
-""")
+""")  # noqa: S608 - constants only
+_READ_TIME = Statement("SELECT now()")
 _COUNT_NODES = Statement("""
 SELECT now() AS now, count(*) AS total,
     count(*) FILTER (WHERE n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS online,
@@ -65,6 +68,12 @@ SELECT code, count(*) AS number FROM (
 ) ended
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50
 """)
+
+
+async def read_time(connection: Connection) -> datetime:
+    """Read the time of the transaction."""
+    now: datetime = await _READ_TIME.value(connection)
+    return now
 
 
 async def count_queue(connection: Connection) -> Sequence[Row]:

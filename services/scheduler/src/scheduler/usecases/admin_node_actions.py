@@ -4,13 +4,12 @@ from collections.abc import Callable
 from typing import assert_never
 
 from chassis.database.postgres import Database
-from chassis.database.statement import Connection, Row
+from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.nodes import (
     NodeAction,
     NodeActionReply,
     NodeAlive,
-    NodeOccupancy,
     Nodes,
     NodeStatus,
     RunNodeAction,
@@ -18,6 +17,7 @@ from contracts.scheduler.nodes import (
 )
 from contracts.wire.errors import InvalidMessage
 from scheduler.store import node_actions
+from scheduler.usecases.node_history import NodeHistoryReader
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
@@ -27,13 +27,14 @@ class AdminNodeActions:
     def __init__(
         self, database: Database, withdrawer: AttemptWithdrawer, *, online_s: float, uncordoned: Callable[[], None]
     ) -> None:
-        self._database, self._withdrawer = database, withdrawer
+        self._database, self._withdrawer, self._history = database, withdrawer, NodeHistoryReader(database)
         self._online_s, self._uncordoned = online_s, uncordoned
 
     async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
             rows = await node_actions.list_nodes(connection, online_s=self._online_s)
-        return Nodes(nodes=tuple(map(_node_from_row, rows)))
+        history = await self._history.read()
+        return Nodes(nodes=tuple(history.build_node(row) for row in rows))
 
     async def run_action(self, command: RunNodeAction) -> NodeActionReply:
         """Run the action and return the node; a drain without grace has withdrawn its attempt by then.
@@ -48,7 +49,8 @@ class AdminNodeActions:
         if command.node is None:
             return await self._run_on_all_nodes(command.order)
         async with self._database.direct() as connection:
-            await self._find_node(connection, command.node)
+            if await node_actions.find_node(connection, command.node, online_s=self._online_s) is None:
+                raise UnknownNode
             await self._run_on_node(connection, command.node, command)
         log.info("scheduler.node.admin_action", node=command.node, action=command.order)
         if command.order is NodeAction.FORGET:
@@ -57,8 +59,7 @@ class AdminNodeActions:
             await self._withdrawer.withdraw_from_drained_nodes()
         if command.order is NodeAction.UNCORDON:
             self._uncordoned()
-        async with self._database.single() as connection:
-            return NodeActionReply(node=await self._find_node(connection, command.node))
+        return NodeActionReply(node=await self._read_node(command.node))
 
     async def _run_on_all_nodes(self, action: NodeAction) -> NodeActionReply:
         if action is not NodeAction.REFRESH:
@@ -68,11 +69,12 @@ class AdminNodeActions:
         log.info("scheduler.nodes.admin_action", action=action)
         return NodeActionReply(node=None)
 
-    async def _find_node(self, connection: Connection, node: str) -> NodeStatus:
-        row = await node_actions.find_node(connection, node, online_s=self._online_s)
+    async def _read_node(self, node: str) -> NodeStatus:
+        async with self._database.single() as connection:
+            row = await node_actions.find_node(connection, node, online_s=self._online_s)
         if row is None:
             raise UnknownNode
-        return _node_from_row(row)
+        return (await self._history.read()).build_node(row)
 
     async def _run_on_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
         match command.order:
@@ -91,17 +93,3 @@ class AdminNodeActions:
                     raise NodeAlive
             case _:
                 assert_never(command.order)
-
-
-def _node_from_row(row: Row) -> NodeStatus:
-    """Build a node from a row of ``node_actions``."""
-    fields = {name: value for name, value in row.items() if not name.startswith("occupied_")}
-    occupied = None
-    if row["occupied_by"] is not None:
-        occupied = NodeOccupancy(
-            by=row["occupied_by"],
-            prompt_id=row["occupied_prompt_id"],
-            job_id=row["occupied_job_id"],
-            since=row["occupied_since"],
-        )
-    return NodeStatus(**fields, occupied=occupied)

@@ -1,9 +1,11 @@
 """Reads statistics of queue, nodes and throughput for operators."""
 
 import asyncio
+from collections.abc import Mapping
 from time import monotonic
 
 from chassis.database.postgres import Database
+from chassis.database.statement import Row
 from contracts.auth.tiers import Tier
 from contracts.scheduler.statistics import NodeCounts, Stats, Throughput, TierQueue, Waits
 from scheduler.store import stats
@@ -30,13 +32,13 @@ class StatsReader:
 
     async def _compute_stats(self) -> Stats:
         async with self._database.direct() as connection:  # one transaction, so that all numbers are of the same time
-            queue = {row["tier"]: row for row in await stats.count_queue(connection)}
+            queue = {Tier(row["tier"]): row for row in await stats.count_queue(connection)}
             nodes = await stats.count_nodes(connection, online_s=self._online_s)
             hour = await stats.measure_last_hour(connection)
             failures = await stats.count_failures(connection)
         return Stats(
             at=nodes["now"],
-            queue=tuple(TierQueue(**queue[tier]) if tier in queue else _idle_queue(tier) for tier in Tier),
+            queue=build_tier_queues(queue),
             nodes=NodeCounts(**nodes),
             throughput=tuple(
                 Throughput(minutes=minutes, jobs=hour[f"jobs_{minutes}"], images=hour[f"images_{minutes}"])
@@ -47,5 +49,11 @@ class StatsReader:
         )
 
 
-def _idle_queue(tier: Tier) -> TierQueue:
-    return TierQueue(tier=tier, waiting=0, held=0, running=0, oldest_wait_s=None)
+def build_tier_queues(counted: Mapping[Tier, Row]) -> tuple[TierQueue, ...]:
+    """Build the queue of every tier from the rows of ``stats.count_queue``, which leave out idle tiers."""
+    return tuple(
+        TierQueue(**counted[tier])
+        if tier in counted
+        else TierQueue(tier=tier, waiting=0, held=0, running=0, oldest_wait_s=None)
+        for tier in Tier
+    )

@@ -1,0 +1,40 @@
+"""Finds the names of users for operators' lists."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from time import monotonic
+from uuid import UUID
+
+from chassis.messaging.bus import Bus
+from contracts.auth.accounts import READ_USERNAMES, ReadUsernames
+from contracts.wire.errors import FAULTS, Refusal
+
+FRESH_S = 60.0  # the name of an erased user disappears after this time
+MAX_PER_REQUEST = 1000
+TIMEOUT_S = 0.5  # a list without names is better than none
+
+
+class UsernameDirectory:
+    """Caches names for up to ``FRESH_S`` seconds."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._names: dict[UUID, str] = {}
+        self._until = 0.0
+
+    async def read_usernames(self, user_ids: Iterable[UUID], *, admin: str) -> Mapping[UUID, str]:
+        """Return names by user id. Unknown names are left out, and new ones while auth is unavailable."""
+        if monotonic() >= self._until:
+            self._names, self._until = {}, monotonic() + FRESH_S
+        wanted = dict.fromkeys(user_ids)
+        unknown = tuple(islice((one for one in wanted if one not in self._names), MAX_PER_REQUEST))
+        if unknown:
+            try:
+                query = ReadUsernames(user_ids=unknown)
+                found = await self._bus.request(READ_USERNAMES, query, tenant=admin, within_s=TIMEOUT_S)
+            except Refusal as refusal:
+                if refusal.refused.kind not in FAULTS:
+                    raise
+            else:
+                self._names.update(found.usernames)
+        return {one: self._names[one] for one in wanted if one in self._names}

@@ -1,0 +1,30 @@
+"""What the executor reports about the software and the GPUs of its node."""
+
+from typing import Any
+
+import pytest
+
+from contracts.scheduler.heartbeats import Gpu
+from executor.domain.system_stats import NodeHardware, parse_system_stats
+
+DEVICE = {"name": "cuda:0 NVIDIA H200 : cudaMallocAsync", "vram_total": 100, "vram_free": 60}
+
+
+def test_versions_and_memory_are_read() -> None:
+    stats = {"system": {"comfyui_version": "0.33.0"}, "devices": [DEVICE, {**DEVICE, "name": "cpu"}]}
+    gpus = tuple(Gpu(name=name, memory_total_bytes=100, memory_free_bytes=60) for name in ("NVIDIA H200", "cpu"))
+    assert parse_system_stats(stats) == NodeHardware("0.33.0", gpus)
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        None,
+        [],
+        {"system": None, "devices": None},
+        {"system": {"comfyui_version": 1}, "devices": [None, {"name": "cpu"}, {**DEVICE, "vram_free": -1}]},
+        {"devices": [{**DEVICE, "vram_total": float("nan")}, {**DEVICE, "name": 5}, {**DEVICE, "vram_free": 2**60}]},
+    ],
+)
+def test_malformed_parts_are_left_out(stats: Any) -> None:
+    assert parse_system_stats(stats) == NodeHardware()
