@@ -1,0 +1,137 @@
+"""What people do in the console: make pictures, watch and cancel them, use images and workflows, make a key."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.console.conftest import NewVisitor
+
+ROOT = Path(__file__).parents[2]
+PROMPT = "What should the picture show?"
+
+
+@pytest.mark.requirement("C-5")
+async def test_first_picture_takes_a_sentence_and_a_click(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("maker")
+    page = visitor.page
+    await page.get_by_label(PROMPT).fill("A harbour at night")
+    await page.get_by_role("button", name="Make picture").click()
+    card = page.get_by_role("article", name="A harbour at night")
+    await expect(card).to_contain_text("Completed", timeout=30_000)
+    picture = card.get_by_role("img").first
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+    await card.get_by_role("button", name="Another seed").click()
+    await expect(page.get_by_role("article", name="A harbour at night")).to_have_count(2)
+    async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
+        jobs = (await admin.get("/admin/jobs", params={"tenant": visitor.user_id})).json()["jobs"]
+    assert len({job["seed"] for job in jobs}) == len(jobs) == 2
+
+
+@pytest.mark.requirement("C-5")
+async def test_job_shows_live_progress_and_cancel_reaches_the_node(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("watcher")
+    page = visitor.page
+    await page.get_by_label(PROMPT).fill("A very long exposure")
+    await page.get_by_text("More settings").click()
+    await page.get_by_label("Steps").fill("150")
+    await page.get_by_role("button", name="Make picture").click()
+    card = page.get_by_role("article", name="A very long exposure")
+    progress = card.get_by_role("progressbar")
+    await expect(progress).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d?"), timeout=30_000)
+    await expect(card).to_contain_text("KSampler")
+    await card.get_by_role("button", name="Cancel").click()
+    await expect(card).to_contain_text("Cancelled", timeout=15_000)
+    runs = await visitor.fleet.runs()
+    assert any(run.get("interrupted") or run.get("outcome") == "interrupted" for run in runs), runs[-1]
+
+
+@pytest.mark.requirement("C-5")
+async def test_refused_field_says_what_is_valid(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("careful")
+    page = visitor.page
+    await page.get_by_role("button", name="Make picture").click()
+    await expect(page.get_by_text("Describe the picture first.")).to_be_visible()
+
+
+@pytest.mark.requirement("C-5")
+async def test_uploaded_image_and_drawn_mask_become_an_inpainting_job(new_visitor: NewVisitor, tmp_path: Path) -> None:
+    visitor = await new_visitor("painter")
+    page = visitor.page
+    image = tmp_path / "photo.png"
+    image.write_bytes(await page.screenshot(clip={"x": 0, "y": 0, "width": 256, "height": 256}))
+    await page.get_by_role("radio", name="Part of an image").check(force=True)
+    await page.locator("input[type=file]").first.set_input_files(image)
+    await page.get_by_role("button", name="Draw the mask").click()
+    canvas = page.get_by_role("application")
+    box = await canvas.bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 3)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    await page.mouse.up()
+    await page.get_by_role("button", name="Use this mask").click()
+    await page.get_by_label(PROMPT).fill("A red door")
+    await page.get_by_role("button", name="Make picture").click()
+    await expect(page.get_by_role("article", name="A red door")).to_contain_text("Completed", timeout=30_000)
+    async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
+        jobs = (await admin.get("/admin/jobs", params={"tenant": visitor.user_id})).json()["jobs"]
+    assert [job["workflow"] for job in jobs] == ["inpaint"]
+
+
+@pytest.mark.requirement("C-5")
+async def test_pasted_graph_becomes_a_form_that_is_saved_and_run(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("author")
+    page = visitor.page
+    await page.get_by_label("Make with").select_option(label="A workflow of ComfyUI…")
+    await page.get_by_label("Or paste the JSON").fill((ROOT / "tests/workflows/hello.json").read_text())
+    await page.get_by_role("button", name="Make a form of it").click()
+    await page.get_by_role("button", name="Save as workflow").click()
+    await page.get_by_role("dialog").get_by_label("Name", exact=True).fill("hello")
+    await page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await visitor.open("/workflows/hello")
+    await page.get_by_role("button", name="Run workflow").click()
+    await expect(page.get_by_role("article").first).to_contain_text("Completed", timeout=30_000)
+
+
+@pytest.mark.requirement("C-5")
+async def test_new_key_is_shown_once_and_works(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("keeper")
+    page = visitor.page
+    await visitor.open("/account/keys")
+    await page.get_by_role("button", name="Create key").first.click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("render box")
+    await dialog.get_by_role("button", name="Create key").click()
+    key = re.search(r"cf_[\w-]+", await dialog.inner_text())
+    assert key is not None
+    async with visitor.fleet.client(key[0]) as client:
+        assert (await client.get("/auth/me")).json()["username"] == "keeper"
+    await dialog.get_by_role("button", name="I have stored it").click()
+    await expect(page.get_by_role("cell", name="render box")).to_be_visible()
+    assert key[0] not in await page.content()
+
+
+@pytest.mark.requirement("C-6")
+async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor) -> None:
+    owner, other = await new_visitor("owner"), await new_visitor("other")
+    await owner.page.get_by_label(PROMPT).fill("A secret garden")
+    await owner.page.get_by_role("button", name="Make picture").click()
+    card = owner.page.get_by_role("article", name="A secret garden")
+    await expect(card).to_contain_text("Completed", timeout=30_000)
+    path = await card.get_by_role("link", name="A secret garden").get_attribute("href")
+    assert path is not None
+
+    await owner.open("/gallery")
+    await expect(owner.page.locator("main img").first).to_be_visible()
+    await other.open("/gallery")
+    await expect(other.page.locator("main img")).to_have_count(0)
+    await other.page.evaluate(
+        "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
+    )
+    await expect(other.page.get_by_role("main")).to_contain_text("There is no such job")
+    other.errors = [error for error in other.errors if "404" not in error]
