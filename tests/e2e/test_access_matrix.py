@@ -135,6 +135,7 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
     "GET /api/v1/admin/stats": admins(),
     "GET /api/v1/admin/queue": admins(),
+    "GET /api/v1/admin/trends": admins(),
     "GET /api/v1/admin/audit": admins(),
     "GET /api/v1/admin/artifact-store": admins(),
     "POST /api/v1/admin/artifact-store/delete-orphans": admins(409, json={"count": 1}),

@@ -34,6 +34,7 @@ from contracts.scheduler import (
     search,
     statistics,
     submissions,
+    trends,
     usage,
 )
 from contracts.wire import dead_letters as wire_dead_letters
@@ -48,7 +49,7 @@ MODULES: tuple[ModuleType, ...] = (
     accounts, audit, changes, class_rules, credentials, erasure, invites, keys, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
     attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, queue, search, statistics,
-    submissions, usage,
+    submissions, trends, usage,
     executor_attempts, progress, notifier_dead_letters, wire_dead_letters,
 )  # fmt: skip
 """Every module that declares topics or refusals."""
