@@ -55,7 +55,7 @@ async def test_ended_minutes_are_added_up_and_the_present_one_is_counted(world: 
     ):
         earlier = ", ".join(f"{column} = {column} - interval '4 minutes'" for column in columns)
         await sql.execute(f"UPDATE {table} SET {earlier}")  # noqa: S608 - constants only
-    await sql.execute("UPDATE jobs SET created_at = started_at - interval '20 seconds' WHERE tenant_id = $1", tenant)
+    await sql.execute("UPDATE jobs SET created_at = started_at - interval '20 seconds' WHERE started_at IS NOT NULL")
     await sql.execute("UPDATE attempts SET leased_at = ended_at - interval '10 seconds' WHERE tenant_id = $1", tenant)
     await sql.execute("UPDATE jobs SET completed_at = started_at + interval '10 seconds' WHERE state = 'succeeded'")
     await sql.execute(f"TRUNCATE {', '.join(TABLES)}")
