@@ -1,5 +1,6 @@
 """Fixtures of all tests: one NATS and one PostgreSQL server, started by the first test that uses them."""
 
+import gc
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,19 @@ hypothesis.settings.load_profile("bounded by pytest alone")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all modules are imported
     structlog.configure(processors=PLAIN_LOG)
     if config.getoption("--containers"):
         from tests.kit.containers import require_engine  # noqa: PLC0415 - Docker's client takes a second to import
 
         require_engine()
+
+
+def pytest_collection_finish() -> None:
+    """Exclude modules and tests from garbage collections, which would stop services in this process for a second."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -45,6 +45,19 @@ def down(state: State = Path(".dev")) -> None:
 
 
 @app.command()
+def login(
+    username: Annotated[str, typer.Argument(help="User to log in: demo or admin.")] = "demo",
+    state: State = Path(".dev"),
+) -> None:
+    """Print a link that logs a user in to the console of ./dev up, once and within ten minutes."""
+    from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
+
+    from stack import foreground  # noqa: PLC0415 - the same
+
+    raise typer.Exit(foreground.login(state.resolve(), username, Console()))
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for the images.")] = Path("comfyfleet-demo"),
     step_ms: StepMs = 50,

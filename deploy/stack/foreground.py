@@ -4,16 +4,18 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
 from stack.credentials import Credentials
 from stack.layout import Layout
+from stack.login_links import NoLoginLink, create_login_link
 from stack.plan import Options
 from stack.ports import PortTaken
 from stack.stop_signals import StopRequested, StopSignals
-from stack.supervisor import AlreadyUp, Stack, StackFailed, running_pid
+from stack.supervisor import USERS, AlreadyUp, Stack, StackFailed, running_pid
 from stack.unprivileged import CannotRunPostgres
 
 REFUSALS = (AlreadyUp, PortTaken, CannotRunPostgres, StackFailed)
@@ -31,7 +33,8 @@ async def up(options: Options, console: Console) -> int:
     signals.open()
     try:
         credentials = await signals.run_until_stopped(stack.up())
-        _print_summary(credentials, options, console)
+        links = {} if options.bare else await signals.run_until_stopped(_create_links(stack.layout))
+        _print_summary(credentials, links, options, console)
         await signals.requested.wait()
     except StopRequested:
         pass
@@ -68,7 +71,30 @@ def run(options: Options) -> int:
     return asyncio.run(up(options, Console()))
 
 
-def _print_summary(credentials: Credentials, options: Options, console: Console) -> None:
+def login(state: Path, username: str, console: Console) -> int:
+    """Print a link that logs a user in to the console of a running stack. Returns the exit status."""
+    try:
+        link = asyncio.run(create_login_link(Layout(state), username))
+    except NoLoginLink as refused:
+        console.print(f"[red]✗[/] {refused}", highlight=False, soft_wrap=True)
+        return 1
+    console.print(link, highlight=False, soft_wrap=True)
+    return 0
+
+
+async def _create_links(layout: Layout) -> dict[str, str]:
+    """Return a link for each user of the stack, or why there is none."""
+
+    async def create(username: str) -> str:
+        try:
+            return await create_login_link(layout, username)
+        except NoLoginLink as refused:
+            return str(refused)
+
+    return dict(zip(USERS, await asyncio.gather(*map(create, USERS)), strict=True))
+
+
+def _print_summary(credentials: Credentials, links: Mapping[str, str], options: Options, console: Console) -> None:
     def line(title: str, text: str) -> None:
         console.print(f"[bold]{title:<12}[/]{text}", highlight=False, soft_wrap=True)
 
@@ -78,6 +104,8 @@ def _print_summary(credentials: Credentials, options: Options, console: Console)
         line("nodes", " ".join(credentials.nodes))
         line("services", f"env -i $(cat {options.state}/env/auth.env) .venv/bin/python -m auth serve")
         return
+    line("console", f"{links['demo']}   (user demo; works once, for 10 minutes; then: ./dev login)")
+    line("operator", links["admin"])
     line("URL", credentials.base_url)
     line("key", f"{credentials.demo_key}   (user demo, tier pro; all in {options.state}/credentials.json)")
     line("try", f"curl -H 'X-API-Key: {credentials.demo_key}' -H 'Content-Type: application/json' \\")

@@ -5,11 +5,11 @@ import os
 import re
 import signal
 
-import httpx
 import pytest
 
 from contracts.scheduler.submissions import SUBMIT_JOB
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 
 SUBMITS = 24
 
@@ -43,7 +43,7 @@ async def test_refused_submits_of_a_frozen_scheduler_are_neither_run_nor_billed(
         assert jobs == {first.json()["job_id"], retried.json()["job_id"]}
         assert len(await fragile.runs()) == started + 1
         assert (await client.get("/auth/me")).json()["used_today"] == 2
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with http_client() as http:
         metrics = (await http.get(fragile.credentials["metrics"]["scheduler"])).text
     expired = re.search(rf'comfyfleet_rpc_expired_total{{topic="{re.escape(SUBMIT_JOB.name)}"}} (\S+)', metrics)
     assert expired is not None, metrics

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from tests.e2e.test_deletion import database_of
 from tests.kit.fleet import Fleet, running_fleet
+from tests.kit.http import http_client
 
 pytestmark = pytest.mark.chaos
 
@@ -94,6 +94,6 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
 async def prompts_of(fleet: Fleet, node: str) -> set[str]:
     """Return every prompt that a simulated node has accepted since it started."""
     url = fleet.nodes[int(node.partition("-")[2]) - 1]
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with http_client(timeout=20) as http:
         ledger = (await http.get(f"{url}/simnode/ledger")).json()
     return {prompt["prompt_id"] for prompt in ledger["prompts"]}

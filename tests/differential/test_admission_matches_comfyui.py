@@ -23,6 +23,7 @@ from tests.differential.mutations import Case, cases
 from tests.differential.on_purpose import reason_for
 from tests.differential.verdicts import Judgement, of_node, of_ours
 from tests.e2e.test_uploads_in_jobs import png
+from tests.kit.http import http_client
 from tests.ordinary_graphs.builder import UPLOADS
 
 REAL = [url for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
@@ -46,7 +47,7 @@ async def test_admission_matches_a_real_node(url: str) -> None:
 
 async def compare(url: str, per_workflow: int) -> None:
     """Validate the corpus on both sides. Fails with every unintended difference."""
-    async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+    async with http_client(base_url=url, timeout=120) as client:
         uploaded = await upload(client)
         info = (await client.get("/object_info")).raise_for_status().json()
         catalog = Catalog(read_catalog(info))

@@ -47,7 +47,7 @@ REPLICATED = ("auth", "scheduler", "notifier", "gateway")
 EXECUTORS = ("executor-1", "executor-2")
 DRAIN_DELAY_S, PROBE_S, PROBE_WITHIN_S = 4.0, 0.1, 2.0
 MAX_PRIORITY = 100
-KEEP_ALIVE_S = 3.0  # less than DRAIN_DELAY_S: no idle connection is left when the listener closes
+KEEP_ALIVE_S = 3.0  # less than a service's, as the compose file's proxy has it
 SERVICE_RESTART = 1012  # close code
 LONG_JOB_S, EXECUTOR_DRAIN_S = 8.0, 1.0
 JOB_S, CANCEL_AFTER_S = 0.9, 2.0  # two nodes can just run the jobs that are not cancelled
@@ -106,7 +106,9 @@ class Replica:
         os.kill(pid, signal.SIGTERM)
         await until(lambda: self._pid() not in {None, pid}, within_s=READY_S)
         await until(lambda: responds(LOOPBACK, self.port, "/readyz"), within_s=READY_S)
-        return monotonic() - began
+        took_s = monotonic() - began
+        print(f"{datetime.now(UTC):%H:%M:%S} restarted {self.name} in {took_s:.1f} s", flush=True)
+        return took_s
 
 
 class Front:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import HELLO, Fleet, frames
+from tests.kit.http import http_client
 
 WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
 
@@ -18,7 +19,7 @@ WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
 async def node_files(fleet: Fleet) -> dict[str, bytes]:
     """Return every file in the nodes' histories, fetched from the nodes directly, by SHA-256."""
     found = {}
-    async with httpx.AsyncClient(timeout=30) as node:
+    async with http_client(timeout=30) as node:
         for url in fleet.nodes:
             for entry in (await node.get(f"{url}/history")).json().values():
                 for ui in entry["outputs"].values():

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from comfyfleet_client import (
@@ -33,6 +32,7 @@ from comfyfleet_client import (
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_identity import PASSWORD, slow
 from tests.kit.fleet import HELLO, Fleet
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 EAGER = Retry(first_delay_s=0.05)
@@ -289,5 +289,5 @@ async def test_abandoned_watch_leaves_no_open_connection(fleet: Fleet, fleeting:
         with suppress(StopIteration):
             events.close()  # type: ignore[attr-defined]
     models = await fleeting.models()
-    async with httpx.AsyncClient(base_url=fleet.base_url, headers={"X-API-Key": fleet.key}) as plain:
+    async with http_client(base_url=fleet.base_url, headers={"X-API-Key": fleet.key}) as plain:
         assert models == (await plain.get("/api/v1/models")).json()["models"]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.e2e.conftest import REAL, simulated_only
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 from tests.kit.media import samples, wav
 from tests.kit.pictures import file_of
 
@@ -144,7 +145,7 @@ async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str)
             "latent": ("SaveLatent", "samples", 0),
             "model_3d": ("SaveGLB", "mesh", 6),
         }
-        async with httpx.AsyncClient() as node:
+        async with http_client() as node:
             described = (await node.get(f"{REAL}/object_info/Load3D")).json()
         models = ("glb", "obj") if "FILE_3D" in described["Load3D"]["output"] else ()  # 0.3.64 cannot pass on a file
         for extension in ("wav", "mp3", "ogg", "flac", "m4a", "mp4", "webm", "mov", "latent", *models):

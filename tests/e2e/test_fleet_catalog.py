@@ -5,6 +5,7 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 
 REFUSED_TO_ALL = {"CheckpointSave", "SaveLoRA", "OpenAIChatNode"}  # they write models or use the network
 
@@ -24,7 +25,7 @@ async def listed(client: httpx.AsyncClient, **query: str) -> list[str]:
 @pytest.mark.requirement("GET /api/v1/nodes/classes")
 @simulated_only
 async def test_fleet_lists_the_classes_of_its_nodes(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    async with httpx.AsyncClient(timeout=20) as node:
+    async with http_client(timeout=20) as node:
         there = (await node.get(f"{fleet.nodes[0]}/object_info")).json()
     names = await listed(client)
     assert names == sorted(there.keys() - REFUSED_TO_ALL)
@@ -42,7 +43,7 @@ async def test_fleet_lists_the_classes_of_its_nodes(fleet: Fleet, client: httpx.
 
 @pytest.mark.requirement("GET /docs", "GET /docs/{asset}", "GET /openapi.json", "HEAD /openapi.json", "GET /asyncapi")
 async def test_api_documents_are_served(fleet: Fleet) -> None:
-    async with httpx.AsyncClient(base_url=fleet.base_url, timeout=20) as http:
+    async with http_client(base_url=fleet.base_url, timeout=20) as http:
         assert "swagger-ui" in (await http.get("/docs")).text
         assert (await http.get("/docs/swagger-ui-bundle.js")).status_code == 200
         assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.1")

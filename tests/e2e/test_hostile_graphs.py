@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 from tests.kit.pictures import flat_png
 from tests.kit.waiting import until
 
@@ -186,7 +187,7 @@ async def test_allowed_model_saving_class_cannot_add_a_usable_model(fleet: Fleet
             assert job["model"] in {"sim_xl.safetensors", "sim_anime.safetensors"}
     finally:
         await rule(fleet, "CheckpointSave", None)
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with http_client(timeout=20) as http:
         for url in fleet.nodes:
             listed = (await http.get(f"{url}/models/checkpoints")).json()
             assert sorted(listed) == ["sim_anime.safetensors", "sim_xl.safetensors"]

@@ -4,33 +4,36 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.conftest import BLOCKED_AFTER_S, simulated_only
 from tests.e2e.test_cli import Person
 from tests.e2e.test_identity import slow
 from tests.e2e.test_operations import Operator
+from tests.kit.commands import Commands
 from tests.kit.fleet import HELLO, Fleet
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 pytestmark = simulated_only
 
 
 @pytest.mark.requirement("POST /api/v1/admin/nodes/{node}/clear", "POST /api/v1/admin/nodes/refresh")
-async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet: Fleet, tmp_path: Path) -> None:
-    operator = Operator(Person(fleet.base_url, tmp_path), fleet.credentials["admin_key"])
+async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(
+    fleet: Fleet, tmp_path: Path, commands: Commands
+) -> None:
+    operator = Operator(Person(fleet.base_url, tmp_path, commands), fleet.credentials["admin_key"])
+    async with http_client() as direct, fleet.client(fleet.credentials["admin_key"]) as admin:
 
-    async def node(name: str) -> dict[str, Any]:
-        (found,) = [one for one in await operator.does("nodes") if one["node"] == name]
-        return found
+        async def nodes() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await admin.get("/admin/nodes")).json()["nodes"]
+            return found
 
-    async with httpx.AsyncClient() as direct:
         posted = await direct.post(f"{fleet.nodes[0]}/prompt", json={"prompt": slow(600), "client_id": "somebody"})
         prompt_id = posted.json()["prompt_id"]
 
         async def is_blocked() -> bool:
-            return any(one["blocked"] for one in await operator.does("nodes"))
+            return any(one["blocked"] for one in await nodes())
 
         await until(is_blocked, within_s=30)
         (held,) = [one for one in await operator.does("nodes") if one["blocked"]]
@@ -50,7 +53,7 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet:
             assert ordered["node"] == held["node"]
 
             async def is_free() -> bool:
-                found = await node(held["node"])
+                (found,) = [one for one in await nodes() if one["node"] == held["node"]]
                 return (found["blocked"], found["occupied"]) == (False, None)
 
             await until(is_free, within_s=30)
@@ -75,7 +78,7 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet:
 
 async def test_model_added_to_a_node_is_soon_available(fleet: Fleet) -> None:
     added = f"{secrets.token_hex(4)}.safetensors"
-    async with fleet.client() as client, httpx.AsyncClient() as direct:
+    async with fleet.client() as client, http_client() as direct:
         for url in fleet.nodes:  # and it remains there
             there = (await direct.get(f"{url}/models/loras")).json()
             await direct.post(f"{url}/simnode/models", json={"folder": "loras", "names": [*there, added]})

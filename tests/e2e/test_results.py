@@ -180,3 +180,40 @@ async def test_downloaded_files_keep_the_requested_names(fleet: Fleet, client: h
         "2026_00001_.png",
         "ComfyUI_00001_.png",
     ]
+
+
+@pytest.mark.requirement("GET /api/v1/outputs", "S-9")
+async def test_a_page_shows_the_outputs_of_its_user_by_links_only(
+    fleet: Fleet, client: httpx.AsyncClient, job_id: str
+) -> None:
+    listed = (await client.get("/outputs", params={"job_id": job_id, "kind": "image"})).json()["outputs"]
+    assert [one["node_id"] for one in listed] == ["3", "4", "5"]
+    assert (await client.get("/outputs", params={"job_id": job_id, "temporary": "false"})).json()["outputs"] == listed[
+        :2
+    ]
+    first, *_ = (await client.get("/outputs", params={"limit": 1})).json()["outputs"]
+    assert first["workflow"] == "custom"
+    async with fleet.client("") as nobody:
+        bytes_ = await nobody.get(listed[0]["url"])
+        assert bytes_.status_code == 200, bytes_.text
+        assert (hashlib.sha256(bytes_.content).hexdigest(), picture(bytes_.content).size) == (listed[0]["sha256"], SIZE)
+        small = await nobody.get(listed[0]["thumbnail_url"])
+        assert (picture(small.content).format, picture(small.content).size) == ("WEBP", SIZE)
+        archive = (await client.post("/outputs.zip", json={"job_ids": [job_id]})).json()["url"]
+        with zipfile.ZipFile(BytesIO((await nobody.get(archive)).content)) as opened:
+            assert len(opened.namelist()) == 2
+    timeline = (await client.get(f"/jobs/{job_id}/timeline")).json()
+    assert [one["cause"] for one in timeline["events"]] == ["submitted", "claimed", "started", "succeeded"]
+    assert [one["outcome"] for one in timeline["attempts"]] == ["succeeded"]
+    again = (await client.get(f"/jobs/{job_id}/submission")).json()["submission"]
+    assert (await client.post("/workflows/validate", json=again)).json()["valid"]
+
+    shared = (await client.post(f"/jobs/{job_id}/share", json={})).json()
+    async with fleet.client(fleet.new_user("colleague", "free")) as colleague:
+        assert (await colleague.get("/outputs", params={"job_id": job_id})).json()["outputs"] == []
+        seen = (await colleague.get(f"/shared/{shared['token']}")).json()
+        assert ([one["id"] for one in seen["outputs"]], seen["submission"]) == ([one["id"] for one in listed], again)
+        stopped = await colleague.post("/jobs/bulk", json={"action": "purge", "job_ids": [job_id]})
+        assert stopped.json()["jobs"][0]["problem"]["code"] == "job.not_found"
+        assert (await client.delete(f"/jobs/{job_id}/share")).status_code == 204
+        assert (await colleague.get(f"/shared/{shared['token']}")).json()["code"] == "share.not_found"

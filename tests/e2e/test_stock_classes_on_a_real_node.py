@@ -19,6 +19,7 @@ from PIL import Image
 from contracts.graph_policy.registry import Trait, stock_class
 from tests.e2e.conftest import REAL
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 from tests.stock_classes.graphs import GraphMaker, Impossible, Workflow, is_api, with_names
 from tests.stock_classes.outputs import Failed, Kept, Outputs, kept, run_on_node
 
@@ -89,7 +90,7 @@ def policies(fleet: Fleet) -> dict[str, str]:
 
 async def test_stock_class_outputs_equal_those_of_a_direct_run(fleet: Fleet, policies: Mapping[str, str]) -> None:
     tally = Tally()
-    async with httpx.AsyncClient(base_url=(REAL or "").split(",")[0], timeout=60) as node:
+    async with http_client(base_url=(REAL or "").split(",")[0], timeout=60) as node:
         argv = (await node.get("/system_stats")).raise_for_status().json()["system"]["argv"]
         if "--disable-metadata" not in argv:
             pytest.skip("start ComfyUI with --disable-metadata")

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tests.e2e.conftest import REAL
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 
 pytestmark = [
     pytest.mark.skipif(not REAL, reason="needs a real ComfyUI (COMFYUI_URL)"),
@@ -189,7 +190,7 @@ async def run(fleet: Fleet, client: httpx.AsyncClient, graph: Graph, seen: Seen)
 async def test_second_tenant_obtains_nothing_of_the_first_through_any_class(fleet: Fleet, policy: str) -> None:
     assert REAL
     word = f"canary{secrets.token_hex(8)}"
-    async with httpx.AsyncClient(timeout=60) as raw:
+    async with http_client(timeout=60) as raw:
         catalog = (await raw.get(f"{REAL}/object_info")).json()
     alice_key = await asyncio.to_thread(
         fleet.new_user, f"alice{secrets.token_hex(4)}", "enterprise", graph_policy=policy

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.e2e.conftest import REAL, simulated_only
 from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 SIZE = (128, 96)
@@ -223,7 +224,7 @@ async def test_job_survives_an_executor_kill_between_staging_and_posting(
     await until(was_posted)
     name = f"executor-{(await whose() or 0) + 1}"
     killed = fleet.kill(name)
-    async with httpx.AsyncClient() as nodes:
+    async with http_client() as nodes:
         for url in fleet.nodes:
             await nodes.delete(f"{url}/simnode/faults")
     await fleet.replaced(name, killed)

@@ -52,3 +52,55 @@ async def test_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client:
     for headers in ({}, {"Idempotency-Key": f"{name}-new"}):
         refused = await client.post("/jobs", headers=headers, json=body)
         assert (refused.status_code, refused.json()["code"]) == (404, "workflow.not_found")
+
+
+@pytest.mark.requirement("POST /api/v1/workflows/inputs", "GET /api/v1/workflows/builtin")
+async def test_described_inputs_make_the_parameters_of_a_saved_workflow(
+    fleet: Fleet, client: httpx.AsyncClient
+) -> None:
+    told = await client.post("/workflows/inputs", json=GRAPH)  # a bare graph, as a submission takes it
+    assert told.status_code == 200, told.text
+    form = told.json()
+    assert form["graph"] == GRAPH
+    assert [one["pointer"] for one in form["inputs"][:2]] == ["/workflow/1/inputs/width", "/workflow/1/inputs/height"]
+    assert form["outputs"] == [{"node_id": "2", "node_class": "SaveImage", "node_title": None}]
+    name = f"described-{fleet.process.pid}"
+    saved = await client.put(f"/workflows/{name}", json={"workflow": form["graph"], "parameters": parameters_of(form)})
+    assert saved.status_code == 201, saved.text
+    schema = (await client.get(f"/workflows/{name}")).json()["parameters"]["properties"]
+    width = next(one for one in form["inputs"] if one["input"] == "width")
+    assert (width["name"], width["schema"]["maximum"]) == ("width", schema["width"]["maximum"])
+    assert (schema["width"]["default"], schema["color"]["type"]) == (64, "integer")
+    by_name = (await client.post("/workflows/inputs", json={"workflow_name": name, "parameters": {"color": 5}})).json()
+    assert {one["input"]: one["value"] for one in by_name["inputs"]}["color"] == 5
+
+    builtin = {one["name"]: one for one in (await client.get("/workflows/builtin")).json()["workflows"]}
+    assert list(builtin) == ["text-to-image", "image-to-image", "inpaint"]
+    fields = builtin["text-to-image"]["parameters"]["properties"]
+    assert (fields["width"]["multipleOf"], fields["steps"]["maximum"], fields["seed"]["format"]) == (8, 150, "seed")
+    assert fields["model"]["default"] in fields["model"]["enum"]
+    assert "euler" in fields["sampler"]["enum"]
+    submitted = await client.post("/workflows/validate", json={"prompt": "a", "sampler": fields["sampler"]["enum"][0]})
+    assert submitted.json()["valid"]
+    for one in builtin:
+        described = await client.post("/workflows/inputs", json={"workflow_name": one})
+        formats = {inputs["schema"].get("format") for inputs in described.json()["inputs"]}
+        assert described.status_code == 200, described.text
+        assert ("image-upload" in formats, "mask-upload" in formats) == (one != "text-to-image", one == "inpaint")
+
+    unusable = await client.post("/workflows/inputs", json={"workflow": {"1": {"inputs": {}}}})
+    assert (unusable.status_code, unusable.json()["code"]) == (422, "workflow.invalid")
+    assert unusable.json()["errors"][0]["pointer"].startswith("/workflow/1")
+    missing = await client.post("/workflows/inputs", json={"workflow_name": "none"})
+    assert missing.json()["code"] == "workflow.not_found"
+
+
+def parameters_of(form: dict[str, Any]) -> dict[str, Any]:
+    """What the console saves for each input of a form."""
+    kept = ("type", "minimum", "maximum")
+    return {
+        one["name"]: {"node": one["node_id"], "input": one["input"], "title": one["title"]}
+        | {key: one["schema"][key] for key in kept if key in one["schema"]}
+        | ({"enum": choices} if len(choices := one["schema"].get("enum", [])) in range(1, 101) else {})
+        for one in form["inputs"]
+    }

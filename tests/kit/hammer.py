@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from chassis.cli import Service, commands
 from chassis.settings import ServiceSettings
 from tests.kit.fleet import ROOT, Fleet
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 END = b"\r\n\r\n"
@@ -165,7 +166,7 @@ async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[Non
         sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
     )
     try:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with http_client() as client:
 
             async def answers() -> bool:
                 try:

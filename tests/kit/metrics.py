@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Self
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 
@@ -53,7 +53,7 @@ class Scraper:
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = urls
-        self._client = httpx.AsyncClient(trust_env=False, timeout=10)
+        self._client = http_client(timeout=10)
         self.first = self.latest = Scrape({})
 
     async def __aenter__(self) -> Self:

@@ -9,11 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
 from nats.aio.client import Client
 
 from stack.linux import die_with_parent
 from stack.ports import free_ports
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 
@@ -68,7 +68,7 @@ class NatsServer:
 
     async def subscriptions(self) -> int:
         """Return the number of subscriptions of all clients."""
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with http_client() as http:
             return int((await http.get(f"http://127.0.0.1:{self._monitor}/varz")).json()["subscriptions"])
 
     def log(self) -> str:

@@ -40,6 +40,8 @@ class PostgresServer:
         self._password = secrets.token_hex(16)
         self.port = free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
+        self._templates: set[str] = set()  # databases with the schema of a service, to be copied
+        self._creating = asyncio.Lock()
 
     async def create(self) -> None:
         """Create the data directory and start."""
@@ -74,15 +76,24 @@ class PostgresServer:
 
     async def database(self, service: str) -> str:
         """Create a database with the newest schema of a service; returns its DSN."""
-        name = f"{service}_{secrets.token_hex(6)}"
+        template, name = f"template_{service}", f"{service}_{secrets.token_hex(6)}"
+        async with self._creating:
+            if template not in self._templates:
+                await self._create_database(template, "template1")
+                await asyncio.to_thread(migrate.upgrade, service, self._url(template))
+                self._templates.add(template)
+            await self._create_database(name, template)
+        return self._url(name)
+
+    async def _create_database(self, name: str, template: str) -> None:
         connection = await asyncpg.connect(self._dsn("postgres"))
         try:
-            await connection.execute(f'CREATE DATABASE "{name}"')
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         finally:
             await connection.close()
-        url = self._dsn(name).replace("postgresql://", "postgresql+asyncpg://")
-        await asyncio.to_thread(migrate.upgrade, service, url)
-        return url
+
+    def _url(self, database: str) -> str:
+        return self._dsn(database).replace("postgresql://", "postgresql+asyncpg://")
 
     def _dsn(self, database: str) -> str:
         return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"

@@ -42,8 +42,10 @@ from contracts.scheduler.jobs import (
     Timings,
     UnknownJob,
 )
+from contracts.scheduler.output_lists import LIST_OUTPUTS, ListedOutput, ListOutputs, OutputPage
 from contracts.scheduler.outputs import Output, OutputKind
 from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, JobNotEnded, PurgeJob, PurgeReply
+from contracts.scheduler.search import INSPECT_JOB, AttemptSummary, InspectJob, JobWithAttempts
 from contracts.scheduler.submissions import SUBMIT_JOB, IdempotencyKeyReused, InvalidWorkflow, SubmitJob, SubmitReply
 from contracts.scheduler.usage import READ_DAILY_USAGE, DailyUsage, Quota, ReadDailyUsage, UsageDay
 from contracts.wire.errors import Unavailable
@@ -64,8 +66,11 @@ class ScriptedScheduler:
     def __init__(self) -> None:
         self.jobs: dict[UUID, Job] = {}
         self.logs: dict[UUID, list[JobEvent]] = defaultdict(list)
+        self.graphs: dict[UUID, dict[str, Any]] = {}
+        self.attempts: dict[UUID, list[AttemptSummary]] = defaultdict(list)
         self.submits: list[SubmitJob] = []
         self.lists: list[ListJobs] = []
+        self.output_lists: list[ListOutputs] = []
         self.keys: dict[str, tuple[str, UUID]] = {}
         self.models: dict[str, tuple[str, ...]] = {CHECKPOINT: ("common.safetensors", "rare.safetensors")}
         self.default_models: tuple[str, ...] | None = None  # None: all checkpoints
@@ -130,7 +135,11 @@ class ScriptedScheduler:
         )
 
     async def graph(self, asked: ReadJobGraph, address: Address) -> JobGraph:
-        return JobGraph(graph={"1": {"job": str(self._own(asked.job_id, address).job_id)}})
+        own = self._own(asked.job_id, address)
+        return JobGraph(graph=self.graphs.get(own.job_id) or {"1": {"job": str(own.job_id)}})
+
+    async def inspect(self, asked: InspectJob, _: Address) -> JobWithAttempts:
+        return JobWithAttempts(job=self.jobs[asked.job_id], attempts=tuple(self.attempts[asked.job_id]))
 
     async def page(self, asked: ListJobs, address: Address) -> JobPage:
         self.lists.append(asked)
@@ -142,6 +151,23 @@ class ScriptedScheduler:
             if (not asked.before or job.job_id < asked.before) and (not asked.states or job.state in asked.states)
         ]
         return JobPage(jobs=tuple(found[: asked.limit]), more=len(found) > asked.limit)
+
+    async def outputs(self, asked: ListOutputs, address: Address) -> OutputPage:
+        """Answer with the outputs of the tenant's jobs. Of the filters only the position is applied."""
+        self.output_lists.append(asked)
+        own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
+        jobs = sorted(((job.completed_at, job.job_id, job) for job in own if job.completed_at), reverse=True)
+        listed = [
+            ListedOutput(
+                job_id=job_id, index=index, completed_at=at, workflow=job.workflow, labels=job.labels, output=output
+            )
+            for at, job_id, job in jobs
+            for index, output in enumerate(job.outputs)
+        ]
+        places = [(one.job_id, one.index) for one in listed]
+        begin = places.index((asked.after.job_id, asked.after.index)) + 1 if asked.after else 0
+        page = listed[begin : begin + asked.limit]
+        return OutputPage(outputs=tuple(page), more=begin + len(page) < len(listed))
 
     async def fleet(self, _asked: ReadFleet, _: Address) -> Fleet:
         seen = NodeSummary(node="n", online=True, seen_at=datetime.now(UTC), job_id=None)
@@ -212,7 +238,9 @@ class Script:
         self.scheduler_bus.serve(PURGE_JOB, self.scheduler.purge)
         self.scheduler_bus.serve(FIND_JOBS, self.scheduler.find)
         self.scheduler_bus.serve(READ_JOB_GRAPH, self.scheduler.graph)
+        self.scheduler_bus.serve(INSPECT_JOB, self.scheduler.inspect)
         self.scheduler_bus.serve(LIST_JOBS, self.scheduler.page)
+        self.scheduler_bus.serve(LIST_OUTPUTS, self.scheduler.outputs)
         self.scheduler_bus.serve(READ_FLEET, self.scheduler.fleet)
         self.scheduler_bus.serve(READ_CLASSES, self.scheduler.classes)
         self.scheduler_bus.serve(READ_DAILY_USAGE, self.scheduler.usage)

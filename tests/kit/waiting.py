@@ -2,13 +2,19 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 
 WITHIN_S = 20.0
+MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float = WITHIN_S) -> None:
-    """Wait until the condition holds; raises TimeoutError otherwise."""
+    """Wait until the condition holds; raises TimeoutError otherwise.
+
+    A condition often is a request that several processes answer, so pauses grow with the wait, to a tenth of it.
+    """
+    began = time.monotonic()
     async with asyncio.timeout(within_s):
         while True:
             holds = condition()
@@ -16,4 +22,5 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float
                 holds = await holds
             if holds:
                 return
-            await asyncio.sleep(0.01)
+            pause_s = (time.monotonic() - began) / 10
+            await asyncio.sleep(min(max(pause_s, MIN_PAUSE_S), MAX_PAUSE_S))

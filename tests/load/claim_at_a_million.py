@@ -15,8 +15,8 @@ from time import perf_counter
 import asyncpg
 
 from chassis.database.postgres import Database
-from scheduler.store import attempts
 from tests.kit.postgres import PostgresServer
+from tests.load.worst_claim import select_now
 
 TENANTS, ROUNDS = 1000, 50
 
@@ -55,7 +55,7 @@ async def measure(number: int) -> None:
             for _ in range(ROUNDS):
                 async with database.direct() as connection:
                     began = perf_counter()
-                    found = await attempts.lock_next_job(connection, [1], node=node)
+                    found = await select_now(connection, [1], node)
                     values.append((perf_counter() - began) * 1e3)
                     assert found is not None
             print(f"{node:<12} {statistics.median(values):8.2f} {max(values):8.2f} ms")

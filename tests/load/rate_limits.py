@@ -134,6 +134,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
         open=policy("open", 120),
         register=policy("register", 5, strict=True),
         register_network=policy("register-network", 20, strict=True),
+        links=policy("links", PLENTY),
     )
     principal = Principal(
         user_id=script.alice, username="u", tier=Tier.PRO, role=Role.USER, scopes=(Scope.JOBS_READ,),
@@ -157,6 +158,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
             identity=_Known(principal),
             clients=ClientAddressResolver(()),
             rates=counted,
+            link_owner=lambda _path, _query: None,
             used=_unused,
             denials=DenialReporter(
                 Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox="_INBOX")

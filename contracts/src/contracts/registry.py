@@ -12,6 +12,7 @@ from contracts.auth import (
     erasure,
     invites,
     keys,
+    login_links,
     sessions,
     tickets,
     tiers,
@@ -29,6 +30,7 @@ from contracts.scheduler import (
     job_actions,
     jobs,
     nodes,
+    output_lists,
     purges,
     queue,
     search,
@@ -36,6 +38,7 @@ from contracts.scheduler import (
     submissions,
     trends,
     usage,
+    workflow_forms,
 )
 from contracts.wire import dead_letters as wire_dead_letters
 from contracts.wire import errors
@@ -46,10 +49,10 @@ SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
 
 MODULES: tuple[ModuleType, ...] = (
-    accounts, audit, changes, class_rules, credentials, erasure, invites, keys, sessions, tickets, tiers,
+    accounts, audit, changes, class_rules, credentials, erasure, invites, keys, login_links, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
-    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, queue, search, statistics,
-    submissions, trends, usage,
+    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, output_lists, purges, queue, search,
+    statistics, submissions, trends, usage, workflow_forms,
     executor_attempts, progress, notifier_dead_letters, wire_dead_letters,
 )  # fmt: skip
 """Every module that declares topics or refusals."""

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
 import jwt
 import pytest
 from pydantic import SecretStr
@@ -20,6 +19,8 @@ from contracts.auth.accounts import REGISTER, Register
 from contracts.auth.sessions import OPEN_SESSION, OpenSession, Session
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Refused, Relayed
+from tests.kit.calling_bus import CallingBus
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -45,7 +46,7 @@ class System:
 
 
 def bus_as(url: str, name: str) -> Bus:
-    return Bus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+    return CallingBus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
 
 
 def settings_for(nats_url: str, database_url: str, **settings: object) -> Settings:
@@ -59,7 +60,7 @@ def settings_for(nats_url: str, database_url: str, **settings: object) -> Settin
 async def replica_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[str]:
     """Run another auth in this process; yields host and port of its health checks once it is ready."""
     async with serving(create_app(settings_for(nats_url, database_url, **settings))) as at:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with http_client() as http:
 
             async def ready() -> bool:
                 return (await http.get(f"http://{at}/readyz")).status_code == 200

@@ -154,7 +154,9 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
         database, SigningKeyCipher(SECRET), token_life=timedelta(minutes=15), key_life=timedelta(days=30)
     )
     hashing = HashingPool(hashes, threads=1, queue=4)
-    opener = SessionOpener(database, hashing, signer, RefreshPepper(SECRET), life=timedelta(days=30))
+    opener = SessionOpener(
+        database, hashing, signer, RefreshPepper(SECRET), life=timedelta(days=30), idle=timedelta(days=1)
+    )
     try:
         people = [(good, PASSWORD), (wrong, OTHER), (delayed, PASSWORD), (deactivated, PASSWORD)]
         asked = [(person.username, password) for person, password in people] + [(new_name(), PASSWORD), ("\0", "")]

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from chassis.http.app import create_web
 from chassis.http.connection import Limits
 from chassis.shutdown import Shutdown
+from tests.kit.http import http_client
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
@@ -61,7 +62,7 @@ async def connect(at: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 @pytest.mark.requirement("S-55")
 async def test_unhandled_error_is_a_problem_document_without_details() -> None:
-    async with serving(app()) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+    async with serving(app()) as at, http_client(base_url=f"http://{at}") as http:
         answer = await http.get("/crash", headers={"X-Request-Id": "mine"})
         assert answer.status_code == 500
         assert answer.headers["content-type"] == "application/problem+json"
@@ -200,9 +201,12 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
 
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stopping = asyncio.create_task(serve_until_begun())
-    async with httpx.AsyncClient(base_url=f"http://{await started}", trust_env=False) as http:
+    async with http_client(base_url=f"http://{await started}") as http:
         assert (await http.get("/readyz")).status_code == 200
         assert "connection" not in (await http.get("/healthz")).headers
+        idle, writer = await connect(await started)
+        writer.write(GET)
+        await idle.readuntil(b'"ok"}')
         answer = asyncio.create_task(http.get("/slow"))
         await shutdown.begun.wait()
         not_ready, alive = await http.get("/readyz"), await http.get("/healthz")
@@ -221,9 +225,59 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
             return False
 
         await until(refuses)
+        assert await idle.read() == b""  # because of the second signal
         go_on.set()
         assert (await answer).json() == "done"
+        writer.close()
     await stopping
+
+
+@pytest.mark.requirement("O-18")
+async def test_stopping_service_answers_a_request_on_each_open_connection() -> None:
+    shutdown, stop = Shutdown(), asyncio.Event()
+    made = app(shutdown)
+
+    @made.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"begin"
+            await shutdown.closing.wait()
+            yield b"end"
+
+        return StreamingResponse(parts())
+
+    async def serve_until_stop() -> None:
+        async with serving(made, shutdown=shutdown, delay_s=0.01) as address:
+            started.set_result(address)
+            await stop.wait()
+
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stopping = asyncio.create_task(serve_until_stop())
+    at = await started
+    idle, streaming, new = [await connect(at) for _ in range(3)]
+    idle[1].write(GET)
+    assert b"connection: close" not in await idle[0].readuntil(b'"ok"}')
+    streaming[1].write(GET.replace(b"/healthz", b"/stream"))
+    assert b"connection: close" not in await streaming[0].readuntil(b"begin\r\n")
+    stop.set()
+    assert await streaming[0].readuntil(b"0\r\n\r\n") == b"3\r\nend\r\n0\r\n\r\n"
+    await until(lambda: refuses_connections(at))
+    for reader, writer in (idle, streaming, new):
+        writer.write(GET)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"\r\nconnection: close\r\n" in answer
+        writer.close()
+    await stopping
+
+
+async def refuses_connections(at: str) -> bool:
+    try:
+        _, writer = await connect(at)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
 
 
 @pytest.mark.requirement("log.access")
@@ -236,7 +290,7 @@ async def test_every_request_is_logged_with_its_route_and_status() -> None:
         return job_id
 
     with capture_logs(processors=[merge_contextvars]) as logged:
-        async with serving(made) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+        async with serving(made) as at, http_client(base_url=f"http://{at}") as http:
             for path in ("/jobs/1", "/jobs/x", "/nowhere?key=SECRET", "/crash", "/healthz"):
                 await http.get(path, headers={"X-Request-Id": "request-of-a-client"})
             await http.post("/jobs/1")

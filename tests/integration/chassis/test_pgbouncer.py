@@ -106,7 +106,7 @@ async def test_notifications_come_over_a_connection_of_their_own(
 ) -> None:
     database = Database(pooled_url, name="test", listen_url=server_url)
     heard = asyncio.Semaphore(0)
-    listening = asyncio.create_task(database.listen({"channel": heard.release}))
+    listening = asyncio.create_task(database.listen({"channel": lambda _: heard.release()}))
     async with asyncio.timeout(10):
         await heard.acquire()  # once after connecting
         async with database.single() as connection:
@@ -120,7 +120,7 @@ async def test_notifications_come_over_a_connection_of_their_own(
 async def test_listening_through_a_pooler_is_reported(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test")
     with capture_logs() as lines:
-        listening = asyncio.create_task(database.listen({"channel": lambda: None}))
+        listening = asyncio.create_task(database.listen({"channel": lambda _: None}))
         await until(lambda: any(line["event"] == "postgres.listen_through_pooler" for line in lines))
         listening.cancel()
         await asyncio.wait({listening})

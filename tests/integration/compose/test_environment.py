@@ -25,6 +25,7 @@ from stack.linux import die_with_parent
 from stack.ports import LOOPBACK, free_ports
 from stack.postgres import binaries
 from tests.kit.compose import COMPOSE, EXAMPLE, ROOT, environment, read_compose, read_env
+from tests.kit.http import http_client
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
@@ -112,7 +113,7 @@ class Machine:
 
     async def answers(self, service: str, path: str) -> bool:
         """Whether a path of a service responds with 200."""
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        async with http_client(timeout=5) as http:
             try:
                 return (await http.get(f"http://{LOOPBACK}:{self.loopback.ports[service]}{path}")).status_code == 200
             except httpx.HTTPError:
@@ -222,7 +223,7 @@ async def test_first_admin_generates_an_image(machine: Machine) -> None:
     )
     key = json.loads(said.splitlines()[-1])["key"]
     api = f"http://{LOOPBACK}:{machine.loopback.ports['gateway']}/api/v1"
-    async with httpx.AsyncClient(base_url=api, headers={"X-API-Key": key}, timeout=20, trust_env=False) as http:
+    async with http_client(base_url=api, headers={"X-API-Key": key}, timeout=20) as http:
 
         async def model_known() -> bool:
             answer = await http.get("/models")

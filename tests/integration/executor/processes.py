@@ -12,6 +12,7 @@ import httpx
 
 from stack.ports import free_ports
 from stack.processes import Child, ForkServerClient, PythonProcess
+from tests.kit.http import http_client
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -78,7 +79,7 @@ class Process:
 
 async def answers(url: str) -> None:
     """Wait until a URL responds."""
-    async with asyncio.timeout(READY_S), httpx.AsyncClient() as http:
+    async with asyncio.timeout(READY_S), http_client() as http:
         while True:
             try:
                 await http.get(url)
@@ -124,7 +125,7 @@ class Node:
         await self._process.end(how)
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        async with httpx.AsyncClient() as http:
+        async with http_client() as http:
             response = await http.request(method, f"{self.url}{path}", json=body)
             response.raise_for_status()
             return json.loads(response.content) if response.content else None

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.scheduler.attempts import Outcome
 from tests.integration.executor.graphs import picture
 from tests.integration.executor.test_inputs import inverted, png
+from tests.kit.http import http_client
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -188,6 +188,6 @@ async def test_staged_upload_is_not_listed_by_any_folder_of_the_node(
     assert finish.outcome is Outcome.SUCCEEDED, finish
     assert not files_in(tmp_path / "node/input")
     assert [name for name in files_in(tmp_path / "node/temp") if name.startswith("comfyfleet/")]
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         described = (await client.get(f"{node.url}/object_info")).text
     assert "comfyfleet" not in described

@@ -6,7 +6,6 @@ from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -16,6 +15,7 @@ from contracts.scheduler.heartbeats import LeaseState
 from executor.clients.artifacts import MAX_MEMORY_BYTES
 from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Gateway, Scheduler
+from tests.kit.http import http_client
 from tests.kit.media import wav
 from tests.kit.waiting import until
 
@@ -43,12 +43,12 @@ async def give(scheduler: Scheduler, gateway: Gateway, content: bytes) -> Assign
 
 
 async def arm(url: str, fault: str, **parameters: Any) -> None:
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         (await client.post(f"{url}/simnode/faults", json={"name": fault, **parameters})).raise_for_status()
 
 
 async def fired(url: str, fault: str) -> int:
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         faults = (await client.get(f"{url}/simnode/faults")).json()["faults"]
     return next((row["fired"] for row in faults if row["name"] == fault), 0)
 
@@ -68,7 +68,7 @@ async def test_node_receives_the_exact_uploaded_bytes_once(start_executor, sched
     assert gateway.gets == 1
     other = await scheduler.finish_of(await give(scheduler, gateway, png("blue")))
     assert color_of(gateway, other) == (255, 255, 0)
-    async with httpx.AsyncClient() as client:  # names that a graph could guess are not listed
+    async with http_client() as client:  # names that a graph could guess are not listed
         listed = (await client.get(f"{node.url}/object_info/LoadImage")).json()["LoadImage"]["input"]["required"]
     assert listed["image"][0] == []
 
@@ -154,7 +154,7 @@ async def test_successor_continues_after_a_kill_between_staging_and_posting(
 
         await until(prompt_was_refused)
         await executor.end(signal.SIGKILL)
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             await client.delete(f"{node.url}/simnode/faults")
         await executor.start()
         finish = await scheduler.finish_of(given)

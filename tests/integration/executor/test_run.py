@@ -5,12 +5,12 @@ import hashlib
 import json
 import zlib
 
-import httpx
 import pytest
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.heartbeats import LeaseState
 from tests.integration.executor.graphs import failing, hello, picture, slow
+from tests.kit.http import http_client
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -39,7 +39,7 @@ async def test_saved_files_are_placed_in_the_attempt_folder(start_executor, sche
     given = await scheduler.give(hello(1), attempt=3)
     finish = await scheduler.finish_of(given)
     path = f"/view?filename={finish.outputs[0].name}&subfolder={given.ref.job_id}/3/hello&type=output"
-    async with httpx.AsyncClient() as http:
+    async with http_client() as http:
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
 
 

@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY
 from stack.ports import free_ports
 from tests.integration.gateway.real_auth import House, house_at
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -102,7 +103,7 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     folder = tmp_path / "arti facts"
     app = create_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=20_000_000))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, nats_server.url)
 
@@ -131,7 +132,7 @@ async def process(
     )
     origin = f"http://127.0.0.1:{at}"
     try:
-        async with httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http:
+        async with http_client(base_url=origin, timeout=30) as http:
 
             async def answers() -> bool:
                 try:

@@ -22,6 +22,7 @@ from contracts.scheduler.usage import READ_TENANT_USAGE, Quota, ReadTenantUsage,
 from contracts.wire.topic import Address
 from gateway.app import create_app
 from gateway.settings import Settings
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -131,7 +132,7 @@ async def house_at(
         async with (
             serving(create_auth(auth_settings)),
             serving(gateway) as at,
-            httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http,
+            http_client(base_url=f"http://{at}", timeout=10) as http,
         ):
             house = House(http, uses, {"X-API-Key": made["key"]})
             await until(house.lets_in)

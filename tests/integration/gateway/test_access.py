@@ -17,6 +17,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.wire.topic import Address
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import SigningKey
@@ -133,7 +134,7 @@ async def listening(
     script.auth_bus.serve(RECORD_DENIAL, record)
     await script.start()
     app = create_app(settings_for(nats_server.url, database_url, tmp_path))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         yield http, script
     await script.stop()
@@ -190,7 +191,7 @@ async def test_open_routes_work_during_an_auth_outage(own_nats: NatsServer, data
     script = Script(own_nats.url)
     await script.start()
     app = create_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         assert (await http.get(MODELS, headers=ALICE)).status_code == 200
         await script.auth_goes()

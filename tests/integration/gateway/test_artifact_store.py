@@ -30,6 +30,7 @@ from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import ALICE, Gateway, stored_files, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.integration.gateway.test_uploads import post, some_png
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -65,7 +66,7 @@ def settings(nats: NatsServer, database_url: str, folder: Path, **more: object) 
 @asynccontextmanager
 async def gateway_at(nats: NatsServer, database_url: str, folder: Path, **more: object) -> AsyncIterator[Gateway]:
     app = create_app(settings(nats, database_url, folder, **more))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         yield Gateway(http, f"http://{at}", folder, nats.url)
 
 

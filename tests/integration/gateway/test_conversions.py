@@ -8,7 +8,6 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -16,6 +15,7 @@ from contracts.scheduler.outputs import OutputKind
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.test_outputs import finished
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -56,7 +56,7 @@ async def hurried(
 ) -> AsyncIterator[Gateway]:
     """A gateway that converts one picture at a time, within two seconds."""
     app = create_app(settings_for(nats_server.url, database_url, tmp_path, pictures_at_once=1, picture_within_s=2))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=20, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=20) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

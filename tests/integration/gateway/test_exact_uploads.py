@@ -11,6 +11,7 @@ from PIL import Image
 
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
+from tests.kit.http import http_client
 from tests.kit.media import binary_stl, exr, safetensors, samples, splat, wav
 from tests.kit.nats import NatsServer
 from tests.kit.pictures import file_of
@@ -183,7 +184,7 @@ async def test_exact_files_count_towards_the_upload_limit(
 ) -> None:
     assert script.alice
     app = create_app(settings_for(nats_server.url, database_url, tmp_path, max_uploads_bytes=1 << 20))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         gateway = Gateway(http, f"http://{at}", tmp_path, nats_server.url)
         assert (await post(gateway, safetensors(width=512, height=512))).status_code == 201

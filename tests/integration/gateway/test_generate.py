@@ -16,6 +16,7 @@ from contracts.scheduler.outputs import OutputKind, OutputSource
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
 from tests.integration.gateway.real_auth import Uses
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
@@ -143,7 +144,7 @@ async def test_generate_returns_the_job_after_the_wait_time(gateway: Gateway, sc
     assert answer.headers["preference-applied"] == "wait=1"
     # Hung up on after its answer, it goes on.
     await gateway.http.aclose()
-    async with httpx.AsyncClient(base_url=gateway.origin, trust_env=False) as http:
+    async with http_client(base_url=gateway.origin) as http:
         assert (await http.get(f"/api/v1/jobs/{job_id}", headers=ALICE)).json()["status"] == "pending"
 
 
@@ -217,7 +218,7 @@ async def test_stopping_gateway_answers_with_the_job_and_ends_event_streams(
 ) -> None:
     shutdown = Shutdown()
     app = create_app(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http, AsyncExitStack() as running:
+    async with http_client(timeout=30) as http, AsyncExitStack() as running:
         at = await running.enter_async_context(serving(app, shutdown=shutdown))
         http.base_url = httpx.URL(f"http://{at}")
         await until_ready(http)
@@ -237,7 +238,7 @@ async def test_stopping_gateway_answers_with_the_job_and_ends_event_streams(
 async def test_hundreds_of_generate_requests_wait_concurrently(gateway: Gateway, script: Script) -> None:
     groups, each = 10, 20
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=gateway.origin, trust_env=False, timeout=60, limits=limits) as http:
+    async with http_client(base_url=gateway.origin, timeout=60, limits=limits) as http:
         waiting: list[asyncio.Task[httpx.Response]] = []
         for group in range(1, groups + 1):
             waiting += [
@@ -302,7 +303,7 @@ async def test_generate_survives_an_outage_while_waiting(
 ) -> None:
     script = Script(own_nats.url)
     app = create_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=30, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=30) as http:
         await script.start()
         await until_ready(http)
         waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))

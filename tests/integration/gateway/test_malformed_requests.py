@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from chassis.http.connection import Limits
 from gateway.app import create_app
 from tests.integration.gateway.conftest import settings_for, until_ready
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -58,7 +58,7 @@ async def edge(
         cors_origins="https://app.example",
     )
     async with serving(create_app(settings), LIMITS) as at:
-        async with httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+        async with http_client(base_url=f"http://{at}") as http:
             await until_ready(http)
         yield at
     await script.stop()

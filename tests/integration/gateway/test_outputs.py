@@ -13,6 +13,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.outputs import Output, OutputSource
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
+from tests.kit.http import http_client
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -213,7 +214,7 @@ async def test_output_upload_requires_a_valid_unexpired_token(
         answer = await gateway.http.put(token, content=b"x")
         assert (answer.status_code, answer.json()["code"]) == (403, "output.token_invalid")
     later = settings_for(gateway.nats_url, database_url, gateway.folder, secret_key="fedcba9876543210fedcba9876543210")
-    async with serving(create_app(later)) as at, httpx.AsyncClient(trust_env=False) as http:
+    async with serving(create_app(later)) as at, http_client() as http:
         assert (await http.put(f"http://{at}{path}", content=b"x")).status_code == 403
 
 

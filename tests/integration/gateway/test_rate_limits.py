@@ -19,6 +19,7 @@ from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -219,7 +220,7 @@ async def opened(nats_server: NatsServer, rates_url: str, script: Script, tmp_pa
             asked: dict[str, object] = {"trusted_proxies": "127.0.0.1"} | settings
             app = create_app(settings_for(nats_server.url, database_url, tmp_path, **asked))
             at = await stack.enter_async_context(serving(app))
-            client = httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False)
+            client = http_client(base_url=f"http://{at}", timeout=10)
             http = await stack.enter_async_context(client)
             if database_url == rates_url:
                 await until_ready(http)
@@ -279,6 +280,25 @@ async def test_rate_limited_response_carries_retry_after(opened: Open, script: S
     assert int(answer.headers["retry-after"]) >= int(answer.headers["x-ratelimit-reset"]) >= 1
     assert (await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})).status_code == 201, "its own class"
     assert (await http.get("/api/v1/models", headers=BOB)).status_code == 200, "somebody else's bucket"
+
+
+@pytest.mark.requirement("S-87")
+async def test_reading_with_a_session_has_a_higher_limit_of_its_own(opened: Open, script: Script) -> None:
+    limit(script, 3)
+    http = await opened()
+    session = {"Authorization": f"Bearer {script.auth.token(script.alice)}"}
+    page = ("auth/me", "models", "jobs", "jobs/unknown/thumbnail", *["jobs"] * 26)
+    answers = [await http.get(f"/api/v1/{path}", headers=session) for path in page]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"browse";q=30;w=60'}
+    assert 429 not in {answer.status_code for answer in answers}
+    classes = [
+        (await http.get("/api/v1/jobs", headers=ALICE), "read"),
+        (await http.get("/api/v1/jobs/unknown/outputs.zip", headers=session), "read"),
+        (await http.post("/api/v1/ws-tickets", headers=session), "write"),
+    ]
+    for answer, name in classes:
+        assert answer.headers["ratelimit-policy"] == f'"{name}";q=3;w=60'
+        assert answer.headers["x-ratelimit-remaining"] != "0"
 
 
 @pytest.mark.requirement("S-53")

@@ -26,6 +26,7 @@ from contracts.permissions import inbox_prefix
 from gateway.app import create_app as create_gateway
 from gateway.settings import Settings as GatewaySettings
 from stack.nats_config import NatsPlan, logins, render
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -159,7 +160,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         async with (
             serving(create_auth(auth_settings(login, *keys))) as auth_at,
             serving(create_gateway(settings)) as at,
-            httpx.AsyncClient(base_url=f"http://{at}", timeout=20, trust_env=False) as http,
+            http_client(base_url=f"http://{at}", timeout=20) as http,
         ):
 
             async def ready() -> bool:

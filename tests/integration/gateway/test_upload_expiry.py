@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
 from chassis.database.postgres import Database
@@ -16,6 +15,7 @@ from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import UploadLimits, UploadStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -42,7 +42,7 @@ async def sweeping(
     assert script.alice
     more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600, "delete_orphans": True}
     app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

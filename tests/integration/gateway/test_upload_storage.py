@@ -19,6 +19,7 @@ from gateway.app import create_app
 from stack.ports import free_ports
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.pictures import file_of
 from tests.kit.scripted import Script
@@ -35,7 +36,7 @@ async def small(nats_server: NatsServer, database_url: str, script: Script, tmp_
     assert script.alice
     more = {"max_uploads": FILES, "max_uploads_bytes": BYTES, "upload_days": DAYS}
     app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

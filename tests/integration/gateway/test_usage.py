@@ -22,6 +22,7 @@ from gateway.usage.store import Batch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.fleet import HELLO
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -33,7 +34,7 @@ JOB = "GET /api/v1/jobs/{job_id}"
 @asynccontextmanager
 async def gateway_at(nats_url: str, url: str, folder: Path, flush_s: float) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(settings_for(nats_url, url, folder, usage_flush_s=flush_s))
-    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+    async with serving(app) as at, http_client(base_url=f"http://{at}") as http:
         await until_ready(http)
         yield http
 

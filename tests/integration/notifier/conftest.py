@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -17,6 +16,7 @@ from contracts.registry import STREAMS
 from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE, JobEvent, JobState
 from notifier.app import create_app
 from notifier.settings import Settings
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -76,7 +76,7 @@ async def world_at(nats_url: str, database_url: str, **settings: object) -> Asyn
         await streams.declare(script.bus, STREAMS)
         values = {"nats_url": nats_url, "database_url": database_url, "reread_s": 60} | settings
         async with serving(create_app(Settings.model_validate(values))) as at:
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with http_client() as http:
 
                 async def ready() -> bool:
                     return (await http.get(f"http://{at}/readyz")).status_code == 200

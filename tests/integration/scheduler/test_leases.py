@@ -327,3 +327,19 @@ async def test_job_beyond_its_time_limit_fails_although_its_executor_sends_heart
     assert not died
     assert spent == pytest.approx(heard, abs=LEASE_S)
     assert heard > 60
+
+
+async def test_job_of_a_node_that_dies_as_it_is_woken_goes_to_the_next_waiting_node(world: World) -> None:
+    tenant, dying, other = world.add_tenant(), await world.add_node(), await world.add_node()
+    woken = asyncio.create_task(dying.request_work(wait_s=5))
+    await dying.send_heartbeat()  # by its reply, the request has most likely arrived
+    async with beating(other):
+        job_id = await world.submit_job(tenant)
+        assert await woken is not None  # the node died before it heard of it
+
+        async def is_taken() -> bool:
+            given = await other.request_work(wait_s=5)
+            assert given is None or (given.ref.job_id, given.ref.attempt) == (job_id, 2)
+            return given is not None and await other.finish(given.ref)
+
+        await until(is_taken, within_s=LEASE_S * LEASES)

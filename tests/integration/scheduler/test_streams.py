@@ -2,7 +2,6 @@
 
 import json
 
-import httpx
 import pytest
 
 import nats
@@ -10,6 +9,7 @@ from contracts.registry import JOB_EVENTS
 from contracts.scheduler.jobs import JOB_CHANGED
 from scheduler.app import create_app
 from scheduler.settings import Settings
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -23,7 +23,7 @@ async def test_streams_of_an_earlier_release_are_changed_and_impossible_replicas
     own_nats: NatsServer, postgres_server: PostgresServer
 ) -> None:
     tenant, job = "0193a6c0-0000-7000-8000-000000000001", "0193a6c0-0000-7000-8000-00000000000a"
-    async with await nats.connect(own_nats.url) as client, httpx.AsyncClient(trust_env=False) as http:
+    async with await nats.connect(own_nats.url) as client, http_client() as http:
         jetstream = client.jetstream()
         await jetstream.add_stream(
             name=JOB_EVENTS.name, subjects=[JOB_CHANGED.pattern], max_age=3600, max_bytes=1 << 30

@@ -9,7 +9,7 @@ DEV = Path(__file__).resolve().parents[3] / "dev"
 
 def test_dev_without_arguments_prints_the_menu() -> None:
     said = run([sys.executable, DEV], capture_output=True, text=True, check=True).stdout
-    for command in ("demo", "up", "down", "test", "check", "migrate", "generate", "lock", "doctor"):
+    for command in ("demo", "up", "login", "down", "test", "check", "migrate", "generate", "lock", "doctor"):
         assert f"./dev {command} " in said
 
 

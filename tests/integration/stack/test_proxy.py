@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import httpx
 import pytest
 import websockets
 from aiohttp import web
@@ -15,6 +14,7 @@ from stack.layout import Layout
 from stack.ports import free_ports, listen
 from stack.processes import start_program
 from stack.proxy import Routes
+from tests.kit.http import http_client
 
 BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers between
 
@@ -68,7 +68,7 @@ async def origin(routes: Routes, layout: Layout) -> AsyncIterator[str]:
 
 async def test_proxy_forwards_http_to_the_gateway_unchanged(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.gateway, "gateway")
-    async with httpx.AsyncClient(base_url=origin) as client:
+    async with http_client(base_url=origin) as client:
         for path in ("/api/v1/jobs?x=1", "/", "/wsx", "/api/ws/", "/healthz"):
             answer = (await client.get(path, headers={"X-Own": "1"})).json()
             assert (answer["name"], answer["path"]) == ("gateway", path)
@@ -85,7 +85,7 @@ async def test_proxy_forwards_websockets_to_the_notifier(origin: str, routes: Ro
 
 async def test_proxy_passes_large_bodies_both_ways(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.gateway, "gateway")
-    async with httpx.AsyncClient(base_url=origin) as client:
+    async with http_client(base_url=origin) as client:
         assert (await client.post("/api/v1/upload", content=BIG)).content == BIG
 
 
@@ -103,7 +103,7 @@ async def test_proxy_passes_a_chunked_request(origin: str, routes: Routes, run: 
 
 
 async def test_proxy_waits_for_a_briefly_unavailable_backend(origin: str, routes: Routes, run: Run) -> None:
-    async with httpx.AsyncClient(base_url=origin) as client, asyncio.TaskGroup() as both:
+    async with http_client(base_url=origin) as client, asyncio.TaskGroup() as both:
         asked = both.create_task(client.get("/healthz"))
         await asyncio.sleep(0.2)  # the duration of the outage, not a wait for something
         await run(routes.gateway, "gateway")
@@ -111,7 +111,7 @@ async def test_proxy_waits_for_a_briefly_unavailable_backend(origin: str, routes
 
 
 async def test_proxy_answers_with_a_problem_when_the_backend_stays_down(origin: str) -> None:
-    async with httpx.AsyncClient(base_url=origin, timeout=5) as client:
+    async with http_client(base_url=origin, timeout=5) as client:
         answer = await client.post("/api/v1/jobs", content=BIG)
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"

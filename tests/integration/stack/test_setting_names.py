@@ -18,6 +18,7 @@ from stack.__main__ import _urls_of_environment
 from stack.linux import die_with_parent
 from stack.ports import free_ports
 from tests.kit.fleet import HELLO
+from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -92,7 +93,7 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
                     await asyncio.to_thread(migrate, name, {"PATH": os.environ["PATH"], **plain})
                 there = {f"{name.upper()}_PORT": port[name], **own.get(name, {})}
                 started(running, name, "-m", name, "serve", log=tmp_path, **plain, **there)
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port['gateway']}", trust_env=False) as http:
+            async with http_client(base_url=f"http://127.0.0.1:{port['gateway']}") as http:
                 yield Told(http, tmp_path / "uploads", tmp_path)
     finally:
         await databases(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')

@@ -14,6 +14,7 @@ import pytest
 
 from stack.ports import free_ports
 from stack.processes import Child, ForkServerClient, PythonProcess
+from tests.kit.http import http_client
 from tests.kit.migrations import apply_later_migration, head_of
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -55,7 +56,7 @@ class Process:
 
     async def get(self, path: str) -> httpx.Response | None:
         """Return the response; None if there is no connection."""
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as http:
+        async with http_client(base_url=f"http://127.0.0.1:{self.port}") as http:
             try:
                 return await http.get(path)
             except httpx.HTTPError:

@@ -16,6 +16,7 @@ from stack.layout import Layout, read_json
 from stack.ports import listen
 from tests.integration.stack.conftest import until
 from tests.integration.stack.test_child_processes import stat_of, until_gone
+from tests.kit.http import http_client
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -50,7 +51,7 @@ class Up:
 
     async def answers(self) -> bool:
         try:
-            async with httpx.AsyncClient(base_url=self.credentials["base_url"]) as client:
+            async with http_client(base_url=self.credentials["base_url"]) as client:
                 answer = await client.get("/readyz")
                 print(answer.text)  # processes that are not ready, shown if the test times out
                 return answer.status_code == 200
@@ -110,7 +111,7 @@ async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout
     await _nothing_left(pids.values())
     async with running(layout) as again:
         assert again.credentials["demo_key"] == before["demo_key"]
-        async with httpx.AsyncClient(base_url=again.credentials["base_url"]) as client:
+        async with http_client(base_url=again.credentials["base_url"]) as client:
             listed = await client.get("/api/v1/jobs", headers={"X-API-Key": before["demo_key"]})
             assert listed.status_code == 200, listed.text
             assert (await client.get("/api/v1/jobs")).status_code == 401

@@ -45,6 +45,18 @@ export async function unwrap<T>(call: Promise<{ data?: T; error?: unknown; respo
   return data as T;
 }
 
+/**
+ * Open a stream of server-sent events, which an `EventSource` cannot: it sends no credential.
+ * @throws Problem if it was refused or the server cannot be reached.
+ */
+export async function openStream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  const token = await accessToken();
+  const headers = { Accept: "text/event-stream", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  const response = await fetchOnline(new Request(new URL(path, location.origin), { headers, signal }));
+  if (!response.ok || !response.body) throw problemOf(response, await response.json().catch(() => null));
+  return response.body;
+}
+
 /** Fetch bytes that an `<img>` cannot load itself because its URL needs a credential. */
 export async function fetchBlob(url: string, signal?: AbortSignal): Promise<Blob> {
   const token = await accessToken();

@@ -46,14 +46,14 @@ export async function restoreSession(): Promise<void> {
 
 /** @throws Problem if the password is wrong. */
 export async function signIn(username: string, password: string): Promise<void> {
-  await begin(await post("/api/v1/auth/login", { username, password }));
+  await begin(await post("/api/v1/auth/login", { username, password, session: "cookie" }));
 }
 
 export async function signOut({ everywhere = false } = {}): Promise<void> {
   const current = await accessToken();
   await fetch(`/api/v1/auth/logout${everywhere ? "?all=true" : ""}`, {
     method: "POST",
-    headers: { Authorization: `Bearer ${current}`, ...CONSOLE },
+    headers: { Authorization: `Bearer ${current}` },
   }).catch(() => undefined);
   end();
 }
@@ -65,8 +65,6 @@ export async function loadMe(): Promise<void> {
   else if (response.status === 401) end();
   else throw problemOf(response, await response.json().catch(() => null));
 }
-
-const CONSOLE = { "X-Requested-With": "comfyfleet" }; // a cross-site form cannot send it
 
 type Tokens = { access_token: string; expires_in: number };
 
@@ -89,21 +87,22 @@ function end(): void {
 }
 
 async function exchange(): Promise<string | null> {
-  return navigator.locks.request("comfyfleet.refresh", async () => {
+  const refresh = async () => {
     try {
       return keep(await post("/api/v1/auth/refresh", undefined));
     } catch (error) {
       if (error instanceof Problem && (error.status === 401 || error.status === 403 || error.status === 422)) end();
       return null;
     }
-  });
+  };
+  // Plain http to another machine has no locks. The server allows tabs to refresh at the same moment.
+  return navigator.locks ? navigator.locks.request("comfyfleet.refresh", refresh) : refresh();
 }
 
 async function post(path: string, body: unknown): Promise<Tokens> {
   const response = await fetch(path, {
     method: "POST",
-    headers: { ...CONSOLE, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
   });
   const answer: unknown = await response.json().catch(() => null);
   if (!response.ok) throw problemOf(response, answer);

@@ -33,10 +33,10 @@ function Shell() {
   return (
     <div class="shell" data-menu={isMenuOpen ? "open" : "closed"}>
       <a class="skip" href="#content">{text.common.skip}</a>
-      <div class="topbar">
+      <header class="topbar">
         <IconButton icon="menu" label={text.nav.open} aria-expanded={isMenuOpen} onClick={() => setMenuOpen(!isMenuOpen)} />
         <strong>{text.product}</strong>
-      </div>
+      </header>
       <Nav path={path} onNavigate={() => setMenuOpen(false)} />
       <main class="page" id="content">
         {isConnected.value === false && <div class="notice warn" role="status"><Icon name="refresh" />{text.errors.reconnecting}</div>}

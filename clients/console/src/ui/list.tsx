@@ -26,12 +26,12 @@ export function SearchField({ label, value, onValue }: { label: string; value: s
 }
 
 /** A small select inside `<Filters>`; the first option, with an empty value, filters nothing. */
-export function FilterSelect({ label, value, options, onValue }: { label: string; value: string; options: readonly (readonly [string, string])[]; onValue: (value: string) => void }) {
+export function FilterSelect({ label, value, options, all = text.common.all, onValue }: { label: string; value: string; options: readonly (readonly [string, string])[]; all?: string; onValue: (value: string) => void }) {
   return (
     <label class="filter">
       <span class="soft small">{label}</span>
       <select class="input" value={value} onChange={(event) => onValue(event.currentTarget.value)}>
-        <option value="">{text.common.all}</option>
+        <option value="">{all}</option>
         {options.map(([key, name]) => <option key={key} value={key}>{name}</option>)}
       </select>
     </label>

@@ -16,6 +16,9 @@ Secret = Annotated[
 Ip = Annotated[str, Field(max_length=45)]
 
 
+UserAgent = Annotated[str, Field(max_length=200, description="of the User-Agent header, printable ASCII")]
+
+
 KeyId = Annotated[str, Field(min_length=1, max_length=64)]
 
 

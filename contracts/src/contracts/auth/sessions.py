@@ -6,18 +6,24 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.auth.fields import Done, Ip, Secret
+from contracts.auth.fields import Done, Ip, Secret, UserAgent
 from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, auth_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 
 class Session(TolerantModel):
-    """The result of a login or refresh. ``expires_in``: lifetime of the access token in seconds."""
+    """The result of a login or refresh.
+
+    Attributes:
+        expires_in: lifetime of the access token, seconds.
+        refresh_expires_in: after so many seconds the refresh token no longer works; None if auth does not say.
+    """
 
     access_token: Secret
     refresh_token: Secret
     expires_in: int
+    refresh_expires_in: int | None = None
 
 
 class OpenSession(StrictModel):
@@ -26,6 +32,7 @@ class OpenSession(StrictModel):
     username: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
     ip: Ip | None = None
+    user_agent: UserAgent | None = None
 
 
 class RefreshSession(StrictModel):
@@ -33,12 +40,20 @@ class RefreshSession(StrictModel):
 
     refresh_token: Secret
     ip: Ip | None = None
+    user_agent: UserAgent | None = None
 
 
 class EndSession(StrictModel):
     """End a session, or all sessions of the user if ``session_id`` is None."""
 
     session_id: UUID | None
+    ip: Ip | None = None
+
+
+class RevokeSession(StrictModel):
+    """End one session of the user. Idempotent, unlike for a session of another user."""
+
+    session_id: UUID
     ip: Ip | None = None
 
 
@@ -60,22 +75,41 @@ class TooManyLogins(Refusal):
     kind, code = Kind.UNAVAILABLE, "auth.busy"
 
 
+class UnknownSession(Refusal):
+    """There is no such session. GET /api/v1/auth/sessions lists yours."""
+
+    kind, code = Kind.NOT_FOUND, "auth.session.not_found"
+
+
 class ListSessions(StrictModel):
-    """List the sessions of the user in the subject."""
+    """List the sessions of the user in the subject.
+
+    Attributes:
+        only_active: leave out sessions that have ended or expired.
+    """
+
+    only_active: bool = False
 
 
 class SessionRecord(TolerantModel):
-    """A session and its expiry. It is deleted one day after its end."""
+    """A session. It is deleted one day after its end.
+
+    Attributes:
+        expires_at: when it expires if it is not refreshed before.
+        user_agent, ip: of the login or the last refresh.
+    """
 
     id: UUID
     created_at: datetime
     refreshed_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    user_agent: str | None = None
+    ip: str | None = None
 
 
 class Sessions(TolerantModel):
-    """The newest sessions of one user, at most 1,000."""
+    """The newest sessions of one user, at most 1,000; of active ones at most 100."""
 
     sessions: tuple[SessionRecord, ...]
 
@@ -83,6 +117,7 @@ class Sessions(TolerantModel):
 OPEN_SESSION = auth_rpc("session", "open", OpenSession, Session, "Log in.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
 REFRESH_SESSION = auth_rpc("session", "refresh", RefreshSession, Session, "Exchange a refresh token for new tokens.")
 END_SESSION = auth_rpc("session", "end", EndSession, Done, "Log out of one session or of all sessions.")
+REVOKE_SESSION = auth_rpc("session", "revoke", RevokeSession, Done, "A user ends one of its sessions.")
 LIST_SESSIONS = auth_rpc("session", "list", ListSessions, Sessions, "List the sessions of a user.")
 
-TOPICS = (OPEN_SESSION, REFRESH_SESSION, END_SESSION, LIST_SESSIONS)
+TOPICS = (OPEN_SESSION, REFRESH_SESSION, END_SESSION, REVOKE_SESSION, LIST_SESSIONS)

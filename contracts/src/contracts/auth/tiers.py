@@ -30,7 +30,8 @@ class Limits(TolerantModel):
         max_running: jobs that run at the same time.
         queue_cap: jobs that wait at the same time.
         weight: share of the fleet relative to other tenants, > 0.
-        requests_per_minute: HTTP requests to each endpoint class.
+        requests_per_minute: HTTP requests to each endpoint class; reading with the token of a login may be ten times as
+            frequent.
         result_days: days after its end for which a job and its outputs are kept.
         upload_days: days for which an upload that no job uses is kept.
         graph_policy: which node classes a graph may use.

@@ -27,6 +27,7 @@ from chassis.telemetry.metrics import Metrics
 GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
 BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
 GRACE_S = 10  # maximum time to finish running requests after SIGTERM
+KEEP_ALIVE_S = 5  # idle time after which a connection is closed; a proxy in front must close its own earlier
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -51,6 +52,7 @@ def served(limits: Limits) -> dict[str, Any]:
     """Return uvicorn's settings for every service, except application, address and shutdown timeout."""
     return {
         "http": guarded(limits),
+        "timeout_keep_alive": KEEP_ALIVE_S,
         "proxy_headers": False,  # if on, uvicorn trusts forwarding headers from 127.0.0.1
         "log_config": None,
         "access_log": False,

@@ -1,4 +1,4 @@
-"""``python -m auth serve | migrate | bootstrap | rotate-keys | audit``."""
+"""``python -m auth serve | migrate | bootstrap | login-link | rotate-keys | audit``."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from auth.app import (
     bootstrap_user,
     count_keys_by_secret,
     create_app,
+    create_login_link,
     export_audit,
     rotate_keys,
     verify_audit,
@@ -65,6 +66,26 @@ def bootstrap(
     output.touch(mode=0o600)
     output.chmod(0o600)
     output.write_text(json.dumps(answer))
+
+
+@cli.command("login-link")
+def login_link(
+    *,
+    username: Annotated[str, typer.Option(help="the user whom the link logs in")],
+    url: Annotated[str, typer.Option(help="public address of the gateway")] = "",
+) -> None:
+    """Print a link that logs a user in once, within ten minutes, without a password.
+
+    Without --url only its token is printed.
+    """
+    settings = load_settings(Settings)
+    configure_logs("auth", settings)
+    try:
+        token = asyncio.run(create_login_link(settings, username))
+    except Refusal as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{url.rstrip('/')}/#sign-in={token}" if url else token)
 
 
 @cli.command("rotate-keys")

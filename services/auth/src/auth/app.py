@@ -32,10 +32,12 @@ from auth.usecases.end_session import SessionEnder
 from auth.usecases.erase_account import AccountEraser
 from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.list_keys import KeyLister
+from auth.usecases.list_sessions import SessionLister
 from auth.usecases.list_tiers import TierLister
 from auth.usecases.list_users import UserLister
 from auth.usecases.manage_class_rules import ClassRuleChanger, ClassRuleReader
 from auth.usecases.manage_invites import Invites
+from auth.usecases.manage_login_links import LoginLinkCreator, LoginLinkRedeemer
 from auth.usecases.manage_tickets import Tickets
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.read_account import AccountReader
@@ -172,7 +174,7 @@ def _register_sessions(
     hashing: HashingPool,
 ) -> None:
     policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(*settings.accepted_secret_keys)
-    grace = timedelta(seconds=settings.refresh_grace_s)
+    grace, idle = timedelta(seconds=settings.refresh_grace_s), timedelta(days=settings.refresh_token_idle_days)
     sessions.register_accounts(
         bus,
         registrar=Registrar(
@@ -186,18 +188,25 @@ def _register_sessions(
         passwords=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life + grace),
         denials=DenialRecorder(database),
     )
+    opener = SessionOpener(
+        database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days), idle=idle
+    )
+    sessions.register_login_links(
+        bus, creator=LoginLinkCreator(database), redeemer=LoginLinkRedeemer(database, opener, signer)
+    )
     sessions.register_sessions(
         bus,
-        opener=SessionOpener(database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days)),
+        opener=opener,
         refresher=SessionRefresher(
             database,
             signer,
             pepper,
             announcer,
-            idle=timedelta(days=settings.refresh_token_idle_days),
+            idle=idle,
             grace=grace,
         ),
         ender=SessionEnder(database, announcer),
+        lister=SessionLister(database, idle=idle),
         signer=signer,
     )
 
@@ -246,6 +255,16 @@ async def count_keys_by_secret(settings: Settings) -> tuple[int, int, datetime |
     current, _ = counts.pop(ApiKeyPepper(*settings.accepted_secret_keys).pepper_id, (0, None))
     last_used = max((used for _, used in counts.values() if used is not None), default=None)
     return current, sum(number for number, _ in counts.values()), last_used
+
+
+async def create_login_link(settings: Settings, username: str) -> str:
+    """Create a login link for the user of that name; returns its token."""
+    database = Database(settings.database, name="auth")
+    try:
+        created = await LoginLinkCreator(database).create_for_operator(username)
+    finally:
+        await database.close()
+    return created.token.get_secret_value()
 
 
 async def verify_audit(settings: Settings) -> ChainVerification:

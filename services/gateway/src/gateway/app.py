@@ -31,6 +31,8 @@ from gateway.jobs.wiring import wire_jobs
 from gateway.outputs.wiring import wire_outputs
 from gateway.purges.wiring import wire_purges
 from gateway.settings import Settings
+from gateway.shares.wiring import wire_shares
+from gateway.signing.link_urls import LinkUrls
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.metrics import export_store_status
 from gateway.storage.objects import ArtifactStore
@@ -55,7 +57,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     infra = _infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
-    edge = wire_edge(settings, infra.bus, infra.database)
+    links = LinkUrls(infra.keys("output links"), settings.public_url)
+    edge = wire_edge(settings, infra.bus, infra.database, link_owner=links.find_tenant)
     images = ImageLimiter(settings.pictures_at_once)
 
     accounts = wire_accounts(infra)
@@ -70,7 +73,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         saved=workflows.saved,
         uploads=uploads.store,
     )
-    outputs = wire_outputs(infra, images)
+    outputs = wire_outputs(infra, images, links)
+    shares = wire_shares(infra, jobs=jobs.service, history=jobs.history, links=links)
     transfers = wire_transfers(infra, uploads.store)
     purges = wire_purges(infra)
     admin = wire_admin(infra, jobs.pins, purges.dead_letters)
@@ -88,7 +92,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     features: list[Feature] = [
         jobs, outputs, accounts, workflows, uploads, fleet, usage, exports, admin, transfers, purges,
-        artifact_store, console,
+        artifact_store, shares, console,
     ]  # fmt: skip
     if settings.docs_public:
         features.append(Feature(routers=(docs_routes.router(title=TITLE, document=DOCUMENT),)))

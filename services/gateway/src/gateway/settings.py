@@ -98,7 +98,8 @@ class Settings(DatabaseSettings, SecretKeySettings):
     )
     docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are served")
     console_dir: Path | None = Field(
-        default=None, description="folder of the built web console, served at /; unset: / says how to build it"
+        default=None,
+        description="folder of the built web console; unset: the one of the image, else the page says how to build it",
     )
     remains_every_s: float = Field(
         default=30, gt=0, description="interval between searches for leftovers of purged jobs, seconds"

@@ -29,11 +29,13 @@ from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
+from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
 from scheduler.usecases.preview_node_actions import NodeActionPreviewer
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -53,7 +55,7 @@ from scheduler.usecases.trends import RECORD_EVERY_S, TrendReader, TrendRecorder
 from scheduler.usecases.validate_workflow import WorkflowValidator
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
-WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
+WORK_CHANNEL = "work"  # notified by triggers of jobs, tenants and nodes (migration 0020)
 REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_made (migration 0001)
 PRUNE_EVERY_S = 3600.0
 
@@ -107,17 +109,22 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         checker=checker,
         fleet=fleet,
         admission=JobAdmission(database, reader),
-        queued=dispatcher.wake,
+        queued=dispatcher.announce_jobs,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
     withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
     consumers.register_jobs(
         bus,
         submitter=submitter,
-        validator=WorkflowValidator(database, limits=limits, checker=checker),
         reader=reader,
+        outputs=OutputLister(database),
         canceller=canceller,
         current_usage=CurrentUsageReader(database, limits=limits),
+    )
+    consumers.register_workflows(
+        bus,
+        validator=WorkflowValidator(database, limits=limits, checker=checker),
+        describer=WorkflowDescriber(fleet),
     )
     consumers.register_fleet(bus, fleet=fleet, policies=policies)
     dead_letters = DeadLetters(database, lifecycle)
@@ -131,7 +138,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     consumers.register_operations(
         bus,
-        nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.wake),
+        nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.recheck),
         previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
@@ -168,6 +175,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
+        dispatcher.waking,
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),
@@ -187,9 +195,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         listening = asyncio.create_task(
             database.listen(
                 {
-                    outbox.CHANNEL: relaying.wake,
-                    REQUIREMENTS_CHANNEL: fleet.mark_requirements_stale,
-                    WORK_CHANNEL: dispatcher.wake,
+                    outbox.CHANNEL: lambda _: relaying.wake(),
+                    REQUIREMENTS_CHANNEL: lambda _: fleet.mark_requirements_stale(),
+                    WORK_CHANNEL: dispatcher.handle_notification,
                 }
             ),
             name="scheduler.listen",

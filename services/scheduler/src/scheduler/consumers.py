@@ -54,6 +54,7 @@ from contracts.scheduler.nodes import (
     Nodes,
     RunNodeAction,
 )
+from contracts.scheduler.output_lists import LIST_OUTPUTS, ListOutputs, OutputPage
 from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, PurgeJob, PurgeReply
 from contracts.scheduler.queue import READ_QUEUE, Queue, ReadQueue
 from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
@@ -68,6 +69,7 @@ from contracts.scheduler.usage import (  # fmt: skip
     ReadTenantUsage,
     TenantUsage,
 )
+from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.admin_job_actions import AdminJobActions
@@ -76,8 +78,10 @@ from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
+from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.preview_node_actions import NodeActionPreviewer
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
@@ -101,8 +105,8 @@ def register_jobs(
     bus: Bus,
     *,
     submitter: JobSubmitter,
-    validator: WorkflowValidator,
     reader: JobReader,
+    outputs: OutputLister,
     canceller: JobCanceller,
     current_usage: CurrentUsageReader,
 ) -> None:
@@ -113,14 +117,14 @@ def register_jobs(
             _tenant_id(address), command, size_bytes=address.size_bytes, deadline=address.deadline
         )
 
-    async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
-        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
-
     async def read_job(query: ReadJob, address: Address) -> JobWithEvents:
         return await reader.read_job(_tenant_id(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
         return await reader.list_jobs(_tenant_id(address), query)
+
+    async def list_outputs(query: ListOutputs, address: Address) -> OutputPage:
+        return await outputs.list_outputs(_tenant_id(address), query)
 
     async def cancel_job(command: CancelJob, address: Address) -> JobWithEvents:
         return await canceller.cancel_job(_tenant_id(address), command)
@@ -129,11 +133,24 @@ def register_jobs(
         return await current_usage.read_current_usage(_tenant_id(address))
 
     bus.serve(SUBMIT_JOB, submit_job)
-    bus.serve(VALIDATE_WORKFLOW, validate_workflow)
     bus.serve(READ_JOB, read_job)
     bus.serve(LIST_JOBS, list_jobs)
+    bus.serve(LIST_OUTPUTS, list_outputs)
     bus.serve(CANCEL_JOB, cancel_job)
     bus.serve(READ_TENANT_USAGE, read_current_usage)
+
+
+def register_workflows(bus: Bus, *, validator: WorkflowValidator, describer: WorkflowDescriber) -> None:
+    """Serve requests about workflows that are not run."""
+
+    async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
+        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
+
+    async def describe_workflow(query: DescribeWorkflow, address: Address) -> WorkflowForm:
+        return await describer.describe_workflow(query, size_bytes=address.size_bytes)
+
+    bus.serve(VALIDATE_WORKFLOW, validate_workflow)
+    bus.serve(DESCRIBE_WORKFLOW, describe_workflow)
 
 
 def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> None:

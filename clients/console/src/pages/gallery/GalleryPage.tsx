@@ -1,6 +1,113 @@
+import "./gallery.css";
+
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+
+import { listOutputs, type ListedOutput } from "../../api/outputs";
+import { usePagedList } from "../../api/paged";
+import { useQuery } from "../../shell/query";
 import { text } from "../../text";
-import { PageHead } from "../../ui/show";
+import { ProblemNotice } from "../../ui/dialog";
+import { Icon } from "../../ui/icons";
+import { FilterSelect } from "../../ui/list";
+import { Empty, PageHead } from "../../ui/show";
+import { Viewer, type MediaItem } from "../../ui/viewer";
+import { FilterBar } from "../jobs/FilterBar";
+import { isFiltered, queryOf } from "../jobs/filters";
+import { addNew, KINDS, renewed } from "./outputs";
+import { OutputGrid } from "./OutputGrid";
+
+const PAGE = 100;
+const REFRESH_MS = 15_000;
+const NEAR_TOP = 200; // pixels; further down new outputs would move what the user looks at
 
 export default function GalleryPage() {
-  return <PageHead title={text.gallery.title} />;
+  const [filters, setFilters] = useQuery("kind", "workflow", "label", "time");
+  const key = JSON.stringify(filters);
+  const query = useMemo(() => {
+    const kind = KINDS.find((one) => one === filters.kind);
+    return { ...queryOf({ ...filters, status: "" }, Date.now()), ...(kind ? { kind } : {}) };
+  }, [key]);
+  const list = usePagedList(`outputs?${key}`, async (cursor) => {
+    const page = await listOutputs({ ...query, limit: PAGE, ...(cursor === null ? {} : { cursor }) });
+    return { items: page.outputs, next: page.next_cursor };
+  });
+  const current = useRef(list);
+  current.current = list;
+  const [opened, setOpened] = useState<number | null>(null);
+
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (document.visibilityState !== "visible" || scrollY > NEAR_TOP || document.querySelector("dialog[open]")) return;
+      void listOutputs({ ...query, limit: PAGE }).then(({ outputs }) => current.current.update((items) => addNew(items, outputs)), () => undefined);
+    }, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [key]);
+
+  const renewing = useRef(new Set<string>());
+  const renew = useCallback((item: ListedOutput) => {
+    if (Date.parse(item.url_expires_at) > Date.now() || renewing.current.has(item.job_id)) return;
+    renewing.current.add(item.job_id);
+    void listOutputs({ job_id: item.job_id, limit: PAGE })
+      .then(({ outputs }) => current.current.update((items) => renewed(items, outputs)), () => undefined)
+      .finally(() => renewing.current.delete(item.job_id));
+  }, []);
+
+  const { items } = list;
+  const shown = useMemo(() => items?.map(mediaItem) ?? [], [items]);
+  const open = useCallback((index: number) => setOpened(index), []);
+  useEffect(() => {
+    if (opened !== null && opened > shown.length - 10) list.loadMore();
+  }, [opened, shown.length]);
+
+  return (
+    <>
+      <PageHead title={text.gallery.title} intro={text.gallery.intro} />
+      <FilterBar values={filters} all={filters} onValues={setFilters} onClear={() => setFilters({ kind: "", workflow: "", label: "", time: "" })}>
+        <FilterSelect label={text.gallery.kind} value={filters.kind} options={KINDS.map((kind) => [kind, text.gallery.kinds[kind]] as const)} onValue={(kind) => setFilters({ kind })} />
+      </FilterBar>
+      {list.problem && <ProblemNotice problem={list.problem} onRetry={() => void list.reload()} />}
+      {items === undefined ? !list.problem && <Tiles />
+        : items.length === 0 ? <NoOutputs isFilteredList={isFiltered(filters)} />
+        : <OutputGrid items={items} hasMore={list.hasMore} onMore={list.loadMore} onOpen={open} onBroken={renew} />}
+      {items && items.length > 0 && !list.hasMore && <p class="soft small gallery-end">{text.gallery.end(items.length)}</p>}
+      {opened !== null && (
+        <Viewer
+          items={shown} index={opened} total={`${shown.length}${list.hasMore ? "+" : ""}`} onIndex={setOpened} onClose={() => setOpened(null)}
+          actions={(item) => (
+            <>
+              <a class="button small" href={`/jobs/${item.jobId}`}><Icon name="list" />{text.viewer.openJob}</a>
+              <a class="button small" href={`/?again=${item.jobId}`}><Icon name="refresh" />{text.viewer.again}</a>
+            </>
+          )}
+        />
+      )}
+    </>
+  );
+}
+
+function mediaItem(output: ListedOutput): MediaItem {
+  return {
+    id: output.id,
+    jobId: output.job_id,
+    name: output.name,
+    kind: output.kind,
+    contentType: output.content_type,
+    sizeBytes: output.size_bytes,
+    url: output.url,
+    value: output.value,
+  };
+}
+
+function Tiles() {
+  return <div class="tiles-loading" role="status" aria-label={text.common.loading}>{Array.from({ length: 12 }, (_, index) => <div key={index} class="skeleton" />)}</div>;
+}
+
+function NoOutputs({ isFilteredList }: { isFilteredList: boolean }) {
+  if (isFilteredList) return <Empty icon="search" title={text.gallery.noMatchTitle}><p>{text.gallery.noMatchBody}</p></Empty>;
+  return (
+    <Empty icon="image" title={text.gallery.emptyTitle}>
+      <p>{text.gallery.emptyBody}</p>
+      <a class="button primary" href="/">{text.gallery.emptyAction}</a>
+    </Empty>
+  );
 }

@@ -165,10 +165,10 @@ class Database:
         async with asyncio.timeout(CONNECT_S), self.single() as connection:
             await connection.execute("SELECT 1")
 
-    async def listen(self, channels: dict[str, Callable[[], None]]) -> None:
-        """Call back on every NOTIFY of these channels, forever. Reconnects when the connection is lost.
+    async def listen(self, channels: dict[str, Callable[[str], None]]) -> None:
+        """Call back with the payload of every NOTIFY of these channels, forever. Reconnects if the connection is lost.
 
-        Each callback is also called once after every (re)connection, because notifications in between are lost.
+        Each callback is also called once with "" after every (re)connection, because notifications in between are lost.
         """
         while True:
             try:
@@ -181,7 +181,7 @@ class Database:
         if self._pool is not None:
             self._pool.terminate()
 
-    async def _listen_once(self, channels: dict[str, Callable[[], None]]) -> None:
+    async def _listen_once(self, channels: dict[str, Callable[[str], None]]) -> None:
         connection = await self._listen_connector.connect(
             server_settings={"application_name": f"{self._name} listen"}, statement_cache_size=0
         )
@@ -191,12 +191,12 @@ class Database:
             if await _is_pooled(connection):
                 log.error(
                     "postgres.listen_through_pooler",
-                    reason="A pooler in transaction mode loses notifications, so jobs start up to a second late.",
+                    reason="A pooler in transaction mode loses notifications, so jobs start up to 5 s late.",
                     action="Set LISTEN_URL to the PostgreSQL server itself.",
                 )
             for channel, callback in channels.items():
-                await connection.add_listener(channel, lambda *_, call=callback: call())
-                callback()
+                await connection.add_listener(channel, lambda *told, call=callback: call(told[-1]))
+                callback("")
             await lost.wait()
         finally:
             with suppress(Exception):

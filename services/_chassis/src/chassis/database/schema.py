@@ -7,7 +7,7 @@ table ``schema_revisions`` of the database, where older code finds it.
 
 from collections.abc import Collection
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import NamedTuple
 
@@ -81,6 +81,11 @@ async def read_schema(connection: Connection) -> Schema:
     )
 
 
+@cache
+def _load_scripts(service: str) -> ScriptDirectory:
+    return ScriptDirectory(str(resources.files(f"{service}.store") / "migrations"))
+
+
 class SchemaCheck:
     """Compares the schema of a service's database with its code.
 
@@ -94,7 +99,7 @@ class SchemaCheck:
     @cached_property
     def scripts(self) -> ScriptDirectory:
         """The migrations of this code."""
-        return ScriptDirectory(str(resources.files(f"{self._service}.store") / "migrations"))
+        return _load_scripts(self._service)
 
     @cached_property
     def head(self) -> str:

@@ -85,6 +85,7 @@ class GuardedHttp(UnreadHttp):
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
         self._peer = ""
+        self._is_stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection. Refuse it without reading if there are too many."""
@@ -185,6 +186,28 @@ class GuardedHttp(UnreadHttp):
         protocol = self.transport.get_protocol()
         if isinstance(protocol, BoundedWebSockets):
             protocol.on_lost = self._leave
+            if self._is_stopping:
+                protocol.shutdown()
+
+    def shutdown(self) -> None:
+        """Stop without closing a connection on which the client may be sending a request.
+
+        A request that arrives from now on is answered, and its response closes the connection. An idle connection is
+        closed by the client, or by the keep-alive timer. That includes one whose last response began before the
+        shutdown, such as an event stream: its headers did not tell the client that the connection will be closed.
+        """
+        self._is_stopping = True
+        if not self.cycle:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        elif not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def close_after_response(self) -> None:
+        """Close an idle connection at once, any other one after its response."""
+        super().shutdown()
 
     def _stop(self, status: HTTPStatus, detail: str) -> None:
         """Abort parsing with an exception; the parser then calls ``send_400_response``."""

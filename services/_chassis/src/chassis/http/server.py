@@ -7,6 +7,7 @@ from types import FrameType
 
 import uvicorn
 
+from chassis.http.connection import GuardedHttp
 from chassis.shutdown import Shutdown
 
 
@@ -16,6 +17,9 @@ class Server(uvicorn.Server):
     After the first SIGTERM or SIGINT it serves on for ``delay_s``, and until the work that is registered with
     ``shutdown`` is drained; then it closes the listener and finishes running requests, at most
     ``timeout_graceful_shutdown`` seconds of its configuration. A second signal hurries the drain; a third one aborts.
+
+    Idle connections stay open after a delay (``GuardedHttp.shutdown``). Without a delay, or after a second signal, they
+    are closed at once.
     """
 
     def __init__(self, config: uvicorn.Config, shutdown: Shutdown, *, delay_s: float) -> None:
@@ -54,4 +58,15 @@ class Server(uvicorn.Server):
         """Close the listener, finish running requests, stop the application."""
         self._shutdown.begun.set()  # also for a server that is stopped without a signal
         self._shutdown.closing.set()
-        await super().shutdown(sockets)
+        closing_idle = asyncio.create_task(self._close_idle_connections(), name="shutdown.close_idle")
+        try:
+            await super().shutdown(sockets)
+        finally:
+            closing_idle.cancel()
+
+    async def _close_idle_connections(self) -> None:
+        if self._delay_s > 0:
+            await self._shutdown.hurried.wait()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GuardedHttp):
+                connection.close_after_response()

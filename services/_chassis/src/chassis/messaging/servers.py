@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -44,10 +45,18 @@ class TlsFiles:
         Raises:
             OSError: a file cannot be read, or is not a certificate or key.
         """
+        if self == TlsFiles():
+            return _system_context()
         context = ssl.create_default_context(cafile=self.ca)
         if self.cert is not None:
             context.load_cert_chain(self.cert, self.key)
         return context
+
+
+@cache
+def _system_context() -> ssl.SSLContext:
+    """Return a context with the certificates that the system trusts. Loading them takes 50 ms of CPU."""
+    return ssl.create_default_context()
 
 
 def parse_servers(text: str) -> Servers:

@@ -14,7 +14,6 @@ from contracts.auth.erasure import (
     ReadErasures,
 )
 from contracts.auth.fields import Done
-from contracts.auth.sessions import LIST_SESSIONS, ListSessions, Sessions
 from contracts.wire.topic import Address
 
 
@@ -28,10 +27,6 @@ def register(bus: Bus, *, eraser: AccountEraser, reader: ErasureReader) -> None:
     async def read_erasures(query: ReadErasures, _: Address) -> Erasures:
         return await reader.read_erasures(query)
 
-    async def list_sessions(_: ListSessions, address: Address) -> Sessions:
-        return await reader.list_sessions(parse_user_id(address))
-
     bus.serve(ERASE_ACCOUNT, erase_account)
     bus.serve(ERASE_USER, erase_user)
     bus.serve(READ_ERASURES, read_erasures)
-    bus.serve(LIST_SESSIONS, list_sessions)

@@ -1,8 +1,10 @@
-"""Registration, login, logout and passwords."""
+"""Registration, login, login links, sessions and passwords."""
 
 from auth.consumers.request_user import parse_user_id
 from auth.usecases.change_password import PasswordChanger
 from auth.usecases.end_session import SessionEnder
+from auth.usecases.list_sessions import SessionLister
+from auth.usecases.manage_login_links import LoginLinkCreator, LoginLinkRedeemer
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.record_denial import DenialRecorder
 from auth.usecases.refresh_session import SessionRefresher
@@ -13,14 +15,26 @@ from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, R
 from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.credentials import READ_KEYSET, Keyset, ReadKeyset
 from contracts.auth.fields import Done
+from contracts.auth.login_links import (
+    CREATE_LOGIN_LINK,
+    REDEEM_LOGIN_LINK,
+    CreatedLoginLink,
+    CreateLoginLink,
+    RedeemLoginLink,
+)
 from contracts.auth.sessions import (
     END_SESSION,
+    LIST_SESSIONS,
     OPEN_SESSION,
     REFRESH_SESSION,
+    REVOKE_SESSION,
     EndSession,
+    ListSessions,
     OpenSession,
     RefreshSession,
+    RevokeSession,
     Session,
+    Sessions,
 )
 from contracts.wire.topic import Address
 
@@ -40,8 +54,25 @@ def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChan
     bus.serve(RECORD_DENIAL, record_denial)
 
 
+def register_login_links(bus: Bus, *, creator: LoginLinkCreator, redeemer: LoginLinkRedeemer) -> None:
+    async def create_login_link(command: CreateLoginLink, address: Address) -> CreatedLoginLink:
+        return await creator.create_for_admin(parse_user_id(address), command)
+
+    async def redeem_login_link(command: RedeemLoginLink, _: Address) -> Session:
+        return await redeemer.redeem_login_link(command)
+
+    bus.serve(CREATE_LOGIN_LINK, create_login_link)
+    bus.serve(REDEEM_LOGIN_LINK, redeem_login_link)
+
+
 def register_sessions(
-    bus: Bus, *, opener: SessionOpener, refresher: SessionRefresher, ender: SessionEnder, signer: AccessTokenSigner
+    bus: Bus,
+    *,
+    opener: SessionOpener,
+    refresher: SessionRefresher,
+    ender: SessionEnder,
+    lister: SessionLister,
+    signer: AccessTokenSigner,
 ) -> None:
     async def open_session(command: OpenSession, _: Address) -> Session:
         return await opener.open_session(command)
@@ -52,10 +83,18 @@ def register_sessions(
     async def end_session(command: EndSession, address: Address) -> Done:
         return await ender.end_session(parse_user_id(address), command)
 
+    async def revoke_session(command: RevokeSession, address: Address) -> Done:
+        return await ender.revoke_session(parse_user_id(address), command)
+
+    async def list_sessions(query: ListSessions, address: Address) -> Sessions:
+        return await lister.list_sessions(parse_user_id(address), query)
+
     async def read_keyset(_: ReadKeyset, __: Address) -> Keyset:
         return await signer.read_keyset()
 
     bus.serve(OPEN_SESSION, open_session)
     bus.serve(REFRESH_SESSION, refresh_session)
     bus.serve(END_SESSION, end_session)
+    bus.serve(REVOKE_SESSION, revoke_session)
+    bus.serve(LIST_SESSIONS, list_sessions)
     bus.serve(READ_KEYSET, read_keyset)

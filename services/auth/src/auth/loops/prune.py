@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from auth.store import changes, invites, keys, quota_groups, sessions, tickets
+from auth.store import changes, invites, keys, login_links, quota_groups, sessions, tickets
 from chassis.database.postgres import Database
 
 EVERY_S = 600.0
@@ -11,8 +11,8 @@ EVERY_S = 600.0
 class Pruner:
     """Deletes user changes and key requests after a day, sessions a day after their end, and keys 90 days after.
 
-    Unused tickets are deleted at expiry, invites 90 days after expiry, and address digests once no account can join
-    their group.
+    Unused tickets are deleted at expiry, unused login links a day after, invites 90 days after, and address digests
+    once no account can join their group.
 
     Args:
         idle: lifetime of a session that is not refreshed.
@@ -29,6 +29,7 @@ class Pruner:
             keys.EXPIRED_KEYS,
             tickets.EXPIRED_TICKETS,
             invites.EXPIRED_INVITES,
+            login_links.EXPIRED_LOGIN_LINKS,
         ):
             await expired.delete(self._database)
         await sessions.EXPIRED_SESSIONS.delete(self._database, idle=self._idle)

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from chassis.database.statement import Connection, Statement
 from contracts.auth.erasure import Erasure, Erasures
-from contracts.auth.sessions import SessionRecord
 
 BATCH = 1000
 
@@ -17,17 +16,13 @@ WHERE id = :id
 """)
 _DROP = tuple(
     Statement(f"DELETE FROM {table} WHERE user_id = :id")  # noqa: S608 - constants only
-    for table in ("key_requests", "api_keys", "sessions", "ws_tickets")
+    for table in ("key_requests", "api_keys", "sessions", "ws_tickets", "login_links")
 )
 _NOTE = Statement("INSERT INTO erasures (tenant_id) VALUES (:id)")
 _READ = Statement("""
 SELECT number, tenant_id, at, now() AS now FROM erasures WHERE number > :after ORDER BY number LIMIT :limit
 """)
 _NOW = Statement("SELECT now()")
-_SESSIONS = Statement("""
-SELECT id, created_at, rotated_at AS refreshed_at, expires_at, ended_at FROM sessions
-WHERE user_id = :user_id ORDER BY created_at DESC LIMIT 1000
-""")
 
 
 async def erase_user(connection: Connection, user_id: UUID) -> None:
@@ -47,8 +42,3 @@ async def list_erasures(connection: Connection, after: int) -> Erasures:
     rows = await _READ.all(connection, after=after, limit=BATCH + 1)
     found = tuple(Erasure(number=row["number"], tenant_id=row["tenant_id"], at=row["at"]) for row in rows[:BATCH])
     return Erasures(erasures=found, more=len(rows) > BATCH, now=now)
-
-
-async def list_sessions(connection: Connection, user_id: UUID) -> tuple[SessionRecord, ...]:
-    """Return the stored sessions of a user, newest first."""
-    return tuple(SessionRecord(**row) for row in await _SESSIONS.all(connection, user_id=user_id))

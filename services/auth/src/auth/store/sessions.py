@@ -7,6 +7,7 @@ from uuid import UUID
 from auth.domain.refresh_token import LockedSession
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
+from contracts.auth.sessions import SessionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class PresentedToken:
 
 
 _OPEN = Statement("""
-INSERT INTO sessions (id, user_id, expires_at) VALUES (:id, :user_id, now() + CAST(:life AS interval))
+INSERT INTO sessions (id, user_id, expires_at, user_agent, ip)
+VALUES (:id, :user_id, now() + CAST(:life AS interval), :user_agent, :ip)
 """)
 _ADD_TOKEN = Statement("""
 INSERT INTO refresh_tokens (digest, session_id, generation) VALUES (:digest, :session_id, :generation)
@@ -32,7 +34,11 @@ _LOCK = Statement("""
 SELECT s.generation, s.rotated_at, s.expires_at, s.ended_at, u.is_active, now() AS now
 FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = :id FOR UPDATE OF s
 """)
-_ROTATE = Statement("UPDATE sessions SET generation = :generation, rotated_at = now() WHERE id = :id")
+_ROTATE = Statement("""
+UPDATE sessions SET generation = :generation, rotated_at = now(), user_agent = coalesce(:user_agent, user_agent),
+    ip = coalesce(:ip, ip)
+WHERE id = :id
+""")
 _END = Statement("""
 UPDATE sessions SET ended_at = now() WHERE id = :id AND user_id = :user_id AND ended_at IS NULL RETURNING 1
 """)
@@ -41,15 +47,26 @@ UPDATE sessions SET ended_at = now()
 WHERE user_id = :user_id AND id IS DISTINCT FROM :kept AND ended_at IS NULL
 RETURNING id, rotated_at > now() - CAST(:token_life AS interval) AS has_tokens
 """)
+_LIST = Statement("""
+SELECT id, created_at, rotated_at AS refreshed_at, ended_at, user_agent, ip,
+    least(expires_at, rotated_at + CAST(:idle AS interval)) AS expires_at
+FROM sessions
+WHERE user_id = :user_id AND (NOT :only_active
+    OR ended_at IS NULL AND least(expires_at, rotated_at + CAST(:idle AS interval)) > now())
+ORDER BY created_at DESC LIMIT :limit
+""")
+_IS_OWN = Statement("SELECT 1 FROM sessions WHERE id = :id AND user_id = :user_id")
 # With their refresh tokens. No index: sessions are few, and an index on rotated_at would slow down every refresh.
 EXPIRED_SESSIONS = ExpiredRows(
     "sessions", "least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() - interval '1 day'"
 )
 
 
-async def create_session(connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta) -> None:
+async def create_session(
+    connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta, user_agent: str | None, ip: str | None
+) -> None:
     """Create a session at generation 1 that ends after its lifetime regardless of refreshes."""
-    await _OPEN.run(connection, id=session_id, user_id=user_id, life=life)
+    await _OPEN.run(connection, id=session_id, user_id=user_id, life=life, user_agent=user_agent, ip=ip)
 
 
 async def add_refresh_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
@@ -69,9 +86,24 @@ async def lock_session(connection: Connection, session_id: UUID) -> LockedSessio
     return LockedSession(**row) if row else None
 
 
-async def start_generation(connection: Connection, session_id: UUID, generation: int) -> None:
-    """Start this generation, under the session's lock."""
-    await _ROTATE.run(connection, id=session_id, generation=generation)
+async def start_generation(
+    connection: Connection, session_id: UUID, generation: int, *, user_agent: str | None, ip: str | None
+) -> None:
+    """Start this generation, under the session's lock, and note who refreshes where that is known."""
+    await _ROTATE.run(connection, id=session_id, generation=generation, user_agent=user_agent, ip=ip)
+
+
+async def is_session_of(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
+    """Whether this user has such a session, ended or not."""
+    return await _IS_OWN.value(connection, id=session_id, user_id=user_id) is not None
+
+
+async def list_sessions(
+    connection: Connection, user_id: UUID, *, only_active: bool, idle: timedelta, limit: int
+) -> tuple[SessionRecord, ...]:
+    """Return the stored sessions of a user, newest first."""
+    rows = await _LIST.all(connection, user_id=user_id, only_active=only_active, idle=idle, limit=limit)
+    return tuple(SessionRecord(**row) for row in rows)
 
 
 async def end_session(connection: Connection, session_id: UUID, user_id: UUID) -> bool:

@@ -139,7 +139,20 @@ SESSIONS = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False, comment="however often it is refreshed"),
     Column("ended_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("user_agent", Text, comment="of the login or the last refresh, at most 200 characters"),
+    Column("ip", Text, comment="of the login or the last refresh"),
     comment="One login and every refresh token that came of it: a family.",
+)
+
+LOGIN_LINKS = Table(
+    "login_links",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of 256 random bits"),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_by", Uuid, comment="the admin who created it; null: the command line"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    comment="Each is deleted by the login that uses it, or a day after it expired.",
 )
 
 REFRESH_TOKENS = Table(

@@ -53,6 +53,12 @@ _FIND_BY_NAME = Statement(
 )
 
 
+async def find_user_id(connection: Connection, username: str) -> UUID | None:
+    """Return the id of the user of that name, ignoring case."""
+    row = await _FIND_BY_NAME.first(connection, username=username)
+    return row["user_id"] if row else None
+
+
 async def find_user(connection: Connection, user_id: UUID) -> User | None:
     """Return the user; None when there is none or it was erased."""
     row = await _FIND.first(connection, id=user_id)

@@ -7,7 +7,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.changes import UserChanged
 from contracts.auth.fields import Done
-from contracts.auth.sessions import EndSession
+from contracts.auth.sessions import EndSession, RevokeSession, UnknownSession
 
 
 class SessionEnder:
@@ -21,6 +21,17 @@ class SessionEnder:
         if change is not None:
             await self._announcer.announce_user_change(change)
         return Done()
+
+    async def revoke_session(self, user_id: UUID, command: RevokeSession) -> Done:
+        """End one session of the user. One that has ended stays unchanged.
+
+        Raises:
+            UnknownSession: the user has no such session.
+        """
+        async with self._database.single() as connection:
+            if not await sessions.is_session_of(connection, command.session_id, user_id):
+                raise UnknownSession
+        return await self.end_session(user_id, EndSession(session_id=command.session_id, ip=command.ip))
 
     async def _end_session(self, connection: Connection, user_id: UUID, command: EndSession) -> UserChanged | None:
         session_id = command.session_id

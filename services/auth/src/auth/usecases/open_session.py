@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -21,6 +23,7 @@ class SessionOpener:
 
     Args:
         life: lifetime of a session regardless of refreshes.
+        idle: lifetime of a session that is not refreshed.
     """
 
     def __init__(
@@ -31,9 +34,10 @@ class SessionOpener:
         pepper: RefreshPepper,
         *,
         life: timedelta,
+        idle: timedelta,
     ) -> None:
         self._database, self._hashing, self._signer = database, hashing, signer
-        self._pepper, self._life = pepper, life
+        self._pepper, self._life, self._idle = pepper, life, idle
 
     async def open_session(self, command: OpenSession) -> Session:
         """Verify the password and open a session.
@@ -64,19 +68,29 @@ class SessionOpener:
             detail = {"reason": str(reason)}
             await audit.append_entry(connection, NewAuditEntry("session.refused", None, user_id, command.ip, detail))
             return None
-        return await self._create_session(connection, user_id, command.ip)
+        return await self.start_session(connection, user_id, ip=command.ip, user_agent=command.user_agent)
 
-    async def _create_session(self, connection: Connection, user_id: UUID, ip: str | None) -> Session:
+    async def start_session(
+        self,
+        connection: Connection,
+        user_id: UUID,
+        *,
+        ip: str | None,
+        user_agent: str | None,
+        detail: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> Session:
+        """Open a session of a user whose lock is held. ``detail`` is added to the entry of the audit log."""
         session_id, refresh_token = new_id(), new_refresh_token()
-        await sessions.create_session(connection, session_id, user_id, life=self._life)
+        await sessions.create_session(connection, session_id, user_id, life=self._life, user_agent=user_agent, ip=ip)
         await sessions.add_refresh_token(connection, session_id, self._pepper.digest(refresh_token), generation=1)
         user = await users.find_user(connection, user_id)
         assert user is not None  # noqa: S101 - its lock is held
         access_token = await self._signer.sign_token(connection, user, session_id)
-        detail = {"session_id": str(session_id)}
-        await audit.append_entry(connection, NewAuditEntry("session.opened", user_id, user_id, ip, detail))
+        entry = NewAuditEntry("session.opened", user_id, user_id, ip, {"session_id": str(session_id), **detail})
+        await audit.append_entry(connection, entry)
         return Session(
             access_token=SecretStr(access_token),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),
+            refresh_expires_in=int(min(self._life, self._idle).total_seconds()),
         )

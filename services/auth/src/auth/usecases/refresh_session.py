@@ -61,7 +61,7 @@ class SessionRefresher:
         await self._signer.ensure_key()
         async with self._database.direct() as connection:
             presented = await sessions.find_refresh_token(connection, self._pepper.digests(token))
-            outcome = await self._refresh_or_end(connection, presented, command.ip) if presented else _Outcome()
+            outcome = await self._refresh_or_end(connection, presented, command) if presented else _Outcome()
         if outcome.ended is not None:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
             await self._announcer.announce_user_change(outcome.ended)
@@ -69,7 +69,9 @@ class SessionRefresher:
             raise InvalidRefreshToken
         return outcome.session
 
-    async def _refresh_or_end(self, connection: Connection, presented: PresentedToken, ip: str | None) -> _Outcome:
+    async def _refresh_or_end(
+        self, connection: Connection, presented: PresentedToken, command: RefreshSession
+    ) -> _Outcome:
         user = await users.lock_user(connection, presented.user_id)
         session = await sessions.lock_session(connection, presented.session_id)
         if user is None or session is None:
@@ -78,15 +80,18 @@ class SessionRefresher:
         if decision is RefreshDecision.SESSION_ENDED:
             return _Outcome()
         if decision is RefreshDecision.REUSED:
-            return _Outcome(ended=await self._end_reused_session(connection, presented, ip))
+            return _Outcome(ended=await self._end_reused_session(connection, presented, command.ip))
         generation = session.generation
         if decision is RefreshDecision.ROTATE:
             generation += 1
-            await sessions.start_generation(connection, presented.session_id, generation)
-        return _Outcome(session=await self._issue_tokens(connection, user, presented, generation))
+            await sessions.start_generation(
+                connection, presented.session_id, generation, user_agent=command.user_agent, ip=command.ip
+            )
+        left = min(self._idle, session.expires_at - session.now)
+        return _Outcome(session=await self._issue_tokens(connection, user, presented, generation, left))
 
     async def _issue_tokens(
-        self, connection: Connection, user: User, presented: PresentedToken, generation: int
+        self, connection: Connection, user: User, presented: PresentedToken, generation: int, left: timedelta
     ) -> Session:
         refresh_token = new_refresh_token()
         await sessions.add_refresh_token(
@@ -96,6 +101,7 @@ class SessionRefresher:
             access_token=SecretStr(await self._signer.sign_token(connection, user, presented.session_id)),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),
+            refresh_expires_in=int(left.total_seconds()),
         )
 
     async def _end_reused_session(

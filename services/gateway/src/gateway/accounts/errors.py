@@ -1,5 +1,6 @@
 """Refusals of accounts and sessions."""
 
+from contracts.auth.credentials import Principal
 from contracts.wire.errors import Kind, Refusal
 
 
@@ -7,3 +8,15 @@ class SessionNeeded(Refusal):
     """This request needs the access token of a login. An API key is not enough. Log in first."""
 
     kind, code = Kind.FORBIDDEN, "auth.session.needed"
+
+
+class ForeignPage(Refusal):
+    """Only pages of this server can keep a session in a cookie. Other clients send the refresh token in the body."""
+
+    kind, code = Kind.FORBIDDEN, "auth.session.foreign_page"
+
+
+def require_session(who: Principal) -> None:
+    """Raises SessionNeeded if the credential is an API key."""
+    if who.session_id is None:
+        raise SessionNeeded

@@ -35,14 +35,31 @@ class RegisterRequest(RequestBody):
     invite: Secret | None = None
 
 
-class LoginRequest(RequestBody):
+class Credentials(RequestBody):
     """Username or e-mail address, and password."""
 
     username: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
 
 
-class LoginForm(LoginRequest):
+class LoginRequest(Credentials):
+    """Username or e-mail address, and password.
+
+    ``session``: where the refresh token goes. With ``cookie``, which only pages of this server may use, it is in a
+    cookie that scripts cannot read and not in the response.
+    """
+
+    session: Literal["token", "cookie"] = "token"
+
+
+class LoginLinkRequest(RequestBody):
+    """The token of a login link. ``session``: where the refresh token goes, as for a login."""
+
+    token: Secret
+    session: Literal["token", "cookie"] = "token"
+
+
+class LoginForm(Credentials):
     """An OAuth2 password grant. ``scope``, ``client_id`` and ``client_secret`` are accepted and ignored."""
 
     grant_type: Literal["password"] = "password"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.auth.accounts import Account, Role, User
 from contracts.auth.credentials import Jwk, Scope
 from contracts.auth.keys import CreatedKey, Key
-from contracts.auth.sessions import Session
+from contracts.auth.sessions import Session, SessionRecord
 from contracts.auth.tiers import Limits, Tier, TierLimits
 from contracts.scheduler.usage import TenantUsage
 
@@ -106,6 +106,51 @@ class SessionBody(BaseModel):
     expires_in: int
 
 
+class CookieSessionBody(BaseModel):
+    """A session whose refresh token is in a cookie. ``expires_in``: lifetime of the access token, seconds."""
+
+    model_config = _with_example({"access_token": "eyJhbGciOiJFZERTQSJ9…", "token_type": "bearer", "expires_in": 900})
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a token type of OAuth2, not a secret
+    expires_in: int
+
+
+class OwnSessionBody(BaseModel):
+    """A session in a list.
+
+    ``last_used_at`` is accurate to some minutes. ``expires_at``: if it is not used before. ``user_agent`` and ``ip``:
+    of the login or the last refresh, null if unknown.
+    """
+
+    model_config = _with_example(
+        {
+            "id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+            "created_at": "2026-11-23T09:00:00Z",
+            "last_used_at": "2026-11-23T10:15:00Z",
+            "expires_at": "2026-11-30T10:15:00Z",
+            "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+            "ip": "192.0.2.7",
+            "current": True,
+        }
+    )
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    user_agent: str | None
+    ip: str | None
+    current: bool
+
+
+class SessionsBody(BaseModel):
+    """The active sessions of a user, newest first, on one page."""
+
+    sessions: list[OwnSessionBody]
+    next_cursor: None = None
+
+
 class KeyBody(BaseModel):
     """A key in a list. ``prefix`` is how its text begins; ``last_used_at`` is accurate to some minutes."""
 
@@ -193,6 +238,27 @@ def present_session(session: Session) -> SessionBody:
         access_token=session.access_token.get_secret_value(),
         refresh_token=session.refresh_token.get_secret_value(),
         expires_in=session.expires_in,
+    )
+
+
+def present_cookie_session(session: Session) -> CookieSessionBody:
+    return CookieSessionBody(access_token=session.access_token.get_secret_value(), expires_in=session.expires_in)
+
+
+def present_sessions(sessions: Iterable[SessionRecord], *, current: UUID | None) -> SessionsBody:
+    return SessionsBody(
+        sessions=[
+            OwnSessionBody(
+                id=session.id,
+                created_at=session.created_at,
+                last_used_at=session.refreshed_at,
+                expires_at=session.expires_at,
+                user_agent=session.user_agent,
+                ip=session.ip,
+                current=session.id == current,
+            )
+            for session in sessions
+        ]
     )
 
 

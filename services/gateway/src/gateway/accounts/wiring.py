@@ -2,9 +2,19 @@
 
 from dataclasses import dataclass
 
-from gateway.accounts import jwks_routes, key_routes, me_routes, routes, ticket_routes
+from gateway.accounts import (
+    jwks_routes,
+    key_routes,
+    login_link_routes,
+    me_routes,
+    routes,
+    session_list_routes,
+    session_routes,
+    ticket_routes,
+)
 from gateway.accounts.limit_changes import limit_change_loop
 from gateway.accounts.public_keys import PublicKeys
+from gateway.accounts.session_cookie import SessionCookie
 from gateway.accounts.user_cache import UserCache
 from gateway.wiring import Feature, Infrastructure
 
@@ -18,13 +28,16 @@ class Accounts(Feature):
 
 def wire_accounts(infra: Infrastructure) -> Accounts:
     """Construct the feature."""
-    bus = infra.bus
+    bus, cookie = infra.bus, SessionCookie(infra.settings.public_url)
     users = UserCache(bus)
     return Accounts(
         users=users,
         routers=(
             me_routes.router(users=users),
-            routes.router(bus=bus),
+            routes.router(bus=bus, cookie=cookie),
+            session_routes.router(bus=bus, cookie=cookie),
+            session_list_routes.router(bus=bus, cookie=cookie),
+            login_link_routes.router(bus=bus, cookie=cookie),
             key_routes.router(bus=bus),
             ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
             jwks_routes.router(keys=PublicKeys(bus)),

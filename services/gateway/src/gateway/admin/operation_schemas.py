@@ -150,7 +150,6 @@ class AdminJobBody(JobBody):
 
     tenant_id: UUID
     state: JobState
-    workflow: str
     priority: int
     images: int
     node: str | None
@@ -335,5 +334,5 @@ def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:
 
 
 def _job_fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
-    more = job.model_dump(include={"tenant_id", "state", "workflow", "priority", "images"})
+    more = job.model_dump(include={"tenant_id", "state", "priority", "images"})
     return present_job(job, public_url).model_dump() | more | {"node": node}

@@ -9,6 +9,7 @@ from gateway.admin import (
     dead_letter_routes,
     invite_routes,
     load_routes,
+    login_link_routes,
     operation_routes,
 )
 from gateway.admin.dead_letters import FleetDeadLetters
@@ -50,6 +51,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
         operations=operations,
         routers=(
             account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
+            login_link_routes.router(bus=bus, public_url=url),
             class_rule_routes.router(bus=bus),
             invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, orders=orders),

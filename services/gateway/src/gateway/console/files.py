@@ -8,6 +8,8 @@ from pathlib import Path
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Content codings that the build stores beside a file, the smallest first, with the suffix of their files."""
 INDEX = "index.html"
+BUILT = Path(__file__).with_name("built")
+"""Where an image has the console: beside this module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,13 @@ class ConsoleFile:
 
 
 def load_console(folder: Path | None) -> dict[str, ConsoleFile]:
-    """Return the console's files by their path in the folder; empty if the console is not built."""
-    if folder is None or not (folder / INDEX).is_file():
+    """Return the console's files by their path in the folder; empty if the console is not built.
+
+    Args:
+        folder: None for the console that is installed with the gateway, as in its image.
+    """
+    folder = folder or BUILT
+    if not (folder / INDEX).is_file():
         return {}
     suffixes = tuple(ENCODINGS.values())
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(suffixes)]

@@ -22,15 +22,21 @@ from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
 from gateway.edge.rate_limits.service import RateLimiter, rate_limited
 
-LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
+LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh", "login-links/redeem"))
 REGISTER = "/api/v1/auth/register"
 REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
 STATIC = "/assets/"  # files of the web console, served from memory
 INTERNAL = "/internal/"  # used by executors; the token in the link authorizes them
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+BROWSE_FACTOR = 10
+"""Reads of a session per request of the limit: each page that a person looks at takes several."""
+LARGE_DOWNLOADS = ("/export", ".zip")
+"""Paths with these ends are not browsing: one request reads many files."""
 
 Used = Callable[[UUID, str, str], None]
+LinkOwner = Callable[[str, bytes], str | None]
+"""Finds whose signed link a request uses, by its path and query; None without a valid link."""
 
 
 class CredentialResolver(Protocol):
@@ -52,6 +58,7 @@ class AddressRateLimits:
         open: requests without a valid credential.
         register: registrations by address.
         register_network: registrations by the network around the address.
+        links: requests with a signed link, per owner of what it links to.
     """
 
     limiter: RateLimiter
@@ -59,6 +66,7 @@ class AddressRateLimits:
     open: Policy
     register: Policy
     register_network: Policy
+    links: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,8 @@ class Admission:
         identity: finds the principal of a credential.
         clients: finds the client's address.
         rates: None disables rate limits.
+        link_owner: finds the owner of a signed link. Such requests need no credential, and are counted per owner, apart
+            from other requests.
         used: told of each answered request of a known user: user id, method, path template.
         denials: records requests that lack a scope.
         bodies: limits the memory of request bodies.
@@ -104,15 +114,17 @@ class Admission:
         identity: CredentialResolver,
         clients: ClientAddressResolver,
         rates: AddressRateLimits | None,
+        link_owner: LinkOwner,
         used: Used,
         denials: DenialReporter,
         bodies: BodyMemoryLimit,
     ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
-        self._denials, self._bodies = denials, bodies
+        self._denials, self._bodies, self._link_owner = denials, bodies, link_owner
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
+        self._links = rates.links if rates else None
         self._register = (rates.register, rates.register_network) if rates else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,6 +188,13 @@ class Admission:
             return await self._take(self._login, client)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
+        owner = self._link_owner(path, scope["query_string"]) if method in SAFE_METHODS else None
+        if owner is not None:
+            state["user_id"] = owner
+            return await self._take(self._links, owner)
+        return await self._count_credential(headers, client, scope)
+
+    async def _count_credential(self, headers: Headers, client: str, scope: Scope) -> _Counted:
         match read_credentials(headers):
             case [str(credential)]:
                 principal = self._identity.find_cached(credential)
@@ -248,4 +267,8 @@ def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
     """Return the rate limit of a user's request; None where the user is unlimited."""
     if principal.requests_per_minute is None:
         return None
-    return policy("read" if scope["method"] in SAFE_METHODS else "write", principal.requests_per_minute)
+    if scope["method"] not in SAFE_METHODS:
+        return policy("write", principal.requests_per_minute)
+    if principal.session_id is None or scope["path"].endswith(LARGE_DOWNLOADS):
+        return policy("read", principal.requests_per_minute)
+    return policy("browse", principal.requests_per_minute * BROWSE_FACTOR)

@@ -1,4 +1,4 @@
-"""The web origin for which a ticket is valid."""
+"""The web page that sends a request, by the headers that browsers set and scripts cannot."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,21 @@ from gateway.edge.errors import InvalidRequest
 
 ORIGIN = r"https?://[a-z0-9.-]{1,200}(:[0-9]{1,5})?"
 _SHAPE = re.compile(ORIGIN)
+
+
+def is_own_page(*, sites: Sequence[str], origins: Sequence[str], host: str, public_url: str) -> bool:
+    """Whether a page of this server sends the request. False for a client that is not a browser.
+
+    Args:
+        sites: all ``Sec-Fetch-Site`` headers. Browsers leave it out on plain http, except to their own machine.
+        origins: all ``Origin`` headers, which decide if there is no ``Sec-Fetch-Site``.
+        host: the ``Host`` header.
+        public_url: origin that clients see.
+    """
+    if sites:
+        return list(sites) == ["same-origin"]
+    scheme = public_url.partition("://")[0]
+    return list(origins) in ([public_url], [f"{scheme}://{host}"])
 
 
 def page_origin(named: str | None, sent: Sequence[str]) -> str | None:

@@ -61,6 +61,11 @@ async def _read_json_body(request: Request, limit: int) -> Any:
         return await offload(read_json, body) if request.state.is_large else read_json(body)
 
 
+def has_body(request: Request) -> bool:
+    """Whether a body was sent with the request."""
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
 def reserve_body_memory(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
     """Return a memory reservation for the request's body; see ``BodyMemoryLimit.reserve``."""
     bodies: BodyMemoryLimit = request.state.bodies

@@ -10,7 +10,7 @@ from authn.client_address import ClientAddressResolver, parse_networks
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from gateway.edge.admission import AddressRateLimits, Admission, Used
+from gateway.edge.admission import AddressRateLimits, Admission, LinkOwner, Used
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.cors import Cors
 from gateway.edge.denials import DenialReporter
@@ -22,6 +22,7 @@ from gateway.edge.request_guard import RequestGuard
 from gateway.settings import Settings
 
 BODY_MEMORY_BYTES = 256 << 20
+LINKS_PER_MINUTE = 6000  # GETs of signed links per owner: a page of a hundred thumbnails, once a second
 REQUEST_HEADERS = (
     "X-API-Key", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Range", "X-Request-Id",
 )  # fmt: skip
@@ -44,6 +45,7 @@ class Edge:
     rates: AddressRateLimits | None
     denials: DenialReporter
     loops: tuple[Loop, ...]
+    link_owner: LinkOwner
 
     def middleware(self, *, used: Used) -> list[Middleware]:
         """The middleware of the application, outermost first; ``used`` is told of each request of a known user."""
@@ -55,6 +57,7 @@ class Edge:
                 identity=self.identity,
                 clients=ClientAddressResolver(parse_networks(self.settings.trusted_proxies or "")),
                 rates=self.rates,
+                link_owner=self.link_owner,
                 used=used,
                 denials=self.denials,
                 bodies=BodyMemoryLimit(total=BODY_MEMORY_BYTES, each=BODY_MEMORY_BYTES // 4, clock=monotonic),
@@ -62,8 +65,8 @@ class Edge:
         ]
 
 
-def wire_edge(settings: Settings, bus: Bus, database: Database) -> Edge:
-    """Construct authentication and rate limits."""
+def wire_edge(settings: Settings, bus: Bus, database: Database, *, link_owner: LinkOwner) -> Edge:
+    """Construct authentication and rate limits; ``link_owner`` finds the owner of a signed link."""
     identity = Authenticator(bus, service="gateway")
     store = RateLimitStore(database)
     limiter = RateLimiter(store)
@@ -74,6 +77,7 @@ def wire_edge(settings: Settings, bus: Bus, database: Database) -> Edge:
         limiter=limiter,
         rates=rates,
         denials=DenialReporter(bus),
+        link_owner=link_owner,
         loops=(*identity.loops, *(rate_loops(limiter, store) if rates else (unlimited_loop(),))),
     )
 
@@ -103,4 +107,5 @@ def _rates(settings: Settings, limiter: RateLimiter) -> AddressRateLimits | None
         open=policy("open", settings.open_per_minute),
         register=Policy(HOURLY, settings.register_per_hour, window_s=HOUR_S, strict=True),
         register_network=Policy(f"{HOURLY}-network", settings.register_network_per_hour, window_s=HOUR_S, strict=True),
+        links=policy("links", LINKS_PER_MINUTE),
     )

@@ -10,16 +10,15 @@ from fastapi import APIRouter, Query, Request, Response
 from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.purges import JobNotEnded, JobStopping
 from contracts.scheduler.usage import Quota
-from contracts.wire.errors import FieldError
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.direct_routes import DirectRoute, json_response
-from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
+from gateway.jobs.filters import parse_label
 from gateway.jobs.schemas import JobBody, JobsBody, present_job
 from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import submission_schema
@@ -141,7 +140,7 @@ def router(
             cursor=cursor,
             status=status,
             workflow=workflow,
-            label=_parse_label(label),
+            label=parse_label(label),
             created_after=created_after,
             created_before=created_before,
         )
@@ -192,16 +191,6 @@ def router(
         return present_job(job, public_url)
 
     return routes
-
-
-def _parse_label(text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    key, colon, value = text.partition(":")
-    if not key or not colon or not value:
-        message = "A label filter is key:value."
-        raise InvalidRequest(errors=(FieldError(pointer="/label", code="label_malformed", message=message),))
-    return key, value
 
 
 def headers_of(accepted: Accepted) -> dict[str, str]:

@@ -58,6 +58,7 @@ class JobBody(BaseModel):
     """A job. Times are RFC 3339, durations seconds.
 
     Attributes:
+        workflow: name of the built-in or saved workflow; ``custom`` for a graph.
         eta_seconds: estimated time until the job ends; null if it cannot be estimated.
         held: whether an operator holds it back.
         waiting: why it has not started, and since when; null unless it is pending.
@@ -74,6 +75,7 @@ class JobBody(BaseModel):
                 {
                     "job_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
                     "status": "pending",
+                    "workflow": "text-to-image",
                     "progress": 0,
                     "queue_position": 1,
                     "eta_seconds": None,
@@ -111,6 +113,7 @@ class JobBody(BaseModel):
 
     job_id: UUID
     status: JobStatus
+    workflow: str
     progress: Annotated[float, Field(ge=0, le=100)]
     queue_position: int | None
     eta_seconds: float | None
@@ -143,6 +146,7 @@ def present_job(job: Job, public_url: str) -> JobBody:
     return JobBody(
         job_id=job.job_id,
         status=STATUS_OF_STATE[job.state],
+        workflow=job.workflow,
         progress=job.progress,
         queue_position=job.queue_position,
         eta_seconds=job.eta_seconds,

@@ -21,6 +21,7 @@ from contracts.scheduler.submissions import (
     ValidationReply,
 )
 from contracts.scheduler.usage import Quota
+from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
 from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
@@ -211,6 +212,30 @@ class JobSubmitter:
         except STORAGE_REFUSALS as refusal:
             found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
         return found
+
+    async def describe(
+        self, sent: SentSubmission, *, tenant: str, is_large: bool = False
+    ) -> tuple[dict[str, Any], WorkflowForm]:
+        """Return the graph in API format that a submission would run, and the inputs that a form can set.
+
+        Raises:
+            InvalidWorkflow: the graph is not one, or a file that cannot be converted exactly.
+            UnknownWorkflow, BadParameters, NoModel, Relayed, Unavailable: see ``submit``.
+        """
+        name = sent.submission.workflow_name
+        if name is not None and name in built_in.NAMES:
+            model = await self._fleet.default_model()
+            plan = Plan(built_in.build_template(name, model=model), built_in.CUSTOM)
+        else:
+            plan = await self._plan_submission(sent, tenant, "/parameters", is_large)
+        query = DescribeWorkflow(graph=plan.graph)
+        try:
+            form = await self._bus.request(DESCRIBE_WORKFLOW, query, tenant=tenant, is_large=plan.is_large)
+        except Refusal as refusal:
+            if refusal.refused.code == InvalidWorkflow.code:
+                raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
+            raise
+        return (plan.graph if form.graph is None else form.graph), form
 
     async def _replay_job(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
         """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.

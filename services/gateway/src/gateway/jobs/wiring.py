@@ -8,13 +8,17 @@ from gateway.accounts.user_cache import UserCache
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
     batch_routes,
+    bulk_routes,
     event_routes,
+    form_routes,
     generate_routes,
+    history_routes,
     routes,
     saved_workflow_routes,
     validation_routes,
 )
 from gateway.jobs.extra_data import ExtraDataKeys
+from gateway.jobs.history import JobHistory
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.output_copies import OutputCopies
 from gateway.jobs.service import JobService
@@ -30,6 +34,7 @@ class Jobs(Feature):
     """The feature, and the parts of it that other features use."""
 
     service: JobService
+    history: JobHistory
     submitter: JobSubmitter
     pins: InputPins
 
@@ -66,17 +71,22 @@ def wire_jobs(
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
     service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
+    history = JobHistory(bus, saved)
     return Jobs(
         service=service,
+        history=history,
         submitter=submitter,
         pins=pins,
         routers=(
             routes.router(jobs=service, submitter=submitter, public_url=url, used=users.usage_changed),
             batch_routes.router(submitter=submitter, public_url=url),
+            bulk_routes.router(jobs=service, public_url=url, used=users.usage_changed),
             generate_routes.router(
                 bus=bus, submitter=submitter, public_url=url, used=users.usage_changed, shutdown=infra.shutdown
             ),
+            history_routes.router(history=history),
             validation_routes.router(submitter=submitter),
+            form_routes.router(bus=bus, submitter=submitter, fleet=fleet),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
             event_routes.router(
                 jobs=service,

@@ -1,11 +1,13 @@
-"""All outputs of a job as one ZIP stream."""
+"""Outputs of jobs as one ZIP stream."""
 
 import zipfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
+from contracts.scheduler.jobs import Job
 from contracts.scheduler.outputs import Output
 from gateway.outputs.zip_files import StoredFile, TruncatedFileError, pack_file
 from gateway.outputs.zip_sink import ZipSink
@@ -16,10 +18,28 @@ from gateway.storage.objects import ArtifactStore
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What goes into a ZIP file. ``made_at``: modification time of its files."""
+    """The files of a ZIP file. Their names are unique."""
 
-    files: tuple[tuple[Output, Artifact], ...]
-    made_at: datetime
+    files: tuple[StoredFile, ...]
+
+
+def archive_of_job(outputs: Iterable[tuple[Output, Artifact]], at: datetime) -> Archive:
+    """Return the archive of one job, without folders."""
+    return Archive(_name_files(outputs, "", at))
+
+
+def archive_of_jobs(jobs: Iterable[tuple[Job, Sequence[tuple[Output, Artifact]]]]) -> Archive:
+    """Return the archive of several jobs, with a folder for each that is named by its id."""
+    files = (_name_files(outputs, f"{job.job_id}/", job.completed_at or job.created_at) for job, outputs in jobs)
+    return Archive(tuple(chain.from_iterable(files)))
+
+
+def _name_files(outputs: Iterable[tuple[Output, Artifact]], folder: str, at: datetime) -> tuple[StoredFile, ...]:
+    names = ArchiveNames()
+    return tuple(
+        StoredFile(folder + names.name(output.name), artifact.key, artifact.size_bytes, at)
+        for output, artifact in outputs
+    )
 
 
 async def stream_archive(archive: Archive, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
@@ -28,14 +48,13 @@ async def stream_archive(archive: Archive, objects: ArtifactStore) -> AsyncGener
     Raises:
         TruncatedFileError: an output was deleted meanwhile, or its size differs from its record.
     """
-    sink, names = ZipSink(), ArchiveNames()
+    sink = ZipSink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as made:
-        for output, artifact in archive.files:
-            file = StoredFile(names.name(output.name), artifact.key, artifact.size_bytes, archive.made_at)
+        for file in archive.files:
             try:
                 async with aclosing(pack_file(file, into=made, sink=sink, objects=objects)) as pieces:
                     async for piece in pieces:
                         yield piece
             except FileNotFoundError as error:
-                raise TruncatedFileError(artifact.key) from error
+                raise TruncatedFileError(file.key) from error
     yield sink.taken()  # after an error this is not reached, so the client never gets a valid end of the file

@@ -9,11 +9,11 @@ from contracts.scheduler.jobs import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import StreamedResponse
-from gateway.outputs.archive import stream_archive
+from gateway.outputs.archive import Archive, stream_archive
 from gateway.outputs.service import ResultService
 from gateway.storage.objects import ArtifactStore
 
-_ZIP: dict[int | str, dict[str, Any]] = {
+ZIP_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"application/zip": {}},
         "description": "A ZIP file, streamed without Content-Length; Range is not supported.",
@@ -27,7 +27,7 @@ def router(*, results: ResultService, objects: ArtifactStore) -> APIRouter:
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
         summary="Download all outputs of a completed job as a ZIP file",
-        responses=_ZIP | problems(UnknownJob, UnknownOutput, JobNotFinished),
+        responses=ZIP_RESPONSE | problems(UnknownJob, UnknownOutput, JobNotFinished),
         response_class=Response,
     )
     async def download_archive(
@@ -41,12 +41,17 @@ def router(*, results: ResultService, objects: ArtifactStore) -> APIRouter:
         The connection is closed early if an output cannot be read.
         """
         found = await results.find_archive(job_id, tenant=tenant, temporary=temporary)
-        headers = {
-            "Content-Type": "application/zip",
-            "Content-Disposition": f'attachment; filename="{job_id}.zip"',
-            "Accept-Ranges": "none",
-            "Cache-Control": "private, no-cache",
-        }
-        return StreamedResponse(stream_archive(found, objects), headers)
+        return respond_with_archive(found, job_id, objects)
 
     return routes
+
+
+def respond_with_archive(archive: Archive, name: str, objects: ArtifactStore) -> Response:
+    """Return a stream with the archive; ``name``: of the file, without extension."""
+    headers = {
+        "Content-Type": "application/zip",
+        "Content-Disposition": f'attachment; filename="{name}.zip"',
+        "Accept-Ranges": "none",
+        "Cache-Control": "private, no-cache",
+    }
+    return StreamedResponse(stream_archive(archive, objects), headers)

@@ -35,9 +35,15 @@ class OutputConverter:
         return wanted.etag(artifact.sha256, ENCODER)
 
     async def convert(
-        self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str
+        self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str, patient: bool = False
     ) -> tuple[bytes, Callable[[], None]]:
         """Return the converted image, and a function to call once it is sent, which releases its memory.
+
+        Args:
+            artifact: the stored image.
+            wanted: format and size.
+            tenant: its owner.
+            patient: wait while the tenant has too many images queued, instead of being refused.
 
         Raises:
             NotConvertible, TooManyPixels, ConversionFailed: the image cannot be converted.
@@ -48,7 +54,7 @@ class OutputConverter:
         if artifact.size_bytes > self._converter.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            async with self._limiter.slot(tenant):
+            async with self._limiter.patient_slot(tenant) if patient else self._limiter.slot(tenant):
                 source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
                 image = await self._converter.convert(wanted, source)
             with ExitStack() as held:

@@ -1,9 +1,22 @@
-"""Refusals of results, which are declared by other features and contracts."""
+"""Refusals of results."""
 
 from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import UnknownJob
-from contracts.wire.errors import Refusal
+from contracts.wire.errors import Kind, Refusal
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyConversions, TooManyPixels
+
+
+class BadLink(Refusal):
+    """The link is invalid or has expired. GET /api/v1/outputs gives new links."""
+
+    kind, code = Kind.FORBIDDEN, "link.invalid"
+
+
+class TooManyFiles(Refusal):
+    """These jobs have more than {limit} outputs. Choose fewer jobs."""
+
+    kind, code = Kind.INVALID, "archive.too_many_files"
+
 
 RESULT: tuple[type[Refusal], ...] = (
     UnknownJob, UnknownOutput, JobNotFinished, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions,

@@ -1,32 +1,31 @@
 """Outputs of jobs: lists and bytes."""
 
-import re
-from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from contracts.gateway.outputs import JobNotFinished, UnknownOutput
+from contracts.gateway.outputs import JobNotFinished
 from contracts.scheduler.jobs import UnknownJob
 from contracts.scheduler.outputs import Output, OutputKind
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
-from gateway.edge.streaming import StreamedResponse
 from gateway.images.errors import NotConvertible
 from gateway.images.formats import ConversionOptions, ImageFormat
 from gateway.jobs.schemas import OutputsBody, present_outputs
 from gateway.outputs.conversion import OutputConverter
 from gateway.outputs.errors import RESULT
+from gateway.outputs.responses import (
+    ThumbnailSize,
+    own_format,
+    respond_with_artifact,
+    respond_with_image,
+    thumbnail_options,
+)
 from gateway.outputs.service import ResultService
-from gateway.storage.artifacts import Artifact
-from gateway.storage.byte_range import matches
 from gateway.storage.objects import ArtifactStore
-from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
 
-QUALITY, THUMBNAIL_QUALITY = 85, 75
-CHUNK_BYTES = 1 << 18
-
+QUALITY = 85
 
 _IMAGE_TYPES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
 
@@ -83,9 +82,10 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         """
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
-            return await _original_response(request, output, artifact, objects)
-        wanted = ConversionOptions(format_ or _own_format(artifact), quality or QUALITY, width, height)
-        return await _converted_response(request, output, artifact, wanted, converter)
+            return await respond_with_artifact(request, output.name, artifact, objects)
+        wanted = ConversionOptions(format_ or own_format(artifact), quality or QUALITY, width, height)
+        _require_image(output)
+        return await respond_with_image(request, output.name, artifact, wanted, converter)
 
     @routes.get(
         "/thumbnail",
@@ -101,12 +101,12 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         index: Index = None,
         node: Node = None,
         temporary: Temporary = None,
-        size: Annotated[int, Query(ge=1, le=1024, description="largest length of the longer side, pixels")] = 256,
+        size: ThumbnailSize = 256,
     ) -> Response:
         """The image that `/result` gives for the same parameters, scaled down to fit into a square."""
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
-        wanted = ConversionOptions(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
-        return await _converted_response(request, output, artifact, wanted, converter)
+        _require_image(output)
+        return await respond_with_image(request, output.name, artifact, thumbnail_options(size), converter)
 
     for path, name in (("/result", "download_result"), ("/image", "download_image")):
         routes.get(
@@ -116,43 +116,6 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
     return routes
 
 
-async def _converted_response(
-    request: Request, output: Output, artifact: Artifact, wanted: ConversionOptions, converter: OutputConverter
-) -> Response:
+def _require_image(output: Output) -> None:
     if output.kind is not OutputKind.IMAGE:
         raise NotConvertible
-    headers = {"ETag": converter.etag(artifact, wanted), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
-    if matches(request.headers.get("if-none-match"), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    image, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id))
-    renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", output.name) + f".{wanted.format.extension}"
-    headers |= {
-        "Content-Type": wanted.format.media_type,
-        "Content-Length": str(len(image)),
-        "Content-Disposition": content_disposition(renamed, wanted.format.media_type),
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    if request.method == "HEAD":
-        sent()
-        return Response(headers=headers)
-    return StreamedResponse(_split_content(image), headers, sent)
-
-
-async def _split_content(content: bytes) -> AsyncGenerator[bytes, None]:
-    for start in range(0, len(content), CHUNK_BYTES):
-        yield content[start : start + CHUNK_BYTES]
-
-
-def _own_format(artifact: Artifact) -> ImageFormat:
-    """Return the format of the stored image; PNG for formats that cannot be written."""
-    named = artifact.content_type.removeprefix("image/")
-    return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
-
-
-async def _original_response(request: Request, output: Output, artifact: Artifact, objects: ArtifactStore) -> Response:
-    saved_as = content_disposition(output.name, output.content_type)
-    stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
-    try:
-        return await respond_with_object(request, stored, objects)
-    except FileNotFoundError:
-        raise UnknownOutput from None

@@ -1,26 +1,32 @@
 """Finds the stored outputs of completed jobs."""
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.gateway.outputs import UnknownOutput
-from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob
+from contracts.gateway.outputs import JobNotFinished, UnknownOutput
+from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob, UnknownJob
 from contracts.scheduler.outputs import Output
+from contracts.wire.errors import Refusal
 from gateway.jobs.no_result import no_result_refusal
 from gateway.jobs.schemas import pick_output, saved_or_previews
 from gateway.jobs.service import parse_job_id
-from gateway.outputs.archive import Archive
+from gateway.outputs.archive import Archive, archive_of_job, archive_of_jobs
+from gateway.outputs.errors import TooManyFiles
+from gateway.signing.links import OutputLink
 from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.objects import ArtifactStore
 
 CONCURRENT_LOOKUPS = 8
+MAX_ARCHIVED_FILES = 10_000
 
 
 class ResultService:
     """The outputs of a tenant's jobs, with the records of their bytes.
 
-    Every method raises JobNotFinished if the job is not completed, and UnknownJob (also as Relayed) if the tenant has
-    no such job.
+    Methods that take one job raise JobNotFinished if it is not completed, and UnknownJob (also as Relayed) if the
+    tenant has no such job.
     """
 
     def __init__(self, bus: Bus, artifacts: ArtifactRecords, objects: ArtifactStore) -> None:
@@ -59,22 +65,71 @@ class ResultService:
             UnknownOutput: the job has no such output, or the bytes of one were deleted.
         """
         job = await self.read_completed_job(text, tenant=tenant)
-        if temporary is None:
-            outputs = saved_or_previews(job.outputs)
-        else:
-            outputs = [output for output in job.outputs if output.temporary is temporary]
+        outputs = _select_outputs(job, temporary=temporary)
         if not outputs:
             raise UnknownOutput
+        found = await self._find_stored(outputs, tenant)
+        if len(found) < len(outputs):
+            raise UnknownOutput
+        return archive_of_job(found, job.completed_at or job.created_at)
+
+    async def find_archive_of_jobs(self, job_ids: Sequence[UUID], *, tenant: str, temporary: bool | None) -> Archive:
+        """Return the outputs of several jobs. Jobs that do not exist or have no result are left out.
+
+        Args:
+            job_ids: ids of jobs.
+            tenant: owner of the jobs.
+            temporary: as for ``find_archive``, for each job.
+
+        Raises:
+            UnknownOutput: none of the jobs has an output.
+            TooManyFiles: together they have more than ``MAX_ARCHIVED_FILES``.
+        """
         places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
 
-        async def find_stored(output: Output) -> Artifact | None:
+        async def find_completed(job_id: UUID) -> Job | None:
             async with places:
-                artifact = await self._artifacts.get(output.id, tenant_id=tenant)
-                stored = artifact and await self._objects.size(artifact.key) == artifact.size_bytes
-            return artifact if stored else None
+                try:
+                    return await self.read_completed_job(str(job_id), tenant=tenant)
+                except Refusal as refusal:
+                    if refusal.refused.code in {UnknownJob.code, JobNotFinished.code}:
+                        return None
+                    raise
 
-        found = await asyncio.gather(*map(find_stored, outputs))
-        files = tuple((output, artifact) for output, artifact in zip(outputs, found, strict=True) if artifact)
-        if len(files) < len(outputs):
+        jobs = [job for job in await asyncio.gather(*map(find_completed, dict.fromkeys(job_ids))) if job]
+        chosen = [(job, _select_outputs(job, temporary=temporary)) for job in jobs]
+        if sum(len(outputs) for _, outputs in chosen) > MAX_ARCHIVED_FILES:
+            raise TooManyFiles(limit=MAX_ARCHIVED_FILES)
+        found = [(job, await self._find_stored(outputs, tenant)) for job, outputs in chosen]
+        if not any(stored for _, stored in found):
             raise UnknownOutput
-        return Archive(files, job.completed_at or job.created_at)
+        return archive_of_jobs(found)
+
+    async def find_linked_artifact(self, link: OutputLink) -> Artifact:
+        """Return the output that a signed link permits to read.
+
+        Raises:
+            UnknownOutput: it was deleted.
+        """
+        artifact = await self._artifacts.get(link.output_id, tenant_id=link.tenant)
+        if artifact is None:
+            raise UnknownOutput
+        return artifact
+
+    async def _find_stored(self, outputs: Sequence[Output], tenant: str) -> list[tuple[Output, Artifact]]:
+        """Return those outputs whose bytes are stored."""
+        records = await self._artifacts.get_all([output.id for output in outputs], tenant_id=tenant)
+        places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
+
+        async def is_stored(artifact: Artifact | None) -> bool:
+            async with places:
+                return artifact is not None and await self._objects.size(artifact.key) == artifact.size_bytes
+
+        stored = await asyncio.gather(*(is_stored(records.get(output.id)) for output in outputs))
+        return [(output, records[output.id]) for output, is_there in zip(outputs, stored, strict=True) if is_there]
+
+
+def _select_outputs(job: Job, *, temporary: bool | None) -> list[Output]:
+    if temporary is None:
+        return saved_or_previews(job.outputs)
+    return [output for output in job.outputs if output.temporary is temporary]

@@ -2,14 +2,16 @@
 
 from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter
-from gateway.outputs import archive_routes, routes
+from gateway.outputs import archive_routes, link_routes, list_routes, routes
 from gateway.outputs.conversion import OutputConverter
+from gateway.outputs.list_service import OutputLister
 from gateway.outputs.service import ResultService
+from gateway.signing.link_urls import LinkUrls
 from gateway.wiring import Feature, Infrastructure
 
 
-def wire_outputs(infra: Infrastructure, images: ImageLimiter) -> Feature:
-    """Construct the feature; ``images`` limits the conversions that run at a time."""
+def wire_outputs(infra: Infrastructure, images: ImageLimiter, links: LinkUrls) -> Feature:
+    """Construct the feature; ``images`` limits the conversions that run at a time, ``links`` makes signed links."""
     settings = infra.settings
     image_converter = ImageConverter(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
     converter = OutputConverter(image_converter, infra.objects, images)
@@ -18,5 +20,12 @@ def wire_outputs(infra: Infrastructure, images: ImageLimiter) -> Feature:
         routers=(
             routes.router(results=results, objects=infra.objects, converter=converter, public_url=settings.public_url),
             archive_routes.router(results=results, objects=infra.objects),
+            list_routes.router(
+                lister=OutputLister(infra.bus, cursor_keys=infra.keys("cursors")),
+                results=results,
+                objects=infra.objects,
+                links=links,
+            ),
+            link_routes.router(results=results, objects=infra.objects, converter=converter, links=links),
         )
     )

@@ -18,7 +18,7 @@ ON CONFLICT (user_id, day, endpoint) DO UPDATE SET requests = kept.requests + ex
 # Not purged_jobs, which refuses late uploads. Rate buckets are pruned once they are full.
 _FORGET = tuple(
     Statement(f"DELETE FROM {table} WHERE tenant_id = :tenant_id")  # noqa: S608 - constants only
-    for table in ("artifacts", "uploads", "workflows", "dead_letters")
+    for table in ("artifacts", "uploads", "workflows", "job_shares", "dead_letters")
 )
 
 

@@ -42,6 +42,7 @@ class JobRemover:
         if with_inputs := [job.job_id for job in gone if job.with_inputs]:
             await self._purges.drop_inputs(with_inputs, self._objects.delete)
         await self._purges.expire_copies([job.job_id for job in gone])
+        await self._purges.end_shares([job.job_id for job in gone])
         await self._purges.drop_uses([job.job_id for job in gone])
         await self.delete_leftovers()
 

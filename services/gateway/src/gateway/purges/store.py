@@ -40,6 +40,7 @@ DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
 _EXPIRE_COPIES = Statement("""
 UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uuid[])) AND expires_at > now()
 """)
+_END_SHARES = Statement("DELETE FROM job_shares WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 _DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 
 
@@ -72,6 +73,11 @@ class PurgeStore:
         """Delete the records of which uploads these jobs used."""
         async with self._database.single() as connection:
             await _DROP_USES.run(connection, jobs=list(job_ids))
+
+    async def end_shares(self, job_ids: Collection[UUID]) -> None:
+        """Delete the shares of these jobs."""
+        async with self._database.single() as connection:
+            await _END_SHARES.run(connection, jobs=list(job_ids))
 
     async def list_leftovers(self, *, batch: int) -> Sequence[Row]:
         """Artifacts (id, key) of purged jobs."""

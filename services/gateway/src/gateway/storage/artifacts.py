@@ -1,5 +1,6 @@
 """Records of stored outputs."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
@@ -33,8 +34,11 @@ _GET = Statement("""
 SELECT id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256 FROM artifacts
 WHERE id = :id AND tenant_id = :tenant_id AND NOT EXISTS (SELECT 1 FROM purged_jobs p WHERE p.job_id = artifacts.job_id)
 """)
-
-
+_GET_ALL = Statement("""
+SELECT id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256 FROM artifacts
+WHERE id = ANY(CAST(:ids AS uuid[])) AND tenant_id = :tenant_id
+    AND NOT EXISTS (SELECT 1 FROM purged_jobs p WHERE p.job_id = artifacts.job_id)
+""")
 _SIZE = Statement("SELECT coalesce(sum(size_bytes), 0)::bigint FROM artifacts WHERE tenant_id = :tenant_id")
 
 
@@ -60,3 +64,9 @@ class ArtifactRecords:
         async with self._database.single() as connection:
             row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
         return Artifact(**row) if row else None
+
+    async def get_all(self, artifact_ids: Collection[UUID], *, tenant_id: str) -> dict[UUID, Artifact]:
+        """Return the records of these outputs of this tenant by id, without those of purged jobs."""
+        async with self._database.single() as connection:
+            rows = await _GET_ALL.all(connection, ids=[*artifact_ids], tenant_id=UUID(tenant_id))
+        return {row["id"]: Artifact(**row) for row in rows}

@@ -112,6 +112,20 @@ WORKFLOWS = Table(
     comment="Each version is written once; a workflow is deleted whole.",
 )
 
+JOB_SHARES = Table(
+    "job_shares",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True, comment="owner of the job"),
+    Column("job_id", Uuid, primary_key=True),
+    Column("token_sha256", Text, nullable=False, unique=True, comment="hex"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("length(token_sha256) = 64", name="token_sha256_is_hex"),
+    Index("ix_job_shares_job_id", "job_id"),
+    Index("ix_job_shares_expires_at", "expires_at"),
+    comment="Jobs that other users of the fleet may read, one row per job.",
+)
+
 UPLOADS = Table(
     "uploads",
     METADATA,

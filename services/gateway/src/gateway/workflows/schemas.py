@@ -23,8 +23,8 @@ from gateway.workflows.parameters import MAX_PARAMETERS, ParameterBody, Paramete
 
 MAX_WORKFLOWS = 100
 MAX_VERSIONS = 100
-RESERVED = frozenset({built_in.CUSTOM, *built_in.NAMES})
-"""Names of workflows that are not saved, as the list of jobs shows them."""
+RESERVED = frozenset({built_in.CUSTOM, *built_in.NAMES, "builtin"})
+"""Names of workflows that are not saved, as the list of jobs shows them; and of the route that lists them."""
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 _NAME = re.compile(NAME)

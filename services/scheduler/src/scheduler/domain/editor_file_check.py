@@ -52,7 +52,7 @@ def check_editor_file(
     inexact: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
-        errors = _list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
+        errors = list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue
@@ -73,7 +73,7 @@ def check_editor_file(
     raise InvalidWorkflow(inexact[:MAX_ERRORS])
 
 
-def _list_inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
+def list_inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
     """List why the file cannot be converted exactly, including nodes of unknown classes."""
     faults = converted.faults
     if not converted.graph and not faults:

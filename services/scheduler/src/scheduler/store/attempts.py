@@ -1,28 +1,14 @@
 """Attempts: leased, renewed and ended. Every write is fenced by (job, attempt, lease token)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from chassis.database.statement import Connection, Statement
 from contracts.scheduler.attempts import Assignment, AttemptRef
 from contracts.scheduler.jobs import JobError, JobState
-from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import COST_ESTIMATE_S
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimableJob:
-    """A job that a node can run. The locks of the job and of its tenant are held."""
-
-    job: LockedJob
-    graph: dict[str, Any]
-    inputs: tuple[UUID, ...]
-    extra_data: dict[str, Any] | None
-    run_within_s: float | None
-    now: datetime
+from scheduler.store.claims import ClaimableJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +34,6 @@ FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
     g.graph, g.inputs, g.extra_data, j.run_within_s, j.images, j.request_id
-""")
-_PICK_TENANT = Statement("""
-SELECT t.id, t.tier, now() AS now FROM tenants t
-WHERE t.ready AND EXISTS (
-    SELECT 1 FROM jobs j
-    WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
-        AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
-        AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
-)
-ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
-""")
-_PICK_JOB = Statement("""
-SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
-    j.fail_without_outputs, j.request_id, j.created_at, j.run_within_s,
-    g.graph, g.inputs, g.extra_data
-FROM jobs j JOIN graphs g ON g.job_id = j.id
-WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
-    AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
-    AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
-ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
-""")
-_LIST_AVOIDED_REQUIREMENTS = Statement("""
-SELECT DISTINCT requirement_id FROM jobs
-WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold AND requirement_id = ANY(CAST(:runnable AS bigint[]))
 """)
 _AVOID_NODE = Statement("""
 UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs => :seconds)
@@ -171,40 +133,6 @@ async def renew_live_assignment(connection: Connection, node: str, lease_s: floa
         images=row["images"],
         request_id=row["request_id"],
     )
-
-
-async def lock_next_job(connection: Connection, runnable: Sequence[int], *, node: str | None) -> ClaimableJob | None:
-    """Lock the next job for a node: the best job of the tenant with the least ``vtime``. Locks the tenant first.
-
-    Args:
-        runnable: ids of the requirements that the node meets.
-        node: skip jobs that must avoid this node; None skips none.
-    """
-    parameters = {"runnable": list(runnable), "node": node or ""}
-    tenant = await _PICK_TENANT.first(connection, **parameters)
-    if tenant is None:
-        return None
-    row = await _PICK_JOB.first(connection, **parameters, tenant_id=tenant["id"])
-    if row is None:
-        return None
-    fields = {name: row[name] for name in LockedJob.__slots__ if name != "tier"}
-    job = LockedJob(**{**fields, "state": JobState(row["state"]), "tier": tenant["tier"]})
-    return ClaimableJob(
-        job=job,
-        graph=row["graph"],
-        inputs=tuple(row["inputs"]),
-        extra_data=row["extra_data"],
-        run_within_s=row["run_within_s"],
-        now=tenant["now"],
-    )
-
-
-async def list_avoided_requirements(connection: Connection, runnable: Sequence[int], *, node: str) -> list[int]:
-    """List requirements of queued jobs that the node could run but that must avoid it for now."""
-    return [
-        row["requirement_id"]
-        for row in await _LIST_AVOIDED_REQUIREMENTS.all(connection, runnable=list(runnable), node=node)
-    ]
 
 
 async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:

@@ -143,6 +143,11 @@ JOBS = Table(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
         postgresql_where=text("state = 'queued' AND NOT on_hold"),
     ),
+    # For claims. The expression is not the condition of ix_jobs_queue: see scheduler.store.claims.
+    Index(
+        "ix_jobs_claimable", "tenant_id", "requirement_id", text("priority DESC"), "id",
+        postgresql_where=text("CASE WHEN state = 'queued' THEN NOT on_hold END"),
+    ),
     Index("ix_jobs_avoid", "avoid_node", postgresql_where=text("state = 'queued' AND avoid_node IS NOT NULL")),
     Index("ix_jobs_held", "tenant_id", postgresql_where=text("state = 'queued' AND on_hold")),
     Index("ix_jobs_active", "id", postgresql_where=text("state IN ('leased', 'running')")),
@@ -158,6 +163,17 @@ JOBS = Table(
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
 )  # fmt: skip
+
+# Which tenants have queued jobs with which requirement, without jobs on hold. Triggers of jobs insert rows, and the
+# transition of the last such job deletes its row, both under the tenant's lock.
+WAITING_REQUIREMENTS = Table(
+    "waiting_requirements",
+    METADATA,
+    Column("requirement_id", BigInteger, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Index("ix_waiting_requirements_tenant_id", "tenant_id", "requirement_id"),
+    comment="Tenants with queued jobs by what these jobs need, so that claims skip jobs that a node cannot run.",
+)
 
 # The graph of a job, separate from the row that every transition rewrites.
 GRAPHS = Table(

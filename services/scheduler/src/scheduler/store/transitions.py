@@ -15,6 +15,7 @@ from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import FREE_OUTCOMES, Effects
 from scheduler.domain.states import Cause, is_final, next_state
+from scheduler.store.claims import IS_CLAIMABLE
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
 _JOB_COLUMNS = (
@@ -59,6 +60,15 @@ _CHARGE_ENDPOINT = """
     ON CONFLICT (tenant_id, day, endpoint) DO UPDATE SET images = kept.images + excluded.images,
         gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
 """
+# Removes the requirement of a job that leaves the queue, if no other queued job of its tenant has it.
+_LEAVE_QUEUE = f"""
+    DELETE FROM waiting_requirements w USING jobs m
+    WHERE :queued < 0 AND m.id = :id AND w.tenant_id = m.tenant_id AND w.requirement_id = m.requirement_id AND (
+        SELECT j.id FROM jobs j
+        WHERE j.tenant_id = m.tenant_id AND j.requirement_id = m.requirement_id AND {IS_CLAIMABLE} AND j.id <> :id
+        ORDER BY j.priority DESC, j.id LIMIT 1
+    ) IS NULL
+"""  # noqa: S608 - constants only
 _APPLY_TRANSITION = Statement(f"""
 WITH moved AS (
     UPDATE jobs SET
@@ -71,7 +81,8 @@ WITH moved AS (
     WHERE id = :id
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, :seq, CAST(:event AS jsonb))
-), counted AS ({_UPDATE_COUNTERS}), charged AS ({_CHARGE_DAY}), shared AS ({_CHARGE_ENDPOINT})
+), counted AS ({_UPDATE_COUNTERS}), charged AS ({_CHARGE_DAY}), shared AS ({_CHARGE_ENDPOINT}),
+    unlisted AS ({_LEAVE_QUEUE})
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)  # noqa: S608 - constants only
 _APPLY_EFFECTS = Statement(f"""

@@ -1,24 +1,53 @@
 """Assigns queued jobs to nodes that ask for work; a request waits until there is a job or it times out."""
 
 import asyncio
-from collections import deque
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence, Set
+from enum import Enum, auto
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
+from chassis.loop import Loop
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import Assignment, RequestWork, WorkReply
 from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
-from scheduler.store import attempts, transitions
+from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.tenant_policies import TenantPolicies
+from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
+from scheduler.usecases.waiting_requirements import WaitingRequirements
 
-RECHECK_S = 1.0  # poll interval of waiting requests: a wake-up may be lost, or come while a row is locked
+RECHECK_S = 5.0  # a notification may be lost; executors ask again after about as long, each at its own time
+CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
+NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
+
+
+class NoClaim(Enum):
+    """Why a request for work got no attempt."""
+
+    NOTHING = auto()  # no job for this node and others like it
+    RESTRICTED = auto()  # perhaps a job, but not for this node: the node is cordoned, or the job avoids it
+    CONTENDED = auto()  # a job whose tenant another transaction has locked, or that another node has just taken
+
+
+class _Search(NamedTuple):
+    """Tenants that have a job for a node.
+
+    Attributes:
+        tenants: best first.
+        requirements: that the node meets and that queued jobs have.
+        avoided_node: jobs that must avoid this node are skipped; None skips none.
+    """
+
+    tenants: Sequence[UUID]
+    requirements: Sequence[int]
+    avoided_node: str | None
 
 
 class JobDispatcher:
@@ -38,67 +67,143 @@ class JobDispatcher:
         self._policies, self._frames_per_image = policies, frames_per_image
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
-        self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
+        self._requests = WaitingRequests(fleet.can_run)
+        self._waiting = WaitingRequirements()
+        self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
+        self._is_recheck_wanted, self._are_nodes_changed = False, False
+        self._recheck_at = 0.0
+        self.waking = Loop("scheduler.wake_requests", self._wake_requests, every_s=RECHECK_S)
+        """Wakes waiting requests. It must run, or jobs start only when executors ask again."""
 
-    def wake(self) -> None:
-        """Retry every waiting request now, because a job may have become claimable."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def announce_jobs(self, requirements: Iterable[int]) -> None:
+        """Wake a suitable waiting request for each job that was queued, given by its requirement."""
+        added = Counter(requirements)
+        self._waiting.add(added)
+        self._queued += added
+        self.waking.wake()
+
+    def handle_notification(self, payload: str) -> None:
+        """Handle a notification of the database: the requirement of a queued job, or that others may be claimable."""
+        if payload.isdecimal():
+            self.announce_jobs([int(payload)])
+        else:
+            self.recheck(are_nodes_changed=payload == NODES_CHANGED)
+
+    def recheck(self, *, are_nodes_changed: bool = True) -> None:
+        """Wake a waiting request of each kind of node for which there may be a job."""
+        self._is_recheck_wanted = True
+        self._are_nodes_changed |= are_nodes_changed
+        self.waking.wake()
 
     def close(self) -> None:
         """Answer every waiting request now, and let no request wait any more. Call before the process stops."""
         self._is_open = False
-        self.wake()
+        self._requests.end_all()
 
     def cancel_requests(self, boot_id: UUID) -> None:
         """Answer waiting requests of this executor now, and assign it nothing more: it is being stopped."""
         self._stopped.append(boot_id)
-        self.wake()
+        self._requests.end_executor(boot_id)
 
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        A node that already has a live attempt gets that attempt again, with its lease renewed.
+        A node that already has a live attempt gets that attempt again, with its lease renewed. A node has one waiting
+        request: an earlier one is answered.
         """
+        if request.boot_id in self._stopped:
+            return WorkReply(assignment=None)
+        waiting = self._requests.open(node, request.boot_id)
+        try:
+            return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
+        finally:
+            self._requests.close(waiting)
+
+    async def _wait_for_attempt(self, waiting: WaitingRequest, wait_s: float) -> Assignment | None:
         clock = asyncio.get_running_loop().time
-        until = clock() + request.wait_s
+        until = clock() + wait_s
         while True:
-            changed = self._changed
-            if request.boot_id in self._stopped:
-                return WorkReply(assignment=None)
             async with self._claiming:
-                assignment = await self._claim_attempt(node)
-            remaining_s = until - clock()
-            if assignment is not None or remaining_s <= 0 or not self._is_open:
-                return WorkReply(assignment=assignment)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(remaining_s, RECHECK_S)):
-                    await changed.wait()
+                if waiting.is_ended:
+                    return None
+                claim = await self._claim_attempt(waiting)
+            if not isinstance(claim, NoClaim):
+                if waiting.wake is not None and self._requests.has_idle:
+                    self.recheck(are_nodes_changed=False)  # there may be more jobs than requests were woken
+                waiting.wake = None
+                return claim
+            if claim is NoClaim.CONTENDED and clock() < until and self._is_open:
+                await asyncio.sleep(CONTENTION_PAUSE_S)
+                continue
+            if claim is NoClaim.NOTHING:
+                waiting.wake = None
+            self._requests.pass_on(waiting)
+            if not self._is_open or not await self._requests.wait(waiting, until - clock()):
+                return None
 
-    async def _claim_attempt(self, node: str) -> Assignment | None:
-        async with self._database.direct() as connection:
-            digest = await attempts.lock_node(connection, node)
-            live, transition = await attempts.renew_live_assignment(connection, node, self._lease_s), None
-            if live is None and digest is not None:
-                live, transition = await self._lease_next_job(connection, node, digest)
+    async def _claim_attempt(self, waiting: WaitingRequest) -> Assignment | NoClaim:
+        """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one."""
+        node, transition = waiting.node, None
+        async with self._database.single() as connection:
+            state = await claims.read_node(connection, node)
+            waiting.digest = state.digest
+            if state.has_attempt:
+                async with connection.transaction():
+                    await attempts.lock_node(connection, node)
+                    assignment = await attempts.renew_live_assignment(connection, node, self._lease_s)
+            elif state.digest is None:
+                return NoClaim.RESTRICTED
+            else:
+                search = await self._search_tenants(connection, node, state.digest)
+                if isinstance(search, NoClaim):
+                    return search
+                async with connection.transaction():
+                    assignment, transition = await self._lease_job(connection, node, state.digest, search)
         await self._publisher.publish_live(transition)
-        if live is not None:
-            log.info(
-                "scheduler.job.claimed",
-                job_id=str(live.ref.job_id),
-                attempt=live.ref.attempt,
-                node=node,
-                request_id=live.request_id,
-            )
-            policy = await self._policies.load_policy(live.ref.tenant_id)
-            return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
-        return None
+        if assignment is None:
+            return NoClaim.CONTENDED
+        log.info(
+            "scheduler.job.claimed",
+            job_id=str(assignment.ref.job_id),
+            attempt=assignment.ref.attempt,
+            node=node,
+            request_id=assignment.request_id,
+        )
+        policy = await self._policies.load_policy(assignment.ref.tenant_id)
+        return assignment.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
 
-    async def _lease_next_job(
-        self, connection: Connection, node: str, digest: str
+    async def _search_tenants(self, connection: Connection, node: str, digest: str) -> _Search | NoClaim:
+        """Find tenants that have a job for the node. Takes no lock.
+
+        A job that must avoid this node, because the node died while running it, is considered only if there is no
+        other job and no other node can run it.
+        """
+        runnable = await self._fleet.load_runnable(connection, digest)
+        requirements = sorted(runnable & await self._waiting.load(connection))
+        if not requirements:
+            return NoClaim.NOTHING
+        tenants = await claims.find_tenants(connection, requirements, node=node)
+        if tenants:
+            return _Search(tenants, requirements, node)
+        avoided = await claims.list_avoided_requirements(connection, requirements, node=node)
+        exclusive = await self._fleet.list_exclusive_requirements(connection, node, avoided) if avoided else []
+        tenants = await claims.find_tenants(connection, exclusive, node=None) if exclusive else []
+        if tenants:
+            return _Search(tenants, exclusive, None)
+        return NoClaim.RESTRICTED if avoided else NoClaim.NOTHING
+
+    async def _lease_job(
+        self, connection: Connection, node: str, digest: str, search: _Search
     ) -> tuple[Assignment | None, transitions.Transition | None]:
-        found = await self._lock_job_for_node(connection, node, digest)
+        """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
+        tenant = await claims.lock_tenant(connection, search.tenants)
+        if tenant is None or await attempts.lock_node(connection, node) != digest:
+            return None, None
+        live = await attempts.renew_live_assignment(connection, node, self._lease_s)  # by another request of the node
+        if live is not None:
+            return live, None
+        found = await claims.lock_job(connection, tenant, search.requirements, node=search.avoided_node)
         if found is None:
             return None, None
         assignment = await attempts.insert_attempt(connection, found, node, lease_s=self._lease_s)
@@ -108,18 +213,33 @@ class JobDispatcher:
         )
         return assignment, transition
 
-    async def _lock_job_for_node(self, connection: Connection, node: str, digest: str) -> attempts.ClaimableJob | None:
-        """Find and lock the next job for the node.
+    async def _wake_requests(self) -> None:
+        """Run one pass, for ``chassis.loop.Loop``. With nothing to wake, it reads nothing."""
+        clock = asyncio.get_running_loop().time
+        is_due = clock() >= self._recheck_at
+        is_recheck, are_nodes_changed = is_due or self._is_recheck_wanted, is_due or self._are_nodes_changed
+        self._is_recheck_wanted, self._are_nodes_changed = False, False
+        try:
+            await self._fleet.learn_requirements()
+            waiting = await self._read_waiting(are_nodes_changed=are_nodes_changed) if self._requests.has_idle else None
+            queued, self._queued = self._queued, Counter()
+            for requirement, jobs in queued.items():
+                if waiting is None or requirement in waiting:
+                    self._requests.wake_for(requirement, jobs)
+            if is_recheck and waiting is not None:
+                self._requests.wake_each_kind(lambda one: any(self._fleet.can_run(one, need) for need in waiting))
+            if is_due:
+                self._recheck_at = clock() + RECHECK_S
+        except BaseException:
+            self.recheck()
+            raise
 
-        A job that must avoid this node, because the node died while running it, is considered only if there is no
-        other job and no other node can run it.
-        """
-        runnable = await self._fleet.list_runnable_requirements(connection, digest)
-        if not runnable:
-            return None
-        found = await attempts.lock_next_job(connection, runnable, node=node)
-        if found is not None:
-            return found
-        avoided = await attempts.list_avoided_requirements(connection, runnable, node=node)
-        exclusive = await self._fleet.list_exclusive_requirements(connection, node, avoided) if avoided else []
-        return await attempts.lock_next_job(connection, exclusive, node=None) if exclusive else None
+    async def _read_waiting(self, *, are_nodes_changed: bool) -> Set[int]:
+        """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
+        async with self._database.single() as connection:
+            if are_nodes_changed:
+                digests = await claims.list_digests(connection, self._requests.list_idle_nodes())
+                for digest in {one for one in digests.values() if one is not None}:
+                    await self._fleet.load_runnable(connection, digest)
+                self._requests.set_digests(digests)
+            return await self._waiting.load(connection, fresh=True)

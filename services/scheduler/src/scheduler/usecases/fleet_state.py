@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from contextvars import Context
 from itertools import islice
 from time import monotonic
@@ -95,11 +95,11 @@ class FleetState:
             self.mark_requirements_stale()
         return found
 
-    async def list_runnable_requirements(self, connection: Connection, digest: str) -> list[int]:
-        """List the ids of the requirements that a node with this catalog meets."""
+    async def load_runnable(self, connection: Connection, digest: str) -> Set[int]:
+        """Return the ids of the requirements that a node with this catalog meets. The set grows with new ones."""
         catalog = await self._load_catalog(connection, digest)
         if catalog is None:
-            return []
+            return frozenset()
         if not self._all_known:
             await self._learn_requirements(connection)
         if digest not in self._runnable:
@@ -107,7 +107,17 @@ class FleetState:
             met = await offload(_met_requirements, needs, catalog)
             learned = dict(islice(self._needs.items(), len(needs), None))  # added in the meantime; none is ever removed
             self._runnable[digest] = met | _met_requirements(learned, catalog)
-        return list(self._runnable[digest])
+        return self._runnable[digest]
+
+    def can_run(self, digest: str, requirement: int) -> bool:
+        """Whether a node with this catalog meets a requirement. Knows what was read last."""
+        return requirement in self._runnable.get(digest, ())
+
+    async def learn_requirements(self) -> None:
+        """Read new requirements from the database if there are any."""
+        if not self._all_known:
+            async with self._database.direct() as connection:
+                await self._learn_requirements(connection)
 
     async def list_exclusive_requirements(
         self, connection: Connection, node: str, requirements: Sequence[int]
@@ -115,7 +125,7 @@ class FleetState:
         """List those of ``requirements`` that no other available node meets."""
         met: set[int] = set()
         for digest in await nodes.list_other_catalogs(connection, node, online_s=self._online_s):
-            met.update(await self.list_runnable_requirements(connection, digest))
+            met.update(await self.load_runnable(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
 
     async def survey_nodes(self, requirements: Collection[int]) -> dict[int, Survey]:

@@ -20,7 +20,11 @@ UNKNOWN_BYTES = INLINE_BYTES + 1  # for a command that did not arrive as a messa
 
 
 class JobSubmitter:
-    """Admits jobs under the tenant's limits. ``queued`` is called after a commit that queued jobs."""
+    """Admits jobs under the tenant's limits.
+
+    Args:
+        queued: called after a commit that queued jobs, with the requirement of each.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,7 @@ class JobSubmitter:
         checker: WorkflowChecker,
         fleet: FleetState,
         admission: JobAdmission,
-        queued: Callable[[], None],
+        queued: Callable[[Sequence[int]], None],
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
         self._checker = checker
@@ -100,7 +104,9 @@ class JobSubmitter:
             if isinstance(answer, SubmitReply) and not answer.replayed
         ]
         if made:
-            self._queued()  # other replicas are notified by the database
+            self._queued(
+                [candidate.requirement_id for candidate in made]
+            )  # other replicas are notified by the database
             for candidate in made:
                 log.info("scheduler.job.admitted", **candidate.log_fields)
         return answers

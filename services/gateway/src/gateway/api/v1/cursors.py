@@ -1,10 +1,28 @@
 """Cursors of lists: opaque, and valid only for the tenant and the filters that they were made for."""
 
+from typing import Any
 from uuid import UUID
 
 from gateway.api.v1.errors import BadCursor
 from gateway.signing import signed
 from gateway.signing.keys import SigningKeys
+
+
+def encode_position(keys: SigningKeys, position: list[str | int], *, tenant: str, filters: str) -> str:
+    """Return a cursor that continues after a position that takes more than an id."""
+    return signed.sign(keys, _signing_purpose(tenant, filters), position)
+
+
+def decode_position(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> list[Any]:
+    """Return the position in a cursor of ``encode_position``.
+
+    Raises:
+        BadCursor: it was tampered with, or made for another tenant or filter.
+    """
+    position: list[Any] | None = signed.verify(keys, _signing_purpose(tenant, filters), cursor)
+    if position is None:
+        raise BadCursor
+    return position
 
 
 def encode(keys: SigningKeys, *, tenant: str, filters: str, before: UUID) -> str:

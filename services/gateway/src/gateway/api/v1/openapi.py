@@ -15,17 +15,20 @@ JSON = "application/json"
 _COMPONENTS = "#/components/schemas/{model}"
 
 
-def documented(model: type[BaseModel] | dict[str, Any], *more: str, **example: Any) -> dict[str, Any]:
+def documented(
+    model: type[BaseModel] | dict[str, Any], *more: str, required: bool = True, **example: Any
+) -> dict[str, Any]:
     """Return the ``openapi_extra`` of a route that reads its body itself.
 
     Args:
         model: the shape of the body, or its JSON Schema.
         more: accepted media types besides JSON.
+        required: whether a request needs a body.
         example: ``example`` or ``examples``, as in OpenAPI.
     """
     schema = model if isinstance(model, dict) else model.model_json_schema(ref_template=_COMPONENTS)
     described = {"schema": schema, **example}
-    return {"requestBody": {"required": True, "content": {media: dict(described) for media in (JSON, *more)}}}
+    return {"requestBody": {"required": required, "content": {media: dict(described) for media in (JSON, *more)}}}
 
 
 def complete_document(app: FastAPI) -> None:

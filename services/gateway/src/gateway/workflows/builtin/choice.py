@@ -24,6 +24,24 @@ def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
     return graph
 
 
+def origins_of(name: str) -> prompt_graph.Origins:
+    """Return which input of the graph of a built-in workflow has which field of a submission."""
+    origins: prompt_graph.Origins = next(
+        one.ORIGINS for one in (text_to_image, image_to_image, inpaint) if name == one.NAME
+    )
+    return origins
+
+
+def build_template(name: str, *, model: str) -> dict[str, Any]:
+    """Return the graph of a built-in workflow with default values, an empty prompt and no images."""
+    source = "" if name != text_to_image.NAME else None
+    mask = "" if name == inpaint.NAME else None
+    submission = Submission.model_construct(
+        _fields_set=set(), prompt="", image=source, mask=mask, parameters={}, labels={}
+    )
+    return build(submission, model=model, seed=0)
+
+
 def explain(submission: Submission, errors: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
     """Errors of the graph, with pointers into the submission."""
     return prompt_graph.explain(errors, _choose_workflow(submission).ORIGINS)

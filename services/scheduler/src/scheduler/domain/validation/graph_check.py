@@ -165,7 +165,7 @@ class _GraphCheck:
             if checked.fault is not None:
                 self._report_declared(node_id, name, checked.fault, inputs)
                 return
-            is_drawn = self._randomize_seeds and _is_seed(name, spec)
+            is_drawn = self._randomize_seeds and is_seed(name, spec)
             inputs[name] = self._draw_input_seed(node_id, name, spec) if is_drawn else checked.value
             self._unlisted |= checked.unlisted
             if checked.listed is not None and spec.options is not None:
@@ -212,7 +212,8 @@ class _GraphCheck:
         self._findings.append(Finding(fault, node_id, name))
 
 
-def _is_seed(name: str, spec: InputSpec) -> bool:
+def is_seed(name: str, spec: InputSpec) -> bool:
+    """Whether the input takes the seed of a random generator."""
     return (
         name.rpartition(".")[2] in SEED_INPUTS
         and spec.type == "INT"
@@ -224,7 +225,7 @@ def _is_seed(name: str, spec: InputSpec) -> bool:
 
 def _asks_for_random_seed(name: str, spec: InputSpec, value: Any) -> bool:
     """Whether this is a seed of -1 whose class accepts no seed below 0."""
-    return spec.min == 0 and unwrap(value) in RANDOM_SEEDS and _is_seed(name, spec)
+    return spec.min == 0 and unwrap(value) in RANDOM_SEEDS and is_seed(name, spec)
 
 
 def _build_missing_fault(

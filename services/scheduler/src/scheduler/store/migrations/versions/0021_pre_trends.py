@@ -1,13 +1,13 @@
 """Totals of jobs, durations, failures and nodes by minute and hour, for trends.
 
-Revision ID: 0020
+Revision ID: 0021
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 oldest_code = "0016"
 
 

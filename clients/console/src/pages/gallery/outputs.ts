@@ -1,0 +1,17 @@
+/** Changes to the list of outputs that is shown. Pure. */
+import type { ListedOutput } from "../../api/outputs";
+
+export const KINDS = ["image", "video", "audio", "text", "model", "file"] as const;
+
+/** Return the list with the outputs that it does not have yet before the others. */
+export function addNew(items: readonly ListedOutput[], newest: readonly ListedOutput[]): readonly ListedOutput[] {
+  const known = new Set(items.map(({ id }) => id));
+  const added = newest.filter(({ id }) => !known.has(id));
+  return added.length > 0 ? [...added, ...items] : items;
+}
+
+/** Return the list with new links for those outputs that were read again. */
+export function renewed(items: readonly ListedOutput[], read: readonly ListedOutput[]): readonly ListedOutput[] {
+  const byId = new Map(read.map((output) => [output.id, output]));
+  return items.map((item) => byId.get(item.id) ?? item);
+}

@@ -1,0 +1,111 @@
+/** Any workflow of ComfyUI, pasted or dropped, as a form of its inputs. */
+import { signal } from "@preact/signals";
+import { useMemo, useState } from "preact/hooks";
+
+import { api, unwrap } from "../../api/client";
+import { Problem } from "../../api/problem";
+import { text } from "../../text";
+import { Button, Field } from "../../ui/controls";
+import { ProblemNotice } from "../../ui/dialog";
+import { FileDrop } from "../../ui/image_field";
+import { download } from "../../ui/media";
+import type { Values } from "../../ui/schema_fields";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, parseExact, type GraphForm as Described } from "./graph";
+import { SaveDialog } from "./SaveDialog";
+import { WorkflowForm } from "./WorkflowForm";
+
+const words = text.playground.graph;
+
+const described = signal<{ id: number; form: Described } | null>(null);
+let nextId = 0;
+
+/**
+ * Describe a workflow and show it as a form.
+ * @throws Problem if it is not a workflow.
+ */
+export async function openGraph(workflow: unknown): Promise<void> {
+  const answer = await unwrap(api.POST("/api/v1/workflows/inputs" as never, { body: { workflow }, parseAs: "text" } as never) as never);
+  described.value = { id: (nextId += 1), form: parseExact(answer as string) as Described };
+}
+
+export function GraphForm() {
+  return described.value ? <Form key={described.value.id} form={described.value.form} id={described.value.id} /> : <PasteGraph />;
+}
+
+function PasteGraph() {
+  const [typed, setTyped] = useState("");
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [failure, setFailure] = useState<string | null>(null);
+  const [isBusy, setBusy] = useState(false);
+
+  async function read(json: string): Promise<void> {
+    setProblem(null);
+    setFailure(null);
+    let workflow: unknown;
+    try {
+      workflow = parseExact(json);
+    } catch (error) {
+      return setFailure(`${words.notJson} ${(error as Error).message}`);
+    }
+    setBusy(true);
+    try {
+      await openGraph(workflow);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  async function take([file]: File[]): Promise<void> {
+    const json = graphText(new Uint8Array(await file!.arrayBuffer()));
+    if (json === null) return setFailure(words.noneInside);
+    setTyped(json.length < 100_000 ? json : "");
+    await read(json);
+  }
+
+  return (
+    <form class="card stack" aria-label={words.title} onSubmit={(event) => { event.preventDefault(); void read(typed); }}>
+      <div class="stack tight">
+        <h2>{words.title}</h2>
+        <p class="soft">{words.intro}</p>
+      </div>
+      <FileDrop label={words.choose} hint={words.hint} accept=".json,application/json,image/png" takesPaste isBusy={isBusy} onFiles={(files) => void take(files)} />
+      <Field label={words.paste} error={failure}>
+        {(wiring) => <textarea class="input mono" {...wiring} rows={8} spellcheck={false} value={typed} placeholder={words.placeholder} onInput={({ currentTarget }) => setTyped(currentTarget.value)} />}
+      </Field>
+      {problem && <ProblemNotice problem={problem} />}
+      <div class="row"><Button type="submit" look="primary" isDisabled={isBusy || !typed.trim()}>{isBusy ? words.reading : words.read}</Button></div>
+    </form>
+  );
+}
+
+function Form({ form, id }: { form: Described; id: number }) {
+  const fields = useMemo(() => fieldsOfGraph(form.inputs), [form]);
+  const [values, setValues] = useState<Values>({});
+  const [isSaving, setSaving] = useState(false);
+  const current = () => fillGraph(form.graph, form.inputs, fields, values);
+  return (
+    <div class="stack">
+      <WorkflowForm name={`graph-${id}`} fields={fields} errorsOf={graphErrors} onChange={setValues}
+        build={(entered, draw) => ({ workflow: fillGraph(form.graph, form.inputs, fields, entered, draw) })}
+        title={
+          <div class="stack tight">
+            <h2>{words.formTitle}</h2>
+            <p class="soft small">{Object.keys(form.graph).length} {words.nodes} · {form.inputs.length} {words.inputs} · {form.outputs.length} {words.outputs}</p>
+            <div class="row wrap">
+              <Button isSmall onClick={() => setSaving(true)}>{words.save}</Button>
+              <Button isSmall icon="download" onClick={() => void download(new Blob([JSON.stringify(current(), null, 2)], { type: "application/json" }), "workflow.json")}>{words.download}</Button>
+              <Button isSmall look="quiet" onClick={() => (described.value = null)}>{words.another}</Button>
+            </div>
+            {form.outputs.length === 0 && <div class="notice warn">{words.noOutputs}</div>}
+            {form.warnings.length > 0 && (
+              <div class="notice warn"><ul class="small">{form.warnings.map(({ message }, index) => <li key={index}>{message}</li>)}</ul></div>
+            )}
+          </div>
+        } />
+      {isSaving && <SaveDialog graph={current()} inputs={form.inputs} onClose={() => setSaving(false)} />}
+    </div>
+  );
+}

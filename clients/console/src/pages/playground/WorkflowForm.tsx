@@ -1,0 +1,79 @@
+/** A form of any workflow, which makes jobs from it. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { Problem, type FieldError } from "../../api/problem";
+import { text } from "../../text";
+import { missingKeys, startValues, type FormField, type Values } from "../../ui/schema_fields";
+import { SchemaForm } from "../../ui/schema_form";
+import { focusFirstError } from "./BuiltInForm";
+import { CodeDialog } from "./CodeDialog";
+import { FormFoot, onSubmitKey, sendKey } from "./FormFoot";
+import { keepForm, keptForm, submitJob } from "./jobs";
+import { DrawMaskButton } from "./MaskDialog";
+import { drawSeed, type Submission } from "./settings";
+
+type Props = {
+  /** Names the form: what was entered survives a reload. */
+  name: string;
+  title: ComponentChildren;
+  fields: readonly FormField[];
+  /** Values to start with instead of the fields' own, for example those of an earlier job. */
+  start?: Values;
+  build: (values: Values, draw?: () => number) => Submission;
+  /** Messages of a refusal by key of the field. */
+  errorsOf: (errors: readonly FieldError[]) => Record<string, string>;
+  onChange?: (values: Values) => void;
+};
+
+export function WorkflowForm({ name, title, fields, start, build, errorsOf, onChange }: Props) {
+  const [values, setValues] = useState<Values>(() => ({ ...startValues(fields), ...(start ?? keptForm<Values>(name)) }));
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [missing, setMissing] = useState<readonly string[]>([]);
+  const [isCodeOpen, setCodeOpen] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    if (start) setValues({ ...startValues(fields), ...start });
+  }, [start]);
+  useEffect(() => onChange?.(values), [values]);
+
+  const errors = {
+    ...(problem ? errorsOf(problem.errors) : {}),
+    ...Object.fromEntries(missing.filter((key) => (values[key] ?? "") === "").map((key) => [key, text.schemaForm.missing])),
+  };
+
+  async function submit(): Promise<void> {
+    const absent = missingKeys(fields, values);
+    setMissing(absent);
+    setProblem(null);
+    if (absent.length > 0) return focusFirstError(form.current!);
+    try {
+      await submitJob(build(values, drawSeed));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+      focusFirstError(form.current!);
+    }
+  }
+
+  return (
+    <form ref={form} class="card play-form" aria-label={name} noValidate onKeyDown={(event) => onSubmitKey(event, submit)}
+      onSubmit={(event) => { event.preventDefault(); void submit(); }}>
+      <div class="play-fields">
+        {title}
+        {fields.length === 0 && <p class="soft">{text.schemaForm.noFields}</p>}
+        <SchemaForm fields={fields} values={values} errors={errors} drawSeed={drawSeed}
+          onValue={(key, value) => {
+            const changed = { ...values, [key]: value };
+            setValues(changed);
+            keepForm(name, changed);
+          }}
+          imageActions={(field, image, setImage, first) =>
+            field.kind === "mask" && first?.path ? <DrawMaskButton image={first} hasMask={image !== null} steps={[]} onDone={setImage} /> : null} />
+      </div>
+      <FormFoot label={text.schemaForm.run} problem={problem} shortcut={sendKey} onCode={() => setCodeOpen(true)}
+        isAtFields={problem !== null && Object.keys(errors).some((key) => fields.some((field) => field.key === key))} />
+      {isCodeOpen && <CodeDialog submission={build(values)} onClose={() => setCodeOpen(false)} />}
+    </form>
+  );
+}

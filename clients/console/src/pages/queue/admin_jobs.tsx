@@ -1,0 +1,70 @@
+/** Jobs of all users with the orders that an operator can give them. */
+import { useState } from "preact/hooks";
+
+import { api, unwrap, type Schemas } from "../../api/client";
+import { usePagedList } from "../../api/paged";
+import { text } from "../../text";
+import { Button } from "../../ui/controls";
+import { attempt, ConfirmDialog } from "../../ui/dialog";
+import { Id, Listed, Table } from "../../ui/list";
+import { Ago, Empty, StatusBadge } from "../../ui/show";
+
+const t = text.queue;
+
+type Job = Schemas["AdminJobBody"];
+type Asked = { job: Job; order: "cancel" | "requeue" };
+
+export function AdminJobs({ tenant, status, node, workflow }: { tenant: string; status: string; node: string; workflow: string }) {
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const list = usePagedList(`admin jobs ${tenant} ${status} ${node} ${workflow}`, async (cursor) => {
+    const page = await unwrap(api.GET("/api/v1/admin/jobs", {
+      params: {
+        query: { cursor, limit: 30, tenant: tenant || null, status: (status || null) as Schemas["JobStatus"] | null, node: node || null, workflow: workflow || null },
+      },
+    }));
+    return { items: page.jobs, next: page.next_cursor };
+  });
+  const give = async (order: "cancel" | "requeue" | "hold" | "release", job: Job) => {
+    await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${order}`, { params: { path: { job_id: job.job_id } } }));
+    await list.reload();
+  };
+  return (
+    <>
+      <Listed list={list} empty={<Empty icon="list" title={t.jobsEmpty} />}>
+        {(jobs) => (
+          <Table label={t.jobs} columns={t.jobColumns}>
+            {jobs.map((job) => (
+              <tr key={job.job_id}>
+                <td><Id value={job.job_id} href={`/jobs/${job.job_id}`} /></td>
+                <td><Id value={job.tenant_id} href={`/users/${job.tenant_id}`} /></td>
+                <td><StatusBadge status={job.status} />{job.error && <span class="small soft" title={job.error.message}> {job.error.code}</span>}</td>
+                <td>{job.workflow}</td>
+                <td>{job.node && <a href={`/fleet/${job.node}`}>{job.node}</a>}</td>
+                <td><Ago at={job.created_at} /></td>
+                <td class="number">{job.attempt}</td>
+                <td>
+                  <div class="row">
+                    {job.status === "pending" && !job.held && <Button isSmall onClick={() => void attempt(() => give("hold", job), t.held)}>{t.hold}</Button>}
+                    {job.held && <Button isSmall onClick={() => void attempt(() => give("release", job), t.released)}>{t.release}</Button>}
+                    {(job.status === "processing" || job.status === "failed") && <Button isSmall onClick={() => setAsked({ job, order: "requeue" })}>{t.requeue}</Button>}
+                    {(job.status === "pending" || job.status === "processing") && <Button isSmall look="danger" onClick={() => setAsked({ job, order: "cancel" })}>{t.cancel}</Button>}
+                  </div>
+                </td>
+              </tr>
+            ))}
+          </Table>
+        )}
+      </Listed>
+      {asked && (
+        <ConfirmDialog title={asked.order === "cancel" ? t.cancelTitle : t.requeueTitle} effects={effectsOf(asked)} isDangerous
+          action={(asked.order === "cancel" ? t.cancel : t.requeue).replace("…", "")}
+          onConfirm={() => give(asked.order, asked.job)} onClose={() => setAsked(null)} />
+      )}
+    </>
+  );
+}
+
+function effectsOf({ job, order }: Asked): readonly string[] {
+  if (order === "cancel") return job.status === "pending" ? t.cancelPending : t.cancelRunning;
+  return job.status === "processing" ? t.requeueRunning : t.requeueEnded;
+}

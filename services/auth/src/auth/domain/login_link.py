@@ -1,0 +1,20 @@
+"""Tokens of login links: ``cfl_`` and 256 random bits, for one login."""
+
+import base64
+import hashlib
+import re
+import secrets
+
+PATTERN = re.compile(r"cfl_[A-Za-z0-9_-]{43}")
+
+
+def new_login_link_token() -> str:
+    return "cfl_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+
+
+def login_link_digest(text: str) -> bytes | None:
+    """Return the SHA-256 digest that finds the link without revealing its token.
+
+    None when the text is not a token.
+    """
+    return hashlib.sha256(text.encode()).digest() if PATTERN.fullmatch(text) else None

@@ -1,0 +1,85 @@
+"""The cookie that holds the refresh token of a browser session, out of the reach of scripts."""
+
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import SecretStr
+
+from contracts.auth.sessions import InvalidRefreshToken, Session
+from gateway.accounts.errors import ForeignPage
+from gateway.accounts.schemas import CookieSessionBody, present_cookie_session
+from gateway.edge.page_origin import is_own_page
+
+SET_COOKIE: dict[str, Any] = {
+    "headers": {
+        "Set-Cookie": {"description": "The refresh token of a session in a cookie.", "schema": {"type": "string"}}
+    }
+}
+"""For the OpenAPI document: a response that may set the cookie."""
+
+REFRESH_PATH = "/api/v1/auth/refresh"
+NAME = "comfyfleet_refresh"
+
+
+class SessionCookie:
+    """Writes and reads the cookie. Only pages of this server may have it written or read.
+
+    Args:
+        public_url: origin that clients see. With https the cookie is sent over TLS only.
+    """
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+        self._is_secure = public_url.startswith("https://")
+        self._name = f"__Secure-{NAME}" if self._is_secure else NAME
+
+    def check_page(self, request: Request) -> None:
+        """Check that the request comes from a page of this server.
+
+        Raises:
+            ForeignPage: it comes from another page, or from no page.
+        """
+        if not self.is_from_own_page(request):
+            raise ForeignPage
+
+    def is_from_own_page(self, request: Request) -> bool:
+        """Whether a page of this server sends the request, by what the browser says."""
+        headers = request.headers
+        return is_own_page(
+            sites=headers.getlist("sec-fetch-site"),
+            origins=headers.getlist("origin"),
+            host=headers.get("host", ""),
+            public_url=self._public_url,
+        )
+
+    def read(self, request: Request) -> SecretStr:
+        """Return the refresh token of a request from a page of this server.
+
+        Raises:
+            ForeignPage: the request comes from another page, or from no page.
+            InvalidRefreshToken: there is no cookie, or several, of which a neighbouring domain can have set one.
+        """
+        self.check_page(request)
+        pairs = (
+            pair.strip().partition("=") for header in request.headers.getlist("cookie") for pair in header.split(";")
+        )
+        values = [value for name, _, value in pairs if name == self._name]
+        if len(values) != 1 or not 0 < len(values[0]) <= 1024:
+            raise InvalidRefreshToken
+        return SecretStr(values[0])
+
+    def present(self, response: Response, session: Session) -> CookieSessionBody:
+        """Return the body without the refresh token, and set the cookie. It lives as long as the token works."""
+        self._set(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
+        return present_cookie_session(session)
+
+    def clear(self, request: Request, response: Response) -> None:
+        """Have the browser delete the cookie, if a page of this server sends the request."""
+        if self.is_from_own_page(request):
+            self._set(response, "", 0)
+
+    def _set(self, response: Response, value: str, max_age_s: int | None) -> None:
+        response.set_cookie(
+            self._name, value, max_age=max_age_s, path=REFRESH_PATH, secure=self._is_secure, httponly=True,
+            samesite="strict",
+        )  # fmt: skip

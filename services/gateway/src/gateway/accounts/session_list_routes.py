@@ -1,0 +1,41 @@
+"""The sessions of the current user."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from chassis.messaging.bus import Bus
+from contracts.auth.sessions import LIST_SESSIONS, REVOKE_SESSION, ListSessions, RevokeSession, UnknownSession
+from gateway.accounts.errors import SessionNeeded, require_session
+from gateway.accounts.schemas import SessionsBody, present_sessions
+from gateway.accounts.session_cookie import SessionCookie
+from gateway.api.v1.problems import problems
+from gateway.edge.access import AnyPrincipal
+
+
+def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+    routes = APIRouter(prefix="/api/v1/auth/sessions", tags=["auth"])
+
+    @routes.get("", summary="List own sessions, newest first", responses=problems(SessionNeeded))
+    async def list_sessions(who: AnyPrincipal) -> SessionsBody:
+        """Active sessions, at most the newest 100. ``current``: the session of this request."""
+        require_session(who)
+        listed = await bus.request(LIST_SESSIONS, ListSessions(only_active=True), tenant=who.tenant)
+        return present_sessions(listed.sessions, current=who.session_id)
+
+    @routes.delete(
+        "/{session_id}", status_code=204, summary="End a session", responses=problems(SessionNeeded, UnknownSession)
+    )
+    async def end_session(who: AnyPrincipal, session_id: str, request: Request, response: Response) -> None:
+        """Idempotent. Its refresh token stops working at once, its access token within a second."""
+        require_session(who)
+        try:
+            parsed = UUID(session_id)
+        except ValueError:
+            raise UnknownSession from None
+        command = RevokeSession(session_id=parsed, ip=request.state.client_ip)
+        await bus.request(REVOKE_SESSION, command, tenant=who.tenant)
+        if parsed == who.session_id:
+            cookie.clear(request, response)
+
+    return routes

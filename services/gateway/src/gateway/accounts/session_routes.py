@@ -1,0 +1,110 @@
+"""Sessions: log in, refresh, log out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from chassis.messaging.bus import Bus
+from contracts.auth.sessions import (
+    END_SESSION,
+    OPEN_SESSION,
+    REFRESH_SESSION,
+    EndSession,
+    InvalidLogin,
+    InvalidRefreshToken,
+    OpenSession,
+    RefreshSession,
+    TooManyLogins,
+)
+from gateway.accounts.errors import ForeignPage, SessionNeeded, require_session
+from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, RefreshRequest
+from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
+from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
+from gateway.accounts.user_agent import user_agent
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import JSON_BODY, open_problems, problems
+from gateway.edge.access import AnyPrincipal
+from gateway.edge.json_body import read_model
+from gateway.edge.request_body import form_body, has_body, json_body
+
+FORM = "application/x-www-form-urlencoded"
+
+_ADA = {"username": "ada", "password": "correct horse battery staple"}
+_REFRESH = {"refresh_token": "cfr_…"}
+
+
+async def login_body(request: Request) -> Credentials:
+    """Username and password, from JSON or an OAuth2 form."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == FORM:
+        return read_model(LoginForm, await form_body(request))
+    return read_model(LoginRequest, await json_body(request))
+
+
+def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+    routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+
+    @routes.post(
+        "/login",
+        summary="Log in",
+        openapi_extra=documented(LoginRequest, FORM, example=_ADA),
+        responses={200: SET_COOKIE, **open_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
+    )
+    async def log_in(
+        request: Request, response: Response, parsed: Annotated[Credentials, Depends(login_body)]
+    ) -> SessionBody | CookieSessionBody:
+        """``username`` can be the e-mail address. The access token expires after minutes; refresh it.
+
+        With `"session": "cookie"`, for pages of this server, the refresh token is not in the response but in a cookie.
+        """
+        in_cookie = isinstance(parsed, LoginRequest) and parsed.session == "cookie"
+        if in_cookie:
+            cookie.check_page(request)
+        command = OpenSession(
+            username=parsed.username,
+            password=parsed.password,
+            ip=request.state.client_ip,
+            user_agent=user_agent(request),
+        )
+        session = await bus.request(OPEN_SESSION, command)
+        return cookie.present(response, session) if in_cookie else present_session(session)
+
+    @routes.post(
+        "/refresh",
+        summary="Refresh a session",
+        openapi_extra=documented(RefreshRequest, required=False, example=_REFRESH),
+        responses={200: SET_COOKIE, **open_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
+    )
+    async def refresh_session(request: Request, response: Response) -> SessionBody | CookieSessionBody:
+        """A refresh token works once. Using it again ends the whole session.
+
+        Without a body the token is that of the cookie, which is replaced. Only pages of this server may use it.
+        """
+        in_cookie = not has_body(request)
+        if in_cookie:
+            token = cookie.read(request)
+        else:
+            token = read_model(RefreshRequest, await json_body(request)).refresh_token
+        command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=user_agent(request))
+        session = await bus.request(REFRESH_SESSION, command)
+        return cookie.present(response, session) if in_cookie else present_session(session)
+
+    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
+    async def log_out(
+        who: AnyPrincipal,
+        request: Request,
+        response: Response,
+        *,
+        everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
+    ) -> None:
+        """Ends this session and revokes its access token; with ``?all=true`` end every session of the user.
+
+        API keys stay valid. The browser deletes the cookie of a session.
+        """
+        require_session(who)
+        session_id = None if everywhere else who.session_id
+        command = EndSession(session_id=session_id, ip=request.state.client_ip)
+        await bus.request(END_SESSION, command, tenant=who.tenant)
+        cookie.clear(request, response)
+
+    return routes

@@ -1,0 +1,67 @@
+"""Cancel or purge many jobs in one request."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+
+from chassis.http.app import problem
+from contracts.wire.errors import Refusal
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.edge.access import Writer
+from gateway.edge.errors import BatchTooLarge
+from gateway.edge.json_body import read_model
+from gateway.edge.request_body import json_body
+from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkRequest
+from gateway.jobs.schemas import present_job
+from gateway.jobs.service import JobService
+
+CONCURRENT = 8  # jobs of one request
+JOBS_PER_REQUEST = 10  # jobs that count as one request of the user's rate limit
+_EXAMPLE = {"action": "cancel", "job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
+
+
+def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
+    """Return the route; ``used`` is told whose use has changed."""
+    routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+    @routes.post(
+        "/bulk",
+        summary="Cancel or purge up to 100 jobs",
+        openapi_extra=documented(BulkRequest, example=_EXAMPLE),
+        responses=problems(BatchTooLarge, *JSON_BODY),
+    )
+    async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(json_body)], request: Request) -> BulkBody:
+        """Answers 200 with one item per job, in order, whether changed or refused. The items do not affect each other.
+
+        `cancel` of a job that has ended leaves it as it is. `purge` deletes an ended job with its inputs and outputs; a
+        job that has not ended is 409, and one that was purged before is 404. So the request can be sent again.
+
+        Every ten jobs count as one request of the user's rate limit.
+        """
+        sent = read_model(BulkRequest, body)
+        job_ids = list(dict.fromkeys(sent.job_ids))
+        await request.state.charge((len(job_ids) - 1) // JOBS_PER_REQUEST)
+        places = asyncio.Semaphore(CONCURRENT)
+
+        async def change(job_id: UUID) -> BulkItem:
+            async with places:
+                try:
+                    if sent.action is BulkAction.PURGE:
+                        await jobs.purge_job(str(job_id), tenant=tenant)
+                        return BulkItem(job_id=job_id, status=HTTPStatus.NO_CONTENT)
+                    job = await jobs.cancel_job(str(job_id), tenant=tenant)
+                except Refusal as refusal:
+                    refused = problem(refusal.refused, request.state.request_id)
+                    return BulkItem(job_id=job_id, status=refused["status"], problem=refused)
+                return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
+
+        items = await asyncio.gather(*map(change, job_ids))
+        used(UUID(tenant))
+        return BulkBody(jobs=list(items))
+
+    return routes

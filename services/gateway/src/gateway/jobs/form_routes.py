@@ -1,0 +1,78 @@
+"""Describes workflows for forms."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from chassis.messaging.bus import Bus
+from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.edge.access import Reader
+from gateway.edge.request_body import workflow_body
+from gateway.fleet.errors import NoModel
+from gateway.fleet.service import FleetView
+from gateway.jobs.form_schemas import BuiltinWorkflowBody, BuiltinWorkflowsBody, WorkflowFormBody, present_form
+from gateway.jobs.routes import EXAMPLES
+from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submit import JobSubmitter
+from gateway.workflows.builtin.nodes import CHECKPOINTS
+from gateway.workflows.builtin.parameters import WORKFLOWS, parameters_schema
+from gateway.workflows.errors import BadParameters, UnknownWorkflow
+from gateway.workflows.submission_forms import read_submission
+
+_SAMPLER_CLASS = "KSampler"
+
+
+def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
+    routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+
+    @routes.post(
+        "/inputs",
+        summary="Describe the inputs of a workflow without running it",
+        openapi_extra=documented(submission_schema(), examples=EXAMPLES),
+        responses=problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
+    )
+    async def describe_inputs(
+        tenant: Reader, body: Annotated[Any, Depends(workflow_body)], request: Request
+    ) -> WorkflowFormBody:
+        """Takes the body of a submission, also with the name of a built-in workflow as `workflow_name`.
+
+        Answers with the graph in API format and the inputs that have a literal value. Change values in `graph` and
+        submit it as `workflow`, or save it with `parameters`: for each input, its `name` with
+        `{"node": node_id, "input": input, "title": title}` and `type`, `minimum`, `maximum` and `enum` (up to 100
+        values) of its `schema`.
+        """
+        graph, form = await submitter.describe(read_submission(body), tenant=tenant, is_large=request.state.is_large)
+        return present_form(graph, form)
+
+    @routes.get("/builtin", summary="List the built-in workflows with their parameters", responses=problems())
+    async def list_builtin_workflows(tenant: Reader) -> BuiltinWorkflowsBody:
+        """`parameters` is the JSON Schema of the fields of a submission, with the models and samplers of the fleet.
+
+        Without an `enum` a field takes any text; so do fields of a fleet without nodes. At most 500 models are listed.
+        """
+        found = await fleet.read_fleet(tenant)
+        page = await bus.request(READ_CLASSES, ReadClasses(name=_SAMPLER_CLASS), tenant=tenant)
+        inputs = page.classes[0].spec.inputs if page.classes else {}
+        samplers = {name: inputs[name].options or () for name in ("sampler_name", "scheduler") if name in inputs}
+        choices = {
+            "model": found.models.get(CHECKPOINTS, ()),
+            "sampler": samplers.get("sampler_name", ()),
+            "scheduler": samplers.get("scheduler", ()),
+        }
+        defaults = {"model": found.default_models[0]} if found.default_models else {}
+        return BuiltinWorkflowsBody(
+            workflows=[
+                BuiltinWorkflowBody(
+                    name=one.name,
+                    title=one.title,
+                    description=one.description,
+                    parameters=parameters_schema(one, choices, defaults),
+                )
+                for one in WORKFLOWS
+            ]
+        )
+
+    return routes

@@ -1,0 +1,35 @@
+"""What a job ran, and how it went."""
+
+from fastapi import APIRouter
+
+from contracts.scheduler.jobs import UnknownJob
+from gateway.api.v1.problems import problems
+from gateway.edge.access import Reader
+from gateway.jobs.history import JobHistory
+from gateway.jobs.history_schemas import JobSubmissionBody, TimelineBody, present_timeline
+from gateway.jobs.resubmission import rebuild_submission
+
+
+def router(*, history: JobHistory) -> APIRouter:
+    routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["jobs"])
+
+    @routes.get("/submission", summary="Read what a job ran", responses=problems(UnknownJob))
+    async def read_submission_of_job(tenant: Reader, job_id: str) -> JobSubmissionBody:
+        """`submission` runs the same again. An upload that it names may have been deleted meanwhile."""
+        found = await history.read_graph(job_id, tenant=tenant)
+        return JobSubmissionBody(
+            workflow=found.job.workflow,
+            submission=rebuild_submission(found.job, found.graph.graph, found.saved),
+            graph=found.graph.graph,
+            extra_data=found.graph.extra_data,
+        )
+
+    @routes.get("/timeline", summary="Read how a job went", responses=problems(UnknownJob))
+    async def read_timeline(tenant: Reader, job_id: str) -> TimelineBody:
+        """Has every transition with its cause, and every attempt with its outcome.
+
+        Progress of the nodes of the workflow is sent to watchers only, and not stored.
+        """
+        return present_timeline(*await history.read_timeline(job_id, tenant=tenant))
+
+    return routes

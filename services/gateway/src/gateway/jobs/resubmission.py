@@ -1,0 +1,75 @@
+"""Turns the workflow of a job back into a submission that would run it again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.scheduler.jobs import Job
+from contracts.workflow import is_link
+from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.parameters import Parameters
+from gateway.workflows.schemas import Version
+
+Graph = Mapping[str, Any]
+
+_RANDOM = (-1, "-1")  # seeds that were replaced when the job was accepted
+
+
+def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[str, Any]:
+    """Return the body of a submission for the same job, with the seeds that were drawn.
+
+    Args:
+        job: the job.
+        graph: its workflow, as it was accepted.
+        saved: the newest version of the saved workflow that it ran, if that still exists.
+
+    Without a matching version, or for a graph that was submitted, the body has the graph itself.
+    """
+    common: dict[str, Any] = {"labels": job.labels} if job.labels else {}
+    if job.priority:
+        common["priority"] = job.priority
+    if job.workflow in built_in.NAMES:
+        return _prompt_fields(job.workflow, graph) | common
+    if saved is not None and _runs(saved, graph):
+        values = _parameter_values(saved.parameters, graph)
+        return {
+            "workflow_name": saved.heading.name,
+            "version": saved.heading.version,
+            "parameters": values,
+        } | common
+    return {"workflow": dict(graph)} | common
+
+
+def _prompt_fields(name: str, graph: Graph) -> dict[str, Any]:
+    """Return the fields of a submission with ``prompt``."""
+    fields: dict[str, Any] = {}
+    for (node_id, input_name), pointer in built_in.origins_of(name).items():
+        value = _literal(graph, node_id, input_name)
+        if value is not None:
+            fields[pointer.removeprefix("/")] = value
+    return fields
+
+
+def _runs(saved: Version, graph: Graph) -> bool:
+    """Whether the graph is that of the saved workflow, but for its parameters and drawn seeds."""
+    targets = {(one.node, one.input) for one in saved.parameters.values()}
+    for node_id, node in graph.items():
+        of_saved = saved.graph.get(node_id)
+        if of_saved is None or of_saved["class_type"] != node["class_type"]:
+            return False
+        for name, value in node["inputs"].items():
+            before = of_saved["inputs"].get(name)
+            if (node_id, name) not in targets and before not in (value, *_RANDOM):
+                return False
+    return True
+
+
+def _parameter_values(parameters: Parameters, graph: Graph) -> dict[str, Any]:
+    found = {name: _literal(graph, one.node, one.input) for name, one in parameters.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _literal(graph: Graph, node_id: str, input_name: str) -> Any:
+    """Return the literal value of an input; None if there is no such input, or it is linked."""
+    node = graph.get(node_id)
+    value = node["inputs"].get(input_name) if node is not None else None
+    return None if is_link(value) else value

@@ -1,0 +1,90 @@
+"""Responses with the bytes of an output, as stored or converted."""
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from contracts.gateway.outputs import UnknownOutput
+from gateway.edge.streaming import StreamedResponse
+from gateway.images.formats import ConversionOptions, ImageFormat
+from gateway.outputs.conversion import OutputConverter
+from gateway.storage.artifacts import Artifact
+from gateway.storage.byte_range import matches
+from gateway.storage.objects import ArtifactStore
+from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
+
+THUMBNAIL_QUALITY = 75
+CHUNK_BYTES = 1 << 18
+
+ThumbnailSize = Annotated[int, Query(ge=1, le=1024, description="largest length of the longer side, pixels")]
+
+
+def thumbnail_options(size: int) -> ConversionOptions:
+    return ConversionOptions(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
+
+
+async def respond_with_image(
+    request: Request,
+    name: str,
+    artifact: Artifact,
+    wanted: ConversionOptions,
+    converter: OutputConverter,
+    *,
+    patient: bool = False,
+) -> Response:
+    """Return a converted image, or 304 if the client has it.
+
+    Args:
+        request: its headers are followed.
+        name: of the output.
+        artifact: the stored image.
+        wanted: format and size.
+        converter: converts it.
+        patient: wait while the owner has too many images queued, instead of refusing.
+
+    Raises:
+        NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions, Unavailable, UnknownOutput: see
+            ``OutputConverter.convert``.
+    """
+    headers = {"ETag": converter.etag(artifact, wanted), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
+    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    image, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id), patient=patient)
+    renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name) + f".{wanted.format.extension}"
+    headers |= {
+        "Content-Type": wanted.format.media_type,
+        "Content-Length": str(len(image)),
+        "Content-Disposition": content_disposition(renamed, wanted.format.media_type),
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if request.method == "HEAD":
+        sent()
+        return Response(headers=headers)
+    return StreamedResponse(_split_content(image), headers, sent)
+
+
+async def _split_content(content: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield content[start : start + CHUNK_BYTES]
+
+
+def own_format(artifact: Artifact) -> ImageFormat:
+    """Return the format of the stored image; PNG for formats that cannot be written."""
+    named = artifact.content_type.removeprefix("image/")
+    return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
+
+
+async def respond_with_artifact(request: Request, name: str, artifact: Artifact, objects: ArtifactStore) -> Response:
+    """Return the stored bytes, the requested range of them, or 304.
+
+    Raises:
+        UnknownOutput: they were deleted.
+    """
+    saved_as = content_disposition(name, artifact.content_type)
+    stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
+    try:
+        return await respond_with_object(request, stored, objects)
+    except FileNotFoundError:
+        raise UnknownOutput from None

@@ -1,0 +1,261 @@
+"""Describes the inputs of a workflow for a form, from the classes of the fleet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from contracts.catalog import InputSpec, Scalar
+from contracts.graph_policy.input_roles import ClassRoles
+from contracts.graph_policy.registry import InputRole
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
+from contracts.scheduler.workflow_forms import FormInput, FormOutput, InputFormat, WorkflowForm
+from contracts.wire.errors import FieldError
+from contracts.wire.show_values import show
+from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_as_json, is_link, is_ui_format, read_graph
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.editor_file.convert import convert_editor_file
+from scheduler.domain.editor_file_check import list_inexact_errors
+from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap
+from scheduler.domain.validation.graph_check import is_seed
+
+MAX_INPUTS = 1_000
+MAX_OPTIONS = 500  # of one input
+MAX_OPTIONS_IN_ALL = 20_000  # further inputs have none; the total of each is still stated
+LONG_TEXT = 60  # characters of a value that needs more than a line
+
+# Prompts and files first, then what people change often, then all else, which is advanced.
+_SUBJECT = ("text", "prompt", "positive", "negative", "positive_prompt", "negative_prompt")
+_USUAL = (
+    "seed", "noise_seed", "steps", "cfg", "guidance", "width", "height", "batch_size", "length", "denoise", "ckpt_name",
+    "unet_name", "lora_name", "strength_model", "sampler_name", "scheduler", "value",
+)  # fmt: skip
+_FORMATS = {
+    "image": InputFormat.IMAGE_UPLOAD, "mask": InputFormat.MASK_UPLOAD, "audio": InputFormat.AUDIO_UPLOAD,
+    "video": InputFormat.VIDEO_UPLOAD,
+}  # fmt: skip
+_FORMATS_OF_CLASSES = {
+    "LoadImageMask": InputFormat.MASK_UPLOAD, "LoadVideo": InputFormat.VIDEO_UPLOAD,
+    "LoadAudio": InputFormat.AUDIO_UPLOAD,
+}  # fmt: skip
+_TYPES = {"INT": "integer", "FLOAT": "number", "BOOLEAN": "boolean", "STRING": "string"}
+
+
+class _Place(NamedTuple):
+    """An input of a node. ``spec``: its declaration; None if the class is unknown or does not declare it."""
+
+    node_id: str
+    node: GraphNode
+    name: str
+    value: Scalar
+    spec: InputSpec | None
+
+
+def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, now: datetime) -> WorkflowForm:
+    """Describe the literal inputs of a workflow.
+
+    Args:
+        raw: a graph in API format, or a file of ComfyUI's editor.
+        catalogs: one per kind of node. The one that knows most of the classes decides; options are those of all.
+        now: time for dates in file names of editor files.
+
+    Raises:
+        InvalidWorkflow: it is not a graph, or a file that cannot be converted exactly.
+        EmptyFleet: there are no catalogs.
+    """
+    if not catalogs:
+        raise EmptyFleet(retry_after_s=5)
+    converted: dict[str, Any] | None = None
+    if is_ui_format(raw):
+        graph, catalog = _convert(raw, catalogs, now)
+        converted = graph_as_json(graph)
+    else:
+        graph, errors = read_graph(raw, "/workflow")
+        if errors:
+            raise InvalidWorkflow(errors)
+        catalog = max(catalogs, key=lambda one: sum(node.class_type in one.classes for node in graph.values()))
+    warnings = [
+        FieldError(
+            pointer=f"/workflow/{_escape(node_id)}"[:256],
+            code="unknown_class",
+            message=f"No ComfyUI server of the fleet has the class {show(node.class_type)}.",
+            node_id=node_id,
+        )
+        for node_id, node in graph.items()
+        if node.class_type not in catalog.classes
+    ]
+    inputs = list(_describe_inputs(graph, catalog, catalogs, warnings))
+    outputs = tuple(
+        FormOutput(node_id=node_id, node_class=node.class_type, node_title=_title_of(node))
+        for node_id, node in graph.items()
+        if node.class_type in catalog.classes and catalog.classes[node.class_type].output_node
+    )
+    return WorkflowForm(graph=converted, inputs=tuple(inputs), outputs=outputs, warnings=tuple(warnings[:MAX_ERRORS]))
+
+
+def _convert(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: datetime) -> tuple[Graph, Catalog]:
+    fewest: tuple[FieldError, ...] = ()
+    for catalog in catalogs:
+        converted = convert_editor_file(raw, catalog, choose=lambda _: 0, now=now)
+        errors = list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
+        if not errors:
+            return converted.graph, catalog
+        fewest = min((fewest or errors, errors), key=len)
+    raise InvalidWorkflow(fewest[:MAX_ERRORS])
+
+
+def _describe_inputs(
+    graph: Graph, catalog: Catalog, catalogs: Sequence[Catalog], warnings: list[FieldError]
+) -> Iterator[FormInput]:
+    places = sorted(_list_places(graph, catalog), key=_rank)
+    if len(places) > MAX_INPUTS:
+        message = f"The workflow has {len(places)} inputs with a value; the first {MAX_INPUTS} are described."
+        warnings.append(FieldError(pointer="/workflow", code="too_many_inputs", message=message))
+    prompts = _find_prompt_roles(graph)
+    choices, left = _Choices(catalogs), MAX_OPTIONS_IN_ALL
+    for place in places[:MAX_INPUTS]:
+        options = choices.options_of(place)
+        if options is not None and place.value not in options:
+            warnings.append(_describe_missing_option(place))
+        shown = None if options is None else tuple(islice(options, min(MAX_OPTIONS, left)))
+        left -= len(shown or ())
+        yield _describe_input(place, prompts.get(place.node_id), shown, len(options or ()))
+
+
+def _describe_input(place: _Place, role: str | None, options: tuple[Scalar, ...] | None, total: int) -> FormInput:
+    spec = place.spec
+    format_ = _format_of(place)
+    title = f"{role} prompt" if role and format_ is InputFormat.MULTILINE else _humanize(place.name)
+    return FormInput(
+        node_id=place.node_id,
+        node_class=place.node.class_type,
+        node_title=_title_of(place.node),
+        input=place.name,
+        title=title,
+        type=_type_of(place),
+        format=format_,
+        minimum=spec.min if spec is not None else None,
+        maximum=spec.max if spec is not None else None,
+        options=options,
+        options_total=total,
+        default=None if spec is None or spec.upload or (spec.options and options is None) else spec.default,
+        value=place.value,
+        advanced=_rank(place)[0] > 1,
+    )
+
+
+def _list_places(graph: Graph, catalog: Catalog) -> Iterator[_Place]:
+    for node_id, node in graph.items():
+        known = node.class_type in catalog.classes
+        facts = catalog.get_class_facts(node.class_type) if known else None
+        declared = resolve_inputs(facts, node.inputs) if facts is not None else {}
+        for name, given in node.inputs.items():
+            value = unwrap(given)
+            spec = declared[name][0] if name in declared else None
+            if is_link(given) or not isinstance(value, str | int | float | bool):
+                continue
+            if spec is not None and facts is not None and facts.takes_only_links(spec):
+                continue
+            yield _Place(node_id, node, name, value, spec)
+
+
+def _rank(place: _Place) -> tuple[int, int]:
+    """Return the sort key of an input: prompts and files, then usual ones in a fixed order, then all others."""
+    name = place.name.rpartition(".")[2]
+    if place.spec is not None and place.spec.upload:
+        return 0, 0
+    if isinstance(place.value, str) and name in _SUBJECT:
+        return 0, 1
+    return (1, _USUAL.index(name)) if name in _USUAL else (2, 0)
+
+
+class _Choices:
+    """The options of inputs on all nodes, each merged once. Names of files and folders on nodes are never shown."""
+
+    def __init__(self, catalogs: Sequence[Catalog]) -> None:
+        self._catalogs = catalogs
+        self._found: dict[tuple[str, str], dict[Scalar, None] | None] = {}
+
+    def options_of(self, place: _Place) -> dict[Scalar, None] | None:
+        """Return the options in their order; None if the input is not a choice, or its options are private."""
+        if place.spec is None or place.spec.upload:
+            return None
+        if place.spec.variants is not None:
+            return dict.fromkeys(place.spec.variants)
+        key = (place.node.class_type, place.name)
+        if key not in self._found:
+            self._found[key] = self._merge(place.spec, *key)
+        return self._found[key]
+
+    def _merge(self, spec: InputSpec, class_type: str, name: str) -> dict[Scalar, None] | None:
+        if spec.options is None:
+            return None
+        specs = [one.classes[class_type] for one in self._catalogs if class_type in one.classes]
+        if ClassRoles(class_type, specs[0]).role_of(name) in {InputRole.FILE, InputRole.FOLDER}:
+            return None
+        declared = [one.inputs[name] for one in specs if name in one.inputs] or [spec]
+        return dict.fromkeys(option for one in declared for option in one.options or ())
+
+
+def _format_of(place: _Place) -> InputFormat | None:
+    spec, name = place.spec, place.name.rpartition(".")[2]
+    if spec is None:
+        return None
+    if spec.upload:
+        of_class = _FORMATS_OF_CLASSES.get(place.node.class_type)
+        return of_class or next(
+            (format_ for word, format_ in _FORMATS.items() if word in name), InputFormat.FILE_UPLOAD
+        )
+    if is_seed(place.name, spec):
+        return InputFormat.SEED
+    if spec.type == "STRING" and isinstance(place.value, str):
+        long = len(place.value) > LONG_TEXT or "\n" in place.value
+        return InputFormat.MULTILINE if long or spec.dynamic_prompts or name in _SUBJECT else None
+    return None
+
+
+def _type_of(place: _Place) -> str:
+    """Return the type of JSON Schema: of the declaration, or else of the value."""
+    declared = _TYPES.get(place.spec.type) if place.spec is not None else None
+    if declared is not None:
+        return declared
+    for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number")):
+        if isinstance(place.value, kind):
+            return name
+    return "string"
+
+
+def _find_prompt_roles(graph: Graph) -> dict[str, str]:
+    """Return "Positive" or "Negative" for nodes that such an input of another node is linked to."""
+    roles: dict[str, str] = {}
+    for node in graph.values():
+        for name, role in (("negative", "Negative"), ("positive", "Positive")):
+            link = node.inputs.get(name, "")
+            if is_link(link):
+                roles[link[0]] = role
+    return roles
+
+
+def _describe_missing_option(place: _Place) -> FieldError:
+    return FieldError(
+        pointer=f"/workflow/{_escape(place.node_id)}/inputs/{_escape(place.name)}"[:256],
+        code="not_an_option",
+        message=f"No node of the fleet has the value {show(place.value)} for {place.node.class_type}.{place.name}.",
+        node_id=place.node_id,
+        input=place.name,
+    )
+
+
+def _title_of(node: GraphNode) -> str | None:
+    title = (node.meta or {}).get("title")
+    return title if isinstance(title, str) and title else None
+
+
+def _humanize(name: str) -> str:
+    words = name.rpartition(".")[2].replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def _escape(key: str) -> str:
+    """Escape a key for a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

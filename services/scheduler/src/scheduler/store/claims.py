@@ -1,0 +1,203 @@
+"""Finds the job that a node runs next. What a claim reads does not grow with the number of queued jobs.
+
+A claim starts from ``waiting_requirements``: which tenants have queued jobs with which requirement. Jobs that the node
+cannot run are never read (decision record 0056).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from chassis.database.statement import Connection, Statement
+from contracts.scheduler.jobs import JobState
+from scheduler.domain.job import LockedJob
+
+CANDIDATES = 4  # tenants; if others lock all of them, the claim is repeated
+FIRST_TENANTS = 32  # in fair order, looked at first: usually one of them has a job for the node
+FEW_PAIRS = 1000  # of tenant and requirement, looked up one by one; more are compared with all ready tenants
+
+# The expression of ix_jobs_claimable. PostgreSQL cannot derive it from the condition of ix_jobs_queue, so it never uses
+# that index instead, where it would filter all jobs of the tenant.
+IS_CLAIMABLE = "CASE WHEN j.state = 'queued' THEN NOT j.on_hold END"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimableJob:
+    """A job that a node can run. The locks of the job and of its tenant are held."""
+
+    job: LockedJob
+    requirement_id: int
+    graph: dict[str, Any]
+    inputs: tuple[UUID, ...]
+    extra_data: dict[str, Any] | None
+    run_within_s: float | None
+    now: datetime
+
+
+class ClaimingNode(NamedTuple):
+    """What decides whether a node may claim a job.
+
+    Attributes:
+        digest: of its catalog; None if the node is unknown, cordoned or has no catalog.
+        has_attempt: it has a live attempt.
+    """
+
+    digest: str | None
+    has_attempt: bool
+
+
+class LockedTenant(NamedTuple):
+    """A tenant whose lock is held."""
+
+    id: UUID
+    tier: str
+    now: datetime
+
+
+_READ_NODE = Statement("""
+SELECT (SELECT n.catalog_digest FROM nodes n WHERE n.name = :node AND n.cordoned_at IS NULL) AS digest,
+    EXISTS (SELECT 1 FROM attempts a WHERE a.node = :node AND a.ended_at IS NULL) AS has_attempt
+""")
+_LIST_DIGESTS = Statement("""
+SELECT name, catalog_digest FROM nodes WHERE name = ANY(CAST(:nodes AS text[])) AND cordoned_at IS NULL
+""")
+# One step along the primary key per requirement: DISTINCT would read a row per tenant, too.
+_LIST_REQUIREMENTS = Statement("""
+WITH RECURSIVE found AS (
+    (SELECT requirement_id FROM waiting_requirements ORDER BY requirement_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT w.requirement_id FROM waiting_requirements w WHERE w.requirement_id > found.requirement_id
+        ORDER BY w.requirement_id LIMIT 1
+    ) FROM found WHERE found.requirement_id IS NOT NULL
+)
+SELECT requirement_id FROM found WHERE requirement_id IS NOT NULL
+""")
+# Subqueries for a single value, with LIMIT or with OFFSET 0 are never merged with the query around them. So tenants are
+# looked at in fair order, and none after the last candidate, whatever PostgreSQL expects of the number of rows.
+_FIRST_JOB = f"""
+    SELECT j.id, j.priority FROM jobs j
+    WHERE j.tenant_id = w.tenant_id AND j.requirement_id = w.requirement_id AND {IS_CLAIMABLE}
+        AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
+    ORDER BY j.priority DESC, j.id LIMIT 1
+"""  # noqa: S608 - constants only
+_IS_RUNNABLE = "w.requirement_id = ANY(CAST(:requirements AS bigint[]))"
+_HAS_JOB = f"""(
+    SELECT true FROM waiting_requirements w
+    WHERE w.tenant_id = t.id AND {_IS_RUNNABLE} AND (SELECT f.id FROM ({_FIRST_JOB}) f) IS NOT NULL LIMIT 1
+)"""  # noqa: S608 - constants only
+_FIND_AMONG_FIRST = Statement(f"""
+SELECT t.id FROM (SELECT id, vtime FROM tenants WHERE ready ORDER BY vtime, id LIMIT {FIRST_TENANTS}) t
+WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
+""")  # noqa: S608 - constants only
+_MEASURE_SEARCH = Statement(f"""
+SELECT (SELECT count(*) FROM (SELECT 1 FROM tenants WHERE ready LIMIT {FIRST_TENANTS + 1}) t) AS tenants,
+    (SELECT count(*) FROM (SELECT 1 FROM waiting_requirements w WHERE {_IS_RUNNABLE} LIMIT {FEW_PAIRS + 1}) w) AS pairs
+""")  # noqa: S608 - constants only
+_FIND_BY_REQUIREMENT = Statement(f"""
+SELECT t.id FROM (
+    SELECT t.id, t.vtime
+    FROM (SELECT DISTINCT w.tenant_id FROM waiting_requirements w WHERE {_IS_RUNNABLE} OFFSET 0) w
+    CROSS JOIN LATERAL (SELECT t.id, t.vtime FROM tenants t WHERE t.id = w.tenant_id AND t.ready OFFSET 0) t
+    ORDER BY t.vtime, t.id OFFSET 0
+) t
+WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
+""")  # noqa: S608 - constants only
+_FIND_AMONG_ALL = Statement(f"""
+WITH served AS MATERIALIZED (SELECT DISTINCT w.tenant_id FROM waiting_requirements w WHERE {_IS_RUNNABLE})
+SELECT t.id FROM tenants t
+WHERE t.ready AND CASE WHEN t.id IN (SELECT served.tenant_id FROM served) THEN {_HAS_JOB} END
+ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
+""")  # noqa: S608 - constants only
+_LOCK_TENANT = Statement("""
+SELECT id, tier, now() AS now FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) AND ready
+ORDER BY vtime, id LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+_PICK_JOB = Statement(f"""
+SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
+    j.fail_without_outputs, j.request_id, j.created_at, j.run_within_s, j.requirement_id,
+    g.graph, g.inputs, g.extra_data
+FROM (
+    SELECT f.id FROM waiting_requirements w CROSS JOIN LATERAL ({_FIRST_JOB}) f
+    WHERE w.tenant_id = :tenant_id AND {_IS_RUNNABLE} ORDER BY f.priority DESC, f.id LIMIT 1
+) best JOIN jobs j ON j.id = best.id JOIN graphs g ON g.job_id = j.id
+WHERE j.state = 'queued' AND NOT j.on_hold FOR UPDATE OF j SKIP LOCKED
+""")  # noqa: S608 - constants only
+_LIST_AVOIDED_REQUIREMENTS = Statement("""
+SELECT DISTINCT requirement_id FROM jobs
+WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold
+    AND requirement_id = ANY(CAST(:requirements AS bigint[]))
+""")
+
+
+async def read_node(connection: Connection, node: str) -> ClaimingNode:
+    """Read what decides whether the node may claim a job. Takes no lock."""
+    row = await _READ_NODE.first(connection, node=node)
+    assert row is not None  # noqa: S101 - it selects from no table
+    return ClaimingNode(row["digest"], row["has_attempt"])
+
+
+async def list_digests(connection: Connection, nodes: Sequence[str]) -> dict[str, str | None]:
+    """List the digests of the catalogs of nodes by name, without unknown and cordoned nodes."""
+    return {row["name"]: row["catalog_digest"] for row in await _LIST_DIGESTS.all(connection, nodes=list(nodes))}
+
+
+async def list_waiting_requirements(connection: Connection) -> list[int]:
+    """List the ids of the requirements that queued jobs have."""
+    return [row["requirement_id"] for row in await _LIST_REQUIREMENTS.all(connection)]
+
+
+async def find_tenants(connection: Connection, requirements: Sequence[int], *, node: str | None) -> list[UUID]:
+    """Find the first ``CANDIDATES`` ready tenants in fair order that have a job for a node. Takes no lock.
+
+    Args:
+        requirements: ids of the requirements that the node meets, without those that no queued job has.
+        node: skip jobs that must avoid this node; None skips none.
+    """
+    parameters = {"requirements": list(requirements), "node": node or ""}
+    found = await _FIND_AMONG_FIRST.all(connection, **parameters)
+    if not found:
+        size = await _MEASURE_SEARCH.first(connection, **parameters)
+        assert size is not None  # noqa: S101 - it selects from no table
+        if size["tenants"] > FIRST_TENANTS:
+            search = _FIND_BY_REQUIREMENT if size["pairs"] <= FEW_PAIRS else _FIND_AMONG_ALL
+            found = await search.all(connection, **parameters)
+    return [row["id"] for row in found]
+
+
+async def lock_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> LockedTenant | None:
+    """Lock that of these tenants with the least ``vtime``. None if each is locked by another or no longer ready."""
+    row = await _LOCK_TENANT.first(connection, ids=list(tenant_ids))
+    return LockedTenant(**row) if row else None
+
+
+async def lock_job(
+    connection: Connection, tenant: LockedTenant, requirements: Sequence[int], *, node: str | None
+) -> ClaimableJob | None:
+    """Lock the tenant's best job with one of these requirements: highest priority first, then oldest.
+
+    Args:
+        tenant: its lock must be held.
+        requirements, node: as in ``find_tenants``.
+    """
+    row = await _PICK_JOB.first(connection, tenant_id=tenant.id, requirements=list(requirements), node=node or "")
+    if row is None:
+        return None
+    fields = {name: row[name] for name in LockedJob.__slots__ if name != "tier"}
+    return ClaimableJob(
+        job=LockedJob(**{**fields, "state": JobState(row["state"]), "tier": tenant.tier}),
+        requirement_id=row["requirement_id"],
+        graph=row["graph"],
+        inputs=tuple(row["inputs"]),
+        extra_data=row["extra_data"],
+        run_within_s=row["run_within_s"],
+        now=tenant.now,
+    )
+
+
+async def list_avoided_requirements(connection: Connection, requirements: Sequence[int], *, node: str) -> list[int]:
+    """List requirements of queued jobs that the node could run but that must avoid it for now."""
+    rows = await _LIST_AVOIDED_REQUIREMENTS.all(connection, requirements=list(requirements), node=node)
+    return [row["requirement_id"] for row in rows]

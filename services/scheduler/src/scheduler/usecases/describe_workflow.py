@@ -1,0 +1,25 @@
+"""Describes the inputs of a workflow for a form."""
+
+from datetime import UTC, datetime
+
+from chassis.offload import INLINE_BYTES, offload
+from contracts.scheduler.workflow_forms import DescribeWorkflow, WorkflowForm
+from scheduler.domain.workflow_form import describe_workflow
+from scheduler.usecases.fleet_state import FleetState
+
+
+class WorkflowDescriber:
+    def __init__(self, fleet: FleetState) -> None:
+        self._fleet = fleet
+
+    async def describe_workflow(self, query: DescribeWorkflow, *, size_bytes: int) -> WorkflowForm:
+        """Return the inputs of a workflow. A large one is read in a thread.
+
+        Raises:
+            InvalidWorkflow: it is not a graph, or a file that cannot be converted exactly.
+            EmptyFleet: no node has ever joined.
+        """
+        catalogs, now = await self._fleet.load_catalogs(), datetime.now(UTC)
+        if size_bytes <= INLINE_BYTES:
+            return describe_workflow(query.graph, catalogs, now=now)
+        return await offload(lambda: describe_workflow(query.graph, catalogs, now=now))

@@ -1,0 +1,209 @@
+"""Requests for work that wait for a job. An event wakes one request that can take the job, not all of them."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count, islice
+from operator import itemgetter
+from typing import NamedTuple
+from uuid import UUID
+
+MAX_WOKEN = 4  # requests that claim jobs of one requirement at the same time
+
+
+class Wake(NamedTuple):
+    """Why a request was woken.
+
+    Attributes:
+        requirement: of the job that was queued; None if any job may have become claimable.
+        digest: of the node's catalog when it was woken.
+        tried: nodes that were woken for it before and may not take the job.
+    """
+
+    requirement: int | None
+    digest: str
+    tried: frozenset[str] = frozenset()
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class WaitingRequest:
+    """A request for work that has no answer yet. It claims, or it is idle until it is woken.
+
+    Attributes:
+        digest: of the node's catalog at the last claim; None if the node may not claim.
+        wake: why it was woken. It owes the wake to another request unless its claim finds that nothing is left.
+        is_ended: it must be answered now, without a job.
+        missed: its claim may have looked too early, so it claims once more before it is idle.
+        idle_since: increases with each request that becomes idle.
+        changed: set when an idle request has to look at the rest of this.
+    """
+
+    node: str
+    boot_id: UUID
+    digest: str | None = None
+    wake: Wake | None = None
+    is_ended: bool = False
+    missed: bool = False
+    idle_since: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class WaitingRequests:
+    """The waiting requests of this process, at most one per node.
+
+    A wake is never lost: it goes to an idle request; or, if there is none, to every request that claims just now, which
+    then claims once more. A woken request passes it on unless it got a job or found nothing.
+
+    Args:
+        can_run: whether a node with this catalog meets a requirement.
+    """
+
+    def __init__(self, can_run: Callable[[str, int], bool]) -> None:
+        self._can_run = can_run
+        self._by_node: dict[str, WaitingRequest] = {}
+        self._claiming: set[WaitingRequest] = set()
+        self._idle: dict[str | None, dict[WaitingRequest, None]] = {}  # by digest, longest idle first
+        self._numbers = count()
+
+    def open(self, node: str, boot_id: UUID) -> WaitingRequest:
+        """Add a request that claims. An earlier one of the same node is ended: nobody waits for its answer."""
+        if (earlier := self._by_node.get(node)) is not None:
+            self._end(earlier)
+        request = self._by_node[node] = WaitingRequest(node=node, boot_id=boot_id)
+        self._claiming.add(request)
+        return request
+
+    def close(self, request: WaitingRequest) -> None:
+        """Remove a request that is answered, and pass its wake on.
+
+        A newer request of the same node claims once more, because this one may have got an attempt.
+        """
+        self._claiming.discard(request)
+        newest = self._by_node.get(request.node)
+        if newest is request:
+            del self._by_node[request.node]
+        elif newest is not None:
+            self._claim_again(newest)
+        self.pass_on(request)
+
+    async def wait(self, request: WaitingRequest, within_s: float) -> bool:
+        """Wait until the request should claim again. False if it was not woken in time, or is ended."""
+        if within_s > 0 and not request.missed and not request.is_ended:
+            self._add_idle(request)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await request.changed.wait()
+            self._remove_idle(request)
+        is_wanted = request.wake is not None or (request.missed and within_s > 0)
+        request.missed = False
+        return is_wanted and not request.is_ended
+
+    def pass_on(self, request: WaitingRequest) -> None:
+        """Wake another request for what this one was woken for, because its node may not take the job."""
+        wake, request.wake = request.wake, None
+        if wake is None:
+            return
+        tried = wake.tried | {request.node}
+        if wake.requirement is None:
+            self._wake_first([wake.digest], None, tried)
+        else:
+            self._wake_suitable(wake.requirement, tried)
+
+    def wake_for(self, requirement: int, jobs: int = 1) -> None:
+        """Wake requests of nodes that meet the requirement, because jobs with it were queued.
+
+        A request that was woken for such a job and still claims counts, since events may come twice; it claims once
+        more if it finds nothing.
+
+        Args:
+            jobs: how many requests should claim, ``MAX_WOKEN`` at most. More are woken when these have got a job.
+        """
+        woken = [request for request in self._claiming if request.wake and request.wake.requirement == requirement]
+        for request in woken:
+            request.missed = True
+        for _ in range(min(jobs, MAX_WOKEN) - len(woken)):
+            if not self._wake_suitable(requirement):
+                break
+
+    def wake_each_kind(self, is_served: Callable[[str], bool]) -> None:
+        """Wake one request for each catalog that ``is_served``: a job may have become claimable for its nodes."""
+        for digest in list(self._idle):
+            if digest is not None and is_served(digest):
+                self._wake_first([digest], None)
+
+    def end_all(self) -> None:
+        """Have every request answered now."""
+        for request in list(self._by_node.values()):
+            self._end(request)
+
+    def end_executor(self, boot_id: UUID) -> None:
+        """Have the requests of this executor answered now."""
+        for request in [one for one in self._by_node.values() if one.boot_id == boot_id]:
+            self._end(request)
+
+    @property
+    def has_idle(self) -> bool:
+        return bool(self._idle)
+
+    def list_idle_nodes(self) -> list[str]:
+        return [request.node for request in self._list_idle()]
+
+    def set_digests(self, digests: dict[str, str | None]) -> None:
+        """Update the catalogs of idle nodes."""
+        for request in list(self._list_idle()):
+            if (digest := digests.get(request.node)) != request.digest:
+                self._remove_idle(request)
+                request.digest = digest
+                self._add_idle(request)
+
+    def _list_idle(self) -> Iterator[WaitingRequest]:
+        return (request for group in self._idle.values() for request in group)
+
+    def _wake_suitable(self, requirement: int, tried: frozenset[str] = frozenset()) -> bool:
+        """Wake an idle request for a job. Returns False if there is none: then those that claim do it once more."""
+        suitable = [digest for digest in self._idle if digest is not None and self._can_run(digest, requirement)]
+        if self._wake_first(suitable, requirement, tried):
+            return True
+        for request in self._claiming:  # its claim may have looked before the job was queued
+            if request.node not in tried and (request.digest is None or self._can_run(request.digest, requirement)):
+                request.missed = True
+        return False
+
+    def _wake_first(self, digests: Iterable[str], requirement: int | None, tried: frozenset[str] = frozenset()) -> bool:
+        """Wake the request with one of these catalogs that is idle for longest. Returns False if there is none."""
+        first = [
+            (request.idle_since, request, digest)
+            for digest in digests
+            for request in islice((one for one in self._idle.get(digest, ()) if one.node not in tried), 1)
+        ]
+        if not first:
+            return False
+        _, found, digest = min(first, key=itemgetter(0))
+        found.wake = Wake(requirement, digest, tried)
+        self._claim_again(found)
+        return True
+
+    def _claim_again(self, request: WaitingRequest) -> None:
+        request.missed = True
+        self._remove_idle(request)
+        request.changed.set()
+
+    def _end(self, request: WaitingRequest) -> None:
+        request.is_ended = True
+        self._remove_idle(request)
+        request.changed.set()
+
+    def _add_idle(self, request: WaitingRequest) -> None:
+        self._claiming.discard(request)
+        request.changed.clear()
+        request.idle_since = next(self._numbers)
+        self._idle.setdefault(request.digest, {})[request] = None
+
+    def _remove_idle(self, request: WaitingRequest) -> None:
+        group = self._idle.get(request.digest, {})
+        if request in group:
+            del group[request]
+            if not group:
+                del self._idle[request.digest]
+        self._claiming.add(request)

@@ -1,0 +1,41 @@
+"""Caches which requirements queued jobs have, so that not every request for work reads them."""
+
+import asyncio
+from collections.abc import Iterable, Set
+from time import monotonic
+
+from chassis.database.statement import Connection
+from scheduler.store import claims
+
+FRESH_S = 1.0
+
+
+class WaitingRequirements:
+    """Ids of the requirements that queued jobs have.
+
+    A requirement that was queued in this process or announced by the database is there at once. One whose notification
+    was lost appears within ``FRESH_S`` seconds, and one that no queued job has any more disappears within that time.
+    """
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+        self._added: set[int] = set()
+        self._until = 0.0
+        self._reading = asyncio.Lock()
+
+    def add(self, requirements: Iterable[int]) -> None:
+        """Add requirements of jobs that were queued."""
+        added = set(requirements)
+        self._ids |= added
+        self._added |= added
+
+    async def load(self, connection: Connection, *, fresh: bool = False) -> Set[int]:
+        """Return the ids; with ``fresh``, as they are in the database now."""
+        if fresh or monotonic() >= self._until:
+            async with self._reading:
+                if fresh or monotonic() >= self._until:  # another may have read them while this one waited
+                    self._added = set()  # what is added from here on may be missing in the result
+                    found = await claims.list_waiting_requirements(connection)
+                    self._ids = {*found, *self._added}
+                    self._until = monotonic() + FRESH_S
+        return self._ids

@@ -1,0 +1,138 @@
+"""The console in a real browser, against a real system with two simulated nodes."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
+
+from tests.kit.fleet import Fleet, running_fleet
+
+ROOT = Path(__file__).parents[2]
+CONSOLE = ROOT / "clients/console"
+PASSWORD = "a lighthouse needs a keeper"
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+WIDTH, HEIGHT, PHONE = 1280, 860, 390
+IGNORED = ("status of 401", "status of 409", "status of 422")  # refused requests that a test provokes
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not (CONSOLE / "dist/index.html").exists():
+        pytest.skip("the console is not built: run ./dev console, which needs npm access")
+    if found is None:
+        pytest.skip("no chromium on this machine: install the package chromium")
+    return found
+
+
+@pytest.fixture(scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="session")
+async def fleet(chromium: str) -> AsyncIterator[Fleet]:  # noqa: ARG001 - nothing starts without a browser
+    async with running_fleet(
+        "--nodes", "2", "--step-ms", "20", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
+    ) as running:
+        yield running
+
+
+@dataclass
+class Visitor:
+    """A person with a browser. Every error that the browser reports fails the test at its end."""
+
+    fleet: Fleet
+    page: Page
+    username: str
+    user_id: str
+    errors: list[str] = field(default_factory=list)
+
+    def note_crash(self, error: Error) -> None:
+        self.errors.append(str(error))
+
+    def note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    async def open(self, path: str) -> None:
+        """Go to a page of the console, as a link would, and wait until it shows what it loads."""
+        await self.page.evaluate(
+            "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
+        )
+        await expect(self.page.locator("main h1")).to_be_visible()
+        await expect(self.page.locator("main .skeleton")).to_have_count(0)
+
+    async def sign_in(self) -> None:
+        await self.page.goto(self.fleet.base_url)
+        await self.page.get_by_label("User name").fill(self.username)
+        await self.page.get_by_label("Password").fill(PASSWORD)
+        await self.page.get_by_role("button", name="Sign in").click()
+        await expect(self.page.get_by_role("navigation", name="Main")).to_be_attached()
+
+    async def find_accessibility_faults(self) -> list[str]:
+        """Run axe on the page and return each finding with the elements that it is about."""
+        axe = (CONSOLE / "node_modules/axe-core/axe.min.js").read_text()
+        await self.page.evaluate(axe)
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = await self.page.evaluate("tags => axe.run({ runOnly: tags })", tags)
+        return [
+            f"{fault['id']}: {fault['help']}: {[node['html'][:160] for node in fault['nodes']]}"
+            for fault in found["violations"]
+        ]
+
+
+NewVisitor = Callable[..., Awaitable[Visitor]]
+
+
+@pytest.fixture
+async def new_visitor(browser: Browser, fleet: Fleet) -> AsyncIterator[NewVisitor]:
+    """Create an account and open a browser of its own, signed in unless ``signed_in=False``."""
+    contexts: list[BrowserContext] = []
+    visitors: list[Visitor] = []
+
+    async def create(
+        username: str, *, tier: str = "pro", role: str = "user", signed_in: bool = True, **options: Any
+    ) -> Visitor:
+        user_id = await create_account(fleet, username, tier=tier, role=role)
+        context = await browser.new_context(
+            **{"viewport": {"width": WIDTH, "height": HEIGHT}, "reduced_motion": "reduce"} | options
+        )
+        contexts.append(context)
+        visitor = Visitor(fleet, await context.new_page(), username, user_id)
+        visitors.append(visitor)
+        visitor.page.on("pageerror", visitor.note_crash)
+        visitor.page.on("console", visitor.note_console)
+        if signed_in:
+            await visitor.sign_in()
+        return visitor
+
+    yield create
+    for context in contexts:
+        await context.close()
+    reported = [error for visitor in visitors for error in visitor.errors if not any(text in error for text in IGNORED)]
+    assert reported == []
+
+
+async def create_account(fleet: Fleet, username: str, *, tier: str, role: str) -> str:
+    """Create an account unless it exists, and return its id."""
+    body = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
+    async with fleet.client("") as anybody, fleet.client(fleet.credentials["admin_key"]) as admin:
+        await anybody.post("/auth/register", json=body)
+        users = (await admin.get("/admin/users", params={"search": username})).json()["users"]
+        user_id = str(next(user["id"] for user in users if user["username"] == username))
+        changes = {"tier": tier, "role": role, "limits": {"requests_per_minute": 100_000}}
+        answer = await admin.patch(f"/admin/users/{user_id}", json=changes)
+    assert answer.status_code == 200, answer.text
+    return user_id

@@ -1,0 +1,52 @@
+"""What operators do in the console reaches the fleet."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.console.conftest import NewVisitor
+
+
+@pytest.mark.requirement("C-4")
+async def test_drain_says_what_it_does_and_takes_the_node_out(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("operator", role="admin")
+    page = visitor.page
+    await visitor.open("/fleet/node-2")
+    await page.get_by_role("button", name="Drain…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("It gets no new jobs")
+    await dialog.get_by_role("button", name="Drain").click()
+    await expect(page.get_by_role("button", name="Uncordon")).to_be_visible()
+    async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
+        nodes = {node["node"]: node for node in (await admin.get("/admin/nodes")).json()["nodes"]}
+        assert nodes["node-2"]["cordoned_at"] is not None
+        await page.get_by_role("button", name="Uncordon").click()
+        await expect(page.get_by_role("button", name="Cordon…")).to_be_visible()
+        nodes = {node["node"]: node for node in (await admin.get("/admin/nodes")).json()["nodes"]}
+        assert nodes["node-2"]["cordoned_at"] is None
+
+
+@pytest.mark.requirement("C-4")
+async def test_tier_change_is_reviewed_and_applies(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("operator", role="admin")
+    page = visitor.page
+    async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
+        before = (await admin.get("/admin/tiers")).json()["tiers"][1]
+        assert before["name"] == "basic"
+        await visitor.open("/tiers")
+        await page.get_by_role("button", name="Change… basic").click()
+        await page.get_by_label("Images per day").fill("123")
+        await page.get_by_role("button", name="Review changes").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("123")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("status")).to_contain_text("Tier saved.")
+        after = (await admin.get("/admin/tiers")).json()["tiers"][1]
+        await admin.patch("/admin/tiers/basic", json={"limits": {"images_per_day": before["limits"]["images_per_day"]}})
+    assert after["limits"] == before["limits"] | {"images_per_day": 123}
+
+
+@pytest.mark.requirement("C-4")
+async def test_user_without_the_role_sees_no_operator_page(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("judy")
+    await visitor.page.goto(visitor.fleet.base_url + "/fleet")
+    await expect(visitor.page.get_by_text("This page is for administrators")).to_be_visible()
+    await expect(visitor.page.get_by_role("link", name="Audit log")).to_have_count(0)

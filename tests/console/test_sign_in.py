@@ -1,0 +1,37 @@
+"""Signing in and out: a session survives a reload, and no script can read its refresh token."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.console.conftest import NewVisitor
+
+
+@pytest.mark.requirement("C-2")
+async def test_session_survives_a_reload_and_ends_with_sign_out(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("grace")
+    page = visitor.page
+    assert await page.evaluate("document.cookie") == ""
+    stored = await page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")
+    cookies = {cookie["name"]: cookie for cookie in await page.context.cookies()}
+    tokens = [cookie["value"] for cookie in cookies.values()]
+    assert tokens
+    assert all(cookie["httpOnly"] and cookie["sameSite"] == "Strict" for cookie in cookies.values())
+    assert not any(token in stored for token in tokens)
+
+    await page.reload()
+    await expect(page.get_by_role("navigation", name="Main")).to_contain_text("grace")
+
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Password")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_label("Password")).to_be_visible()
+
+
+@pytest.mark.requirement("C-2")
+async def test_wrong_password_says_what_to_do(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("heidi", signed_in=False)
+    await visitor.page.goto(visitor.fleet.base_url)
+    await visitor.page.get_by_label("User name").fill("heidi")
+    await visitor.page.get_by_label("Password").fill("not the password at all")
+    await visitor.page.get_by_role("button", name="Sign in").click()
+    await expect(visitor.page.get_by_role("alert")).to_contain_text("Invalid username or password")

@@ -1,0 +1,187 @@
+"""Measures how long the scheduler takes to select a job for a node from a million waiting jobs, in hostile orders.
+
+    python -m tests.load.worst_claim [--jobs 1000000] [--rounds 30]
+
+Each arrangement fills the queue so that what the node can run comes last in the fair order or in the tenant's queue, or
+not at all. Selections change nothing. Prints the median and maximum, milliseconds, for the statements of the scheduler
+and for those from before decision 0056, which read every job ahead; "-" where these exceed 10 s.
+"""
+
+import argparse
+import asyncio
+import statistics
+from collections.abc import Sequence
+from time import perf_counter
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from scheduler.store import claims
+from tests.kit.postgres import PostgresServer
+
+NODE = "node-1"
+PAST_PICKS = (
+    """SELECT t.id FROM tenants t WHERE t.ready AND EXISTS (
+        SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
+            AND j.requirement_id = ANY($1::bigint[]) AND (j.avoid_node IS DISTINCT FROM $2 OR j.avoid_until < now())
+    ) ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED""",
+    """SELECT j.id FROM jobs j JOIN graphs g ON g.job_id = j.id
+    WHERE j.tenant_id = $3 AND j.state = 'queued' AND NOT j.on_hold AND j.requirement_id = ANY($1::bigint[])
+        AND (j.avoid_node IS DISTINCT FROM $2 OR j.avoid_until < now())
+    ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED""",
+)
+CLEAR = "TRUNCATE tenants, jobs, graphs, waiting_requirements CASCADE"
+MAKE_TENANTS = """INSERT INTO tenants (id, tier, is_active, weight, vtime)
+    SELECT lpad(to_hex(n), 32, '0')::uuid, 'pro', true, 1, n FROM generate_series(1, {tenants}) n"""
+MAKE_JOBS = """INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day,
+        seq, request_hash, on_hold, start_by)
+    SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex({tenant}), 32, '0')::uuid, 'queued', {priority}, 'w', '{{}}',
+        {requirement}, 1, now()::date, 1, 'h', {held}, CASE WHEN n % 3 = 0 THEN now() - interval '1 minute' END
+    FROM generate_series(1, {jobs}) n"""
+FINISH = (
+    "INSERT INTO graphs (job_id, graph) SELECT id, '{}' FROM jobs",
+    """UPDATE tenants t SET queued = c.queued
+    FROM (SELECT tenant_id, count(*) AS queued FROM jobs WHERE NOT on_hold GROUP BY tenant_id) c
+    WHERE c.tenant_id = t.id""",
+    "VACUUM ANALYZE",
+)
+
+
+class Queue(NamedTuple):
+    """How a million jobs wait: expressions of their number ``n``."""
+
+    tenants: int
+    tenant: str
+    requirement: str
+    priority: str = "0"
+    held: str = "false"
+
+
+class Arrangement(NamedTuple):
+    """A queue as one node meets it: the requirements that it can run, and what to do to the tenants first."""
+
+    name: str
+    runnable: Sequence[int]
+    change: str = "UPDATE tenants SET max_running = NULL, running = 0"
+
+
+LIMIT_REACHED = "UPDATE tenants SET max_running = 1, running = 1 WHERE vtime < 10000"
+# Ten thousand tenants with a hundred jobs each: the first half need 1, the second half 2, the last one 3.
+MANY_TENANTS = Queue(
+    10_000, "1 + n % 10000", "CASE WHEN n % 10000 < 5000 THEN 1 WHEN n % 10000 < 9999 THEN 2 ELSE 3 END"
+)
+# The first tenant has nine tenths of the jobs, and others the rest. The node can run its last 200, of the lowest
+# priority, and 200 on hold, of the highest.
+ONE_TENANT = Queue(
+    1000,
+    "CASE WHEN n <= {jobs} * 0.9 THEN 1 ELSE 1 + n % 1000 END",
+    "CASE WHEN n <= 200 OR n > {jobs} * 0.9 - 200 THEN 2 ELSE 1 END",
+    "CASE WHEN n <= 200 THEN 100 WHEN n > {jobs} * 0.9 - 200 THEN -100 ELSE n % 10 END",
+    "n <= 200",
+)
+# A thousand tenants, each with one job of each of a thousand requirements.
+MANY_REQUIREMENTS = Queue(1000, "1 + n % 1000", "1 + n / 1000 % 1000")
+QUEUES = {
+    MANY_TENANTS: (
+        Arrangement("10,000 tenants, all runnable", (1, 2, 3)),
+        Arrangement("10,000 tenants, only the last one's", (3,)),
+        Arrangement("10,000 tenants, only those of the second half", (2, 3)),
+        Arrangement("10,000 tenants, none runnable", (4,)),
+        Arrangement("10,000 tenants, all but the last at their limit", (1, 2, 3), LIMIT_REACHED),
+        Arrangement("10,000 tenants, at their limit or not runnable", (1, 2), LIMIT_REACHED),
+    ),
+    ONE_TENANT: (
+        Arrangement("first tenant 900,000, its last 200 runnable", (2,)),
+        Arrangement("first tenant 900,000, none runnable", (4,)),
+    ),
+    MANY_REQUIREMENTS: (
+        Arrangement("1,000 tenants x 1,000 requirements, all runnable", range(1, 1001)),
+        Arrangement("1,000 tenants x 1,000 requirements, every other", range(2, 1001, 2)),
+        Arrangement("1,000 tenants x 1,000 requirements, only one", (1000,)),
+    ),
+}
+
+
+async def fill(sql: asyncpg.Connection, queue: Queue, number: int) -> None:
+    await sql.execute(CLEAR)
+    await sql.execute(MAKE_TENANTS.format(tenants=queue.tenants))
+    parts = {name: text.format(jobs=number) for name, text in queue._asdict().items() if name != "tenants"}
+    await sql.execute(MAKE_JOBS.format(jobs=number, **parts), timeout=900)
+    for statement in FINISH:
+        await sql.execute(statement, timeout=900)
+
+
+async def select_now(connection: Connection, runnable: Sequence[int], node: str = NODE) -> UUID | None:
+    """Select a job as the scheduler does, without what it caches for a second."""
+    tenants = await claims.find_tenants(connection, runnable, node=node)
+    tenant = await claims.lock_tenant(connection, tenants) if tenants else None
+    found = await claims.lock_job(connection, tenant, runnable, node=node) if tenant else None
+    return found.job.id if found else None
+
+
+async def select_as_before(connection: Connection, runnable: Sequence[int]) -> UUID | None:
+    """Select a job as the scheduler did before decision 0056."""
+    pick_tenant, pick_job = PAST_PICKS
+    tenant = await connection.fetchval(pick_tenant, list(runnable), NODE)
+    return await connection.fetchval(pick_job, list(runnable), NODE, tenant) if tenant else None
+
+
+async def measure_selection(database: Database, arrangement: Arrangement, rounds: int) -> None:
+    """Print a line, after checking that both select the same job."""
+    found: set[UUID | None] = set()
+    line = [f"{arrangement.name:<52}"]
+    for select, times in ((select_now, rounds), (select_as_before, min(rounds, 5))):
+        values = []
+        try:
+            for _ in range(times):
+                async with database.direct() as connection:
+                    began = perf_counter()
+                    found.add(await select(connection, arrangement.runnable))
+                    values.append((perf_counter() - began) * 1e3)
+        except (asyncpg.QueryCanceledError, TimeoutError):
+            line.append(f"{'-':>8} {'-':>8}")
+        else:
+            line.append(f"{statistics.median(values):8.2f} {max(values):8.2f}")
+    print(*line, "" if len(found) == 1 else f"different jobs: {found}", flush=True)
+
+
+async def measure(number: int, rounds: int) -> None:
+    """Print a table."""
+    server = PostgresServer()
+    try:
+        await server.create()
+        url = await server.database("scheduler")
+        sql = await asyncpg.connect(url.replace("+asyncpg", ""))
+        await sql.execute(
+            "INSERT INTO requirements (digest, needs) SELECT n::text, '{}' FROM generate_series(1, 1000) n"
+        )
+        database = Database(url, name="load")
+        print(f"{number:,} jobs, ms: median and maximum{'':>30} now {'':>10} before 0056")
+        for queue, arrangements in QUEUES.items():
+            await fill(sql, queue, number)
+            began = perf_counter()
+            async with database.single() as connection:
+                found = await claims.list_waiting_requirements(connection)
+            print(f"{len(found)} requirements listed in {(perf_counter() - began) * 1e3:.2f} ms, once a second at most")
+            for arrangement in arrangements:
+                await sql.execute(arrangement.change)
+                await measure_selection(database, arrangement, rounds)
+        await sql.close()
+        await database.close()
+    finally:
+        server.remove()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=30)
+    arguments = parser.parse_args()
+    asyncio.run(measure(arguments.jobs, arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The queue for image processing."""
+
+import asyncio
+
+import pytest
+
+from gateway.images.errors import TooManyConversions
+from gateway.images.limiter import WAITING_PER_TENANT, ImageLimiter
+
+
+async def test_a_page_of_thumbnails_waits_where_single_requests_are_refused() -> None:
+    limiter, running, most = ImageLimiter(2), 0, 0
+
+    async def convert() -> None:
+        nonlocal running, most
+        async with limiter.patient_slot("alice"):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    async def convert_at_once() -> None:
+        async with limiter.slot("alice"):
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(convert() for _ in range(100)))
+    assert most == 2
+    refused = await asyncio.gather(*(convert_at_once() for _ in range(100)), return_exceptions=True)
+    assert any(isinstance(one, TooManyConversions) for one in refused)
+
+
+async def test_requests_that_wait_for_a_place_are_bounded() -> None:
+    limiter, may_end = ImageLimiter(1), asyncio.Event()
+
+    async def convert() -> None:
+        async with limiter.patient_slot("alice"):
+            await may_end.wait()
+
+    waiting = [asyncio.create_task(convert()) for _ in range(WAITING_PER_TENANT)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyConversions):
+        await convert()
+    may_end.set()
+    await asyncio.gather(*waiting)
+    await convert()

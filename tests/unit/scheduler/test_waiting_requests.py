@@ -1,0 +1,157 @@
+"""An event wakes one waiting request that can take the job, and no wake is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import pytest
+
+from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
+
+SMALL, LARGE = "catalog of small nodes", "catalog of large nodes"
+COMMON, RARE = 1, 2
+RUNNABLE = {SMALL: {COMMON}, LARGE: {COMMON, RARE}}
+LONG_S = 60.0
+
+
+@dataclass
+class Fleet:
+    """Waiting requests of nodes. ``woken`` has the nodes whose requests should claim, in order."""
+
+    requests: WaitingRequests = field(
+        default_factory=lambda: WaitingRequests(lambda digest, requirement: requirement in RUNNABLE[digest])
+    )
+    woken: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def open(self, node: str, digest: str = SMALL, boot_id: UUID | None = None) -> WaitingRequest:
+        """Add a request that claims."""
+        request = self.requests.open(node, boot_id or uuid4())
+        request.digest = digest
+        return request
+
+    async def wait(self, node: str, digest: str = SMALL, boot_id: UUID | None = None) -> WaitingRequest:
+        """Add a request that waits; returns once it is idle."""
+        request = self.open(node, digest, boot_id)
+        await self.wait_again(request)
+        return request
+
+    async def wait_again(self, request: WaitingRequest) -> None:
+        self.tasks[request.node] = asyncio.create_task(self._wait(request))
+        await self._run_tasks()
+
+    async def settle(self) -> list[str]:
+        """Let tasks run, and return the nodes that were woken since the last call."""
+        await self._run_tasks()
+        woken, self.woken = self.woken, []
+        return woken
+
+    async def _run_tasks(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def _wait(self, request: WaitingRequest) -> None:
+        is_woken = await self.requests.wait(request, LONG_S)
+        (self.woken if is_woken else self.answered).append(request.node)
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    fleet = Fleet()
+    yield fleet
+    for task in fleet.tasks.values():
+        task.cancel()
+
+
+async def test_queued_jobs_wake_the_suitable_nodes_that_wait_longest(fleet: Fleet) -> None:
+    for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
+        await fleet.wait(node, digest)
+    fleet.requests.wake_for(RARE)
+    assert await fleet.settle() == ["large-1"]
+    fleet.requests.wake_for(COMMON, 2)
+    assert await fleet.settle() == ["small-1", "small-2"]
+    fleet.requests.wake_for(COMMON, 3)
+    assert await fleet.settle() == ["large-2"]
+
+
+async def test_event_that_comes_twice_wakes_one_node_which_claims_again_if_it_finds_nothing(fleet: Fleet) -> None:
+    first, _ = await fleet.wait("1"), await fleet.wait("2")
+    fleet.requests.wake_for(COMMON)
+    assert await fleet.settle() == ["1"]
+    fleet.requests.wake_for(COMMON)
+    assert await fleet.settle() == []
+    first.wake = None  # it found nothing
+    await fleet.wait_again(first)
+    assert await fleet.settle() == ["1"]
+
+
+async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node_once(fleet: Fleet) -> None:
+    requests = [await fleet.wait(node, digest) for node, digest in (("1", SMALL), ("2", LARGE), ("3", SMALL))]
+    fleet.requests.wake_for(COMMON)
+    woken = []
+    for request in requests:
+        woken.append(await fleet.settle())
+        fleet.requests.pass_on(request)
+        await fleet.wait_again(request)
+    assert woken == [["1"], ["2"], ["3"]]
+    assert await fleet.settle() == []
+
+
+async def test_request_that_is_answered_after_it_was_woken_passes_the_wake_on(fleet: Fleet) -> None:
+    first, _ = await fleet.wait("1"), await fleet.wait("2")
+    fleet.requests.wake_for(COMMON)
+    fleet.requests.close(first)
+    assert await fleet.settle() == ["1", "2"]
+
+
+async def test_job_that_is_queued_while_all_suitable_nodes_claim_makes_them_claim_again(fleet: Fleet) -> None:
+    small, large = fleet.open("small", SMALL), fleet.open("large", LARGE)
+    unknown = fleet.requests.open("unknown", uuid4())  # its first claim has not read its catalog yet
+    fleet.requests.wake_for(RARE)
+    assert await fleet.requests.wait(large, LONG_S)
+    assert await fleet.requests.wait(unknown, LONG_S)
+    await fleet.wait_again(small)
+    await fleet.wait_again(large)
+    assert await fleet.settle() == []
+
+
+async def test_recheck_wakes_one_node_of_each_catalog_with_work(fleet: Fleet) -> None:
+    for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
+        await fleet.wait(node, digest)
+    fleet.requests.wake_each_kind(lambda digest: digest == LARGE)
+    assert await fleet.settle() == ["large-1"]
+    fleet.requests.wake_each_kind(lambda _: True)
+    assert await fleet.settle() == ["small-1", "large-2"]
+
+
+async def test_waiting_node_with_a_new_catalog_is_woken_for_what_it_can_run_now(fleet: Fleet) -> None:
+    await fleet.wait("1", SMALL)
+    await fleet.wait("2", SMALL)
+    fleet.requests.set_digests({"1": LARGE})  # the other one is cordoned
+    fleet.requests.wake_for(RARE)
+    assert await fleet.settle() == ["1"]
+    fleet.requests.wake_for(COMMON)
+    assert await fleet.settle() == []
+    assert fleet.requests.list_idle_nodes() == ["2"]
+
+
+async def test_new_request_of_a_node_ends_the_earlier_one_and_claims_again_after_it(fleet: Fleet) -> None:
+    earlier = await fleet.wait("1")
+    await fleet.wait("1")
+    assert fleet.answered == ["1"]
+    fleet.requests.close(earlier)
+    assert await fleet.settle() == ["1"]
+
+
+async def test_requests_of_a_stopping_executor_are_answered(fleet: Fleet) -> None:
+    stopping = uuid4()
+    await fleet.wait("1", boot_id=stopping)
+    await fleet.wait("2")
+    fleet.requests.end_executor(stopping)
+    await fleet.settle()
+    assert fleet.answered == ["1"]
+    fleet.requests.end_all()
+    await fleet.settle()
+    assert fleet.answered == ["1", "2"]
