@@ -157,6 +157,7 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/admin/users/{user_id}/login-links": admins(403),  # no API key, not even an admin's
     "GET /api/v1/admin/stats": admins(),
     "GET /api/v1/admin/queue": admins(),
+    "GET /api/v1/admin/trends": admins(),
     "GET /api/v1/admin/audit": admins(),
     "GET /api/v1/admin/artifact-store": admins(),
     "POST /api/v1/admin/artifact-store/delete-orphans": admins(409, json={"count": 1}),

@@ -1,4 +1,4 @@
-"""What the operators' pages of a console read: nodes with their jobs and faults, and the queue."""
+"""What the operators' pages of a console read: nodes, the queue, trends, and what an order would do."""
 
 import secrets
 from typing import Any
@@ -13,7 +13,15 @@ from tests.kit.waiting import until
 pytestmark = simulated_only
 
 
-@pytest.mark.requirement("operator.fleet", "operator.queue", "GET /api/v1/admin/nodes", "GET /api/v1/admin/queue")
+@pytest.mark.requirement(
+    "operator.dry-run",
+    "operator.fleet",
+    "operator.queue",
+    "operator.trends",
+    "GET /api/v1/admin/nodes",
+    "GET /api/v1/admin/queue",
+    "GET /api/v1/admin/trends",
+)
 async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
     name = f"pages-{secrets.token_hex(4)}"
     key = fleet.new_user(name, "enterprise", graph_policy="open")
@@ -27,14 +35,14 @@ async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
             return bool(found and found["running"]["graph_node"] == "2" and found["gpus"])
 
         await until(is_shown, within_s=60)
-        running = found["running"]
+        running = found["running"] | {"node": found["node"]}
         assert (found["state"], found["job_id"], found["state_since"]) == ("busy", job_id, running["started_at"])
         assert (running["username"], running["graph_node_class"]) == (name, "SimSleep")
         assert 0 <= running["progress"] < 100
         assert found["gpus"][0]["memory_total_bytes"] > found["gpus"][0]["memory_free_bytes"] > 0
         assert found["comfyui_version"]
         assert found["executor_version"]
-        for path in ("/admin/nodes", "/admin/queue"):
+        for path in ("/admin/nodes", "/admin/queue", "/admin/trends"):
             assert (await client.get(path)).status_code == 403
         user_id = (await client.get("/auth/me")).json()["id"]
         waiting = [(await fleet.submit(client, workflow=slow(60)))["job_id"] for _ in range(4)]
@@ -48,6 +56,21 @@ async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
         await until(is_queued, within_s=30)
         assert (found["username"], found["tier"], found["max_running"]) == (name, "enterprise", None)
         assert (found["first_job_id"] in waiting, found["waiting"]["reason"]) == (True, "queue")
+        dry = {"dry_run": "true"}
+        drain = (await admin.post(f"/admin/nodes/{running['node']}/drain", params=dry)).json()
+        assert drain["dry_run"] is True
+        assert "job_requeued" in {effect["code"] for effect in drain["effects"]}
+        assert (await admin.delete(f"/admin/nodes/{running['node']}", params=dry)).json()["code"] == "node.alive"
+        cancel = (await admin.post(f"/admin/jobs/{job_id}/cancel", params=dry)).json()
+        assert [effect["code"] for effect in cancel["effects"]] == ["job_stopped"]
+        requeue = (await admin.post(f"/admin/jobs/{found['first_job_id']}/requeue", params=dry)).json()
+        assert [effect["code"] for effect in requeue["effects"]] == ["no_effect"]
+        assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "processing"
+        trends = (await admin.get("/admin/trends", params={"hours": 1, "step": 60})).json()
+        assert trends["totals"]["submitted"] >= 5
+        assert sum(bucket["submitted"] for bucket in trends["buckets"]) == trends["totals"]["submitted"]
+        assert trends["step_seconds"] == 60
+        assert running["node"] in {node["node"] for node in trends["nodes"]}
         for one in (job_id, *waiting):
             await client.delete(f"/jobs/{one}")
         assert (await fleet.ended(client, job_id))["status"] == "cancelled"

@@ -36,6 +36,7 @@ from contracts.scheduler import (
     search,
     statistics,
     submissions,
+    trends,
     usage,
     workflow_forms,
 )
@@ -51,7 +52,7 @@ MODULES: tuple[ModuleType, ...] = (
     accounts, audit, changes, class_rules, credentials, erasure, invites, keys, login_links, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
     attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, output_lists, purges, queue, search,
-    statistics, submissions, usage, workflow_forms,
+    statistics, submissions, trends, usage, workflow_forms,
     executor_attempts, progress, notifier_dead_letters, wire_dead_letters,
 )  # fmt: skip
 """Every module that declares topics or refusals."""

@@ -265,3 +265,43 @@ async def test_unknown_invite_is_not_found(house: House) -> None:
 )
 async def test_malformed_invite_is_refused(house: House, body: Any) -> None:
     assert (await house.http.post(f"{ADMIN}/invites", headers=house.admin, json=body)).status_code == 422
+
+
+@pytest.mark.requirement("operator.dry-run")
+async def test_dry_run_of_a_change_says_what_would_change_and_changes_nothing(house: House) -> None:
+    user, _ = await house.user()
+    other = await house.account()
+    path, dry = f"{ADMIN}/users/{user['id']}", {"dry_run": "true"}
+    before = (await house.http.get(path, headers=house.admin)).json()
+    body = {"is_active": False, "limits": {"result_days": 1, "graph_policy": "open"}}
+    said = (await house.http.patch(path, headers=house.admin, params=dry, json=body)).json()
+    assert said["dry_run"] is True
+    assert {effect["code"]: effect["count"] for effect in said["effects"]} == {
+        "results_deleted": None,
+        "graph_policy_opened": None,
+        "access_ended": 1,
+    }
+    assert {change["field"]: (change["before"], change["after"]) for change in said["changes"]} == {
+        "is_active": (True, False),
+        "limits.result_days": (before["limits"]["result_days"], 1),
+        "limits.graph_policy": ("strict", "open"),
+    }
+    assert (await house.http.get(path, headers=house.admin)).json() == before
+    nothing = (await house.http.patch(path, headers=house.admin, params=dry, json={"is_active": True})).json()
+    assert ([effect["code"] for effect in nothing["effects"]], nothing["changes"]) == (["no_effect"], [])
+
+    await house.http.patch(f"{ADMIN}/users/{other['id']}", headers=house.admin, json={"limits": {"queue_cap": 3}})
+    tier, limits = f"{ADMIN}/tiers/free", {"limits": {"queue_cap": 77}}
+    said = (await house.http.patch(tier, headers=house.admin, params=dry, json=limits)).json()
+    counts = {effect["code"]: effect["count"] for effect in said["effects"]}
+    assert counts.keys() == {"users_affected", "users_unaffected"}
+    assert min(counts.values()) >= 1
+    (change,) = said["changes"]
+    assert (change["field"], change["after"]) == ("queue_cap", 77)
+    tiers = (await house.http.get(f"{ADMIN}/tiers", headers=house.admin)).json()["tiers"]
+    assert next(one for one in tiers if one["name"] == "free")["limits"]["queue_cap"] == change["before"]
+    last = await house.http.get("/api/v1/auth/me", headers=house.admin)
+    refused = await house.http.patch(
+        f"{ADMIN}/users/{last.json()['id']}", headers=house.admin, params=dry, json={"role": "user"}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (409, "auth.user.last_admin")

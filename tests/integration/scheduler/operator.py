@@ -6,12 +6,22 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
+from contracts.preview import Effect
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.jobs import Job
-from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeAction, NodeStatus, RunNodeAction
+from contracts.scheduler.nodes import (
+    LIST_NODES,
+    PREVIEW_NODE_ACTION,
+    RUN_NODE_ACTION,
+    ListNodes,
+    NodeAction,
+    NodeStatus,
+    RunNodeAction,
+)
 from contracts.scheduler.queue import READ_QUEUE, Queue, ReadQueue
 from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
 from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
+from contracts.scheduler.trends import READ_TRENDS, ReadTrends, Trends
 from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage, UsageDay
 from contracts.wire.topic import FLEET
 
@@ -25,6 +35,12 @@ class Operator:
     async def node(self, node: str | None, order: NodeAction, grace_s: float = 0) -> NodeStatus | None:
         command = RunNodeAction(node=node, order=order, grace_s=grace_s)
         return (await self.bus.request(RUN_NODE_ACTION, command, tenant=ADMIN)).node
+
+    async def preview(self, node: str, order: NodeAction, grace_s: float = 0) -> dict[str, Effect]:
+        """Return what an action on a node would do, by code."""
+        command = RunNodeAction(node=node, order=order, grace_s=grace_s)
+        preview = await self.bus.request(PREVIEW_NODE_ACTION, command, tenant=ADMIN)
+        return {effect.code: effect for effect in preview.effects}
 
     async def nodes(self) -> dict[str, NodeStatus]:
         return {node.node: node for node in (await self.bus.request(LIST_NODES, ListNodes(), tenant=ADMIN)).nodes}
@@ -47,6 +63,9 @@ class Operator:
 
     async def queue(self, **query: Any) -> Queue:
         return await self.bus.request(READ_QUEUE, ReadQueue(**query), tenant=ADMIN)
+
+    async def trends(self, **query: Any) -> Trends:
+        return await self.bus.request(READ_TRENDS, ReadTrends(**query), tenant=ADMIN)
 
     async def usage(self, tenant: UUID | None, days: int = 90) -> tuple[UsageDay, ...]:
         whose = FLEET if tenant is None else str(tenant)

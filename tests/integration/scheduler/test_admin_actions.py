@@ -340,3 +340,38 @@ async def test_action_on_an_unknown_job_is_refused(world: World, operator: Opera
         with pytest.raises(Relayed) as relayed:
             await operator.job(uuid4(), order, priority=1)
         assert relayed.value.refused.code == "job.not_found"
+
+
+@pytest.mark.requirement("operator.dry-run")
+async def test_preview_of_a_node_action_says_what_it_would_do_and_changes_nothing(
+    world: World, operator: Operator
+) -> None:
+    tenant, node = world.add_tenant(), await world.add_node("only-here.safetensors")
+    await world.until_offered("only-here.safetensors")
+    jobs = [await world.submit_job(tenant, model="only-here.safetensors") for _ in range(3)]
+    given = await node.claim_attempt()
+    assert given.ref.job_id == jobs[0]
+    await node.send_heartbeat(given.ref, 40.0)
+    before = (await operator.nodes())[node.name]
+    drain = await operator.preview(node.name, NodeAction.DRAIN, grace_s=60)
+    assert drain.keys() - {"last_node"} == {"no_new_jobs", "job_requeued", "jobs_without_node"}
+    assert (drain["job_requeued"].count, drain["jobs_without_node"].count) == (1, 2)
+    assert "after 60 s" in drain["job_requeued"].message
+    assert "40 %" in drain["job_requeued"].message
+    cordon = await operator.preview(node.name, NodeAction.CORDON)
+    assert cordon.keys() - {"last_node"} == {"no_new_jobs", "job_continues", "jobs_without_node"}
+    assert (await operator.preview(node.name, NodeAction.CLEAR)).keys() == {"no_effect"}
+    with pytest.raises(Relayed) as relayed:
+        await operator.preview(node.name, NodeAction.FORGET)
+    assert relayed.value.refused.code == "node.alive"
+    with pytest.raises(Relayed) as relayed:
+        await operator.preview("nobody", NodeAction.DRAIN)
+    assert relayed.value.refused.code == "node.not_found"
+    after = (await operator.nodes())[node.name]
+    assert (after.cordoned_at, after.drain_at, after.job_id) == (None, None, before.job_id)
+    await operator.node(node.name, NodeAction.CORDON)
+    assert (await operator.preview(node.name, NodeAction.CORDON)).keys() == {"no_effect"}
+    assert (await operator.preview(node.name, NodeAction.DRAIN)).keys() == {"job_requeued"}
+    assert await node.finish(given.ref)
+    assert (await operator.preview(node.name, NodeAction.DRAIN)).keys() == {"no_effect"}
+    await operator.node(node.name, NodeAction.UNCORDON)

@@ -228,6 +228,7 @@ def _id_made(moment: datetime) -> UUID:
 @pytest.mark.requirement("operator.fleet")
 async def test_operators_see_what_a_node_runs_and_its_last_faults(world: World, operator: Operator) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
+    await world.until_offered(COMMON)
     gpu = Gpu(name="NVIDIA H200", memory_total_bytes=150_000_000_000, memory_free_bytes=90_000_000_000)
     system = NodeSystem(executor_version="1.2.3", comfyui_version="0.33.0", gpus=(gpu,))
     failed = await world.submit_job(tenant)

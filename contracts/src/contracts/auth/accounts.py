@@ -10,6 +10,7 @@ from pydantic import Field
 from contracts.auth.fields import Done, Ip, Secret
 from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, auth_rpc
 from contracts.auth.tiers import Limits, LimitsPatch, Tier
+from contracts.preview import Preview
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
@@ -196,5 +197,17 @@ CHANGE_PASSWORD = auth_rpc(
 LIST_USERS = auth_rpc("user", "list", ListUsers, UserPage, "An admin lists users.")
 READ_USERNAMES = auth_rpc("user", "names", ReadUsernames, Usernames, "Read names of users, for admins.", timeout_s=1.5)
 CHANGE_USER = auth_rpc("user", "change", ChangeUser, Account, "An admin changes a user.")
+PREVIEW_USER_CHANGE = auth_rpc(
+    "user", "preview", ChangeUser, Preview, "An admin asks what a change of a user would do."
+)
 
-TOPICS = (READ_TENANT, READ_ACCOUNT, REGISTER, CHANGE_PASSWORD, LIST_USERS, READ_USERNAMES, CHANGE_USER)
+TOPICS = (
+    READ_TENANT,
+    READ_ACCOUNT,
+    REGISTER,
+    CHANGE_PASSWORD,
+    LIST_USERS,
+    READ_USERNAMES,
+    CHANGE_USER,
+    PREVIEW_USER_CHANGE,
+)

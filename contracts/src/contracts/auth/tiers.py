@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from contracts.auth.fields import Ip
 from contracts.auth.rpc import auth_rpc
 from contracts.graph_policy.policy import GraphPolicy
+from contracts.preview import Preview
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Topic, Traffic
 
@@ -129,6 +130,9 @@ class ChangeTier(StrictModel):
 
 LIST_TIERS = auth_rpc("tier", "list", ListTiers, Tiers, "An admin lists the tiers.")
 CHANGE_TIER = auth_rpc("tier", "change", ChangeTier, TierLimits, "An admin changes the limits of a tier.")
+PREVIEW_TIER_CHANGE = auth_rpc(
+    "tier", "preview", ChangeTier, Preview, "An admin asks what a change of a tier would do."
+)
 TIER_CHANGED = Topic(
     kind=Traffic.LIVE,
     owner="auth",
@@ -140,4 +144,4 @@ TIER_CHANGED = Topic(
     consumers=("gateway", "notifier", "scheduler"),
 )
 
-TOPICS = (LIST_TIERS, CHANGE_TIER, TIER_CHANGED)
+TOPICS = (LIST_TIERS, CHANGE_TIER, PREVIEW_TIER_CHANGE, TIER_CHANGED)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from contracts.preview import Preview
 from contracts.scheduler.heartbeats import NodeSystem, OccupancyCause
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.errors import Kind, Refusal
@@ -176,5 +177,8 @@ LIST_NODES = scheduler_rpc("node", "list", ListNodes, Nodes, "An operator lists 
 RUN_NODE_ACTION = scheduler_rpc(
     "node", "order", RunNodeAction, NodeActionReply, "An operator runs an action on a node."
 )
+PREVIEW_NODE_ACTION = scheduler_rpc(
+    "node", "preview", RunNodeAction, Preview, "An operator asks what an action on a node would do."
+)
 
-TOPICS = (LIST_NODES, RUN_NODE_ACTION)
+TOPICS = (LIST_NODES, RUN_NODE_ACTION, PREVIEW_NODE_ACTION)

@@ -37,6 +37,7 @@ from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
+from scheduler.usecases.preview_node_actions import NodeActionPreviewer
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
@@ -50,6 +51,7 @@ from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
+from scheduler.usecases.trends import RECORD_EVERY_S, TrendReader, TrendRecorder
 from scheduler.usecases.validate_workflow import WorkflowValidator
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
@@ -137,6 +139,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_operations(
         bus,
         nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.recheck),
+        previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
             database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
@@ -146,6 +149,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         bus,
         stats=StatsReader(database, online_s=settings.lease_s),
         queue=QueueReader(database, reader),
+        trends=TrendReader(database, online_s=settings.lease_s),
         usage=usage,
     )
     consumers.register_dead_letters(bus, dead_letters=dead_letters)
@@ -167,12 +171,15 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         online_s=settings.lease_s,
         forgotten_s=settings.node_forgotten_s,
     )
+    recorder = TrendRecorder(database, online_s=settings.lease_s)
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
         dispatcher.waking,
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
+        Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),
+        Loop("scheduler.prune_trends", recorder.prune, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_catalogs", fleet.prune_catalogs, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),

@@ -12,6 +12,7 @@ from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.class_rules import CLASS_RULES_CHANGED
 from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
+from contracts.preview import Preview
 from contracts.scheduler.attempts import (
     CANCEL_WORK_REQUESTS,
     FINISH_ATTEMPT,
@@ -44,13 +45,22 @@ from contracts.scheduler.jobs import (
     ReadJob,
     ReadJobGraph,
 )
-from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeActionReply, Nodes, RunNodeAction
+from contracts.scheduler.nodes import (
+    LIST_NODES,
+    PREVIEW_NODE_ACTION,
+    RUN_NODE_ACTION,
+    ListNodes,
+    NodeActionReply,
+    Nodes,
+    RunNodeAction,
+)
 from contracts.scheduler.output_lists import LIST_OUTPUTS, ListOutputs, OutputPage
 from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, PurgeJob, PurgeReply
 from contracts.scheduler.queue import READ_QUEUE, Queue, ReadQueue
 from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
 from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
 from contracts.scheduler.submissions import SUBMIT_JOB, VALIDATE_WORKFLOW, SubmitJob, SubmitReply, ValidationReply
+from contracts.scheduler.trends import READ_TRENDS, ReadTrends, Trends
 from contracts.scheduler.usage import (  # fmt: skip
     READ_DAILY_USAGE,
     READ_TENANT_USAGE,
@@ -72,6 +82,7 @@ from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.list_outputs import OutputLister
+from scheduler.usecases.preview_node_actions import NodeActionPreviewer
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_current_usage import CurrentUsageReader
 from scheduler.usecases.read_daily_usage import DailyUsageReader
@@ -84,6 +95,7 @@ from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
+from scheduler.usecases.trends import TrendReader
 from scheduler.usecases.validate_workflow import WorkflowValidator
 
 SUBSCRIBE_EVERY_S = 3600.0  # the first run subscribes; later runs do nothing
@@ -204,6 +216,7 @@ def register_operations(
     bus: Bus,
     *,
     nodes: AdminNodeActions,
+    previewer: NodeActionPreviewer,
     searcher: JobSearcher,
     jobs: AdminJobActions,
 ) -> None:
@@ -218,6 +231,9 @@ def register_operations(
     async def run_node_action(command: RunNodeAction, _: Address) -> NodeActionReply:
         return await nodes.run_action(command)
 
+    async def preview_node_action(command: RunNodeAction, _: Address) -> Preview:
+        return await previewer.preview(command)
+
     async def search_jobs(query: SearchJobs, _: Address) -> AdminJobPage:
         return await searcher.search_jobs(query)
 
@@ -229,12 +245,15 @@ def register_operations(
 
     bus.serve(LIST_NODES, list_nodes)
     bus.serve(RUN_NODE_ACTION, run_node_action)
+    bus.serve(PREVIEW_NODE_ACTION, preview_node_action)
     bus.serve(SEARCH_JOBS, search_jobs)
     bus.serve(INSPECT_JOB, inspect_job)
     bus.serve(RUN_JOB_ACTION, run_job_action)
 
 
-def register_reports(bus: Bus, *, stats: StatsReader, queue: QueueReader, usage: DailyUsageReader) -> None:
+def register_reports(
+    bus: Bus, *, stats: StatsReader, queue: QueueReader, trends: TrendReader, usage: DailyUsageReader
+) -> None:
     """Serve requests of operators about the whole fleet, authorized as in ``register_operations``."""
 
     async def read_stats(_: ReadStats, __: Address) -> Stats:
@@ -243,12 +262,16 @@ def register_reports(bus: Bus, *, stats: StatsReader, queue: QueueReader, usage:
     async def read_queue(query: ReadQueue, _: Address) -> Queue:
         return await queue.read_queue(query)
 
+    async def read_trends(query: ReadTrends, _: Address) -> Trends:
+        return await trends.read_trends(query)
+
     async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
         tenant_id = None if address.tenant == FLEET else _tenant_id(address)
         return await usage.read_daily_usage(tenant_id, days=query.days)
 
     bus.serve(READ_STATS, read_stats)
     bus.serve(READ_QUEUE, read_queue)
+    bus.serve(READ_TRENDS, read_trends)
     bus.serve(READ_DAILY_USAGE, read_usage)
 
 

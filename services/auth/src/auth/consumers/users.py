@@ -11,6 +11,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.accounts import (
     CHANGE_USER,
     LIST_USERS,
+    PREVIEW_USER_CHANGE,
     READ_ACCOUNT,
     READ_TENANT,
     READ_USERNAMES,
@@ -24,7 +25,16 @@ from contracts.auth.accounts import (
     Usernames,
     UserPage,
 )
-from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, ChangeTier, ListTiers, TierLimits, Tiers
+from contracts.auth.tiers import (
+    CHANGE_TIER,
+    LIST_TIERS,
+    PREVIEW_TIER_CHANGE,
+    ChangeTier,
+    ListTiers,
+    TierLimits,
+    Tiers,
+)
+from contracts.preview import Preview
 from contracts.wire.topic import Address
 
 
@@ -49,6 +59,12 @@ def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers:
     async def change_user(command: ChangeUser, address: Address) -> Account:
         return await changer.change_user(parse_user_id(address), command)
 
+    async def preview_user_change(command: ChangeUser, address: Address) -> Preview:
+        return await changer.preview_change(parse_user_id(address), command)
+
+    async def preview_tier_change(command: ChangeTier, address: Address) -> Preview:
+        return await tier.preview_change(parse_user_id(address), command)
+
     async def list_tiers(_: ListTiers, __: Address) -> Tiers:
         return await tiers.list_tiers()
 
@@ -60,3 +76,5 @@ def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers:
     bus.serve(CHANGE_USER, change_user)
     bus.serve(LIST_TIERS, list_tiers)
     bus.serve(CHANGE_TIER, change_tier)
+    bus.serve(PREVIEW_USER_CHANGE, preview_user_change)
+    bus.serve(PREVIEW_TIER_CHANGE, preview_tier_change)

@@ -33,6 +33,11 @@ WHERE u.erased_at IS NULL AND (:user_id::uuid IS NULL OR u.id = :user_id)
 ORDER BY u.id DESC LIMIT :limit
 """)  # noqa: S608 - constants only
 _LIST_USERNAMES = Statement("SELECT id, username FROM users WHERE id = ANY(CAST(:ids AS uuid[])) AND erased_at IS NULL")
+_COUNT_OF_TIER = Statement("""
+SELECT count(*) AS users, count(*) FILTER (WHERE coalesce(limits, '{}') ?& CAST(:changed AS text[])) AS own
+FROM users WHERE tier = :tier AND erased_at IS NULL
+""")
+_COUNT_SESSIONS = Statement("SELECT count(*) FROM sessions WHERE user_id = :id AND ended_at IS NULL")
 _HOLD_ADMINS = Statement("SELECT pg_advisory_xact_lock(hashtext('auth.admins'))")
 _ANOTHER_ADMIN = Statement("SELECT 1 FROM users WHERE role = 'admin' AND is_active AND id <> :id LIMIT 1")
 _SAVE = Statement("""
@@ -77,6 +82,19 @@ async def list_users(connection: Connection, query: ListUsers) -> tuple[list[Use
 async def read_usernames(connection: Connection, user_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return the names of users by id, without those that do not exist or were erased."""
     return {row["id"]: row["username"] for row in await _LIST_USERNAMES.all(connection, ids=list(user_ids))}
+
+
+async def count_users_of_tier(connection: Connection, tier: Tier, changed: Sequence[str]) -> tuple[int, int]:
+    """Count users of a tier: those with an own limit for each of the changed ones come second."""
+    row = await _COUNT_OF_TIER.first(connection, tier=tier, changed=list(changed))
+    assert row is not None  # noqa: S101 - an aggregate is always one row
+    return row["users"] - row["own"], row["own"]
+
+
+async def count_sessions(connection: Connection, user_id: UUID) -> int:
+    """Count the sessions of a user that have not ended."""
+    number: int = await _COUNT_SESSIONS.value(connection, id=user_id)
+    return number
 
 
 async def lock_admins(connection: Connection) -> None:

@@ -1,11 +1,13 @@
 from uuid import UUID
 
+from auth.domain.change_effects import list_changes, preview_tier_change
 from auth.store import audit, tiers, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.announce_changes import Announcer
 from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.auth.tiers import ChangeTier, TierLimits
+from contracts.auth.tiers import ChangeTier, Limits, TierLimits
+from contracts.preview import Preview
 
 
 class TierChanger:
@@ -31,3 +33,17 @@ class TierChanger:
             await audit.append_entry(connection, NewAuditEntry("tier.changed", actor_id, None, command.ip, detail))
         await self._announcer.announce_tier_change(tier)
         return tier
+
+    async def preview_change(self, actor_id: UUID, command: ChangeTier) -> Preview:
+        """Return what the change would do.
+
+        Raises:
+            MissingScope: the actor is not an active admin.
+        """
+        async with self._database.direct() as connection:
+            await require_admin(connection, actor_id)
+            before = await tiers.find_limits(connection, command.tier)
+            after = Limits.model_validate(before.model_dump() | command.limits.model_dump())
+            changed = [change.field for change in list_changes(before.model_dump(), after.model_dump())]
+            affected, unaffected = await users.count_users_of_tier(connection, command.tier, changed)
+        return preview_tier_change(before, after, affected=affected, unaffected=unaffected)

@@ -1,8 +1,9 @@
 from uuid import UUID
 
+from auth.domain.change_effects import preview_user_change
 from auth.domain.user import User
 from auth.domain.user_state import UserState, get_user_state
-from auth.store import audit, changes, quota_groups, users
+from auth.store import audit, changes, quota_groups, tiers, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.announce_changes import Announcer
 from auth.usecases.require_admin import require_admin
@@ -10,6 +11,8 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import Account, ChangeUser, LastAdmin, UnknownUser
 from contracts.auth.changes import UserChanged
+from contracts.auth.tiers import Limits
+from contracts.preview import Preview
 
 
 class UserChanger:
@@ -46,6 +49,26 @@ class UserChanger:
             changed = await users.find_user(connection, user.id)
         await self._announcer.announce_user_change(change)
         return (changed or user).to_account()
+
+    async def preview_change(self, actor_id: UUID, command: ChangeUser) -> Preview:
+        """Return what the change would do.
+
+        Raises:
+            MissingScope, UnknownUser, LastAdmin: the change would be refused.
+        """
+        async with self._database.direct() as connection:
+            await require_admin(connection, actor_id)
+            user = await users.find_user(connection, command.user_id)
+            if user is None:
+                raise UnknownUser
+            before = get_user_state(user)
+            after = before.apply(command)
+            if before.is_active_admin and not after.is_active_admin and await users.is_last_admin(connection, user.id):
+                raise LastAdmin
+            of_tier = await tiers.find_limits(connection, after.tier)
+            sessions = await users.count_sessions(connection, user.id)
+        limits = Limits.model_validate(of_tier.model_dump() | after.own_limits)
+        return preview_user_change(before, after, user.limits, limits, sessions=sessions)
 
 
 async def _write(connection: Connection, user: User, after: UserState) -> UserChanged:

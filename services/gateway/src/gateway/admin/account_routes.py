@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth.accounts import CHANGE_USER, ChangeUser, LastAdmin, Role, UnknownUser
+from contracts.auth.accounts import CHANGE_USER, PREVIEW_USER_CHANGE, ChangeUser, LastAdmin, Role, UnknownUser
 from contracts.auth.erasure import ERASE_USER, EraseUser
-from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, ChangeTier, ListTiers, Tier
+from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, PREVIEW_TIER_CHANGE, ChangeTier, ListTiers, Tier
 from gateway.accounts.requests import TierPatch, UserPatch
 from gateway.accounts.schemas import AccountBody, AccountsBody, TierBody, TiersBody, present_account, present_tier
+from gateway.admin.dry_run import DryRun, DryRunBody, present_preview
 from gateway.admin.errors import UnknownTier
 from gateway.admin.users import UserDirectory, parse_user_id
 from gateway.api.v1.errors import BadCursor
@@ -23,6 +24,22 @@ _USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": No
 _TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
 
 Body = Annotated[Any, Depends(json_body)]
+
+
+async def change_user_or_preview(
+    bus: Bus, command: ChangeUser, *, admin: str, dry_run: bool
+) -> AccountBody | DryRunBody:
+    """Change a user and return it, or return only what would happen."""
+    if dry_run:
+        return present_preview(await bus.request(PREVIEW_USER_CHANGE, command, tenant=admin))
+    return present_account(await bus.request(CHANGE_USER, command, tenant=admin))
+
+
+async def change_tier_or_preview(bus: Bus, command: ChangeTier, *, admin: str, dry_run: bool) -> TierBody | DryRunBody:
+    """Change a tier and return it, or return only what would happen."""
+    if dry_run:
+        return present_preview(await bus.request(PREVIEW_TIER_CHANGE, command, tenant=admin))
+    return present_tier(await bus.request(CHANGE_TIER, command, tenant=admin))
 
 
 def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
@@ -62,7 +79,9 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         openapi_extra=documented(UserPatch, example=_USER_PATCH),
         responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
-    async def change_user(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
+    async def change_user(
+        who: Admin, user_id: str, body: Body, request: Request, *, dry_run: DryRun = False
+    ) -> AccountBody | DryRunBody:
         """Takes effect everywhere within a second. A deactivated user is refused with every credential."""
         subject, parsed = parse_user_id(user_id), read_model(UserPatch, body)
         command = ChangeUser(
@@ -74,7 +93,7 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
             shares_quota=parsed.shares_quota,
             ip=request.state.client_ip,
         )
-        return present_account(await bus.request(CHANGE_USER, command, tenant=who.tenant))
+        return await change_user_or_preview(bus, command, admin=who.tenant, dry_run=dry_run)
 
     @routes.delete(
         "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
@@ -95,12 +114,14 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         openapi_extra=documented(TierPatch, example=_TIER_PATCH),
         responses=problems(UnknownTier, *JSON_BODY),
     )
-    async def change_tier(who: Admin, name: str, body: Body, request: Request) -> TierBody:
+    async def change_tier(
+        who: Admin, name: str, body: Body, request: Request, *, dry_run: DryRun = False
+    ) -> TierBody | DryRunBody:
         """Takes effect within a second for all users of the tier who have no individual limits."""
         if name not in set(Tier):
             raise UnknownTier
         limits = read_model(TierPatch, body).limits.some()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
-        return present_tier(await bus.request(CHANGE_TIER, command, tenant=who.tenant))
+        return await change_tier_or_preview(bus, command, admin=who.tenant, dry_run=dry_run)
 
     return routes

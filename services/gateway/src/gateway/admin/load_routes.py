@@ -1,4 +1,4 @@
-"""The queue by user, for admins."""
+"""The queue by user, and trends, for admins."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,14 +8,36 @@ from fastapi import APIRouter, Query
 from chassis.messaging.bus import Bus
 from contracts.auth.tiers import Tier
 from contracts.scheduler.queue import READ_QUEUE, QueueOrder, ReadQueue
-from gateway.admin.load_schemas import QueueBody, present_queue
+from contracts.scheduler.trends import MAX_HOURS, READ_TRENDS, ReadTrends
+from gateway.admin.load_schemas import QueueBody, TrendsBody, present_queue, present_trends
 from gateway.admin.operation_routes import Limit
 from gateway.admin.usernames import UsernameDirectory
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Admin
+from gateway.edge.timestamps import QueryTimestamp
 
 Order = Annotated[
     QueueOrder, Query(description="`fair`: as the scheduler serves them; `queued`: most waiting jobs first")
+]
+
+Hours = Annotated[
+    float,
+    Query(
+        gt=0,
+        le=MAX_HOURS,
+        allow_inf_nan=False,
+        description="length of the window that ends at `to`, unless `from` is set",
+    ),
+]
+Start = Annotated[QueryTimestamp | None, Query(alias="from", description="beginning of the window")]
+Step = Annotated[
+    int | None,
+    Query(
+        ge=60,
+        le=86_400,
+        description="seconds per bucket, rounded up to 1, 5, 10, 15 or 30 minutes or 1, 2, 6, 12 or 24 hours, and"
+        " further for at most 500 buckets; absent: at most 120 buckets",
+    ),
 ]
 
 
@@ -40,5 +62,22 @@ def router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         queue = await bus.request(READ_QUEUE, query, tenant=who.tenant)
         names = await usernames.read_usernames((one.tenant_id for one in queue.tenants), admin=who.tenant)
         return present_queue(queue, names)
+
+    @routes.get("/trends", summary="Read how the fleet did over time", responses=problems())
+    async def read_trends(
+        who: Admin,
+        *,
+        hours: Hours = 24,
+        start: Start = None,
+        end: Annotated[QueryTimestamp | None, Query(alias="to", description="end of the window; now if absent")] = None,
+        step: Step = None,
+    ) -> TrendsBody:
+        """Jobs, waits, failures and nodes of a window, at most 31 days. Cached up to 10 s.
+
+        Times are rounded down to whole buckets. A window that begins more than about two days ago has buckets of an
+        hour or longer. Jobs that are deleted within a minute of their end are not counted.
+        """
+        query = ReadTrends(hours=hours, start=start, end=end, step_s=step)
+        return present_trends(await bus.request(READ_TRENDS, query, tenant=who.tenant))
 
     return routes

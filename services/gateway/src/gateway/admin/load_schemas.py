@@ -1,14 +1,15 @@
-"""Response bodies for the queue."""
+"""Response bodies for the queue and for trends."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.auth.tiers import Tier
 from contracts.scheduler.queue import Queue
+from contracts.scheduler.trends import TrendCounts, Trends
 from contracts.scheduler.waiting import Waiting
 from gateway.admin.operation_schemas import TierQueueBody, present_tier_queue
 
@@ -95,3 +96,108 @@ def present_queue(queue: Queue, usernames: Mapping[UUID, str]) -> QueueBody:
             for tenant in queue.tenants
         ],
     )
+
+
+class TrendCountsBody(BaseModel):
+    """What happened in a period.
+
+    ``started`` counts attempts, also repeated ones; ``failed`` includes expired jobs; ``images`` are those of jobs that
+    ended. ``wait_*``: time from the submission to the newest attempt of jobs that ended and had one; ``run_*``: from
+    there to the end; within 10 %, null without such jobs. ``busy_share``: share of the time of online nodes in which
+    they held a job, 0 to 1, null if unknown.
+    """
+
+    submitted: int
+    started: int
+    completed: int
+    failed: int
+    cancelled: int
+    images: int
+    wait_p50_seconds: float | None
+    wait_p95_seconds: float | None
+    run_p50_seconds: float | None
+    run_p95_seconds: float | None
+    busy_share: float | None
+
+
+class TrendBucketBody(TrendCountsBody):
+    """What happened from ``at`` until the next bucket."""
+
+    at: datetime
+
+
+class FailureCountBody(BaseModel):
+    """Jobs that failed with a code, and the newest of them; null if it was deleted."""
+
+    code: str
+    count: int
+    job_id: UUID | None
+
+
+class NodeTrendBody(BaseModel):
+    """Attempts on a node. ``failed``: because of their workflow; ``faults``: because of the node."""
+
+    node: str
+    started: int
+    succeeded: int
+    failed: int
+    faults: int
+    busy_share: float | None
+
+
+_COUNTS: dict[str, Any] = {
+    "submitted": 60, "started": 59, "completed": 58, "failed": 1, "cancelled": 0, "images": 116,
+    "wait_p50_seconds": 0.8, "wait_p95_seconds": 4.2, "run_p50_seconds": 6.1, "run_p95_seconds": 11.9,
+    "busy_share": 0.62,
+}  # fmt: skip
+
+
+class TrendsBody(BaseModel):
+    """A window in buckets of equal length, oldest first, without gaps; the last one is not over.
+
+    ``failures``: the 50 most frequent codes. ``nodes``: by name, at most 1,000; their numbers cover whole periods of 10
+    minutes or, if ``from`` is about two days ago or more, whole hours.
+    """
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "from": _AT,
+                    "to": "2026-11-23T09:05:00Z",
+                    "step_seconds": 300,
+                    "totals": _COUNTS,
+                    "buckets": [_COUNTS | {"at": _AT}],
+                    "failures": [{"code": "node.error", "count": 1, "job_id": _JOB}],
+                    "nodes": [
+                        {"node": "gpu-7", "started": 59, "succeeded": 58, "failed": 1, "faults": 0, "busy_share": 0.62}
+                    ],
+                }
+            ]
+        },
+    )
+
+    start: datetime = Field(serialization_alias="from")
+    to: datetime
+    step_seconds: int
+    totals: TrendCountsBody
+    buckets: list[TrendBucketBody]
+    failures: list[FailureCountBody]
+    nodes: list[NodeTrendBody]
+
+
+def present_trends(trends: Trends) -> TrendsBody:
+    return TrendsBody(
+        start=trends.start,
+        to=trends.end,
+        step_seconds=trends.step_s,
+        totals=TrendCountsBody(**_in_seconds(trends.totals)),
+        buckets=[TrendBucketBody(**_in_seconds(bucket)) for bucket in trends.buckets],
+        failures=[FailureCountBody(**failure.model_dump()) for failure in trends.failures],
+        nodes=[NodeTrendBody(**node.model_dump()) for node in trends.nodes],
+    )
+
+
+def _in_seconds(counts: TrendCounts) -> dict[str, Any]:
+    return {f"{name}econds" if name.endswith("_s") else name: value for name, value in counts.model_dump().items()}

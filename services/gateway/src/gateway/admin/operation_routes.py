@@ -1,6 +1,5 @@
 """Nodes, jobs of all users, statistics and the audit log, for admins."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,7 +9,9 @@ from chassis.messaging.bus import Bus
 from contracts.auth.credentials import Principal
 from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting
 from contracts.scheduler.jobs import JobStatus, UnknownJob
-from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, NodeStatus, UnknownNode
+from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
+from gateway.admin.dry_run import DryRun, DryRunBody, present_preview, preview_job_action
+from gateway.admin.node_orders import NodeOrders
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -22,12 +23,10 @@ from gateway.admin.operation_schemas import (
     present_admin_job,
     present_audit_entry,
     present_inspected_job,
-    present_node,
 )
 from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
-from gateway.admin.usernames import UsernameDirectory
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -52,6 +51,7 @@ Action = Annotated[
 Grace = Annotated[
     float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
 ]
+DRY_RUN: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "What a dry run says"}}
 
 
 def admin_context(who: Principal, request: Request) -> AdminContext:
@@ -59,13 +59,7 @@ def admin_context(who: Principal, request: Request) -> AdminContext:
     return AdminContext(who, request.state.client_ip)
 
 
-async def present_nodes(nodes: Sequence[NodeStatus], usernames: UsernameDirectory, admin: str) -> list[NodeBody]:
-    """Return the bodies of nodes, with the names of the users whose jobs they run."""
-    names = await usernames.read_usernames((node.running.tenant_id for node in nodes if node.running), admin=admin)
-    return [present_node(node, names) for node in nodes]
-
-
-def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, usernames: UsernameDirectory) -> APIRouter:
+def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders: NodeOrders) -> APIRouter:
     """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -78,74 +72,75 @@ def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, userna
     async def list_nodes(who: Admin) -> NodesBody:
         """What each node runs, its models, memory, versions and last faults."""
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
-        return NodesBody(nodes=await present_nodes(found, usernames, who.tenant))
+        return NodesBody(nodes=await orders.present_nodes(found, admin=who.tenant))
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
     async def refresh_all_nodes(who: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
         found = await operations.refresh_nodes(admin_context(who, request))
-        return NodesBody(nodes=await present_nodes(found, usernames, who.tenant))
+        return NodesBody(nodes=await orders.present_nodes(found, admin=who.tenant))
 
     return routes
 
 
-def node_orders_router(*, operations: AdminActions, usernames: UsernameDirectory) -> APIRouter:
+def node_orders_router(*, orders: NodeOrders) -> APIRouter:
     """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
-        stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
-        assert stands is not None  # noqa: S101 - None only after FORGET
-        (body,) = await present_nodes([stands], usernames, who.tenant)
-        return body
-
     @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
-    async def cordon_node(who: Admin, node: str, request: Request) -> NodeBody:
+    async def cordon_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> NodeBody | DryRunBody:
         """Its current job continues. Idempotent."""
-        return await change_node(admin_context(who, request), node, NodeAction.CORDON)
+        admin = admin_context(who, request)
+        return await orders.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
 
     @routes.post(
         "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
     )
     async def uncordon_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await change_node(admin_context(who, request), node, NodeAction.UNCORDON)
+        return await orders.change_node(admin_context(who, request), node, NodeAction.UNCORDON)
 
     @routes.post(
         "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
     )
-    async def drain_node(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
+    async def drain_node(
+        who: Admin, node: str, request: Request, *, grace_seconds: Grace = 0, dry_run: DryRun = False
+    ) -> NodeBody | DryRunBody:
         """The node gets no new jobs.
 
         After the grace period its job is queued for another node, without using up an attempt.
         """
-        return await change_node(admin_context(who, request), node, NodeAction.DRAIN, grace_seconds)
+        admin = admin_context(who, request)
+        return await orders.change_or_preview(admin, node, NodeAction.DRAIN, dry_run=dry_run, grace_s=grace_seconds)
 
     @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
-    async def clear_node(who: Admin, node: str, request: Request) -> NodeBody:
+    async def clear_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> NodeBody | DryRunBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
         The node's executor does it within seconds; the response is the node before that. Where ``occupied.by`` is
         ``dead_worker``, restart ComfyUI instead.
         """
-        return await change_node(admin_context(who, request), node, NodeAction.CLEAR)
+        admin = admin_context(who, request)
+        return await orders.change_or_preview(admin, node, NodeAction.CLEAR, dry_run=dry_run)
 
     @routes.post(
         "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
     )
     async def refresh_node(who: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
-        return await change_node(admin_context(who, request), node, NodeAction.REFRESH)
+        return await orders.change_node(admin_context(who, request), node, NodeAction.REFRESH)
 
     @routes.delete(
         "/nodes/{node}",
         status_code=204,
         summary="Remove a node that no longer exists",
-        responses=problems(UnknownNode, NodeAlive),
+        responses=problems(UnknownNode, NodeAlive) | DRY_RUN,
     )
-    async def remove_node(who: Admin, node: str, request: Request) -> Response:
+    async def remove_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> Response:
         """A node that comes back counts as new."""
-        await operations.order_node(admin_context(who, request), node, NodeAction.FORGET)
+        preview = await orders.forget_node(admin_context(who, request), node, dry_run=dry_run)
+        if preview is not None:
+            return Response(preview.model_dump_json(), media_type="application/json")
         return Response(status_code=204)
 
     return routes
@@ -216,15 +211,32 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
     return routes
 
 
+class JobOrders:
+    """Changes jobs of any user, or says what a change would do."""
+
+    def __init__(self, operations: AdminActions, public_url: str) -> None:
+        self._operations, self._public_url = operations, public_url
+
+    async def change_job(
+        self, who: AdminContext, job_id: str, order: JobAction, *, priority: int | None = None
+    ) -> InspectedJobBody:
+        """Change a job and return it, or the new job that runs it again."""
+        job = await self._operations.order_job(who, job_id, order, priority=priority)
+        return present_inspected_job(await self._operations.read_job(who, job.job_id), self._public_url)
+
+    async def change_or_preview(
+        self, who: AdminContext, job_id: str, order: JobAction, *, dry_run: bool
+    ) -> InspectedJobBody | DryRunBody:
+        """Change a job, or return only what would happen."""
+        if dry_run:
+            return present_preview(preview_job_action(await self._operations.inspect_job(who, job_id), order))
+        return await self.change_job(who, job_id, order)
+
+
 def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     """Return the routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
-
-    async def change_job(
-        who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None
-    ) -> InspectedJobBody:
-        job = await operations.order_job(who, job_id, wanted, priority=priority)
-        return present_inspected_job(await operations.read_job(who, job.job_id), public_url)
+    orders = JobOrders(operations, public_url)
 
     @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
     async def read_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
@@ -241,12 +253,15 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     ) -> InspectedJobBody:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = read_model(JobPatch, body).priority
-        return await change_job(admin_context(who, request), job_id, JobAction.PRIORITISE, priority)
+        admin = admin_context(who, request)
+        return await orders.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
-    async def cancel_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def cancel_any_job(
+        who: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
+    ) -> InspectedJobBody | DryRunBody:
         """Same as a cancellation by the owner. Idempotent."""
-        return await change_job(admin_context(who, request), job_id, JobAction.CANCEL)
+        return await orders.change_or_preview(admin_context(who, request), job_id, JobAction.CANCEL, dry_run=dry_run)
 
     @routes.post(
         "/{job_id}/hold",
@@ -255,24 +270,26 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     )
     async def hold_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
-        return await change_job(admin_context(who, request), job_id, JobAction.HOLD)
+        return await orders.change_job(admin_context(who, request), job_id, JobAction.HOLD)
 
     @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
     async def release_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await change_job(admin_context(who, request), job_id, JobAction.RELEASE)
+        return await orders.change_job(admin_context(who, request), job_id, JobAction.RELEASE)
 
     @routes.post(
         "/{job_id}/requeue",
         summary="Requeue a running job, or run a failed one again",
         responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
     )
-    async def requeue_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def requeue_job(
+        who: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
+    ) -> InspectedJobBody | DryRunBody:
         """A running job is taken from its node and queued again.
 
         A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
         names the failed one. Repeating the request returns the same new job.
         """
-        return await change_job(admin_context(who, request), job_id, JobAction.REQUEUE)
+        return await orders.change_or_preview(admin_context(who, request), job_id, JobAction.REQUEUE, dry_run=dry_run)
 
     return routes

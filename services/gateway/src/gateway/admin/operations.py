@@ -9,10 +9,12 @@ from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.auth.audit import RECORD_ACTION, RecordAction
 from contracts.auth.credentials import Principal
+from contracts.preview import Preview
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.jobs import FINAL_STATES, Job
 from contracts.scheduler.nodes import (
     LIST_NODES,
+    PREVIEW_NODE_ACTION,
     RUN_NODE_ACTION,
     ListNodes,
     NodeAction,
@@ -81,6 +83,19 @@ class AdminActions:
         await self.record_action(who, f"node.{order}", node=node, grace_seconds=grace)
         command = RunNodeAction(node=node, order=order, grace_s=grace_s)
         return (await self._bus.request(RUN_NODE_ACTION, command, tenant=who.tenant)).node
+
+    async def preview_node_order(
+        self, who: AdminContext, node: str, order: NodeAction, *, grace_s: float = 0
+    ) -> Preview:
+        """Return what a change of a node would do. Not recorded: nothing happens.
+
+        Raises:
+            UnknownNode, Relayed: there is no such node, or its state does not permit this.
+        """
+        if not _NODE.fullmatch(node):
+            raise UnknownNode
+        command = RunNodeAction(node=node, order=order, grace_s=grace_s)
+        return await self._bus.request(PREVIEW_NODE_ACTION, command, tenant=who.tenant)
 
     async def refresh_nodes(self, who: AdminContext) -> tuple[NodeStatus, ...]:
         """Refresh the catalogs of all nodes; the nodes as they are before that."""

@@ -14,6 +14,7 @@ from gateway.admin import (
 )
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
+from gateway.admin.node_orders import NodeOrders
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
@@ -44,6 +45,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
     stats = StatsView(bus, StorageTotals(infra.database))
     dead_letters = FleetDeadLetters(bus, own_dead_letters)
     usernames = UsernameDirectory(bus)
+    orders = NodeOrders(operations, usernames)
     search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,
@@ -52,8 +54,8 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
             login_link_routes.router(bus=bus, public_url=url),
             class_rule_routes.router(bus=bus),
             invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
-            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, usernames=usernames),
-            operation_routes.node_orders_router(operations=operations, usernames=usernames),
+            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, orders=orders),
+            operation_routes.node_orders_router(orders=orders),
             operation_routes.search_router(search=search, public_url=url),
             load_routes.router(bus=bus, usernames=usernames),
             dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),

@@ -8,13 +8,13 @@ MAX_SKEW_MS = 3_600_000  # between the clock of the service that made an id and 
 _STAMP_BITS, _LATEST_MS = 80, (1 << 48) - 1  # UUIDv7, RFC 9562 section 5.7
 
 
-def build_time_window(after: datetime | None, before: datetime | None) -> dict[str, Any]:
+def build_time_window(after: datetime | None, before: datetime | None, *, skew_ms: int = MAX_SKEW_MS) -> dict[str, Any]:
     """Build the parameters of a search by creation time: the exact times, and the range of ids that can match."""
     return {
         "created_after": after,
         "created_before": before,
-        "id_from": _smallest_id(after, -MAX_SKEW_MS) if after else None,
-        "id_to": _smallest_id(before, MAX_SKEW_MS) if before else None,
+        "id_from": _smallest_id(after, -skew_ms) if after else None,
+        "id_to": _smallest_id(before, skew_ms) if before else None,
     }
 
 

@@ -11,7 +11,8 @@ SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :o
     CASE WHEN n.occupied_by <> 'foreign_prompt' THEN (
         SELECT o.job_id FROM attempts o WHERE o.node = n.name AND o.prompt_id::text = n.occupied_prompt_id LIMIT 1
     ) END AS occupied_job_id,
-    n.shared_since, n.loaded, n.system, n.graph_node, n.graph_node_class, j.workflow, j.progress,
+    n.seen_at > now() - make_interval(secs => :online_s) AS is_reporting, n.catalog_digest, n.shared_since, n.loaded,
+    n.system, n.graph_node, n.graph_node_class, j.workflow, j.progress,
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS online_since,
     (SELECT b.ended_at FROM attempts b WHERE b.node = n.name ORDER BY b.job_id DESC LIMIT 1) AS last_end
@@ -32,6 +33,10 @@ SELECT f.* FROM nodes n, LATERAL (
 """)
 _LIST_NODES = Statement(_SELECT_NODE + "ORDER BY n.name")
 _FIND_NODE = Statement(_SELECT_NODE + "WHERE n.name = :node")
+_COUNT_QUEUED = Statement("""
+SELECT count(*) FILTER (WHERE requirement_id = ANY(CAST(:requirements AS bigint[]))) AS jobs, count(*) AS read
+FROM (SELECT requirement_id FROM jobs WHERE state = 'queued' AND NOT on_hold LIMIT :most_read) queued
+""")
 _CORDON = Statement("UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()) WHERE name = :node")
 _UNCORDON = Statement("UPDATE nodes SET cordoned_at = NULL, drain_at = NULL WHERE name = :node")
 # A repeated drain may bring the deadline forward, never postpone it.
@@ -78,6 +83,19 @@ async def list_faults(connection: Connection, *, limit: int, total: int) -> Sequ
 async def find_node(connection: Connection, node: str, *, online_s: float) -> Row | None:
     """Find one node, as a row of ``list_nodes``."""
     return await _FIND_NODE.first(connection, node=node, online_s=online_s)
+
+
+async def count_queued(connection: Connection, requirements: Sequence[int], *, most_read: int) -> tuple[int, int]:
+    """Count queued jobs with these requirements among the first ``most_read`` queued jobs.
+
+    Returns:
+        Their number, and how many queued jobs were read.
+    """
+    if not requirements:
+        return 0, 0
+    row = await _COUNT_QUEUED.first(connection, requirements=list(requirements), most_read=most_read)
+    assert row is not None  # noqa: S101 - an aggregate is always one row
+    return row["jobs"], row["read"]
 
 
 async def cordon_node(connection: Connection, node: str) -> None:

@@ -317,6 +317,57 @@ MODELS_AT_JOIN = Table(
     comment="Models that a node had when it joined: no job can have written them.",
 )
 
+# Totals of all jobs by minute (kept for two days) and by hour, for trends. Written once a minute has ended.
+TREND_JOBS = Table(
+    "trend_jobs",
+    METADATA,
+    Column("step_s", Integer, primary_key=True, comment="60 or 3600, here and below"),
+    Column("at", DateTime(timezone=True), primary_key=True, comment="beginning of the period"),
+    Column("submitted", Integer, nullable=False),
+    Column("started", Integer, nullable=False, comment="attempts"),
+    Column("completed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("cancelled", Integer, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("busy_s", Float, nullable=False, comment="seconds in which nodes held an attempt"),
+    Column("online_s", Float, nullable=False, comment="seconds in which nodes were online"),
+)
+
+# How long jobs waited and ran, as histograms.
+TREND_DURATIONS = Table(
+    "trend_durations",
+    METADATA,
+    Column("step_s", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("kind", Text, primary_key=True, comment="wait or run"),
+    Column("bin", Integer, primary_key=True, comment="scheduler.domain.durations"),
+    Column("jobs", Integer, nullable=False),
+)
+
+TREND_FAILURES = Table(
+    "trend_failures",
+    METADATA,
+    Column("step_s", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("jobs", Integer, nullable=False),
+    Column("job_id", Uuid, index=True, comment="an example; null once that job is deleted"),
+)
+
+TREND_NODES = Table(
+    "trend_nodes",
+    METADATA,
+    Column("step_s", Integer, primary_key=True, comment="600 or 3600"),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("started", Integer, nullable=False, comment="attempts, here and below"),
+    Column("succeeded", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("faults", Integer, nullable=False),
+    Column("busy_s", Float, nullable=False),
+    Column("online_s", Float, nullable=False),
+)
+
 # Messages of executors that can never be handled, for operators. Pruned by age and number.
 DEAD_LETTERS = Table(
     "dead_letters",

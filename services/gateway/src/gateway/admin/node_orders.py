@@ -1,0 +1,45 @@
+"""Changes nodes for admins, or says what a change would do."""
+
+from collections.abc import Sequence
+
+from contracts.scheduler.nodes import NodeAction, NodeStatus
+from gateway.admin.dry_run import DryRunBody, present_preview
+from gateway.admin.operation_schemas import NodeBody, present_node
+from gateway.admin.operations import AdminActions, AdminContext
+from gateway.admin.usernames import UsernameDirectory
+
+
+class NodeOrders:
+    def __init__(self, operations: AdminActions, usernames: UsernameDirectory) -> None:
+        self._operations, self._usernames = operations, usernames
+
+    async def change_node(self, who: AdminContext, node: str, order: NodeAction) -> NodeBody:
+        """Change a node and return it."""
+        return await self._change_node(who, node, order, 0)
+
+    async def change_or_preview(
+        self, who: AdminContext, node: str, order: NodeAction, *, dry_run: bool, grace_s: float = 0
+    ) -> NodeBody | DryRunBody:
+        """Change a node and return it, or return only what would happen."""
+        if dry_run:
+            return present_preview(await self._operations.preview_node_order(who, node, order, grace_s=grace_s))
+        return await self._change_node(who, node, order, grace_s)
+
+    async def forget_node(self, who: AdminContext, node: str, *, dry_run: bool) -> DryRunBody | None:
+        """Remove a node, or return what would happen."""
+        if dry_run:
+            return present_preview(await self._operations.preview_node_order(who, node, NodeAction.FORGET))
+        await self._operations.order_node(who, node, NodeAction.FORGET)
+        return None
+
+    async def present_nodes(self, nodes: Sequence[NodeStatus], *, admin: str) -> list[NodeBody]:
+        """Return the bodies of nodes, with the names of the users whose jobs they run."""
+        tenants = (node.running.tenant_id for node in nodes if node.running)
+        names = await self._usernames.read_usernames(tenants, admin=admin)
+        return [present_node(node, names) for node in nodes]
+
+    async def _change_node(self, who: AdminContext, node: str, order: NodeAction, grace_s: float) -> NodeBody:
+        stands = await self._operations.order_node(who, node, order, grace_s=grace_s)
+        assert stands is not None  # noqa: S101 - None only after FORGET
+        (body,) = await self.present_nodes([stands], admin=who.tenant)
+        return body
