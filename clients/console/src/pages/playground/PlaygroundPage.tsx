@@ -1,6 +1,7 @@
 import "./playground.css";
 
 import { useLocation } from "preact-iso";
+import { useEffect } from "preact/hooks";
 
 import { api, unwrap } from "../../api/client";
 import { useResource } from "../../api/resource";
@@ -11,6 +12,7 @@ import { PageHead } from "../../ui/show";
 import { BuiltInForm, reuseSettings, startFrom } from "./BuiltInForm";
 import { shownValues } from "./graph";
 import { GraphForm, openGraph } from "./GraphForm";
+import { readSubmission } from "./jobs";
 import { Results } from "./Results";
 import { reused, SavedForm } from "./SavedForm";
 import type { Mode, Submission } from "./settings";
@@ -24,16 +26,21 @@ export default function PlaygroundPage() {
   const saved = query["workflow"];
   const source = saved ? `?workflow=${saved}` : "graph" in query ? GRAPH : BUILT_IN;
 
-  function reuse(submission: Submission): void {
+  const again = query["again"]; // a job whose settings are wanted: other pages link to it
+  useEffect(() => {
+    if (again) void attempt(async () => reuse((await readSubmission(again)).submission, true)).then((done) => done || route("/", true));
+  }, [again]);
+
+  function reuse(submission: Submission, isReplacing = false): void {
     if (submission.workflow_name) {
       reused.value = { name: submission.workflow_name, values: shownValues(submission.parameters) };
-      route(`/?workflow=${submission.workflow_name}`);
+      route(`/?workflow=${submission.workflow_name}`, isReplacing);
     } else if (submission.workflow) {
       void attempt(() => openGraph(submission.workflow));
-      route(`/${GRAPH}`);
+      route(`/${GRAPH}`, isReplacing);
     } else {
       reuseSettings(submission);
-      route("/");
+      route("/", isReplacing);
     }
   }
 
@@ -47,7 +54,7 @@ export default function PlaygroundPage() {
       <PageHead title={words.title}><SourceSelect source={source} onSource={(chosen) => route(`/${chosen}`)} /></PageHead>
       <div class="playground">
         {saved ? <SavedForm name={saved} /> : source === GRAPH ? <GraphForm /> : <BuiltInForm />}
-        <Results onReuse={reuse} onUseImage={useImage} />
+        <Results onReuse={(submission) => reuse(submission)} onUseImage={useImage} />
       </div>
     </>
   );

@@ -71,10 +71,14 @@ export async function refreshJob(job: PlaygroundJob): Promise<void> {
   if (isFinalStatus(body.status)) void loadMe().catch(() => undefined);
 }
 
-/** Read what a job ran, so that it can run again. */
+/** Read what a job ran, as a submission that runs it again. */
+export async function readSubmission(jobId: string): Promise<{ submission: Submission; workflow: string }> {
+  const answer = await unwrap(api.GET("/api/v1/jobs/{job_id}/submission", { params: { path: { job_id: jobId } }, parseAs: "text" }));
+  return parseExact(answer) as { submission: Submission; workflow: string };
+}
+
 export async function loadSubmission(job: PlaygroundJob): Promise<void> {
-  const answer = await unwrap(api.GET("/api/v1/jobs/{job_id}/submission", { params: { path: { job_id: job.jobId! } }, parseAs: "text" }));
-  const { submission, workflow } = parseExact(answer) as { submission: Submission; workflow: string };
+  const { submission, workflow } = await readSubmission(job.jobId!);
   change(job.key, { submission, workflow: job.workflow ?? workflow });
 }
 
