@@ -29,9 +29,9 @@ function Sessions() {
     if (await attempt(() => unwrap(api.DELETE("/api/v1/auth/sessions/{session_id}", { params: { path: { session_id: id } } })), text.account.sessionEnded)) sessions.update((known) => known.filter((one) => one.id !== id));
   }
   return (
-    <section class="stack" aria-labelledby="sessions-title">
+    <div class="stack">
       <div class="row wrap">
-        <div class="grow"><h2 id="sessions-title">{text.account.sessionsTitle}</h2><p class="soft">{text.account.sessionsIntro}</p></div>
+        <div class="grow"><h2>{text.account.sessionsTitle}</h2><p class="soft">{text.account.sessionsIntro}</p></div>
         <Button look="danger" onClick={() => setEndingAll(true)}>{text.account.signOutEverywhere}</Button>
       </div>
       <Loaded resource={sessions}>
@@ -59,7 +59,7 @@ function Sessions() {
           onConfirm={async () => { await signOut({ everywhere: true }); forgetResources(); }}
         />
       )}
-    </section>
+    </div>
   );
 }
 
