@@ -1,10 +1,9 @@
 import { useState } from "preact/hooks";
 
-import { api, unwrap } from "../../api/client";
+import { api, unwrap, type Schemas } from "../../api/client";
 import { Problem } from "../../api/problem";
 import { forgetResources, useResource } from "../../api/resource";
 import { signOut } from "../../api/session";
-import { endSession, listSessions, type OwnSession } from "../../api/sessions";
 import { text } from "../../text";
 import { Button, TextField } from "../../ui/controls";
 import { attempt, ConfirmDialog, ProblemNotice, showToast } from "../../ui/dialog";
@@ -24,15 +23,15 @@ export function SecuritySection() {
 }
 
 function Sessions() {
-  const sessions = useResource("sessions", listSessions);
+  const sessions = useResource("sessions", async () => (await unwrap(api.GET("/api/v1/auth/sessions"))).sessions);
   const [isEndingAll, setEndingAll] = useState(false);
-  async function end({ id }: OwnSession): Promise<void> {
-    if (await attempt(() => endSession(id), text.account.sessionEnded)) sessions.update((known) => known.filter((one) => one.id !== id));
+  async function end({ id }: Schemas["OwnSessionBody"]): Promise<void> {
+    if (await attempt(() => unwrap(api.DELETE("/api/v1/auth/sessions/{session_id}", { params: { path: { session_id: id } } })), text.account.sessionEnded)) sessions.update((known) => known.filter((one) => one.id !== id));
   }
   return (
-    <section class="stack" aria-labelledby="sessions-title">
+    <div class="stack">
       <div class="row wrap">
-        <div class="grow"><h2 id="sessions-title">{text.account.sessionsTitle}</h2><p class="soft">{text.account.sessionsIntro}</p></div>
+        <div class="grow"><h2>{text.account.sessionsTitle}</h2><p class="soft">{text.account.sessionsIntro}</p></div>
         <Button look="danger" onClick={() => setEndingAll(true)}>{text.account.signOutEverywhere}</Button>
       </div>
       <Loaded resource={sessions}>
@@ -60,7 +59,7 @@ function Sessions() {
           onConfirm={async () => { await signOut({ everywhere: true }); forgetResources(); }}
         />
       )}
-    </section>
+    </div>
   );
 }
 

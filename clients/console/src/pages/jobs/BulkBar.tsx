@@ -20,7 +20,7 @@ export function BulkBar({ list }: { list: JobList }) {
     const suitable = jobs.filter((job) => isFinalStatus(job.status) === (chosen === "purge"));
     const items = await changeJobs(chosen, suitable.map(({ job_id }) => job_id));
     const refused = items.filter(({ problem }) => problem);
-    if (refused.length > 0) showToast(text.jobs.bulkPartly(items.length - refused.length, refused.length, refused[0]!.problem!.detail), "bad");
+    if (refused.length > 0) showToast(text.jobs.bulkPartly(items.length - refused.length, refused.length, String(refused[0]!.problem!["detail"])), "bad");
     else showToast(text.jobs.bulkDone(items.length), "good");
     list.selectAll(false);
     await list.refresh();

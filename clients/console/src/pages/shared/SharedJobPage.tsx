@@ -3,7 +3,8 @@ import "../jobs/jobs.css";
 import { useRoute } from "preact-iso";
 import { useMemo } from "preact/hooks";
 
-import { readSharedJob, type SharedJob } from "../../api/history";
+import type { Schemas } from "../../api/client";
+import { readSharedJob } from "../../api/history";
 import { mediaItem } from "../../api/outputs";
 import { useResource } from "../../api/resource";
 import { isFinalStatus } from "../../live/frames";
@@ -36,7 +37,7 @@ export default function SharedJobPage() {
   );
 }
 
-function Detail({ job }: { job: SharedJob }) {
+function Detail({ job }: { job: Schemas["SharedJobBody"] }) {
   const items = useMemo(() => job.outputs.map(mediaItem), [job]);
   const { running_seconds } = job.timings;
   return (
