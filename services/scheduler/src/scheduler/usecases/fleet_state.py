@@ -124,7 +124,7 @@ class FleetState:
                 await self._learn_requirements(connection)
 
     async def list_exclusive_requirements(
-        self, connection: Connection, node: str, requirements: Sequence[int]
+        self, connection: Connection, node: str, requirements: Collection[int]
     ) -> list[int]:
         """List those of ``requirements`` that no other available node meets."""
         met: set[int] = set()

@@ -1,5 +1,7 @@
 """Says what an operator's action on a node would do, without doing it."""
 
+from collections.abc import Collection
+
 from chassis.database.postgres import Database
 from contracts.preview import Preview
 from contracts.scheduler.nodes import NodeAction, NodeAlive, RunNodeAction, UnknownNode
@@ -32,9 +34,9 @@ class NodeActionPreviewer:
                 raise NodeAlive
             dependence = Dependence(jobs=0, is_exact=True, is_last=False)
             if command.order in {NodeAction.CORDON, NodeAction.DRAIN} and row["online"]:
-                runnable: list[int] = []
+                runnable: Collection[int] = ()
                 if row["catalog_digest"] is not None:
-                    runnable = await self._fleet.list_runnable_requirements(connection, row["catalog_digest"])
+                    runnable = await self._fleet.load_runnable(connection, row["catalog_digest"])
                 exclusive = await self._fleet.list_exclusive_requirements(connection, command.node, runnable)
                 jobs, read = await node_actions.count_queued(connection, exclusive, most_read=MAX_JOBS_READ)
                 others = await nodes.list_other_catalogs(connection, command.node, online_s=self._online_s)
