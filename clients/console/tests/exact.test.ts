@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { parseWithSeeds } from "../src/api/exact";
+import { inNumbers, parseWithSeeds } from "../src/api/exact";
 
 test("large seeds stay exact, small ones stay numbers", () => {
   const body = '{"seed": 9092969610584731232, "seeds": [{"seed":18446744073709551615}], "noise_seed": 4711}';
@@ -10,4 +10,9 @@ test("large seeds stay exact, small ones stay numbers", () => {
 test("texts that look like a seed are left alone", () => {
   const body = JSON.stringify({ prompt: 'a sign that says {"seed": 9092969610584731232}' });
   expect(parseWithSeeds(body)).toEqual(JSON.parse(body));
+});
+
+test("a parsed body becomes the same numbers again", () => {
+  const body = '{"seed": 9092969610584731232}';
+  expect(inNumbers(parseWithSeeds(body)).replaceAll(/\s+/g, " ")).toBe('{ "seed": 9092969610584731232 }');
 });

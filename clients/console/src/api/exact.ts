@@ -7,3 +7,8 @@
 export function parseWithSeeds<T>(body: string): T {
   return JSON.parse(body.replaceAll(/(?<!\\)("(?:seed|noise_seed)"\s*:\s*)(\d{16,})/g, '$1"$2"')) as T;
 }
+
+/** Return the value as JSON text in which seeds are numbers again, to send or to copy. */
+export function inNumbers(value: unknown): string {
+  return JSON.stringify(value, null, 2).replaceAll(/("(?:seed|noise_seed)": )"(\d{16,})"/g, "$1$2");
+}

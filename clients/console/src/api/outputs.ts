@@ -1,4 +1,5 @@
 /** Outputs of all own jobs, and actions on many jobs. */
+import type { MediaItem } from "../ui/viewer";
 import { api, unwrap, type Schemas } from "./client";
 
 export type ListedOutput = {
@@ -52,4 +53,17 @@ export async function downloadJobs(jobIds: readonly string[]): Promise<void> {
   link.href = pathname + search;
   link.download = "";
   link.click();
+}
+
+export function mediaItem(output: ListedOutput): MediaItem {
+  return {
+    id: output.id,
+    jobId: output.job_id,
+    name: output.name,
+    kind: output.kind,
+    contentType: output.content_type,
+    sizeBytes: output.size_bytes,
+    url: output.url,
+    value: output.value,
+  };
 }

@@ -32,6 +32,7 @@ type ChartProps = {
 };
 
 const COLOURS = 6;
+const UTC_DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
 const AXIS_FONT = "12px ui-sans-serif, system-ui, sans-serif";
 
 export function Chart({ title, times, series, look = "line", zone = "local", height = 220, formatValue = formatNumber, formatTime = (seconds) => formatLocal(new Date(seconds * 1000).toISOString()) }: ChartProps) {
@@ -81,8 +82,13 @@ export function Chart({ title, times, series, look = "line", zone = "local", hei
       },
       ...(zone === "utc" ? { tzDate: (seconds: number) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") } : {}),
       axes: [
-        { ...axis, grid: { show: false }, space: 70 },
-        { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : formatValue(tick))) },
+        {
+          ...axis,
+          grid: { show: false },
+          space: 70,
+          ...(zone === "utc" ? { incrs: [1, 2, 7, 14, 28].map((days) => days * 86_400), values: (_, ticks) => ticks.map((tick) => UTC_DAY.format(tick * 1000)) } : {}),
+        },
+        { ...axis, size: (_, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((value) => value.length)), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : formatValue(tick))) },
       ],
       series: [
         {},
@@ -106,7 +112,7 @@ export function Chart({ title, times, series, look = "line", zone = "local", hei
   return (
     <figure class="chart" aria-labelledby={id}>
       <figcaption class="row wrap">
-        <h3 id={id} class="grow">{title}</h3>
+        <h2 id={id} class="grow">{title}</h2>
         <span class="soft small number">{at === null ? "" : formatTime(times[at]!)}</span>
         <Button look="quiet" isSmall icon={isTable ? "chart" : "list"} aria-pressed={isTable} onClick={() => setTable(!isTable)}>
           {isTable ? text.chart.chart : text.chart.table}

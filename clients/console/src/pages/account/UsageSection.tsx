@@ -51,8 +51,8 @@ function Charts({ usage, days }: { usage: readonly Day[]; days: number }) {
         <section class="card"><Chart {...shared} look="bars" title={text.account.gpuByDay} formatValue={formatDuration} series={[{ label: text.account.gpuTime, values: filled.map(({ gpu_seconds }) => gpu_seconds) }]} /></section>
       </div>
       <section class="card"><Chart {...shared} look="stacked bars" title={text.account.requestsByDay} series={endpoints} /></section>
-      <section class="stack" aria-labelledby="endpoints-title">
-        <h2 id="endpoints-title">{text.account.byEndpoint}</h2>
+      <div class="stack">
+        <h2>{text.account.byEndpoint}</h2>
         <Table label={text.account.byEndpoint} columns={[text.account.endpoint, text.account.requestsMade, text.account.imagesMade, text.account.gpuTime]}>
           {totalsByEndpoint(filled).map(({ endpoint, requests, images, gpuSeconds }) => (
             <tr key={endpoint}>
@@ -64,7 +64,7 @@ function Charts({ usage, days }: { usage: readonly Day[]; days: number }) {
           ))}
         </Table>
         <p class="soft small">{text.account.utcDays}</p>
-      </section>
+      </div>
     </>
   );
 }

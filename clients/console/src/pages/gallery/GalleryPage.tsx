@@ -2,7 +2,7 @@ import "./gallery.css";
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { listOutputs, type ListedOutput } from "../../api/outputs";
+import { listOutputs, mediaItem, type ListedOutput } from "../../api/outputs";
 import { usePagedList } from "../../api/paged";
 import { useQuery } from "../../shell/query";
 import { text } from "../../text";
@@ -10,7 +10,7 @@ import { ProblemNotice } from "../../ui/dialog";
 import { Icon } from "../../ui/icons";
 import { FilterSelect } from "../../ui/list";
 import { Empty, PageHead } from "../../ui/show";
-import { Viewer, type MediaItem } from "../../ui/viewer";
+import { Viewer } from "../../ui/viewer";
 import { FilterBar } from "../jobs/FilterBar";
 import { isFiltered, queryOf } from "../jobs/filters";
 import { addNew, KINDS, renewed } from "./outputs";
@@ -83,19 +83,6 @@ export default function GalleryPage() {
       )}
     </>
   );
-}
-
-function mediaItem(output: ListedOutput): MediaItem {
-  return {
-    id: output.id,
-    jobId: output.job_id,
-    name: output.name,
-    kind: output.kind,
-    contentType: output.content_type,
-    sizeBytes: output.size_bytes,
-    url: output.url,
-    value: output.value,
-  };
 }
 
 function Tiles() {

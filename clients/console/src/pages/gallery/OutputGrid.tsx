@@ -121,7 +121,7 @@ class Tile extends Component<TileProps> {
   override render({ item, index, x, y, size, isReachable, onOpen, onFocus, onBroken }: TileProps) {
     return (
       <div role="listitem" class="tile" style={{ transform: `translate(${x}px, ${y}px)`, width: `${size}px`, height: `${size}px` }}>
-        <button type="button" data-index={index} tabIndex={isReachable ? 0 : -1} aria-label={`${item.name}, ${workflowTitle(item.workflow)}`}
+        <button type="button" data-index={index} tabIndex={isReachable ? 0 : -1} aria-label={item.thumbnail_url ? `${item.name}, ${workflowTitle(item.workflow)}` : undefined}
           onClick={() => onOpen(index)} onFocus={() => onFocus(index)}>
           {item.thumbnail_url
             ? <img src={pathOf(item.thumbnail_url)} alt="" width={size} height={size} decoding="async" draggable={false} onError={() => onBroken(item)} />

@@ -5,6 +5,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { api, unwrap, type Schemas } from "../../api/client";
 import { parseWithSeeds } from "../../api/exact";
+import { readAttempts, readSubmission } from "../../api/history";
 import { useResource } from "../../api/resource";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
 import { useLiveJob } from "../../live/watch";
@@ -21,6 +22,8 @@ import { adviceOf } from "./advice";
 import { useJobEvents, useNodeSteps } from "./events";
 import { JobOutputs } from "./JobOutputs";
 import { JobTimeline } from "./JobTimeline";
+import { ShareDialog } from "./ShareDialog";
+import { SubmissionCard } from "./SubmissionCard";
 import { buildTimeline } from "./timeline";
 
 type Job = Schemas["JobBody"];
@@ -31,7 +34,12 @@ export default function JobPage() {
     parseWithSeeds<Job>(await unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, parseAs: "text" }))),
   );
   if (job.problem?.status === 404) {
-    return <Empty icon="search" title={text.job.missingJob}><a class="button" href="/jobs">{text.job.back}</a></Empty>;
+    return (
+      <>
+        <PageHead title={text.jobs.job} />
+        <Empty icon="search" title={text.job.missingJob}><a class="button" href="/jobs">{text.job.back}</a></Empty>
+      </>
+    );
   }
   return (
     <>
@@ -52,6 +60,7 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
     if (live?.isFinal && !live.refusal) void reload();
   }, [live?.isFinal]);
   const items = useMemo(() => mediaItems(job), [job]);
+  const submission = useResource(`submission:${job.job_id}`, () => readSubmission(job.job_id));
   return (
     <>
       <PageHead
@@ -73,12 +82,14 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
               ? <JobOutputs items={items} temporary={new Set(job.outputs.filter((output) => output.temporary).map(({ id }) => id))} />
               : <div class="card soft">{hasEnded ? <>{text.job.noOutputs} {job.status === "completed" && text.job.noOutputsHint}</> : text.job.noOutputsYet}</div>}
           </section>
+          {submission.data && <SubmissionCard {...submission.data} />}
         </div>
         <aside class="stack loose">
           <section class="card stack" aria-labelledby="timeline-title">
             <h2 id="timeline-title">{text.job.timeline}</h2>
             {moments.length > 0 ? <JobTimeline moments={moments} /> : <Skeleton lines={3} />}
           </section>
+          {job.attempt > 1 && <Attempts jobId={job.job_id} attempt={job.attempt} />}
           <Facts job={job} />
         </aside>
       </div>
@@ -101,6 +112,7 @@ function mediaItems(job: Job): MediaItem[] {
 
 function JobActions({ job, status, reload }: { job: Job; status: Job["status"]; reload: () => Promise<void> }) {
   const [isPurging, setPurging] = useState(false);
+  const [isSharing, setSharing] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const { route } = useLocation();
   const path = { params: { path: { job_id: job.job_id } } };
@@ -124,7 +136,9 @@ function JobActions({ job, status, reload }: { job: Job; status: Job["status"]; 
           {text.jobs.download}
         </Button>
       )}
+      <Button icon="share" onClick={() => setSharing(true)}>{text.jobs.share}</Button>
       {hasEnded && <Button icon="trash" look="danger" onClick={() => setPurging(true)}>{text.jobs.purge}</Button>}
+      {isSharing && <ShareDialog jobId={job.job_id} onClose={() => setSharing(false)} />}
       {isPurging && (
         <ConfirmDialog
           title={text.job.purgeConfirm} action={text.jobs.purge} isDangerous onConfirm={purge} onClose={() => setPurging(false)}
@@ -190,6 +204,25 @@ function ErrorCard({ job, error }: { job: Job; error: Schemas["JobError"] }) {
         <span class="soft small">{error.code}</span>
       </div>
       <a class="button small" href={`/?again=${job.job_id}`}><Icon name="refresh" />{text.jobs.again}</a>
+    </section>
+  );
+}
+
+function Attempts({ jobId, attempt }: { jobId: string; attempt: number }) {
+  const attempts = useResource(`attempts:${jobId}:${attempt}`, () => readAttempts(jobId));
+  if (!attempts.data) return null;
+  return (
+    <section class="card stack" aria-labelledby="attempts-title">
+      <h2 id="attempts-title">{text.job.attemptsTitle}</h2>
+      <ol class="stack">
+        {attempts.data.map((one) => (
+          <li key={one.attempt} class="stack tight">
+            <div class="row"><strong class="grow">{text.job.attempt(one.attempt)}</strong>{one.gpu_seconds !== null && <span class="soft small">{text.job.gpuTime(formatDuration(one.gpu_seconds))}</span>}</div>
+            <span class="small">{one.outcome === null ? text.status.processing : (text.job.outcomes[one.outcome] ?? one.outcome)}</span>
+            {one.error && <span class="soft small">{one.error.message}</span>}
+          </li>
+        ))}
+      </ol>
     </section>
   );
 }
