@@ -197,9 +197,11 @@ def main(argv: list[str]) -> None:
     sys.dont_write_bytecode = False  # overrides the environment: without bytecode files each start takes seconds longer
     control, *inherited = map(int, argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # imports create objects that stay
     preload((*LIBRARIES, *PROGRAMS))
     gc.collect()
     gc.freeze()  # a garbage collection in a child would copy every page that it visits
+    gc.enable()
     fork_server = ForkServer(socket.socket(fileno=control), tuple(inherited))
     try:
         fork_server.serve()

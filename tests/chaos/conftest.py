@@ -1,4 +1,4 @@
-"""A system for fault injection, with one node so that every fault affects the running job."""
+"""Systems for fault injection."""
 
 from collections.abc import AsyncIterator
 
@@ -9,5 +9,16 @@ from tests.kit.fleet import Fleet, running_fleet
 
 @pytest.fixture(scope="session")
 async def fragile() -> AsyncIterator[Fleet]:
+    """One node, so that every fault affects the running job."""
     async with running_fleet("--nodes", "1", "--step-ms", "40") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def three_nodes() -> AsyncIterator[Fleet]:
+    """Three nodes, whose executors notice their death within seconds."""
+    async with running_fleet(
+        "--nodes", "3", "--step-ms", "10",
+        EXECUTOR_REPLY_S="1", EXECUTOR_UNREACHABLE_S="3", EXECUTOR_STALLED_S="5", EXECUTOR_STOP_WITHIN_S="1",
+    ) as fleet:  # fmt: skip
+        yield fleet

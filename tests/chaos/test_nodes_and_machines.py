@@ -17,17 +17,20 @@ pytestmark = pytest.mark.chaos
 
 
 @pytest.mark.requirement("F-40")
-async def test_job_of_a_dead_node_runs_on_another_node() -> None:
-    async with running_fleet("--nodes", "2", "--step-ms", "50") as fleet, fleet.client() as client:
-        job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=60)
+async def test_job_of_a_dead_node_runs_on_another_node(three_nodes: Fleet) -> None:
+    fleet, busy = three_nodes, list[int]()
+    async with fleet.client() as client:
+        job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=150)
 
         async def is_running() -> bool:
-            return bool(await fleet.runs())
+            for number, ledger in enumerate(await fleet.ledgers(), 1):
+                if any(prompt["started"] and prompt["finished"] is None for prompt in ledger["prompts"]):
+                    busy.append(number)
+            return bool(busy)
 
         await until(is_running)
-        busy = next(n for n, ledger in enumerate(await fleet.ledgers(), 1) if ledger["prompts"])
-        killed = fleet.kill(f"node-{busy}")
-        await fleet.replaced(f"node-{busy}", killed)
+        killed = fleet.kill(f"node-{busy[0]}")
+        await fleet.replaced(f"node-{busy[0]}", killed)
         ended = await fleet.ended(client, job["job_id"])
         assert (ended["status"], ended["attempt"]) == ("completed", 2)
 

@@ -1,13 +1,12 @@
 """A job that kills its node affects at most two nodes and no other job."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
 from tests.e2e.test_deletion import database_of
-from tests.kit.fleet import Fleet, running_fleet
+from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
 
 pytestmark = pytest.mark.chaos
@@ -40,15 +39,6 @@ async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
     finally:
         await sql.close()
     return [dict(row) for row in rows]
-
-
-@pytest.fixture(scope="module")
-async def three_nodes() -> AsyncIterator[Fleet]:
-    async with running_fleet(
-        "--nodes", "3", "--step-ms", "10",
-        EXECUTOR_REPLY_S="1", EXECUTOR_UNREACHABLE_S="3", EXECUTOR_STALLED_S="5", EXECUTOR_STOP_WITHIN_S="1",
-    ) as fleet:  # fmt: skip
-        yield fleet
 
 
 @pytest.mark.requirement("F-37")

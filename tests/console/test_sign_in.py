@@ -34,4 +34,4 @@ async def test_wrong_password_says_what_to_do(new_visitor: NewVisitor) -> None:
     await visitor.page.get_by_label("User name").fill("heidi")
     await visitor.page.get_by_label("Password").fill("not the password at all")
     await visitor.page.get_by_role("button", name="Sign in").click()
-    await expect(visitor.page.get_by_role("alert")).to_contain_text("Invalid username or password")
+    await expect(visitor.page.get_by_role("alert")).to_contain_text("Wrong username or password")

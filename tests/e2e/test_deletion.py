@@ -154,7 +154,7 @@ async def test_erasing_a_user_deletes_everything_of_theirs(fleet: Fleet) -> None
 
 
 @pytest.mark.requirement("GET /api/v1/auth/me/export")
-async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path: Path) -> None:
+async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path: Path, commands: Commands) -> None:
     async with fleet.client("") as http:
         ada, bob = await registered(http, "ada"), await registered(http, "bob")
         for person in (ada, bob):
@@ -171,7 +171,7 @@ async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path
                     assert (await own.put(f"/workflows/{name}", json=saved)).status_code in {200, 201}
         home = tmp_path / "ada"
         home.mkdir()
-        shell = Person(fleet.base_url, home)
+        shell = Person(fleet.base_url, home, commands)
         await shell.does("login", ada["username"], "--password-stdin", stdin=f"{PASSWORD}\n")
         await shell.does("account", "export", "-o", home / "mine.zip")
         by_key = await http.get("/auth/me/export", headers={"X-API-Key": key["key"]})

@@ -12,7 +12,7 @@ from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 PICTURE = {"prompt": "x", "width": 64, "height": 64, "steps": 1}
-ROUNDS, PARALLEL = 15, 30
+ROUNDS, PARALLEL = 5, 30
 
 
 def slow(seconds: float) -> dict[str, Any]:

@@ -60,9 +60,11 @@ def main(argv: list[str]) -> None:
 def serve(descriptor: int) -> None:
     """Serve ``Commands`` on a socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
     preload(LATER)
     gc.collect()
     gc.freeze()  # a garbage collection in a child would copy every page that it visits
+    gc.enable()
     fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
         fork_server.serve()

@@ -13,9 +13,11 @@ PROGRAMS = ("simnode.__main__", "executor.__main__", "executor.app")
 def main(descriptor: int) -> None:
     """Serve ``stack.processes.ForkServerClient`` on a socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
     preload(PROGRAMS)
     gc.collect()
     gc.freeze()  # a garbage collection in a child would copy every page that it visits
+    gc.enable()
     fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
         fork_server.serve()

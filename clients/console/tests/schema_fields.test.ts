@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, parseExact, workflowName, type GraphInput } from "../src/pages/playground/graph";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, parseExact, readForm, shownValues, workflowName, type GraphInput } from "../src/pages/playground/graph";
 import { fieldOf, fieldsOfWorkflow, missingKeys, parametersOf, startValues } from "../src/ui/schema_fields";
 
 const UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee";
@@ -85,19 +85,33 @@ describe("the form of a graph", () => {
     expect(fillGraph(graph, inputs, fields, {})).toMatchObject({ 3: { inputs: { seed: -1, steps: 20 } } });
   });
 
+  test("names the node where inputs have the same title, and wants a file that the graph does not have", () => {
+    const schema = { type: "string", format: "image-upload" };
+    const [photo, mask] = ["Photo", "Mask"].map((node_title, index) => ({ ...base, node_id: `${index}`, node_title, pointer: "", input: "image", name: "image", title: "Image", schema, value: index ? UPLOAD : "a.png" }));
+    expect(fieldsOfGraph([photo!, mask!])).toMatchObject([{ label: "Image (Photo)", isRequired: true }, { label: "Image (Mask)", isRequired: false }]);
+    expect(fieldsOfGraph([photo!])[0]).toMatchObject({ label: "Image" });
+  });
+
   test("finds its errors by node and input", () => {
     expect(graphErrors([{ code: "a", message: "Too many.", node_id: "3", input: "steps" }, { code: "b", message: "Other." }])).toEqual({ "3.steps": "Too many." });
   });
 
   test("becomes parameters with bounds, but none for a seed", () => {
-    expect(parameterOf(inputs[1]!)).toMatchObject({ node: "3", input: "steps", type: "integer", minimum: 1, maximum: 10_000 });
-    expect(parameterOf(inputs[0]!)).toMatchObject({ minimum: undefined, maximum: undefined });
+    expect(parameterOf(inputs[1]!, inputs)).toMatchObject({ node: "3", input: "steps", type: "integer", minimum: 1, maximum: 10_000 });
+    expect(parameterOf(inputs[0]!, inputs)).toMatchObject({ minimum: undefined, maximum: undefined });
   });
 });
 
 describe("the file of a workflow", () => {
   test("keeps integers that are too large for JavaScript", () => {
     expect(JSON.stringify(parseExact('{"seed":18446744073709551615,"steps":20}'))).toBe('{"seed":18446744073709551615,"steps":20}');
+  });
+
+  test("keeps them in the graph and gives fields plain numbers", () => {
+    const form = readForm('{"graph": {"3": {"inputs": {"seed": 18446744073709551615}}}, "inputs": [{"schema": {"maximum": 18446744073709551615}}], "outputs": [], "warnings": []}');
+    expect(JSON.stringify(form.graph)).toContain("18446744073709551615");
+    expect(typeof form.inputs[0]!.schema.maximum).toBe("number");
+    expect(shownValues(parseExact('{"seed": 18446744073709551615, "steps": 20}') as Record<string, unknown>)).toEqual({ steps: 20 });
   });
 
   test("is found inside a PNG of ComfyUI", () => {

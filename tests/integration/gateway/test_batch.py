@@ -137,10 +137,10 @@ async def test_outage_during_one_batch_item_fails_only_that_item(gateway: Gatewa
 @pytest.mark.parametrize(
     "body", [{}, [], {"jobs": []}, {"jobs": {}}, {"jobs": prompts(101)}, {"jobs": prompts(1), "x": 1}]
 )
-async def test_malformed_batch_is_refused_as_a_whole(gateway: Gateway, script: Script, body: Any) -> None:
-    answer = await gateway.http.post("/api/v1/jobs/batch", headers=ALICE, json=body)
+async def test_malformed_batch_is_refused_as_a_whole(shared_gateway: Gateway, shared_script: Script, body: Any) -> None:
+    answer = await shared_gateway.http.post("/api/v1/jobs/batch", headers=ALICE, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 async def test_batch_accepts_a_hundred_items_within_the_workflow_body_limit(gateway: Gateway, script: Script) -> None:

@@ -68,8 +68,8 @@ async def test_unchanged_fleet_answer_is_not_sent_again(gateway: Gateway, script
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"name": ""}, {"cursor": "x" * 201}])
-async def test_page_size_of_node_classes_is_bounded(gateway: Gateway, query: dict[str, str]) -> None:
-    answer = await gateway.http.get(CLASSES, headers=ALICE, params=query)
+async def test_page_size_of_node_classes_is_bounded(shared_gateway: Gateway, query: dict[str, str]) -> None:
+    answer = await shared_gateway.http.get(CLASSES, headers=ALICE, params=query)
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
 
 

@@ -30,20 +30,24 @@ HOSTILE: dict[str, tuple[dict[str, Any], str | None]] = {
 
 @pytest.mark.requirement("B-47")
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_body_with_thousands_of_errors_gets_a_bounded_answer(gateway: Gateway, script: Script, name: str) -> None:
+async def test_body_with_thousands_of_errors_gets_a_bounded_answer(
+    shared_gateway: Gateway, shared_script: Script, name: str
+) -> None:
     body, code = HOSTILE[name]
-    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json=body)
+    answer = await shared_gateway.http.post("/api/v1/jobs", headers=ALICE, json=body)
     assert answer.status_code in {400, 422}
     assert len(answer.content) < 64 * 1024
     assert code is None or {error["code"] for error in answer.json()["errors"]} == {code}
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 @pytest.mark.parametrize("number", ["9" * 4_200, "-" + "9" * 500, "0." + "1" * 2_000, "1" * 2_000 + ".0"])
-async def test_large_body_with_costly_numbers_is_refused(gateway: Gateway, number: str) -> None:
+async def test_large_body_with_costly_numbers_is_refused(shared_gateway: Gateway, number: str) -> None:
     nodes = ",".join(f'"{n}":{{"class_type":"A","inputs":{{"k":{number}}}}}' for n in range(400))
     headers = ALICE | {"Content-Type": "application/json"}
-    answer = await gateway.http.post("/api/v1/jobs", headers=headers, content=f'{{"workflow":{{{nodes}}}}}'.encode())
+    answer = await shared_gateway.http.post(
+        "/api/v1/jobs", headers=headers, content=f'{{"workflow":{{{nodes}}}}}'.encode()
+    )
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "json_number")
 
 
@@ -70,9 +74,9 @@ async def test_idempotency_works_for_large_workflows(gateway: Gateway, script: S
 
 
 @pytest.mark.parametrize("sent", ["a b:c", "a:b", "x" * 65, '{"a":1}', "a/b", "%0d%0a", "a,b"])
-async def test_malformed_request_id_is_replaced(gateway: Gateway, sent: str) -> None:
-    answer = await gateway.http.get("/api/v1/jobs", headers=ALICE | {"X-Request-Id": sent})
+async def test_malformed_request_id_is_replaced(shared_gateway: Gateway, sent: str) -> None:
+    answer = await shared_gateway.http.get("/api/v1/jobs", headers=ALICE | {"X-Request-Id": sent})
     assert answer.headers["x-request-id"] != sent
     assert is_request_id(answer.headers["x-request-id"])
-    kept = await gateway.http.get("/api/v1/jobs", headers=ALICE | {"X-Request-Id": "its_own.id-1"})
+    kept = await shared_gateway.http.get("/api/v1/jobs", headers=ALICE | {"X-Request-Id": "its_own.id-1"})
     assert kept.headers["x-request-id"] == "its_own.id-1"

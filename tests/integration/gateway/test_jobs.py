@@ -93,11 +93,11 @@ async def test_two_idempotency_key_headers_are_refused(gateway: Gateway, script:
 
 @pytest.mark.requirement("B-21")
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü", "a\tb", "\x7f"])
-async def test_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
+async def test_malformed_idempotency_key_is_refused(shared_gateway: Gateway, shared_script: Script, key: str) -> None:
     headers = httpx.Headers(ALICE | {"Idempotency-Key": key}, encoding="latin-1")
-    answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
+    answer = await shared_gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert answer.status_code == 400
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,16 @@ async def test_malformed_idempotency_key_is_refused(gateway: Gateway, script: Sc
     ],
 )
 async def test_request_without_a_valid_credential_is_refused(
-    gateway: Gateway, script: Script, headers: list[tuple[str, str]]
+    shared_gateway: Gateway, shared_script: Script, headers: list[tuple[str, str]]
 ) -> None:
-    answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
+    asked = shared_script.auth.asked
+    answer = await shared_gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "auth.credential.invalid"
-    assert script.auth.asked == (1 if ("X-API-Key", "nobody's") in headers else 0)
-    assert not script.scheduler.submits
+    assert shared_script.auth.asked == asked + (1 if ("X-API-Key", "nobody's") in headers else 0)
+    assert not shared_script.scheduler.submits
 
 
 async def test_api_key_is_accepted_as_a_bearer_token(gateway: Gateway) -> None:
@@ -175,16 +176,16 @@ async def test_api_key_is_accepted_as_a_bearer_token(gateway: Gateway) -> None:
     ],
 )
 async def test_invalid_submission_is_refused_and_not_forwarded(
-    gateway: Gateway, script: Script, body: bytes, code: str, pointer: str
+    shared_gateway: Gateway, shared_script: Script, body: bytes, code: str, pointer: str
 ) -> None:
     headers = ALICE | {"Content-Type": "application/json"}
-    answer = await gateway.http.post("/api/v1/jobs", headers=headers, content=body)
+    answer = await shared_gateway.http.post("/api/v1/jobs", headers=headers, content=body)
     assert answer.status_code == (400 if code == "request.malformed" else 422), answer.text
     problem = answer.json()
     assert problem["code"] == code
     assert problem["errors"][0].get("pointer", "") == pointer
     assert "input" not in problem["errors"][0] or code == "workflow.invalid"
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 async def test_oversized_submission_body_is_refused(gateway: Gateway, script: Script) -> None:

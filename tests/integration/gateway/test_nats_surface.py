@@ -71,13 +71,17 @@ async def test_nats_api_returns_the_same_problems_as_http(gateway: Gateway, scri
         b'{"workflow": {}}',
     ],
 )
-async def test_nats_api_refuses_invalid_input_like_http(gateway: Gateway, script: Script, body: bytes) -> None:
-    problem, headers = await ask(gateway, NATS_SUBMIT_JOB.subject(str(script.alice)), body)
-    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE | {"Content-Type": "application/json"}, content=body)
+async def test_nats_api_refuses_invalid_input_like_http(
+    shared_gateway: Gateway, shared_script: Script, body: bytes
+) -> None:
+    problem, headers = await ask(shared_gateway, NATS_SUBMIT_JOB.subject(str(shared_script.alice)), body)
+    answer = await shared_gateway.http.post(
+        "/api/v1/jobs", headers=ALICE | {"Content-Type": "application/json"}, content=body
+    )
     malformed = problem["code"] == "request.malformed"
     assert headers[ERROR_CODE_HEADER] == str(answer.status_code) == ("400" if malformed else "422")
     assert (problem["code"], problem["errors"]) == (answer.json()["code"], answer.json()["errors"])
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 async def test_nats_api_accepts_an_idempotency_key(gateway: Gateway, script: Script) -> None:

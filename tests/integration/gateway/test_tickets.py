@@ -32,13 +32,15 @@ async def test_websocket_ticket_is_bound_to_the_user_and_the_origin(gateway: Gat
 @pytest.mark.parametrize(
     "origin", ["null", "https://app.example/", "*", "https://app.example, https://b.example", "a b"]
 )
-async def test_ticket_for_an_invalid_origin_is_refused(gateway: Gateway, script: Script, origin: str) -> None:
-    by_page = await gateway.http.post(TICKETS, headers=ALICE | {"Origin": origin})
-    named = await gateway.http.post(TICKETS, headers=ALICE, params={"origin": origin})
+async def test_ticket_for_an_invalid_origin_is_refused(
+    shared_gateway: Gateway, shared_script: Script, origin: str
+) -> None:
+    by_page = await shared_gateway.http.post(TICKETS, headers=ALICE | {"Origin": origin})
+    named = await shared_gateway.http.post(TICKETS, headers=ALICE, params={"origin": origin})
     for answer in (by_page, named):
         assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/origin"]
-    assert script.auth.tickets == {}
+    assert shared_script.auth.tickets == {}
 
 
 async def test_ticket_requires_the_scope_to_read_jobs(gateway: Gateway, script: Script) -> None:

@@ -152,14 +152,14 @@ def parameter(**more: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 async def test_invalid_workflow_is_not_saved(
-    gateway: Gateway, name: str, body: Any, pointer: str, code: str | None
+    shared_gateway: Gateway, name: str, body: Any, pointer: str, code: str | None
 ) -> None:
-    refused = await save(gateway, name, body)
+    refused = await save(shared_gateway, name, body)
     assert refused.status_code == 422, refused.text
     error = refused.json()["errors"][0]
     assert error["pointer"].startswith(pointer)
     assert code in {None, error["code"]}
-    assert (await gateway.http.get(f"/api/v1/workflows/{name}", headers=ALICE)).status_code == 404
+    assert (await shared_gateway.http.get(f"/api/v1/workflows/{name}", headers=ALICE)).status_code == 404
 
 
 async def test_saving_an_editor_file_is_refused_with_instructions(gateway: Gateway, name: str) -> None:
@@ -168,10 +168,12 @@ async def test_saving_an_editor_file_is_refused_with_instructions(gateway: Gatew
 
 
 @pytest.mark.parametrize("bad", ["A", "-a", "a.b", "a" * 64, "custom", "text-to-image"])
-async def test_invalid_workflow_name_is_refused(gateway: Gateway, bad: str) -> None:
-    refused = await save(gateway, bad)
+async def test_invalid_workflow_name_is_refused(shared_gateway: Gateway, bad: str) -> None:
+    refused = await save(shared_gateway, bad)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/name")
-    assert (await gateway.http.get(f"/api/v1/workflows/{bad}", headers=ALICE)).json()["code"] == "workflow.not_found"
+    assert (await shared_gateway.http.get(f"/api/v1/workflows/{bad}", headers=ALICE)).json()[
+        "code"
+    ] == "workflow.not_found"
 
 
 async def test_workflow_body_over_1_mib_is_refused(gateway: Gateway, name: str) -> None:
@@ -223,16 +225,16 @@ async def test_job_by_workflow_name_runs_the_graph_with_parameter_values(
     ],
 )
 async def test_invalid_parameter_values_are_refused(
-    gateway: Gateway, script: Script, name: str, parameters: Any, fault: tuple[Any, ...]
+    shared_gateway: Gateway, shared_script: Script, name: str, parameters: Any, fault: tuple[Any, ...]
 ) -> None:
-    await save(gateway, name)
-    by_name = await submit(gateway, {"workflow_name": name, "parameters": parameters})
-    own = await gateway.http.post(f"/api/v1/workflows/{name}/jobs", headers=ALICE, json=parameters)
+    await save(shared_gateway, name)
+    by_name = await submit(shared_gateway, {"workflow_name": name, "parameters": parameters})
+    own = await shared_gateway.http.post(f"/api/v1/workflows/{name}/jobs", headers=ALICE, json=parameters)
     for answer, prefix in ((by_name, "/parameters"), (own, "")):
         assert (answer.status_code, answer.json()["code"]) == (422, "workflow.parameters_invalid"), answer.text
         error = answer.json()["errors"][0]
         assert (error["pointer"], error["code"], error.get("allowed")) == (f"{prefix}{fault[0]}", *fault[1:])
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 @pytest.mark.requirement("submission.one-kind")
@@ -250,10 +252,12 @@ async def test_invalid_parameter_values_are_refused(
         {"workflow_name": "a", "parameters": []},
     ],
 )
-async def test_submission_with_two_kinds_of_content_is_refused(gateway: Gateway, script: Script, body: Any) -> None:
-    refused = await submit(gateway, body)
+async def test_submission_with_two_kinds_of_content_is_refused(
+    shared_gateway: Gateway, shared_script: Script, body: Any
+) -> None:
+    refused = await submit(shared_gateway, body)
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
-    assert not script.scheduler.submits
+    assert not shared_script.scheduler.submits
 
 
 async def test_workflow_endpoint_takes_parameters_and_returns_a_job(

@@ -21,7 +21,7 @@ from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
 from tests.kit.waiting import until
 
-ROUNDS = 10
+ROUNDS = 3
 
 
 async def outcome(submitted: Awaitable[SubmitReply]) -> str:

@@ -163,6 +163,7 @@ async def empty_database(postgres_server: PostgresServer) -> AsyncIterator[Queue
     url = await postgres_server.database("scheduler")
     sql = await asyncpg.connect(url.replace("+asyncpg", ""))
     await sql.execute("INSERT INTO requirements (id, digest, needs) SELECT n, n, '{}' FROM generate_series(0, 99) n")
+    await sql.execute("SET enable_seqscan = off")  # which PostgreSQL prefers for tables as small as these
     try:
         yield Queue(sql)
     finally:
@@ -201,7 +202,7 @@ async def test_claim_skips_jobs_that_must_avoid_the_node(queue: Queue) -> None:
     assert (await queue.select())[0] == (second, 0)
 
 
-@pytest.mark.parametrize(("place", "most"), [(1, 10), (2500, 2 * 2000), (4999, 3 * 1000)])
+@pytest.mark.parametrize(("place", "most"), [(1, 10), (2500, 10_000), (4999, 2010)])
 async def test_position_of_a_waiting_job_is_exact_and_counted_from_the_nearer_end(
     queue: Queue, place: int, most: int
 ) -> None:

@@ -13,14 +13,18 @@ type DialogProps = { title: string; onClose: () => void; isWide?: boolean; child
 /** Mounted means open; `onClose` must unmount it. */
 export function Dialog({ title, onClose, isWide, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
+  const isMounted = useRef(true);
   const id = useId();
   useEffect(() => {
     const opened = element.current!;
     opened.showModal();
-    return () => opened.close();
+    return () => {
+      isMounted.current = false; // the browser reports the close later, when another dialog may be open
+      opened.close();
+    };
   }, []);
   return (
-    <dialog ref={element} class={isWide ? "wide" : ""} aria-labelledby={id} onClose={onClose}
+    <dialog ref={element} class={isWide ? "wide" : ""} aria-labelledby={id} onClose={() => isMounted.current && onClose()}
       onClick={(event) => event.target === element.current && element.current?.close()}>
       <div class="dialog-head">
         <h2 id={id}>{title}</h2>

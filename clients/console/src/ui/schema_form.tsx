@@ -44,7 +44,7 @@ function Groups(props: Props) {
     <>
       {[...groups].map(([group, fields]) => {
         const controls = fields.map((field) => <SchemaField key={field.key} {...props} field={field} />);
-        return group && (groups.size > 1 || fields.length > 1)
+        return group && fields.length > 1
           ? <fieldset key={group} class="schema-group"><legend>{group}</legend>{controls}</fieldset>
           : controls;
       })}

@@ -21,7 +21,7 @@ setInterval(() => (now.value = Date.now()), 15_000);
 
 /** A moment, relative to now; hovering shows it in the user's zone and in UTC. */
 export function Ago({ at }: { at: string }) {
-  return <time dateTime={at} title={`${formatLocal(at)}\n${formatUtc(at)}`}>{formatAgo(at, now.value)}</time>;
+  return <time dateTime={at} title={`${formatLocal(at)}\n${formatUtc(at)}`}>{formatAgo(at, Math.max(now.value, Date.now()))}</time>;
 }
 
 /** A moment in the user's zone; hovering shows UTC. */

@@ -5,12 +5,12 @@ import { useMemo, useState } from "preact/hooks";
 import { api, unwrap } from "../../api/client";
 import { Problem } from "../../api/problem";
 import { text } from "../../text";
-import { Button, Field } from "../../ui/controls";
+import { Button, Field, IconButton } from "../../ui/controls";
 import { ProblemNotice } from "../../ui/dialog";
 import { FileDrop } from "../../ui/image_field";
 import { download } from "../../ui/media";
 import type { Values } from "../../ui/schema_fields";
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, parseExact, type GraphForm as Described } from "./graph";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, parseExact, readForm, type Graph, type GraphForm as Described } from "./graph";
 import { SaveDialog } from "./SaveDialog";
 import { WorkflowForm } from "./WorkflowForm";
 
@@ -24,8 +24,8 @@ let nextId = 0;
  * @throws Problem if it is not a workflow.
  */
 export async function openGraph(workflow: unknown): Promise<void> {
-  const answer = await unwrap(api.POST("/api/v1/workflows/inputs" as never, { body: { workflow }, parseAs: "text" } as never) as never);
-  described.value = { id: (nextId += 1), form: parseExact(answer as string) as Described };
+  const answer = await unwrap(api.POST("/api/v1/workflows/inputs", { body: { workflow: workflow as Graph }, parseAs: "text" }));
+  described.value = { id: (nextId += 1), form: readForm(answer) };
 }
 
 export function GraphForm() {
@@ -92,12 +92,14 @@ function Form({ form, id }: { form: Described; id: number }) {
         build={(entered, draw) => ({ workflow: fillGraph(form.graph, form.inputs, fields, entered, draw) })}
         title={
           <div class="stack tight">
-            <h2>{words.formTitle}</h2>
-            <p class="soft small">{Object.keys(form.graph).length} {words.nodes} · {form.inputs.length} {words.inputs} · {form.outputs.length} {words.outputs}</p>
+            <div class="row">
+              <h2 class="grow">{words.formTitle}</h2>
+              <IconButton icon="close" isSmall label={words.another} onClick={() => (described.value = null)} />
+            </div>
+            <p class="soft small">{counted(Object.keys(form.graph).length, words.nodes)} · {counted(form.inputs.length, words.inputs)} · {counted(form.outputs.length, words.outputs)}</p>
             <div class="row wrap">
               <Button isSmall onClick={() => setSaving(true)}>{words.save}</Button>
               <Button isSmall icon="download" onClick={() => void download(new Blob([JSON.stringify(current(), null, 2)], { type: "application/json" }), "workflow.json")}>{words.download}</Button>
-              <Button isSmall look="quiet" onClick={() => (described.value = null)}>{words.another}</Button>
             </div>
             {form.outputs.length === 0 && <div class="notice warn">{words.noOutputs}</div>}
             {form.warnings.length > 0 && (
@@ -108,4 +110,8 @@ function Form({ form, id }: { form: Described; id: number }) {
       {isSaving && <SaveDialog graph={current()} inputs={form.inputs} onClose={() => setSaving(false)} />}
     </div>
   );
+}
+
+function counted(count: number, [one, many]: readonly [string, string]): string {
+  return `${count} ${count === 1 ? one : many}`;
 }

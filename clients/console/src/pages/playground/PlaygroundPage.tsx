@@ -7,9 +7,9 @@ import { useResource } from "../../api/resource";
 import { text } from "../../text";
 import { attempt } from "../../ui/dialog";
 import type { PickedImage } from "../../ui/image_field";
-import type { Values } from "../../ui/schema_fields";
 import { PageHead } from "../../ui/show";
 import { BuiltInForm, reuseSettings, startFrom } from "./BuiltInForm";
+import { shownValues } from "./graph";
 import { GraphForm, openGraph } from "./GraphForm";
 import { Results } from "./Results";
 import { reused, SavedForm } from "./SavedForm";
@@ -26,7 +26,7 @@ export default function PlaygroundPage() {
 
   function reuse(submission: Submission): void {
     if (submission.workflow_name) {
-      reused.value = { name: submission.workflow_name, values: (submission.parameters ?? {}) as Values };
+      reused.value = { name: submission.workflow_name, values: shownValues(submission.parameters) };
       route(`/?workflow=${submission.workflow_name}`);
     } else if (submission.workflow) {
       void attempt(() => openGraph(submission.workflow));

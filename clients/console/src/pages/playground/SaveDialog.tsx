@@ -24,7 +24,7 @@ export function SaveDialog({ graph, inputs, onClose }: { graph: Graph; inputs: r
     event.preventDefault();
     setBusy(true);
     setProblem(null);
-    const parameters = Object.fromEntries(inputs.filter((input) => chosen.has(input.name)).map((input) => [input.name, parameterOf(input)]));
+    const parameters = Object.fromEntries(inputs.filter((input) => chosen.has(input.name)).map((input) => [input.name, parameterOf(input, inputs)]));
     try {
       const body = { workflow: graph, parameters, ...(description.trim() ? { description: description.trim() } : {}) };
       const saved = await unwrap(api.PUT("/api/v1/workflows/{workflow_name}", { params: { path: { workflow_name: clean } }, body: body as never }));

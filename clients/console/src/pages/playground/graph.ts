@@ -1,24 +1,14 @@
 /** Workflows of ComfyUI as text, as a form, and back. Pure. */
+import type { Schemas } from "../../api/client";
 import type { FieldError } from "../../api/problem";
-import { fieldOf, type FormField, type Property, type Value, type Values } from "../../ui/schema_fields";
+import { fieldOf, isFileKind, type FormField, type Property, type Value, type Values } from "../../ui/schema_fields";
 
 export type Graph = Record<string, unknown>;
 
 /** An input of a node with a value, as `POST /api/v1/workflows/inputs` describes it. */
-export type GraphInput = {
-  pointer: string;
-  node_id: string;
-  node_class: string;
-  node_title: string | null;
-  input: string;
-  name: string;
-  title: string;
-  schema: Property;
-  value: Value;
-  advanced: boolean;
-};
+export type GraphInput = Omit<Schemas["FormInputBody"], "schema" | "options_total" | "options_url"> & { schema: Property };
 
-export type GraphForm = { graph: Graph; inputs: GraphInput[]; outputs: { node_id: string; node_class: string; node_title: string | null }[]; warnings: FieldError[] };
+export type GraphForm = Omit<Schemas["WorkflowFormBody"], "inputs" | "warnings"> & { inputs: GraphInput[]; warnings: FieldError[] };
 
 type RawJson = { rawJSON?: (text: string) => unknown };
 
@@ -31,6 +21,16 @@ export function parseExact(text: string): unknown {
       ? rawJSON(context.source)
       : value;
   return JSON.parse(text, revive as (key: string, value: unknown) => unknown);
+}
+
+/** The answer of `POST /api/v1/workflows/inputs`; the graph in it is exact, its description is for fields. */
+export function readForm(answer: string): GraphForm {
+  return { ...(JSON.parse(answer) as GraphForm), graph: (parseExact(answer) as GraphForm).graph };
+}
+
+/** The values that fields can show: without integers that are too large for JavaScript. */
+export function shownValues(parameters: Record<string, unknown> = {}): Values {
+  return Object.fromEntries(Object.entries(parameters).filter(([, value]) => typeof value !== "object")) as Values;
 }
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -57,16 +57,22 @@ export function keyOf({ node_id, input }: { node_id: string; input: string }): s
   return `${node_id}.${input}`;
 }
 
-/** The fields of a graph: one for each input with a value, grouped by node. */
+/** What the input is called among all inputs: with its node where others have the same title. */
+export function labelOf(input: GraphInput, inputs: readonly GraphInput[]): string {
+  const isAmbiguous = inputs.some((other) => other !== input && other.title === input.title);
+  return isAmbiguous ? `${input.title} (${input.node_title || input.node_class})` : input.title;
+}
+
+/** The fields of a graph: one for each input with a value, grouped by node. A file must be chosen unless the graph names one. */
 export function fieldsOfGraph(inputs: readonly GraphInput[]): FormField[] {
-  return inputs.map((one) => ({
-    ...fieldOf(one.input, { ...one.schema, title: one.title }, {
-      start: typeof one.value === "object" ? null : one.value, // an integer too large for a field
+  return inputs.map((one) => {
+    const field = fieldOf(one.input, { ...one.schema, title: labelOf(one, inputs) }, {
+      start: one.value,
       isAdvanced: one.advanced,
       group: one.node_title || one.node_class,
-    }),
-    key: keyOf(one),
-  }));
+    });
+    return { ...field, key: keyOf(one), isRequired: isFileKind(field.kind) && field.start === null };
+  });
 }
 
 /**
@@ -103,11 +109,12 @@ const MAX_CHOICES = 100;
 export type Parameter = { node: string; input: string; type?: string; title?: string; minimum?: number; maximum?: number; enum?: readonly Value[] };
 
 /** The definition of a saved workflow's parameter that sets this input. A seed has no bounds, so that -1 can mean any. */
-export function parameterOf({ node_id, input, title, schema, value }: GraphInput): Parameter {
+export function parameterOf(described: GraphInput, all: readonly GraphInput[]): Parameter {
+  const { node_id, input, schema, value } = described;
   const isNumber = (schema.type === "integer" || schema.type === "number") && schema.format !== "seed";
   const bound = (limit: number | undefined) => (isNumber && limit !== undefined && Math.abs(limit) <= Number.MAX_SAFE_INTEGER ? limit : undefined);
   const choices = schema.enum && schema.enum.length > 0 && schema.enum.length <= MAX_CHOICES && schema.enum.includes(value) ? schema.enum : undefined;
-  return { node: node_id, input, type: schema.type, title, minimum: bound(schema.minimum), maximum: bound(schema.maximum), enum: choices };
+  return { node: node_id, input, type: schema.type, title: labelOf(described, all), minimum: bound(schema.minimum), maximum: bound(schema.maximum), enum: choices };
 }
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;

@@ -71,12 +71,10 @@ export async function refreshJob(job: PlaygroundJob): Promise<void> {
   if (isFinalStatus(body.status)) void loadMe().catch(() => undefined);
 }
 
-/** Read what a job ran, so that it can run again; nothing changes if the server cannot say. */
+/** Read what a job ran, so that it can run again. */
 export async function loadSubmission(job: PlaygroundJob): Promise<void> {
-  const path = `/api/v1/jobs/${job.jobId}/submission` as never;
-  const { data, response } = (await api.GET(path, { parseAs: "text" } as never)) as { data?: string; response: Response };
-  if (!response.ok || data === undefined) return;
-  const { submission, workflow } = parseExact(data) as { submission: Submission; workflow: string };
+  const answer = await unwrap(api.GET("/api/v1/jobs/{job_id}/submission", { params: { path: { job_id: job.jobId! } }, parseAs: "text" }));
+  const { submission, workflow } = parseExact(answer) as { submission: Submission; workflow: string };
   change(job.key, { submission, workflow: job.workflow ?? workflow });
 }
 

@@ -8,9 +8,10 @@ import { text } from "../../text";
 import { Button } from "../../ui/controls";
 import { attempt, ConfirmDialog, showToast } from "../../ui/dialog";
 import { download } from "../../ui/media";
-import type { Property, Value, Values } from "../../ui/schema_fields";
+import type { Property, Value } from "../../ui/schema_fields";
 import { Ago, Empty, Loaded, PageHead } from "../../ui/show";
 import { CodeTabs } from "../playground/CodeDialog";
+import { shownValues } from "../playground/graph";
 import { openGraph } from "../playground/GraphForm";
 import { Results } from "../playground/Results";
 import { reused, SavedForm, useWorkflow } from "../playground/SavedForm";
@@ -60,7 +61,7 @@ export default function WorkflowPage() {
         <div class="playground below-tabs">
           <SavedForm name={name} version={version} isTitled={false} />
           <Results workflow={name} emptyTitle={words.noJobs} emptyText={words.noJobsText}
-            onReuse={(submission) => (reused.value = { name, values: (submission.parameters ?? {}) as Values })}
+            onReuse={(submission) => (reused.value = { name, values: shownValues(submission.parameters) })}
             onUseImage={(image, mode) => { startFrom(image, mode); route("/"); }} />
         </div>
       ) : (

@@ -56,9 +56,10 @@ class LockedTenant(NamedTuple):
     now: datetime
 
 
-_READ_NODE = Statement("""
-SELECT (SELECT n.catalog_digest FROM nodes n WHERE n.name = :node AND n.cordoned_at IS NULL) AS digest,
-    EXISTS (SELECT 1 FROM attempts a WHERE a.node = :node AND a.ended_at IS NULL) AS has_attempt
+_READ_NODES = Statement("""
+SELECT given.node, (SELECT n.catalog_digest FROM nodes n WHERE n.name = given.node AND n.cordoned_at IS NULL) AS digest,
+    EXISTS (SELECT 1 FROM attempts a WHERE a.node = given.node AND a.ended_at IS NULL) AS has_attempt
+FROM unnest(CAST(:nodes AS text[])) AS given (node)
 """)
 _LIST_DIGESTS = Statement("""
 SELECT name, catalog_digest FROM nodes WHERE name = ANY(CAST(:nodes AS text[])) AND cordoned_at IS NULL
@@ -132,11 +133,10 @@ WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold
 """)
 
 
-async def read_node(connection: Connection, node: str) -> ClaimingNode:
-    """Read what decides whether the node may claim a job. Takes no lock."""
-    row = await _READ_NODE.first(connection, node=node)
-    assert row is not None  # noqa: S101 - it selects from no table
-    return ClaimingNode(row["digest"], row["has_attempt"])
+async def read_nodes(connection: Connection, nodes: Sequence[str]) -> dict[str, ClaimingNode]:
+    """Read what decides whether each of these nodes may claim a job. Takes no lock."""
+    rows = await _READ_NODES.all(connection, nodes=list(nodes))
+    return {row["node"]: ClaimingNode(row["digest"], row["has_attempt"]) for row in rows}
 
 
 async def list_digests(connection: Connection, nodes: Sequence[str]) -> dict[str, str | None]:

@@ -15,27 +15,32 @@ _NEAR = 1000  # jobs counted at either end of the queue before all jobs ahead ar
 _QUEUED = "FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
 
 
-def _count_up_to(limit: int | None, order: str, *conditions: str) -> str:
-    """Build a count of the queued jobs of a tenant that meet one of these conditions, up to ``limit`` for each.
+def _count_near(order: str, *conditions: str) -> str:
+    """Build a count of the queued jobs of a tenant that meet one of these conditions, up to ``_NEAR`` for each.
 
-    Each condition is a range of ix_jobs_queue: a single count with OR would read all queued jobs of the tenant. With
-    the order of the index, PostgreSQL stops at the limit.
+    Each condition is a range of ix_jobs_queue, in the order of that index, so PostgreSQL stops at the limit. A single
+    priority is written as a range: with ``=``, the order would be that of the primary key, too.
     """
-    end = f"ORDER BY {order} LIMIT {limit}" if limit else ""
+    end = f"ORDER BY {order} LIMIT {_NEAR}"
     ranges = " UNION ALL ".join(f"(SELECT 1 {_QUEUED} AND {condition} {end})" for condition in conditions)
     return f"(SELECT count(*) FROM ({ranges}) counted)"  # noqa: S608 - constants only
 
 
-_AHEAD = ("a.priority DESC, a.id", "a.priority > j.priority", "a.priority = j.priority AND a.id < j.id")
-_BEHIND = ("a.priority, a.id DESC", "a.priority < j.priority", "a.priority = j.priority AND a.id > j.id")
+_SAME = "a.priority BETWEEN j.priority AND j.priority"
+_NEAR_AHEAD = _count_near("a.priority DESC, a.id", "a.priority > j.priority", f"{_SAME} AND a.id < j.id")
+_NEAR_BEHIND = _count_near("a.priority, a.id DESC", "a.priority < j.priority", f"{_SAME} AND a.id > j.id")
+_COUNT_QUEUED = f"SELECT count(*) {_QUEUED}"
+# Two counts, each a range of ix_jobs_queue: a single count with OR would read all queued jobs of the tenant.
+_COUNT_AHEAD = f"""({_COUNT_QUEUED} AND a.priority > j.priority)
+    + ({_COUNT_QUEUED} AND a.priority = j.priority AND a.id < j.id)"""
 # From the end of the queue that is nearer, if one is near.
 _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
         SELECT CASE WHEN ahead.number < {_NEAR} THEN ahead.number + 1 ELSE (
             SELECT CASE WHEN behind.number < {_NEAR} THEN t.queued - behind.number
-                ELSE {_count_up_to(None, *_AHEAD)} + 1 END
-            FROM (SELECT {_count_up_to(_NEAR, *_BEHIND)} AS number OFFSET 0) behind, tenants t WHERE t.id = j.tenant_id
+                ELSE {_COUNT_AHEAD} + 1 END
+            FROM (SELECT {_NEAR_BEHIND} AS number OFFSET 0) behind, tenants t WHERE t.id = j.tenant_id
         ) END
-        FROM (SELECT {_count_up_to(_NEAR, *_AHEAD)} AS number OFFSET 0) ahead
+        FROM (SELECT {_NEAR_AHEAD} AS number OFFSET 0) ahead
     ) END"""  # noqa: S608 - constants only
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,

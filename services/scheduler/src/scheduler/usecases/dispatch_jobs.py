@@ -17,12 +17,14 @@ from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.publish_job_events import JobEventPublisher
+from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
 from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
 from scheduler.usecases.waiting_requirements import WaitingRequirements
 
 RECHECK_S = 5.0  # a notification may be lost; executors ask again after about as long, each at its own time
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
+CONTENTION_S = 0.2  # for so long also a request that does not wait tries again
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
@@ -69,6 +71,7 @@ class JobDispatcher:
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
         self._requests = WaitingRequests(fleet.can_run)
+        self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
         self._is_recheck_wanted, self._are_nodes_changed = False, False
@@ -109,8 +112,7 @@ class JobDispatcher:
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        A node that already has a live attempt gets that attempt again, with its lease renewed. A node has one waiting
-        request: an earlier one is answered.
+        A node that already has a live attempt gets that attempt again, with its lease renewed.
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
@@ -123,39 +125,49 @@ class JobDispatcher:
     async def _wait_for_attempt(self, waiting: WaitingRequest, wait_s: float) -> Assignment | None:
         clock = asyncio.get_running_loop().time
         until = clock() + wait_s
-        while True:
-            async with self._claiming:
-                if waiting.is_ended:
-                    return None
-                claim = await self._claim_attempt(waiting)
+        while not waiting.is_ended:
+            claim = await self._claim_attempt(waiting, fresh=wait_s <= 0)
             if not isinstance(claim, NoClaim):
                 if waiting.wake is not None and self._requests.has_idle:
                     self.recheck(are_nodes_changed=False)  # there may be more jobs than requests were woken
                 waiting.wake = None
                 return claim
-            if claim is NoClaim.CONTENDED and clock() < until and self._is_open:
+            if claim is NoClaim.CONTENDED and clock() < until + CONTENTION_S and self._is_open:
                 await asyncio.sleep(CONTENTION_PAUSE_S)
                 continue
             if claim is NoClaim.NOTHING:
                 waiting.wake = None
             self._requests.pass_on(waiting)
             if not self._is_open or not await self._requests.wait(waiting, until - clock()):
-                return None
+                break
+        return None
 
-    async def _claim_attempt(self, waiting: WaitingRequest) -> Assignment | NoClaim:
-        """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one."""
-        node, transition = waiting.node, None
-        async with self._database.single() as connection:
-            state = await claims.read_node(connection, node)
-            waiting.digest = state.digest
-            if state.has_attempt:
+    async def _claim_attempt(self, waiting: WaitingRequest, *, fresh: bool) -> Assignment | NoClaim:
+        """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one.
+
+        Args:
+            fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
+        """
+        node = waiting.node
+        state = await self._nodes.read_node(node)
+        waiting.digest = state.digest
+        requirements: list[int] = []
+        if not state.has_attempt:
+            if state.digest is None:
+                return NoClaim.RESTRICTED
+            requirements = await self._list_requirements(state.digest, fresh=fresh)
+            if not requirements:
+                return NoClaim.NOTHING
+        transition = None
+        async with self._claiming, self._database.single() as connection:
+            if waiting.is_ended:
+                return NoClaim.CONTENDED
+            if state.has_attempt or state.digest is None:
                 async with connection.transaction():
                     await attempts.lock_node(connection, node)
                     assignment = await attempts.renew_live_assignment(connection, node, self._lease_s)
-            elif state.digest is None:
-                return NoClaim.RESTRICTED
             else:
-                search = await self._search_tenants(connection, node, state.digest)
+                search = await self._search_tenants(connection, node, requirements)
                 if isinstance(search, NoClaim):
                     return search
                 async with connection.transaction():
@@ -173,16 +185,23 @@ class JobDispatcher:
         policy = await self._policies.load_policy(assignment.ref.tenant_id)
         return assignment.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
 
-    async def _search_tenants(self, connection: Connection, node: str, digest: str) -> _Search | NoClaim:
+    async def _list_requirements(self, digest: str, *, fresh: bool) -> list[int]:
+        """List the requirements that a node with this catalog meets and that queued jobs have."""
+        runnable, waiting = self._fleet.find_runnable(digest), self._waiting.cached
+        if runnable is None or waiting is None or fresh:
+            async with self._database.single() as connection:
+                runnable = await self._fleet.load_runnable(connection, digest)
+                waiting = await self._waiting.load(connection, fresh=fresh)
+        return sorted(runnable & waiting)
+
+    async def _search_tenants(
+        self, connection: Connection, node: str, requirements: Sequence[int]
+    ) -> _Search | NoClaim:
         """Find tenants that have a job for the node. Takes no lock.
 
         A job that must avoid this node, because the node died while running it, is considered only if there is no
         other job and no other node can run it.
         """
-        runnable = await self._fleet.load_runnable(connection, digest)
-        requirements = sorted(runnable & await self._waiting.load(connection))
-        if not requirements:
-            return NoClaim.NOTHING
         tenants = await claims.find_tenants(connection, requirements, node=node)
         if tenants:
             return _Search(tenants, requirements, node)
@@ -226,6 +245,8 @@ class JobDispatcher:
             for requirement, jobs in queued.items():
                 if waiting is None or requirement in waiting:
                     self._requests.wake_for(requirement, jobs)
+            if is_recheck:
+                self._requests.repeat_claims()
             if is_recheck and waiting is not None:
                 self._requests.wake_each_kind(lambda one: any(self._fleet.can_run(one, need) for need in waiting))
             if is_due:

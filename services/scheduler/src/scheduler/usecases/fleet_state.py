@@ -109,6 +109,10 @@ class FleetState:
             self._runnable[digest] = met | _met_requirements(learned, catalog)
         return self._runnable[digest]
 
+    def find_runnable(self, digest: str) -> Set[int] | None:
+        """Like ``load_runnable``, without a connection; None if something has to be read first."""
+        return self._runnable.get(digest) if self._all_known else None
+
     def can_run(self, digest: str, requirement: int) -> bool:
         """Whether a node with this catalog meets a requirement. Knows what was read last."""
         return requirement in self._runnable.get(digest, ())

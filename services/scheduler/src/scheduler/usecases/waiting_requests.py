@@ -50,7 +50,7 @@ class WaitingRequest:
 
 
 class WaitingRequests:
-    """The waiting requests of this process, at most one per node.
+    """The waiting requests of this process.
 
     A wake is never lost: it goes to an idle request; or, if there is none, to every request that claims just now, which
     then claims once more. A woken request passes it on unless it got a job or found nothing.
@@ -61,30 +61,30 @@ class WaitingRequests:
 
     def __init__(self, can_run: Callable[[str, int], bool]) -> None:
         self._can_run = can_run
-        self._by_node: dict[str, WaitingRequest] = {}
+        self._by_node: dict[str, list[WaitingRequest]] = {}
         self._claiming: set[WaitingRequest] = set()
         self._idle: dict[str | None, dict[WaitingRequest, None]] = {}  # by digest, longest idle first
         self._numbers = count()
 
     def open(self, node: str, boot_id: UUID) -> WaitingRequest:
-        """Add a request that claims. An earlier one of the same node is ended: nobody waits for its answer."""
-        if (earlier := self._by_node.get(node)) is not None:
-            self._end(earlier)
-        request = self._by_node[node] = WaitingRequest(node=node, boot_id=boot_id)
+        """Add a request that claims."""
+        request = WaitingRequest(node=node, boot_id=boot_id)
+        self._by_node.setdefault(node, []).append(request)
         self._claiming.add(request)
         return request
 
     def close(self, request: WaitingRequest) -> None:
         """Remove a request that is answered, and pass its wake on.
 
-        A newer request of the same node claims once more, because this one may have got an attempt.
+        Other requests of the same node claim once more: this one may have got an attempt, and nobody may hear of it.
         """
         self._claiming.discard(request)
-        newest = self._by_node.get(request.node)
-        if newest is request:
+        others = self._by_node[request.node]
+        others.remove(request)
+        if not others:
             del self._by_node[request.node]
-        elif newest is not None:
-            self._claim_again(newest)
+        for other in others:
+            self._claim_again(other)
         self.pass_on(request)
 
     async def wait(self, request: WaitingRequest, within_s: float) -> bool:
@@ -132,14 +132,19 @@ class WaitingRequests:
             if digest is not None and is_served(digest):
                 self._wake_first([digest], None)
 
+    def repeat_claims(self) -> None:
+        """Have the requests that claim do it once more: what they look at has changed."""
+        for request in self._claiming:
+            request.missed = True
+
     def end_all(self) -> None:
         """Have every request answered now."""
-        for request in list(self._by_node.values()):
+        for request in self._list_all():
             self._end(request)
 
     def end_executor(self, boot_id: UUID) -> None:
         """Have the requests of this executor answered now."""
-        for request in [one for one in self._by_node.values() if one.boot_id == boot_id]:
+        for request in [one for one in self._list_all() if one.boot_id == boot_id]:
             self._end(request)
 
     @property
@@ -156,6 +161,9 @@ class WaitingRequests:
                 self._remove_idle(request)
                 request.digest = digest
                 self._add_idle(request)
+
+    def _list_all(self) -> list[WaitingRequest]:
+        return [request for requests in self._by_node.values() for request in requests]
 
     def _list_idle(self) -> Iterator[WaitingRequest]:
         return (request for group in self._idle.values() for request in group)

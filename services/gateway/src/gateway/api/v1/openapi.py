@@ -1,6 +1,8 @@
 """Completes the OpenAPI document that FastAPI generates: request bodies, schemas, response headers and examples."""
 
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,9 +28,14 @@ def documented(
         required: whether a request needs a body.
         example: ``example`` or ``examples``, as in OpenAPI.
     """
-    schema = model if isinstance(model, dict) else model.model_json_schema(ref_template=_COMPONENTS)
+    schema = model if isinstance(model, dict) else deepcopy(_generate_schema(model))
     described = {"schema": schema, **example}
     return {"requestBody": {"required": required, "content": {media: dict(described) for media in (JSON, *more)}}}
+
+
+@cache
+def _generate_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(ref_template=_COMPONENTS)
 
 
 def complete_document(app: FastAPI) -> None:
