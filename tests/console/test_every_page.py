@@ -31,7 +31,8 @@ async def test_page_is_accessible(look: str, new_visitor: NewVisitor) -> None:
         for name, value in known.items():
             path = path.replace(name, value)
         await visitor.open(path)
-        if found := await visitor.find_accessibility_faults():
+        # contrast is the slowest rule by far, and the width of the screen does not change it
+        if found := await visitor.find_accessibility_faults(rules={"color-contrast": look != "phone"}):
             faults[path] = found
     assert faults == {}
 

@@ -43,12 +43,12 @@ function Rules({ kind, rules, onOrder }: { kind: Kind; rules: readonly Rule[]; o
   const [verdict, setVerdict] = useState<Verdict>("allow");
   const title = t[kind];
   return (
-    <section class="stack" aria-label={title}>
+    <section class="stack">
       <h2>{title}</h2>
       {rules.length === 0 ? (
         <Empty icon="shield" title={t.empty}><p>{t.emptyHint}</p></Empty>
       ) : (
-        <Table label={title} columns={[t.name, t.verdict, ""]}>
+        <Table label={title} columns={[t.name, t.verdict, t.actions]}>
           {rules.map((rule) => (
             <tr key={`${rule.verdict} ${rule.name}`}>
               <td class="mono">{rule.name}</td>

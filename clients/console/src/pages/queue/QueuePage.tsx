@@ -17,7 +17,7 @@ export default function QueuePage() {
     <>
       <PageHead title={t.title} intro={t.intro} />
       <Waiting tenant={query.tenant} onTenant={(tenant) => change({ tenant })} />
-      <section class="stack" aria-label={t.jobs}>
+      <section class="stack">
         <h2>{t.jobs}</h2>
         <Filters>
           <SearchField label={t.workflow} value={query.workflow} onValue={(workflow) => change({ workflow })} />
@@ -36,7 +36,7 @@ function Waiting({ tenant, onTenant }: { tenant: string; onTenant: (tenant: stri
     <Loaded resource={queue}>
       {({ tenants, tiers, found }) => found === 0 ? <Empty icon="queue" title={t.empty}><p>{t.emptyHint}</p></Empty> : (
         <div class="stack loose">
-          <section class="stack" aria-label={t.byUser}>
+          <section class="stack">
             <h2>{t.byUser}</h2>
             <p class="soft small">{formatNumber(found)} {t.found}.{tenants.length < found && ` ${t.showing} ${tenants.length}.`}</p>
             <Table label={t.byUser} columns={t.columns}>
@@ -57,7 +57,7 @@ function Waiting({ tenant, onTenant }: { tenant: string; onTenant: (tenant: stri
               ))}
             </Table>
           </section>
-          <section class="stack" aria-label={t.byTier}>
+          <section class="stack">
             <h2>{t.byTier}</h2>
             <Table label={t.byTier} columns={t.tierColumns}>
               {tiers.map((row) => (

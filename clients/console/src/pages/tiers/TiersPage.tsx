@@ -21,7 +21,7 @@ export default function TiersPage() {
       <PageHead title={t.title} intro={t.intro} />
       <Loaded resource={tiers}>
         {(known) => (
-          <Table label={t.title} columns={["", ...known.map(({ name }) => name)]}>
+          <Table label={t.title} columns={[t.limit, ...known.map(({ name }) => name)]}>
             {LIMIT_NAMES.map((name) => (
               <tr key={name}>
                 <th scope="row">{t.limits[name]}</th>
@@ -29,7 +29,7 @@ export default function TiersPage() {
               </tr>
             ))}
             <tr>
-              <td />
+              <th scope="row"><span class="visually-hidden">{t.actions}</span></th>
               {known.map((tier) => (
                 <td key={tier.name}><Button isSmall aria-label={`${t.edit} ${tier.name}`} onClick={() => setEdited(tier)}>{t.edit}</Button></td>
               ))}

@@ -51,7 +51,7 @@ function UserDetails({ user, onChanged }: { user: User; onChanged: () => Promise
       <Usage userId={user.id} />
       <section class="stack">
         <h2>{t.limits}</h2>
-        <Table label={t.limits} columns={["", "", ""]}>
+        <Table label={t.limits} columns={t.limitColumns}>
           {LIMIT_NAMES.map((name) => (
             <tr key={name}>
               <th scope="row">{text.tiers.limits[name]}</th>
