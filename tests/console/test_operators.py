@@ -50,3 +50,17 @@ async def test_user_without_the_role_sees_no_operator_page(new_visitor: NewVisit
     await visitor.page.goto(visitor.fleet.base_url + "/fleet")
     await expect(visitor.page.get_by_text("This page is for administrators")).to_be_visible()
     await expect(visitor.page.get_by_role("link", name="Audit log")).to_have_count(0)
+
+
+@pytest.mark.requirement("C-4")
+async def test_operator_sees_attempts_of_another_users_job_but_not_its_content(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("operator", role="admin")
+    async with visitor.fleet.client() as demo:
+        job = await visitor.fleet.submit(demo, prompt="a private sentence", steps=2)
+        await visitor.fleet.ended(demo, job["job_id"])
+    await visitor.open(f"/jobs/{job['job_id']}")
+    attempts = visitor.page.get_by_role("table")
+    await expect(attempts).to_contain_text("node-")
+    await expect(attempts).to_contain_text("succeeded")
+    await expect(visitor.page.get_by_role("main")).not_to_contain_text("a private sentence")
+    await expect(visitor.page.locator("main img")).to_have_count(0)

@@ -5,6 +5,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { api, unwrap, type Schemas } from "../../api/client";
 import { parseWithSeeds } from "../../api/exact";
+import { isAdmin } from "../../api/session";
 import { readAttempts, readSubmission } from "../../api/history";
 import { useResource } from "../../api/resource";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
@@ -22,6 +23,7 @@ import { adviceOf } from "./advice";
 import { useJobEvents, useNodeSteps } from "./events";
 import { JobOutputs } from "./JobOutputs";
 import { JobTimeline } from "./JobTimeline";
+import OperatorJob from "./OperatorJob";
 import { ShareDialog } from "./ShareDialog";
 import { SubmissionCard } from "./SubmissionCard";
 import { buildTimeline } from "./timeline";
@@ -33,6 +35,7 @@ export default function JobPage() {
   const job = useResource(`job:${jobId}`, async () =>
     parseWithSeeds<Job>(await unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, parseAs: "text" }))),
   );
+  if (job.problem?.status === 404 && isAdmin.value) return <OperatorJob jobId={jobId} />;
   if (job.problem?.status === 404) {
     return (
       <>

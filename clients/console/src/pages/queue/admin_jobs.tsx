@@ -12,10 +12,36 @@ import { Ago, Empty, StatusBadge } from "../../ui/show";
 const t = text.queue;
 
 type Job = Schemas["AdminJobBody"];
-type Asked = { job: Job; order: "cancel" | "requeue" };
+type Asked = { order: "cancel" | "requeue"; effects: readonly string[] };
+
+/** The buttons of one job. Cancel and "run again" say first what they will do. */
+export function JobOrders({ job, onDone }: { job: Job; onDone: () => Promise<void> }) {
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const params = { path: { job_id: job.job_id } };
+  const give = async (order: "cancel" | "requeue" | "hold" | "release") => {
+    await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${order}`, { params }));
+    await onDone();
+  };
+  const ask = (order: Asked["order"]) => attempt(async () => {
+    const answer = await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${order}`, { params: { ...params, query: { dry_run: true } } }));
+    setAsked({ order, effects: "effects" in answer ? answer.effects.map(({ message }) => message) : [] });
+  });
+  return (
+    <div class="row">
+      {job.status === "pending" && !job.held && <Button isSmall onClick={() => void attempt(() => give("hold"), t.held)}>{t.hold}</Button>}
+      {job.held && <Button isSmall onClick={() => void attempt(() => give("release"), t.released)}>{t.release}</Button>}
+      {(job.status === "processing" || job.status === "failed") && <Button isSmall onClick={() => void ask("requeue")}>{t.requeue}</Button>}
+      {(job.status === "pending" || job.status === "processing") && <Button isSmall look="danger" onClick={() => void ask("cancel")}>{t.cancel}</Button>}
+      {asked && (
+        <ConfirmDialog title={asked.order === "cancel" ? t.cancelTitle : t.requeueTitle} effects={asked.effects} isDangerous
+          action={(asked.order === "cancel" ? t.cancel : t.requeue).replace("…", "")}
+          onConfirm={() => give(asked.order)} onClose={() => setAsked(null)} />
+      )}
+    </div>
+  );
+}
 
 export function AdminJobs({ tenant, status, node, workflow }: { tenant: string; status: string; node: string; workflow: string }) {
-  const [asked, setAsked] = useState<Asked | null>(null);
   const list = usePagedList(`admin jobs ${tenant} ${status} ${node} ${workflow}`, async (cursor) => {
     const page = await unwrap(api.GET("/api/v1/admin/jobs", {
       params: {
@@ -24,13 +50,8 @@ export function AdminJobs({ tenant, status, node, workflow }: { tenant: string; 
     }));
     return { items: page.jobs, next: page.next_cursor };
   });
-  const give = async (order: "cancel" | "requeue" | "hold" | "release", job: Job) => {
-    await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${order}`, { params: { path: { job_id: job.job_id } } }));
-    await list.reload();
-  };
   return (
-    <>
-      <Listed list={list} empty={<Empty icon="list" title={t.jobsEmpty} />}>
+    <Listed list={list} empty={<Empty icon="list" title={t.jobsEmpty} />}>
         {(jobs) => (
           <Table label={t.jobs} columns={t.jobColumns}>
             {jobs.map((job) => (
@@ -43,28 +64,12 @@ export function AdminJobs({ tenant, status, node, workflow }: { tenant: string; 
                 <td><Ago at={job.created_at} /></td>
                 <td class="number">{job.attempt}</td>
                 <td>
-                  <div class="row">
-                    {job.status === "pending" && !job.held && <Button isSmall onClick={() => void attempt(() => give("hold", job), t.held)}>{t.hold}</Button>}
-                    {job.held && <Button isSmall onClick={() => void attempt(() => give("release", job), t.released)}>{t.release}</Button>}
-                    {(job.status === "processing" || job.status === "failed") && <Button isSmall onClick={() => setAsked({ job, order: "requeue" })}>{t.requeue}</Button>}
-                    {(job.status === "pending" || job.status === "processing") && <Button isSmall look="danger" onClick={() => setAsked({ job, order: "cancel" })}>{t.cancel}</Button>}
-                  </div>
+                  <JobOrders job={job} onDone={list.reload} />
                 </td>
               </tr>
             ))}
           </Table>
         )}
-      </Listed>
-      {asked && (
-        <ConfirmDialog title={asked.order === "cancel" ? t.cancelTitle : t.requeueTitle} effects={effectsOf(asked)} isDangerous
-          action={(asked.order === "cancel" ? t.cancel : t.requeue).replace("…", "")}
-          onConfirm={() => give(asked.order, asked.job)} onClose={() => setAsked(null)} />
-      )}
-    </>
+    </Listed>
   );
-}
-
-function effectsOf({ job, order }: Asked): readonly string[] {
-  if (order === "cancel") return job.status === "pending" ? t.cancelPending : t.cancelRunning;
-  return job.status === "processing" ? t.requeueRunning : t.requeueEnded;
 }
