@@ -23,7 +23,7 @@ async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
             for n in range(JOBS)
         ]
         ended_before = Counter([job["status"] for job in (await client.get("/jobs?limit=100")).json()["jobs"]])
-        assert ended_before["pending"] > JOBS // 2
+        assert ended_before["pending"] > JOBS // 10
         killed = fleet.kill("nats")
         await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
         await fleet.replaced("nats", killed)

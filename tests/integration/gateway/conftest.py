@@ -175,7 +175,7 @@ async def process(
                 except httpx.TransportError:
                     return False
 
-            await until(answers)
+            await until(answers, within_s=90)  # a loaded machine takes long to start a process
             yield Gateway(http, origin, folder, nats_url), running.pid
     finally:
         with suppress(ProcessLookupError):

@@ -217,8 +217,11 @@ async def test_openapi_declares_the_credential_each_route_needs(nats_server: Nat
     assert {asked for asked, schemes in needed.items() if ("Password", ["jobs:write"]) in schemes} == {
         ("/api/v1/jobs", "post"),
         ("/api/v1/jobs/batch", "post"),
+        ("/api/v1/jobs/bulk", "post"),
         ("/api/v1/jobs/{job_id}", "delete"),
         ("/api/v1/jobs/{job_id}/cancel", "post"),
+        ("/api/v1/jobs/{job_id}/share", "post"),
+        ("/api/v1/jobs/{job_id}/share", "delete"),
     }
     assert all(needed.values())
     flow = document["components"]["securitySchemes"]["Password"]["flows"]["password"]

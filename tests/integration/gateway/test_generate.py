@@ -27,7 +27,7 @@ PROMPT: dict[str, Any] = {"prompt": "a", "seed": 7, "model": "rare.safetensors"}
 
 async def submitted(script: Script, count: int = 1) -> list[UUID]:
     """The jobs, once there are so many and each was looked at: whoever waits for them hears by then."""
-    await until(lambda: len(script.scheduler.jobs) >= count and script.scheduler.reads >= count)
+    await until(lambda: len(script.scheduler.jobs) >= count and script.scheduler.reads >= count, within_s=90)
     return list(script.scheduler.jobs)
 
 

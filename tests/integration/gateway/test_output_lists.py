@@ -79,7 +79,7 @@ async def test_signed_links_give_one_output_without_a_credential(gateway: Gatewa
     invalid = [
         url.replace(str(output.id), str(other.id)),
         url.replace(str(output.id), "x"),
-        url[:-1] + ("a" if url[-1] != "a" else "b"),
+        url.replace(token, token.swapcase()),
         url.partition("?")[0],
         f"{OUTPUTS}/archive.zip?token={token}",
     ]

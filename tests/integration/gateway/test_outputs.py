@@ -37,7 +37,8 @@ async def finished(gateway: Gateway, script: Script, *contents: bytes, **more: A
     job = script.scheduler.add(script.alice, uuid4())
     outputs = []
     for grant, content in zip(await grants(script, job.job_id, len(contents)), contents, strict=True):
-        stored = await gateway.http.put(here(gateway, grant), content=content, headers={"Content-Type": "image/png"})
+        headers = {"Content-Type": str(more.get("content_type", "image/png"))}
+        stored = await gateway.http.put(here(gateway, grant), content=content, headers=headers)
         assert stored.status_code == 200, stored.text
         digest = hashlib.sha256(content).hexdigest()
         assert stored.json() == {"id": str(grant.id), "size_bytes": len(content), "sha256": digest}

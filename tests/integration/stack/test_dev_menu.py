@@ -22,7 +22,7 @@ def test_unknown_dev_command_is_named() -> None:
 def test_lock_files_contain_hashes_and_no_index_url() -> None:
     locks = sorted((DEV.parent / "deploy/locks").glob("*.txt"))
     assert {path.stem for path in locks} == {
-        "all", "uv", "auth", "executor", "gateway", "notifier", "scheduler",
+        "all", "uv", "node", "auth", "executor", "gateway", "notifier", "scheduler",
     }  # fmt: skip
     for path in locks:
         text = path.read_text()
