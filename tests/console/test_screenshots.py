@@ -6,6 +6,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
@@ -47,10 +48,11 @@ async def test_each_step_to_the_first_picture_is_photographed(new_visitor: NewVi
     await expect(page.locator("main img").first).to_be_visible()
     await photograph(page, folder / "console-gallery.png")
 
-    for name, options in {
+    looks: dict[str, dict[str, Any]] = {
         "dark": {"color_scheme": "dark"},
         "phone": {"viewport": {"width": PHONE, "height": HEIGHT}},
-    }.items():
+    }
+    for name, options in looks.items():
         other = await new_visitor(f"ada-{name}", **options)
         await photograph(other.page, folder / f"console-first-{name}.png")
         await make_picture(other.page)
