@@ -19,6 +19,12 @@ def test_unknown_dev_command_is_named() -> None:
     assert "'tset'" in wrong.stderr
 
 
+def test_console_lock_file_contains_hashes_and_no_url() -> None:
+    text = (DEV.parent / "clients/console/package-lock.json").read_text()
+    assert "://" not in text
+    assert text.count('"integrity": "sha512-') > 50
+
+
 def test_lock_files_contain_hashes_and_no_index_url() -> None:
     locks = sorted((DEV.parent / "deploy/locks").glob("*.txt"))
     assert {path.stem for path in locks} == {
