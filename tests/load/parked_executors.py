@@ -110,7 +110,7 @@ class Meter:
         self._sql, self._roots = sql, roots
 
     async def count_claims(self) -> int:
-        """Count lookups of a node by its name. Nothing but claims does it here, for nobody sends heartbeats."""
+        """Count lookups of a node by its name. Only claims do this here, since no heartbeats are sent."""
         await asyncio.sleep(2)  # PostgreSQL publishes its counters once a second
         return int(
             await self._sql.fetchval("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'pk_nodes'")

@@ -56,7 +56,7 @@ async def test_outputs_of_all_jobs_are_listed_newest_first_in_pages(gateway: Gat
     "HEAD /api/v1/outputs/{output_id}/content",
     "GET /api/v1/outputs/{output_id}/thumbnail",
 )
-async def test_signed_links_give_one_output_without_a_credential(gateway: Gateway, script: Script) -> None:
+async def test_signed_link_downloads_one_output_without_a_credential(gateway: Gateway, script: Script) -> None:
     _, (output, other) = await finished(gateway, script, png(), png((10, 10)), name="a.png")
     listed = (await gateway.http.get(OUTPUTS, headers=ALICE)).json()["outputs"]
     again = (await gateway.http.get(OUTPUTS, headers=ALICE)).json()["outputs"]
@@ -91,7 +91,7 @@ async def test_signed_links_give_one_output_without_a_credential(gateway: Gatewa
 
 
 @pytest.mark.requirement("S-9")
-async def test_signed_links_take_no_requests_of_the_owner(gateway: Gateway, script: Script) -> None:
+async def test_signed_links_do_not_count_against_the_owners_rate_limit(gateway: Gateway, script: Script) -> None:
     limits = UNLIMITED.model_copy(update={"requests_per_minute": 5})
     script.auth.change(script.alice, limits=limits, own_limits=True)
     await finished(gateway, script, *[b"film"] * 10)
@@ -105,7 +105,7 @@ async def test_signed_links_take_no_requests_of_the_owner(gateway: Gateway, scri
 @pytest.mark.requirement(
     "GET /api/v1/outputs.zip", "POST /api/v1/outputs.zip", "GET /api/v1/outputs/archive.zip", "S-9"
 )
-async def test_outputs_of_several_jobs_are_one_archive_also_by_link(gateway: Gateway, script: Script) -> None:
+async def test_outputs_of_several_jobs_download_as_one_archive(gateway: Gateway, script: Script) -> None:
     one, _ = await finished(gateway, script, b"1", b"2", name="a.png")
     two, _ = await finished(gateway, script, b"3", name="a.png")
     running = script.scheduler.add(script.alice, uuid4()).job_id

@@ -35,7 +35,7 @@ async def submission_of(gateway: Gateway, job_id: object) -> dict[str, Any]:
 
 
 @pytest.mark.requirement("GET /api/v1/jobs/{job_id}/submission")
-async def test_submission_of_a_job_runs_the_same_again(gateway: Gateway, script: Script) -> None:
+async def test_resubmitting_a_submission_runs_the_same_graph(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, b"1")
     job = script.scheduler.jobs[job_id]
 

@@ -99,7 +99,7 @@ async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node
     assert await fleet.settle() == []
 
 
-async def test_request_that_is_answered_after_it_was_woken_passes_the_wake_on(fleet: Fleet) -> None:
+async def test_wake_up_of_an_answered_request_goes_to_the_next(fleet: Fleet) -> None:
     first, _ = await fleet.wait("1"), await fleet.wait("2")
     fleet.requests.wake_for(COMMON)
     fleet.requests.close(first)

@@ -84,7 +84,7 @@ def test_unknown_classes_and_values_are_warnings() -> None:
     assert told == [("unknown_class", "1"), ("not_an_option", "5")]
 
 
-def test_editor_file_is_described_as_the_graph_that_it_means() -> None:
+def test_editor_file_yields_the_form_of_its_graph() -> None:
     node = {
         "id": 4, "type": "EmptyLatentImage", "inputs": [], "outputs": [], "mode": 0, "properties": {},
         "widgets_values": [640, 512, 2],
@@ -96,7 +96,7 @@ def test_editor_file_is_described_as_the_graph_that_it_means() -> None:
     assert [(one.input, one.value) for one in form.inputs] == [("width", 640), ("height", 512), ("batch_size", 2)]
 
 
-def test_what_is_no_graph_is_refused() -> None:
+def test_rejects_text_that_is_not_a_graph() -> None:
     with pytest.raises(InvalidWorkflow):
         describe({"1": {"inputs": {}}})
     with pytest.raises(InvalidWorkflow):

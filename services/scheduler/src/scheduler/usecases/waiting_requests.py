@@ -74,7 +74,7 @@ class WaitingRequests:
         return request
 
     def close(self, request: WaitingRequest) -> None:
-        """Remove a request that is answered, and pass its wake on.
+        """Remove an answered request and pass its wake-up to the next one.
 
         Other requests of the same node claim once more: this one may have got an attempt, and nobody may hear of it.
         """
