@@ -78,6 +78,7 @@ class Figures:
 
     def fail(self, problem: str) -> None:
         self.failed_requests.append(f"{datetime.now(UTC):%H:%M:%S.%f} {problem}")
+        print(self.failed_requests[-1], flush=True)
 
 
 class Replica:
@@ -145,10 +146,15 @@ class Front:
 
 
 class Clients:
-    """Submits jobs at a fixed rate and watches each."""
+    """Submits jobs at a fixed rate and watches each.
 
-    def __init__(self, at: str, key: str, http: httpx.AsyncClient) -> None:
-        self._at, self._headers, self._http = at, {"X-API-Key": key}, http
+    Args:
+        http: for requests that are answered at once.
+        waiting: for those that take as long as their job; a pool's work grows with its open connections.
+    """
+
+    def __init__(self, at: str, key: str, http: httpx.AsyncClient, waiting: httpx.AsyncClient) -> None:
+        self._at, self._headers, self._http, self._waiting = at, {"X-API-Key": key}, http, waiting
         self._watches: set[asyncio.Task[None]] = set()
         self.figures = Figures()
 
@@ -194,12 +200,19 @@ class Clients:
 
     async def _until_running(self, job_id: str) -> None:
         self.start(self._watch(job_id, as_events=False))
-        async with asyncio.timeout(READY_S):
-            while True:
-                answer = await self._request("read", "GET", f"/jobs/{job_id}", 200)
-                if answer is not None and answer.json()["status"] == "processing":
-                    return
-                await asyncio.sleep(PROBE_S)
+        last: dict[str, Any] = {}
+
+        async def is_running() -> bool:
+            nonlocal last
+            answer = await self._request("read", "GET", f"/jobs/{job_id}", 200)
+            last = answer.json() if answer is not None else last
+            return last.get("status") == "processing"
+
+        try:
+            await until(is_running, within_s=READY_S)
+        except TimeoutError:
+            self.figures.fail(f"long job does not start: {last}")
+            raise
 
     async def _cancel_later(self, job_id: str) -> None:
         await asyncio.sleep(CANCEL_AFTER_S)
@@ -221,7 +234,8 @@ class Clients:
         """Send a request once. Returns None if it failed."""
         began = monotonic()
         try:
-            answer = await self._http.request(method, f"/api/v1{path}", headers=self._headers, json=json)
+            http = self._waiting if kind == "generate" else self._http
+            answer = await http.request(method, f"/api/v1{path}", headers=self._headers, json=json)
         except httpx.HTTPError as error:
             self.figures.fail(f"{kind}: {error!r}")
             return None
@@ -267,7 +281,7 @@ class Clients:
     async def _read_events(self, job_id: str, seen: list[tuple[int, str]]) -> None:
         headers = self._headers | {"Last-Event-ID": str(seen[-1][0] if seen else 1)}
         try:
-            async with self._http.stream("GET", f"/api/v1/jobs/{job_id}/events", headers=headers) as stream:
+            async with self._waiting.stream("GET", f"/api/v1/jobs/{job_id}/events", headers=headers) as stream:
                 self.figures.requests[f"events {stream.status_code}"] += 1
                 stream.raise_for_status()
                 async for line in stream.aiter_lines():
@@ -371,12 +385,14 @@ async def drill(*, rounds: int, rate: float) -> tuple[Figures, Counter[str], int
         executors = [first_replica(fleet, name) for name in EXECUTORS]
         front = Front(replicas["gateway"], replicas["notifier"])
         at = await stack.enter_async_context(front.running())
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(
-                base_url=f"http://{at}", timeout=60, trust_env=False, limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S)
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S)
+        http, waiting = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=f"http://{at}", timeout=60, trust_env=False, limits=limits)
             )
-        )
-        clients, stopped = Clients(at, fleet.key, http), asyncio.Event()
+            for _ in range(2)
+        ]
+        clients, stopped = Clients(at, fleet.key, http, waiting), asyncio.Event()
         submitting = asyncio.create_task(clients.submit_until(stopped, rate=rate))
         print(f"two of each service are up; submitting {rate:g} jobs a second", flush=True)
         try:
