@@ -41,8 +41,13 @@ AUDIO_CLASSES = {
 
 @pytest.fixture
 async def world(world: World) -> World:
-    """Delete the nodes of other tests."""
+    """Delete the nodes of other tests, and wait until the scheduler, which caches nodes for a second, knows."""
     await world.system.sql.execute("DELETE FROM nodes")
+
+    async def is_empty() -> bool:
+        return not (await world.system.bus.request(READ_FLEET, ReadFleet())).nodes
+
+    await until(is_empty)
     return world
 
 
