@@ -1,5 +1,5 @@
 /** A grid of thumbnails that has only the visible ones in the page, however many there are. */
-import { Component } from "preact";
+import { Component, createRef } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { ListedOutput } from "../../api/outputs";
@@ -7,10 +7,12 @@ import { text, workflowTitle } from "../../text";
 import { formatBytes } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { pathOf } from "../../ui/media";
-import { layOut, moveIn, windowOf } from "./grid";
+import { layOut, moveIn, smoothedSpeed, windowOf } from "./grid";
 
 const MINIMUM = { wide: 170, narrow: 106 };
 const OVERSCAN = 2;
+const MAX_LOADING_SPEED = 3000; // pixels a second; nobody sees the pictures that pass by faster
+const REST_MS = 120; // without a scroll event
 const AHEAD_SCREENS = 3; // loads the next page this many screens before the end
 
 type GridProps = {
@@ -26,6 +28,7 @@ export function OutputGrid({ items, hasMore, onMore, onOpen, onBroken }: GridPro
   const place = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [range, setRange] = useState<readonly [number, number]>([0, 0]);
+  const [isFast, setFast] = useState(false);
   const [focused, setFocused] = useState(0);
   const shouldFocus = useRef(false);
   const isNarrow = width < 560;
@@ -42,14 +45,28 @@ export function OutputGrid({ items, hasMore, onMore, onOpen, onBroken }: GridPro
     if (width === 0) return;
     let offset = place.current!.getBoundingClientRect().top + scrollY;
     let frame = 0;
-    const update = () => {
+    let rest = 0;
+    let speed = 0;
+    let known = { y: scrollY, at: performance.now() };
+    const update = (now = performance.now()) => {
       frame = 0;
+      speed = smoothedSpeed(speed, Math.abs(scrollY - known.y), now - known.at);
+      known = { y: scrollY, at: now };
+      setFast(speed > MAX_LOADING_SPEED);
       const top = scrollY - offset;
       const [first, last] = windowOf(grid, items.length, top, innerHeight, OVERSCAN);
       setRange((known) => (known[0] === first && known[1] === last ? known : [first, last]));
       if (hasMore && top + innerHeight * (1 + AHEAD_SCREENS) > grid.height) onMore();
     };
-    const onScroll = () => (frame ||= requestAnimationFrame(update));
+    const onRest = () => {
+      speed = 0;
+      setFast(false);
+    };
+    const onScroll = () => {
+      frame ||= requestAnimationFrame(update);
+      clearTimeout(rest);
+      rest = window.setTimeout(onRest, REST_MS);
+    };
     const onResize = () => {
       offset = place.current!.getBoundingClientRect().top + scrollY;
       onScroll();
@@ -59,6 +76,7 @@ export function OutputGrid({ items, hasMore, onMore, onOpen, onBroken }: GridPro
     addEventListener("resize", onResize);
     return () => {
       cancelAnimationFrame(frame);
+      clearTimeout(rest);
       removeEventListener("scroll", onScroll);
       removeEventListener("resize", onResize);
     };
@@ -89,7 +107,7 @@ export function OutputGrid({ items, hasMore, onMore, onOpen, onBroken }: GridPro
         const index = first + offset;
         return (
           <Tile
-            key={item.id} item={item} index={index} size={grid.tile} isReachable={index === reachable}
+            key={item.id} item={item} index={index} size={grid.tile} isReachable={index === reachable} isLoading={!isFast}
             x={(index % grid.columns) * (grid.tile + gap)} y={Math.floor(index / grid.columns) * grid.rowHeight}
             onOpen={onOpen} onFocus={setFocused} onBroken={onBroken}
           />
@@ -107,6 +125,8 @@ type TileProps = {
   size: number;
   /** Whether the Tab key reaches it; arrow keys reach the others. */
   isReachable: boolean;
+  /** Whether a thumbnail may start to load. One that has started goes on. */
+  isLoading: boolean;
   onOpen: (index: number) => void;
   onFocus: (index: number) => void;
   onBroken: (item: ListedOutput) => void;
@@ -114,18 +134,27 @@ type TileProps = {
 
 /** Renders again only when its place or its output changes, not with each step of scrolling. */
 class Tile extends Component<TileProps> {
+  private readonly image = createRef<HTMLImageElement>();
+  private hasStarted = false;
+
   override shouldComponentUpdate(next: Readonly<TileProps>): boolean {
-    return (Object.keys(next) as (keyof TileProps)[]).some((name) => next[name] !== this.props[name]);
+    if (next.isLoading !== this.props.isLoading && !this.hasStarted) return true;
+    return (Object.keys(next) as (keyof TileProps)[]).some((name) => name !== "isLoading" && next[name] !== this.props[name]);
   }
 
-  override render({ item, index, x, y, size, isReachable, onOpen, onFocus, onBroken }: TileProps) {
+  /** Stop the download: the browser would finish it, before those of the tiles that are visible now. */
+  override componentWillUnmount(): void {
+    if (this.image.current && !this.image.current.complete) this.image.current.removeAttribute("src");
+  }
+
+  override render({ item, index, x, y, size, isReachable, isLoading, onOpen, onFocus, onBroken }: TileProps) {
+    this.hasStarted ||= isLoading;
     return (
       <div role="listitem" class="tile" style={{ transform: `translate(${x}px, ${y}px)`, width: `${size}px`, height: `${size}px` }}>
         <button type="button" data-index={index} tabIndex={isReachable ? 0 : -1} aria-label={item.thumbnail_url ? `${item.name}, ${workflowTitle(item.workflow)}` : undefined}
           onClick={() => onOpen(index)} onFocus={() => onFocus(index)}>
-          {item.thumbnail_url
-            ? <img src={pathOf(item.thumbnail_url)} alt="" width={size} height={size} decoding="async" draggable={false} onError={() => onBroken(item)} />
-            : <Stand item={item} />}
+          {!item.thumbnail_url ? <Stand item={item} />
+            : this.hasStarted && <img ref={this.image} src={pathOf(item.thumbnail_url)} alt="" width={size} height={size} decoding="async" draggable={false} onError={() => onBroken(item)} />}
         </button>
       </div>
     );

@@ -24,6 +24,17 @@ export function windowOf({ columns, rowHeight, rows }: Grid, count: number, top:
   return [Math.min(count, firstRow * columns), Math.min(count, Math.max(firstRow + 1, lastRow) * columns)];
 }
 
+const SMOOTHING_MS = 100;
+
+/**
+ * Return the speed of scrolling in pixels a second, smoothed over about 100 ms, so that one notch of a wheel is not fast.
+ * @param distance in pixels, since `ms` milliseconds ago, when the speed was `before`.
+ */
+export function smoothedSpeed(before: number, distance: number, ms: number): number {
+  const kept = Math.exp(-ms / SMOOTHING_MS);
+  return before * kept + (ms > 0 ? (distance / ms) * 1000 * (1 - kept) : 0);
+}
+
 /** Return the index that a key moves the focus to; null: the key does not move it. */
 export function moveIn({ columns }: Grid, count: number, index: number, key: string): number | null {
   const steps: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -index, End: count - 1 - index };
