@@ -168,8 +168,6 @@ export const text = {
     anotherSeedHint: "Run the same settings with another seed",
     reuse: "Use these settings",
     reused: "The form has the settings of that job.",
-    previous: "Previous picture",
-    next: "Next picture",
     useImage: "Start from it",
     inpaintIt: "Repaint a part",
     source: "Make with",

@@ -53,7 +53,7 @@ export default function GalleryPage() {
   }, []);
 
   const { items } = list;
-  const shown = useMemo(() => items?.map(mediaItem) ?? [], [items]);
+  const shown = useMemo(() => items?.map((output) => mediaItem(output, output.job_id)) ?? [], [items]);
   const open = useCallback((index: number) => setOpened(index), []);
   useEffect(() => {
     if (opened !== null && opened > shown.length - 10) list.loadMore();
