@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { layOut, moveIn, windowOf } from "../src/pages/gallery/grid";
+import { layOut, moveIn, smoothedSpeed, windowOf } from "../src/pages/gallery/grid";
 
 const grid = layOut({ width: 1000, count: 10_000, minimum: 180, gap: 10 });
 
@@ -50,5 +50,27 @@ describe("moveIn", () => {
     expect(moveIn(grid, 10_000, 9999, "ArrowRight")).toBe(9999);
     expect(moveIn(grid, 10_000, 7, "End")).toBe(9999);
     expect(moveIn(grid, 10_000, 7, "a")).toBeNull();
+  });
+});
+
+describe("smoothedSpeed", () => {
+  const over = (ms: number, pixelsASecond: number) => {
+    let speed = 0;
+    for (let passed = 0; passed < ms; passed += 16) speed = smoothedSpeed(speed, (pixelsASecond * 16) / 1000, 16);
+    return speed;
+  };
+
+  test("approaches a steady speed", () => {
+    expect(over(1000, 1500)).toBeCloseTo(1500, 0);
+    expect(over(200, 12_000)).toBeGreaterThan(3000);
+  });
+
+  test("one notch of a wheel after a rest is slow", () => {
+    expect(smoothedSpeed(0, 120, 2000)).toBeLessThan(100);
+    expect(smoothedSpeed(0, 120, 16)).toBeLessThan(1500);
+  });
+
+  test("two reports at the same moment change nothing", () => {
+    expect(smoothedSpeed(700, 0, 0)).toBe(700);
   });
 });
