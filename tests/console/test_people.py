@@ -130,6 +130,11 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
     assert path is not None
 
     await owner.open("/gallery")
+    tile = owner.page.get_by_role("listitem").get_by_role("button").first
+    await tile.click(modifiers=["Control"])
+    await expect(owner.page.get_by_role("toolbar")).to_contain_text("1 job with 1 output")
+    await tile.click()
+    await expect(owner.page.get_by_role("toolbar")).to_have_count(0)
     await expect(owner.page.locator("main img").first).to_be_visible()
     await other.open("/gallery")
     await expect(other.page.locator("main img")).to_have_count(0)
@@ -137,3 +142,8 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
         "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
     )
     await expect(other.page.get_by_role("main")).to_contain_text("There is no such job")
+
+    await tile.click()
+    await owner.page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    await owner.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(owner.page.get_by_role("main")).to_contain_text("No pictures yet")

@@ -19,12 +19,14 @@ type GridProps = {
   items: readonly ListedOutput[];
   hasMore: boolean;
   onMore: () => void;
-  onOpen: (index: number) => void;
+  /** Ids of the selected jobs; null while a click opens an output. */
+  selected: ReadonlySet<string> | null;
+  onClick: (index: number, event: MouseEvent) => void;
   /** The thumbnail could not be loaded: its link has probably expired. */
   onBroken: (item: ListedOutput) => void;
 };
 
-export function OutputGrid({ items, hasMore, onMore, onOpen, onBroken }: GridProps) {
+export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken }: GridProps) {
   const place = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [range, setRange] = useState<readonly [number, number]>([0, 0]);
@@ -108,8 +110,9 @@ export function OutputGrid({ items, hasMore, onMore, onOpen, onBroken }: GridPro
         return (
           <Tile
             key={item.id} item={item} index={index} size={grid.tile} isReachable={index === reachable} isLoading={!isFast}
+            isSelected={selected && selected.has(item.job_id)}
             x={(index % grid.columns) * (grid.tile + gap)} y={Math.floor(index / grid.columns) * grid.rowHeight}
-            onOpen={onOpen} onFocus={setFocused} onBroken={onBroken}
+            onClick={onClick} onFocus={setFocused} onBroken={onBroken}
           />
         );
       })}
@@ -127,7 +130,9 @@ type TileProps = {
   isReachable: boolean;
   /** Whether a thumbnail may start to load. One that has started goes on. */
   isLoading: boolean;
-  onOpen: (index: number) => void;
+  /** Null while a click opens the output. */
+  isSelected: boolean | null;
+  onClick: (index: number, event: MouseEvent) => void;
   onFocus: (index: number) => void;
   onBroken: (item: ListedOutput) => void;
 };
@@ -147,12 +152,12 @@ class Tile extends Component<TileProps> {
     if (this.image.current && !this.image.current.complete) this.image.current.removeAttribute("src");
   }
 
-  override render({ item, index, x, y, size, isReachable, isLoading, onOpen, onFocus, onBroken }: TileProps) {
+  override render({ item, index, x, y, size, isReachable, isLoading, isSelected, onClick, onFocus, onBroken }: TileProps) {
     this.hasStarted ||= isLoading;
     return (
       <div role="listitem" class="tile" style={{ transform: `translate(${x}px, ${y}px)`, width: `${size}px`, height: `${size}px` }}>
         <button type="button" data-index={index} tabIndex={isReachable ? 0 : -1} aria-label={item.thumbnail_url ? `${item.name}, ${workflowTitle(item.workflow)}` : undefined}
-          onClick={() => onOpen(index)} onFocus={() => onFocus(index)}>
+          aria-pressed={isSelected ?? undefined} onClick={(event) => onClick(index, event)} onFocus={() => onFocus(index)}>
           {!item.thumbnail_url ? <Stand item={item} />
             : this.hasStarted && <img ref={this.image} src={pathOf(item.thumbnail_url)} alt="" width={size} height={size} decoding="async" draggable={false} onError={() => onBroken(item)} />}
         </button>
