@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { layOut, moveIn, smoothedSpeed, windowOf } from "../src/pages/gallery/grid";
+import { layOut, moveIn, ScrollPace, smoothedSpeed, windowOf } from "../src/pages/gallery/grid";
 
 const grid = layOut({ width: 1000, count: 10_000, minimum: 180, gap: 10 });
 
@@ -72,5 +72,36 @@ describe("smoothedSpeed", () => {
 
   test("two reports at the same moment change nothing", () => {
     expect(smoothedSpeed(700, 0, 0)).toBe(700);
+  });
+});
+
+describe("ScrollPace", () => {
+  const afterASecond = (pace: ScrollPace, pixelsASecond: number, frameMs: number) => {
+    let mayLoad = true;
+    for (let passed = 0; passed < 1000; passed += frameMs) mayLoad = pace.move((pixelsASecond * frameMs) / 1000, frameMs);
+    return mayLoad;
+  };
+
+  test("thumbnails load while scrolling is smooth", () => {
+    expect(afterASecond(new ScrollPace(), 1500, 17)).toBe(true);
+  });
+
+  test("no thumbnail loads at high speed", () => {
+    expect(afterASecond(new ScrollPace(), 12_000, 17)).toBe(false);
+  });
+
+  test("no thumbnail loads after jerky frames, until scrolling is slow", () => {
+    const pace = new ScrollPace();
+    expect(afterASecond(pace, 1500, 30)).toBe(false);
+    expect(afterASecond(pace, 1500, 17)).toBe(false);
+    expect(afterASecond(pace, 300, 17)).toBe(true);
+  });
+
+  test("thumbnails load after a rest", () => {
+    const pace = new ScrollPace();
+    afterASecond(pace, 1500, 30);
+    pace.rest();
+    expect(pace.move(10, 5000)).toBe(true);
+    expect(afterASecond(pace, 1500, 17)).toBe(true);
   });
 });

@@ -7,11 +7,10 @@ import { text, workflowTitle } from "../../text";
 import { formatBytes } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { pathOf } from "../../ui/media";
-import { layOut, moveIn, smoothedSpeed, windowOf } from "./grid";
+import { layOut, moveIn, ScrollPace, windowOf } from "./grid";
 
 const MINIMUM = { wide: 170, narrow: 106 };
 const OVERSCAN = 2;
-const MAX_LOADING_SPEED = 3000; // pixels a second; nobody sees the pictures that pass by faster
 const REST_MS = 120; // without a scroll event
 const AHEAD_SCREENS = 3; // loads the next page this many screens before the end
 
@@ -30,7 +29,8 @@ export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken
   const place = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [range, setRange] = useState<readonly [number, number]>([0, 0]);
-  const [isFast, setFast] = useState(false);
+  const [isLoading, setLoading] = useState(true);
+  const pace = useRef(new ScrollPace());
   const [focused, setFocused] = useState(0);
   const shouldFocus = useRef(false);
   const isNarrow = width < 560;
@@ -48,21 +48,19 @@ export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken
     let offset = place.current!.getBoundingClientRect().top + scrollY;
     let frame = 0;
     let rest = 0;
-    let speed = 0;
     let known = { y: scrollY, at: performance.now() };
     const update = (now = performance.now()) => {
       frame = 0;
-      speed = smoothedSpeed(speed, Math.abs(scrollY - known.y), now - known.at);
+      setLoading(pace.current.move(Math.abs(scrollY - known.y), Math.max(0, now - known.at)));
       known = { y: scrollY, at: now };
-      setFast(speed > MAX_LOADING_SPEED);
       const top = scrollY - offset;
       const [first, last] = windowOf(grid, items.length, top, innerHeight, OVERSCAN);
       setRange((known) => (known[0] === first && known[1] === last ? known : [first, last]));
       if (hasMore && top + innerHeight * (1 + AHEAD_SCREENS) > grid.height) onMore();
     };
     const onRest = () => {
-      speed = 0;
-      setFast(false);
+      pace.current.rest();
+      setLoading(true);
     };
     const onScroll = () => {
       frame ||= requestAnimationFrame(update);
@@ -74,6 +72,7 @@ export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken
       onScroll();
     };
     update();
+    rest = window.setTimeout(onRest, REST_MS);
     addEventListener("scroll", onScroll, { passive: true });
     addEventListener("resize", onResize);
     return () => {
@@ -109,7 +108,7 @@ export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken
         const index = first + offset;
         return (
           <Tile
-            key={item.id} item={item} index={index} size={grid.tile} isReachable={index === reachable} isLoading={!isFast}
+            key={item.id} item={item} index={index} size={grid.tile} isReachable={index === reachable} isLoading={isLoading}
             isSelected={selected && selected.has(item.job_id)}
             x={(index % grid.columns) * (grid.tile + gap)} y={Math.floor(index / grid.columns) * grid.rowHeight}
             onClick={onClick} onFocus={setFocused} onBroken={onBroken}
