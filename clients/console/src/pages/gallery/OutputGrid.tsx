@@ -48,6 +48,7 @@ export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken
     let offset = place.current!.getBoundingClientRect().top + scrollY;
     let frame = 0;
     let rest = 0;
+    let restFrame = 0;
     let known = { y: scrollY, at: performance.now() };
     const update = (now = performance.now()) => {
       frame = 0;
@@ -62,22 +63,29 @@ export function OutputGrid({ items, selected, hasMore, onMore, onClick, onBroken
       pace.current.rest();
       setLoading(true);
     };
+    const awaitRest = () => {
+      clearTimeout(rest);
+      // a slow frame delays scroll events, too: the next frame says whether the page still moves
+      rest = window.setTimeout(() => {
+        restFrame = requestAnimationFrame(() => (scrollY === known.y ? onRest() : awaitRest()));
+      }, REST_MS);
+    };
     const onScroll = () => {
       frame ||= requestAnimationFrame(update);
-      clearTimeout(rest);
-      rest = window.setTimeout(onRest, REST_MS);
+      awaitRest();
     };
     const onResize = () => {
       offset = place.current!.getBoundingClientRect().top + scrollY;
       onScroll();
     };
     update();
-    rest = window.setTimeout(onRest, REST_MS);
+    awaitRest();
     addEventListener("scroll", onScroll, { passive: true });
     addEventListener("resize", onResize);
     return () => {
       cancelAnimationFrame(frame);
       clearTimeout(rest);
+      cancelAnimationFrame(restFrame);
       removeEventListener("scroll", onScroll);
       removeEventListener("resize", onResize);
     };
