@@ -26,7 +26,8 @@ async def test_page_is_accessible_in_light_dark_and_on_a_phone(new_visitor: NewV
         for name, value in known.items():
             path = path.replace(name, value)
         await visitor.open(path)
-        faults |= {f"{path} {look}": found for look, found in (await find_faults_in_each_look(visitor)).items() if found}
+        found = await find_faults_in_each_look(visitor)
+        faults |= {f"{path} {look}": rules for look, rules in found.items() if rules}
     assert faults == {}
 
 
