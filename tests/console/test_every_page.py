@@ -18,7 +18,7 @@ async def test_page_is_accessible_in_light_dark_and_on_a_phone(new_visitor: NewV
         job = await visitor.fleet.submit(demo, prompt="a lighthouse at dusk", steps=2)
         await visitor.fleet.ended(demo, job["job_id"])
     known = {"{user_id}": visitor.user_id, "{node}": "node-1", "{job_id}": job["job_id"], "{section}": "usage"}
-    faults = {}
+    faults: dict[str, list[str]] = {}
     for pattern in PAGES:
         if pattern in {"/sign-in", "/shared/{token}", "/workflows/{name}"}:
             continue
