@@ -25,7 +25,8 @@ async def test_first_picture_takes_a_sentence_and_a_click(new_visitor: NewVisito
     assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
     await card.get_by_role("button", name="Another seed").click()
-    await expect(page.get_by_role("article", name="A harbour at night")).to_have_count(2)
+    ended = page.get_by_role("article", name="A harbour at night").filter(has_text="Completed")
+    await expect(ended).to_have_count(2, timeout=30_000)
     async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
         jobs = (await admin.get("/admin/jobs", params={"tenant": visitor.user_id})).json()["jobs"]
     assert len({job["seed"] for job in jobs}) == len(jobs) == 2
