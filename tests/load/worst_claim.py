@@ -118,7 +118,7 @@ async def select_now(connection: Connection, runnable: Sequence[int], node: str 
     """Select a job as the scheduler does, without what it caches for a second."""
     tenants = await claims.find_tenants(connection, runnable, node=node)
     tenant = await claims.lock_tenant(connection, tenants) if tenants else None
-    found = await claims.lock_job(connection, tenant, runnable, node=node) if tenant else None
+    found = await claims.lock_first_job(connection, tenant, runnable, node=node) if tenant else None
     return found.job.id if found else None
 
 

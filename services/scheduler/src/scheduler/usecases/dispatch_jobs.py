@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
-from typing import NamedTuple
 from uuid import UUID
 
 from chassis.database.postgres import Database
@@ -16,6 +15,8 @@ from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.loaded_models import LoadedModels
+from scheduler.usecases.place_jobs import JobPlacer, Search
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
 from scheduler.usecases.tenant_policies import TenantPolicies
@@ -38,22 +39,13 @@ class NoClaim(Enum):
     CONTENDED = auto()  # a job whose tenant another transaction has locked, or that another node has just taken
 
 
-class _Search(NamedTuple):
-    """Tenants that have a job for a node.
-
-    Attributes:
-        tenants: best first.
-        requirements: that the node meets and that queued jobs have.
-        avoided_node: jobs that must avoid this node are skipped; None skips none.
-    """
-
-    tenants: Sequence[UUID]
-    requirements: Sequence[int]
-    avoided_node: str | None
-
-
 class JobDispatcher:
-    """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``."""
+    """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``.
+
+    Args:
+        warm_bound_s: a job that was passed over for this long, for jobs whose models the node has loaded, is next.
+            0: jobs are never passed over, and any suitable node is woken.
+    """
 
     def __init__(
         self,
@@ -62,15 +54,19 @@ class JobDispatcher:
         publisher: JobEventPublisher,
         *,
         policies: TenantPolicies,
+        loaded: LoadedModels,
         lease_s: float,
         frames_per_image: int,
+        warm_bound_s: float,
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
         self._policies, self._frames_per_image = policies, frames_per_image
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
-        self._requests = WaitingRequests(fleet.can_run)
+        self._loaded, self._prefers_warm = loaded, warm_bound_s > 0
+        self._placer = JobPlacer(fleet, loaded, bound_s=warm_bound_s)
+        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
@@ -116,7 +112,10 @@ class JobDispatcher:
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
-        waiting = self._requests.open(node, request.boot_id)
+        if request.loaded is not None:
+            self._loaded.record_claim(node, request.loaded)
+        loaded = self._loaded.get_loaded(node) if self._prefers_warm else frozenset[str]()
+        waiting = self._requests.open(node, request.boot_id, loaded)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
@@ -194,9 +193,7 @@ class JobDispatcher:
                 waiting = await self._waiting.load(connection, fresh=fresh)
         return sorted(runnable & waiting)
 
-    async def _search_tenants(
-        self, connection: Connection, node: str, requirements: Sequence[int]
-    ) -> _Search | NoClaim:
+    async def _search_tenants(self, connection: Connection, node: str, requirements: Sequence[int]) -> Search | NoClaim:
         """Find tenants that have a job for the node. Takes no lock.
 
         A job that must avoid this node, because the node died while running it, is considered only if there is no
@@ -204,16 +201,16 @@ class JobDispatcher:
         """
         tenants = await claims.find_tenants(connection, requirements, node=node)
         if tenants:
-            return _Search(tenants, requirements, node)
+            return Search(tenants, requirements, node)
         avoided = await claims.list_avoided_requirements(connection, requirements, node=node)
         exclusive = await self._fleet.list_exclusive_requirements(connection, node, avoided) if avoided else []
         tenants = await claims.find_tenants(connection, exclusive, node=None) if exclusive else []
         if tenants:
-            return _Search(tenants, exclusive, None)
+            return Search(tenants, exclusive, None)
         return NoClaim.RESTRICTED if avoided else NoClaim.NOTHING
 
     async def _lease_job(
-        self, connection: Connection, node: str, digest: str, search: _Search
+        self, connection: Connection, node: str, digest: str, search: Search
     ) -> tuple[Assignment | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
         tenant = await claims.lock_tenant(connection, search.tenants)
@@ -222,9 +219,10 @@ class JobDispatcher:
         live = await attempts.renew_live_assignment(connection, node, self._lease_s)  # by another request of the node
         if live is not None:
             return live, None
-        found = await claims.lock_job(connection, tenant, search.requirements, node=search.avoided_node)
+        found = await self._placer.lock_job(connection, tenant, search, node=node)
         if found is None:
             return None, None
+        self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
         assignment = await attempts.insert_attempt(connection, found, node, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
         transition = await transitions.apply_transition(
@@ -248,7 +246,7 @@ class JobDispatcher:
             if is_recheck:
                 self._requests.repeat_claims()
             if is_recheck and waiting is not None:
-                self._requests.wake_each_kind(lambda one: any(self._fleet.can_run(one, need) for need in waiting))
+                self._requests.wake_each_kind(waiting)
             if is_due:
                 self._recheck_at = clock() + RECHECK_S
         except BaseException:
