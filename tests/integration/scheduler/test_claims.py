@@ -199,9 +199,8 @@ async def test_search_for_warm_jobs_reads_few_jobs_and_tenants(queue: Queue) -> 
     await fill_many_requirements(queue)
     warmth = {number: Warmth.WARM if number < HERE + 1 else Warmth.COLD for number in range(100)}
     async with queue.sql.transaction():
-        tenant = await claims.lock_tenant(connection, [UUID(int=1)])
-        assert tenant is not None
-        firsts = await claims.list_first_jobs(connection, tenant, warmth, node=NODE)
+        tenant, firsts = await claims.lock_tenant_and_list_jobs(connection, [UUID(int=1)], warmth, node=NODE)
+    assert tenant is not None
     assert [(job.warmth, job.priority) for job in firsts] == [(Warmth.WARM, HERE), (Warmth.COLD, 99)]
     assert connection.read["jobs"] <= len(warmth)
 

@@ -55,14 +55,13 @@ async def test_node_without_warm_jobs_leaves_those_that_another_node_has_loaded(
     assert await run_next_job(node) == elsewhere
 
 
-async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_others_get_the_next(world: World) -> None:
-    tenant, waiting = world.add_tenant(), dict[str, asyncio.Task[UUID]]()
-    nodes = [await world.add_node(COMMON, RARE) for _ in range(3)]
+async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
+    tenant, cold, warm = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)
-    for node, loaded in zip(nodes, (HAS_RARE, (), HAS_COMMON), strict=True):
-        node.loaded = loaded
-        waiting[node.name] = asyncio.create_task(run_next_job(node))
-        await node.send_heartbeat(loaded=loaded)  # by its reply, the request has most likely arrived
-    for node in reversed(nodes):
-        job_id = await world.submit_job(tenant, model=COMMON)
-        assert await waiting[node.name] == job_id
+    cold.loaded, warm.loaded = HAS_RARE, HAS_COMMON
+    waiting = []
+    for node in (cold, warm):
+        waiting.append(asyncio.create_task(run_next_job(node)))
+        await node.send_heartbeat(loaded=node.loaded)  # by its reply, the request has most likely arrived
+    jobs = [await world.submit_job(tenant, model=COMMON) for _ in waiting]
+    assert [await task for task in reversed(waiting)] == jobs

@@ -120,10 +120,11 @@ SELECT t.id FROM tenants t
 WHERE t.ready AND CASE WHEN t.id IN (SELECT served.tenant_id FROM served) THEN {_HAS_JOB} END
 ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
 """)  # noqa: S608 - constants only
-_LOCK_TENANT = Statement("""
+_LOCK_TENANT_SQL = """
 SELECT id, tier, vtime, weight, now() AS now FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) AND ready
 ORDER BY vtime, id LIMIT 1 FOR UPDATE SKIP LOCKED
-""")
+"""
+_LOCK_TENANT = Statement(_LOCK_TENANT_SQL)
 _LOCK_BEST = """
 SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
     j.fail_without_outputs, j.request_id, j.created_at, j.run_within_s, j.requirement_id,
@@ -139,15 +140,19 @@ _LOCK_FIRST_JOB = Statement(
 """  # noqa: S608 - constants only
     )
 )
-_LOCK_JOB = Statement(_LOCK_BEST.format(best="SELECT CAST(:job_id AS uuid) AS id"))
 _PASSED_OVER_S = "coalesce(extract(epoch FROM now() - {job}.passed_over_at), 0)::float AS {name}"
-_LIST_FIRST_JOBS = Statement(f"""
-SELECT DISTINCT ON (r.warmth) r.warmth, f.id, f.priority, {_PASSED_OVER_S.format(job="f", name="passed_over_s")}
-FROM unnest(CAST(:requirements AS bigint[]), CAST(:warmth AS smallint[])) r (requirement_id, warmth)
-JOIN waiting_requirements w ON w.requirement_id = r.requirement_id
-CROSS JOIN LATERAL ({_FIRST_JOB}) f
-WHERE w.tenant_id = :tenant_id
-ORDER BY r.warmth, f.priority DESC, f.id
+# In one statement, so that a claim that chooses a job takes no more round trips than one that need not. The jobs are
+# those before the lock; the statement that locks the chosen one checks that it is still queued.
+_LOCK_TENANT_AND_LIST = Statement(f"""
+WITH t AS MATERIALIZED ({_LOCK_TENANT_SQL})
+SELECT t.*, f.* FROM t LEFT JOIN LATERAL (
+    SELECT DISTINCT ON (r.warmth) r.warmth, f.id AS job_id, f.priority,
+        {_PASSED_OVER_S.format(job="f", name="passed_over_s")}
+    FROM unnest(CAST(:requirements AS bigint[]), CAST(:warmth AS smallint[])) r (requirement_id, warmth)
+    JOIN waiting_requirements w ON w.requirement_id = r.requirement_id AND w.tenant_id = t.id
+    CROSS JOIN LATERAL ({_FIRST_JOB}) f
+    ORDER BY r.warmth, f.priority DESC, f.id
+) f ON true
 """)  # noqa: S608 - constants only
 _LIST_WARM_TENANTS = Statement(f"""
 SELECT t.id, t.vtime, t.weight, warm.priority AS warm_priority, first.priority AS first_priority,
@@ -165,13 +170,17 @@ CROSS JOIN LATERAL (
     WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold ORDER BY j.priority DESC, j.id LIMIT 1
 ) first
 """)  # noqa: S608 - constants only
-# Takes no lock that another transaction holds: the tenant of this job may be locked by another claim.
-_MARK_PASSED_OVER = Statement("""
-UPDATE jobs SET passed_over_at = now() WHERE id = (
-    SELECT j.id FROM jobs j WHERE j.id = :job_id AND j.state = 'queued' AND j.passed_over_at IS NULL
-    FOR UPDATE SKIP LOCKED
+# Marks the job that is passed over unless another transaction locks it, perhaps one that waits for a lock of this one.
+_LOCK_JOB = Statement(f"""
+WITH marked AS (
+    UPDATE jobs SET passed_over_at = now() WHERE id = (
+        SELECT j.id FROM jobs j
+        WHERE j.id = CAST(:passed_over AS uuid) AND j.state = 'queued' AND j.passed_over_at IS NULL
+        FOR UPDATE SKIP LOCKED
+    )
 )
-""")
+{_LOCK_BEST.format(best="SELECT CAST(:job_id AS uuid) AS id")}
+""")  # noqa: S608 - constants only
 _LIST_AVOIDED_REQUIREMENTS = Statement("""
 SELECT DISTINCT requirement_id FROM jobs
 WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold
@@ -232,25 +241,36 @@ async def lock_first_job(
     return _build_claimable_job(await _LOCK_FIRST_JOB.first(connection, **parameters), tenant)
 
 
-async def list_first_jobs(
-    connection: Connection, tenant: LockedTenant, warmth: Mapping[int, Warmth], *, node: str | None
-) -> list[FirstJob]:
-    """List the tenant's first job of each warmth.
+async def lock_tenant_and_list_jobs(
+    connection: Connection, tenant_ids: Sequence[UUID], warmth: Mapping[int, Warmth], *, node: str | None
+) -> tuple[LockedTenant | None, list[FirstJob]]:
+    """Lock that of these tenants with the least ``vtime``, as ``lock_tenant``; and list its first job of each warmth.
 
     Args:
-        tenant: its lock must be held.
         warmth: of the requirements that the node meets and that queued jobs have.
         node: as in ``find_tenants``.
     """
-    rows = await _LIST_FIRST_JOBS.all(
-        connection, tenant_id=tenant.id, requirements=[*warmth], warmth=[*warmth.values()], node=node or ""
+    rows = await _LOCK_TENANT_AND_LIST.all(
+        connection, ids=list(tenant_ids), requirements=[*warmth], warmth=[*warmth.values()], node=node or ""
     )
-    return [FirstJob(row["id"], row["priority"], Warmth(row["warmth"]), row["passed_over_s"]) for row in rows]
+    tenant = LockedTenant(**{name: rows[0][name] for name in LockedTenant._fields}) if rows else None
+    return tenant, [
+        FirstJob(row["job_id"], row["priority"], Warmth(row["warmth"]), row["passed_over_s"])
+        for row in rows
+        if row["job_id"] is not None
+    ]
 
 
-async def lock_job(connection: Connection, tenant: LockedTenant, job_id: UUID) -> ClaimableJob | None:
-    """Lock a queued job of a tenant whose lock is held. None if another transaction has locked it."""
-    return _build_claimable_job(await _LOCK_JOB.first(connection, job_id=job_id), tenant)
+async def lock_job(
+    connection: Connection, tenant: LockedTenant, job_id: UUID, *, passed_over: UUID | None
+) -> ClaimableJob | None:
+    """Lock a queued job of a tenant whose lock is held. None if it is no longer queued, or locked by another.
+
+    Args:
+        passed_over: job whose turn it was. The time of the first such call is recorded.
+    """
+    row = await _LOCK_JOB.first(connection, job_id=job_id, passed_over=passed_over)
+    return _build_claimable_job(row, tenant)
 
 
 async def list_warm_tenants(
@@ -274,11 +294,6 @@ async def list_warm_tenants(
         )
         for row in rows
     ]
-
-
-async def mark_passed_over(connection: Connection, job_id: UUID) -> None:
-    """Record when another job was first preferred to this one. Does nothing while another transaction locks it."""
-    await _MARK_PASSED_OVER.run(connection, job_id=job_id)
 
 
 async def list_avoided_requirements(connection: Connection, requirements: Sequence[int], *, node: str) -> list[int]:

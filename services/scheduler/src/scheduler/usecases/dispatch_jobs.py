@@ -213,13 +213,13 @@ class JobDispatcher:
         self, connection: Connection, node: str, digest: str, search: Search
     ) -> tuple[Assignment | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
-        tenant = await claims.lock_tenant(connection, search.tenants)
-        if tenant is None or await attempts.lock_node(connection, node) != digest:
+        turn = await self._placer.lock_tenant(connection, search, node=node)
+        if turn is None or await attempts.lock_node(connection, node) != digest:
             return None, None
         live = await attempts.renew_live_assignment(connection, node, self._lease_s)  # by another request of the node
         if live is not None:
             return live, None
-        found = await self._placer.lock_job(connection, tenant, search, node=node)
+        found = await self._placer.lock_job(connection, turn, search)
         if found is None:
             return None, None
         self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))

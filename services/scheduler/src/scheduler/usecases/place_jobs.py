@@ -7,7 +7,6 @@ from uuid import UUID
 
 from chassis.database.statement import Connection
 from scheduler.domain.placement import (
-    Choice,
     FirstJob,
     Warmth,
     choose_job,
@@ -37,6 +36,19 @@ class Search(NamedTuple):
     avoided_node: str | None
 
 
+class Turn(NamedTuple):
+    """The tenant whose turn it is. Its lock is held.
+
+    Attributes:
+        warmth: of each requirement; empty if all jobs are equally warm.
+        jobs: its first job of each warmth; empty if all are equally warm.
+    """
+
+    tenant: claims.LockedTenant
+    warmth: Mapping[int, Warmth]
+    jobs: Sequence[FirstJob]
+
+
 class JobPlacer:
     """Prefers jobs whose models the node has loaded.
 
@@ -48,61 +60,65 @@ class JobPlacer:
         self._fleet, self._loaded, self._bound_s = fleet, loaded, bound_s
         self._cost_s, self._cost_until = COST_ESTIMATE_S, 0.0
 
-    async def lock_job(
-        self, connection: Connection, tenant: claims.LockedTenant, search: Search, *, node: str
-    ) -> claims.ClaimableJob | None:
+    async def lock_tenant(self, connection: Connection, search: Search, *, node: str) -> Turn | None:
+        """Lock the tenant whose turn it is; None if others lock all of them."""
+        warmth = self._rate_requirements(search.requirements, node)
+        if warmth:
+            tenant, jobs = await claims.lock_tenant_and_list_jobs(
+                connection, search.tenants, warmth, node=search.avoided_node
+            )
+            return Turn(tenant, warmth, jobs) if tenant else None
+        tenant = await claims.lock_tenant(connection, search.tenants)
+        return Turn(tenant, warmth, ()) if tenant else None
+
+    async def lock_job(self, connection: Connection, turn: Turn, search: Search) -> claims.ClaimableJob | None:
         """Choose and lock the job that the node gets; None if others lock it or there is none any more.
 
-        Args:
-            tenant: the tenant whose turn it is. Its lock, and that of the node, must be held.
+        The lock of the node must be held, too.
         """
-        warmth = self._rate_requirements(search.requirements, node)
-        if len(set(warmth.values())) < 2:  # all are equally warm
-            return await claims.lock_first_job(connection, tenant, search.requirements, node=search.avoided_node)
-        firsts = await claims.list_first_jobs(connection, tenant, warmth, node=search.avoided_node)
-        if not firsts:
+        if not turn.warmth:
+            return await claims.lock_first_job(connection, turn.tenant, search.requirements, node=search.avoided_node)
+        if not turn.jobs:
             return None
-        due, choice = find_due_job(firsts), choose_job(firsts, bound_s=self._bound_s)
+        due, choice = find_due_job(turn.jobs), choose_job(turn.jobs, bound_s=self._bound_s)
         if choice.job.warmth is not Warmth.WARM and due.passed_over_s < self._bound_s:
-            warm = {requirement: one for requirement, one in warmth.items() if one is Warmth.WARM}
-            found = await self._lock_job_of_other_tenant(connection, tenant, warm, node=search.avoided_node)
+            found = await self._lock_job_of_other_tenant(connection, turn, due, node=search.avoided_node)
             if found is not None:
-                await self._mark_passed_over(connection, due)
                 return found
-        return await self._lock_choice(connection, tenant, choice)
+        passed_over = choice.passed_over.id if choice.passed_over else None
+        return await claims.lock_job(connection, turn.tenant, choice.job.id, passed_over=passed_over)
 
     def _rate_requirements(self, requirements: Sequence[int], node: str) -> dict[int, Warmth]:
-        """Rate how warm jobs with each requirement are on the node; nothing if jobs must not be passed over."""
-        if self._bound_s <= 0 or len(requirements) < 2:  # nothing to choose from
+        """Rate how warm jobs with each requirement are on the node; empty if there is nothing to choose."""
+        if self._bound_s <= 0 or len(requirements) < 2:
             return {}
         loaded, elsewhere = self._loaded.get_loaded(node), self._loaded.list_elsewhere(node)
-        return {one: self._fleet.rate_warmth(one, loaded, elsewhere) for one in requirements}
-
-    async def _lock_choice(
-        self, connection: Connection, tenant: claims.LockedTenant, choice: Choice
-    ) -> claims.ClaimableJob | None:
-        found = await claims.lock_job(connection, tenant, choice.job.id)
-        if found is not None and choice.passed_over is not None:
-            await self._mark_passed_over(connection, choice.passed_over)
-        return found
+        warmth = {one: self._fleet.rate_warmth(one, loaded, elsewhere) for one in requirements}
+        return warmth if len(set(warmth.values())) > 1 else {}
 
     async def _lock_job_of_other_tenant(
-        self, connection: Connection, due: claims.LockedTenant, warm: Mapping[int, Warmth], *, node: str | None
+        self, connection: Connection, turn: Turn, due: FirstJob, *, node: str | None
     ) -> claims.ClaimableJob | None:
-        """Lock a warm job of another tenant, if that keeps the fair share within one job."""
+        """Lock a warm job of another tenant, if that keeps the fair share within one job.
+
+        Args:
+            due: the job whose turn it is.
+        """
+        warm = {requirement: one for requirement, one in turn.warmth.items() if one is Warmth.WARM}
         if not warm:
             return None
-        cost_s = await self._load_job_cost(connection)
-        until = due.vtime + cost_s / due.weight
-        tenants = await claims.list_warm_tenants(connection, [*warm], node=node, until=until)
-        preferred = list_preferred_tenants(due.turn, tenants, cost_s=cost_s, bound_s=self._bound_s)
+        tenant, cost_s = turn.tenant, await self._load_job_cost(connection)
+        found = await claims.list_warm_tenants(
+            connection, [*warm], node=node, until=tenant.vtime + cost_s / tenant.weight
+        )
+        preferred = list_preferred_tenants(tenant.turn, found, cost_s=cost_s, bound_s=self._bound_s)
         if not preferred:
             return None
-        other = await claims.lock_tenant(connection, [turn.id for turn in preferred])
-        if other is None or not is_within_one_job(due.turn, other.turn, cost_s=cost_s):
+        ids = [other.id for other in preferred]
+        locked, jobs = await claims.lock_tenant_and_list_jobs(connection, ids, warm, node=node)
+        if locked is None or not jobs or not is_within_one_job(tenant.turn, locked.turn, cost_s=cost_s):
             return None
-        firsts = await claims.list_first_jobs(connection, other, warm, node=node)
-        return await claims.lock_job(connection, other, firsts[0].id) if firsts else None
+        return await claims.lock_job(connection, locked, jobs[0].id, passed_over=due.id)
 
     async def _load_job_cost(self, connection: Connection) -> float:
         """Return what a job costs: the mean of the newest ones, at least what is charged at the claim."""
@@ -110,7 +126,3 @@ class JobPlacer:
             mean_s = await attempts.compute_mean_gpu_seconds(connection)
             self._cost_s, self._cost_until = max(mean_s or 0.0, COST_ESTIMATE_S), monotonic() + COST_FRESH_S
         return self._cost_s
-
-    async def _mark_passed_over(self, connection: Connection, job: FirstJob) -> None:
-        if not job.passed_over_s:
-            await claims.mark_passed_over(connection, job.id)
