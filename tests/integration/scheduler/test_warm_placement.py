@@ -17,7 +17,7 @@ async def run_next_job(node: Node) -> UUID:
     return given.ref.job_id
 
 
-@pytest.mark.requirement("F-113")
+@pytest.mark.requirement("placement.warm")
 async def test_warm_job_runs_first_unless_another_is_more_urgent_or_was_passed_over_for_too_long(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)
@@ -31,7 +31,7 @@ async def test_warm_job_runs_first_unless_another_is_more_urgent_or_was_passed_o
     assert [await run_next_job(node) for _ in range(2)] == [cold, later_warm]
 
 
-@pytest.mark.requirement("F-113")
+@pytest.mark.requirement("placement.fair")
 async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_fair_share(world: World) -> None:
     due, other, node = world.add_tenant(), world.add_tenant(), await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)
@@ -55,6 +55,7 @@ async def test_node_without_warm_jobs_leaves_those_that_another_node_has_loaded(
     assert await run_next_job(node) == elsewhere
 
 
+@pytest.mark.requirement("placement.idle")
 async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
     tenant, cold, warm = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)

@@ -65,6 +65,7 @@ def test_warmest_job_of_the_highest_priority_is_chosen_and_the_due_job_is_passed
     assert choose_job([warm, due], bound_s=BOUND_S) == (due, None)
 
 
+@pytest.mark.requirement("setting WARM_BOUND_S")
 def test_job_that_was_passed_over_for_the_bound_runs_though_it_is_cold() -> None:
     warm = job(2, Warmth.WARM)
     almost, due = (job(1, Warmth.COLD, passed_over_s=seconds) for seconds in (BOUND_S - 1, BOUND_S))
