@@ -1,11 +1,14 @@
 """Warm jobs are preferred within bounds of time, priority and fair share."""
 
+from dataclasses import dataclass, field
 from itertools import count
+from random import Random
 from uuid import UUID
 
 import pytest
 
 from scheduler.domain.placement import (
+    Choice,
     FirstJob,
     TenantTurn,
     WarmTenant,
@@ -128,3 +131,72 @@ def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() ->
     models.record_claim("1", {OTHER})
     models.record_heartbeat("1", {BASE})
     assert models.get_loaded("1") == {OTHER}
+
+
+@dataclass
+class Backlog:
+    """Tenants whose queues never end, and one node. A job runs for 1 s after its model was loaded, for 4 s."""
+
+    weights: tuple[float, ...]
+    random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - not a secret
+    now: float = 0.0
+    model: int = 0
+    changes: int = 0
+
+    def __post_init__(self) -> None:
+        self.vtime, self.used = [0.0] * len(self.weights), [0.0] * len(self.weights)
+        self.numbers, self.passed_over_at = count(1), dict[UUID, float]()
+        self.queues: list[dict[UUID, int]] = [{} for _ in self.weights]  # models by job
+        self.longest_passed_over_s = 0.0
+
+    def run_job(self) -> None:
+        for queue in self.queues:
+            while len(queue) < 50:
+                queue[UUID(int=next(self.numbers))] = self.random.randrange(4)
+        turns = sorted(map(self._turn, range(len(self.weights))), key=lambda turn: turn.vtime)
+        tenant, choice = turns[0].id.int, choose_job(self._list_first_jobs(turns[0].id.int), bound_s=BOUND_S)
+        due = choice.passed_over or choice.job
+        if choice.job.warmth is not Warmth.WARM and due.passed_over_s < BOUND_S:
+            warm = [self._warm_tenant(turn) for turn in turns if self.model in self.queues[turn.id.int].values()]
+            preferred = list_preferred_tenants(turns[0], warm, cost_s=COST_S, bound_s=BOUND_S)
+            if preferred:
+                tenant = preferred[0].id.int
+                choice = Choice(min(self._list_first_jobs(tenant), key=lambda one: one.warmth), due)
+        if choice.passed_over is not None:
+            self.passed_over_at.setdefault(choice.passed_over.id, self.now)
+        self._run(tenant, choice.job.id)
+
+    def _run(self, tenant: int, job_id: UUID) -> None:
+        self.longest_passed_over_s = max(self.longest_passed_over_s, self._passed_over_s(job_id))
+        model = self.queues[tenant].pop(job_id)
+        took_s = 1.0 if model == self.model else 5.0
+        self.changes += model != self.model
+        self.model, self.now = model, self.now + took_s
+        self.used[tenant] += took_s
+        self.vtime[tenant] += took_s / self.weights[tenant]
+
+    def _turn(self, tenant: int) -> TenantTurn:
+        return TenantTurn(UUID(int=tenant), self.vtime[tenant], self.weights[tenant])
+
+    def _warm_tenant(self, turn: TenantTurn) -> WarmTenant:
+        return WarmTenant(turn, 0, 0, self._passed_over_s(next(iter(self.queues[turn.id.int]))))
+
+    def _list_first_jobs(self, tenant: int) -> list[FirstJob]:
+        first: dict[Warmth, FirstJob] = {}
+        for job_id, model in self.queues[tenant].items():
+            warmth = Warmth.WARM if model == self.model else Warmth.COLD
+            first.setdefault(warmth, FirstJob(job_id, 0, warmth, self._passed_over_s(job_id)))
+        return list(first.values())
+
+    def _passed_over_s(self, job_id: UUID) -> float:
+        return self.now - self.passed_over_at.get(job_id, self.now)
+
+
+def test_tenants_get_shares_by_weight_and_models_change_seldom_in_an_endless_backlog() -> None:
+    backlog, jobs = Backlog((1.0, 2.0, 4.0)), 2000
+    for _ in range(jobs):
+        backlog.run_job()
+    shares = [used / sum(backlog.used) for used in backlog.used]
+    assert shares == pytest.approx([1 / 7, 2 / 7, 4 / 7], abs=0.02)
+    assert backlog.changes < 0.15 * jobs  # three quarters without preference
+    assert backlog.longest_passed_over_s < 2 * BOUND_S
