@@ -56,6 +56,21 @@ async def test_node_without_warm_jobs_leaves_those_that_another_node_has_loaded(
 
 
 @pytest.mark.requirement("placement.idle")
+async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_requests_nothing(world: World) -> None:
+    tenant, cold, warm = world.add_tenant(max_running=1), await world.add_node(), await world.add_node()
+    first, second = [await world.submit_job(tenant) for _ in range(2)]
+    given = await warm.claim_attempt()
+    assert given.ref.job_id == first
+    waiting = asyncio.create_task(run_next_job(cold))
+    await cold.send_heartbeat()  # by its reply, the request has most likely arrived
+    assert await warm.finish(given.ref)
+    assert await waiting == second
+    waiting = asyncio.create_task(run_next_job(await world.add_node()))
+    third = await world.submit_job(tenant)
+    assert await waiting == third
+
+
+@pytest.mark.requirement("placement.idle")
 async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
     tenant, cold, warm = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)

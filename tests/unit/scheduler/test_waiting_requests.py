@@ -147,6 +147,14 @@ async def test_node_that_has_loaded_the_models_of_a_job_is_woken_first_then_one_
     assert await fleet.settle() == ["rare"]
 
 
+async def test_idle_nodes_are_rated_by_the_warmest_that_can_run_the_job(fleet: Fleet) -> None:
+    await fleet.wait("small", SMALL, loaded=MODELS[RARE])
+    assert fleet.requests.rate_idle(RARE) is None
+    assert fleet.requests.rate_idle(COMMON) is Warmth.COLD
+    await fleet.wait("large", LARGE, loaded=MODELS[COMMON])
+    assert fleet.requests.rate_idle(COMMON) is Warmth.WARM
+
+
 async def test_recheck_wakes_the_node_that_has_loaded_the_models_of_a_waiting_job(fleet: Fleet) -> None:
     for node, loaded in (("rare", MODELS[RARE]), ("common", MODELS[COMMON])):
         await fleet.wait(node, LARGE, loaded=loaded)

@@ -11,6 +11,7 @@ from chassis.database.statement import Connection
 from chassis.loop import Loop
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import Assignment, RequestWork, WorkReply
+from scheduler.domain.placement import Warmth
 from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
@@ -27,6 +28,7 @@ RECHECK_S = 5.0  # a notification may be lost; executors ask again after about a
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
 CONTENTION_S = 0.2  # for so long also a request that does not wait tries again
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
+HEAD_START_S = 0.1  # of a node that has loaded the models of a job, before a node that has not is woken
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
 
@@ -70,7 +72,8 @@ class JobDispatcher:
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
-        self._is_recheck_wanted, self._are_nodes_changed = False, False
+        self._outwaited: Counter[int] = Counter()  # the same, once their head start is over
+        self._is_recheck_wanted, self._are_nodes_changed, self._is_recheck_outwaited = False, False, False
         self._recheck_at = 0.0
         self.waking = Loop("scheduler.wake_requests", self._wake_requests, every_s=RECHECK_S)
         """Wakes waiting requests. It must run, or jobs start only when executors ask again."""
@@ -239,19 +242,64 @@ class JobDispatcher:
         try:
             await self._fleet.learn_requirements()
             waiting = await self._read_waiting(are_nodes_changed=are_nodes_changed) if self._requests.has_idle else None
-            queued, self._queued = self._queued, Counter()
-            for requirement, jobs in queued.items():
-                if waiting is None or requirement in waiting:
-                    self._requests.wake_for(requirement, jobs)
+            self._wake_for_queued_jobs(waiting)
             if is_recheck:
                 self._requests.repeat_claims()
-            if is_recheck and waiting is not None:
-                self._requests.wake_each_kind(waiting)
+                self._wake_each_kind(waiting or frozenset())
             if is_due:
                 self._recheck_at = clock() + RECHECK_S
         except BaseException:
             self.recheck()
             raise
+
+    def _wake_for_queued_jobs(self, waiting: Set[int] | None) -> None:
+        """Wake requests for new jobs.
+
+        Args:
+            waiting: requirements of all queued jobs; None if no request is idle.
+        """
+        outwaited, self._outwaited = self._outwaited, Counter()
+        queued, self._queued = self._queued, Counter()
+        later = self._list_head_starts(queued)
+        for requirement, jobs in (
+            outwaited + Counter({one: queued[one] for one in queued if one not in later})
+        ).items():
+            if waiting is None or requirement in waiting:
+                self._requests.wake_for(requirement, jobs)
+        if later:
+            jobs_later = Counter({one: queued[one] for one in later})
+            asyncio.get_running_loop().call_later(HEAD_START_S, self._end_head_start, jobs_later)
+
+    def _wake_each_kind(self, waiting: Set[int]) -> None:
+        later = frozenset[int]() if self._is_recheck_outwaited else self._list_head_starts(waiting)
+        self._is_recheck_outwaited = False
+        self._requests.wake_each_kind(waiting - later)
+        if later:
+            asyncio.get_running_loop().call_later(HEAD_START_S, self._end_recheck_head_start)
+
+    def _list_head_starts(self, requirements: Iterable[int]) -> frozenset[int]:
+        """List requirements whose models some node has loaded, but no idle one of this process.
+
+        That node may have just finished a job and be about to request work, or wait at another scheduler.
+        """
+        if not self._prefers_warm or not self._requests.has_idle:
+            return frozenset()
+        loaded = self._loaded.list_elsewhere("")
+        return frozenset(
+            one
+            for one in requirements
+            if self._fleet.get_models(one)
+            and self._fleet.get_models(one) <= loaded
+            and self._requests.rate_idle(one) not in {None, Warmth.WARM}
+        )
+
+    def _end_head_start(self, jobs: Counter[int]) -> None:
+        self._outwaited += jobs
+        self.waking.wake()
+
+    def _end_recheck_head_start(self) -> None:
+        self._is_recheck_outwaited = True
+        self.recheck(are_nodes_changed=False)
 
     async def _read_waiting(self, *, are_nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""

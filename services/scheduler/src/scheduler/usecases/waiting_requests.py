@@ -144,6 +144,17 @@ class WaitingRequests:
             if runnable:
                 self._wake_first([digest], runnable, None)
 
+    def rate_idle(self, requirement: int) -> Warmth | None:
+        """Rate how warm jobs with this requirement are on the best idle node; None if no idle node meets it."""
+        return min(
+            (
+                self._rate_warmth(requirement, loaded)
+                for digest, loaded in self._idle
+                if digest is not None and self._can_run(digest, requirement)
+            ),
+            default=None,
+        )
+
     def repeat_claims(self) -> None:
         """Have the requests that claim do it once more: what they look at has changed."""
         for request in self._claiming:
