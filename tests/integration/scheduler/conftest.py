@@ -250,6 +250,7 @@ class Node:
     name: str
     models: ReportCatalog
     boot_id: UUID = field(default_factory=uuid4)
+    loaded: tuple[str, ...] | None = None  # models that its requests report
 
     async def join(self) -> "Node":
         """Send heartbeats, and the catalog while the scheduler asks for it."""
@@ -271,9 +272,8 @@ class Node:
         return await until_available(lambda: self.system.bus.request(HEARTBEAT, beat, key=self.name))
 
     async def request_work(self, wait_s: float = 0) -> Assignment | None:
-        return (
-            await self.system.bus.request(REQUEST_WORK, RequestWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
-        ).assignment
+        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, loaded=self.loaded)
+        return (await self.system.bus.request(REQUEST_WORK, request, key=self.name)).assignment
 
     async def claim_attempt(self) -> Assignment:
         """Request work, wait up to 5 s and return the attempt."""

@@ -11,6 +11,7 @@ from contracts.scheduler.jobs import JobError, JobWarning
 from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.text import Message
 from contracts.wire.topic import Topic, Traffic
 
 
@@ -28,10 +29,12 @@ class RequestWork(StrictModel):
 
     Attributes:
         wait_s: how long the scheduler may wait for work before it replies that there is none.
+        loaded: model files that the node has loaded, as ``Class.input=file``; None: as in its last heartbeat.
     """
 
     boot_id: UUID
     wait_s: Annotated[float, Field(ge=0, le=30)]
+    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] | None = None
 
 
 class CancelWorkRequests(TolerantModel):

@@ -12,7 +12,6 @@ from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
 from executor.domain.idle_time import IdleReason, IdleTime
-from executor.domain.loaded_models import list_models
 from executor.domain.progress import ProgressTracker
 from executor.store.journal import Journal
 from executor.usecases.current_attempt import CurrentAttempt
@@ -121,8 +120,8 @@ class WorkLoop:
     async def _report(self, record: AttemptRecord, finish: FinishAttempt) -> None:
         applied = await self.report.report_end(finish)
         self.journal.clear_attempt()
-        if finish.outcome is Outcome.SUCCEEDED:
-            self.state.loaded_models = list_models(record.assignment.graph)
+        if finish.outcome in {Outcome.FAILED, Outcome.NODE_FAULT}:
+            self.state.loaded_models = ()  # how far it came is unknown
         log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
         if finish.outcome is Outcome.SUCCEEDED and applied:
             tracker = ProgressTracker(record.assignment.graph)
