@@ -8,7 +8,7 @@ from contracts.scheduler.attempts import Assignment, Outcome
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.scripted import Scheduler
 
-pytestmark = [pytest.mark.usefixtures("gateway"), pytest.mark.requirement("F-171")]
+pytestmark = [pytest.mark.usefixtures("gateway"), pytest.mark.requirement("F-114")]
 
 
 def runs(scheduler: Scheduler, given: Assignment) -> bool:

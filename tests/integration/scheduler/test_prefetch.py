@@ -39,7 +39,7 @@ async def release_hints(node: Node) -> AsyncIterator[Hints]:
         await executor.stop()
 
 
-@pytest.mark.requirement("F-170")
+@pytest.mark.requirement("F-113")
 async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(3)]
@@ -71,7 +71,7 @@ async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
     assert await world.read_counters(tenant) == (0, 0)
 
 
-@pytest.mark.requirement("F-170")
+@pytest.mark.requirement("F-113")
 async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of_charge(world: World) -> None:
     tenant, node = world.add_tenant(max_running=2), await world.add_node()
     jobs = [await world.submit_job(tenant, images=2) for _ in range(3)]
@@ -97,7 +97,7 @@ async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of
     assert await node.finish(last.ref, images=2)
 
 
-@pytest.mark.requirement("F-170")
+@pytest.mark.requirement("F-113")
 async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_back(world: World) -> None:
     tenant, node, other, unsuitable = (
         world.add_tenant(),
@@ -131,7 +131,7 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
     assert await idle is None
 
 
-@pytest.mark.requirement("F-170")
+@pytest.mark.requirement("F-113")
 async def test_cordoned_node_is_asked_to_hand_a_prefetched_job_back_and_gets_no_other(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(2)]
