@@ -25,8 +25,10 @@ from typing import Any
 import httpx
 
 from stack.ports import free_ports
+from stack.processes import ForkServerClient
+from tests.integration.executor.processes import Forked
 from tests.kit.fleet import Fleet, running_fleet
-from tests.kit.hammer import running
+from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 PARKED_S = 8.0  # a waiting request of the stopped executor has ended by then
@@ -90,7 +92,9 @@ def read_environment(fleet: Fleet, service: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_executor(fleet: Fleet, nats: DelayingProxy, *, prefetch: bool) -> AsyncIterator[None]:
+async def running_executor(
+    fleet: Fleet, forking: ForkServerClient, nats: DelayingProxy, *, prefetch: bool
+) -> AsyncIterator[None]:
     """Run an executor of the node behind the proxy."""
     folder, (port, metrics_port) = Path(tempfile.mkdtemp(prefix="comfyfleet-idle-gap-")), free_ports(2)
     environment = {
@@ -104,20 +108,37 @@ async def running_executor(fleet: Fleet, nats: DelayingProxy, *, prefetch: bool)
         "EXECUTOR_ON_STOP": "hand_back",
         "LOG_LEVEL": "ERROR",
     }
+    process = Forked(forking, "executor.__main__", ["serve"], fleet.state / "logs/idle-gap.log", environment)
+    await process.start()
+
+    async def is_ready() -> bool:
+        try:
+            return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     try:
-        async with running(f"http://127.0.0.1:{port}/readyz", "executor", "serve", **environment):
-            yield
+        async with http_client() as client:
+            await until(is_ready, within_s=60)
+        yield
     finally:
+        await process.end(signal.SIGTERM)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 async def measure_one(
-    fleet: Fleet, client: httpx.AsyncClient, nats: DelayingProxy, case: tuple[float, bool], jobs: int
+    fleet: Fleet,
+    client: httpx.AsyncClient,
+    forking: ForkServerClient,
+    nats: DelayingProxy,
+    *,
+    case: tuple[float, bool],
+    jobs: int,
 ) -> str:
     """Return utilisation and gaps of one run."""
     seconds, prefetch = case
     before = len((await fleet.ledgers())[0]["prompts"])
-    async with running_executor(fleet, nats, prefetch=prefetch):
+    async with running_executor(fleet, forking, nats, prefetch=prefetch):
         for number in range(jobs + WARM_UP):
             await fleet.submit(client, workflow=graph(seconds, 10_000 * before + number))
         ended: list[dict[str, Any]] = []
@@ -154,6 +175,8 @@ async def measure(arguments: argparse.Namespace) -> None:
         gateway.target = ("127.0.0.1", int(read_environment(fleet, "gateway")["GATEWAY_PORT"]))
         nats.target = ("127.0.0.1", httpx.URL(fleet.credentials["nats_url"]).port or 4222)
         key = await asyncio.to_thread(lambda: fleet.new_user("idle-gap", "enterprise", graph_policy="open"))
+        forking = ForkServerClient(fleet.state / "logs/forking.log", program="tests.kit.forking")
+        await forking.start()
         os.kill(fleet.pid("executor-1"), signal.SIGSTOP)
         await asyncio.sleep(PARKED_S)
         print(
@@ -164,9 +187,12 @@ async def measure(arguments: argparse.Namespace) -> None:
                 nats.delay_s = gateway.delay_s = round_trip_ms / 2000
                 for place, seconds in enumerate(arguments.seconds):
                     for prefetch in (False, True) if place % 2 == 0 else (True, False):
-                        found = await measure_one(fleet, client, nats, (seconds, prefetch), arguments.jobs)
+                        found = await measure_one(
+                            fleet, client, forking, nats, case=(seconds, prefetch), jobs=arguments.jobs
+                        )
                         print(f"{round_trip_ms:8} ms {seconds:6} {'on' if prefetch else 'off':>9} {found}", flush=True)
         os.kill(fleet.pid("executor-1"), signal.SIGCONT)
+        await forking.close()
     nats.stop()
     gateway.stop()
 

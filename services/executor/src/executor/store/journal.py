@@ -154,6 +154,10 @@ class Journal:
         note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
         self._execute(lambda db: db.execute(note, (prompt_id, time.time())))
 
+    def has_orphans(self) -> bool:
+        """Whether there are orphaned prompts, also old ones. Writes nothing."""
+        return self._execute(lambda db: db.execute("SELECT 1 FROM left_behind LIMIT 1").fetchone()) is not None
+
     def list_orphans(self) -> list[str]:
         """Return orphaned prompts that may still run on the node, oldest first.
 

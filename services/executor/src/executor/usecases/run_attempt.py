@@ -307,7 +307,7 @@ class AttemptRunner:
                     await attempt.take_node()
             except TimeoutError:
                 raise NotStarted("the job before it takes too long") from None
-            if not self.state.online or self.journal.list_orphans():
+            if not self.state.online or self.journal.has_orphans():
                 raise NotStarted("the node is offline or runs an unwanted prompt")
         else:
             await attempt.take_node()
