@@ -8,7 +8,7 @@ from contracts.scheduler.attempts import Assignment, Outcome
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.scripted import Scheduler
 
-pytestmark = [pytest.mark.usefixtures("gateway"), pytest.mark.requirement("F-114")]
+pytestmark = pytest.mark.usefixtures("gateway")
 
 
 def runs(scheduler: Scheduler, given: Assignment) -> bool:
@@ -29,6 +29,7 @@ async def hold_one(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assign
     return first, second
 
 
+@pytest.mark.requirement("F-114")
 async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(start_executor, scheduler, node) -> None:
     first, second, third = [await scheduler.give(slow(0.5)) for _ in range(3)]
     scheduler.holds_ends_of = first.ref.job_id
@@ -48,6 +49,7 @@ async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(st
     assert {ask.held for ask in scheduler.asks} >= {None, first.ref, second.ref}
 
 
+@pytest.mark.requirement("F-114")
 @pytest.mark.parametrize("why", ["cancelled", "released", "held_too_long"])
 async def test_held_job_ends_without_touching_the_running_prompt(start_executor, scheduler, node, why: str) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=1 if why == "held_too_long" else 600)
@@ -69,6 +71,7 @@ async def test_held_job_ends_without_touching_the_running_prompt(start_executor,
     assert [await node.asked(f"POST {path}") for path in ("/interrupt", "/queue")] == [0, 0]
 
 
+@pytest.mark.requirement("F-114")
 async def test_job_runs_after_the_cancelled_one_before_it_is_stopped(start_executor, scheduler, node) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=600)
     first, second = await hold_one(scheduler)
@@ -79,6 +82,7 @@ async def test_job_runs_after_the_cancelled_one_before_it_is_stopped(start_execu
     assert entry["outcome"] == "interrupted"
 
 
+@pytest.mark.requirement("F-114")
 async def test_stopping_executor_hands_the_held_job_back_at_once_and_ends_the_running_one(
     spawn_executor, scheduler, node
 ) -> None:
@@ -92,6 +96,7 @@ async def test_stopping_executor_hands_the_held_job_back_at_once_and_ends_the_ru
     assert await node.ledger(second.prompt_id) == []
 
 
+@pytest.mark.requirement("F-114")
 @pytest.mark.parametrize("moment", ["held", "started"])
 async def test_successor_of_a_killed_executor_ends_both_jobs_once(spawn_executor, scheduler, node, moment: str) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
@@ -114,6 +119,7 @@ async def test_successor_of_a_killed_executor_ends_both_jobs_once(spawn_executor
             assert entry["outcome"] == "success"
 
 
+@pytest.mark.requirement("F-114")
 async def test_held_job_is_handed_back_when_the_node_dies(start_executor, scheduler, node) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=600)
     first, second = await hold_one(scheduler)

@@ -162,6 +162,8 @@ class AttemptRunner:
             log.info("executor.attempt.handed_back", why=str(reason))
             return _build_finish(record, RELEASED)
         except StagingFailed as reason:
+            if reason.result is NODE_UNREACHABLE and attempt.place is Place.WAITING and self.live.is_node_taken:
+                return _build_finish(record, RELEASED)  # the node died with another attempt
             # While the node cannot have received the prompt, its absence is not charged to the job.
             lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
             return _build_finish(
