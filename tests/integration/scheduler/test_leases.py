@@ -182,9 +182,8 @@ async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(worl
 
     await asyncio.gather(*(world.until_offered(model) for model in models.values()))
     keeping = asyncio.create_task(kept(await world.submit_job(tenants["kept"], model=models["kept"]), nodes["kept"][0]))
-    lost_prefetched = lose_a_prefetched_attempt(
-        world, tenants["prefetched"], *nodes["prefetched"][:2], models["prefetched"]
-    )
+    first, second, _ = nodes["prefetched"]
+    lost_prefetched = lose_a_prefetched_attempt(world, tenants["prefetched"], first, second, models["prefetched"])
     try:
         await asyncio.gather(lost_three_times(), inherited(), cancelled(), lost_prefetched)
     finally:

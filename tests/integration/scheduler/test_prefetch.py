@@ -119,11 +119,11 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
             moved = await waiting
     assert (moved.ref.job_id, moved.ref.attempt) == (jobs[1], 2)
     assert await other.finish(moved.ref)
-    waiting = asyncio.create_task(other.request_work(wait_s=6))
+    asked = asyncio.create_task(other.request_work(wait_s=6))
     third = await world.submit_job(tenant, model=RARE)
     prefetched = await node.request_work(held=first.ref)
     assert prefetched is None
-    taken = await waiting
+    taken = await asked
     assert taken is not None
     assert taken.ref.job_id == third
     assert await other.finish(taken.ref)
