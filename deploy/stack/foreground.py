@@ -15,7 +15,7 @@ from stack.login_links import NoLoginLink, create_login_link
 from stack.plan import Options
 from stack.ports import PortTaken
 from stack.stop_signals import StopRequested, StopSignals
-from stack.supervisor import USERS, AlreadyUp, Stack, StackFailed, running_pid
+from stack.supervisor import AlreadyUp, Stack, StackFailed, running_pid
 from stack.unprivileged import CannotRunPostgres
 
 REFUSALS = (AlreadyUp, PortTaken, CannotRunPostgres, StackFailed)
@@ -33,7 +33,7 @@ async def up(options: Options, console: Console) -> int:
     signals.open()
     try:
         credentials = await signals.run_until_stopped(stack.up())
-        links = {} if options.bare else await signals.run_until_stopped(_create_links(stack.layout))
+        links = await signals.run_until_stopped(stack.create_login_links())
         _print_summary(credentials, links, options, console)
         await signals.requested.wait()
     except StopRequested:
@@ -80,18 +80,6 @@ def login(state: Path, username: str, console: Console) -> int:
         return 1
     console.print(link, highlight=False, soft_wrap=True)
     return 0
-
-
-async def _create_links(layout: Layout) -> dict[str, str]:
-    """Return a link for each user of the stack, or why there is none."""
-
-    async def create(username: str) -> str:
-        try:
-            return await create_login_link(layout, username)
-        except NoLoginLink as refused:
-            return str(refused)
-
-    return dict(zip(USERS, await asyncio.gather(*map(create, USERS)), strict=True))
 
 
 def _print_summary(credentials: Credentials, links: Mapping[str, str], options: Options, console: Console) -> None:

@@ -52,6 +52,7 @@ class Stack:
         self._lock: IO[str] | None = None
         self._listener: socket.socket | None = None
         self._fork_server: ForkServerClient | None = None
+        self._plan: Plan | None = None
         self._began = time.monotonic()
 
     async def up(self) -> Credentials:
@@ -73,7 +74,7 @@ class Stack:
         self._fork_server = ForkServerClient(self.layout.log_of("fork_server"), inherited=(self._listener.fileno(),))
         if self._options.nodes or not self._options.bare:
             await self._fork_server.start()  # it imports modules while PostgreSQL is created
-        plan = Plan(self._options, self._listener, self._fork_server)
+        self._plan = plan = Plan(self._options, self._listener, self._fork_server)
         plan.write_environments()
         self._write_processes()
         self._supervisors = {
@@ -85,6 +86,27 @@ class Stack:
                 return await self._start_layers(plan)
         except TimeoutError as late:
             raise StackFailed(self._describe_timeout()) from late
+
+    async def create_login_links(self) -> dict[str, str]:
+        """Return a link for each of the first users that logs the user in to the console once, within ten minutes.
+
+        Raises:
+            StackFailed: the links could not be created.
+        """
+        if self._plan is None or self._options.bare:
+            return {}
+        files = {name: self.layout.state / f"login-{name}" for name in USERS}
+        try:
+            steps = [
+                _step(self._plan, "auth", "login-link", "--username", name, "--url", self._plan.base_url,
+                      "--output", str(path))
+                for name, path in files.items()
+            ]  # fmt: skip
+            await self._run_commands(self._plan, "login-links", steps)
+            return {name: path.read_text() for name, path in files.items()}
+        finally:
+            for path in files.values():
+                path.unlink(missing_ok=True)
 
     async def down(self) -> None:
         """Stop everything, dependent processes first. Safe at any point of ``up``."""

@@ -60,12 +60,7 @@ def bootstrap(
     except Refusal as refusal:
         typer.echo(" ".join((str(refusal), *(error.message for error in refusal.refused.errors))), err=True)
         raise typer.Exit(1) from None
-    if str(output) == "-":
-        typer.echo(json.dumps(answer))
-        return
-    output.touch(mode=0o600)
-    output.chmod(0o600)
-    output.write_text(json.dumps(answer))
+    _write_secret(output, json.dumps(answer))
 
 
 @cli.command("login-link")
@@ -73,10 +68,11 @@ def login_link(
     *,
     username: Annotated[str, typer.Option(help="the user whom the link logs in")],
     url: Annotated[str, typer.Option(help="public address of the gateway")] = "",
+    output: Annotated[Path, typer.Option(help="file for the link; - prints it")] = Path("-"),
 ) -> None:
-    """Print a link that logs a user in once, within ten minutes, without a password.
+    """Create a link that logs a user in once, within ten minutes, without a password.
 
-    Without --url only its token is printed.
+    Without --url it is only its token.
     """
     settings = load_settings(Settings)
     configure_logs("auth", settings)
@@ -85,7 +81,17 @@ def login_link(
     except Refusal as refusal:
         typer.echo(str(refusal), err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"{url.rstrip('/')}/#sign-in={token}" if url else token)
+    _write_secret(output, f"{url.rstrip('/')}/#sign-in={token}" if url else token)
+
+
+def _write_secret(output: Path, text: str) -> None:
+    """Print the text, or write it to a file that only its owner may read."""
+    if str(output) == "-":
+        typer.echo(text)
+        return
+    output.touch(mode=0o600)
+    output.chmod(0o600)
+    output.write_text(text)
 
 
 @cli.command("rotate-keys")
