@@ -80,10 +80,10 @@ class PromptWatcher:
             self._on_outputs({str(data.get("node")): data["output"]})
         # The last event of a prompt, sent after the history entry exists, unlike success and error events.
         if kind == "executing" and data.get("node") is None and "node" in data:
-            self._end_event_received = True
-            self._poll_now.set()
             if data.get("prompt_id") == self._prompt_id:  # the greeting after a reconnect may come while it runs
                 self._on_end()
+            self._end_event_received = True
+            self._poll_now.set()
         elif self._tracker.apply_event(kind, data):
             self._changed.set()
 
