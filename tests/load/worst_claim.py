@@ -3,8 +3,9 @@
     python -m tests.load.worst_claim [--jobs 1000000] [--rounds 30]
 
 Each arrangement fills the queue so that what the node can run comes last in the fair order or in the tenant's queue, or
-not at all. Selections change nothing. Prints the median and maximum, milliseconds, for the statements of the scheduler
-and for those from before decision 0056, which read every job ahead; "-" where these exceed 10 s.
+not at all. Selections change nothing. Prints the median and maximum, milliseconds: for a node that has loaded no model;
+for one that has loaded the model of the last requirement that it can run, while another node has that of the first; and
+for the statements from before decision 0056, which read every job ahead; "-" where these exceed 10 s.
 """
 
 import argparse
@@ -20,6 +21,9 @@ import asyncpg
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from scheduler.store import claims
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.loaded_models import LoadedModels
+from scheduler.usecases.place_jobs import JobPlacer, Search
 from tests.kit.postgres import PostgresServer
 
 NODE = "node-1"
@@ -118,7 +122,7 @@ async def select_now(connection: Connection, runnable: Sequence[int], node: str 
     """Select a job as the scheduler does, without what it caches for a second."""
     tenants = await claims.find_tenants(connection, runnable, node=node)
     tenant = await claims.lock_tenant(connection, tenants) if tenants else None
-    found = await claims.lock_job(connection, tenant, runnable, node=node) if tenant else None
+    found = await claims.lock_first_job(connection, tenant, runnable, node=node) if tenant else None
     return found.job.id if found else None
 
 
@@ -129,23 +133,49 @@ async def select_as_before(connection: Connection, runnable: Sequence[int]) -> U
     return await connection.fetchval(pick_job, list(runnable), NODE, tenant) if tenant else None
 
 
-async def measure_selection(database: Database, arrangement: Arrangement, rounds: int) -> None:
-    """Print a line, after checking that both select the same job."""
-    found: set[UUID | None] = set()
+class WarmSelection:
+    """Selects a job as the scheduler does for a node that has loaded a model."""
+
+    def __init__(self, fleet: FleetState) -> None:
+        self._fleet, self._loaded = fleet, LoadedModels(forgotten_s=3600)
+        self._placer = JobPlacer(fleet, self._loaded, bound_s=30)
+
+    async def select(self, connection: Connection, runnable: Sequence[int]) -> UUID | None:
+        self._loaded.record_claim("another node", self._fleet.get_models(runnable[0]))
+        self._loaded.record_claim(NODE, self._fleet.get_models(runnable[-1]))
+        search = Search(await claims.find_tenants(connection, runnable, node=NODE), runnable, NODE)
+        turn = await self._placer.lock_tenant(connection, search, node=NODE) if search.tenants else None
+        found = await self._placer.lock_job(connection, turn, search) if turn else None
+        return found.job.id if found else None
+
+
+async def measure_selection(database: Database, fleet: FleetState, arrangement: Arrangement, rounds: int) -> None:
+    """Print a line, after checking that the first and the last select the same job."""
+    found: dict[str, set[UUID | None]] = {}
     line = [f"{arrangement.name:<52}"]
-    for select, times in ((select_now, rounds), (select_as_before, min(rounds, 5))):
+    few = min(rounds, 5)
+    sides = {
+        "now": (select_now, rounds),
+        "warm": (WarmSelection(fleet).select, rounds),
+        "before": (select_as_before, few),
+    }
+    for name, (select, times) in sides.items():
         values = []
         try:
             for _ in range(times):
                 async with database.direct() as connection:
+                    transaction = connection.transaction()
+                    await transaction.start()
                     began = perf_counter()
-                    found.add(await select(connection, arrangement.runnable))
+                    found.setdefault(name, set()).add(await select(connection, arrangement.runnable))
                     values.append((perf_counter() - began) * 1e3)
+                    await transaction.rollback()
         except (asyncpg.QueryCanceledError, TimeoutError):
             line.append(f"{'-':>8} {'-':>8}")
         else:
             line.append(f"{statistics.median(values):8.2f} {max(values):8.2f}")
-    print(*line, "" if len(found) == 1 else f"different jobs: {found}", flush=True)
+    is_same = len({job for name in ("now", "before") for job in found.get(name, ())}) <= 1
+    print(*line, "" if is_same else f"different jobs: {found}", flush=True)
 
 
 async def measure(number: int, rounds: int) -> None:
@@ -156,10 +186,13 @@ async def measure(number: int, rounds: int) -> None:
         url = await server.database("scheduler")
         sql = await asyncpg.connect(url.replace("+asyncpg", ""))
         await sql.execute(
-            "INSERT INTO requirements (digest, needs) SELECT n::text, '{}' FROM generate_series(1, 1000) n"
+            "INSERT INTO requirements (digest, needs)"
+            " SELECT n::text, ARRAY['Loader.model=' || n || '.safetensors'] FROM generate_series(1, 1000) n"
         )
         database = Database(url, name="load")
-        print(f"{number:,} jobs, ms: median and maximum{'':>30} now {'':>10} before 0056")
+        fleet = FleetState(database, online_s=15, forgotten_s=60, catalog_grace_s=30)
+        await fleet.learn_requirements()
+        print(f"{number:,} jobs, ms: median and maximum{'':>30} now {'':>10} model loaded {'':>3} before 0056")
         for queue, arrangements in QUEUES.items():
             await fill(sql, queue, number)
             began = perf_counter()
@@ -168,7 +201,7 @@ async def measure(number: int, rounds: int) -> None:
             print(f"{len(found)} requirements listed in {(perf_counter() - began) * 1e3:.2f} ms, once a second at most")
             for arrangement in arrangements:
                 await sql.execute(arrangement.change)
-                await measure_selection(database, arrangement, rounds)
+                await measure_selection(database, fleet, arrangement, rounds)
         await sql.close()
         await database.close()
     finally:

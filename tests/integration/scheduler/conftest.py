@@ -250,6 +250,7 @@ class Node:
     name: str
     models: ReportCatalog
     boot_id: UUID = field(default_factory=uuid4)
+    loaded: tuple[str, ...] | None = None  # models that its requests report
 
     async def join(self) -> "Node":
         """Send heartbeats, and the catalog while the scheduler asks for it."""
@@ -271,7 +272,7 @@ class Node:
         return await until_available(lambda: self.system.bus.request(HEARTBEAT, beat, key=self.name))
 
     async def request_work(self, wait_s: float = 0, *, held: AttemptRef | None = None) -> Assignment | None:
-        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, held=held)
+        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, held=held, loaded=self.loaded)
         return (await self.system.bus.request(REQUEST_WORK, request, key=self.name)).assignment
 
     async def claim_attempt(self) -> Assignment:

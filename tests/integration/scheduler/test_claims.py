@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from contracts.scheduler.nodes import NodeAction
+from scheduler.domain.placement import Warmth
 from scheduler.store import claims, jobs
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World, run_system
 from tests.integration.scheduler.operator import Operator
@@ -93,7 +94,7 @@ class Queue:
         async with self.sql.transaction():
             tenants = await claims.find_tenants(connection, runnable, node=NODE)
             tenant = await claims.lock_tenant(connection, tenants) if tenants else None
-            found = await claims.lock_job(connection, tenant, runnable, node=NODE) if tenant else None
+            found = await claims.lock_first_job(connection, tenant, runnable, node=NODE) if tenant else None
         if found is None:
             return None, connection.read
         priority = await self.sql.fetchval("SELECT priority FROM jobs WHERE id = $1", found.job.id)
@@ -191,6 +192,30 @@ async def test_claim_reads_few_jobs_and_each_tenant_at_most_once_in_any_order_of
         found, read = await queue.select((1000,))
         assert found is None
         assert not read["jobs"], (fill, read)
+
+
+async def test_search_for_warm_jobs_reads_few_jobs_and_tenants(queue: Queue) -> None:
+    connection: Any = CountingConnection(queue.sql)
+    await fill_many_requirements(queue)
+    warmth = {number: Warmth.WARM if number < HERE + 1 else Warmth.COLD for number in range(100)}
+    async with queue.sql.transaction():
+        tenant, firsts = await claims.lock_tenant_and_list_jobs(connection, [UUID(int=1)], warmth, node=NODE)
+    assert tenant is not None
+    assert [(job.warmth, job.priority) for job in firsts] == [(Warmth.WARM, HERE), (Warmth.COLD, 99)]
+    assert connection.read["jobs"] <= len(warmth)
+
+    await queue.clear()
+    for number in range(1, TENANTS + 1):
+        tenant_id = await queue.add_tenant(number)
+        await queue.add_jobs(tenant_id, ELSEWHERE, priority=number % 2)
+        await queue.add_jobs(tenant_id, HERE)
+    connection.read.clear()
+    found = await claims.list_warm_tenants(connection, [HERE], node=NODE, until=TENANTS)
+    assert [(one.turn.id.int, one.first_priority) for one in sorted(found, key=lambda one: one.turn.id)] == [
+        (number, number % 2) for number in range(1, claims.FIRST_TENANTS + 1)
+    ]
+    assert connection.read["jobs"] <= 2 * claims.FIRST_TENANTS
+    assert connection.read["tenants"] <= TENANTS
 
 
 async def test_claim_skips_jobs_that_must_avoid_the_node(queue: Queue) -> None:

@@ -7,34 +7,46 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from scheduler.domain.placement import Warmth, rate_warmth
 from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
 
 SMALL, LARGE = "catalog of small nodes", "catalog of large nodes"
 COMMON, RARE = 1, 2
 RUNNABLE = {SMALL: {COMMON}, LARGE: {COMMON, RARE}}
+MODELS = {COMMON: frozenset({"common model"}), RARE: frozenset({"rare model"})}
 LONG_S = 60.0
+
+
+def can_run(digest: str, requirement: int) -> bool:
+    return requirement in RUNNABLE[digest]
+
+
+def rate(requirement: int, loaded: frozenset[str]) -> Warmth:
+    return rate_warmth(MODELS[requirement], loaded, frozenset())
 
 
 @dataclass
 class Fleet:
     """Waiting requests of nodes. ``woken`` has the nodes whose requests should claim, in order."""
 
-    requests: WaitingRequests = field(
-        default_factory=lambda: WaitingRequests(lambda digest, requirement: requirement in RUNNABLE[digest])
-    )
+    requests: WaitingRequests = field(default_factory=lambda: WaitingRequests(can_run, rate))
     woken: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
-    def open(self, node: str, digest: str = SMALL, boot_id: UUID | None = None) -> WaitingRequest:
+    def open(
+        self, node: str, digest: str = SMALL, boot_id: UUID | None = None, loaded: frozenset[str] = frozenset()
+    ) -> WaitingRequest:
         """Add a request that claims."""
-        request = self.requests.open(node, boot_id or uuid4())
+        request = self.requests.open(node, boot_id or uuid4(), loaded)
         request.digest = digest
         return request
 
-    async def wait(self, node: str, digest: str = SMALL, boot_id: UUID | None = None) -> WaitingRequest:
+    async def wait(
+        self, node: str, digest: str = SMALL, boot_id: UUID | None = None, loaded: frozenset[str] = frozenset()
+    ) -> WaitingRequest:
         """Add a request that waits; returns once it is idle."""
-        request = self.open(node, digest, boot_id)
+        request = self.open(node, digest, boot_id, loaded)
         await self.wait_again(request)
         return request
 
@@ -120,10 +132,34 @@ async def test_job_that_is_queued_while_all_suitable_nodes_claim_makes_them_clai
 async def test_recheck_wakes_one_node_of_each_catalog_with_work(fleet: Fleet) -> None:
     for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
         await fleet.wait(node, digest)
-    fleet.requests.wake_each_kind(lambda digest: digest == LARGE)
+    fleet.requests.wake_each_kind([RARE])
     assert await fleet.settle() == ["large-1"]
-    fleet.requests.wake_each_kind(lambda _: True)
+    fleet.requests.wake_each_kind([COMMON, RARE])
     assert await fleet.settle() == ["small-1", "large-2"]
+
+
+async def test_node_that_has_loaded_the_models_of_a_job_is_woken_first_then_one_without_models(fleet: Fleet) -> None:
+    for node, loaded in (("rare", MODELS[RARE]), ("none", frozenset[str]()), ("common", MODELS[COMMON])):
+        await fleet.wait(node, LARGE, loaded=loaded)
+    fleet.requests.wake_for(COMMON, 2)
+    assert await fleet.settle() == ["common", "none"]
+    fleet.requests.wake_for(COMMON, 3)
+    assert await fleet.settle() == ["rare"]
+
+
+async def test_idle_nodes_are_rated_by_the_warmest_that_can_run_the_job(fleet: Fleet) -> None:
+    await fleet.wait("small", SMALL, loaded=MODELS[RARE])
+    assert fleet.requests.rate_idle(RARE) is None
+    assert fleet.requests.rate_idle(COMMON) is Warmth.COLD
+    await fleet.wait("large", LARGE, loaded=MODELS[COMMON])
+    assert fleet.requests.rate_idle(COMMON) is Warmth.WARM
+
+
+async def test_recheck_wakes_the_node_that_has_loaded_the_models_of_a_waiting_job(fleet: Fleet) -> None:
+    for node, loaded in (("rare", MODELS[RARE]), ("common", MODELS[COMMON])):
+        await fleet.wait(node, LARGE, loaded=loaded)
+    fleet.requests.wake_each_kind([COMMON])
+    assert await fleet.settle() == ["common"]
 
 
 async def test_waiting_node_with_a_new_catalog_is_woken_for_what_it_can_run_now(fleet: Fleet) -> None:

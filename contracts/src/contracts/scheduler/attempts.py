@@ -11,6 +11,7 @@ from contracts.scheduler.jobs import JobError, JobWarning
 from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.text import Message
 from contracts.wire.topic import Topic, Traffic
 
 
@@ -31,11 +32,13 @@ class RequestWork(StrictModel):
             is answered at once.
         held: live attempt that the node still runs or stores; the request is for another one, to start after it
             (prefetch). None if the executor has no attempt.
+        loaded: model files that the node has loaded, as ``Class.input=file``; None: as in its last heartbeat.
     """
 
     boot_id: UUID
     wait_s: Annotated[float, Field(ge=0, le=30)]
     held: AttemptRef | None = None
+    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] | None = None
 
 
 class CancelWorkRequests(TolerantModel):

@@ -69,7 +69,8 @@ class Heartbeat(StrictModel):
             one, or one whose outputs are being stored.
         progress: percent of the current attempt.
         graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
-        loaded: model files of the node's last prompt, as ``Class.input=file``; empty after the node was offline.
+        loaded: model files of the node's newest prompt, as ``Class.input=file``; empty if it failed, and after the node
+            was offline or ran prompts of other clients.
         foreign_prompts: prompts of other clients in the node's queue, which keep the executor from requesting work.
         occupied: why the node cannot take jobs; None if it can.
         cleared, refreshed: newest "clear" and "refresh" action that was carried out.

@@ -37,6 +37,7 @@ from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.list_outputs import OutputLister
+from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
 from scheduler.usecases.preview_node_actions import NodeActionPreviewer
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -94,13 +95,16 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
+    loaded = LoadedModels(forgotten_s=2 * settings.lease_s)
     dispatcher = JobDispatcher(
         database,
         fleet,
         publisher,
         policies=policies,
+        loaded=loaded,
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
+        warm_bound_s=settings.warm_bound_s,
     )
     lifecycle = AttemptLifecycle(
         database, publisher, job_metrics, max_attempts=settings.max_attempts, lease_s=settings.lease_s
@@ -114,8 +118,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         queued=dispatcher.announce_jobs,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
-    reclaimer = PrefetchReclaimer(database, bus, dispatcher)
-    withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
+    withdrawer, reclaimer, usage = (
+        AttemptWithdrawer(database, bus, publisher, job_metrics),
+        PrefetchReclaimer(database, bus, dispatcher),
+        DailyUsageReader(database),
+    )
     consumers.register_jobs(
         bus,
         submitter=submitter,
@@ -136,7 +143,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         dispatcher=dispatcher,
         lifecycle=lifecycle,
         reserver=ImageReserver(database),
-        heartbeats=HeartbeatRecorder(database, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
+        heartbeats=HeartbeatRecorder(database, loaded, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
         dead_letters=dead_letters,
     )
     consumers.register_operations(

@@ -24,6 +24,12 @@ class Settings(DatabaseSettings):
     frames_per_image: int = Field(
         default=16, ge=1, description="frames of an animation or video that count as one image"
     )
+    warm_bound_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="how long the next job may be passed over for jobs whose models the node has loaded; then it runs, "
+        "whatever it has to load. 0: never, jobs run in order",
+    )
     limits_fresh_s: float = Field(
         default=30.0, ge=0, description="how long a tenant's limits are cached before they are requested again"
     )

@@ -14,7 +14,6 @@ from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
 from executor.domain.idle_time import IdleReason, IdleTime
-from executor.domain.loaded_models import list_models
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
 from executor.store.journal import Journal
@@ -194,8 +193,8 @@ class WorkLoop:
         record = attempt.record
         applied = await self.report.report_end(finish)
         self.journal.clear_attempt(record.prompt_id)
-        if finish.outcome is Outcome.SUCCEEDED:
-            self.state.loaded_models = list_models(record.assignment.graph)
+        if finish.outcome in {Outcome.FAILED, Outcome.NODE_FAULT} and len(self.live) == 1:
+            self.state.loaded_models = ()  # how far it came is unknown
         log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
         if finish.outcome is Outcome.SUCCEEDED and applied:
             tracker = ProgressTracker(record.assignment.graph)

@@ -49,9 +49,7 @@ class NodeState:
         self.catalog: ReportCatalog | None = None
         self.is_catalog_reported = False  # received by the scheduler
         self.foreign_prompts = 0  # foreign prompts that keep the node from requesting work
-        self.loaded_models: tuple[
-            str, ...
-        ] = ()  # model files of the last prompt; cleared after an absence, because the node may have restarted
+        self.loaded_models: tuple[str, ...] = ()  # model files of the newest prompt, as far as the node still has them
 
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Register a callback for changes of reachability or catalog."""
@@ -89,9 +87,14 @@ class NodeState:
         self._wake_reader()
 
     def record_foreign_prompts(self, count: int) -> None:
-        """Record how many foreign prompts are in the node's queue. Changes from and to 0 are reported at once."""
+        """Record how many foreign prompts are in the node's queue. Changes from and to 0 are reported at once.
+
+        They replace the loaded models.
+        """
         has_changed = (count > 0) != (self.foreign_prompts > 0)
         self.foreign_prompts = count
+        if count > 0:
+            self.loaded_models = ()
         if has_changed:
             self._changed()
 

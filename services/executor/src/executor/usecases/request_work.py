@@ -125,7 +125,7 @@ class WorkRequester:
             self.occupancy.clear()
         client_id = self.standby.next_client_id()
         try:
-            request = RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref)
+            request = RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref, loaded=self.state.loaded_models)
             assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.refused.code)
@@ -176,7 +176,8 @@ class WorkRequester:
             return None
         self.idle.enter_request()
         client_id = self.standby.next_client_id()
-        request = RequestWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
+        wait_s = 0 if orphans else self.wait_s
+        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, loaded=self.state.loaded_models)
         try:
             assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
         except Refusal as refusal:

@@ -33,6 +33,7 @@ from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
 from executor.domain.idle_time import IdleReason
 from executor.domain.image_quota import ImageCounter, ImageQuota
 from executor.domain.inline_values import limit_inline_values
+from executor.domain.loaded_models import list_models
 from executor.domain.model_loads import ModelLoads
 from executor.domain.output_collector import OutputCollector
 from executor.domain.prefetch_timing import PrefetchTiming
@@ -262,6 +263,7 @@ class AttemptRunner:
             if refused is not None:
                 self._release_waiting_after(refused)
                 return _build_finish(record, refused, gpu_s=_elapsed_s(record) if refused.node_died else 0.0), 0.0
+            self.state.loaded_models = list_models(record.assignment.graph)
             self.metrics.idle.enter_running()
             self.timing.begin_prompt(posted_at)
             self.live.changed.set()

@@ -4,18 +4,20 @@ A claim starts from ``waiting_requirements``: which tenants have queued jobs wit
 cannot run are never read (decision record 0056).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from chassis.database.statement import Connection, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.jobs import JobState
 from scheduler.domain.job import LockedJob
+from scheduler.domain.placement import FirstJob, TenantTurn, WarmTenant, Warmth
 
 CANDIDATES = 4  # tenants; if others lock all of them, the claim is repeated
 FIRST_TENANTS = 32  # in fair order, looked at first: usually one of them has a job for the node
+MAX_WARM = 16  # requirements that other tenants' warm jobs are looked for by
 FEW_PAIRS = 1000  # of tenant and requirement, looked up one by one; more are compared with all ready tenants
 
 # The expression of ix_jobs_claimable. PostgreSQL cannot derive it from the condition of ix_jobs_queue, so it never uses
@@ -53,7 +55,13 @@ class LockedTenant(NamedTuple):
 
     id: UUID
     tier: str
+    vtime: float
+    weight: float
     now: datetime
+
+    @property
+    def turn(self) -> TenantTurn:
+        return TenantTurn(self.id, self.vtime, self.weight)
 
 
 _READ_NODES = Statement("""
@@ -79,7 +87,7 @@ SELECT requirement_id FROM found WHERE requirement_id IS NOT NULL
 # Subqueries for a single value, with LIMIT or with OFFSET 0 are never merged with the query around them. So tenants are
 # looked at in fair order, and none after the last candidate, whatever PostgreSQL expects of the number of rows.
 _FIRST_JOB = f"""
-    SELECT j.id, j.priority FROM jobs j
+    SELECT j.id, j.priority, j.passed_over_at FROM jobs j
     WHERE j.tenant_id = w.tenant_id AND j.requirement_id = w.requirement_id AND {IS_CLAIMABLE}
         AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
     ORDER BY j.priority DESC, j.id LIMIT 1
@@ -112,19 +120,66 @@ SELECT t.id FROM tenants t
 WHERE t.ready AND CASE WHEN t.id IN (SELECT served.tenant_id FROM served) THEN {_HAS_JOB} END
 ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
 """)  # noqa: S608 - constants only
-_LOCK_TENANT = Statement("""
-SELECT id, tier, now() AS now FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) AND ready
+_LOCK_TENANT_SQL = """
+SELECT id, tier, vtime, weight, now() AS now FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) AND ready
 ORDER BY vtime, id LIMIT 1 FOR UPDATE SKIP LOCKED
-""")
-_PICK_JOB = Statement(f"""
+"""
+_LOCK_TENANT = Statement(_LOCK_TENANT_SQL)
+_LOCK_BEST = """
 SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
     j.fail_without_outputs, j.request_id, j.created_at, j.run_within_s, j.requirement_id,
     g.graph, g.inputs, g.extra_data
-FROM (
+FROM ({best}) best JOIN jobs j ON j.id = best.id JOIN graphs g ON g.job_id = j.id
+WHERE j.state = 'queued' AND NOT j.on_hold FOR UPDATE OF j SKIP LOCKED
+"""
+_LOCK_FIRST_JOB = Statement(
+    _LOCK_BEST.format(
+        best=f"""
     SELECT f.id FROM waiting_requirements w CROSS JOIN LATERAL ({_FIRST_JOB}) f
     WHERE w.tenant_id = :tenant_id AND {_IS_RUNNABLE} ORDER BY f.priority DESC, f.id LIMIT 1
-) best JOIN jobs j ON j.id = best.id JOIN graphs g ON g.job_id = j.id
-WHERE j.state = 'queued' AND NOT j.on_hold FOR UPDATE OF j SKIP LOCKED
+"""  # noqa: S608 - constants only
+    )
+)
+_PASSED_OVER_S = "coalesce(extract(epoch FROM now() - {job}.passed_over_at), 0)::float AS {name}"
+# In one statement, so that a claim that chooses a job takes no more round trips than one that need not. The jobs are
+# those before the lock; the statement that locks the chosen one checks that it is still queued.
+_LOCK_TENANT_AND_LIST = Statement(f"""
+WITH t AS MATERIALIZED ({_LOCK_TENANT_SQL})
+SELECT t.*, f.* FROM t LEFT JOIN LATERAL (
+    SELECT DISTINCT ON (r.warmth) r.warmth, f.id AS job_id, f.priority,
+        {_PASSED_OVER_S.format(job="f", name="passed_over_s")}
+    FROM unnest(CAST(:requirements AS bigint[]), CAST(:warmth AS smallint[])) r (requirement_id, warmth)
+    JOIN waiting_requirements w ON w.requirement_id = r.requirement_id AND w.tenant_id = t.id
+    CROSS JOIN LATERAL ({_FIRST_JOB}) f
+    ORDER BY r.warmth, f.priority DESC, f.id
+) f ON true
+""")  # noqa: S608 - constants only
+_LIST_WARM_TENANTS = Statement(f"""
+SELECT t.id, t.vtime, t.weight, warm.priority AS warm_priority, first.priority AS first_priority,
+    {_PASSED_OVER_S.format(job="first", name="first_passed_over_s")}
+FROM (
+    SELECT id, vtime, weight FROM tenants WHERE ready AND vtime <= CAST(:until AS float)
+    ORDER BY vtime, id LIMIT {FIRST_TENANTS}
+) t
+CROSS JOIN LATERAL (
+    SELECT f.priority FROM waiting_requirements w CROSS JOIN LATERAL ({_FIRST_JOB}) f
+    WHERE w.tenant_id = t.id AND {_IS_RUNNABLE} ORDER BY f.priority DESC LIMIT 1
+) warm
+CROSS JOIN LATERAL (
+    SELECT j.priority, j.passed_over_at FROM jobs j
+    WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold ORDER BY j.priority DESC, j.id LIMIT 1
+) first
+""")  # noqa: S608 - constants only
+# Marks the job that is passed over unless another transaction locks it, perhaps one that waits for a lock of this one.
+_LOCK_JOB = Statement(f"""
+WITH marked AS (
+    UPDATE jobs SET passed_over_at = now() WHERE id = (
+        SELECT j.id FROM jobs j
+        WHERE j.id = CAST(:passed_over AS uuid) AND j.state = 'queued' AND j.passed_over_at IS NULL
+        FOR UPDATE SKIP LOCKED
+    )
+)
+{_LOCK_BEST.format(best="SELECT CAST(:job_id AS uuid) AS id")}
 """)  # noqa: S608 - constants only
 _LIST_AVOIDED_REQUIREMENTS = Statement("""
 SELECT DISTINCT requirement_id FROM jobs
@@ -173,16 +228,81 @@ async def lock_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> Loc
     return LockedTenant(**row) if row else None
 
 
-async def lock_job(
+async def lock_first_job(
     connection: Connection, tenant: LockedTenant, requirements: Sequence[int], *, node: str | None
 ) -> ClaimableJob | None:
-    """Lock the tenant's best job with one of these requirements: highest priority first, then oldest.
+    """Lock the tenant's first job with one of these requirements: highest priority first, then oldest.
 
     Args:
         tenant: its lock must be held.
         requirements, node: as in ``find_tenants``.
     """
-    row = await _PICK_JOB.first(connection, tenant_id=tenant.id, requirements=list(requirements), node=node or "")
+    parameters = {"tenant_id": tenant.id, "requirements": list(requirements), "node": node or ""}
+    return _build_claimable_job(await _LOCK_FIRST_JOB.first(connection, **parameters), tenant)
+
+
+async def lock_tenant_and_list_jobs(
+    connection: Connection, tenant_ids: Sequence[UUID], warmth: Mapping[int, Warmth], *, node: str | None
+) -> tuple[LockedTenant | None, list[FirstJob]]:
+    """Lock that of these tenants with the least ``vtime``, as ``lock_tenant``; and list its first job of each warmth.
+
+    Args:
+        warmth: of the requirements that the node meets and that queued jobs have.
+        node: as in ``find_tenants``.
+    """
+    rows = await _LOCK_TENANT_AND_LIST.all(
+        connection, ids=list(tenant_ids), requirements=[*warmth], warmth=[*warmth.values()], node=node or ""
+    )
+    tenant = LockedTenant(**{name: rows[0][name] for name in LockedTenant._fields}) if rows else None
+    return tenant, [
+        FirstJob(row["job_id"], row["priority"], Warmth(row["warmth"]), row["passed_over_s"])
+        for row in rows
+        if row["job_id"] is not None
+    ]
+
+
+async def lock_job(
+    connection: Connection, tenant: LockedTenant, job_id: UUID, *, passed_over: UUID | None
+) -> ClaimableJob | None:
+    """Lock a queued job of a tenant whose lock is held. None if it is no longer queued, or locked by another.
+
+    Args:
+        passed_over: job whose turn it was. The time of the first such call is recorded.
+    """
+    row = await _LOCK_JOB.first(connection, job_id=job_id, passed_over=passed_over)
+    return _build_claimable_job(row, tenant)
+
+
+async def list_warm_tenants(
+    connection: Connection, requirements: Sequence[int], *, node: str | None, until: float
+) -> list[WarmTenant]:
+    """List tenants that have a job with one of these requirements, among the first ready ones. Takes no lock.
+
+    Args:
+        requirements: those that are warm on the node. The last ``MAX_WARM`` count.
+        until: largest ``vtime``.
+    """
+    rows = await _LIST_WARM_TENANTS.all(
+        connection, requirements=list(requirements[-MAX_WARM:]), node=node or "", until=until
+    )
+    return [
+        WarmTenant(
+            turn=TenantTurn(row["id"], row["vtime"], row["weight"]),
+            warm_priority=row["warm_priority"],
+            first_priority=row["first_priority"],
+            first_passed_over_s=row["first_passed_over_s"],
+        )
+        for row in rows
+    ]
+
+
+async def list_avoided_requirements(connection: Connection, requirements: Sequence[int], *, node: str) -> list[int]:
+    """List requirements of queued jobs that the node could run but that must avoid it for now."""
+    rows = await _LIST_AVOIDED_REQUIREMENTS.all(connection, requirements=list(requirements), node=node)
+    return [row["requirement_id"] for row in rows]
+
+
+def _build_claimable_job(row: Row | None, tenant: LockedTenant) -> ClaimableJob | None:
     if row is None:
         return None
     fields = {name: row[name] for name in LockedJob.__slots__ if name != "tier"}
@@ -195,9 +315,3 @@ async def lock_job(
         run_within_s=row["run_within_s"],
         now=tenant.now,
     )
-
-
-async def list_avoided_requirements(connection: Connection, requirements: Sequence[int], *, node: str) -> list[int]:
-    """List requirements of queued jobs that the node could run but that must avoid it for now."""
-    rows = await _LIST_AVOIDED_REQUIREMENTS.all(connection, requirements=list(requirements), node=node)
-    return [row["requirement_id"] for row in rows]

@@ -139,6 +139,7 @@ JOBS = Table(
     Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
     Column("avoid_node", Text, comment="it died with this job: other nodes come first"),
     Column("avoid_until", DateTime(timezone=True)),
+    Column("passed_over_at", DateTime(timezone=True), comment="another job was first preferred when it was its turn"),
     Column("fail_without_outputs", Boolean, nullable=False, server_default="false", comment="as the submission chose"),
     Index(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
-from typing import NamedTuple
 from uuid import UUID
 
 from chassis.database.postgres import Database
@@ -12,10 +11,13 @@ from chassis.database.statement import Connection
 from chassis.loop import Loop
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import Assignment, AttemptRef, RequestWork, WorkReply
+from scheduler.domain.placement import Warmth
 from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.loaded_models import LoadedModels
+from scheduler.usecases.place_jobs import JobPlacer, Search
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
 from scheduler.usecases.tenant_policies import TenantPolicies
@@ -26,6 +28,7 @@ RECHECK_S = 5.0  # a notification may be lost; executors ask again after about a
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
 CONTENTION_S = 0.2  # for so long also a request that does not wait tries again
 STOPPED_EXECUTORS = 1000  # remembered, newest first; a request that overtakes the hint is milliseconds late
+HEAD_START_S = 0.1  # of a node that has loaded the models of a job, before a node that has not is woken
 CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
 
@@ -38,22 +41,13 @@ class NoClaim(Enum):
     CONTENDED = auto()  # a job whose tenant another transaction has locked, or that another node has just taken
 
 
-class _Search(NamedTuple):
-    """Tenants that have a job for a node.
-
-    Attributes:
-        tenants: best first.
-        requirements: that the node meets and that queued jobs have.
-        avoided_node: jobs that must avoid this node are skipped; None skips none.
-    """
-
-    tenants: Sequence[UUID]
-    requirements: Sequence[int]
-    avoided_node: str | None
-
-
 class JobDispatcher:
-    """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``."""
+    """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``.
+
+    Args:
+        warm_bound_s: a job that was passed over for this long, for jobs whose models the node has loaded, is next.
+            0: jobs are never passed over, and any suitable node is woken.
+    """
 
     def __init__(
         self,
@@ -62,19 +56,24 @@ class JobDispatcher:
         publisher: JobEventPublisher,
         *,
         policies: TenantPolicies,
+        loaded: LoadedModels,
         lease_s: float,
         frames_per_image: int,
+        warm_bound_s: float,
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
         self._policies, self._frames_per_image = policies, frames_per_image
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
-        self._requests = WaitingRequests(fleet.can_run)
+        self._loaded, self._prefers_warm = loaded, warm_bound_s > 0
+        self._placer = JobPlacer(fleet, loaded, bound_s=warm_bound_s)
+        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
-        self._is_recheck_wanted, self._are_nodes_changed = False, False
+        self._outwaited: Counter[int] = Counter()  # the same, once their head start is over
+        self._is_recheck_wanted, self._are_nodes_changed, self._is_recheck_outwaited = False, False, False
         self._recheck_at = 0.0
         self.waking = Loop("scheduler.wake_requests", self._wake_requests, every_s=RECHECK_S)
         """Wakes waiting requests. It must run, or jobs start only when executors ask again."""
@@ -117,9 +116,13 @@ class JobDispatcher:
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
+        if request.loaded is not None:
+            self._loaded.record_claim(node, request.loaded)
+        loaded = self._loaded.get_loaded(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
-            return WorkReply(assignment=await self._prefetch_attempt(node, request.boot_id, request.held))
-        waiting = self._requests.open(node, request.boot_id)
+            waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded)
+            return WorkReply(assignment=await self._prefetch_attempt(waiting, request.held))
+        waiting = self._requests.open(node, request.boot_id, loaded)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
@@ -133,10 +136,10 @@ class JobDispatcher:
     def has_waiting_nodes(self) -> bool:
         return self._requests.has_idle
 
-    async def _prefetch_attempt(self, node: str, boot_id: UUID, held: AttemptRef) -> Assignment | None:
+    async def _prefetch_attempt(self, request: WaitingRequest, held: AttemptRef) -> Assignment | None:
         """Lease a job to a node that still runs another one. It does not wait for a job."""
         clock = asyncio.get_running_loop().time
-        until, request = clock() + CONTENTION_S, WaitingRequest(node=node, boot_id=boot_id)
+        until = clock() + CONTENTION_S
         while True:
             claim = await self._claim_attempt(request, fresh=False, held=held)
             if not isinstance(claim, NoClaim):
@@ -231,9 +234,7 @@ class JobDispatcher:
                 waiting = await self._waiting.load(connection, fresh=fresh)
         return sorted(runnable & waiting)
 
-    async def _search_tenants(
-        self, connection: Connection, node: str, requirements: Sequence[int]
-    ) -> _Search | NoClaim:
+    async def _search_tenants(self, connection: Connection, node: str, requirements: Sequence[int]) -> Search | NoClaim:
         """Find tenants that have a job for the node. Takes no lock.
 
         A job that must avoid this node, because the node died while running it, is considered only if there is no
@@ -241,20 +242,20 @@ class JobDispatcher:
         """
         tenants = await claims.find_tenants(connection, requirements, node=node)
         if tenants:
-            return _Search(tenants, requirements, node)
+            return Search(tenants, requirements, node)
         avoided = await claims.list_avoided_requirements(connection, requirements, node=node)
         exclusive = await self._fleet.list_exclusive_requirements(connection, node, avoided) if avoided else []
         tenants = await claims.find_tenants(connection, exclusive, node=None) if exclusive else []
         if tenants:
-            return _Search(tenants, exclusive, None)
+            return Search(tenants, exclusive, None)
         return NoClaim.RESTRICTED if avoided else NoClaim.NOTHING
 
     async def _lease_job(
-        self, connection: Connection, node: str, digest: str, search: _Search, held: AttemptRef | None
+        self, connection: Connection, node: str, digest: str, search: Search, held: AttemptRef | None
     ) -> tuple[Assignment | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
-        tenant = await claims.lock_tenant(connection, search.tenants)
-        if tenant is None or await attempts.lock_node(connection, node) != digest:
+        turn = await self._placer.lock_tenant(connection, search, node=node)
+        if turn is None or await attempts.lock_node(connection, node) != digest:
             return None, None
         live = await attempts.renew_live_assignment(connection, node, self._lease_s, held=held)  # of an earlier request
         if live is not None:
@@ -262,9 +263,10 @@ class JobDispatcher:
         slot = await attempts.find_free_slot(connection, node)
         if slot is None:
             return None, None
-        found = await claims.lock_job(connection, tenant, search.requirements, node=search.avoided_node)
+        found = await self._placer.lock_job(connection, turn, search)
         if found is None:
             return None, None
+        self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
         assignment = await attempts.insert_attempt(connection, found, node, slot=slot, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
         transition = await transitions.apply_transition(
@@ -281,19 +283,64 @@ class JobDispatcher:
         try:
             await self._fleet.learn_requirements()
             waiting = await self._read_waiting(are_nodes_changed=are_nodes_changed) if self._requests.has_idle else None
-            queued, self._queued = self._queued, Counter()
-            for requirement, jobs in queued.items():
-                if waiting is None or requirement in waiting:
-                    self._requests.wake_for(requirement, jobs)
+            self._wake_for_queued_jobs(waiting)
             if is_recheck:
                 self._requests.repeat_claims()
-            if is_recheck and waiting is not None:
-                self._requests.wake_each_kind(lambda one: any(self._fleet.can_run(one, need) for need in waiting))
+                self._wake_each_kind(waiting or frozenset())
             if is_due:
                 self._recheck_at = clock() + RECHECK_S
         except BaseException:
             self.recheck()
             raise
+
+    def _wake_for_queued_jobs(self, waiting: Set[int] | None) -> None:
+        """Wake requests for new jobs.
+
+        Args:
+            waiting: requirements of all queued jobs; None if no request is idle.
+        """
+        outwaited, self._outwaited = self._outwaited, Counter()
+        queued, self._queued = self._queued, Counter()
+        later = self._list_head_starts(queued)
+        for requirement, jobs in (
+            outwaited + Counter({one: queued[one] for one in queued if one not in later})
+        ).items():
+            if waiting is None or requirement in waiting:
+                self._requests.wake_for(requirement, jobs)
+        if later:
+            jobs_later = Counter({one: queued[one] for one in later})
+            asyncio.get_running_loop().call_later(HEAD_START_S, self._end_head_start, jobs_later)
+
+    def _wake_each_kind(self, waiting: Set[int]) -> None:
+        later = frozenset[int]() if self._is_recheck_outwaited else self._list_head_starts(waiting)
+        self._is_recheck_outwaited = False
+        self._requests.wake_each_kind(waiting - later)
+        if later:
+            asyncio.get_running_loop().call_later(HEAD_START_S, self._end_recheck_head_start)
+
+    def _list_head_starts(self, requirements: Iterable[int]) -> frozenset[int]:
+        """List requirements whose models some node has loaded, but no idle one of this process.
+
+        That node may have just finished a job and be about to request work, or wait at another scheduler.
+        """
+        if not self._prefers_warm or not self._requests.has_idle:
+            return frozenset()
+        loaded = self._loaded.list_elsewhere("")
+        return frozenset(
+            one
+            for one in requirements
+            if self._fleet.get_models(one)
+            and self._fleet.get_models(one) <= loaded
+            and self._requests.rate_idle(one) not in {None, Warmth.WARM}
+        )
+
+    def _end_head_start(self, jobs: Counter[int]) -> None:
+        self._outwaited += jobs
+        self.waking.wake()
+
+    def _end_recheck_head_start(self) -> None:
+        self._is_recheck_outwaited = True
+        self.recheck(are_nodes_changed=False)
 
     async def _read_waiting(self, *, are_nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""

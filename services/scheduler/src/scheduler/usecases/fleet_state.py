@@ -16,6 +16,7 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.fleet import ClassPage, Fleet, NodeSummary, ReadClasses
 from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.fleet_classes import build_class_page
+from scheduler.domain.placement import Warmth, list_models, rate_warmth
 from scheduler.domain.waiting import NodeFacts, Survey, survey_nodes
 from scheduler.store import nodes
 
@@ -49,6 +50,7 @@ class FleetState:
         self._models_at_join: frozenset[str] = frozenset()
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
+        self._models: dict[int, frozenset[str]] = {}  # of ``_needs``
         self._ids: dict[tuple[str, ...], int] = {}
         self._all_known = False
         self._runnable: dict[str, set[int]] = {}
@@ -117,6 +119,19 @@ class FleetState:
         """Whether a node with this catalog meets a requirement. Knows what was read last."""
         return requirement in self._runnable.get(digest, ())
 
+    def rate_warmth(self, requirement: int, loaded: Set[str], loaded_elsewhere: Set[str] = frozenset()) -> Warmth:
+        """Rate how warm jobs with this requirement are on a node. Knows what was read last; what it does not is cold.
+
+        Args:
+            loaded, loaded_elsewhere: models that the node has loaded, and those that other nodes have.
+        """
+        models = self._models.get(requirement)
+        return Warmth.COLD if models is None else rate_warmth(models, loaded, loaded_elsewhere)
+
+    def get_models(self, requirement: int) -> frozenset[str]:
+        """Return the models of jobs with this requirement. Knows what was read last."""
+        return self._models.get(requirement, frozenset())
+
     async def learn_requirements(self) -> None:
         """Read new requirements from the database if there are any."""
         if not self._all_known:
@@ -157,6 +172,7 @@ class FleetState:
             raise
         for row in rows:
             self._needs[row["id"]] = tuple(row["needs"])
+            self._models[row["id"]] = list_models(row["needs"])
             for known, met in self._runnable.items():
                 if self._catalogs[known].satisfies(row["needs"]):
                     met.add(row["id"])

@@ -10,17 +10,19 @@ from contracts.workflow import is_model
 from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.states import is_final
 from scheduler.store import attempts, nodes
+from scheduler.usecases.loaded_models import LoadedModels
 
 
 class HeartbeatRecorder:
-    def __init__(self, database: Database, *, lease_s: float, forgotten_s: float) -> None:
-        self._database, self._lease_s, self._forgotten_s = database, lease_s, forgotten_s
+    def __init__(self, database: Database, loaded: LoadedModels, *, lease_s: float, forgotten_s: float) -> None:
+        self._database, self._loaded, self._lease_s, self._forgotten_s = database, loaded, lease_s, forgotten_s
 
     async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
         """Record a heartbeat and renew the leases of its attempts.
 
         The reply says whether the lease still holds, whether the catalog must be sent, and what operators requested.
         """
+        self._loaded.record_heartbeat(node, beat.loaded if beat.online else ())
         async with self._database.direct() as connection:
             noted = await nodes.save_heartbeat(
                 connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s

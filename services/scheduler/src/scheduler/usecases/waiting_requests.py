@@ -1,15 +1,21 @@
 """Requests for work that wait for a job. An event wakes one request that can take the job, not all of them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
+from scheduler.domain.placement import Warmth
+
 MAX_WOKEN = 4  # requests that claim jobs of one requirement at the same time
+MAX_RATED = 50  # requirements that a recheck compares with the models of idle nodes
+
+Kind: TypeAlias = tuple[str | None, frozenset[str]]
+"""Requests that can take the same jobs equally well: digest of the node's catalog, and models that it has loaded."""
 
 
 class Wake(NamedTuple):
@@ -31,6 +37,7 @@ class WaitingRequest:
     """A request for work that has no answer yet. It claims, or it is idle until it is woken.
 
     Attributes:
+        loaded: models that the node has loaded.
         digest: of the node's catalog at the last claim; None if the node may not claim.
         wake: why it was woken. It owes the wake to another request unless its claim finds that nothing is left.
         is_ended: it must be answered now, without a job.
@@ -41,6 +48,7 @@ class WaitingRequest:
 
     node: str
     boot_id: UUID
+    loaded: frozenset[str] = frozenset()
     digest: str | None = None
     wake: Wake | None = None
     is_ended: bool = False
@@ -57,18 +65,21 @@ class WaitingRequests:
 
     Args:
         can_run: whether a node with this catalog meets a requirement.
+        rate_warmth: how many models of jobs with this requirement a node has loaded.
     """
 
-    def __init__(self, can_run: Callable[[str, int], bool]) -> None:
-        self._can_run = can_run
+    def __init__(
+        self, can_run: Callable[[str, int], bool], rate_warmth: Callable[[int, frozenset[str]], Warmth]
+    ) -> None:
+        self._can_run, self._rate_warmth = can_run, rate_warmth
         self._by_node: dict[str, list[WaitingRequest]] = {}
         self._claiming: set[WaitingRequest] = set()
-        self._idle: dict[str | None, dict[WaitingRequest, None]] = {}  # by digest, longest idle first
+        self._idle: dict[Kind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
         self._numbers = count()
 
-    def open(self, node: str, boot_id: UUID) -> WaitingRequest:
+    def open(self, node: str, boot_id: UUID, loaded: frozenset[str] = frozenset()) -> WaitingRequest:
         """Add a request that claims."""
-        request = WaitingRequest(node=node, boot_id=boot_id)
+        request = WaitingRequest(node=node, boot_id=boot_id, loaded=loaded)
         self._by_node.setdefault(node, []).append(request)
         self._claiming.add(request)
         return request
@@ -106,7 +117,7 @@ class WaitingRequests:
             return
         tried = wake.tried | {request.node}
         if wake.requirement is None:
-            self._wake_first([wake.digest], None, tried)
+            self._wake_first([wake.digest], (), None, tried)
         else:
             self._wake_suitable(wake.requirement, tried)
 
@@ -126,11 +137,23 @@ class WaitingRequests:
             if not self._wake_suitable(requirement):
                 break
 
-    def wake_each_kind(self, is_served: Callable[[str], bool]) -> None:
-        """Wake one request for each catalog that ``is_served``: a job may have become claimable for its nodes."""
-        for digest in list(self._idle):
-            if digest is not None and is_served(digest):
-                self._wake_first([digest], None)
+    def wake_each_kind(self, requirements: Collection[int]) -> None:
+        """Wake one request of each catalog that meets one of these requirements: its nodes may have a job now."""
+        for digest in dict.fromkeys(digest for digest, _ in self._idle if digest is not None):
+            runnable = list(islice((one for one in requirements if self._can_run(digest, one)), MAX_RATED))
+            if runnable:
+                self._wake_first([digest], runnable, None)
+
+    def rate_idle(self, requirement: int) -> Warmth | None:
+        """Rate how warm jobs with this requirement are on the best idle node; None if no idle node meets it."""
+        return min(
+            (
+                self._rate_warmth(requirement, loaded)
+                for digest, loaded in self._idle
+                if digest is not None and self._can_run(digest, requirement)
+            ),
+            default=None,
+        )
 
     def repeat_claims(self) -> None:
         """Have the requests that claim do it once more: what they look at has changed."""
@@ -178,20 +201,32 @@ class WaitingRequests:
 
     def _wake_suitable(self, requirement: int, tried: frozenset[str] = frozenset()) -> bool:
         """Wake an idle request for a job. Returns False if there is none: then those that claim do it once more."""
-        suitable = [digest for digest in self._idle if digest is not None and self._can_run(digest, requirement)]
-        if self._wake_first(suitable, requirement, tried):
+        digests = {digest for digest, _ in self._idle if digest is not None}
+        suitable = [digest for digest in digests if self._can_run(digest, requirement)]
+        if self._wake_first(suitable, [requirement], requirement, tried):
             return True
         for request in self._claiming:  # its claim may have looked before the job was queued
             if request.node not in tried and (request.digest is None or self._can_run(request.digest, requirement)):
                 request.missed = True
         return False
 
-    def _wake_first(self, digests: Iterable[str], requirement: int | None, tried: frozenset[str] = frozenset()) -> bool:
-        """Wake the request with one of these catalogs that is idle for longest. Returns False if there is none."""
+    def _wake_first(
+        self,
+        digests: Collection[str],
+        wanted: Collection[int],
+        requirement: int | None,
+        tried: frozenset[str] = frozenset(),
+    ) -> bool:
+        """Wake the idle request with one of these catalogs whose node is warmest for a ``wanted`` requirement.
+
+        Among equals, a node without models is first, since it need not replace any, then the request that is idle for
+        longest. Returns False if there is none.
+        """
         first = [
-            (request.idle_since, request, digest)
-            for digest in digests
-            for request in islice((one for one in self._idle.get(digest, ()) if one.node not in tried), 1)
+            ((self._rate_best(wanted, loaded), bool(loaded), request.idle_since), request, digest)
+            for (digest, loaded), group in self._idle.items()
+            if digest is not None and digest in digests
+            for request in islice((one for one in group if one.node not in tried), 1)
         ]
         if not first:
             return False
@@ -199,6 +234,9 @@ class WaitingRequests:
         found.wake = Wake(requirement, digest, tried)
         self._claim_again(found)
         return True
+
+    def _rate_best(self, requirements: Iterable[int], loaded: frozenset[str]) -> Warmth:
+        return min((self._rate_warmth(one, loaded) for one in requirements), default=Warmth.COLD)
 
     def _claim_again(self, request: WaitingRequest) -> None:
         request.missed = True
@@ -214,12 +252,13 @@ class WaitingRequests:
         self._claiming.discard(request)
         request.changed.clear()
         request.idle_since = next(self._numbers)
-        self._idle.setdefault(request.digest, {})[request] = None
+        self._idle.setdefault((request.digest, request.loaded), {})[request] = None
 
     def _remove_idle(self, request: WaitingRequest) -> None:
-        group = self._idle.get(request.digest, {})
+        kind = (request.digest, request.loaded)
+        group = self._idle.get(kind, {})
         if request in group:
             del group[request]
             if not group:
-                del self._idle[request.digest]
+                del self._idle[kind]
         self._claiming.add(request)

@@ -9,7 +9,7 @@ from alembic import op
 from chassis.database.migrate import create_index_concurrently
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 oldest_code = "0016"
 
 

@@ -1,0 +1,148 @@
+"""Chooses the job that a node runs next, so that nodes seldom load models. Pure: no I/O, no clock.
+
+The fair order says which tenant is next, and priority and age say which of its jobs is. Within bounds, a job whose
+models the node has loaded goes before that one (decision record 0057).
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from enum import IntEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from contracts.workflow import is_model
+
+
+class Warmth(IntEnum):
+    """How many of a job's models a node has loaded, best first.
+
+    "Elsewhere" means that other nodes have loaded all of them, so that one of these can start it sooner.
+    """
+
+    WARM = 0  # all of them, or the job has none
+    PARTLY_WARM = 1
+    PARTLY_WARM_AND_ELSEWHERE = 2
+    COLD = 3
+    ELSEWHERE = 4
+
+
+class FirstJob(NamedTuple):
+    """The job that comes first among those jobs of one tenant that are equally warm on a node.
+
+    Attributes:
+        id: increases with the time of submission.
+        passed_over_s: seconds since another job was first preferred when it was the turn of this one. 0: never.
+    """
+
+    id: UUID
+    priority: int
+    warmth: Warmth
+    passed_over_s: float = 0.0
+
+
+class Choice(NamedTuple):
+    """The job that a node gets.
+
+    Attributes:
+        passed_over: the job whose turn it was; None if that is the one.
+    """
+
+    job: FirstJob
+    passed_over: FirstJob | None
+
+
+class TenantTurn(NamedTuple):
+    """A tenant in fair order.
+
+    Attributes:
+        vtime: GPU-seconds used / weight; the tenant with the least is next.
+    """
+
+    id: UUID
+    vtime: float
+    weight: float
+
+
+class WarmTenant(NamedTuple):
+    """A tenant that has a job which is warm on a node.
+
+    Attributes:
+        warm_priority: highest priority of its warm jobs.
+        first: the first job of all its queued jobs, those included that the node cannot run. Its warmth is not known.
+    """
+
+    turn: TenantTurn
+    warm_priority: int
+    first_priority: int
+    first_passed_over_s: float
+
+
+def list_models(needs: Iterable[str]) -> frozenset[str]:
+    """Return those needs of a job that are model files (``Class.input=file``)."""
+    return frozenset(need for need in needs if is_model(need))
+
+
+def rate_warmth(models: frozenset[str], loaded: Set[str], loaded_elsewhere: Set[str]) -> Warmth:
+    """Rate how warm a job with these models is on a node.
+
+    Args:
+        loaded: models that the node has loaded.
+        loaded_elsewhere: models that other nodes have loaded.
+    """
+    if models <= loaded:
+        return Warmth.WARM
+    if models.isdisjoint(loaded):
+        return Warmth.ELSEWHERE if models <= loaded_elsewhere else Warmth.COLD
+    return Warmth.PARTLY_WARM_AND_ELSEWHERE if models <= loaded_elsewhere else Warmth.PARTLY_WARM
+
+
+def find_due_job(firsts: Sequence[FirstJob]) -> FirstJob:
+    """Return the job whose turn it is: of the highest priority, submitted first."""
+    return min(firsts, key=lambda job: (-job.priority, job.id))
+
+
+def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> Choice:
+    """Choose among the jobs of the tenant whose turn it is.
+
+    A warmer job of the same priority is preferred to the job whose turn it is, until that one was passed over for
+    ``bound_s`` seconds.
+
+    Args:
+        firsts: the first job of each warmth that the tenant has; one at least.
+    """
+    due = find_due_job(firsts)
+    if due.passed_over_s >= bound_s:
+        return Choice(due, None)
+    best = min((job for job in firsts if job.priority == due.priority), key=lambda job: (job.warmth, job.id))
+    return Choice(best, None if best is due else due)
+
+
+def is_within_one_job(due: TenantTurn, other: TenantTurn, *, cost_s: float) -> bool:
+    """Whether a tenant is ahead of the one whose turn it is by the cost of one job at most, by the weight of either.
+
+    Args:
+        cost_s: GPU-seconds of a job.
+    """
+    return (other.vtime - due.vtime) * max(other.weight, due.weight) <= cost_s
+
+
+def list_preferred_tenants(
+    due: TenantTurn, warm: Iterable[WarmTenant], *, cost_s: float, bound_s: float
+) -> list[TenantTurn]:
+    """List tenants whose warm job may run before the jobs of the tenant whose turn it is, in fair order.
+
+    Such a tenant is within one job of that one. Its warm job has its highest priority, and its own next job was not
+    passed over for ``bound_s`` seconds.
+
+    Args:
+        due: its next job is not warm, and was not passed over for ``bound_s`` seconds.
+        cost_s: as in ``is_within_one_job``.
+    """
+    preferred = [
+        one.turn
+        for one in warm
+        if one.turn.id != due.id
+        and is_within_one_job(due, one.turn, cost_s=cost_s)
+        and one.warm_priority >= one.first_priority
+        and one.first_passed_over_s < bound_s
+    ]
+    return sorted(preferred, key=lambda turn: (turn.vtime, turn.id))

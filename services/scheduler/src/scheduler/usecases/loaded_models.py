@@ -1,0 +1,69 @@
+"""Remembers which models each node has loaded."""
+
+from collections import Counter
+from collections.abc import Collection
+from time import monotonic
+from typing import NamedTuple
+
+SETTLED_S = 5.0  # a heartbeat that was sent before a claim arrives within this time
+
+
+class _Report(NamedTuple):
+    models: frozenset[str]
+    at: float
+    claimed_at: float
+
+
+class LoadedModels:
+    """The models (``Class.input=file``) that each node has loaded, or will have when it starts its newest job.
+
+    Only a hint: it knows what requests, claims and heartbeats in this process said, and other schedulers know more.
+
+    Args:
+        forgotten_s: a node that was not heard of for so long is left out.
+    """
+
+    def __init__(self, *, forgotten_s: float) -> None:
+        self._forgotten_s = forgotten_s
+        self._reports: dict[str, _Report] = {}  # longest silent first
+        self._nodes: Counter[str] = Counter()  # number of nodes that have loaded a model
+
+    def record_claim(self, node: str, models: Collection[str]) -> None:
+        """Record the models of a job that the node got, or those that it had loaded when it requested work."""
+        now = monotonic()
+        self._replace(node, _Report(frozenset(models), now, claimed_at=now))
+
+    def record_heartbeat(self, node: str, models: Collection[str]) -> None:
+        """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
+        now, earlier = monotonic(), self._reports.get(node)
+        if earlier is not None and now < earlier.claimed_at + SETTLED_S:
+            self._replace(node, earlier._replace(at=now))
+        else:
+            self._replace(node, _Report(frozenset(models), now, claimed_at=float("-inf")))
+
+    def get_loaded(self, node: str) -> frozenset[str]:
+        report = self._reports.get(node)
+        return report.models if report else frozenset()
+
+    def list_elsewhere(self, node: str) -> frozenset[str]:
+        """Return the models that other nodes have loaded."""
+        self._forget_silent_nodes()
+        own = self.get_loaded(node)
+        return frozenset(model for model, nodes in self._nodes.items() if nodes > (model in own))
+
+    def _replace(self, node: str, report: _Report) -> None:
+        self._remove(node)
+        self._reports[node] = report
+        self._nodes.update(report.models)
+
+    def _remove(self, node: str) -> None:
+        report = self._reports.pop(node, None)
+        for model in report.models if report else ():
+            self._nodes[model] -= 1
+            if not self._nodes[model]:
+                del self._nodes[model]
+
+    def _forget_silent_nodes(self) -> None:
+        until = monotonic() - self._forgotten_s
+        while self._reports and next(iter(self._reports.values())).at < until:
+            self._remove(next(iter(self._reports)))

@@ -1,0 +1,128 @@
+"""Chooses the job that a node gets within a claim, so that nodes seldom load models (decision record 0057)."""
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import NamedTuple
+from uuid import UUID
+
+from chassis.database.statement import Connection
+from scheduler.domain.placement import (
+    FirstJob,
+    Warmth,
+    choose_job,
+    find_due_job,
+    is_within_one_job,
+    list_preferred_tenants,
+)
+from scheduler.domain.settlement import COST_ESTIMATE_S
+from scheduler.store import attempts, claims
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.loaded_models import LoadedModels
+
+COST_FRESH_S = 5.0  # for how long the mean cost of jobs is cached
+
+
+class Search(NamedTuple):
+    """Tenants that have a job for a node.
+
+    Attributes:
+        tenants: best first.
+        requirements: that the node meets and that queued jobs have.
+        avoided_node: jobs that must avoid this node are skipped; None skips none.
+    """
+
+    tenants: Sequence[UUID]
+    requirements: Sequence[int]
+    avoided_node: str | None
+
+
+class Turn(NamedTuple):
+    """The tenant whose turn it is. Its lock is held.
+
+    Attributes:
+        warmth: of each requirement; empty if all jobs are equally warm.
+        jobs: its first job of each warmth; empty if all are equally warm.
+    """
+
+    tenant: claims.LockedTenant
+    warmth: Mapping[int, Warmth]
+    jobs: Sequence[FirstJob]
+
+
+class JobPlacer:
+    """Prefers jobs whose models the node has loaded.
+
+    Args:
+        bound_s: a job that was passed over for so long is next; 0 never passes over a job.
+    """
+
+    def __init__(self, fleet: FleetState, loaded: LoadedModels, *, bound_s: float) -> None:
+        self._fleet, self._loaded, self._bound_s = fleet, loaded, bound_s
+        self._cost_s, self._cost_until = COST_ESTIMATE_S, 0.0
+
+    async def lock_tenant(self, connection: Connection, search: Search, *, node: str) -> Turn | None:
+        """Lock the tenant whose turn it is; None if others lock all of them."""
+        warmth = self._rate_requirements(search.requirements, node)
+        if warmth:
+            tenant, jobs = await claims.lock_tenant_and_list_jobs(
+                connection, search.tenants, warmth, node=search.avoided_node
+            )
+            return Turn(tenant, warmth, jobs) if tenant else None
+        tenant = await claims.lock_tenant(connection, search.tenants)
+        return Turn(tenant, warmth, ()) if tenant else None
+
+    async def lock_job(self, connection: Connection, turn: Turn, search: Search) -> claims.ClaimableJob | None:
+        """Choose and lock the job that the node gets; None if others lock it or there is none any more.
+
+        The lock of the node must be held, too.
+        """
+        if not turn.warmth:
+            return await claims.lock_first_job(connection, turn.tenant, search.requirements, node=search.avoided_node)
+        if not turn.jobs:
+            return None
+        due, choice = find_due_job(turn.jobs), choose_job(turn.jobs, bound_s=self._bound_s)
+        if choice.job.warmth is not Warmth.WARM and due.passed_over_s < self._bound_s:
+            found = await self._lock_job_of_other_tenant(connection, turn, due, node=search.avoided_node)
+            if found is not None:
+                return found
+        passed_over = choice.passed_over.id if choice.passed_over else None
+        return await claims.lock_job(connection, turn.tenant, choice.job.id, passed_over=passed_over)
+
+    def _rate_requirements(self, requirements: Sequence[int], node: str) -> dict[int, Warmth]:
+        """Rate how warm jobs with each requirement are on the node; empty if there is nothing to choose."""
+        if self._bound_s <= 0 or len(requirements) < 2:
+            return {}
+        loaded, elsewhere = self._loaded.get_loaded(node), self._loaded.list_elsewhere(node)
+        warmth = {one: self._fleet.rate_warmth(one, loaded, elsewhere) for one in requirements}
+        return warmth if len(set(warmth.values())) > 1 else {}
+
+    async def _lock_job_of_other_tenant(
+        self, connection: Connection, turn: Turn, due: FirstJob, *, node: str | None
+    ) -> claims.ClaimableJob | None:
+        """Lock a warm job of another tenant, if that keeps the fair share within one job.
+
+        Args:
+            due: the job whose turn it is.
+        """
+        warm = {requirement: one for requirement, one in turn.warmth.items() if one is Warmth.WARM}
+        if not warm:
+            return None
+        tenant, cost_s = turn.tenant, await self._load_job_cost(connection)
+        found = await claims.list_warm_tenants(
+            connection, [*warm], node=node, until=tenant.vtime + cost_s / tenant.weight
+        )
+        preferred = list_preferred_tenants(tenant.turn, found, cost_s=cost_s, bound_s=self._bound_s)
+        if not preferred:
+            return None
+        ids = [other.id for other in preferred]
+        locked, jobs = await claims.lock_tenant_and_list_jobs(connection, ids, warm, node=node)
+        if locked is None or not jobs or not is_within_one_job(tenant.turn, locked.turn, cost_s=cost_s):
+            return None
+        return await claims.lock_job(connection, locked, jobs[0].id, passed_over=due.id)
+
+    async def _load_job_cost(self, connection: Connection) -> float:
+        """Return what a job costs: the mean of the newest ones, at least what is charged at the claim."""
+        if monotonic() >= self._cost_until:
+            mean_s = await attempts.compute_mean_gpu_seconds(connection)
+            self._cost_s, self._cost_until = max(mean_s or 0.0, COST_ESTIMATE_S), monotonic() + COST_FRESH_S
+        return self._cost_s

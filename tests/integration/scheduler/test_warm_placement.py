@@ -1,0 +1,83 @@
+"""A node gets jobs whose models it has loaded, within bounds of priority, time and fair share."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
+
+HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
+HAS_RARE = (f"CheckpointLoaderSimple.ckpt_name={RARE}",)
+
+
+async def run_next_job(node: Node) -> UUID:
+    given = await node.claim_attempt()
+    assert await node.finish(given.ref)
+    return given.ref.job_id
+
+
+@pytest.mark.requirement("placement.warm")
+async def test_warm_job_runs_first_unless_another_is_more_urgent_or_was_passed_over_for_too_long(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, RARE)
+    await world.until_offered(RARE)
+    node.loaded = HAS_COMMON
+    cold = await world.submit_job(tenant, model=RARE)
+    warm, later_warm = [await world.submit_job(tenant, model=COMMON) for _ in range(2)]
+    urgent = await world.submit_job(tenant, model=RARE, priority=1)
+    assert [await run_next_job(node) for _ in range(2)] == [urgent, warm]
+    age = "UPDATE jobs SET passed_over_at = passed_over_at - interval '31 s' WHERE id = $1 RETURNING passed_over_at"
+    assert await world.system.sql.fetchval(age, cold) is not None
+    assert [await run_next_job(node) for _ in range(2)] == [cold, later_warm]
+
+
+@pytest.mark.requirement("placement.fair")
+async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_fair_share(world: World) -> None:
+    due, other, node = world.add_tenant(), world.add_tenant(), await world.add_node(COMMON, RARE)
+    await world.until_offered(RARE)
+    node.loaded = HAS_COMMON
+    cold = await world.submit_job(due, model=RARE)
+    warm = [await world.submit_job(other, model=COMMON) for _ in range(2)]
+    advance = "UPDATE tenants SET vtime = (SELECT vtime FROM tenants WHERE id = $1) + $3 WHERE id = $2"
+    await world.system.sql.execute(advance, due, other, 0.5)
+    assert await run_next_job(node) == warm[0]
+    await world.system.sql.execute(advance, due, other, 1000)
+    assert [await run_next_job(node) for _ in range(2)] == [cold, warm[1]]
+
+
+async def test_node_without_warm_jobs_leaves_those_that_another_node_has_loaded(world: World) -> None:
+    tenant, node, other = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
+    await world.until_offered(RARE)
+    other.loaded = HAS_COMMON
+    assert await other.request_work() is None
+    elsewhere, cold = await world.submit_job(tenant, model=COMMON), await world.submit_job(tenant, model=RARE)
+    assert await run_next_job(node) == cold
+    assert await run_next_job(node) == elsewhere
+
+
+@pytest.mark.requirement("placement.idle")
+async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_requests_nothing(world: World) -> None:
+    tenant, cold, warm = world.add_tenant(max_running=1), await world.add_node(), await world.add_node()
+    first, second = [await world.submit_job(tenant) for _ in range(2)]
+    given = await warm.claim_attempt()
+    assert given.ref.job_id == first
+    waiting = asyncio.create_task(run_next_job(cold))
+    await cold.send_heartbeat()  # by its reply, the request has most likely arrived
+    assert await warm.finish(given.ref)
+    assert await waiting == second
+    waiting = asyncio.create_task(run_next_job(await world.add_node()))
+    third = await world.submit_job(tenant)
+    assert await waiting == third
+
+
+@pytest.mark.requirement("placement.idle")
+async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
+    tenant, cold, warm = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
+    await world.until_offered(RARE)
+    cold.loaded, warm.loaded = HAS_RARE, HAS_COMMON
+    waiting = []
+    for node in (cold, warm):
+        waiting.append(asyncio.create_task(run_next_job(node)))
+        await node.send_heartbeat(loaded=node.loaded)  # by its reply, the request has most likely arrived
+    jobs = [await world.submit_job(tenant, model=COMMON) for _ in waiting]
+    assert [await task for task in reversed(waiting)] == jobs
