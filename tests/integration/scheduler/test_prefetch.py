@@ -12,10 +12,11 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.nodes import NodeAction
-from tests.integration.scheduler.conftest import COMMON, RARE, Node, World, bus_as
+from tests.integration.scheduler.conftest import COMMON, Node, World, bus_as
 from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import settled
 
+OWN_MODEL = "prefetched.safetensors"  # the scheduler remembers which nodes have loaded a model
 RECLAIMED_WITHIN_S = 10  # half a second on a machine with nothing else to do
 
 Hints = asyncio.Queue[ReleaseAttempt]
@@ -101,13 +102,13 @@ async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of
 async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_back(world: World) -> None:
     tenant, node, other, unsuitable = (
         world.add_tenant(),
-        await world.add_node(RARE),
-        await world.add_node(RARE),
+        await world.add_node(OWN_MODEL),
+        await world.add_node(OWN_MODEL),
         await world.add_node(COMMON),
     )
-    await world.until_offered(RARE)
+    await world.until_offered(OWN_MODEL)
     idle = asyncio.create_task(unsuitable.request_work(wait_s=6))
-    jobs = [await world.submit_job(tenant, model=RARE) for _ in range(2)]
+    jobs = [await world.submit_job(tenant, model=OWN_MODEL) for _ in range(2)]
     first = await node.claim_attempt()
     prefetched = await node.request_work(held=first.ref)  # the node that waits cannot run it
     assert prefetched is not None
@@ -120,7 +121,7 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
     assert (moved.ref.job_id, moved.ref.attempt) == (jobs[1], 2)
     assert await other.finish(moved.ref)
     asked = asyncio.create_task(other.request_work(wait_s=6))
-    third = await world.submit_job(tenant, model=RARE)
+    third = await world.submit_job(tenant, model=OWN_MODEL)
     prefetched = await node.request_work(held=first.ref)
     assert prefetched is None
     taken = await asked
