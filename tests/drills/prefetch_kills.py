@@ -10,6 +10,7 @@ prompts at a time, or the counters of the tenant do not match its attempts.
 import argparse
 import asyncio
 import random
+import re
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -122,9 +123,16 @@ async def run(arguments: argparse.Namespace) -> int:
             print("not settled:", [dict(row) for row in wrong])
         violations = find_violations(attempts, await fleet.ledgers(), statuses, cancelled)
         outcomes = Counter(attempt["outcome"] for attempt in attempts)
-        print(f"killed {dict(killed)}, jobs {dict(Counter(statuses.values()))}, attempts {dict(outcomes)}")
+        prefetches = len(re.findall(r"is_prefetch\W+(?:\x1b\[\d+m)*true", fleet_log(fleet), re.IGNORECASE))
+        ended = f"jobs {dict(Counter(statuses.values()))}, attempts {dict(outcomes)}"
+        print(f"killed {dict(killed)}, {ended}, {prefetches} prefetched")
         print("\n".join(violations) or "no violations")
-        return 1 if violations or wrong else 0
+        return 1 if violations or wrong or not prefetches else 0
+
+
+def fleet_log(fleet: Fleet) -> str:
+    """Return everything that the scheduler has logged."""
+    return "".join(path.read_text() for path in (fleet.state / "logs").glob("scheduler*"))
 
 
 if __name__ == "__main__":

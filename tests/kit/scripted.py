@@ -64,6 +64,10 @@ class ScriptedScheduler:
     """Stores jobs and their events, and publishes the changes that a test makes."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, for the next test."""
         self.jobs: dict[UUID, Job] = {}
         self.logs: dict[UUID, list[JobEvent]] = defaultdict(list)
         self.graphs: dict[UUID, dict[str, Any]] = {}
@@ -269,6 +273,11 @@ class Script:
         self.auth_bus = self._bus("auth")
         self.auth.serve(self.auth_bus)
         await self.auth_bus.start()
+
+    def reset(self) -> None:
+        """Forget everything but the keys and ids of Alice and Bob, for the next test with the same gateway."""
+        self.auth.reset()
+        self.scheduler.reset()
 
     async def start(self) -> None:
         for bus in (self.auth_bus, self.scheduler_bus, self.bus):

@@ -101,7 +101,13 @@ class ScriptedAuth:
     """
 
     def __init__(self) -> None:
-        self.keys: dict[str, UUID] = {"alice-key": uuid4(), "bob-key": uuid4()}
+        self._first_keys = {"alice-key": uuid4(), "bob-key": uuid4()}
+        self.signing = SigningKey()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the first keys, their users and the signing key, which gateways cache."""
+        self.keys: dict[str, UUID] = dict(self._first_keys)
         self.scopes: dict[str, tuple[Scope, ...]] = {}
         self.expiries: dict[str, datetime] = {}
         self.users: dict[UUID, Standing] = {}
@@ -115,7 +121,6 @@ class ScriptedAuth:
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
         self.before_read: Callable[[], Awaitable[None]] = _at_once
         self.page = 1000
-        self.signing = SigningKey()
         self.keyset: Keyset | None = None
 
     async def read_erasures(self, asked: ReadErasures, _: Address) -> Erasures:

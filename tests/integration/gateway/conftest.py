@@ -30,6 +30,7 @@ from tests.kit.waiting import until
 ALICE = {"X-API-Key": "alice-key"}
 BOB = {"X-API-Key": "bob-key"}
 PUBLIC = "https://fleet.example"
+MAX_OUTPUT_BYTES = 20_000_000
 
 
 STORE = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), datetime(2026, 1, 1, tzinfo=UTC))
@@ -52,8 +53,19 @@ def mark(folder: Path) -> None:
     marker.write_bytes(format_marker(STORE))
 
 
+def shares_gateway(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("shares_gateway") is not None
+
+
 @pytest.fixture
-async def script(nats_server: NatsServer) -> AsyncIterator[Script]:
+async def script(
+    request: pytest.FixtureRequest, nats_server: NatsServer, shared_script: Script
+) -> AsyncIterator[Script]:
+    """The services behind ``gateway``, without jobs."""
+    if shares_gateway(request):
+        shared_script.reset()
+        yield shared_script
+        return
     script = Script(nats_server.url)
     await script.start()
     yield script
@@ -95,22 +107,46 @@ def settings_for(nats_url: str, database_url: str, folder: Path, **more: object)
 
 
 @pytest.fixture
-async def gateway(
+async def gateway(  # noqa: PLR0917 - pytest passes them by name
+    request: pytest.FixtureRequest,
     nats_server: NatsServer,
     database_url: str,
     script: Script,  # noqa: ARG001 - without it nobody answers
+    shared_gateway: Gateway,
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
+    """A gateway without artifacts and records.
+
+    Tests marked with ``shares_gateway`` use one after another, which saves each a second of CPU. They leave accounts
+    and services as they are, because gateways cache both.
+    """
+    if shares_gateway(request):
+        await empty(shared_gateway, database_url)
+        yield shared_gateway
+        return
     folder = tmp_path / "arti facts"
-    app = create_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=20_000_000))
+    app = create_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
     async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, nats_server.url)
 
 
+async def empty(gateway: Gateway, database_url: str) -> None:
+    """Delete the artifacts of earlier tests and what the gateway stored about them."""
+    for path in stored_files(gateway.folder):
+        path.unlink()
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    try:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+        names = [row["tablename"] for row in tables if row["tablename"] not in {"artifact_store", "alembic_version"}]
+        await connection.execute(f"TRUNCATE {', '.join(names)}")
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="package")
 async def shared_nats() -> AsyncIterator[NatsServer]:
-    """A server of its own, because ``script`` serves the same requests on the other one."""
+    """A server of its own, because a test's own ``script`` serves the same requests on the other one."""
     server = NatsServer()
     try:
         await server.start()
@@ -135,9 +171,9 @@ async def shared_gateway(
     shared_script: Script,  # noqa: ARG001 - without it nobody answers
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Gateway]:
-    """One gateway for tests of refused requests, which change nothing. It saves half a second of CPU per test."""
-    folder = tmp_path_factory.mktemp("shared-artifacts")
-    app = create_app(settings_for(shared_nats.url, database_url, folder))
+    """One gateway for many tests. Without ``gateway`` it is not emptied, for tests of refused requests."""
+    folder = tmp_path_factory.mktemp("shared arti facts")
+    app = create_app(settings_for(shared_nats.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
     async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, shared_nats.url)

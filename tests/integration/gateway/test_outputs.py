@@ -18,6 +18,8 @@ from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
+pytestmark = pytest.mark.shares_gateway
+
 PNG = bytes(range(256)) * 12_000  # 3 MB, so that it is streamed in several pieces
 
 

@@ -16,6 +16,8 @@ from tests.integration.gateway.test_purges import say_purged
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
 
+pytestmark = pytest.mark.shares_gateway
+
 NODES: dict[str, Any] = {
     "canvas": {"class_type": "EmptyLatentImage", "inputs": {"width": 768, "height": 512, "batch_size": 2}},
     "positive": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse", "clip": ["checkpoint", 1]}},

@@ -16,6 +16,8 @@ from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.pictures import bombs, chunk, file_of, flat_png, jpeg_header, png, text_bomb, webp_header
 from tests.kit.waiting import until
 
+pytestmark = pytest.mark.shares_gateway
+
 MAX_BYTES = 32 << 20
 CANARY = b"canary-7f3a"
 SMALL = Image.new("RGB", (8, 8), (200, 30, 40))

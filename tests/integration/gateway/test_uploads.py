@@ -13,6 +13,8 @@ from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.waiting import until
 
+pytestmark = pytest.mark.shares_gateway
+
 
 def some_png() -> bytes:
     """One that nobody has uploaded before."""
