@@ -37,6 +37,7 @@ async def test_tier_change_is_reviewed_and_applies(new_visitor: NewVisitor) -> N
         await page.get_by_label("Images per day").fill("123")
         await page.get_by_role("button", name="Review changes").click()
         await expect(page.get_by_role("dialog")).to_contain_text("123")
+        await expect(page.get_by_role("dialog")).to_contain_text("new limits within a second")
         await page.get_by_role("button", name="Save").click()
         await expect(page.get_by_role("status")).to_contain_text("Tier saved.")
         after = (await admin.get("/admin/tiers")).json()["tiers"][1]

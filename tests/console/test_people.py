@@ -25,7 +25,8 @@ async def test_first_picture_takes_a_sentence_and_a_click(new_visitor: NewVisito
     assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
     await card.get_by_role("button", name="Another seed").click()
-    await expect(page.get_by_role("article", name="A harbour at night")).to_have_count(2)
+    ended = page.get_by_role("article", name="A harbour at night").filter(has_text="Completed")
+    await expect(ended).to_have_count(2, timeout=30_000)
     async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
         jobs = (await admin.get("/admin/jobs", params={"tenant": visitor.user_id})).json()["jobs"]
     assert len({job["seed"] for job in jobs}) == len(jobs) == 2
@@ -130,6 +131,11 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
     assert path is not None
 
     await owner.open("/gallery")
+    tile = owner.page.get_by_role("listitem").get_by_role("button").first
+    await tile.click(modifiers=["Control"])
+    await expect(owner.page.get_by_role("toolbar")).to_contain_text("1 job with 1 output")
+    await tile.click()
+    await expect(owner.page.get_by_role("toolbar")).to_have_count(0)
     await expect(owner.page.locator("main img").first).to_be_visible()
     await other.open("/gallery")
     await expect(other.page.locator("main img")).to_have_count(0)
@@ -137,3 +143,8 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
         "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
     )
     await expect(other.page.get_by_role("main")).to_contain_text("There is no such job")
+
+    await tile.click()
+    await owner.page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    await owner.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(owner.page.get_by_role("main")).to_contain_text("No pictures yet")

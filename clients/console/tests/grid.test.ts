@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { layOut, moveIn, windowOf } from "../src/pages/gallery/grid";
+import { layOut, moveIn, ScrollPace, smoothedSpeed, windowOf } from "../src/pages/gallery/grid";
 
 const grid = layOut({ width: 1000, count: 10_000, minimum: 180, gap: 10 });
 
@@ -50,5 +50,58 @@ describe("moveIn", () => {
     expect(moveIn(grid, 10_000, 9999, "ArrowRight")).toBe(9999);
     expect(moveIn(grid, 10_000, 7, "End")).toBe(9999);
     expect(moveIn(grid, 10_000, 7, "a")).toBeNull();
+  });
+});
+
+describe("smoothedSpeed", () => {
+  const over = (ms: number, pixelsASecond: number) => {
+    let speed = 0;
+    for (let passed = 0; passed < ms; passed += 16) speed = smoothedSpeed(speed, (pixelsASecond * 16) / 1000, 16);
+    return speed;
+  };
+
+  test("approaches a steady speed", () => {
+    expect(over(1000, 1500)).toBeCloseTo(1500, 0);
+    expect(over(200, 12_000)).toBeGreaterThan(3000);
+  });
+
+  test("one notch of a wheel after a rest is slow", () => {
+    expect(smoothedSpeed(0, 120, 2000)).toBeLessThan(100);
+    expect(smoothedSpeed(0, 120, 16)).toBeLessThan(1500);
+  });
+
+  test("two reports at the same moment change nothing", () => {
+    expect(smoothedSpeed(700, 0, 0)).toBe(700);
+  });
+});
+
+describe("ScrollPace", () => {
+  const afterASecond = (pace: ScrollPace, pixelsASecond: number, frameMs: number) => {
+    let mayLoad = true;
+    for (let passed = 0; passed < 1000; passed += frameMs) mayLoad = pace.move((pixelsASecond * frameMs) / 1000, frameMs);
+    return mayLoad;
+  };
+
+  test("thumbnails load while scrolling is smooth", () => {
+    expect(afterASecond(new ScrollPace(), 1500, 17)).toBe(true);
+  });
+
+  test("no thumbnail loads at high speed", () => {
+    expect(afterASecond(new ScrollPace(), 12_000, 17)).toBe(false);
+  });
+
+  test("no thumbnail loads after jerky frames, until scrolling is slow", () => {
+    const pace = new ScrollPace();
+    expect(afterASecond(pace, 1500, 30)).toBe(false);
+    expect(afterASecond(pace, 1500, 17)).toBe(false);
+    expect(afterASecond(pace, 300, 17)).toBe(true);
+  });
+
+  test("thumbnails load after a rest", () => {
+    const pace = new ScrollPace();
+    afterASecond(pace, 1500, 30);
+    pace.rest();
+    expect(pace.move(10, 5000)).toBe(true);
+    expect(afterASecond(pace, 1500, 17)).toBe(true);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, parseExact, readForm, shownValues, workflowName, type GraphInput } from "../src/pages/playground/graph";
+import { parseExact } from "../src/api/exact";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, readForm, shownValues, workflowName, type GraphInput } from "../src/pages/playground/graph";
 import { fieldOf, fieldsOfWorkflow, missingKeys, parametersOf, startValues } from "../src/ui/schema_fields";
 
 const UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee";

@@ -1,14 +1,20 @@
-/** Seeds have up to 64 bits; numbers of JavaScript are exact up to 53. */
+/** 64-bit integers, such as seeds. Numbers of JavaScript are exact up to 53 bits. */
 
-/**
- * Parse a response whose seeds must stay exact: a seed that a number cannot hold becomes a text.
- * @param body as it was received: `parseAs: "text"`.
- */
-export function parseWithSeeds<T>(body: string): T {
-  return JSON.parse(body.replaceAll(/(?<!\\)("(?:seed|noise_seed)"\s*:\s*)(\d{16,})/g, '$1"$2"')) as T;
+type RawJson = { rawJSON?: (text: string) => unknown };
+
+/** Parse JSON and keep integers that JavaScript cannot hold: `JSON.stringify` writes them as they were, `exactText` shows them. */
+export function parseExact<T = unknown>(body: string): T {
+  const { rawJSON } = JSON as RawJson;
+  if (!rawJSON) return JSON.parse(body) as T;
+  const revive = (_key: string, value: unknown, context?: { source?: string }): unknown =>
+    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source && /^-?\d+$/.test(context.source)
+      ? rawJSON(context.source)
+      : value;
+  return JSON.parse(body, revive as (key: string, value: unknown) => unknown) as T;
 }
 
-/** Return the value as JSON text in which seeds are numbers again, to send or to copy. */
-export function inNumbers(value: unknown): string {
-  return JSON.stringify(value, null, 2).replaceAll(/("(?:seed|noise_seed)": )"(\d{16,})"/g, "$1$2");
+/** Return the integer in full; null if the value is no integer, or was rounded before it came here. */
+export function exactText(value: unknown): string | null {
+  if (typeof value === "object" && value !== null && "rawJSON" in value) return String(value.rawJSON);
+  return Number.isSafeInteger(value) ? String(value) : null;
 }

@@ -1,11 +1,11 @@
 /** What a job ran, how it went, and its share. */
 import { api, unwrap, type Schemas } from "./client";
-import { parseWithSeeds } from "./exact";
+import { parseExact } from "./exact";
 
 const ofJob = (jobId: string) => ({ params: { path: { job_id: jobId } } });
 
 export async function readSubmission(jobId: string): Promise<Schemas["JobSubmissionBody"]> {
-  return parseWithSeeds(await unwrap(api.GET("/api/v1/jobs/{job_id}/submission", { ...ofJob(jobId), parseAs: "text" })));
+  return parseExact(await unwrap(api.GET("/api/v1/jobs/{job_id}/submission", { ...ofJob(jobId), parseAs: "text" })));
 }
 
 export async function readAttempts(jobId: string): Promise<Schemas["TimelineBody"]["attempts"]> {
@@ -27,5 +27,5 @@ export async function endShare(jobId: string): Promise<void> {
 }
 
 export async function readSharedJob(token: string): Promise<Schemas["SharedJobBody"]> {
-  return parseWithSeeds(await unwrap(api.GET("/api/v1/shared/{share_token}", { params: { path: { share_token: token } }, parseAs: "text" })));
+  return parseExact(await unwrap(api.GET("/api/v1/shared/{share_token}", { params: { path: { share_token: token } }, parseAs: "text" })));
 }

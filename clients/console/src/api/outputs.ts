@@ -33,10 +33,11 @@ export async function downloadJobs(jobIds: readonly string[]): Promise<void> {
   link.click();
 }
 
-export function mediaItem(output: ListedOutput): MediaItem {
+/** Describe an output for the viewer. */
+export function mediaItem(output: Schemas["OutputBody"] | ListedOutput, jobId: string): MediaItem {
   return {
     id: output.id,
-    jobId: output.job_id,
+    jobId,
     name: output.name,
     kind: output.kind,
     contentType: output.content_type,

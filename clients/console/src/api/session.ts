@@ -11,6 +11,8 @@ export type Me = components["schemas"]["MeBody"];
 
 /** `undefined` until the first refresh has been answered. */
 export const me = signal<Me | null | undefined>(undefined);
+/** Why the sign-in link that opened the page was refused. */
+export const linkProblem = signal<Problem | null>(null);
 export const isAdmin = computed(() => me.value?.role === "admin");
 
 const REFRESH_EARLY_MS = 30_000;
@@ -37,7 +39,13 @@ export async function restoreSession(): Promise<void> {
   const link = /^#sign-in=(.+)$/.exec(location.hash)?.[1];
   if (link) {
     history.replaceState(null, "", location.pathname);
-    await post("/api/v1/auth/login-links/redeem", { token: link, session: "cookie" }).then(begin, () => end());
+    try {
+      await begin(await post("/api/v1/auth/login-links/redeem", { token: link, session: "cookie" }));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      linkProblem.value = error;
+      end();
+    }
     return;
   }
   if (localStorage.getItem(SIGNED_IN_BEFORE) && (await refreshSession())) await loadMe();

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { Problem } from "../api/problem";
-import { signIn } from "../api/session";
+import { linkProblem, signIn } from "../api/session";
 import { text } from "../text";
 import { Button, TextField } from "../ui/controls";
 import { ProblemNotice } from "../ui/dialog";
@@ -10,7 +10,7 @@ import icon from "./icon.svg";
 export function SignInPage() {
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");
-  const [problem, setProblem] = useState<Problem | null>(null);
+  const [problem, setProblem] = useState<Problem | null>(linkProblem.value);
   const [isBusy, setBusy] = useState(false);
   useEffect(() => {
     document.title = `${text.signIn.title} · ${text.product}`;

@@ -16,6 +16,8 @@ export type MediaItem = {
   id: string;
   jobId: string;
   name: string;
+  /** What an image shows; its name by default. */
+  alt?: string;
   kind: "image" | "video" | "audio" | "text" | "model" | "file";
   contentType: string;
   sizeBytes: number;
@@ -29,7 +31,7 @@ const MOST_TEXT = 200_000;
 
 /** Shows an output by its kind. */
 export function Media({ item, isEager }: { item: MediaItem; isEager?: boolean }) {
-  if (item.kind === "image") return <ResultImage src={item.url} alt={item.name} isEager={isEager} class="media-image" />;
+  if (item.kind === "image") return <ResultImage src={item.url} alt={item.alt ?? item.name} isEager={isEager} class="media-image" />;
   if (item.kind === "video" || item.kind === "audio") return <Player item={item} />;
   if (item.kind === "text") return <TextValue item={item} />;
   return (

@@ -6,6 +6,7 @@ import { listOutputs, mediaItem, type ListedOutput } from "../../api/outputs";
 import { usePagedList } from "../../api/paged";
 import { useQuery } from "../../shell/query";
 import { text } from "../../text";
+import { Button } from "../../ui/controls";
 import { ProblemNotice } from "../../ui/dialog";
 import { Icon } from "../../ui/icons";
 import { FilterSelect } from "../../ui/list";
@@ -13,8 +14,9 @@ import { Empty, PageHead } from "../../ui/show";
 import { Viewer } from "../../ui/viewer";
 import { FilterBar } from "../jobs/FilterBar";
 import { isFiltered, queryOf } from "../jobs/filters";
-import { addNew, KINDS, renewed } from "./outputs";
+import { addNew, KINDS, renewed, selectedAfter } from "./outputs";
 import { OutputGrid } from "./OutputGrid";
+import { SelectionBar } from "./SelectionBar";
 
 const PAGE = 100;
 const REFRESH_MS = 15_000;
@@ -53,22 +55,36 @@ export default function GalleryPage() {
   }, []);
 
   const { items } = list;
-  const shown = useMemo(() => items?.map(mediaItem) ?? [], [items]);
-  const open = useCallback((index: number) => setOpened(index), []);
+  const shown = useMemo(() => items?.map((output) => mediaItem(output, output.job_id)) ?? [], [items]);
+  const [selected, setSelected] = useState<ReadonlySet<string> | null>(null);
+  useEffect(() => setSelected(null), [key]);
+  const clicked = useRef<{ selected: typeof selected; last: number | null }>({ selected, last: null });
+  clicked.current.selected = selected;
+  const click = useCallback((index: number, { shiftKey, ctrlKey, metaKey }: MouseEvent) => {
+    const known = clicked.current;
+    if (known.selected === null && !shiftKey && !ctrlKey && !metaKey) return setOpened(index);
+    setSelected(selectedAfter(known.selected ?? new Set(), current.current.items!, index, shiftKey ? known.last : null));
+    known.last = index;
+  }, []);
   useEffect(() => {
     if (opened !== null && opened > shown.length - 10) list.loadMore();
   }, [opened, shown.length]);
 
   return (
     <>
-      <PageHead title={text.gallery.title} intro={text.gallery.intro} />
+      <PageHead title={text.gallery.title} intro={text.gallery.intro}>
+        {items && items.length > 0 && <Button aria-pressed={selected !== null} onClick={() => setSelected(selected ? null : new Set())}>{text.gallery.select}</Button>}
+      </PageHead>
       <FilterBar values={filters} all={filters} onValues={setFilters} onClear={() => setFilters({ kind: "", workflow: "", label: "", time: "" })}>
         <FilterSelect label={text.gallery.kind} value={filters.kind} options={KINDS.map((kind) => [kind, text.gallery.kinds[kind]] as const)} onValue={(kind) => setFilters({ kind })} />
       </FilterBar>
       {list.problem && <ProblemNotice problem={list.problem} onRetry={() => void list.reload()} />}
       {items === undefined ? !list.problem && <Tiles />
         : items.length === 0 ? <NoOutputs isFilteredList={isFiltered(filters)} />
-        : <OutputGrid items={items} hasMore={list.hasMore} onMore={list.loadMore} onOpen={open} onBroken={renew} />}
+        : <OutputGrid items={items} selected={selected} hasMore={list.hasMore} onMore={list.loadMore} onClick={click} onBroken={renew} />}
+      {items && selected && selected.size > 0 && (
+        <SelectionBar selected={selected} items={items} onClear={() => setSelected(null)} onPurged={(gone) => list.update((known) => known.filter(({ job_id }) => !gone.has(job_id)))} />
+      )}
       {items && items.length > 0 && !list.hasMore && <p class="soft small gallery-end">{text.gallery.end(items.length)}</p>}
       {opened !== null && (
         <Viewer

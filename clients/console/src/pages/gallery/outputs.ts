@@ -10,6 +10,20 @@ export function addNew(items: readonly ListedOutput[], newest: readonly ListedOu
   return added.length > 0 ? [...added, ...items] : items;
 }
 
+/**
+ * Return the selected jobs after a click on an output: its job is added or removed.
+ * @param anchor the output that was clicked before; the jobs of all outputs from there are added. Null: only this one.
+ */
+export function selectedAfter(selected: ReadonlySet<string>, items: readonly ListedOutput[], index: number, anchor: number | null): ReadonlySet<string> {
+  const changed = new Set(selected);
+  if (anchor !== null) {
+    for (const { job_id } of items.slice(Math.min(anchor, index), Math.max(anchor, index) + 1)) changed.add(job_id);
+  } else if (!changed.delete(items[index]!.job_id)) {
+    changed.add(items[index]!.job_id);
+  }
+  return changed;
+}
+
 /** Return the list with new links for those outputs that were read again. */
 export function renewed(items: readonly ListedOutput[], read: readonly ListedOutput[]): readonly ListedOutput[] {
   const byId = new Map(read.map((output) => [output.id, output]));

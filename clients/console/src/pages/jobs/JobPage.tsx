@@ -4,9 +4,10 @@ import { useLocation, useRoute } from "preact-iso";
 import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { api, unwrap, type Schemas } from "../../api/client";
-import { parseWithSeeds } from "../../api/exact";
+import { exactText, parseExact } from "../../api/exact";
 import { isAdmin } from "../../api/session";
 import { readAttempts, readSubmission } from "../../api/history";
+import { mediaItem } from "../../api/outputs";
 import { useResource } from "../../api/resource";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
 import { useLiveJob } from "../../live/watch";
@@ -18,7 +19,6 @@ import { Icon } from "../../ui/icons";
 import { CopyButton } from "../../ui/list";
 import { download } from "../../ui/media";
 import { Ago, Empty, PageHead, Progress, Skeleton, StatusBadge } from "../../ui/show";
-import type { MediaItem } from "../../ui/viewer";
 import { adviceOf } from "./advice";
 import { useJobEvents, useNodeSteps } from "./events";
 import { JobOutputs } from "./JobOutputs";
@@ -33,7 +33,7 @@ type Job = Schemas["JobBody"];
 export default function JobPage() {
   const jobId = useRoute().params["job_id"]!;
   const job = useResource(`job:${jobId}`, async () =>
-    parseWithSeeds<Job>(await unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, parseAs: "text" }))),
+    parseExact<Job>(await unwrap(api.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, parseAs: "text" }))),
   );
   if (job.problem?.status === 404 && isAdmin.value) return <OperatorJob jobId={jobId} />;
   if (job.problem?.status === 404) {
@@ -62,7 +62,7 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
   useEffect(() => {
     if (live?.isFinal && !live.refusal) void reload();
   }, [live?.isFinal]);
-  const items = useMemo(() => mediaItems(job), [job]);
+  const items = useMemo(() => job.outputs.map((output) => mediaItem(output, job.job_id)), [job]);
   const submission = useResource(`submission:${job.job_id}`, () => readSubmission(job.job_id));
   return (
     <>
@@ -98,19 +98,6 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
       </div>
     </>
   );
-}
-
-function mediaItems(job: Job): MediaItem[] {
-  return job.outputs.map((output) => ({
-    id: output.id,
-    jobId: job.job_id,
-    name: output.name,
-    kind: output.kind,
-    contentType: output.content_type,
-    sizeBytes: output.size_bytes,
-    url: output.url,
-    value: output.value,
-  }));
 }
 
 function JobActions({ job, status, reload }: { job: Job; status: Job["status"]; reload: () => Promise<void> }) {
@@ -242,9 +229,9 @@ function Facts({ job }: { job: Job }) {
         <dt>{text.jobs.workflow}</dt>
         <dd><a href={`/jobs?workflow=${encodeURIComponent(job.workflow)}`}>{workflowTitle(job.workflow)}</a></dd>
         {job.model && <><dt>{text.job.model}</dt><dd>{job.model}</dd></>}
-        {job.seed !== null && <><dt>{text.job.seed}</dt><dd class="mono">{job.seed}</dd></>}
+        {job.seed !== null && <><dt>{text.job.seed}</dt><dd class="mono">{exactText(job.seed)}</dd></>}
         {job.seeds.length > 1 && (
-          <><dt>{text.job.seeds}</dt><dd>{job.seeds.map(({ node_id, input, seed }) => <div key={node_id + input} class="mono small">{node_id}.{input} = {seed}</div>)}</dd></>
+          <><dt>{text.job.seeds}</dt><dd>{job.seeds.map(({ node_id, input, seed }) => <div key={node_id + input} class="mono small">{node_id}.{input} = {exactText(seed)}</div>)}</dd></>
         )}
         {queued_seconds != null && <><dt>{text.job.waited}</dt><dd>{formatDuration(queued_seconds)}</dd></>}
         {running_seconds != null && <><dt>{text.job.ran}</dt><dd>{formatDuration(running_seconds)}</dd></>}

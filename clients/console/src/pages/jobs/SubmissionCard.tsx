@@ -1,7 +1,6 @@
 /** The parameters and the graph of a job. */
 import { text, workflowTitle } from "../../text";
 import { CopyButton } from "../../ui/list";
-import { inNumbers } from "../../api/exact";
 
 type CardProps = { workflow: string; submission: Record<string, unknown>; graph?: Record<string, unknown> };
 
@@ -12,7 +11,7 @@ export function SubmissionCard({ workflow, submission, graph }: CardProps) {
     <section class="card stack" aria-labelledby="submission-title">
       <div class="row wrap">
         <h2 id="submission-title" class="grow">{text.job.submission}</h2>
-        <CopyButton value={inNumbers(submission)} label={text.job.copySubmission} />
+        <CopyButton value={JSON.stringify(submission, null, 2)} label={text.job.copySubmission} />
       </div>
       {fields.length > 0 && (
         <dl class="facts">
@@ -23,7 +22,7 @@ export function SubmissionCard({ workflow, submission, graph }: CardProps) {
       {shownGraph && (
         <details>
           <summary>{text.job.graph(Object.keys(shownGraph).length)}</summary>
-          <pre class="code" tabIndex={0} role="region" aria-label={text.job.submission}>{inNumbers(shownGraph)}</pre>
+          <pre class="code" tabIndex={0} role="region" aria-label={text.job.submission}>{JSON.stringify(shownGraph, null, 2)}</pre>
         </details>
       )}
     </section>

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { useMemo, useState } from "preact/hooks";
 
 import { api, unwrap } from "../../api/client";
+import { parseExact } from "../../api/exact";
 import { Problem } from "../../api/problem";
 import { text } from "../../text";
 import { Button, Field, IconButton } from "../../ui/controls";
@@ -10,7 +11,7 @@ import { ProblemNotice } from "../../ui/dialog";
 import { FileDrop } from "../../ui/image_field";
 import { download } from "../../ui/media";
 import type { Values } from "../../ui/schema_fields";
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, parseExact, readForm, type Graph, type GraphForm as Described } from "./graph";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, readForm, type Graph, type GraphForm as Described } from "./graph";
 import { SaveDialog } from "./SaveDialog";
 import { WorkflowForm } from "./WorkflowForm";
 

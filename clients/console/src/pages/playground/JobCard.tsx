@@ -1,6 +1,7 @@
 /** One job: its progress by node, then its results side by side, and what to do next. */
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { exactText } from "../../api/exact";
 import { Problem } from "../../api/problem";
 import { isFinalStatus, type LiveJob } from "../../live/frames";
 import { useLiveJob } from "../../live/watch";
@@ -12,12 +13,13 @@ import { Icon } from "../../ui/icons";
 import type { PickedImage } from "../../ui/image_field";
 import { download, pathOf, ResultImage, resultPath, thumbnailPath, useImageUrl } from "../../ui/media";
 import { Ago, Progress, StatusBadge } from "../../ui/show";
+import { Viewer, type MediaItem } from "../../ui/viewer";
 import { CodeDialog } from "./CodeDialog";
 import { cancelJob, loadSubmission, refreshJob, submitJob, type PlaygroundJob } from "./jobs";
 import { drawSeed, titleOf, type Mode, type Submission } from "./settings";
-import { Viewer, type Picture } from "./Viewer";
 
 const words = text.playground;
+const MODES = [["image", words.useImage, undefined], ["inpaint", words.inpaintIt, "brush"]] as const;
 
 type Output = { index: number; url: string; kind: string; name: string; thumbnail?: string; value?: unknown };
 
@@ -54,8 +56,9 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
   const title = job.submission ? titleOf(job.submission) : "";
   const outputs = outputsOf(job, live);
   const pictures = outputs.filter(({ kind }) => kind === "image");
-  const shown: Picture[] = pictures.map(({ index, url, name }) => ({
-    url, name, id: job.body?.outputs[index]?.id ?? null, alt: `${words.result} ${index + 1}: ${title || words.untitled}`,
+  const shown: MediaItem[] = pictures.map(({ index, url, name }) => ({
+    ...{ id: job.body?.outputs[index]?.id ?? `${job.key}:${index}`, jobId: job.jobId ?? "", url, name, alt: `${words.result} ${index + 1}: ${title || words.untitled}` },
+    ...{ kind: "image", contentType: "", sizeBytes: 0, value: null },
   }));
   const again = job.submission;
   const expected = Math.min(4, again?.num_images ?? 1);
@@ -112,8 +115,10 @@ export function JobCard({ job, onReuse, onUseImage }: Props) {
 
       {isCodeOpen && again && <CodeDialog submission={again} onClose={() => setCodeOpen(false)} />}
       {viewed !== null && (
-        <Viewer pictures={shown} start={viewed} onClose={() => setViewed(null)}
-          onUseImage={onUseImage && ((image, mode) => { setViewed(null); onUseImage(image, mode); })} />
+        <Viewer items={shown} index={viewed} onIndex={setViewed} onClose={() => setViewed(null)}
+          actions={({ id, url }) => onUseImage && job.body?.outputs.some((output) => output.id === id) && MODES.map(([mode, label, icon]) => (
+            <Button key={mode} isSmall icon={icon} onClick={() => { setViewed(null); onUseImage({ id: `output:${id}`, path: pathOf(url), width: null, height: null }, mode); }}>{label}</Button>
+          ))} />
       )}
     </article>
   );
@@ -180,11 +185,10 @@ function Facts({ job }: { job: PlaygroundJob }) {
   );
 }
 
-/** The seed in full; null if it is unknown or too large for JavaScript to know it exactly. */
+/** The seed in full; null if it is unknown or was rounded. */
 function seedOf({ submission, body }: PlaygroundJob): string | null {
-  const seed: unknown = submission?.seed ?? body?.seed;
-  if (typeof seed === "object" && seed !== null && "rawJSON" in seed) return String(seed.rawJSON);
-  return Number.isSafeInteger(seed) && (seed as number) >= 0 ? String(seed) : null;
+  const seed = exactText(submission?.seed ?? body?.seed);
+  return seed?.startsWith("-") ? null : seed;
 }
 
 function OtherOutputs({ outputs }: { outputs: readonly Output[] }) {

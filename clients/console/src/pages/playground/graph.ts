@@ -1,5 +1,6 @@
 /** Workflows of ComfyUI as text, as a form, and back. Pure. */
 import type { Schemas } from "../../api/client";
+import { parseExact } from "../../api/exact";
 import type { FieldError } from "../../api/problem";
 import { fieldOf, isFileKind, type FormField, type Property, type Value, type Values } from "../../ui/schema_fields";
 
@@ -10,22 +11,9 @@ export type GraphInput = Omit<Schemas["FormInputBody"], "schema" | "options_tota
 
 export type GraphForm = Omit<Schemas["WorkflowFormBody"], "inputs" | "warnings"> & { inputs: GraphInput[]; warnings: FieldError[] };
 
-type RawJson = { rawJSON?: (text: string) => unknown };
-
-/** Parse JSON and keep integers that JavaScript cannot hold, such as 64-bit seeds, for `JSON.stringify`. */
-export function parseExact(text: string): unknown {
-  const { rawJSON } = JSON as RawJson;
-  if (!rawJSON) return JSON.parse(text);
-  const revive = (_key: string, value: unknown, context?: { source?: string }): unknown =>
-    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source && /^-?\d+$/.test(context.source)
-      ? rawJSON(context.source)
-      : value;
-  return JSON.parse(text, revive as (key: string, value: unknown) => unknown);
-}
-
 /** The answer of `POST /api/v1/workflows/inputs`; the graph in it is exact, its description is for fields. */
 export function readForm(answer: string): GraphForm {
-  return { ...(JSON.parse(answer) as GraphForm), graph: (parseExact(answer) as GraphForm).graph };
+  return { ...(JSON.parse(answer) as GraphForm), graph: parseExact<GraphForm>(answer).graph };
 }
 
 /** The values that fields can show: without integers that are too large for JavaScript. */

@@ -2,9 +2,9 @@
 import { effect, signal } from "@preact/signals";
 
 import { api, unwrap, type Schemas } from "../../api/client";
+import { parseExact } from "../../api/exact";
 import { loadMe, me } from "../../api/session";
 import { isFinalStatus } from "../../live/frames";
-import { parseExact } from "./graph";
 import type { Submission } from "./settings";
 
 export type JobBody = Schemas["JobBody"];

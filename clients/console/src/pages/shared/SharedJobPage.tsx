@@ -38,7 +38,7 @@ export default function SharedJobPage() {
 }
 
 function Detail({ job }: { job: Schemas["SharedJobBody"] }) {
-  const items = useMemo(() => job.outputs.map(mediaItem), [job]);
+  const items = useMemo(() => job.outputs.map((output) => mediaItem(output, output.job_id)), [job]);
   const { running_seconds } = job.timings;
   return (
     <>

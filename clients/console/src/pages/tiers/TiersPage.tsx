@@ -4,10 +4,10 @@ import { api, unwrap, type Schemas } from "../../api/client";
 import { useResource } from "../../api/resource";
 import { text } from "../../text";
 import { Button } from "../../ui/controls";
-import { ConfirmDialog, Dialog, showToast } from "../../ui/dialog";
+import { attempt, ConfirmDialog, Dialog, showToast } from "../../ui/dialog";
 import { Table } from "../../ui/list";
 import { Loaded, PageHead } from "../../ui/show";
-import { Changes, changesOf, LIMIT_NAMES, LimitsForm, limitsPatch, showLimit, type Limits } from "./limits";
+import { Changes, changesOf, effectsOf, LIMIT_NAMES, LimitsForm, limitsPatch, showLimit, type Limits } from "./limits";
 
 const t = text.tiers;
 
@@ -44,18 +44,23 @@ export default function TiersPage() {
 
 function EditTier({ tier, onSaved, onClose }: { tier: Tier; onSaved: () => void; onClose: () => void }) {
   const [limits, setLimits] = useState<Limits>(tier.limits);
-  const [isReviewed, setReviewed] = useState(false);
+  const [effects, setEffects] = useState<readonly string[] | null>(null);
   const changes = changesOf(tier.limits, limits);
+  const body = { limits: limitsPatch(tier.limits, limits) };
+  const path = { name: tier.name };
+  async function review(): Promise<void> {
+    const answer = await unwrap(api.PATCH("/api/v1/admin/tiers/{name}", { params: { path, query: { dry_run: true } }, body }));
+    setEffects([t.effect, ...effectsOf(answer)]);
+  }
   async function save(): Promise<void> {
-    const body = { limits: limitsPatch(tier.limits, limits) };
-    await unwrap(api.PATCH("/api/v1/admin/tiers/{name}", { params: { path: { name: tier.name } }, body }));
+    await unwrap(api.PATCH("/api/v1/admin/tiers/{name}", { params: { path }, body }));
     showToast(t.saved, "good");
     onSaved();
     onClose();
   }
-  if (isReviewed) {
+  if (effects) {
     return (
-      <ConfirmDialog title={`${t.editTitle}: ${tier.name}`} effects={[t.effect]} action={text.common.save} onConfirm={save} onClose={() => setReviewed(false)}>
+      <ConfirmDialog title={`${t.editTitle}: ${tier.name}`} effects={effects} action={text.common.save} onConfirm={save} onClose={() => setEffects(null)}>
         <Changes changes={changes} />
       </ConfirmDialog>
     );
@@ -66,7 +71,7 @@ function EditTier({ tier, onSaved, onClose }: { tier: Tier; onSaved: () => void;
       <LimitsForm limits={limits} onChange={setLimits} />
       <div class="dialog-actions">
         <Button onClick={onClose}>{text.common.cancel}</Button>
-        <Button look="primary" isDisabled={changes.length === 0} onClick={() => setReviewed(true)}>{t.review}</Button>
+        <Button look="primary" isDisabled={changes.length === 0} onClick={() => void attempt(review)}>{t.review}</Button>
       </div>
     </Dialog>
   );

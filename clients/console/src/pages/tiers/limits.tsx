@@ -36,6 +36,11 @@ export function limitsPatch(before: Limits, after: Limits): Schemas["LimitsReque
   return Object.fromEntries(changesOf(before, after).map(({ name }) => [name, after[name] ?? null])) as Schemas["LimitsRequest"];
 }
 
+/** What the server says that a change would do, from its answer to a dry run. */
+export function effectsOf(answer: object): string[] {
+  return "effects" in answer ? (answer as Schemas["DryRunBody"]).effects.map(({ message }) => message) : [];
+}
+
 export function Changes({ changes }: { changes: readonly Change[] }) {
   return (
     <dl class="changes">

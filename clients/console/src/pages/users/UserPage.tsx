@@ -5,11 +5,11 @@ import { api, unwrap, type Schemas } from "../../api/client";
 import { useResource } from "../../api/resource";
 import { text } from "../../text";
 import { Button, CheckField, SelectField } from "../../ui/controls";
-import { ConfirmDialog, Dialog, showToast } from "../../ui/dialog";
+import { attempt, ConfirmDialog, Dialog, showToast } from "../../ui/dialog";
 import { formatNumber } from "../../ui/format";
 import { CopyButton, Table } from "../../ui/list";
 import { Loaded, LocalTime, PageHead, Stat } from "../../ui/show";
-import { Changes, changesOf, LIMIT_NAMES, LimitsForm, limitsPatch, showLimit } from "../tiers/limits";
+import { Changes, changesOf, effectsOf, LIMIT_NAMES, LimitsForm, limitsPatch, showLimit } from "../tiers/limits";
 import { TIERS } from "./UsersPage";
 
 const t = text.users;
@@ -95,28 +95,32 @@ function ChangeUser({ user, onChanged, onClose }: { user: User; onChanged: () =>
   const [role, setRole] = useState(user.role);
   const [isActive, setActive] = useState(user.is_active);
   const [limits, setLimits] = useState(user.limits);
-  const [isReviewed, setReviewed] = useState(false);
+  const [effects, setEffects] = useState<readonly string[] | null>(null);
   const limitChanges = changesOf(user.limits, limits);
   const changes: [string, string, string][] = [
     ...(tier !== user.tier ? [[t.tier, user.tier, tier] as [string, string, string]] : []),
     ...(role !== user.role ? [[t.role, t.roles[user.role], t.roles[role]] as [string, string, string]] : []),
     ...(isActive !== user.is_active ? [[t.state, user.is_active ? t.active : t.disabled, isActive ? t.active : t.disabled] as [string, string, string]] : []),
   ];
+  const body = {
+    ...(tier !== user.tier ? { tier } : {}),
+    ...(role !== user.role ? { role } : {}),
+    ...(isActive !== user.is_active ? { is_active: isActive } : {}),
+    ...(limitChanges.length ? { limits: limitsPatch(user.limits, limits) } : {}),
+  };
+  const path = { user_id: user.id };
+  async function review(): Promise<void> {
+    setEffects(effectsOf(await unwrap(api.PATCH("/api/v1/admin/users/{user_id}", { params: { path, query: { dry_run: true } }, body }))));
+  }
   async function save(): Promise<void> {
-    const body = {
-      ...(tier !== user.tier ? { tier } : {}),
-      ...(role !== user.role ? { role } : {}),
-      ...(isActive !== user.is_active ? { is_active: isActive } : {}),
-      ...(limitChanges.length ? { limits: limitsPatch(user.limits, limits) } : {}),
-    };
-    await unwrap(api.PATCH("/api/v1/admin/users/{user_id}", { params: { path: { user_id: user.id } }, body }));
+    await unwrap(api.PATCH("/api/v1/admin/users/{user_id}", { params: { path }, body }));
     await onChanged();
     showToast(t.saved, "good");
     onClose();
   }
-  if (isReviewed) {
+  if (effects) {
     return (
-      <ConfirmDialog title={`${t.change}: ${user.username}`} effects={[]} action={text.common.save} isDangerous={!isActive && user.is_active} onConfirm={save} onClose={() => setReviewed(false)}>
+      <ConfirmDialog title={`${t.change}: ${user.username}`} effects={effects} action={text.common.save} isDangerous={!isActive && user.is_active} onConfirm={save} onClose={() => setEffects(null)}>
         <dl class="changes">
           {changes.map(([name, before, after]) => [<dt key={name}>{name}</dt>, <dd key={`${name}=`}><del>{before}</del> → <ins>{after}</ins></dd>])}
         </dl>
@@ -135,7 +139,7 @@ function ChangeUser({ user, onChanged, onClose }: { user: User; onChanged: () =>
       <LimitsForm limits={limits} onChange={setLimits} />
       <div class="dialog-actions">
         <Button onClick={onClose}>{text.common.cancel}</Button>
-        <Button look="primary" isDisabled={changes.length + limitChanges.length === 0} onClick={() => setReviewed(true)}>{t.review}</Button>
+        <Button look="primary" isDisabled={changes.length + limitChanges.length === 0} onClick={() => void attempt(review)}>{t.review}</Button>
       </div>
     </Dialog>
   );
