@@ -131,7 +131,7 @@ class Plan:
                 "PUBLIC_URL": self.base_url,
                 "DOCS_PUBLIC": "true",
                 "CONSOLE_DIR": str(CONSOLE),
-                "INTERNAL_URL": f"http://{LOOPBACK}:{self._ports['gateway']}",
+                "INTERNAL_URL": os.environ.get("GATEWAY_INTERNAL_URL", f"http://{LOOPBACK}:{self._ports['gateway']}"),
             }
         if node:
             journal = self.layout.directory_of(f"executor-{_number(node)}") / "journal.db"

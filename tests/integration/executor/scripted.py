@@ -15,7 +15,7 @@ from aiohttp import web
 
 from chassis.messaging.bus import Bus
 from chassis.messaging.metadata import Metadata
-from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.executor.attempts import CANCEL_ATTEMPT, RELEASE_ATTEMPT, CancelAttempt, ReleaseAttempt
 from contracts.executor.progress import PROGRESS, Progress
 from contracts.gateway.transfers import (
     GRANT_INPUTS,
@@ -87,6 +87,8 @@ class Scheduler(Scene):
         self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox="_INBOX_scheduler")
         self.offers: deque[Assignment] = deque()
         self.current: Assignment | None = None
+        self.prefetched: Assignment | None = None
+        self.holds_ends_of: UUID | None = None  # reports of the end of this job are not answered
         self.asks: list[RequestWork] = []
         self.cancelled_asks: list[CancelWorkRequests] = []
         self.beats: list[Heartbeat] = []
@@ -175,9 +177,15 @@ class Scheduler(Scene):
         hint = CancelAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
         await self.bus.publish(CANCEL_ATTEMPT, hint, tenant=FLEET, key=self.node)
 
+    async def hint_release(self, assignment: Assignment) -> None:
+        hint = ReleaseAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
+        await self.bus.publish(RELEASE_ATTEMPT, hint, tenant=FLEET, key=self.node)
+
     async def _ask(self, asked: RequestWork, _: Address) -> WorkReply:
         self.asks.append(asked)
         await self.note()
+        if asked.held is not None:
+            return self._prefetch(asked.held)
         if self.current is None:
             try:
                 await self.until(lambda: self.offers or self.cancelled_asks, asked.wait_s)
@@ -189,6 +197,14 @@ class Scheduler(Scene):
             self.given_at[self.current.ref.job_id] = asyncio.get_running_loop().time()
         return WorkReply(assignment=self.current)
 
+    def _prefetch(self, held: AttemptRef) -> WorkReply:
+        """Assign the next job to an executor that has another attempt."""
+        if self.prefetched is not None and held == self.prefetched.ref:
+            self.current, self.prefetched = self.prefetched, None
+        if self.prefetched is None and self.offers:
+            self.prefetched = self.offers.popleft()
+        return WorkReply(assignment=self.prefetched)
+
     async def _cancel_asks(self, hint: CancelWorkRequests, _: Metadata) -> None:
         self.cancelled_asks.append(hint)
         if self.offer_when_cancelled:
@@ -199,9 +215,11 @@ class Scheduler(Scene):
         self.beats.append(beat)
         await self.note()
         lease = self.lease if beat.attempt else LeaseState.NONE
+        other_lease = self.lease if beat.other_attempt else LeaseState.NONE
         known = {catalog.digest for catalog in self.catalogs}
         return HeartbeatReply(
             lease=lease,
+            other_lease=other_lease,
             catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known,
             clear=self.clear if beat.cleared != self.clear else None,
             refresh=self.refresh if beat.refreshed != self.refresh else None,
@@ -210,7 +228,7 @@ class Scheduler(Scene):
     async def _started(self, start: StartAttempt, _: Address) -> AttemptWriteReply:
         self.starts.append(start)
         await self.note()
-        live = self.current is not None and self.current.ref == start.ref
+        live = start.ref in [one.ref for one in (self.current, self.prefetched) if one is not None]
         return AttemptWriteReply(applied=live and not self.cancelled)
 
     async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWriteReply:
@@ -222,7 +240,14 @@ class Scheduler(Scene):
             self.mute_finishes -= 1
             await self.note()
             await asyncio.Event().wait()
-        self.current = None
+        if self.holds_ends_of == finish.ref.job_id:
+            await self.until(lambda: self.holds_ends_of is None)
+        if self.prefetched is not None and self.prefetched.ref == finish.ref:
+            self.prefetched = None
+        elif self.prefetched is not None:
+            self.current, self.prefetched = self.prefetched, None
+        else:
+            self.current = None
         await self.note()
         return AttemptWriteReply(applied=self.applies)
 

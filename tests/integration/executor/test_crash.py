@@ -15,14 +15,15 @@ from executor.clients.comfyui import ComfyUI
 from executor.domain.attempt import AttemptRecord
 from executor.domain.attempt_result import AttemptResult
 from executor.domain.occupancy import Occupancy
+from executor.domain.prefetch_timing import PrefetchTiming
 from executor.store.journal import Journal
-from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
+from executor.usecases.live_attempts import LiveAttempts
 from executor.usecases.locate_files import FileLocator
 from executor.usecases.measure_node import NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PromptPoster
-from executor.usecases.prepare_prompt import PromptBuilder
+from executor.usecases.prepare_prompt import Prompt, PromptBuilder
 from executor.usecases.report_attempt import AttemptReporter
 from executor.usecases.request_work import WorkRequester
 from executor.usecases.run_attempt import AttemptRunner
@@ -40,20 +41,20 @@ class Defective(PromptPoster):
     """Posts the prompt, and then fails as only a defect does."""
 
     async def post(
-        self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool
+        self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool, prompt: Prompt | None = None
     ) -> AttemptResult | None:
-        assert await PromptPoster.post(self, record, files, maybe_posted=maybe_posted) is None
+        assert await PromptPoster.post(self, record, files, maybe_posted=maybe_posted, prompt=prompt) is None
         raise ZeroDivisionError
 
 
 @pytest.mark.requirement("F-109")
 async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
-    told, current, journal = settings(), CurrentAttempt(), Journal(settings().journal_path)
+    told, live, journal = settings(), LiveAttempts(), Journal(settings().journal_path)
     name = told.node
     bus = Bus(told.nats_url, name="executor", user=None, password=None, inbox=inbox_prefix("executor", name))
     comfyui = ComfyUI(node.url, reply_s=told.reply_s, post_s=told.post_s, catalog_s=told.catalog_s)
     artifacts, standby, state = Artifacts(), StandbySocket(node.url, name), NodeState(comfyui, catalog_every_s=60)
-    report = AttemptReporter(bus=bus, node_name=name, current=current)
+    report = AttemptReporter(bus=bus, node_name=name, live=live)
     stager = InputStager(bus=bus, node=comfyui, artifacts=artifacts, node_name=name, unreachable_s=2)
     await state.check_node()
     builder = PromptBuilder(state=state, journal=journal, catalog_s=5)
@@ -72,9 +73,9 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
     )  # fmt: skip
     runner = AttemptRunner(
         standby=standby, settings=told, node=comfyui, bus=bus, journal=journal,
-        current=current, stager=stager, poster=poster, uploader=uploader, report=report, death=death,
+        live=live, stager=stager, poster=poster, uploader=uploader, report=report, death=death,
         metrics=measured,
-        state=state, locator=FileLocator(node=comfyui, unreachable_s=2),
+        state=state, locator=FileLocator(node=comfyui, unreachable_s=2), timing=PrefetchTiming(hold_s=3),
     )  # fmt: skip
     journal.open()
     await bus.start()
@@ -82,15 +83,15 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
         given = await scheduler.give(slow(60))
         assigned = await requester.request()
         assert assigned is not None
-        current.set_attempt(assigned.record)
-        finish = await runner.run(assigned.record, maybe_posted=False)
+        attempt = live.add(assigned.record)
+        finish = await runner.run(attempt, maybe_posted=False)
         assert finish is not None
         assert finish.error is not None
         assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", False)
         assert journal.list_orphans() == [str(given.prompt_id)]
         assert await report.report_end(finish)
-        journal.clear_attempt()
-        current.clear_attempt()
+        journal.clear_attempt(assigned.record.prompt_id)
+        live.remove(attempt)
         await scheduler.give(hello())
         assert await requester.request() is not None
         assert journal.list_orphans() == []

@@ -271,8 +271,8 @@ class Node:
         )
         return await until_available(lambda: self.system.bus.request(HEARTBEAT, beat, key=self.name))
 
-    async def request_work(self, wait_s: float = 0) -> Assignment | None:
-        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, loaded=self.loaded)
+    async def request_work(self, wait_s: float = 0, *, held: AttemptRef | None = None) -> Assignment | None:
+        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, held=held, loaded=self.loaded)
         return (await self.system.bus.request(REQUEST_WORK, request, key=self.name)).assignment
 
     async def claim_attempt(self) -> Assignment:

@@ -33,7 +33,7 @@ async def test_cordoned_node_finishes_its_job_and_gets_no_new_one(world: World, 
     assert cordoned is not None
     assert cordoned.cordoned_at is not None
     assert (cordoned.job_id, cordoned.attempt, cordoned.drain_at) == (jobs[0], 1, None)
-    assert await node.request_work() == first  # it keeps its attempt
+    assert await node.request_work() == first.model_copy(update={"renewed": True})  # it keeps its attempt
     assert (await node.send_heartbeat(first.ref)).lease is LeaseState.KEPT
     assert await node.finish(first.ref)
     assert await node.request_work() is None

@@ -139,9 +139,9 @@ async def test_repeated_request_for_work_returns_the_same_attempt(world: World) 
     for _ in range(2):
         await world.submit_job(tenant)
     given = await node.claim_attempt()
-    assert await node.request_work() == given
+    assert await node.request_work() == given.model_copy(update={"renewed": True})
     assert await node.start(given.ref)
-    assert await node.request_work() == given
+    assert await node.request_work() == given.model_copy(update={"renewed": True})
     assert await node.finish(given.ref)
     other = await node.claim_attempt()
     assert other.ref.job_id != given.ref.job_id
@@ -158,7 +158,7 @@ async def test_concurrent_requests_of_one_node_get_one_attempt(world: World) -> 
         given = await asyncio.gather(*(node.request_work(wait_s=2) for _ in range(6)))
         first = given[0]
         assert first is not None
-        assert given == [first] * 6
+        assert {one.ref for one in given if one is not None} == {first.ref}
         assert await world.count_live_attempts() == 1
         assert await node.finish(first.ref)
     assert await node.request_work() is None

@@ -85,11 +85,32 @@ async def inherit(node: Node) -> Assignment:
                 return given
 
 
+async def lose_a_prefetched_attempt(world: World, tenant: UUID, node: Node, other: Node, model: str) -> None:
+    """Of two lapsed attempts of one node, only the one that has started counts as a try and a death of the node."""
+    jobs = [await world.submit_job(tenant, model=model) for _ in range(2)]
+    first = await node.claim_attempt()
+    assert await node.start(first.ref)
+    second = await node.request_work(held=first.ref)
+    assert second is not None
+    for _ in jobs:
+        assert await other.finish((await inherit(other)).ref)
+    assert not await node.finish(second.ref)
+    causes = ["submitted", "claimed", "requeued", "claimed", "succeeded"]
+    assert await world.list_causes(tenant, jobs[1]) == causes
+    assert (await charged(world, jobs[1]))[0][:2] == (False, 0)
+
+
 @pytest.mark.requirement("F-24")
 async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(world: World) -> None:
-    """Four scenarios run concurrently, because each waits for leases to lapse. Each has its own model and nodes."""
-    models = {"lost": "lost.safetensors", "inherited": COMMON, "kept": RARE, "cancelled": "cancelled.safetensors"}
-    tenants = {name: world.add_tenant(max_running=1) for name in models}
+    """Five scenarios run concurrently, because each waits for leases to lapse. Each has its own model and nodes."""
+    models = {
+        "lost": "lost.safetensors",
+        "inherited": COMMON,
+        "kept": RARE,
+        "cancelled": "cancelled.safetensors",
+        "prefetched": "prefetched.safetensors",
+    }
+    tenants = {name: world.add_tenant(max_running=1 if name != "prefetched" else None) for name in models}
     nodes = {name: [await world.add_node(model) for _ in range(3)] for name, model in models.items()}
     over = asyncio.Event()
 
@@ -161,8 +182,10 @@ async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(worl
 
     await asyncio.gather(*(world.until_offered(model) for model in models.values()))
     keeping = asyncio.create_task(kept(await world.submit_job(tenants["kept"], model=models["kept"]), nodes["kept"][0]))
+    first, second, _ = nodes["prefetched"]
+    lost_prefetched = lose_a_prefetched_attempt(world, tenants["prefetched"], first, second, models["prefetched"])
     try:
-        await asyncio.gather(lost_three_times(), inherited(), cancelled())
+        await asyncio.gather(lost_three_times(), inherited(), cancelled(), lost_prefetched)
     finally:
         over.set()
         await keeping

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from executor.usecases.clean_output_folder import OutputFolderCleaner
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempts
 from tests.unit.executor.test_journal import record as new_record
 
 HOUR_S = 3600.0
@@ -25,8 +25,8 @@ def write(path: Path, *, hours_ago: float) -> Path:
 @pytest.mark.requirement("retention.output-folder")
 async def test_only_old_folders_of_other_jobs_are_deleted(tmp_path: Path) -> None:
     record, outputs, elsewhere = new_record(), tmp_path / "output", tmp_path / "elsewhere"
-    current = CurrentAttempt()
-    current.set_attempt(record)
+    live = LiveAttempts()
+    live.add(record)
     old = write(outputs / str(uuid4()) / "1" / "a.png", hours_ago=3)
     kept = [
         write(outputs / str(uuid4()) / "1" / "a.png", hours_ago=1),
@@ -40,13 +40,13 @@ async def test_only_old_folders_of_other_jobs_are_deleted(tmp_path: Path) -> Non
     os.utime(link, (time.time() - 3 * HOUR_S,) * 2, follow_symlinks=False)
     written_again = write(outputs / str(uuid4()) / "1" / "a.png", hours_ago=3)
     kept.append(write(written_again.parent.parent / "2" / "b.png", hours_ago=1))
-    await OutputFolderCleaner(outputs, current, keep_s=2 * HOUR_S).tick()
+    await OutputFolderCleaner(outputs, live, keep_s=2 * HOUR_S).tick()
     assert not old.parent.parent.exists()
     assert all(path.exists() for path in kept)
     assert link.is_symlink()
 
 
 async def test_missing_output_folder_is_an_error(tmp_path: Path) -> None:
-    cleaner = OutputFolderCleaner(tmp_path / "not mounted", CurrentAttempt(), keep_s=HOUR_S)
+    cleaner = OutputFolderCleaner(tmp_path / "not mounted", LiveAttempts(), keep_s=HOUR_S)
     with pytest.raises(FileNotFoundError):
         await cleaner.tick()

@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,42 +31,41 @@ def journal(path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def reopened(journal: Journal, path: Path) -> AttemptRecord | None:
+def reopened(journal: Journal, path: Path) -> list[AttemptRecord]:
     journal.close()
     journal.open()
     assert path.exists()
-    return journal.read_attempt()
+    return journal.list_attempts()
 
 
-def test_attempt_survives_a_process_restart(journal: Journal, path: Path) -> None:
-    assert journal.read_attempt() is None
-    taken = record()
+def test_attempts_survive_a_process_restart(journal: Journal, path: Path) -> None:
+    assert journal.list_attempts() == []
+    taken, next_one = record(), record()
     journal.begin_attempt(taken)
-    assert reopened(journal, path) == taken
-    journal.set_phase(Phase.POSTED)
-    found = reopened(journal, path)
-    assert found is not None
-    assert found.phase is Phase.POSTED
+    journal.begin_attempt(next_one)
+    assert reopened(journal, path) == [taken, next_one]
+    journal.set_phase(taken.prompt_id, Phase.POSTED)
+    journal.set_begun_at(next_one.prompt_id, 2.5)
+    assert reopened(journal, path) == [replace(taken, phase=Phase.POSTED), replace(next_one, begun_at=2.5)]
     finish = FinishAttempt(ref=taken.ref, outcome=Outcome.SUCCEEDED, gpu_seconds=1.25, images=2)
-    journal.record_result(finish)
-    found = reopened(journal, path)
-    assert found is not None
-    assert (found.phase, found.finish) == (Phase.ENDED, finish)
-    journal.clear_attempt()
-    assert reopened(journal, path) is None
+    journal.record_result(taken.prompt_id, finish)
+    reopened(journal, path)
+    assert journal.read_attempt(taken.prompt_id) == replace(taken, phase=Phase.ENDED, finish=finish)
+    journal.clear_attempt(taken.prompt_id)
+    assert [one.prompt_id for one in reopened(journal, path)] == [next_one.prompt_id]
 
 
 def test_write_for_an_earlier_attempt_is_ignored(journal: Journal) -> None:
     taken = record()
     journal.begin_attempt(taken)
-    journal.record_result(FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
-    journal.set_phase(Phase.POSTED)
-    found = journal.read_attempt()
+    journal.record_result(taken.prompt_id, FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
+    journal.set_phase(taken.prompt_id, Phase.POSTED)
+    found = journal.read_attempt(taken.prompt_id)
     assert found is not None
     assert found.phase is Phase.ENDED
-    journal.clear_attempt()
-    journal.set_phase(Phase.POSTED)
-    assert journal.read_attempt() is None
+    journal.clear_attempt(taken.prompt_id)
+    journal.set_phase(taken.prompt_id, Phase.POSTED)
+    assert journal.list_attempts() == []
 
 
 def test_orphaned_prompts_are_kept_until_removed(journal: Journal) -> None:
@@ -91,7 +91,7 @@ def test_corrupt_journal_is_moved_aside(path: Path) -> None:
     path.write_bytes(b"this is no database, and it is long enough to be taken for one" * 100)
     journal = Journal(path)
     journal.open()
-    assert journal.read_attempt() is None
+    assert journal.list_attempts() == []
     journal.close()
     assert path.with_suffix(".damaged").exists()
 
@@ -128,13 +128,20 @@ def test_pending_history_removals_survive_a_restart_largest_first(tmp_path: Path
 
 
 def test_journal_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
+    path, taken = tmp_path / "journal.sqlite", record()
     with sqlite3.connect(path) as old:
         old.execute("CREATE TABLE left_behind (prompt_id TEXT PRIMARY KEY)")
         old.execute("INSERT INTO left_behind VALUES ('a')")
+        old.execute(
+            "CREATE TABLE attempt (one INTEGER PRIMARY KEY CHECK (one = 1), assignment TEXT NOT NULL,"
+            " phase TEXT NOT NULL, client_id TEXT NOT NULL, begun_at REAL NOT NULL, finish TEXT)"
+        )
+        assignment = taken.assignment.model_dump_json()
+        old.execute("INSERT INTO attempt VALUES (1, ?, 'posted', 'c', 1.5, NULL)", (assignment,))
     old.close()
     journal = Journal(path)
     journal.open()
+    assert journal.list_attempts() == [replace(taken, phase=Phase.POSTED)]
     assert journal.list_orphans() == ["a"]
     journal.add_orphan("b")
     assert journal.list_orphans() == ["a", "b"]

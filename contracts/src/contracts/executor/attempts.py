@@ -1,4 +1,4 @@
-"""Hints that an executor receives about its attempt."""
+"""Hints that an executor receives about its attempts."""
 
 from uuid import UUID
 
@@ -8,6 +8,16 @@ from contracts.wire.topic import Topic, Traffic
 
 class CancelAttempt(TolerantModel):
     """Hint to stop this attempt now. A lost hint is repeated by the next heartbeat reply."""
+
+    job_id: UUID
+    attempt: int
+
+
+class ReleaseAttempt(TolerantModel):
+    """Hint to hand this attempt back if it has not started: another node could start it now.
+
+    If the hint is lost, the executor hands the attempt back after ``EXECUTOR_PREFETCH_HOLD_S``.
+    """
 
     job_id: UUID
     attempt: int
@@ -25,4 +35,16 @@ CANCEL_ATTEMPT = Topic(
     consumers=("executor",),
 )
 
-TOPICS = (CANCEL_ATTEMPT,)
+RELEASE_ATTEMPT = Topic(
+    kind=Traffic.CMD,
+    owner="executor",
+    noun="attempt",
+    verb="release",
+    key="node",
+    payload=ReleaseAttempt,
+    description="Hand back an attempt that has not started.",
+    producers=("scheduler",),
+    consumers=("executor",),
+)
+
+TOPICS = (CANCEL_ATTEMPT, RELEASE_ATTEMPT)

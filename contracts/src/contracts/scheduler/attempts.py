@@ -25,15 +25,19 @@ class AttemptRef(StrictModel):
 
 
 class RequestWork(StrictModel):
-    """Request an attempt for an idle node. Repeating it before the attempt ends returns the same attempt.
+    """Request an attempt for a node. Repeating it before the attempt ends returns the same attempt.
 
     Attributes:
-        wait_s: how long the scheduler may wait for work before it replies that there is none.
+        wait_s: how long the scheduler may wait for work before it replies that there is none. A request with ``held``
+            is answered at once.
+        held: live attempt that the node still runs or stores; the request is for another one, to start after it
+            (prefetch). None if the executor has no attempt.
         loaded: model files that the node has loaded, as ``Class.input=file``; None: as in its last heartbeat.
     """
 
     boot_id: UUID
     wait_s: Annotated[float, Field(ge=0, le=30)]
+    held: AttemptRef | None = None
     loaded: Annotated[tuple[Message, ...], Field(max_length=100)] | None = None
 
 
@@ -59,6 +63,7 @@ class Assignment(TolerantModel):
         frames_per_image: frames of an animation or video that count as one image.
         extra_data: additional data for the nodes (ComfyUI's ``extra_data``).
         request_id: id of the request that submitted the job, to find it in logs.
+        renewed: the attempt was assigned to the node before, so that its prompt may be there.
     """
 
     ref: AttemptRef
@@ -72,6 +77,7 @@ class Assignment(TolerantModel):
     images: int = 0
     frames_per_image: Annotated[int, Field(ge=1)] = 16
     request_id: str | None = None
+    renewed: bool = False
 
 
 class WorkReply(TolerantModel):
@@ -93,7 +99,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # caused by the workflow: not retried
     NODE_FAULT = "node_fault"  # caused by the node: retried on another node
     CANCELLED = "cancelled"  # stopped on request
-    RELEASED = "released"  # handed back because its executor was stopped: queued again, does not count as a try
+    RELEASED = "released"  # handed back, not run or not to its end: queued again, does not count as a try
 
 
 class FinishAttempt(StrictModel):
@@ -154,7 +160,7 @@ REQUEST_WORK = scheduler_rpc(
     "ask",
     RequestWork,
     WorkReply,
-    "An idle executor requests work.",
+    "An executor requests work.",
     producers=("executor",),
     key="node",
     timeout_s=7.0,

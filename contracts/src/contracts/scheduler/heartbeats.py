@@ -65,7 +65,9 @@ class Heartbeat(StrictModel):
         online: whether its ComfyUI responds.
         catalog_digest: digest of the node's catalog; the scheduler requests the catalog if the digest is new.
         attempt: current attempt, whose lease this heartbeat renews.
-        progress: percent of that attempt.
+        other_attempt: another attempt of this executor, whose lease it renews too: one that starts after the current
+            one, or one whose outputs are being stored.
+        progress: percent of the current attempt.
         graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
         loaded: model files of the node's newest prompt, as ``Class.input=file``; empty if it failed, and after the node
             was offline or ran prompts of other clients.
@@ -79,6 +81,7 @@ class Heartbeat(StrictModel):
     online: bool
     catalog_digest: Name | None
     attempt: AttemptRef | None
+    other_attempt: AttemptRef | None = None
     progress: float = 0
     graph_node: Name | None = None
     graph_node_class: Name | None = None
@@ -103,11 +106,13 @@ class HeartbeatReply(TolerantModel):
     """The reply to a heartbeat.
 
     Attributes:
+        lease, other_lease: states of the leases of ``attempt`` and ``other_attempt``.
         clear: when an operator requested that prompts of others be removed from the node; None if done.
         refresh: when an operator requested that the node's catalog be reloaded; None if done.
     """
 
     lease: LeaseState
+    other_lease: LeaseState = LeaseState.NONE
     catalog_wanted: bool
     clear: datetime | None = None
     refresh: datetime | None = None

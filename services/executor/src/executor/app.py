@@ -17,20 +17,21 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
-from contracts.executor.attempts import CANCEL_ATTEMPT
+from contracts.executor.attempts import CANCEL_ATTEMPT, RELEASE_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
-from executor.consumers import on_cancel
+from executor.consumers import on_cancel, on_release
 from executor.domain.occupancy import Occupancy
+from executor.domain.prefetch_timing import PrefetchTiming
 from executor.loops.run_jobs import WorkLoop
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalLocked
 from executor.usecases import clean_output_folder, read_system
 from executor.usecases.clean_output_folder import OutputFolderCleaner
 from executor.usecases.clear_node import NodeCleaner
-from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
+from executor.usecases.live_attempts import LiveAttempts
 from executor.usecases.locate_files import FileLocator
 from executor.usecases.measure_node import FLUSH_S, NodeMetrics
 from executor.usecases.node_state import NodeState
@@ -61,7 +62,7 @@ class Components:
     node: ComfyUI
     artifacts: Artifacts
     journal: Journal
-    current: CurrentAttempt
+    live: LiveAttempts
     state: NodeState
     heartbeat_loop: Loop
     loops: tuple[Loop, ...]
@@ -89,6 +90,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             stack.push_async_callback(built.node.close)
             stack.push_async_callback(built.bus.stop)
             stack.push_async_callback(built.standby.close)
+            stack.push_async_callback(built.work.close)
             for loop in built.loops:
                 stack.push_async_callback(loop.stop)
             waiting = FaultLog()
@@ -149,13 +151,14 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, current = (
+    artifacts, journal, live = (
         Artifacts(settings.journal_path.parent),
         Journal(settings.journal_path),
-        CurrentAttempt(),
+        LiveAttempts(),
     )
+    timing = PrefetchTiming(hold_s=settings.prefetch_hold_s)
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
-    clear = NodeCleaner(node, node_name=name, current=current, within_s=settings.stop_within_s)
+    clear = NodeCleaner(node, node_name=name, live=live, within_s=settings.stop_within_s)
     clear_loop = Loop("executor.clear", clear.tick, every_s=CLEAR_EVERY_S)
     death = WorkerDeathDetector(node, check_every_s=settings.dead_worker_s / 2)
     occupancy = OccupancyMonitor(
@@ -166,7 +169,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         bus=bus,
         node_name=name,
         boot_id=boot_id,
-        current=current,
+        live=live,
         state=state,
         occupancy=occupancy,
         system=system,
@@ -178,7 +181,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
     for source in (state, occupancy, clear):
         source.when_changed(heartbeat_loop.wake)
     state.when_catalog_is_due(probe_loop.wake)
-    report = AttemptReporter(bus=bus, node_name=name, current=current)
+    report = AttemptReporter(bus=bus, node_name=name, live=live)
     stager = InputStager(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     poster = PromptPoster(
         node=node,
@@ -215,7 +218,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         node=node,
         bus=bus,
         journal=journal,
-        current=current,
+        live=live,
         stager=stager,
         poster=poster,
         uploader=uploader,
@@ -224,17 +227,20 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         metrics=node_metrics,
         state=state,
         locator=FileLocator(node=node, unreachable_s=settings.unreachable_s),
+        timing=timing,
     )
     work = WorkLoop(
         node=node,
         bus=bus,
         journal=journal,
-        current=current,
+        live=live,
         state=state,
         requester=requester,
         runner=runner,
         report=report,
         idle=node_metrics.idle,
+        timing=timing,
+        prefetch=settings.prefetch,
     )
     loops: tuple[Loop, ...] = (
         heartbeat_loop,
@@ -246,23 +252,23 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         Loop("executor.run_jobs", work.tick, every_s=0),
     )
     if settings.output_dir is not None:
-        cleaner = OutputFolderCleaner(settings.output_dir, current, keep_s=settings.output_keep_s)
+        cleaner = OutputFolderCleaner(settings.output_dir, live, keep_s=settings.output_keep_s)
         loops += (Loop("executor.clean_output_folder", cleaner.tick, every_s=clean_output_folder.EVERY_S),)
-    return Components(bus, node, artifacts, journal, current, state, heartbeat_loop, loops, standby, work)
+    return Components(bus, node, artifacts, journal, live, state, heartbeat_loop, loops, standby, work)
 
 
 async def _start(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
-    """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
+    """Start working. Load the journal's attempts before the first heartbeat: one without them gives them up."""
     await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
-    record = await asyncio.to_thread(components.journal.read_attempt)
-    if record is not None:
-        components.current.set_attempt(record)
+    for record in await asyncio.to_thread(components.journal.list_attempts):
+        components.live.add(record)
     components.bus.when_connected(components.heartbeat_loop.wake)
     for loop in components.loops:
         loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
-    await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.current), key=settings.node)
+    await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.live), key=settings.node)
+    await components.bus.subscribe(RELEASE_ATTEMPT, on_release(components.live), key=settings.node)
 
 
 async def _open_journal(journal: Journal, path: Path) -> Fault | None:

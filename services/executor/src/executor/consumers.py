@@ -1,18 +1,25 @@
-"""Cancel messages. They may be lost: the next heartbeat reply says the same."""
+"""Hints of the scheduler about attempts. They may be lost."""
 
 from chassis.messaging.bus import Subscriber
 from chassis.messaging.metadata import Metadata
-from contracts.executor.attempts import CancelAttempt
+from contracts.executor.attempts import CancelAttempt, ReleaseAttempt
 from executor.domain.attempt import StopReason
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempts
 
 
-def on_cancel(current: CurrentAttempt) -> Subscriber[CancelAttempt]:
-    """Return the subscriber to ``cmd.executor.attempt.cancel``."""
+def on_cancel(live: LiveAttempts) -> Subscriber[CancelAttempt]:
+    """Return the subscriber to ``cmd.executor.attempt.cancel``. The next heartbeat reply says the same."""
 
     async def stop(hint: CancelAttempt, _: Metadata) -> None:
-        ref = current.ref
-        if ref is not None and (ref.job_id, ref.attempt) == (hint.job_id, hint.attempt):
-            current.request_stop(StopReason.CANCELLED, ref)
+        live.request_stop(StopReason.CANCELLED, hint.job_id, hint.attempt)
 
     return stop
+
+
+def on_release(live: LiveAttempts) -> Subscriber[ReleaseAttempt]:
+    """Return the subscriber to ``cmd.executor.attempt.release``. An attempt that has started stays."""
+
+    async def release(hint: ReleaseAttempt, _: Metadata) -> None:
+        live.release(hint.job_id, hint.attempt)
+
+    return release

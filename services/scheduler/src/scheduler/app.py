@@ -21,6 +21,7 @@ from scheduler import consumers
 from scheduler.loops import end_attempts, restore_streams
 from scheduler.loops.retention import create_erasure_loop, create_retention_loop
 from scheduler.settings import Settings
+from scheduler.usecases import reclaim_prefetched
 from scheduler.usecases.admin_job_actions import AdminJobActions
 from scheduler.usecases.admin_node_actions import AdminNodeActions
 from scheduler.usecases.admit_jobs import JobAdmission
@@ -46,6 +47,7 @@ from scheduler.usecases.read_daily_usage import DailyUsageReader
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_queue import QueueReader
 from scheduler.usecases.read_stats import StatsReader
+from scheduler.usecases.reclaim_prefetched import PrefetchReclaimer
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
@@ -116,7 +118,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         queued=dispatcher.announce_jobs,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
-    withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
+    withdrawer, reclaimer, usage = (
+        AttemptWithdrawer(database, bus, publisher, job_metrics),
+        PrefetchReclaimer(database, bus, dispatcher),
+        DailyUsageReader(database),
+    )
     consumers.register_jobs(
         bus,
         submitter=submitter,
@@ -142,7 +148,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     consumers.register_operations(
         bus,
-        nodes=AdminNodeActions(database, withdrawer, online_s=settings.lease_s, uncordoned=dispatcher.recheck),
+        nodes=AdminNodeActions(
+            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.recheck
+        ),
         previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
@@ -180,6 +188,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,
         dispatcher.waking,
+        Loop(
+            "scheduler.reclaim_prefetched",
+            reclaimer.reclaim_for_waiting_nodes,
+            every_s=reclaim_prefetched.EVERY_S,
+        ),
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),

@@ -1,6 +1,8 @@
 """The main loop: request work, run it, report it."""
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +14,10 @@ from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
 from executor.domain.idle_time import IdleReason, IdleTime
+from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
 from executor.store.journal import Journal
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempt, LiveAttempts, Place
 from executor.usecases.node_state import NodeState
 from executor.usecases.publish_progress import ProgressPublisher
 from executor.usecases.report_attempt import AttemptReporter
@@ -31,59 +34,89 @@ MAX_FAULT_PAUSE_S = 15.0  # seconds, about a lease: other nodes had their chance
 
 @dataclass(slots=True, kw_only=True)
 class WorkLoop:
-    """Runs one node's attempts, one at a time; the one in the journal comes first."""
+    """Runs one node's attempts; those in the journal come first.
+
+    Attributes:
+        prefetch: request the next job while the node runs one or its outputs are stored.
+    """
 
     node: ComfyUI
     bus: Bus
     journal: Journal
-    current: CurrentAttempt
+    live: LiveAttempts
     state: NodeState
     requester: WorkRequester
     runner: AttemptRunner
     report: AttemptReporter
     idle: IdleTime
+    timing: PrefetchTiming
+    prefetch: bool
+    _tasks: dict[asyncio.Task[None], LiveAttempt] = field(default_factory=dict, init=False)
     _consecutive_faults: int = field(default=0, init=False)
+    _paused_until: float = field(default=0.0, init=False)
     _is_running: bool = field(default=False, init=False)
     _draining: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _drained: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def tick(self) -> None:
-        """Complete one attempt, or request work once without result."""
+        """Request work, or wait until there is something to do for the attempts that there are."""
         self._is_running = True
-        record, maybe_posted = self.journal.read_attempt(), False
-        if record is None:
+        self._raise_failures()
+        for record in self.journal.list_attempts():
+            self._start(record, maybe_posted=False)
+        self.live.changed.clear()
+        if not self.live:
+            await self._pause_after_faults()
             assigned = await self._request()
-            if assigned is None:
-                return
-            record, maybe_posted = assigned.record, assigned.maybe_posted
-        self.current.set_attempt(record)
-        self.idle.enter(IdleReason.PREPARING)
-        with bound(**self._log_fields(record)):
-            log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
-            finish = record.finish or await self._end(record, maybe_posted=maybe_posted)
-            if finish is not None:
-                await self._report(record, finish)
-            self.journal.add_history_entry(record.prompt_id)
-            await self._remove_history()
-        self.current.clear_attempt()
-        self.idle.enter(IdleReason.NO_WORK)
-        await self._pause_after_faults(finish)
+            if assigned is not None:
+                self._start(assigned.record, maybe_posted=assigned.maybe_posted)
+            return
+        due_in_s = self._prefetch_in_s()
+        if due_in_s <= 0:
+            await self._prefetch_next()
+            return
+        await wait_for_any(self.live.changed, within_s=None if math.isinf(due_in_s) else due_in_s)
+
+    async def close(self) -> None:
+        """Stop following the attempts. Their prompts go on, and a successor finds them in the journal."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def drain(self, *, within_s: float, hurried: asyncio.Event) -> None:
         """Request no more work; finish the running attempt within ``within_s`` unless hurried, else hand it back.
 
-        An attempt that could not be handed back within ``HAND_BACK_S`` stays in the journal: the successor reports it,
-        or its lease ends.
+        An attempt that waits for the node is handed back at once. One that could not be handed back within
+        ``HAND_BACK_S`` stays in the journal: the successor reports it, or its lease ends.
         """
         if not self._is_running:
             return
         self._draining.set()
+        self.live.changed.set()
+        self.live.release_waiting()
         await self.requester.cancel()
         await wait_for_any(self._drained, hurried, within_s=within_s)
-        if not self._drained.is_set() and self.current.ref is not None:
-            self.current.request_stop(StopReason.RELEASED, self.current.ref)
+        if not self._drained.is_set() and self.live:
+            for attempt in self.live:
+                attempt.request_stop(StopReason.RELEASED)
             await wait_for_any(self._drained, within_s=HAND_BACK_S)
         log.info("executor.drained", complete=self._drained.is_set())
+
+    def _start(self, record: AttemptRecord, *, maybe_posted: bool) -> None:
+        """Run an attempt in the background, unless it already runs."""
+        attempt = self.live.add(record)
+        if attempt not in self._tasks.values():
+            task = asyncio.create_task(self._complete(attempt, maybe_posted=maybe_posted), name="executor.attempt")
+            self._tasks[task] = attempt
+            task.add_done_callback(lambda _: self.live.changed.set())
+
+    def _raise_failures(self) -> None:
+        """Forget ended tasks. One that failed leaves its attempt in the journal, from which it is started again."""
+        for task, attempt in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[task]
+                self.live.remove(attempt)
+                task.result()
 
     async def _request(self) -> AssignedWork | None:
         """Request work once the node is reachable. Never returns if there is to be no more work."""
@@ -96,11 +129,49 @@ class WorkLoop:
         await asyncio.get_running_loop().create_future()
         return None
 
-    async def _end(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
+    def _prefetch_in_s(self) -> float:
+        """Return the seconds until the next job is requested; infinite if not before something changes."""
+        attempts, now = list(self.live), time.monotonic()
+        is_ready = self.prefetch and self.state.online
+        if not is_ready or self._draining.is_set() or now < self._paused_until:
+            return math.inf
+        if len(attempts) != 1 or attempts[0].place is Place.WAITING:
+            return math.inf
+        return self.timing.due_in_s(now)
+
+    async def _prefetch_next(self) -> None:
+        """Request the next job. It waits here for the node."""
+        (held,) = self.live
+        record = await self.requester.request_next(held)
+        if record is None:
+            self.timing.find_nothing(time.monotonic())
+        else:
+            self._start(record, maybe_posted=False)
+
+    async def _complete(self, attempt: LiveAttempt, *, maybe_posted: bool) -> None:
+        """Run an attempt to its end and report it."""
+        record = attempt.record
+        if not self.live.is_node_taken:
+            self.idle.enter(IdleReason.PREPARING)
+        with bound(**self._log_fields(record)):
+            log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
+            finish = record.finish or await self._end(attempt, maybe_posted=maybe_posted)
+            if finish is not None:
+                await self._report(attempt, finish)
+            self._count_faults(finish)
+            if finish is not None and finish.outcome is Outcome.RELEASED:
+                self.timing.hand_back()
+            self.live.remove(attempt)
+            if not self.live:
+                self.idle.enter(IdleReason.NO_WORK)
+            self.journal.add_history_entry(record.prompt_id)
+            await self._remove_history()
+
+    async def _end(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt, unless it was assigned while the executor was being stopped."""
-        if self._draining.is_set() and record.phase is Phase.ASSIGNED and not maybe_posted:
-            return self.runner.hand_back(record)
-        return await self._run(record, maybe_posted=maybe_posted)
+        if self._draining.is_set() and attempt.record.phase is Phase.ASSIGNED and not maybe_posted:
+            return self.runner.hand_back(attempt)
+        return await self._run(attempt, maybe_posted=maybe_posted)
 
     def _log_fields(self, record: AttemptRecord) -> dict[str, Any]:
         """Fields of every line about an attempt. Requests carry the request id on to the other services."""
@@ -108,24 +179,26 @@ class WorkLoop:
         fields = {"job_id": str(ref.job_id), "attempt": ref.attempt, "tenant_id": str(ref.tenant_id)}
         return fields | {"node": self.runner.settings.node} | ({"request_id": request_id} if request_id else {})
 
-    async def _run(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
+    async def _run(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt. A bug ends it too: left in the journal it would crash every successor."""
         try:
-            return await self.runner.run(record, maybe_posted=maybe_posted)
+            return await self.runner.run(attempt, maybe_posted=maybe_posted)
         except Exception:  # noqa: BLE001 - the edge of an attempt
             log.exception("executor.attempt.crashed")
+            record = attempt.record
             self.journal.add_orphan(record.prompt_id)
             return FinishAttempt(ref=record.ref, outcome=Outcome.NODE_FAULT, error=ATTEMPT_CRASHED.error)
 
-    async def _report(self, record: AttemptRecord, finish: FinishAttempt) -> None:
+    async def _report(self, attempt: LiveAttempt, finish: FinishAttempt) -> None:
+        record = attempt.record
         applied = await self.report.report_end(finish)
-        self.journal.clear_attempt()
-        if finish.outcome in {Outcome.FAILED, Outcome.NODE_FAULT}:
+        self.journal.clear_attempt(record.prompt_id)
+        if finish.outcome in {Outcome.FAILED, Outcome.NODE_FAULT} and len(self.live) == 1:
             self.state.loaded_models = ()  # how far it came is unknown
         log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
         if finish.outcome is Outcome.SUCCEEDED and applied:
             tracker = ProgressTracker(record.assignment.graph)
-            await ProgressPublisher(self.bus, record, tracker, self.current).publish(succeeded=True)
+            await ProgressPublisher(self.bus, attempt, tracker).publish(succeeded=True)
 
     async def _remove_history(self) -> None:
         """Delete history entries of earlier prompts on the node; failures are retried after the next job."""
@@ -137,13 +210,18 @@ class WorkLoop:
                 return
             self.journal.remove_history_entry(prompt_id)
 
-    async def _pause_after_faults(self, finish: FinishAttempt | None) -> None:
-        """Pause a node that fails repeatedly, so that other nodes take the jobs."""
+    def _count_faults(self, finish: FinishAttempt | None) -> None:
+        """Have a node that fails repeatedly paused, so that other nodes take the jobs."""
         if finish is None or finish.outcome is not Outcome.NODE_FAULT:
             self._consecutive_faults = 0
             return
         self._consecutive_faults += 1
         if self._consecutive_faults > 1:
             pause_s = min(FAULT_PAUSE_S * 2 ** (self._consecutive_faults - 2), MAX_FAULT_PAUSE_S)
+            self._paused_until = time.monotonic() + pause_s
+
+    async def _pause_after_faults(self) -> None:
+        pause_s = self._paused_until - time.monotonic()
+        if pause_s > 0:
             self.idle.enter(IdleReason.PAUSED)
             await wait_for_any(self._draining, within_s=pause_s)

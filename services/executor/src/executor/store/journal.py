@@ -1,11 +1,11 @@
-"""The journal: the current attempt, prompts left on the node, and learned facts about it. Survives ``kill -9``."""
+"""The journal: live attempts, prompts left on the node, and learned facts about it. Survives ``kill -9``."""
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,8 +20,9 @@ MAX_ORPHANS = 50  # orphaned prompts; more than one is rare
 ORPHAN_MAX_AGE_S = 3_600.0  # seconds; older orphaned prompts are ignored
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS attempt (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
+CREATE TABLE IF NOT EXISTS attempts (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    prompt_id TEXT NOT NULL UNIQUE,
     assignment TEXT NOT NULL,
     phase TEXT NOT NULL,
     client_id TEXT NOT NULL,
@@ -36,9 +37,19 @@ CREATE TABLE IF NOT EXISTS history (
 );
 CREATE TABLE IF NOT EXISTS expanding (class_type TEXT PRIMARY KEY);
 """
+# Journals of earlier versions have one attempt, in a table of its own.
+_MOVE_ATTEMPT = """
+INSERT OR IGNORE INTO attempts (prompt_id, assignment, phase, client_id, begun_at, finish)
+SELECT json_extract(assignment, '$.prompt_id'), assignment, phase, client_id, begun_at, finish FROM attempt
+WHERE json_valid(assignment);
+DELETE FROM attempt;
+"""
 _LEFT_SINCE = (
     "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"  # migrates journals of earlier versions
 )
+
+
+_COLUMNS = "assignment, phase, client_id, begun_at, finish"
 
 
 class JournalLocked(Exception):
@@ -78,13 +89,21 @@ class Journal:
                 self._database.close()
                 self._database = None
 
-    def read_attempt(self) -> AttemptRecord | None:
-        """Return the current attempt. An unreadable one is dropped: its lease expires and it runs elsewhere."""
-        row = self._execute(
-            lambda db: db.execute("SELECT assignment, phase, client_id, begun_at, finish FROM attempt").fetchone()
+    def list_attempts(self) -> list[AttemptRecord]:
+        """Return the live attempts, oldest first. Unreadable ones are dropped: their leases expire."""
+        rows = self._execute(
+            lambda db: db.execute(f"SELECT prompt_id, {_COLUMNS} FROM attempts ORDER BY place").fetchall()  # noqa: S608
         )
-        if row is None:
-            return None
+        found = [self._parse(prompt_id, row) for prompt_id, *row in rows]
+        return [record for record in found if record is not None]
+
+    def read_attempt(self, prompt_id: str) -> AttemptRecord | None:
+        """Return the attempt with this prompt; None if there is none."""
+        select = f"SELECT {_COLUMNS} FROM attempts WHERE prompt_id = ?"  # noqa: S608 - constants only
+        row = self._execute(lambda db: db.execute(select, (prompt_id,)).fetchone())
+        return self._parse(prompt_id, row) if row else None
+
+    def _parse(self, prompt_id: str, row: Sequence[Any]) -> AttemptRecord | None:
         assignment, phase, client_id, begun_at, finish = row
         try:
             return AttemptRecord(
@@ -96,31 +115,48 @@ class Journal:
             )
         except (ValidationError, ValueError):
             log.exception("executor.journal.unreadable")
-            self.clear_attempt()
+            self.clear_attempt(prompt_id)
             return None
 
     def begin_attempt(self, record: AttemptRecord) -> None:
         """Record a new attempt, before anything else is done about it."""
-        values = (record.assignment.model_dump_json(), record.phase.value, record.client_id, record.begun_at)
-        self._execute(lambda db: db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?, ?, ?, ?, NULL)", values))
+        note = """
+            INSERT INTO attempts (prompt_id, assignment, phase, client_id, begun_at) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (prompt_id) DO UPDATE SET assignment = excluded.assignment, phase = excluded.phase,
+                client_id = excluded.client_id, begun_at = excluded.begun_at, finish = NULL
+        """
+        assignment = record.assignment.model_dump_json()
+        values = (record.prompt_id, assignment, record.phase.value, record.client_id, record.begun_at)
+        self._execute(lambda db: db.execute(note, values))
 
-    def set_phase(self, phase: Phase) -> None:
-        """Record the next phase of the current attempt, unless it ended."""
-        self._execute(lambda db: db.execute("UPDATE attempt SET phase = ? WHERE finish IS NULL", (phase.value,)))
+    def set_begun_at(self, prompt_id: str, begun_at: float) -> None:
+        """Record when an attempt began to count."""
+        self._execute(
+            lambda db: db.execute("UPDATE attempts SET begun_at = ? WHERE prompt_id = ?", (begun_at, prompt_id))
+        )
 
-    def record_result(self, finish: FinishAttempt) -> None:
-        """Record the result of the current attempt, kept until it is reported."""
-        values = (Phase.ENDED.value, finish.model_dump_json())
-        self._execute(lambda db: db.execute("UPDATE attempt SET phase = ?, finish = ?", values))
+    def set_phase(self, prompt_id: str, phase: Phase) -> None:
+        """Record the next phase of an attempt, unless it ended."""
+        note = "UPDATE attempts SET phase = ? WHERE prompt_id = ? AND finish IS NULL"
+        self._execute(lambda db: db.execute(note, (phase.value, prompt_id)))
 
-    def clear_attempt(self) -> None:
-        """Remove the current attempt."""
-        self._execute(lambda db: db.execute("DELETE FROM attempt"))
+    def record_result(self, prompt_id: str, finish: FinishAttempt) -> None:
+        """Record the result of an attempt, kept until it is reported."""
+        values = (Phase.ENDED.value, finish.model_dump_json(), prompt_id)
+        self._execute(lambda db: db.execute("UPDATE attempts SET phase = ?, finish = ? WHERE prompt_id = ?", values))
+
+    def clear_attempt(self, prompt_id: str) -> None:
+        """Remove an attempt."""
+        self._execute(lambda db: db.execute("DELETE FROM attempts WHERE prompt_id = ?", (prompt_id,)))
 
     def add_orphan(self, prompt_id: str) -> None:
         """Record a prompt that may still run on the node although it is no longer wanted."""
         note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
         self._execute(lambda db: db.execute(note, (prompt_id, time.time())))
+
+    def has_orphans(self) -> bool:
+        """Whether there are orphaned prompts, also old ones. Writes nothing."""
+        return self._execute(lambda db: db.execute("SELECT 1 FROM left_behind LIMIT 1").fetchone()) is not None
 
     def list_orphans(self) -> list[str]:
         """Return orphaned prompts that may still run on the node, oldest first.
@@ -194,6 +230,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(left_behind)")}
         if "left_at" not in columns:
             connection.execute(_LEFT_SINCE)
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'attempt'").fetchone():
+            connection.executescript(_MOVE_ATTEMPT)
     except BaseException:
         connection.close()
         raise

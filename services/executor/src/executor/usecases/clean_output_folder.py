@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from chassis.telemetry.logs import log
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempts
 
 EVERY_S = 600.0
 
@@ -17,15 +17,15 @@ class OutputFolderCleaner:
     """Deletes folders of jobs that nothing was written to for ``keep_s`` seconds.
 
     Every file of a job lies below a folder named like the job (``domain.staging.attempt_folder``). Other folders and
-    files, symbolic links, and the folder of the current attempt stay.
+    files, symbolic links, and the folders of live attempts stay.
 
     Args:
         folder: the node's output folder, as this process sees it.
         keep_s: longer than any attempt runs, if executors of several nodes share the folder.
     """
 
-    def __init__(self, folder: Path, current: CurrentAttempt, *, keep_s: float) -> None:
-        self._folder, self._current, self._keep_s = folder, current, keep_s
+    def __init__(self, folder: Path, live: LiveAttempts, *, keep_s: float) -> None:
+        self._folder, self._live, self._keep_s = folder, live, keep_s
 
     async def tick(self) -> None:
         """Delete the files of ended jobs once.
@@ -33,16 +33,16 @@ class OutputFolderCleaner:
         Raises:
             OSError: the folder cannot be read, for example because it is not mounted.
         """
-        ref = self._current.ref
-        deleted = await asyncio.to_thread(self._delete_old_folders, str(ref.job_id) if ref else None)
+        kept = frozenset(str(attempt.ref.job_id) for attempt in self._live)
+        deleted = await asyncio.to_thread(self._delete_old_folders, kept)
         if deleted:
             log.info("executor.output_folder.cleaned", jobs=deleted)
 
-    def _delete_old_folders(self, current: str | None) -> int:
+    def _delete_old_folders(self, kept: frozenset[str]) -> int:
         before, deleted = time.time() - self._keep_s, 0
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):  # another executor that shares the folder deletes it
-                if path.name != current and _is_job_folder(path) and _last_write(path) <= before:
+                if path.name not in kept and _is_job_folder(path) and _last_write(path) <= before:
                     shutil.rmtree(path)  # follows no links
                     deleted += 1
         return deleted

@@ -8,7 +8,7 @@ from datetime import datetime
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable, QueuedPrompt, UnreadableResponse
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempts
 from executor.usecases.standby_socket import client_id_prefix
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # seconds between attempts; a single request may be lost
@@ -21,11 +21,11 @@ class NodeCleaner:
         completed_at: time of the newest completed command.
     """
 
-    def __init__(self, node: ComfyUI, *, node_name: str, current: CurrentAttempt, within_s: float) -> None:
-        self._node, self._client_id_prefix, self._current, self._within_s = (
+    def __init__(self, node: ComfyUI, *, node_name: str, live: LiveAttempts, within_s: float) -> None:
+        self._node, self._client_id_prefix, self._live, self._within_s = (
             node,
             client_id_prefix(node_name),
-            current,
+            live,
             within_s,
         )
         self._changed: Callable[[], None] = lambda: None
@@ -75,10 +75,10 @@ class NodeCleaner:
         return len(found)
 
     async def _remove_prompt(self, raw_id: str) -> None:
-        """Remove a prompt; without a known id all of them, unless the current attempt's prompt may be among them."""
+        """Remove a prompt; without a known id all of them, unless the prompt of an attempt may be among them."""
         if raw_id:
             await self._node.remove_prompt(raw_id)
-        elif self._current.record is None:
+        elif not self._live:
             await self._node.remove_all_prompts()
 
     async def _list_foreign_prompts(self) -> Sequence[QueuedPrompt]:

@@ -36,13 +36,14 @@ class PromptPoster:
     stop_within_s: float
 
     async def post(
-        self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool
+        self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool, prompt: Prompt | None = None
     ) -> AttemptResult | None:
         """Post the prompt of an attempt, unless the node already has it.
 
         Args:
             files: node file names of the job's uploads.
-            perhaps_there: whether an earlier executor may have posted it without recording it.
+            maybe_posted: whether an earlier executor may have posted it without recording it.
+            prompt: as built before; None to build it now.
 
         Returns:
             None once the node has it, or how the attempt ended without it.
@@ -52,7 +53,6 @@ class PromptPoster:
         """
         if record.phase is Phase.POSTED:
             return None
-        prompt: Prompt | None = None
         posts, away_since = 0, time.monotonic()
         recently_sent = record.phase is Phase.POSTING
         check_first = maybe_posted or recently_sent
@@ -61,12 +61,12 @@ class PromptPoster:
             try:
                 if check_first and await has_prompt(self.node, record.prompt_id, recently_sent=recently_sent):
                     log.info("executor.prompt.adopted", prompt_id=record.prompt_id)
-                    self.journal.set_phase(Phase.POSTED)
+                    self.journal.set_phase(record.prompt_id, Phase.POSTED)
                     return None
                 if posts >= MAX_POSTS:
                     return await self._give_up(record, NODE_REFUSES_JOBS)
                 prompt = prompt or await self.builder.build(record, files)
-                self.journal.set_phase(Phase.POSTING)
+                self.journal.set_phase(record.prompt_id, Phase.POSTING)
                 posting = True
                 return await self._handle_reply(record, await self._post_uninterrupted(prompt, record))
             except NodeUnavailable as unavailable:
@@ -103,7 +103,7 @@ class PromptPoster:
 
     async def _handle_reply(self, record: AttemptRecord, reply: PromptReply) -> AttemptResult | None:
         if reply.accepted and not reply.node_errors:
-            self.journal.set_phase(Phase.POSTED)
+            self.journal.set_phase(record.prompt_id, Phase.POSTED)
             log.info("executor.prompt.posted", prompt_id=record.prompt_id)
             return None
         if reply.accepted:

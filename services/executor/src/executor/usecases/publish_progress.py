@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from chassis.messaging.bus import Bus
 from contracts.executor.progress import PROGRESS
-from executor.domain.attempt import AttemptRecord
 from executor.domain.progress import ProgressTracker
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempt
 
 MIN_INTERVAL_S = 0.1  # seconds between two messages
 
@@ -16,8 +15,8 @@ MIN_INTERVAL_S = 0.1  # seconds between two messages
 class ProgressPublisher:
     """Publishes the progress of one attempt: the first, then the latest at most ten times a second, and the last."""
 
-    def __init__(self, bus: Bus, record: AttemptRecord, tracker: ProgressTracker, current: CurrentAttempt) -> None:
-        self._bus, self._record, self._tracker, self._current = bus, record, tracker, current
+    def __init__(self, bus: Bus, attempt: LiveAttempt, tracker: ProgressTracker) -> None:
+        self._bus, self._attempt, self._tracker = bus, attempt, tracker
         self.changed = asyncio.Event()
 
     async def publish_changes(self) -> None:
@@ -30,13 +29,13 @@ class ProgressPublisher:
     async def publish(self, *, succeeded: bool = False) -> None:
         """Publish the current progress."""
         self.changed.clear()
-        self._current.percent = self._tracker.percent
+        self._attempt.percent = self._tracker.percent
         progress = self._tracker.build_message(
-            self._record.ref,
+            self._attempt.ref,
             at=datetime.now(UTC),
-            elapsed_s=max(time.time() - self._record.begun_at, 0.0),
+            elapsed_s=max(time.time() - self._attempt.record.begun_at, 0.0),
             succeeded=succeeded,
         )
-        self._current.graph_node, self._current.graph_node_class = progress.node, progress.node_class
-        ref = self._record.ref
+        self._attempt.graph_node, self._attempt.graph_node_class = progress.node, progress.node_class
+        ref = self._attempt.ref
         await self._bus.publish(PROGRESS, progress, tenant=str(ref.tenant_id), key=str(ref.job_id))

@@ -17,7 +17,7 @@ from contracts.scheduler.attempts import (
 from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import StopReason
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempts
 from executor.usecases.retries import REQUESTS, is_temporary
 
 MAX_INTERNAL_ERRORS = 3  # internal errors of the scheduler before a report counts as permanently refused
@@ -31,7 +31,7 @@ class AttemptReporter:
 
     bus: Bus
     node_name: str
-    current: CurrentAttempt
+    live: LiveAttempts
 
     async def report_start(self, ref: AttemptRef) -> None:
         """Report that the node accepted the prompt. Sent once: the final report repeats it.
@@ -45,7 +45,7 @@ class AttemptReporter:
             log.info("executor.start_report.failed", code=refusal.refused.code)
             return
         if not written.applied:
-            self.current.request_stop(StopReason.CANCELLED, ref)
+            self.live.request_stop(StopReason.CANCELLED, ref.job_id, ref.attempt)
 
     async def reserve_images(self, ref: AttemptRef, images: int) -> int:
         """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""

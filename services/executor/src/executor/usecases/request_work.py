@@ -1,4 +1,4 @@
-"""Requests work from the scheduler when the node is free."""
+"""Requests work from the scheduler: when the node is free, and while it still runs a job."""
 
 import asyncio
 import time
@@ -8,7 +8,13 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler.attempts import CANCEL_WORK_REQUESTS, REQUEST_WORK, CancelWorkRequests, RequestWork
+from contracts.scheduler.attempts import (
+    CANCEL_WORK_REQUESTS,
+    REQUEST_WORK,
+    Assignment,
+    CancelWorkRequests,
+    RequestWork,
+)
 from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
@@ -18,6 +24,7 @@ from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.occupancy import Occupant
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_pending_on_idle_node
+from executor.usecases.live_attempts import LiveAttempt, Place
 from executor.usecases.node_state import NodeState
 from executor.usecases.standby_socket import StandbySocket, client_id_prefix
 from executor.usecases.stop_prompt import stop_prompt
@@ -99,6 +106,34 @@ class WorkRequester:
         self.occupancy.clear()
         return await self._request_assignment(orphans)
 
+    async def request_next(self, held: LiveAttempt) -> AttemptRecord | None:
+        """Request a job to start after ``held``, which the node runs or whose outputs are stored. Waits for no job.
+
+        Foreign prompts in the node's queue come first, so nothing is requested while there are any. An attempt that was
+        assigned before and is not in the journal is left until the node is free: it may be on the node.
+        """
+        if self._is_cancelled:
+            return None
+        try:
+            queue = await self.node.read_queue()
+        except NodeUnavailable as unavailable:
+            log.info("executor.node.unavailable", why=str(unavailable))
+            return None
+        if self.journal.list_orphans() or any(item.prompt_id != held.record.prompt_id for item in queue):
+            return None
+        if held.place is Place.ON_NODE:  # so no outputs wait for the artifact store any more
+            self.occupancy.clear()
+        client_id = self.standby.next_client_id()
+        try:
+            request = RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref, loaded=self.state.loaded_models)
+            assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
+        except Refusal as refusal:
+            log.debug("executor.work_request.failed", code=refusal.refused.code)
+            return None
+        if assignment is None or assignment.renewed:
+            return None
+        return self._begin(assignment, client_id)
+
     async def cancel(self) -> None:
         """Request no more work, and have the scheduler answer a waiting request. Its answer can still be an attempt."""
         self._is_cancelled = True
@@ -155,16 +190,17 @@ class WorkRequester:
         await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
         if assignment is None:
             return None
-        record = AttemptRecord(
-            assignment=assignment,
-            phase=Phase.ASSIGNED,
-            client_id=orphans.get(str(assignment.prompt_id)) or client_id,
-            begun_at=time.time(),
-        )
-        self.journal.begin_attempt(record)
         # Only an attempt of an earlier process can already be on the node.
-        maybe_posted, self._is_first_request = self._is_first_request or bool(orphans), False
+        is_first, self._is_first_request = self._is_first_request, False
+        maybe_posted = is_first or assignment.renewed or bool(orphans)
+        record = self._begin(assignment, orphans.get(str(assignment.prompt_id)) or client_id)
         return AssignedWork(record, maybe_posted=maybe_posted)
+
+    def _begin(self, assignment: Assignment, client_id: str) -> AttemptRecord:
+        """Record a new attempt in the journal."""
+        record = AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=time.time())
+        self.journal.begin_attempt(record)
+        return record
 
 
 def _find_occupant(foreign: Sequence[QueuedPrompt], queue: Sequence[QueuedPrompt]) -> Occupant:

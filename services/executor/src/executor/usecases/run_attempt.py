@@ -14,7 +14,7 @@ from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_responses import THREAD_PARSE_BYTES, HistoryEntry
+from executor.clients.comfyui_responses import THREAD_PARSE_BYTES, HistoryEntry, NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
 from executor.domain.attempt_result import (
     CANCELLED,
@@ -36,19 +36,21 @@ from executor.domain.inline_values import limit_inline_values
 from executor.domain.loaded_models import list_models
 from executor.domain.model_loads import ModelLoads
 from executor.domain.output_collector import OutputCollector
+from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
 from executor.domain.sent_images import SentImageDecoder
 from executor.domain.silent_nodes import build_silent_node_warning
 from executor.domain.staging import attempt_folder
 from executor.settings import Settings
 from executor.store.journal import Journal
-from executor.usecases.current_attempt import CurrentAttempt
 from executor.usecases.detect_worker_death import WorkerDeathDetector
+from executor.usecases.live_attempts import LiveAttempt, LiveAttempts, Place
 from executor.usecases.locate_files import FileLocator
 from executor.usecases.measure_node import NodeMetrics
 from executor.usecases.node_state import NodeState
 from executor.usecases.output_grants import OutputGrants
 from executor.usecases.post_prompt import PromptPoster
+from executor.usecases.prepare_prompt import Prompt
 from executor.usecases.publish_progress import ProgressPublisher
 from executor.usecases.queue_uploads import OutputUploadQueue
 from executor.usecases.receive_images import ImageReceiver
@@ -65,15 +67,23 @@ START_WAIT_S = 1.0  # report the start before the end
 ATTEMPT_CRASHED = node_fault("node.fault", "The job could not be followed to its end.")
 
 
+class NotStarted(Exception):
+    """The attempt waited for the node and is handed back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRunner:
-    """Runs attempts on one node, one at a time."""
+    """Runs attempts on one node. One at a time is on the node; others wait for it, or store their outputs.
+
+    Attributes:
+        timing: told when the node begins and ends a prompt.
+    """
 
     settings: Settings
     node: ComfyUI
     bus: Bus
     journal: Journal
-    current: CurrentAttempt
+    live: LiveAttempts
     stager: InputStager
     poster: PromptPoster
     uploader: OutputUploader
@@ -83,8 +93,9 @@ class AttemptRunner:
     locator: FileLocator
     death: WorkerDeathDetector
     metrics: NodeMetrics
+    timing: PrefetchTiming
 
-    async def run(self, record: AttemptRecord, *, maybe_posted: bool) -> FinishAttempt | None:
+    async def run(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt; its result is in the journal when this returns.
 
         Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
@@ -92,48 +103,68 @@ class AttemptRunner:
         Returns:
             The report to send, or None if the lease was lost.
         """
-        async with (
-            _run_during_block(self.current.stop_requested.wait()) as stop,
-            _run_during_block(self._run_to_end(record, maybe_posted)) as running,
-        ):
-            await asyncio.wait({stop, running}, return_when=asyncio.FIRST_COMPLETED)
-            finish = running.result() if running.done() else None
+        prompt_id = attempt.record.prompt_id
+        try:
+            async with (
+                _run_during_block(attempt.stop_requested.wait()) as stop,
+                _run_during_block(self._run_to_end(attempt, maybe_posted)) as running,
+            ):
+                await asyncio.wait({stop, running}, return_when=asyncio.FIRST_COMPLETED)
+                finish = running.result() if running.done() else None
+            if finish is None:
+                finish = await self._stop(attempt, maybe_posted=maybe_posted)
+        finally:
+            self._leave_node(attempt)
         if finish is None:
-            finish = await self._stop(record)
-        if finish is None:
-            self.journal.clear_attempt()
+            self.journal.clear_attempt(prompt_id)
             return None
-        self.current.mark_ended()
-        self.journal.record_result(finish)
+        attempt.mark_ended()
+        self.journal.record_result(prompt_id, finish)
         log.info("executor.attempt.ended", outcome=finish.outcome, outputs=len(finish.outputs))
         return finish
 
-    def hand_back(self, record: AttemptRecord) -> FinishAttempt:
+    def hand_back(self, attempt: LiveAttempt) -> FinishAttempt:
         """End an attempt that was not posted to the node; its result is in the journal when this returns."""
-        finish = _build_finish(record, RELEASED)
-        self.current.mark_ended()
-        self.journal.record_result(finish)
+        finish = _build_finish(attempt.record, RELEASED)
+        attempt.mark_ended()
+        self.journal.record_result(attempt.record.prompt_id, finish)
         return finish
 
-    async def _stop(self, record: AttemptRecord) -> FinishAttempt | None:
-        released = self.current.stop_reason is StopReason.RELEASED
-        within_s = RELEASE_STOP_S if released else self.settings.stop_within_s
-        await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
+    async def _stop(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
+        """Stop the prompt if it may be on the node; the prompt of another attempt stays."""
+        record, released = attempt.record, attempt.stop_reason is StopReason.RELEASED
+        has_waited = attempt.place is Place.WAITING and record.phase is Phase.ASSIGNED and not maybe_posted
+        if not has_waited and attempt.place is not Place.LEFT_NODE:
+            within_s = RELEASE_STOP_S if released else self.settings.stop_within_s
+            await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
         if released:
             return _build_finish(record, RELEASED)
-        if self.current.stop_reason is StopReason.LOST:
+        if attempt.stop_reason is StopReason.LOST:
             return None
         return _build_finish(record, CANCELLED, gpu_s=self._charged_s(record))
 
+    def _leave_node(self, attempt: LiveAttempt) -> None:
+        """Let the next attempt have the node."""
+        if attempt.place is Place.ON_NODE:
+            self.metrics.idle.enter(IdleReason.FINISHING)
+            self.timing.end_prompt(time.monotonic())
+        attempt.leave_node()
+
     def _charged_s(self, record: AttemptRecord) -> float:
         """Return the maximum time that the attempt cost the node; 0 before it was posted."""
-        last = self.journal.read_attempt() or record
+        last = self.journal.read_attempt(record.prompt_id) or record
         return 0.0 if last.phase is Phase.ASSIGNED else _elapsed_s(last)
 
-    async def _run_to_end(self, record: AttemptRecord, maybe_posted: bool) -> FinishAttempt:
+    async def _run_to_end(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
+        record = attempt.record
         try:
-            return await self._run_with_inputs(record, maybe_posted)
+            return await self._run_with_inputs(attempt, maybe_posted)
+        except NotStarted as reason:
+            log.info("executor.attempt.handed_back", why=str(reason))
+            return _build_finish(record, RELEASED)
         except StagingFailed as reason:
+            if reason.result is NODE_UNREACHABLE and attempt.place is Place.WAITING and self.live.is_node_taken:
+                return _build_finish(record, RELEASED)  # the node died with another attempt
             # While the node cannot have received the prompt, its absence is not charged to the job.
             lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
             return _build_finish(
@@ -142,28 +173,27 @@ class AttemptRunner:
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
             log.exception("executor.attempt.crashed")
             self.journal.add_orphan(record.prompt_id)
-            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_elapsed_s(record))
+            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_elapsed_s(attempt.record))
 
-    async def _run_with_inputs(self, record: AttemptRecord, maybe_posted: bool) -> FinishAttempt:
-        """Run it once the node has its files. Staging time is not charged."""
+    async def _run_with_inputs(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
+        """Run it once the node has its files. The time of staging and waiting is not charged."""
+        record = attempt.record
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
-            return await self._run_prompt(record, {}, maybe_posted)
+            return await self._run_prompt(attempt, {}, maybe_posted)
         staged = await self.stager.stage(record.ref, inputs)
-        if record.phase is Phase.ASSIGNED and not maybe_posted:
-            record = replace(record, begun_at=time.time())
-            self.journal.begin_attempt(record)
-        finish = await self._run_prompt(record, staged, maybe_posted)
+        finish = await self._run_prompt(attempt, staged, maybe_posted)
         if finish.outcome is Outcome.FAILED and not await self.stager.has_files(staged):
             return _build_finish(record, UPLOAD_LOST)
         return finish
 
     async def _run_prompt(
-        self, record: AttemptRecord, staged: Mapping[str, StagedFile], maybe_posted: bool
+        self, attempt: LiveAttempt, staged: Mapping[str, StagedFile], maybe_posted: bool
     ) -> FinishAttempt:
+        record = attempt.record
         files = {upload: file.graph_value for upload, file in staged.items()}
         tracker = ProgressTracker(record.assignment.graph)
-        publisher = ProgressPublisher(self.bus, record, tracker, self.current)
+        publisher = ProgressPublisher(self.bus, attempt, tracker)
         grants = OutputGrants(self.bus, self.settings.node, record.ref)
         counter = await asyncio.to_thread(ImageCounter, record.assignment.graph, record.assignment.frames_per_image)
         uploads = OutputUploadQueue(
@@ -180,8 +210,19 @@ class AttemptRunner:
             with suppress(ValueTooDeep):  # the history entry decides
                 uploads.start(collector.collect_during_run(outputs))
 
+        def on_end() -> None:
+            if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
+                self._leave_node(attempt)
+
         watcher = PromptWatcher(
-            self.node, record, tracker, publisher.changed, self.settings, death=self.death, on_outputs=on_outputs
+            self.node,
+            attempt,
+            tracker,
+            publisher.changed,
+            self.settings,
+            death=self.death,
+            on_end=on_end,
+            on_outputs=on_outputs,
         )
         images = ImageReceiver(
             SentImageDecoder(record.assignment.graph, record.prompt_id),
@@ -193,15 +234,16 @@ class AttemptRunner:
             loads = partial(self.metrics.count_model_load, ModelLoads(record.assignment.graph))
             listeners = EventListeners(watcher, images, collector, loads)
             entry_or_finish, wall_s = await self._post_and_watch(
-                record, files, listeners, publisher, grants, maybe_posted=maybe_posted
+                attempt, files, listeners, publisher, grants, maybe_posted=maybe_posted
             )
+            self._leave_node(attempt)
             if isinstance(entry_or_finish, FinishAttempt):
                 return entry_or_finish
             return await self._collect_and_store(record, entry_or_finish, wall_s, uploads, listeners)
 
     async def _post_and_watch(
         self,
-        record: AttemptRecord,
+        attempt: LiveAttempt,
         files: Mapping[str, str],
         listeners: "EventListeners",
         publisher: ProgressPublisher,
@@ -210,39 +252,78 @@ class AttemptRunner:
         maybe_posted: bool,
     ) -> tuple[HistoryEntry | FinishAttempt, float]:
         """Return the prompt's history entry, or how the attempt ended without one; and the seconds it took."""
-        watcher, images = listeners.watcher, listeners.images
+        record, watcher, images = attempt.record, listeners.watcher, listeners.images
         if maybe_posted or record.phase is not Phase.ASSIGNED:
             images.on_drop()  # earlier frames are lost
         async with self.standby.open_for(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
-            posted_at = time.monotonic()
-            refused = await self.poster.post(record, files, maybe_posted=maybe_posted)
+            prompt = await self._take_node(attempt, files, maybe_posted=maybe_posted)
+            record, posted_at = attempt.record, time.monotonic()
+            refused = await self.poster.post(record, files, maybe_posted=maybe_posted, prompt=prompt)
             if refused is not None:
-                self.metrics.idle.enter(IdleReason.FINISHING)
+                self._release_waiting_after(refused)
                 return _build_finish(record, refused, gpu_s=_elapsed_s(record) if refused.node_died else 0.0), 0.0
             self.state.loaded_models = list_models(record.assignment.graph)
             self.metrics.idle.enter_running()
+            self.timing.begin_prompt(posted_at)
+            self.live.changed.set()
             async with (
                 _run_during_block(self.report.report_start(record.ref)) as start,
                 _run_during_block(publisher.publish_changes()),
                 _run_during_block(grants.request_in_advance()),
             ):
                 entry_or_finish = await watcher.wait_until_ended()
-                self.metrics.idle.enter(IdleReason.FINISHING)
                 if isinstance(entry_or_finish, HistoryEntry):
+                    self._leave_node(attempt)
                     await images.wait_for_late_images(has_overflowed=lambda: events.has_overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await publisher.publish()
         if isinstance(entry_or_finish, AttemptResult):
+            self._release_waiting_after(entry_or_finish)
             self.journal.add_history_entry(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
             # The prompt may still run, or run when the node returns: it is stopped before the next one.
             is_waited_for = entry_or_finish.outcome is Outcome.FAILED and not watcher.is_node_unavailable
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
-            await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
+            if attempt.place is Place.ON_NODE:
+                await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
             gpu_s = _elapsed_s(record) if entry_or_finish.begun else 0.0
             return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
         return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(record)
+
+    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str], *, maybe_posted: bool) -> Prompt | None:
+        """Wait until the node is free for this attempt. Meanwhile, build its prompt and check its policy.
+
+        Raises:
+            NotStarted: the attempt is to be handed back, because it waited too long or its node is not usable.
+            StagingFailed: the tenant's policy refuses the graph.
+        """
+        record = attempt.record
+        if maybe_posted or record.phase is not Phase.ASSIGNED:
+            await attempt.take_node()
+            return None
+        prompt = None
+        if has_to_wait := self.live.is_node_taken:
+            with suppress(NodeUnavailable):
+                prompt = await self.poster.builder.build(record, files)
+            try:
+                async with asyncio.timeout(self.settings.prefetch_hold_s):
+                    await attempt.take_node()
+            except TimeoutError:
+                raise NotStarted("the job before it takes too long") from None
+            if not self.state.online or self.journal.has_orphans():
+                raise NotStarted("the node is offline or runs an unwanted prompt")
+        else:
+            await attempt.take_node()
+        if has_to_wait or record.assignment.inputs:
+            attempt.record = replace(record, begun_at=time.time())
+            self.journal.set_begun_at(record.prompt_id, attempt.record.begun_at)
+        return prompt
+
+    def _release_waiting_after(self, result: AttemptResult) -> None:
+        """Hand back the attempt that waits for the node, if the node is at fault: another one may run it sooner."""
+        if result.outcome is Outcome.NODE_FAULT:
+            self.live.release_waiting()
 
     async def _collect_and_store(
         self,

@@ -10,7 +10,7 @@ from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat,
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import StopReason
 from executor.usecases.clear_node import NodeCleaner
-from executor.usecases.current_attempt import CurrentAttempt
+from executor.usecases.live_attempts import LiveAttempt, LiveAttempts
 from executor.usecases.node_state import NodeState
 from executor.usecases.read_system import SystemMonitor
 from executor.usecases.retries import is_temporary
@@ -21,7 +21,7 @@ STOP_BY_LEASE_STATE = {LeaseState.LOST: StopReason.LOST, LeaseState.CANCELLED: S
 
 @dataclass(slots=True, kw_only=True)
 class HeartbeatSender:
-    """Sends a heartbeat, which renews the lease of the current attempt, and receives operators' commands.
+    """Sends a heartbeat, which renews the leases of all attempts, and receives operators' commands.
 
     Attributes:
         clear_now: called when the reply contains a command to clear the node.
@@ -30,7 +30,7 @@ class HeartbeatSender:
     bus: Bus
     node_name: str
     boot_id: UUID
-    current: CurrentAttempt
+    live: LiveAttempts
     state: NodeState
     occupancy: OccupancyMonitor
     system: SystemMonitor
@@ -40,15 +40,17 @@ class HeartbeatSender:
 
     async def send(self) -> None:
         """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired."""
-        ref, catalog = self.current.ref, self.state.catalog
+        attempts, catalog = self.live.in_order(), self.state.catalog
+        current, other = (*attempts, None, None)[:2]
         heartbeat = Heartbeat(
             boot_id=self.boot_id,
             online=self.state.online,
             catalog_digest=catalog.digest if catalog else None,
-            attempt=ref,
-            progress=self.current.percent,
-            graph_node=self.current.graph_node,
-            graph_node_class=self.current.graph_node_class,
+            attempt=current.ref if current else None,
+            other_attempt=other.ref if other else None,
+            progress=current.percent if current else 0.0,
+            graph_node=current.graph_node if current else None,
+            graph_node_class=current.graph_node_class if current else None,
             loaded=self.state.loaded_models,
             foreign_prompts=self.state.foreign_prompts,
             occupied=self.occupancy.report() if self.state.online else None,
@@ -58,8 +60,8 @@ class HeartbeatSender:
         )
         try:
             reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
-            if ref is not None and reply.lease in STOP_BY_LEASE_STATE:
-                self.current.request_stop(STOP_BY_LEASE_STATE[reply.lease], ref)
+            _apply_lease(current, reply.lease)
+            _apply_lease(other, reply.other_lease)
             if reply.refresh is not None:
                 self.state.accept_refresh(reply.refresh)
             if reply.clear is not None and self.clear.accept_command(reply.clear):
@@ -81,3 +83,9 @@ class HeartbeatSender:
                 raise
             self._refused_digest = catalog.digest
             log.error("executor.catalog.refused", code=refusal.refused.code, digest=catalog.digest)
+
+
+def _apply_lease(attempt: LiveAttempt | None, lease: LeaseState) -> None:
+    """Stop an attempt whose lease is lost or whose job was cancelled."""
+    if attempt is not None and lease in STOP_BY_LEASE_STATE:
+        attempt.request_stop(STOP_BY_LEASE_STATE[lease])

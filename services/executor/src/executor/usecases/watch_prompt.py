@@ -9,7 +9,6 @@ from typing import Any
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import HistoryEntry, NodeUnavailable, UnreadableResponse
-from executor.domain.attempt import AttemptRecord
 from executor.domain.attempt_result import (
     HISTORY_TOO_LARGE,
     HISTORY_UNREADABLE,
@@ -23,6 +22,7 @@ from executor.domain.progress import ProgressTracker
 from executor.settings import Settings
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.find_prompt import PromptState, PromptStatus, find_prompt
+from executor.usecases.live_attempts import LiveAttempt
 
 HISTORY_WAIT_S = 2.0  # seconds; the end event precedes the history entry by milliseconds on an idle machine
 HISTORY_PAUSE_S = 0.005
@@ -39,22 +39,25 @@ class PromptWatcher:
     Args:
         changed: set whenever the progress changed.
         death: detects a dead worker in the node's log.
+        on_end: called when the node says that the prompt has ended, before its history entry is read.
         on_outputs: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
     """
 
     def __init__(
         self,
         node: ComfyUI,
-        record: AttemptRecord,
+        attempt: LiveAttempt,
         tracker: ProgressTracker,
         changed: asyncio.Event,
         limits: Settings,
         *,
         death: WorkerDeathDetector,
+        on_end: Callable[[], None],
         on_outputs: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._node, self._record, self._tracker, self._changed, self._limits = node, record, tracker, changed, limits
-        self._on_outputs, self._death = on_outputs, death
+        self._node, self._attempt, self._tracker, self._changed, self._limits = node, attempt, tracker, changed, limits
+        self._on_end, self._on_outputs, self._death = on_end, on_outputs, death
+        self._prompt_id = attempt.record.prompt_id
         self._poll_now, self._end_event_received, self._is_complete = asyncio.Event(), False, True
         self._last_event_at = time.monotonic()
         self._absent_polls, self._unavailable_s, self._unreadable_polls = 0, 0.0, 0
@@ -70,13 +73,15 @@ class PromptWatcher:
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Process an event of the node. Events of other prompts are ignored."""
         # The greeting after a reconnect names a node without a prompt; only this prompt's client receives it.
-        if data.get("prompt_id", self._record.prompt_id if kind == "executing" else None) != self._record.prompt_id:
+        if data.get("prompt_id", self._prompt_id if kind == "executing" else None) != self._prompt_id:
             return
         self._last_event_at = time.monotonic()
         if kind == "executed" and isinstance(data.get("output"), Mapping):
             self._on_outputs({str(data.get("node")): data["output"]})
         # The last event of a prompt, sent after the history entry exists, unlike success and error events.
         if kind == "executing" and data.get("node") is None and "node" in data:
+            if data.get("prompt_id") == self._prompt_id:  # the greeting after a reconnect may come while it runs
+                self._on_end()
             self._end_event_received = True
             self._poll_now.set()
         elif self._tracker.apply_event(kind, data):
@@ -102,7 +107,7 @@ class PromptWatcher:
             try:
                 outcome = await self._poll_or_wait()
             except UnreadableResponse as unreadable:
-                log.warning("executor.history.unreadable", prompt_id=self._record.prompt_id, why=str(unreadable))
+                log.warning("executor.history.unreadable", prompt_id=self._prompt_id, why=str(unreadable))
                 outcome = self._check_unreadable(unreadable)
             except NodeUnavailable as unavailable:
                 log.info("executor.node.unavailable", why=str(unavailable))
@@ -127,7 +132,7 @@ class PromptWatcher:
         deadline, pause = time.monotonic() + HISTORY_WAIT_S, HISTORY_PAUSE_S
         try:
             while time.monotonic() < deadline:
-                if entry := await self._node.read_history(self._record.prompt_id):
+                if entry := await self._node.read_history(self._prompt_id):
                     return entry
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 0.2)
@@ -149,7 +154,7 @@ class PromptWatcher:
         return HISTORY_UNREADABLE if self._unreadable_polls >= MAX_UNREADABLE_POLLS else None
 
     async def _poll_history(self) -> HistoryEntry | AttemptResult | None:
-        status = await find_prompt(self._node, self._record.prompt_id)
+        status = await find_prompt(self._node, self._prompt_id)
         if status.state is PromptState.ENDED:
             return status.entry
         self._absent_polls = self._absent_polls + 1 if status.state is PromptState.ABSENT else 0
@@ -207,8 +212,9 @@ class PromptWatcher:
         )
 
     def _check_run_time(self) -> AttemptResult | None:
-        limit_s = self._record.assignment.run_within_s
-        return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - self._record.begun_at > limit_s else None
+        record = self._attempt.record
+        limit_s = record.assignment.run_within_s
+        return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - record.begun_at > limit_s else None
 
     def _check_unavailable(self, elapsed_s: float) -> AttemptResult | None:
         """Count an absence only while this process was awake."""

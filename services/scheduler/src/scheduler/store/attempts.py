@@ -1,7 +1,7 @@
 """Attempts: leased, renewed and ended. Every write is fenced by (job, attempt, lease token)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from chassis.database.statement import Connection, Statement
@@ -9,6 +9,26 @@ from contracts.scheduler.attempts import Assignment, AttemptRef
 from contracts.scheduler.jobs import JobError, JobState
 from scheduler.domain.settlement import COST_ESTIMATE_S
 from scheduler.store.claims import ClaimableJob
+
+
+class Slot(NamedTuple):
+    """A place for a live attempt of a node.
+
+    Attributes:
+        is_prefetch: the node has another live attempt, which ends first.
+    """
+
+    number: int
+    is_prefetch: bool
+
+
+class PrefetchedAttempt(NamedTuple):
+    """A live attempt that was prefetched and has not started."""
+
+    job_id: UUID
+    attempt: int
+    node: str
+    requirement_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +47,48 @@ class ExecutorSilence:
     node_died: bool
 
 
+# Joins the attempt that a node runs, or else stores or will run, as ``a`` to the node ``n``.
+JOIN_CURRENT_ATTEMPT = """LEFT JOIN LATERAL (
+    SELECT o.* FROM attempts o WHERE o.node = n.name AND o.ended_at IS NULL
+    ORDER BY o.prefetched, o.leased_at DESC LIMIT 1
+) a ON true"""
+_IS_OTHER = """(a.job_id, a.attempt) IS DISTINCT FROM (CAST(:held_job_id AS uuid), CAST(:held_attempt AS integer))"""
 _LOCK_NODE = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
-_RENEW_LIVE_OF_NODE = Statement("""
+_RENEW_LIVE_OF_NODE = Statement(f"""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
-FROM jobs j JOIN graphs g ON g.job_id = j.id
-WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
+FROM (
+    SELECT a.job_id, a.attempt FROM attempts a WHERE a.node = :node AND a.ended_at IS NULL AND {_IS_OTHER}
+    ORDER BY a.prefetched, a.leased_at DESC LIMIT 1
+) live, jobs j JOIN graphs g ON g.job_id = j.id
+WHERE attempts.job_id = live.job_id AND attempts.attempt = live.attempt AND attempts.ended_at IS NULL
+    AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
     g.graph, g.inputs, g.extra_data, j.run_within_s, j.images, j.request_id
+""")  # noqa: S608 - constants only
+_LIST_SLOTS = Statement("SELECT slot FROM attempts WHERE node = :node AND ended_at IS NULL")
+_START_PREFETCHED = Statement("""
+WITH started AS (
+    UPDATE attempts SET prefetched = false, leased_at = now()
+    WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token
+)
+UPDATE jobs SET started_at = now() WHERE id = :job_id
+""")
+# Jobs that avoid a node are left out: the node that waits may be the one that they avoid.
+_LIST_PREFETCHED = Statement("""
+SELECT a.job_id, a.attempt, a.node, j.requirement_id FROM attempts a JOIN jobs j ON j.id = a.job_id
+WHERE a.prefetched AND a.ended_at IS NULL AND j.state = 'leased'
+    AND (j.avoid_node IS NULL OR j.avoid_until < now())
+    AND a.node = coalesce(CAST(:node AS text), a.node)
+ORDER BY a.leased_at LIMIT 100
 """)
 _AVOID_NODE = Statement("""
 UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs => :seconds)
 FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :attempt
 """)
 _INSERT_ATTEMPT = Statement("""
-INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
+INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost, slot, prefetched)
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
-        now() + make_interval(secs => :lease_s), :cost)
+        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched)
 """)
 _LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
 _RENEW_LEASE = Statement("""
@@ -89,7 +135,10 @@ LIMIT 100
 _FIND_NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
 _SELECT_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
 _FIND_LIVE_OF_JOB = Statement(_SELECT_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
-_FIND_LIVE_ON_NODE = Statement(_SELECT_REF + "WHERE a.node = :node AND a.ended_at IS NULL")
+_FIND_LIVE_ON_NODE = Statement(
+    _SELECT_REF
+    + f"WHERE a.node = :node AND a.ended_at IS NULL AND {_IS_OTHER} ORDER BY a.prefetched, a.leased_at DESC LIMIT 1"
+)
 _LIST_TO_DRAIN = Statement(
     _SELECT_REF
     + """
@@ -115,9 +164,15 @@ async def lock_node(connection: Connection, node: str) -> str | None:
     return digest
 
 
-async def renew_live_assignment(connection: Connection, node: str, lease_s: float) -> Assignment | None:
-    """Renew the lease of the node's live attempt and return it; None if the node has no live attempt."""
-    row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s)
+async def renew_live_assignment(
+    connection: Connection, node: str, lease_s: float, *, held: AttemptRef | None = None
+) -> Assignment | None:
+    """Renew the lease of a live attempt of the node and return it; None if the node has no live attempt.
+
+    Args:
+        held: an attempt that the executor has; it is not returned. Of several others, the running one is returned.
+    """
+    row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_held_parameters(held))
     if row is None:
         return None
     return Assignment(
@@ -132,6 +187,7 @@ async def renew_live_assignment(connection: Connection, node: str, lease_s: floa
         run_within_s=row["run_within_s"],
         images=row["images"],
         request_id=row["request_id"],
+        renewed=True,
     )
 
 
@@ -140,12 +196,28 @@ async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: 
     await _AVOID_NODE.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
-async def insert_attempt(connection: Connection, found: ClaimableJob, node: str, *, lease_s: float) -> Assignment:
+async def find_free_slot(connection: Connection, node: str) -> Slot | None:
+    """Find a slot for another live attempt of the node, whose lock must be held; None if it has two."""
+    taken = {row["slot"] for row in await _LIST_SLOTS.all(connection, node=node)}
+    free = sorted({0, 1} - taken)
+    return Slot(number=free[0], is_prefetch=bool(taken)) if free else None
+
+
+async def insert_attempt(
+    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float
+) -> Assignment:
     """Lease the job's next attempt to the node, with a new lease token and prompt id."""
     job = found.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
     prompt_id = uuid4()  # ComfyUI 0.24 and newer accepts canonical UUIDs only
-    parameters = {"node": node, "prompt_id": prompt_id, "lease_s": lease_s, "cost": COST_ESTIMATE_S}
+    parameters = {
+        "node": node,
+        "prompt_id": prompt_id,
+        "lease_s": lease_s,
+        "cost": COST_ESTIMATE_S,
+        "slot": slot.number,
+        "prefetched": slot.is_prefetch,
+    }
     await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
     return Assignment(
         ref=ref,
@@ -160,10 +232,24 @@ async def insert_attempt(connection: Connection, found: ClaimableJob, node: str,
     )
 
 
+async def start_prefetched(connection: Connection, ref: AttemptRef) -> None:
+    """Record that a prefetched attempt has started: it counts from now on. The locks of it and its job must be held."""
+    await _START_PREFETCHED.run(connection, **_fence_parameters(ref))
+
+
+async def list_prefetched_attempts(connection: Connection, *, node: str | None = None) -> list[PrefetchedAttempt]:
+    """List up to 100 live attempts that were prefetched and have not started, oldest first. Takes no lock.
+
+    Args:
+        node: list only those of this node.
+    """
+    return [PrefetchedAttempt(**row) for row in await _LIST_PREFETCHED.all(connection, node=node)]
+
+
 async def renew_lease(
-    connection: Connection, ref: AttemptRef, node: str, *, lease_s: float, progress: float
+    connection: Connection, ref: AttemptRef, node: str, *, lease_s: float, progress: float | None
 ) -> JobState | None:
-    """Renew the lease and record the progress.
+    """Renew the lease and record the progress, unless it is None.
 
     Returns:
         The state of the job; None if the node no longer holds the lease.
@@ -174,7 +260,8 @@ async def renew_lease(
     state = await _RENEW_LEASE.value(connection, **parameters)
     if state is None:
         return None
-    await _SAVE_PROGRESS.run(connection, **{**key, "progress": progress})
+    if progress is not None:
+        await _SAVE_PROGRESS.run(connection, **{**key, "progress": progress})
     return JobState(state)
 
 
@@ -234,9 +321,11 @@ async def find_live_attempt_of_job(connection: Connection, job_id: UUID) -> Atte
     return AttemptRef(**row) if row else None
 
 
-async def find_live_attempt_on_node(connection: Connection, node: str) -> AttemptRef | None:
-    """Find the live attempt of a node. Takes no lock and does not renew its lease."""
-    row = await _FIND_LIVE_ON_NODE.first(connection, node=node)
+async def find_live_attempt_on_node(
+    connection: Connection, node: str, *, held: AttemptRef | None = None
+) -> AttemptRef | None:
+    """Find the live attempt that ``renew_live_assignment`` returns. Takes no lock and does not renew its lease."""
+    row = await _FIND_LIVE_ON_NODE.first(connection, node=node, **_held_parameters(held))
     return AttemptRef(**row) if row else None
 
 
@@ -249,6 +338,10 @@ async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     """Compute the mean GPU-seconds of the newest 20 attempts that succeeded; None if there are none."""
     usual: float | None = await _MEAN_GPU_SECONDS.value(connection)
     return usual
+
+
+def _held_parameters(held: AttemptRef | None) -> dict[str, Any]:
+    return {"held_job_id": held.job_id if held else None, "held_attempt": held.attempt if held else None}
 
 
 def _fence_parameters(ref: AttemptRef) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from chassis.database.statement import Connection, Row, Statement
+from scheduler.store.attempts import JOIN_CURRENT_ATTEMPT
 
-_SELECT_NODE = """
+_SELECT_NODE = f"""
 SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
     n.cordoned_at, n.drain_at, a.job_id, a.tenant_id, a.attempt, a.leased_at,
     n.blocked, n.occupied_by, n.occupied_prompt_id, n.occupied_since,
@@ -16,8 +17,8 @@ SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :o
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS online_since,
     (SELECT b.ended_at FROM attempts b WHERE b.node = n.name ORDER BY b.job_id DESC LIMIT 1) AS last_end
-FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL LEFT JOIN jobs j ON j.id = a.job_id
-"""
+FROM nodes n {JOIN_CURRENT_ATTEMPT} LEFT JOIN jobs j ON j.id = a.job_id
+"""  # noqa: S608 - constants only
 _COUNT_SUCCEEDED = Statement("""
 SELECT node, count(*) AS jobs FROM attempts
 WHERE ended_at > now() - interval '1 hour' AND outcome = 'succeeded' GROUP BY node

@@ -10,6 +10,7 @@ from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.heartbeats import Heartbeat
+from scheduler.store.attempts import JOIN_CURRENT_ATTEMPT
 
 ACTION_TTL_S = 60.0  # an operator's action expires if no heartbeat picks it up in this time
 
@@ -80,7 +81,7 @@ SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s)
     CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS since
-FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
+FROM nodes n {JOIN_CURRENT_ATTEMPT}
 WHERE {_IS_REMEMBERED} ORDER BY n.name
 """)  # noqa: S608 - constants only
 _LIST_OTHER_CATALOGS = Statement("""

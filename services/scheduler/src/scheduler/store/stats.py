@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chassis.database.statement import Connection, Row, Statement
+from scheduler.store.attempts import JOIN_CURRENT_ATTEMPT
 
 # A tenant's oldest queued job is the first of one of its priorities: one step along ix_jobs_queue per priority.
 OLDEST_QUEUED = """
@@ -35,15 +36,15 @@ WHERE t.queued > 0 OR t.running > 0 OR h.held > 0
 GROUP BY t.tier
 """)  # noqa: S608 - constants only
 _READ_TIME = Statement("SELECT now()")
-_COUNT_NODES = Statement("""
+_COUNT_NODES = Statement(f"""
 SELECT now() AS now, count(*) AS total,
     count(*) FILTER (WHERE n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS online,
     count(a.node) AS working,
     count(*) FILTER (WHERE n.cordoned_at IS NOT NULL) AS cordoned,
     count(*) FILTER (WHERE n.drain_at IS NOT NULL AND a.node IS NOT NULL) AS draining,
     count(*) FILTER (WHERE n.blocked AND n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS blocked
-FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
-""")
+FROM nodes n {JOIN_CURRENT_ATTEMPT}
+""")  # noqa: S608 - constants only
 _MEASURE_LAST_HOUR = Statement("""
 SELECT count(*) FILTER (WHERE age <= 60) AS jobs_1, coalesce(sum(images) FILTER (WHERE age <= 60), 0) AS images_1,
     count(*) FILTER (WHERE age <= 300) AS jobs_5, coalesce(sum(images) FILTER (WHERE age <= 300), 0) AS images_5,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Numeric,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -186,7 +187,7 @@ GRAPHS = Table(
     Column("extra_data", JSON, comment="ComfyUI's extra_data, of keys that the gateway lets pass"),
 )
 
-# One row per attempt. A node has at most one live attempt; writes are fenced by the lease token.
+# One row per attempt. A node has at most two live attempts, one per slot; writes are fenced by the lease token.
 ATTEMPTS = Table(
     "attempts",
     METADATA,
@@ -205,7 +206,14 @@ ATTEMPTS = Table(
     Column("cost", Float, nullable=False, comment="GPU-seconds charged at the claim, settled at the end"),
     Column("node_died", Boolean, nullable=False, server_default="false", comment="with this attempt in hand"),
     Column("silent_boot_id", Uuid, comment="executor that fell silent; heard again, its node had not died"),
-    Index("uq_attempts_live_node", "node", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Column("slot", SmallInteger, nullable=False, server_default="0", comment="0 or 1: the node's live attempts"),
+    Column(
+        "prefetched", Boolean, nullable=False, server_default="false",
+        comment="claimed while its node had another attempt, and not started; once started, leased_at is the start",
+    ),
+    Index("uq_attempts_live_slot", "node", "slot", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Index("ix_attempts_prefetched", "leased_at", postgresql_where=text("prefetched AND ended_at IS NULL")),
+    CheckConstraint("slot IN (0, 1)", name="slot_known"),
     Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_ended_at", "ended_at"),
     Index("ix_attempts_node", "node", "job_id"),

@@ -25,7 +25,7 @@ _JOB_COLUMNS = (
 )
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
-SELECT {_JOB_COLUMNS}, a.node, a.cost, a.lease_until < now() AS lapsed, now() AS now,
+SELECT {_JOB_COLUMNS}, a.node, a.cost, a.prefetched, a.lease_until < now() AS lapsed, now() AS now,
     a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {FREE_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
@@ -116,6 +116,7 @@ class LockedAttempt:
         tries: attempts so far, this one included, without those that were withdrawn or released.
         node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
         lapsed: whether the lease has lapsed.
+        prefetched: claimed while its node had another attempt, and not started as far as is known.
         now: the time of the transaction.
     """
 
@@ -125,6 +126,7 @@ class LockedAttempt:
     tries: int
     node_deaths: int
     lapsed: bool
+    prefetched: bool
     now: datetime
 
 
@@ -142,6 +144,7 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
         tries=row["tries"],
         node_deaths=row["node_deaths"],
         lapsed=row["lapsed"],
+        prefetched=row["prefetched"],
         now=row["now"],
     )
 

@@ -46,9 +46,11 @@ _NODES = f"""
         SELECT at, at + interval '1 minute' AS until
         FROM {_MINUTES} at
     ) m JOIN (
-        SELECT node, leased_at, ended_at, outcome FROM attempts WHERE ended_at >= {_START} AND leased_at < {_END}
+        SELECT node, leased_at, ended_at, outcome FROM attempts
+        WHERE ended_at >= {_START} AND leased_at < {_END} AND NOT prefetched
         UNION ALL
-        SELECT node, leased_at, 'infinity', NULL FROM attempts WHERE ended_at IS NULL AND leased_at < {_END}
+        SELECT node, leased_at, 'infinity', NULL FROM attempts
+        WHERE ended_at IS NULL AND leased_at < {_END} AND NOT prefetched
     ) a ON a.leased_at < m.until AND a.ended_at >= m.at
     GROUP BY 1, 2
 """  # noqa: S608 - constants only

@@ -18,6 +18,7 @@ from contracts.scheduler.nodes import (
 from contracts.wire.errors import InvalidMessage
 from scheduler.store import node_actions
 from scheduler.usecases.node_history import NodeHistoryReader
+from scheduler.usecases.reclaim_prefetched import PrefetchReclaimer
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
@@ -25,9 +26,16 @@ class AdminNodeActions:
     """Runs operators' actions on nodes. ``uncordoned`` is called when a node may take work again."""
 
     def __init__(
-        self, database: Database, withdrawer: AttemptWithdrawer, *, online_s: float, uncordoned: Callable[[], None]
+        self,
+        database: Database,
+        withdrawer: AttemptWithdrawer,
+        reclaimer: PrefetchReclaimer,
+        *,
+        online_s: float,
+        uncordoned: Callable[[], None],
     ) -> None:
         self._database, self._withdrawer, self._history = database, withdrawer, NodeHistoryReader(database)
+        self._reclaimer = reclaimer
         self._online_s, self._uncordoned = online_s, uncordoned
 
     async def list_nodes(self) -> Nodes:
@@ -55,6 +63,8 @@ class AdminNodeActions:
         log.info("scheduler.node.admin_action", node=command.node, action=command.order)
         if command.order is NodeAction.FORGET:
             return NodeActionReply(node=None)
+        if command.order in {NodeAction.CORDON, NodeAction.DRAIN}:
+            await self._reclaimer.reclaim_from_node(command.node)
         if command.order is NodeAction.DRAIN:
             await self._withdrawer.withdraw_from_drained_nodes()
         if command.order is NodeAction.UNCORDON:

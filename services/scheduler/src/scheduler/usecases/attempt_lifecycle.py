@@ -53,6 +53,8 @@ class AttemptLifecycle:
             locked = await transitions.lock_attempt(connection, command.ref, node)
             if locked is None:
                 return AttemptWriteReply(applied=False)
+            if locked.prefetched:
+                await attempts.start_prefetched(connection, command.ref)
             transition = await transitions.apply_transition(
                 connection, locked.job, Cause.STARTED, Effects(), now=locked.now
             )
@@ -114,6 +116,8 @@ class AttemptLifecycle:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or not locked.lapsed:
             return None
+        if locked.prefetched:  # it has not started, so it cost nothing and did not harm the node
+            return await self._settle_attempt(connection, locked, FinishAttempt(ref=ref, outcome=Outcome.RELEASED))
         silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
         ending = FinishAttempt(
             ref=ref,

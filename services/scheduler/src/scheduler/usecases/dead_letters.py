@@ -9,7 +9,7 @@ from chassis.database.statement import Row
 from chassis.ids import new_id
 from chassis.messaging.serving import Failed
 from chassis.telemetry.logs import log
-from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome, RequestWork
 from contracts.scheduler.jobs import JobError
 from contracts.wire.dead_letters import (
     DeadLetter,
@@ -80,7 +80,7 @@ class DeadLetters:
             return
         node = failed.address.key or ""
         async with self._database.direct() as connection:
-            ref = await attempts.find_live_attempt_on_node(connection, node)
+            ref = await attempts.find_live_attempt_on_node(connection, node, held=_decode_held(failed.body))
         if ref is not None:
             await self._lifecycle.finish_attempt(
                 node, FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=UNDELIVERABLE)
@@ -117,6 +117,14 @@ class DeadLetters:
             self._window_start = monotonic()
         self._recorded[node] += 1
         return self._recorded[node] <= MAX_PER_NODE
+
+
+def _decode_held(body: bytes) -> AttemptRef | None:
+    """Return the attempt that the executor had when it requested another one."""
+    try:
+        return RequestWork.model_validate_json(body).held
+    except ValueError:
+        return None
 
 
 def _letter_from_row(row: Row) -> DeadLetter:

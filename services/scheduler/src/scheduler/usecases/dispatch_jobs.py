@@ -10,7 +10,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.loop import Loop
 from chassis.telemetry.logs import log
-from contracts.scheduler.attempts import Assignment, RequestWork, WorkReply
+from contracts.scheduler.attempts import Assignment, AttemptRef, RequestWork, WorkReply
 from scheduler.domain.placement import Warmth
 from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
@@ -111,18 +111,42 @@ class JobDispatcher:
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        A node that already has a live attempt gets that attempt again, with its lease renewed.
+        A node that already has a live attempt gets that attempt again, with its lease renewed. With ``held``, the node
+        may have two: it gets the other one, or prefetches a job that no waiting node could start now.
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
         if request.loaded is not None:
             self._loaded.record_claim(node, request.loaded)
         loaded = self._loaded.get_loaded(node) if self._prefers_warm else frozenset[str]()
+        if request.held is not None:
+            waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded)
+            return WorkReply(assignment=await self._prefetch_attempt(waiting, request.held))
         waiting = self._requests.open(node, request.boot_id, loaded)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
             self._requests.close(waiting)
+
+    def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
+        """Find a node whose request waits in this process and that could start a job with this requirement."""
+        return self._requests.find_waiting_node(requirement, excluded=excluded)
+
+    @property
+    def has_waiting_nodes(self) -> bool:
+        return self._requests.has_idle
+
+    async def _prefetch_attempt(self, request: WaitingRequest, held: AttemptRef) -> Assignment | None:
+        """Lease a job to a node that still runs another one. It does not wait for a job."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + CONTENTION_S
+        while True:
+            claim = await self._claim_attempt(request, fresh=False, held=held)
+            if not isinstance(claim, NoClaim):
+                return claim
+            if claim is not NoClaim.CONTENDED or clock() >= until or not self._is_open:
+                return None
+            await asyncio.sleep(CONTENTION_PAUSE_S)
 
     async def _wait_for_attempt(self, waiting: WaitingRequest, wait_s: float) -> Assignment | None:
         clock = asyncio.get_running_loop().time
@@ -144,27 +168,32 @@ class JobDispatcher:
                 break
         return None
 
-    async def _claim_attempt(self, waiting: WaitingRequest, *, fresh: bool) -> Assignment | NoClaim:
+    async def _claim_attempt(
+        self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None = None
+    ) -> Assignment | NoClaim:
         """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one.
 
         Args:
             fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
+            held: attempt that the node has already; the job is prefetched.
         """
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
         requirements: list[int] = []
-        if not state.has_attempt:
+        is_repeated = state.has_attempt and held is None
+        if not is_repeated:
             if state.digest is None:
                 return NoClaim.RESTRICTED
             requirements = await self._list_requirements(state.digest, fresh=fresh)
+            requirements = requirements if held is None else self._skip_served_requirements(requirements, node)
             if not requirements:
                 return NoClaim.NOTHING
         transition = None
         async with self._claiming, self._database.single() as connection:
             if waiting.is_ended:
                 return NoClaim.CONTENDED
-            if state.has_attempt or state.digest is None:
+            if is_repeated or state.digest is None:
                 async with connection.transaction():
                     await attempts.lock_node(connection, node)
                     assignment = await attempts.renew_live_assignment(connection, node, self._lease_s)
@@ -173,7 +202,7 @@ class JobDispatcher:
                 if isinstance(search, NoClaim):
                     return search
                 async with connection.transaction():
-                    assignment, transition = await self._lease_job(connection, node, state.digest, search)
+                    assignment, transition = await self._lease_job(connection, node, state.digest, search, held)
         await self._publisher.publish_live(transition)
         if assignment is None:
             return NoClaim.CONTENDED
@@ -182,10 +211,19 @@ class JobDispatcher:
             job_id=str(assignment.ref.job_id),
             attempt=assignment.ref.attempt,
             node=node,
+            is_prefetch=held is not None,
             request_id=assignment.request_id,
         )
+        return await self._add_policy(assignment)
+
+    async def _add_policy(self, assignment: Assignment) -> Assignment:
         policy = await self._policies.load_policy(assignment.ref.tenant_id)
         return assignment.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
+
+    def _skip_served_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
+        """Return the requirements that no other node could serve now."""
+        find = self._requests.find_waiting_node
+        return [one for one in requirements if find(one, excluded={node}) is None]
 
     async def _list_requirements(self, digest: str, *, fresh: bool) -> list[int]:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
@@ -213,20 +251,23 @@ class JobDispatcher:
         return NoClaim.RESTRICTED if avoided else NoClaim.NOTHING
 
     async def _lease_job(
-        self, connection: Connection, node: str, digest: str, search: Search
+        self, connection: Connection, node: str, digest: str, search: Search, held: AttemptRef | None
     ) -> tuple[Assignment | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
         turn = await self._placer.lock_tenant(connection, search, node=node)
         if turn is None or await attempts.lock_node(connection, node) != digest:
             return None, None
-        live = await attempts.renew_live_assignment(connection, node, self._lease_s)  # by another request of the node
+        live = await attempts.renew_live_assignment(connection, node, self._lease_s, held=held)  # of an earlier request
         if live is not None:
             return live, None
+        slot = await attempts.find_free_slot(connection, node)
+        if slot is None:
+            return None, None
         found = await self._placer.lock_job(connection, turn, search)
         if found is None:
             return None, None
         self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
-        assignment = await attempts.insert_attempt(connection, found, node, lease_s=self._lease_s)
+        assignment = await attempts.insert_attempt(connection, found, node, slot=slot, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
         transition = await transitions.apply_transition(
             connection, found.job, Cause.CLAIMED, CLAIM_EFFECTS, now=found.now, attempt=attempt

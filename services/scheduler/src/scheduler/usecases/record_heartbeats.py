@@ -2,7 +2,7 @@
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.scheduler.attempts import AttemptWriteReply
+from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
 from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
 from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import InvalidMessage
@@ -18,7 +18,7 @@ class HeartbeatRecorder:
         self._database, self._loaded, self._lease_s, self._forgotten_s = database, loaded, lease_s, forgotten_s
 
     async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
-        """Record a heartbeat and renew the lease of its attempt.
+        """Record a heartbeat and renew the leases of its attempts.
 
         The reply says whether the lease still holds, whether the catalog must be sent, and what operators requested.
         """
@@ -35,10 +35,18 @@ class HeartbeatRecorder:
         lease = LeaseState.NONE if beat.attempt is None else _lease_state(state)
         return HeartbeatReply(
             lease=lease,
+            other_lease=await self._renew_other(node, beat.other_attempt),
             catalog_wanted=beat.catalog_digest is not None and not noted.known,
             clear=noted.clear,
             refresh=noted.refresh,
         )
+
+    async def _renew_other(self, node: str, ref: AttemptRef | None) -> LeaseState:
+        """Renew the lease of a second attempt. In its own transaction: locks of two jobs at once can deadlock."""
+        if ref is None:
+            return LeaseState.NONE
+        async with self._database.direct() as connection:
+            return _lease_state(await attempts.renew_lease(connection, ref, node, lease_s=self._lease_s, progress=None))
 
     async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
         """Save the catalog of a node.

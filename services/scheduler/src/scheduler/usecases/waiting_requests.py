@@ -1,7 +1,7 @@
 """Requests for work that wait for a job. An event wakes one request that can take the job, not all of them."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -159,6 +159,14 @@ class WaitingRequests:
         """Have the requests that claim do it once more: what they look at has changed."""
         for request in self._claiming:
             request.missed = True
+
+    def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
+        """Find a node that meets the requirement and whose request is idle, or claims because it was woken."""
+        for request in (*self._list_idle(), *(one for one in self._claiming if one.wake)):
+            is_candidate = request.node not in excluded and request.digest is not None and not request.is_ended
+            if is_candidate and self._can_run(request.digest or "", requirement):
+                return request.node
+        return None
 
     def end_all(self) -> None:
         """Have every request answered now."""

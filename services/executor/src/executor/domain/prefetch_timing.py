@@ -1,0 +1,46 @@
+"""Decides when to request the next job while the node runs one."""
+
+import math
+
+RETRY_S, MAX_RETRY_S = 1.0, 5.0  # seconds after a request without a job, doubled each time
+
+
+class PrefetchTiming:
+    """When to request the next job. Times are monotonic seconds.
+
+    A job that waits here cannot start elsewhere, so it is requested at the start of a prompt only if the previous one
+    was short, and otherwise when about half of ``hold_s`` is left, if this prompt takes as long as the previous one.
+
+    Args:
+        hold_s: a job that waited here for so long is handed back.
+    """
+
+    def __init__(self, *, hold_s: float) -> None:
+        self._hold_s = hold_s
+        self._last_run_s = 0.0
+        self._began_at: float | None = None
+        self._due_at, self._retry_s = math.inf, RETRY_S
+
+    def begin_prompt(self, now: float) -> None:
+        """Note that the node began a prompt."""
+        self._began_at, self._retry_s = now, RETRY_S
+        self._due_at = now + max(self._last_run_s - self._hold_s / 2, 0.0)
+
+    def end_prompt(self, now: float) -> None:
+        """Note that the prompt has ended, and that its outputs are still being stored: the node is free now."""
+        if self._began_at is not None:
+            self._last_run_s, self._began_at = now - self._began_at, None
+        self._due_at = now
+
+    def find_nothing(self, now: float) -> None:
+        """Note that there was no job."""
+        self._due_at = now + self._retry_s
+        self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
+
+    def hand_back(self) -> None:
+        """Note that a job was handed back before it started: request no other during this prompt."""
+        self._due_at = math.inf
+
+    def due_in_s(self, now: float) -> float:
+        """Return the seconds until the next request; infinite if there is to be none before the next prompt."""
+        return max(self._due_at - now, 0.0)

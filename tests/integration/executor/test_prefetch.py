@@ -1,0 +1,130 @@
+"""An executor holds the next job while the node runs one. Only one prompt at a time is on the node."""
+
+import signal
+
+import pytest
+
+from contracts.scheduler.attempts import Assignment, Outcome
+from tests.integration.executor.graphs import hello, slow
+from tests.integration.executor.scripted import Scheduler
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+
+def runs(scheduler: Scheduler, given: Assignment) -> bool:
+    """Whether the node executes the slow part of the job."""
+    return any(progress.node == "2" and progress.job_id == given.ref.job_id for progress in scheduler.progress)
+
+
+def is_held(scheduler: Scheduler, given: Assignment) -> bool:
+    """Whether the executor's latest heartbeat names the job as its other one."""
+    beat = scheduler.beats[-1]
+    return beat.other_attempt == given.ref and beat.attempt is not None
+
+
+async def hold_one(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assignment, Assignment]:
+    """Have the executor run a slow job and hold another one."""
+    first, second = await scheduler.give(slow(seconds)), await scheduler.give(hello())
+    await scheduler.until(lambda: runs(scheduler, first) and is_held(scheduler, second))
+    return first, second
+
+
+@pytest.mark.requirement("F-114")
+async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(start_executor, scheduler, node) -> None:
+    first, second, third = [await scheduler.give(slow(0.5)) for _ in range(3)]
+    scheduler.holds_ends_of = first.ref.job_id
+    await start_executor(prefetch=True)
+    await scheduler.until(lambda: len(scheduler.starts) == 2 and scheduler.finishes)
+    assert [start.ref for start in scheduler.starts] == [first.ref, second.ref]
+    assert [finish.ref for finish in scheduler.finishes] == [first.ref]
+    assert scheduler.offers[0] == third  # a node holds two attempts at most
+    scheduler.holds_ends_of = None
+    await scheduler.note()
+    for given in (first, second, third):
+        finish = await scheduler.finish_of(given)
+        assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
+        assert 0.4 < finish.gpu_seconds < 20
+        (entry,) = await node.ledger(given.prompt_id)
+        assert entry["outcome"] == "success"
+    assert {ask.held for ask in scheduler.asks} >= {None, first.ref, second.ref}
+
+
+@pytest.mark.requirement("F-114")
+@pytest.mark.parametrize("why", ["cancelled", "released", "held_too_long"])
+async def test_held_job_ends_without_touching_the_running_prompt(start_executor, scheduler, node, why: str) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=1 if why == "held_too_long" else 600)
+    first, second = await scheduler.give(slow(5)), await scheduler.give(hello())
+    if why != "held_too_long":
+        await scheduler.until(lambda: runs(scheduler, first) and is_held(scheduler, second))
+    if why == "cancelled":
+        await scheduler.hint_cancel(second)
+    elif why == "released":
+        await scheduler.hint_release(first)  # it has started, so nothing happens
+        await scheduler.hint_release(second)
+    ended = await scheduler.finish_of(second)
+    expected = Outcome.CANCELLED if why == "cancelled" else Outcome.RELEASED
+    assert (ended.outcome, ended.gpu_seconds, first.ref.job_id in scheduler.finished_at) == (expected, 0, False)
+    third = await scheduler.give(hello())
+    assert (await scheduler.finish_of(first)).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.finish_of(third)).outcome is Outcome.SUCCEEDED
+    assert await node.ledger(second.prompt_id) == []
+    assert [await node.asked(f"POST {path}") for path in ("/interrupt", "/queue")] == [0, 0]
+
+
+@pytest.mark.requirement("F-114")
+async def test_job_runs_after_the_cancelled_one_before_it_is_stopped(start_executor, scheduler, node) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600)
+    first, second = await hold_one(scheduler)
+    await scheduler.hint_cancel(first)
+    assert (await scheduler.finish_of(first)).outcome is Outcome.CANCELLED
+    assert (await scheduler.finish_of(second)).outcome is Outcome.SUCCEEDED
+    (entry,) = await node.ledger(first.prompt_id)
+    assert entry["outcome"] == "interrupted"
+
+
+@pytest.mark.requirement("F-114")
+async def test_stopping_executor_hands_the_held_job_back_at_once_and_ends_the_running_one(
+    spawn_executor, scheduler, node
+) -> None:
+    async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
+        first, second = await hold_one(scheduler, seconds=4)
+        await executor.end(signal.SIGTERM)
+    assert [(finish.ref, finish.outcome) for finish in scheduler.finishes] == [
+        (second.ref, Outcome.RELEASED),
+        (first.ref, Outcome.SUCCEEDED),
+    ]
+    assert await node.ledger(second.prompt_id) == []
+
+
+@pytest.mark.requirement("F-114")
+@pytest.mark.parametrize("moment", ["held", "started"])
+async def test_successor_of_a_killed_executor_ends_both_jobs_once(spawn_executor, scheduler, node, moment: str) -> None:
+    async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
+        if moment == "held":
+            first, second = await hold_one(scheduler, seconds=3)
+        else:
+            first, second = await scheduler.give(slow(0.5)), await scheduler.give(slow(3))
+            scheduler.holds_ends_of = first.ref.job_id
+            await scheduler.until(lambda: runs(scheduler, second))
+        await executor.end(signal.SIGKILL)
+        scheduler.holds_ends_of = None
+        beats = len(scheduler.beats)
+        await executor.start()
+        await scheduler.until(lambda: len(scheduler.beats) > beats)
+        beat = scheduler.beats[beats]
+        assert {beat.attempt, beat.other_attempt} == {first.ref, second.ref}
+        for given in (first, second):
+            assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+            (entry,) = await node.ledger(given.prompt_id)
+            assert entry["outcome"] == "success"
+
+
+@pytest.mark.requirement("F-114")
+async def test_held_job_is_handed_back_when_the_node_dies(start_executor, scheduler, node) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600)
+    first, second = await hold_one(scheduler)
+    await node.end()
+    finish = await scheduler.finish_of(first)
+    assert (finish.outcome, finish.node_died) == (Outcome.NODE_FAULT, True)
+    finish = await scheduler.finish_of(second)
+    assert (finish.outcome, finish.gpu_seconds, finish.node_died) == (Outcome.RELEASED, 0, False)

@@ -1,0 +1,156 @@
+"""A node that runs a job may hold the next one, which starts elsewhere if another node is free."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chassis.messaging.metadata import Metadata
+from contracts.executor.attempts import RELEASE_ATTEMPT, ReleaseAttempt
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.nodes import NodeAction
+from tests.integration.scheduler.conftest import COMMON, Node, World, bus_as
+from tests.integration.scheduler.operator import Operator
+from tests.kit.nats import settled
+
+OWN_MODEL = "prefetched.safetensors"  # the scheduler remembers which nodes have loaded a model
+RECLAIMED_WITHIN_S = 10  # half a second on a machine with nothing else to do
+
+Hints = asyncio.Queue[ReleaseAttempt]
+
+
+@asynccontextmanager
+async def release_hints(node: Node) -> AsyncIterator[Hints]:
+    """Receive the hints to hand attempts of the node back."""
+    hints: Hints = asyncio.Queue()
+    executor = bus_as(node.system.nats_url, "executor")
+    try:
+        await executor.start()
+
+        async def on_message(message: ReleaseAttempt, _: Metadata) -> None:
+            hints.put_nowait(message)
+
+        await executor.subscribe(RELEASE_ATTEMPT, on_message, key=node.name)
+        await settled(executor._client)
+        yield hints
+    finally:
+        await executor.stop()
+
+
+@pytest.mark.requirement("F-113")
+async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(3)]
+    first = await node.claim_attempt()
+    assert await node.start(first.ref)
+    second = await node.request_work(held=first.ref)
+    assert second is not None
+    assert (second.ref.job_id, second.renewed) == (jobs[1], False)
+    assert await world.read_counters(tenant) == (1, 2)
+    assert (await world.read_job(tenant, jobs[1])).state is JobState.LEASED
+    repeated = await node.request_work(held=first.ref)  # the answer was lost
+    assert repeated == second.model_copy(update={"renewed": True})
+    assert await node.request_work() == first.model_copy(update={"renewed": True})  # the journal was lost
+    reply = await node.send_heartbeat(first.ref, other_attempt=second.ref)
+    assert (reply.lease, reply.other_lease) == (LeaseState.KEPT, LeaseState.KEPT)
+    status = (await Operator(world.system.bus).nodes())[node.name]
+    assert (status.job_id, status.attempt) == (jobs[0], 1)
+    assert await node.start(second.ref)  # the outputs of the first are stored meanwhile
+    assert (await Operator(world.system.bus).nodes())[node.name].job_id == jobs[1]
+    assert await node.finish(first.ref)
+    third = await node.request_work(held=second.ref)
+    assert third is not None
+    assert third.ref.job_id == jobs[2]
+    assert await node.finish(second.ref)
+    assert await node.finish(third.ref)
+    assert [await world.list_causes(tenant, job) for job in jobs[:2]] == [
+        ["submitted", "claimed", "started", "succeeded"]
+    ] * 2
+    assert await world.read_counters(tenant) == (0, 0)
+
+
+@pytest.mark.requirement("F-113")
+async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of_charge(world: World) -> None:
+    tenant, node = world.add_tenant(max_running=2), await world.add_node()
+    jobs = [await world.submit_job(tenant, images=2) for _ in range(3)]
+    first = await node.claim_attempt()
+    for number in range(1, 5):  # more often than a job may be tried
+        prefetched = await node.request_work(held=first.ref)
+        assert prefetched is not None
+        assert (prefetched.ref.job_id, prefetched.ref.attempt) == (jobs[1], number)
+        other = await world.add_node()
+        assert await other.request_work() is None  # the limit of the tenant is reached
+        assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
+        assert not await node.finish(prefetched.ref)
+        assert await world.read_counters(tenant) == (2, 1)
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+    assert (await world.cancel(tenant, jobs[1])).state is JobState.CANCELLED
+    reply = await node.send_heartbeat(first.ref, other_attempt=prefetched.ref)
+    assert (reply.lease, reply.other_lease) == (LeaseState.KEPT, LeaseState.CANCELLED)
+    assert await node.finish(prefetched.ref, Outcome.CANCELLED, error=None)
+    assert await node.finish(first.ref, images=2)
+    assert await world.count_charged_images(tenant) == 4  # of the first job, and reserved for the third
+    last = await node.claim_attempt()
+    assert await node.finish(last.ref, images=2)
+
+
+@pytest.mark.requirement("F-113")
+async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_back(world: World) -> None:
+    tenant, node, other, unsuitable = (
+        world.add_tenant(),
+        await world.add_node(OWN_MODEL),
+        await world.add_node(OWN_MODEL),
+        await world.add_node(COMMON),
+    )
+    await world.until_offered(OWN_MODEL)
+    idle = asyncio.create_task(unsuitable.request_work(wait_s=6))
+    jobs = [await world.submit_job(tenant, model=OWN_MODEL) for _ in range(2)]
+    first = await node.claim_attempt()
+    prefetched = await node.request_work(held=first.ref)  # the node that waits cannot run it
+    assert prefetched is not None
+    async with release_hints(node) as hints:
+        waiting = asyncio.create_task(other.claim_attempt())
+        async with asyncio.timeout(RECLAIMED_WITHIN_S):
+            assert await hints.get() == ReleaseAttempt(job_id=jobs[1], attempt=1)
+            assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
+            moved = await waiting
+    assert (moved.ref.job_id, moved.ref.attempt) == (jobs[1], 2)
+    assert await other.finish(moved.ref)
+    asked = asyncio.create_task(other.request_work(wait_s=6))
+    third = await world.submit_job(tenant, model=OWN_MODEL)
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is None
+    taken = await asked
+    assert taken is not None
+    assert taken.ref.job_id == third
+    assert await other.finish(taken.ref)
+    assert await node.finish(first.ref)
+    assert await idle is None
+
+
+@pytest.mark.requirement("F-113")
+async def test_cordoned_node_is_asked_to_hand_a_prefetched_job_back_and_gets_no_other(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(2)]
+    first = await node.claim_attempt()
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+    async with release_hints(node) as hints:
+        await Operator(world.system.bus).node(node.name, NodeAction.CORDON)
+        async with asyncio.timeout(RECLAIMED_WITHIN_S):
+            assert await hints.get() == ReleaseAttempt(job_id=jobs[1], attempt=1)
+    assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
+    assert await node.request_work(held=first.ref) is None
+    await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+    await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: both are withdrawn
+    reply = await node.send_heartbeat(first.ref, other_attempt=prefetched.ref)
+    assert (reply.lease, reply.other_lease) == (LeaseState.LOST, LeaseState.LOST)
+    await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
+    for _ in jobs:
+        assert await node.finish((await node.claim_attempt()).ref)

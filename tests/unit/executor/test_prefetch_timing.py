@@ -1,0 +1,31 @@
+import math
+
+from executor.domain.prefetch_timing import PrefetchTiming
+
+
+def test_next_job_is_requested_at_once_after_short_prompts_and_late_after_long_ones() -> None:
+    timing = PrefetchTiming(hold_s=3)
+    assert math.isinf(timing.due_in_s(0))
+    timing.begin_prompt(10)
+    assert timing.due_in_s(10) == 0
+    timing.end_prompt(30)  # it took 20 s
+    assert timing.due_in_s(30) == 0
+    timing.begin_prompt(30)
+    assert timing.due_in_s(31) == 17.5
+    timing.end_prompt(31)
+    timing.begin_prompt(31)
+    assert timing.due_in_s(31) == 0
+
+
+def test_requests_without_a_job_become_rarer_and_end_after_a_job_was_handed_back() -> None:
+    timing = PrefetchTiming(hold_s=3)
+    timing.begin_prompt(0)
+    waits = []
+    for _ in range(5):
+        timing.find_nothing(0)
+        waits.append(timing.due_in_s(0))
+    assert waits == [1, 2, 4, 5, 5]
+    timing.hand_back()
+    assert math.isinf(timing.due_in_s(100))
+    timing.begin_prompt(1)
+    assert timing.due_in_s(1) == 0
