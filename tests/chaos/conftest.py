@@ -7,14 +7,14 @@ import pytest
 from tests.kit.fleet import Fleet, running_fleet
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def fragile() -> AsyncIterator[Fleet]:
     """One node, so that every fault affects the running job."""
     async with running_fleet("--nodes", "1", "--step-ms", "40") as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def three_nodes() -> AsyncIterator[Fleet]:
     """Three nodes, whose executors notice their death within seconds."""
     async with running_fleet(

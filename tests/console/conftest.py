@@ -19,11 +19,13 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WIDTH, HEIGHT, PHONE = 1280, 860, 390
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Resolves when the browser has drawn what was just changed, and transitions have ended."""
 ACCESSIBILITY_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 IGNORED = ("status of 401", "status of 404", "status of 409", "status of 422")  # refused requests that a test provokes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> str:
     """Path of the browser."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,7 +36,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
@@ -42,7 +44,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def fleet(chromium: str) -> AsyncIterator[Fleet]:  # noqa: ARG001 - nothing starts without a browser
     async with running_fleet(
         "--nodes", "2", "--step-ms", "20", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
@@ -72,6 +74,7 @@ class Visitor:
         await self.page.evaluate(
             "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
         )
+        await self.page.evaluate(TWO_FRAMES)  # the page before is gone
         await expect(self.page.locator("main h1")).to_be_visible()
         await expect(self.page.locator("main .skeleton")).to_have_count(0)
 

@@ -4,11 +4,9 @@ import pytest
 from playwright.async_api import expect
 
 from gateway.console.routes import PAGES
-from tests.console.conftest import HEIGHT, PHONE, WIDTH, NewVisitor, Visitor
+from tests.console.conftest import HEIGHT, PHONE, TWO_FRAMES, WIDTH, NewVisitor, Visitor
 
 CONTRAST = "color-contrast"  # the slowest rule by far, and the only one that depends on the theme
-
-TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # transitions have ended
 
 
 @pytest.mark.requirement("C-3")

@@ -15,7 +15,7 @@ REAL = os.environ.get("COMFYUI_URL")
 simulated_only = pytest.mark.skipif(bool(REAL), reason="needs the simulated nodes' ledger and faults")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def fleet() -> AsyncIterator[Fleet]:
     async with running_fleet(
         "--nodes",
@@ -31,7 +31,7 @@ async def fleet() -> AsyncIterator[Fleet]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def commands(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Commands]:
     running = Commands(tmp_path_factory.mktemp("commands"))
     yield running

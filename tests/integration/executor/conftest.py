@@ -15,7 +15,7 @@ from tests.integration.executor.scripted import Gateway, Scheduler
 NAME = "node-1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     server = Nats(tmp_path_factory.mktemp("nats"))
     await server.start()
@@ -32,7 +32,7 @@ async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
     await server.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def fork_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ForkServerClient]:
     fork_server = ForkServerClient(tmp_path_factory.mktemp("fork_server") / "log", program="tests.kit.forking")
     await fork_server.start()

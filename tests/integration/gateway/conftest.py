@@ -37,7 +37,7 @@ STORE = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), datetime(2026, 1,
 """All tests share a database, so every folder has the marker of its one store."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def database_url(postgres_server: PostgresServer) -> str:
     url = await postgres_server.database("gateway")
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))

@@ -27,7 +27,7 @@ ALICE = {"X-API-Key": "alice-key"}
 BOB = {"X-API-Key": "bob-key"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def database_url(postgres_server: PostgresServer) -> str:
     return await postgres_server.database("notifier")
 

@@ -59,7 +59,7 @@ class Clients:
             await client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nats]:
     layout = Layout(tmp_path_factory.mktemp("nats"))
     layout.create()
