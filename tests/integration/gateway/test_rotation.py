@@ -32,6 +32,7 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
+RELOADED = "Reloaded server configuration"  # in the log of nats-server
 OLD, NEW = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 PASSWORD = "seventeen blue lanterns at sea"
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}}}
@@ -45,10 +46,12 @@ class NatsLogins:
         self.passwords = {login: secrets.token_hex(16) for login in LOGINS}
         self.server = NatsServer(self._render({}))
 
-    def reload(self, following: dict[str, str]) -> None:
+    async def reload(self, following: dict[str, str]) -> None:
         """Set the passwords of second logins; the first logins have ``passwords``."""
         (self.server.folder / "conf").write_text(self._render(following))
+        before = self.server.log().count(RELOADED)
         self.server.signal(signal.SIGHUP)
+        await until(lambda: self.server.log().count(RELOADED) > before)
 
     def _render(self, following: dict[str, str]) -> str:
         plan = NatsPlan(
@@ -123,6 +126,15 @@ class Issued:
         assert await create_key(http, {"X-API-Key": self.api_key}) == self.derived_key
 
 
+async def until_available(http: httpx.AsyncClient, key: str) -> None:
+    """Wait until the gateway reaches auth again."""
+
+    async def is_available() -> bool:
+        return (await http.get("/api/v1/auth/keys", headers={"X-API-Key": key})).status_code != 503
+
+    await until(is_available)
+
+
 async def create_key(http: httpx.AsyncClient, headers: dict[str, str]) -> dict[str, Any]:
     request = {"name": "derived"}
     answer = await http.post("/api/v1/auth/keys", json=request, headers=headers | {"Idempotency-Key": "rotation"})
@@ -193,7 +205,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         await replicas[0].aclose()
 
         # SECRET_KEYS=new,old, with second logins for NATS and PostgreSQL.
-        nats.reload({"auth": second.nats_password})
+        await nats.reload({"auth": second.nats_password})
         await roles.run(f"CREATE ROLE {second.role} LOGIN PASSWORD '{second.role_password}' IN ROLE {roles.name}")
         await roles.run(f"ALTER ROLE {second.role} SET role = '{roles.name}'")
         http = await replicas[0].enter_async_context(replica(second, NEW, OLD))
@@ -215,7 +227,8 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         await replicas[0].aclose()
         await roles.run(f"ALTER ROLE {roles.name} NOLOGIN")
         nats.passwords["auth"] = secrets.token_hex(16)
-        nats.reload({"auth": second.nats_password})
+        await nats.reload({"auth": second.nats_password})
+        await until_available(other, root["key"])  # the reload closes connections
         await issued.check(other)
         refused = await other.get("/api/v1/auth/keys", headers={"X-API-Key": unused["key"]})
         assert refused.status_code == 401
