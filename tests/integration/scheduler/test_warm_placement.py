@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from chassis.ids import new_id
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
 
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
@@ -46,11 +47,12 @@ async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_
 
 
 async def test_node_without_warm_jobs_leaves_those_that_another_node_has_loaded(world: World) -> None:
-    tenant, node, other = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
-    await world.until_offered(RARE)
+    unloaded = f"{new_id()}.safetensors"  # nodes of earlier tests count as others for a while
+    tenant, node, other = world.add_tenant(), *[await world.add_node(COMMON, unloaded) for _ in range(2)]
+    await world.until_offered(unloaded)
     other.loaded = HAS_COMMON
     assert await other.request_work() is None
-    elsewhere, cold = await world.submit_job(tenant, model=COMMON), await world.submit_job(tenant, model=RARE)
+    elsewhere, cold = [await world.submit_job(tenant, model=model) for model in (COMMON, unloaded)]
     assert await run_next_job(node) == cold
     assert await run_next_job(node) == elsewhere
 
