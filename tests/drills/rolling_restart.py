@@ -52,6 +52,7 @@ SERVICE_RESTART = 1012  # close code
 LONG_JOB_S, EXECUTOR_DRAIN_S = 8.0, 1.0
 JOB_S, CANCEL_AFTER_S = 0.9, 2.0  # two nodes can just run the jobs that are not cancelled
 READY_S, END_S = 60.0, 300.0
+ANSWER_S = 90.0  # more than a request that waits for its result may take
 ENVIRONMENT: dict[str, Any] = {
     "GATEWAY_DRAIN_DELAY_S": str(DRAIN_DELAY_S),
     "NOTIFIER_DRAIN_DELAY_S": str(DRAIN_DELAY_S),
@@ -388,7 +389,7 @@ async def drill(*, rounds: int, rate: float) -> tuple[Figures, Counter[str], int
         limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S)
         http, waiting = [
             await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://{at}", timeout=60, trust_env=False, limits=limits)
+                httpx.AsyncClient(base_url=f"http://{at}", timeout=ANSWER_S, trust_env=False, limits=limits)
             )
             for _ in range(2)
         ]
