@@ -20,7 +20,7 @@ PROMPT = "A lighthouse at dusk, waves against the rocks, oil painting"
 
 
 def source_digest() -> str:
-    """Return a digest of what the console is made of."""
+    """Return a SHA-256 digest of the console's source files."""
     digest = hashlib.sha256()
     for path in sorted((CONSOLE / "src").rglob("*")):
         if path.suffix in {".ts", ".tsx", ".css", ".svg"} and path.name != "schema.d.ts":

@@ -85,7 +85,7 @@ def made_up_api(outputs: int, jobs: int, port: int) -> FastAPI:
 
 
 def add_outputs(app: FastAPI, count: int, url: str) -> None:
-    """Add the list of outputs, and one picture for all of them."""
+    """Add routes for the output list and for one thumbnail that all outputs share."""
     picture = io.BytesIO()
     Image.effect_noise((256, 256), 80).convert("RGB").save(picture, "WEBP")
 

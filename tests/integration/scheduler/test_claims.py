@@ -194,7 +194,7 @@ async def test_claim_reads_few_jobs_and_each_tenant_at_most_once_in_any_order_of
         assert not read["jobs"], (fill, read)
 
 
-async def test_search_for_warm_jobs_reads_few_jobs_and_tenants(queue: Queue) -> None:
+async def test_warm_job_search_reads_a_bounded_number_of_rows(queue: Queue) -> None:
     connection: Any = CountingConnection(queue.sql)
     await fill_many_requirements(queue)
     warmth = {number: Warmth.WARM if number < HERE + 1 else Warmth.COLD for number in range(100)}

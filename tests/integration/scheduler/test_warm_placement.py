@@ -19,7 +19,7 @@ async def run_next_job(node: Node) -> UUID:
 
 
 @pytest.mark.requirement("placement.warm")
-async def test_warm_job_runs_first_unless_another_is_more_urgent_or_was_passed_over_for_too_long(world: World) -> None:
+async def test_warm_job_runs_first_but_priority_and_the_warm_bound_take_precedence(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node(COMMON, RARE)
     await world.until_offered(RARE)
     node.loaded = HAS_COMMON

@@ -19,7 +19,7 @@ def test_unknown_dev_command_is_named() -> None:
     assert "'tset'" in wrong.stderr
 
 
-def test_console_lock_file_contains_hashes_and_no_url() -> None:
+def test_console_lock_file_contains_hashes_and_no_urls() -> None:
     text = (DEV.parent / "clients/console/package-lock.json").read_text()
     assert "://" not in text
     assert text.count('"integrity": "sha512-') > 50

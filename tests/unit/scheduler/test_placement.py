@@ -51,7 +51,7 @@ def prefers(tenant: WarmTenant, *, due: TenantTurn = DUE) -> bool:
         (set(), {BASE, STYLE}, Warmth.ELSEWHERE),
     ],
 )
-def test_warmth_counts_models_that_are_loaded_here_and_elsewhere(
+def test_warmth_depends_on_models_loaded_on_this_node_and_on_others(
     loaded: set[str], elsewhere: set[str], warmth: Warmth
 ) -> None:
     assert rate_warmth(list_models(["L", BASE, "K.sampler_name=euler", STYLE]), loaded, elsewhere) is warmth
@@ -69,7 +69,7 @@ def test_warmest_job_of_the_highest_priority_is_chosen_and_the_due_job_is_passed
 
 
 @pytest.mark.requirement("setting WARM_BOUND_S")
-def test_job_that_was_passed_over_for_the_bound_runs_though_it_is_cold() -> None:
+def test_cold_job_runs_once_the_warm_bound_has_passed() -> None:
     warm = job(2, Warmth.WARM)
     almost, due = (job(1, Warmth.COLD, passed_over_s=seconds) for seconds in (BOUND_S - 1, BOUND_S))
     assert choose_job([almost, warm], bound_s=BOUND_S) == (warm, almost)
@@ -100,7 +100,7 @@ def test_preferred_tenants_are_in_fair_order() -> None:
     assert [turn.id.int for turn in found] == [3, 4, 2]
 
 
-def test_every_cold_job_runs_though_warm_ones_keep_coming() -> None:
+def test_cold_jobs_do_not_starve_under_a_stream_of_warm_jobs() -> None:
     """One node, jobs of one second, a new warm job each second."""
     cold, passed_over_at = job(0, Warmth.COLD), None
     for second, number in zip(range(100), count(1), strict=False):
@@ -113,7 +113,7 @@ def test_every_cold_job_runs_though_warm_ones_keep_coming() -> None:
     pytest.fail("The cold job never ran.")
 
 
-def test_models_elsewhere_are_those_of_other_nodes_that_were_heard_of() -> None:
+def test_models_of_other_nodes_exclude_silent_nodes() -> None:
     models = LoadedModels(forgotten_s=60)
     models.record_claim("1", {BASE})
     models.record_claim("2", {BASE, STYLE})

@@ -111,7 +111,7 @@ async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node
     assert await fleet.settle() == []
 
 
-async def test_wake_up_of_an_answered_request_goes_to_the_next(fleet: Fleet) -> None:
+async def test_answered_request_passes_its_wake_up_to_the_next_waiting_request(fleet: Fleet) -> None:
     first, _ = await fleet.wait("1"), await fleet.wait("2")
     fleet.requests.wake_for(COMMON)
     fleet.requests.close(first)
@@ -147,7 +147,7 @@ async def test_node_that_has_loaded_the_models_of_a_job_is_woken_first_then_one_
     assert await fleet.settle() == ["rare"]
 
 
-async def test_idle_nodes_are_rated_by_the_warmest_that_can_run_the_job(fleet: Fleet) -> None:
+async def test_idle_warmth_is_that_of_the_warmest_suitable_node(fleet: Fleet) -> None:
     await fleet.wait("small", SMALL, loaded=MODELS[RARE])
     assert fleet.requests.rate_idle(RARE) is None
     assert fleet.requests.rate_idle(COMMON) is Warmth.COLD

@@ -84,7 +84,7 @@ def test_unknown_classes_and_values_are_warnings() -> None:
     assert told == [("unknown_class", "1"), ("not_an_option", "5")]
 
 
-def test_editor_file_yields_the_form_of_its_graph() -> None:
+def test_editor_file_is_converted_before_its_inputs_are_described() -> None:
     node = {
         "id": 4, "type": "EmptyLatentImage", "inputs": [], "outputs": [], "mode": 0, "properties": {},
         "widgets_values": [640, 512, 2],

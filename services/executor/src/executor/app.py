@@ -258,7 +258,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
 
 
 async def _start(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
-    """Start working. Load the journal's attempts before the first heartbeat: one without them gives them up."""
+    """Start all loops. Load the journal first: the scheduler ends attempts that are missing from a heartbeat."""
     await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
     for record in await asyncio.to_thread(components.journal.list_attempts):
         components.live.add(record)

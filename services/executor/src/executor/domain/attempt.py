@@ -41,7 +41,7 @@ class AttemptRecord:
 
     @property
     def ref(self) -> AttemptRef:
-        """The attempt with its fencing token."""
+        """The attempt's id and fencing token, for messages to the scheduler."""
         return self.assignment.ref
 
     @property

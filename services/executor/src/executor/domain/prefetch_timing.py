@@ -38,7 +38,7 @@ class PrefetchTiming:
         self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
 
     def hand_back(self) -> None:
-        """Note that a job was handed back before it started: request no other during this prompt."""
+        """Record that a prefetched job was handed back. No other is requested until the next prompt begins."""
         self._due_at = math.inf
 
     def due_in_s(self, now: float) -> float:

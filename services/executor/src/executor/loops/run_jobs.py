@@ -149,7 +149,7 @@ class WorkLoop:
             self._start(record, maybe_posted=False)
 
     async def _complete(self, attempt: LiveAttempt, *, maybe_posted: bool) -> None:
-        """Run an attempt to its end and report it."""
+        """Run an attempt until it ends, and report its outcome to the scheduler."""
         record = attempt.record
         if not self.live.is_node_taken:
             self.idle.enter(IdleReason.PREPARING)

@@ -1,4 +1,4 @@
-"""The journal: live attempts, prompts left on the node, and learned facts about it. Survives ``kill -9``."""
+"""SQLite journal of live attempts, orphaned prompts and facts learned about the node. Survives ``kill -9``."""
 
 import sqlite3
 import time
@@ -146,7 +146,6 @@ class Journal:
         self._execute(lambda db: db.execute("UPDATE attempts SET phase = ?, finish = ? WHERE prompt_id = ?", values))
 
     def clear_attempt(self, prompt_id: str) -> None:
-        """Remove an attempt."""
         self._execute(lambda db: db.execute("DELETE FROM attempts WHERE prompt_id = ?", (prompt_id,)))
 
     def add_orphan(self, prompt_id: str) -> None:

@@ -11,7 +11,7 @@ from executor.domain.attempt import AttemptRecord, StopReason
 
 
 class Place(Enum):
-    """Where an attempt is. Only one at a time is on the node."""
+    """How far an attempt is. At most one is ``ON_NODE`` at a time."""
 
     WAITING = auto()  # for the node; its prompt was not posted by this process
     ON_NODE = auto()
@@ -19,7 +19,7 @@ class Place(Enum):
 
 
 class LiveAttempt:
-    """One attempt: where it is, its progress, and whether it is being stopped. For one event loop.
+    """State of one live attempt: its place, progress and stop request. Not thread-safe.
 
     Attributes:
         record: as in the journal.
@@ -38,7 +38,7 @@ class LiveAttempt:
 
     @property
     def ref(self) -> AttemptRef:
-        """The attempt with its fencing token."""
+        """The attempt's id and fencing token, for messages to the scheduler."""
         return self.record.ref
 
     @property

@@ -176,7 +176,7 @@ class AttemptRunner:
             return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_elapsed_s(attempt.record))
 
     async def _run_with_inputs(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
-        """Run it once the node has its files. The time of staging and waiting is not charged."""
+        """Run the attempt after its input files are staged. Time spent staging and waiting is not charged."""
         record = attempt.record
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:

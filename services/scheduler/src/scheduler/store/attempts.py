@@ -324,7 +324,7 @@ async def find_live_attempt_of_job(connection: Connection, job_id: UUID) -> Atte
 async def find_live_attempt_on_node(
     connection: Connection, node: str, *, held: AttemptRef | None = None
 ) -> AttemptRef | None:
-    """Find the live attempt that ``renew_live_assignment`` returns. Takes no lock and does not renew its lease."""
+    """Find the attempt that ``renew_live_assignment`` would return, without locking it or renewing its lease."""
     row = await _FIND_LIVE_ON_NODE.first(connection, node=node, **_held_parameters(held))
     return AttemptRef(**row) if row else None
 

@@ -137,7 +137,7 @@ class JobDispatcher:
         return self._requests.has_idle
 
     async def _prefetch_attempt(self, request: WaitingRequest, held: AttemptRef) -> Assignment | None:
-        """Lease a job to a node that still runs another one. It does not wait for a job."""
+        """Lease a job to prefetch to a node that still runs another one. Does not wait for new jobs."""
         clock = asyncio.get_running_loop().time
         until = clock() + CONTENTION_S
         while True:
