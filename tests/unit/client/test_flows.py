@@ -30,7 +30,6 @@ from tests.unit.client.scripted_runner import URL, Script, answer, caller, probl
 from tests.unit.client.test_calls import JOB
 from tests.unit.client.test_events import frame
 
-NOW = datetime.now(UTC)
 FRESH = {"access_token": "a2", "refresh_token": "r2", "expires_in": 900}
 PICTURE = bytes(range(256)) * 8
 SHA = hashlib.sha256(PICTURE).hexdigest()
@@ -43,7 +42,7 @@ WHOLE = answer(etag=f'"{SHA}"')
 
 
 def session(seconds: float = 900) -> Session:
-    return Session("a1", "r1", NOW + timedelta(seconds=seconds))
+    return Session("a1", "r1", datetime.now(UTC) + timedelta(seconds=seconds))
 
 
 def bearer(step: Any) -> str | None:
