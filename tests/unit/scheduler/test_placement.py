@@ -14,8 +14,10 @@ from scheduler.domain.placement import (
     WarmTenant,
     Warmth,
     choose_job,
+    is_overdue,
     list_models,
     list_preferred_tenants,
+    may_yield_turn,
     rate_warmth,
 )
 from scheduler.usecases.loaded_models import LoadedModels
@@ -34,7 +36,7 @@ def warm_tenant(
     vtime: float, *, number: int = 2, weight: float = 1.0, first_priority: int = 0, first_passed_over_s: float = 0.0
 ) -> WarmTenant:
     turn = TenantTurn(UUID(int=number), vtime, weight)
-    return WarmTenant(turn, 0, first_priority, first_passed_over_s)
+    return WarmTenant(turn, 0, first_priority, first_passed_over_s, first_waited_s=0.0)
 
 
 def prefers(tenant: WarmTenant, *, due: TenantTurn = DUE) -> bool:
@@ -77,6 +79,21 @@ def test_cold_job_runs_once_the_warm_bound_has_passed() -> None:
     assert choose_job([job(1, Warmth.COLD), warm], bound_s=0) == (job(1, Warmth.COLD), None)
 
 
+def test_job_that_waited_long_may_be_passed_over_for_a_tenth_of_that_time() -> None:
+    assert not is_overdue(BOUND_S, waited_s=20 * BOUND_S, bound_s=BOUND_S)
+    assert is_overdue(2 * BOUND_S, waited_s=20 * BOUND_S, bound_s=BOUND_S)
+    assert is_overdue(0.0, waited_s=20 * BOUND_S, bound_s=0)
+    warm, waiting = job(2, Warmth.WARM), job(1, Warmth.COLD, passed_over_s=BOUND_S)._replace(waited_s=20 * BOUND_S)
+    assert choose_job([waiting, warm], bound_s=BOUND_S) == (warm, waiting)
+
+
+def test_turn_goes_to_another_tenant_only_for_a_cold_job_that_is_not_overdue() -> None:
+    cold, overdue, warm = job(1, Warmth.COLD), job(1, Warmth.COLD, passed_over_s=BOUND_S), job(2, Warmth.WARM)
+    assert may_yield_turn(cold, Choice(cold, None), bound_s=BOUND_S)
+    assert not may_yield_turn(cold, Choice(warm, cold), bound_s=BOUND_S)
+    assert not may_yield_turn(overdue, Choice(overdue, None), bound_s=BOUND_S)
+
+
 def test_warm_job_of_another_tenant_is_preferred_only_within_the_cost_of_one_job() -> None:
     assert prefers(warm_tenant(DUE.vtime + COST_S))
     assert not prefers(warm_tenant(DUE.vtime + COST_S + 0.1))
@@ -91,7 +108,7 @@ def test_weights_of_both_tenants_limit_the_advance() -> None:
 def test_tenant_with_a_more_urgent_job_is_not_preferred() -> None:
     assert not prefers(warm_tenant(DUE.vtime, first_priority=1))
     assert not prefers(warm_tenant(DUE.vtime, first_passed_over_s=BOUND_S))
-    assert not prefers(WarmTenant(DUE, 0, 0, 0.0))
+    assert not prefers(WarmTenant(DUE, 0, 0, 0.0, 0.0))
 
 
 def test_preferred_tenants_are_in_fair_order() -> None:
@@ -156,7 +173,7 @@ class Backlog:
         turns = sorted(map(self._turn, range(len(self.weights))), key=lambda turn: turn.vtime)
         tenant, choice = turns[0].id.int, choose_job(self._list_first_jobs(turns[0].id.int), bound_s=BOUND_S)
         due = choice.passed_over or choice.job
-        if choice.job.warmth is not Warmth.WARM and due.passed_over_s < BOUND_S:
+        if may_yield_turn(due, choice, bound_s=BOUND_S):
             warm = [self._warm_tenant(turn) for turn in turns if self.model in self.queues[turn.id.int].values()]
             preferred = list_preferred_tenants(turns[0], warm, cost_s=COST_S, bound_s=BOUND_S)
             if preferred:
@@ -179,7 +196,7 @@ class Backlog:
         return TenantTurn(UUID(int=tenant), self.vtime[tenant], self.weights[tenant])
 
     def _warm_tenant(self, turn: TenantTurn) -> WarmTenant:
-        return WarmTenant(turn, 0, 0, self._passed_over_s(next(iter(self.queues[turn.id.int]))))
+        return WarmTenant(turn, 0, 0, self._passed_over_s(next(iter(self.queues[turn.id.int]))), first_waited_s=0.0)
 
     def _list_first_jobs(self, tenant: int) -> list[FirstJob]:
         first: dict[Warmth, FirstJob] = {}

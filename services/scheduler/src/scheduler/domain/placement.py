@@ -11,6 +11,8 @@ from uuid import UUID
 
 from contracts.workflow import is_model
 
+MAX_DELAY = 0.1  # part of the time that a job has waited, for which it may be passed over if that exceeds the bound
+
 
 class Warmth(IntEnum):
     """How many of a job's models a node has loaded, best first.
@@ -31,12 +33,14 @@ class FirstJob(NamedTuple):
     Attributes:
         id: increases with the time of submission.
         passed_over_s: seconds since another job was first preferred when it was the turn of this one. 0: never.
+        waited_s: seconds from its submission until then.
     """
 
     id: UUID
     priority: int
     warmth: Warmth
     passed_over_s: float = 0.0
+    waited_s: float = 0.0
 
 
 class Choice(NamedTuple):
@@ -74,6 +78,7 @@ class WarmTenant(NamedTuple):
     warm_priority: int
     first_priority: int
     first_passed_over_s: float
+    first_waited_s: float
 
 
 def list_models(needs: Iterable[str]) -> frozenset[str]:
@@ -100,20 +105,38 @@ def find_due_job(firsts: Sequence[FirstJob]) -> FirstJob:
     return min(firsts, key=lambda job: (-job.priority, job.id))
 
 
+def is_overdue(passed_over_s: float, waited_s: float, *, bound_s: float) -> bool:
+    """Whether a job has been passed over for so long that it is next.
+
+    The limit is ``bound_s`` seconds, or a tenth of the time that it had waited before if that is longer: where jobs
+    wait for hours, a bound of seconds would make nodes change models most of the time, and all jobs wait for longer.
+
+    Args:
+        passed_over_s, waited_s: as in ``FirstJob``.
+        bound_s: 0 never passes over a job.
+    """
+    return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY * waited_s)
+
+
 def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> Choice:
     """Choose among the jobs of the tenant whose turn it is.
 
-    A warmer job of the same priority is preferred to the job whose turn it is, until that one was passed over for
-    ``bound_s`` seconds.
+    A warmer job of the same priority is preferred to the job whose turn it is, until that one is overdue.
 
     Args:
         firsts: the first job of each warmth that the tenant has; one at least.
+        bound_s: as in ``is_overdue``.
     """
     due = find_due_job(firsts)
-    if due.passed_over_s >= bound_s:
+    if is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s):
         return Choice(due, None)
     best = min((job for job in firsts if job.priority == due.priority), key=lambda job: (job.warmth, job.id))
     return Choice(best, None if best is due else due)
+
+
+def may_yield_turn(due: FirstJob, choice: Choice, *, bound_s: float) -> bool:
+    """Whether a warm job of another tenant may run first: the choice is not warm, and the due job is not overdue."""
+    return choice.job.warmth is not Warmth.WARM and not is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s)
 
 
 def is_within_one_job(due: TenantTurn, other: TenantTurn, *, cost_s: float) -> bool:
@@ -130,12 +153,13 @@ def list_preferred_tenants(
 ) -> list[TenantTurn]:
     """List tenants whose warm job may run before the jobs of the tenant whose turn it is, in fair order.
 
-    Such a tenant is within one job of that one. Its warm job has its highest priority, and its own next job was not
-    passed over for ``bound_s`` seconds.
+    Such a tenant is within one job of that one. Its warm job has its highest priority, and its own next job is not
+    overdue.
 
     Args:
-        due: its next job is not warm, and was not passed over for ``bound_s`` seconds.
+        due: it may yield its turn.
         cost_s: as in ``is_within_one_job``.
+        bound_s: as in ``is_overdue``.
     """
     preferred = [
         one.turn
@@ -143,6 +167,6 @@ def list_preferred_tenants(
         if one.turn.id != due.id
         and is_within_one_job(due, one.turn, cost_s=cost_s)
         and one.warm_priority >= one.first_priority
-        and one.first_passed_over_s < bound_s
+        and not is_overdue(one.first_passed_over_s, one.first_waited_s, bound_s=bound_s)
     ]
     return sorted(preferred, key=lambda turn: (turn.vtime, turn.id))

@@ -10,7 +10,7 @@ from scheduler.domain.states import Cause
 MAX_NODE_DEATHS = 2  # a job is not tried again once this many nodes died while running it
 AVOID_NODE_S = 120.0  # after its node died, a job avoids that node for this time if another node can run it
 OVERTIME_GRACE_S = 60.0  # beyond a job's time limit; its executor needs up to 30 s to stop the prompt and report
-COST_ESTIMATE_S = 1.0  # GPU-seconds charged at the claim; corrected when the attempt ends
+MIN_COST_S = 1.0  # least GPU-seconds charged at the claim
 
 WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator withdrew
 FREE_OUTCOMES = (WITHDRAWN, Outcome.RELEASED.value)  # attempts with these outcomes do not count as tries
@@ -52,8 +52,28 @@ class Effects:
     settled: int | None = None
 
 
-CLAIM_EFFECTS = Effects(queued=-1, running=1, cost=COST_ESTIMATE_S)
 HOLD_EFFECTS, RELEASE_EFFECTS = Effects(queued=-1), Effects(queued=1)  # a job on hold does not count as queued
+
+
+def estimate_cost(mean_s: float | None) -> float:
+    """Estimate the GPU-seconds of a job, to charge them at the claim. The end of the attempt corrects the charge.
+
+    With a realistic charge, the fair order counts what runs already: nodes that become free one after the other serve
+    different tenants.
+
+    Args:
+        mean_s: mean GPU-seconds of the newest jobs; None if there are none.
+    """
+    return max(mean_s or 0.0, MIN_COST_S)
+
+
+def compute_claim_effects(cost_s: float) -> Effects:
+    """Return the effects of a claim.
+
+    Args:
+        cost_s: estimated GPU-seconds of the job.
+    """
+    return Effects(queued=-1, running=1, cost=cost_s)
 
 
 def compute_effects_without_run(job: LockedJob) -> Effects:

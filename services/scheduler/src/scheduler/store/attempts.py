@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 from chassis.database.statement import Connection, Statement
 from contracts.scheduler.attempts import Assignment, AttemptRef
 from contracts.scheduler.jobs import JobError, JobState
-from scheduler.domain.settlement import COST_ESTIMATE_S
 from scheduler.store.claims import ClaimableJob
 
 
@@ -204,9 +203,13 @@ async def find_free_slot(connection: Connection, node: str) -> Slot | None:
 
 
 async def insert_attempt(
-    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float
+    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float, cost_s: float
 ) -> Assignment:
-    """Lease the job's next attempt to the node, with a new lease token and prompt id."""
+    """Lease the job's next attempt to the node, with a new lease token and prompt id.
+
+    Args:
+        cost_s: GPU-seconds charged at the claim.
+    """
     job = found.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
     prompt_id = uuid4()  # ComfyUI 0.24 and newer accepts canonical UUIDs only
@@ -214,7 +217,7 @@ async def insert_attempt(
         "node": node,
         "prompt_id": prompt_id,
         "lease_s": lease_s,
-        "cost": COST_ESTIMATE_S,
+        "cost": cost_s,
         "slot": slot.number,
         "prefetched": slot.is_prefetch,
     }

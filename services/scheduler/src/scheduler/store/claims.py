@@ -87,7 +87,7 @@ SELECT requirement_id FROM found WHERE requirement_id IS NOT NULL
 # Subqueries for a single value, with LIMIT or with OFFSET 0 are never merged with the query around them. So tenants are
 # looked at in fair order, and none after the last candidate, whatever PostgreSQL expects of the number of rows.
 _FIRST_JOB = f"""
-    SELECT j.id, j.priority, j.passed_over_at FROM jobs j
+    SELECT j.id, j.priority, j.passed_over_at, j.created_at FROM jobs j
     WHERE j.tenant_id = w.tenant_id AND j.requirement_id = w.requirement_id AND {IS_CLAIMABLE}
         AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
     ORDER BY j.priority DESC, j.id LIMIT 1
@@ -140,14 +140,17 @@ _LOCK_FIRST_JOB = Statement(
 """  # noqa: S608 - constants only
     )
 )
-_PASSED_OVER_S = "coalesce(extract(epoch FROM now() - {job}.passed_over_at), 0)::float AS {name}"
+_PASSED_OVER = """
+    coalesce(extract(epoch FROM now() - {job}.passed_over_at), 0)::float AS {prefix}passed_over_s,
+    coalesce(extract(epoch FROM {job}.passed_over_at - {job}.created_at), 0)::float AS {prefix}waited_s
+"""
 # In one statement, so that a claim that chooses a job takes no more round trips than one that need not. The jobs are
 # those before the lock; the statement that locks the chosen one checks that it is still queued.
 _LOCK_TENANT_AND_LIST = Statement(f"""
 WITH t AS MATERIALIZED ({_LOCK_TENANT_SQL})
 SELECT t.*, f.* FROM t LEFT JOIN LATERAL (
     SELECT DISTINCT ON (r.warmth) r.warmth, f.id AS job_id, f.priority,
-        {_PASSED_OVER_S.format(job="f", name="passed_over_s")}
+        {_PASSED_OVER.format(job="f", prefix="")}
     FROM unnest(CAST(:requirements AS bigint[]), CAST(:warmth AS smallint[])) r (requirement_id, warmth)
     JOIN waiting_requirements w ON w.requirement_id = r.requirement_id AND w.tenant_id = t.id
     CROSS JOIN LATERAL ({_FIRST_JOB}) f
@@ -156,7 +159,7 @@ SELECT t.*, f.* FROM t LEFT JOIN LATERAL (
 """)  # noqa: S608 - constants only
 _LIST_WARM_TENANTS = Statement(f"""
 SELECT t.id, t.vtime, t.weight, warm.priority AS warm_priority, first.priority AS first_priority,
-    {_PASSED_OVER_S.format(job="first", name="first_passed_over_s")}
+    {_PASSED_OVER.format(job="first", prefix="first_")}
 FROM (
     SELECT id, vtime, weight FROM tenants WHERE ready AND vtime <= CAST(:until AS float)
     ORDER BY vtime, id LIMIT {FIRST_TENANTS}
@@ -166,7 +169,7 @@ CROSS JOIN LATERAL (
     WHERE w.tenant_id = t.id AND {_IS_RUNNABLE} ORDER BY f.priority DESC LIMIT 1
 ) warm
 CROSS JOIN LATERAL (
-    SELECT j.priority, j.passed_over_at FROM jobs j
+    SELECT j.priority, j.passed_over_at, j.created_at FROM jobs j
     WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold ORDER BY j.priority DESC, j.id LIMIT 1
 ) first
 """)  # noqa: S608 - constants only
@@ -255,7 +258,7 @@ async def lock_tenant_and_list_jobs(
     )
     tenant = LockedTenant(**{name: rows[0][name] for name in LockedTenant._fields}) if rows else None
     return tenant, [
-        FirstJob(row["job_id"], row["priority"], Warmth(row["warmth"]), row["passed_over_s"])
+        FirstJob(row["job_id"], row["priority"], Warmth(row["warmth"]), row["passed_over_s"], row["waited_s"])
         for row in rows
         if row["job_id"] is not None
     ]
@@ -291,6 +294,7 @@ async def list_warm_tenants(
             warm_priority=row["warm_priority"],
             first_priority=row["first_priority"],
             first_passed_over_s=row["first_passed_over_s"],
+            first_waited_s=row["first_waited_s"],
         )
         for row in rows
     ]

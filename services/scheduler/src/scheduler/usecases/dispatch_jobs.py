@@ -12,7 +12,7 @@ from chassis.loop import Loop
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import Assignment, AttemptRef, RequestWork, WorkReply
 from scheduler.domain.placement import Warmth
-from scheduler.domain.settlement import CLAIM_EFFECTS
+from scheduler.domain.settlement import compute_claim_effects
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
@@ -267,10 +267,13 @@ class JobDispatcher:
         if found is None:
             return None, None
         self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
-        assignment = await attempts.insert_attempt(connection, found, node, slot=slot, lease_s=self._lease_s)
-        attempt = assignment.ref.attempt
+        cost_s = await self._placer.load_job_cost(connection)
+        assignment = await attempts.insert_attempt(
+            connection, found, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s
+        )
+        attempt, effects = assignment.ref.attempt, compute_claim_effects(cost_s)
         transition = await transitions.apply_transition(
-            connection, found.job, Cause.CLAIMED, CLAIM_EFFECTS, now=found.now, attempt=attempt
+            connection, found.job, Cause.CLAIMED, effects, now=found.now, attempt=attempt
         )
         return assignment, transition
 

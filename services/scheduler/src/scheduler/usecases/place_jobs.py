@@ -13,8 +13,9 @@ from scheduler.domain.placement import (
     find_due_job,
     is_within_one_job,
     list_preferred_tenants,
+    may_yield_turn,
 )
-from scheduler.domain.settlement import COST_ESTIMATE_S
+from scheduler.domain.settlement import MIN_COST_S, estimate_cost
 from scheduler.store import attempts, claims
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.loaded_models import LoadedModels
@@ -58,7 +59,7 @@ class JobPlacer:
 
     def __init__(self, fleet: FleetState, loaded: LoadedModels, *, bound_s: float) -> None:
         self._fleet, self._loaded, self._bound_s = fleet, loaded, bound_s
-        self._cost_s, self._cost_until = COST_ESTIMATE_S, 0.0
+        self._cost_s, self._cost_until = MIN_COST_S, 0.0
 
     async def lock_tenant(self, connection: Connection, search: Search, *, node: str) -> Turn | None:
         """Lock the tenant whose turn it is; None if others lock all of them."""
@@ -81,12 +82,19 @@ class JobPlacer:
         if not turn.jobs:
             return None
         due, choice = find_due_job(turn.jobs), choose_job(turn.jobs, bound_s=self._bound_s)
-        if choice.job.warmth is not Warmth.WARM and due.passed_over_s < self._bound_s:
+        if may_yield_turn(due, choice, bound_s=self._bound_s):
             found = await self._lock_job_of_other_tenant(connection, turn, due, node=search.avoided_node)
             if found is not None:
                 return found
         passed_over = choice.passed_over.id if choice.passed_over else None
         return await claims.lock_job(connection, turn.tenant, choice.job.id, passed_over=passed_over)
+
+    async def load_job_cost(self, connection: Connection) -> float:
+        """Return the estimated GPU-seconds of a job."""
+        if monotonic() >= self._cost_until:
+            self._cost_s = estimate_cost(await attempts.compute_mean_gpu_seconds(connection))
+            self._cost_until = monotonic() + COST_FRESH_S
+        return self._cost_s
 
     def _rate_requirements(self, requirements: Sequence[int], node: str) -> dict[int, Warmth]:
         """Rate how warm jobs with each requirement are on the node; empty if there is nothing to choose."""
@@ -107,7 +115,7 @@ class JobPlacer:
         warm = {requirement: one for requirement, one in turn.warmth.items() if one is Warmth.WARM}
         if not warm:
             return None
-        tenant, cost_s = turn.tenant, await self._load_job_cost(connection)
+        tenant, cost_s = turn.tenant, await self.load_job_cost(connection)
         found = await claims.list_warm_tenants(
             connection, [*warm], node=node, until=tenant.vtime + cost_s / tenant.weight
         )
@@ -119,10 +127,3 @@ class JobPlacer:
         if locked is None or not jobs or not is_within_one_job(tenant.turn, locked.turn, cost_s=cost_s):
             return None
         return await claims.lock_job(connection, locked, jobs[0].id, passed_over=due.id)
-
-    async def _load_job_cost(self, connection: Connection) -> float:
-        """Return what a job costs: the mean of the newest ones, at least what is charged at the claim."""
-        if monotonic() >= self._cost_until:
-            mean_s = await attempts.compute_mean_gpu_seconds(connection)
-            self._cost_s, self._cost_until = max(mean_s or 0.0, COST_ESTIMATE_S), monotonic() + COST_FRESH_S
-        return self._cost_s
