@@ -6,14 +6,15 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from tests.simulate.fleet import Fleet, Ledger
-from tests.simulate.other_policies import FirstComeFirstServed, LeastLoaded, Pressure, RoundRobin
+from tests.simulate.other_policies import Exhaustive, FirstComeFirstServed, LeastLoaded, Pressure, RoundRobin
 from tests.simulate.results import Figures, measure
 from tests.simulate.scheduler_policy import SchedulerPolicy
 from tests.simulate.swap_bound import bound_loads
 from tests.simulate.workload import Workload
 
 POLICIES = {
-    policy.name: policy for policy in (SchedulerPolicy, FirstComeFirstServed, RoundRobin, LeastLoaded, Pressure)
+    policy.name: policy
+    for policy in (SchedulerPolicy, FirstComeFirstServed, RoundRobin, LeastLoaded, Pressure, Exhaustive)
 }
 
 

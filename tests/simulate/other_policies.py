@@ -98,6 +98,47 @@ class LeastLoaded(Policy):
         heappush(self._order, (self._jobs[number], self._turns[number], number))
 
 
+class Exhaustive(Policy):
+    """A node runs the jobs of its model until none is left, and then turns to the oldest job, whoever waits.
+
+    Models that no node has used last come first. It ignores tenants and weights, so it shows how few loads are possible
+    for a policy that does not know the future.
+    """
+
+    name = "exhaustive"
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self._queues: dict[int, deque[Job]] = {}  # by model
+        self._nodes = [0] * len(fleet.workload.models)  # by model, whose newest job needed it
+
+    def submit(self, job: Job) -> None:
+        model = job.submission.model
+        self._queues.setdefault(model, deque()).append(job)
+        for nodes in (self.fleet.idle_by_model.get(model, {}), self.fleet.idle):
+            for node in nodes.values():
+                if node.can_run(_model_of(self.fleet, job)):
+                    self._start(model, node)
+                    return
+
+    def claim(self, node: Node) -> None:
+        models = [one for one in self._queues if node.can_run(self.fleet.workload.models[one])]
+        if node.newest in self._queues:
+            self._start(node.newest, node)
+        elif models:
+            self._start(min(models, key=lambda one: (self._nodes[one] > 0, self._queues[one][0].number)), node)
+
+    def _start(self, model: int, node: Node) -> None:
+        queue = self._queues[model]
+        job = queue.popleft()
+        if not queue:
+            del self._queues[model]
+        if node.newest is not None:
+            self._nodes[node.newest] -= 1
+        self._nodes[model] += 1
+        self.fleet.start(job, node)
+
+
 PRESSURE_PER_REQUEST = 10.0
 MIN_PRESSURE_S = 1.5
 PRESSURE_LOOP_S = 1.0

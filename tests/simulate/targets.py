@@ -13,7 +13,7 @@ from tests.simulate.workload import Shape, Submission, Tenant, add_submissions, 
 SEEDS = (1, 2, 3, 4, 5)
 BOUND_S = 30.0
 LOADS = (0.9, 0.95)
-COMPARED = ("comfyfleet", "fifo", "least-loaded")
+COMPARED = ("comfyfleet", "fifo", "least-loaded", "exhaustive")
 
 
 class Target(NamedTuple):
@@ -37,6 +37,7 @@ def print_targets() -> None:
     for title, targets in (
         *((f"8 nodes, 20 models, load {load:g}", check_swaps(Shape(load=load, jobs=2000))) for load in LOADS),
         ("8 nodes, 20 models, 2,000 jobs at once", check_swaps(Shape(arrivals="backlog", jobs=2000))),
+        ("2 nodes, 4 models, 80 jobs of 0.35 s at once, loads of 0.15 s", check_few_nodes(run_s=0.35, load_s=0.15)),
         ("2 nodes, 4 models, 80 jobs of 1 s at once, loads of 5 s", check_few_nodes(run_s=1.0, load_s=5.0)),
         ("2 nodes, 4 models, 80 jobs of 10 s at once, loads of 15 s", check_few_nodes(run_s=10.0, load_s=15.0)),
         ("8 nodes, weights 1, 2, 4 with 90, 5, 5 % of 10,000 jobs", check_shares()),
@@ -54,7 +55,7 @@ def check_swaps(shape: Shape) -> Iterator[Target]:
         runs = run_policies(draw_workload(shape, seed=seed), COMPARED, seed=seed, bound_s=BOUND_S, with_least=True)
         by_seed.append({run.policy: run for run in runs})
     ours = [runs["comfyfleet"] for runs in by_seed]
-    fifo, least_loaded = ([runs[name].figures for runs in by_seed] for name in ("fifo", "least-loaded"))
+    fifo, least_loaded, exhaustive = ([runs[name].figures for runs in by_seed] for name in COMPARED[1:])
     swaps = [run.figures.swaps / other.swaps for run, other in zip(ours, least_loaded, strict=True)]
     yield Target("swaps / those of least-loaded", 0.5, True, swaps)
     yield Target(
@@ -63,6 +64,8 @@ def check_swaps(shape: Shape) -> Iterator[Target]:
         True,
         [run.figures.loads / (run.least_loads or 1) for run in ours],
     )
+    loads = [run.figures.loads / other.loads for run, other in zip(ours, exhaustive, strict=True)]
+    yield Target("loads / those of a policy that ignores tenants and waits", 1.3, True, loads)
     p99s = [run.figures.waits.p99 / other.waits.p99 for run, other in zip(ours, fifo, strict=True)]
     yield Target("p99 wait / that of FIFO", 1.2, True, p99s)
     yield Target("Jain index", 0.95, False, [run.figures.jain for run in ours if run.figures.jain is not None])

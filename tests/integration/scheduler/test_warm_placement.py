@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from chassis.ids import new_id
+from scheduler.domain.settlement import MIN_COST_S
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
 
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
@@ -30,6 +31,20 @@ async def test_warm_job_runs_first_but_priority_and_the_warm_bound_take_preceden
     age = "UPDATE jobs SET passed_over_at = passed_over_at - interval '31 s' WHERE id = $1 RETURNING passed_over_at"
     assert await world.system.sql.fetchval(age, cold) is not None
     assert [await run_next_job(node) for _ in range(2)] == [cold, later_warm]
+
+
+@pytest.mark.requirement("placement.charge")
+async def test_claim_charges_an_estimate_to_the_fair_share_and_the_end_corrects_it(world: World) -> None:
+    tenant, node, sql = world.add_tenant(), await world.add_node(), world.system.sql
+    job_id = await world.submit_job(tenant)
+    vtime = "SELECT vtime FROM tenants WHERE id = $1"
+    began = await sql.fetchval(vtime, tenant)
+    given = await node.claim_attempt()
+    charged = await sql.fetchval("SELECT cost FROM attempts WHERE job_id = $1", job_id)
+    assert charged >= MIN_COST_S
+    assert await sql.fetchval(vtime, tenant) - began == pytest.approx(charged)
+    assert await node.finish(given.ref, gpu_seconds=7.0)
+    assert await sql.fetchval(vtime, tenant) - began == pytest.approx(7)
 
 
 @pytest.mark.requirement("placement.fair")

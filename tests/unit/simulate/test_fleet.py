@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.simulate.compare import POLICIES
 from tests.simulate.fleet import Fleet, Job, Ledger, Node, Policy
-from tests.simulate.other_policies import FirstComeFirstServed, LeastLoaded, Pressure, RoundRobin
+from tests.simulate.other_policies import Exhaustive, FirstComeFirstServed, LeastLoaded, Pressure, RoundRobin
 from tests.simulate.scheduler_policy import SchedulerPolicy
 from tests.simulate.swap_bound import bound_loads
 from tests.simulate.workload import Model, Shape, Submission, Tenant, Workload, draw_workload
@@ -146,6 +146,11 @@ def test_pressure_loads_the_model_with_most_requests_after_the_minimum_wait() ->
     assert list_order(ledger) == [0, 1, 2]
     ledger = Fleet(build_workload((0.0, 0, 0), (1.0, 0, 1), (1.0, 0, 2), (1.0, 0, 2))).run(Pressure)
     assert list_order(ledger) == [0, 2, 1, 3]  # first the model with two requests; then the oldest request
+
+
+def test_exhaustive_policy_leaves_a_model_only_when_no_job_needs_it() -> None:
+    ledger = Fleet(build_workload(*((0.0, 0, model) for model in (0, 1, 0, 2, 1, 0)))).run(Exhaustive)
+    assert list_order(ledger) == [0, 2, 5, 1, 4, 3]
 
 
 def test_scheduler_prefers_warm_jobs_until_the_bound() -> None:

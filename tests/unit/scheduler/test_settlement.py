@@ -1,0 +1,11 @@
+"""The fair share is charged at the claim, and corrected at the end."""
+
+import pytest
+
+from scheduler.domain.settlement import Effects, compute_claim_effects, estimate_cost
+
+
+@pytest.mark.parametrize(("mean_s", "cost_s"), [(None, 1.0), (0.2, 1.0), (40.0, 40.0)])
+def test_claim_charges_the_mean_of_the_newest_jobs_and_a_second_at_least(mean_s: float | None, cost_s: float) -> None:
+    assert estimate_cost(mean_s) == cost_s
+    assert compute_claim_effects(cost_s) == Effects(queued=-1, running=1, cost=cost_s)
