@@ -72,5 +72,7 @@ def _draw_tenants(axes: Any, runs: Sequence[Run]) -> None:
         places = [tenant + number * width for tenant in range(len(waits))]
         axes.bar(places, [one.p50 for one in waits], width, label=f"{run.policy}: p50, line: p99")
         axes.vlines(places, 0, [one.p99 for one in waits], color="black", linewidth=1)
-    axes.set(title="Waits by tenant (the first 20)", xlabel="tenant", ylabel="seconds")
+    names = list(runs[0].figures.waits_by_tenant)[:20]
+    axes.set_xticks([tenant + 0.4 - width / 2 for tenant in range(len(names))], names, rotation=30)
+    axes.set(title="Waits by tenant (the first 20)", ylabel="seconds")
     axes.legend(fontsize="small")

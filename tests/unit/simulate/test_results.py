@@ -10,7 +10,7 @@ from tests.simulate.compare import describe_runs, render_table, run_policies
 from tests.simulate.fleet import Fleet
 from tests.simulate.other_policies import FirstComeFirstServed
 from tests.simulate.plots import write_plots
-from tests.simulate.results import compute_jain, compute_jain_in_windows, compute_shares, list_backlogs, measure
+from tests.simulate.results import Waits, compute_jain, compute_jain_in_windows, compute_shares, list_backlogs, measure
 from tests.simulate.swap_bound import bound_loads
 from tests.simulate.targets import Target
 from tests.simulate.workload import Model, Shape, Submission, Tenant, Workload, draw_workload, read_trace
@@ -72,8 +72,8 @@ def test_figures_of_a_small_run() -> None:
     figures = measure(workload, ledger)
     assert figures.makespan_s == 110
     assert figures.running == pytest.approx(40 / 110)
-    assert figures.waits == (10, 20, 20)
-    assert figures.waits_by_tenant["a"] == (10, 10, 10)
+    assert figures.waits == Waits(10, 20, 20)
+    assert figures.waits_by_tenant["a"] == Waits(10, 10, 10)
     assert list_backlogs(workload, ledger) == [[(0, 10)], [(0, 20)]]
 
 
