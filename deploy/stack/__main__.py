@@ -26,7 +26,7 @@ def up(
 ) -> None:
     """Run the whole system on this machine. Ctrl-C stops it; its state is kept."""
     from stack import foreground  # noqa: PLC0415 - each command imports what it needs
-    from stack.plan import Options  # noqa: PLC0415 - the same
+    from stack.options import Options  # noqa: PLC0415 - the same
 
     urls = tuple(comfyui or ()) or _urls_of_environment()
     raise typer.Exit(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contracts.registry import DATABASES
 from stack.layout import Layout, write_private
-from stack.plan import Options
+from stack.options import Options
 from stack.postgres import binaries
 from stack.supervisor import Stack, running_pid
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from stack.layout import tail
-from stack.plan import Options
+from stack.options import Options
 from stack.stop_signals import StopRequested, StopSignals
 from stack.supervisor import Stack
 

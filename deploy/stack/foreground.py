@@ -12,7 +12,7 @@ from rich.console import Console
 from stack.credentials import Credentials
 from stack.layout import Layout
 from stack.login_links import NoLoginLink, create_login_link
-from stack.plan import Options
+from stack.options import Options
 from stack.ports import PortTaken
 from stack.stop_signals import StopRequested, StopSignals
 from stack.supervisor import AlreadyUp, Stack, StackFailed, running_pid

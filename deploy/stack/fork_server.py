@@ -6,9 +6,11 @@ again, and it needs a second helper process.
 
 Protocol on its socket, one JSON document per line::
 
-    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}, in the order of the requests
+    -> {"spawn": {name, module, argv, env, log, keep}, "id": I}     <- {"pid": N, "id": I}, once the module is imported
     -> {"signal": [pid, number]}
-                                                            <- {"exit": [pid, code]}
+                                                                    <- {"exit": [pid, code]}
+
+It forks while it still imports: a process starts as soon as its own module is imported.
 
 When the socket closes, every child is killed, so no process outlives the supervisor.
 """
@@ -29,36 +31,35 @@ from typing import Any, NoReturn
 
 from stack.linux import die_with_parent, set_process_name
 
-LIBRARIES = (
-    "uvloop", "httptools", "fastapi", "uvicorn", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl",
-    "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on", "sqlalchemy.ext.asyncio",
-    "sqlalchemy.dialects.postgresql.asyncpg", "asyncpg", "nats", "pydantic_settings", "structlog", "httpx",
-    "websockets.asyncio.client", "alembic.command", "alembic.runtime.migration", "aiohttp.web", "PIL.Image",
-    "PIL.ImageDraw", "PIL.PngImagePlugin", "sqlite3", "typer", "rich.console",
+MODULES = (
+    "uvloop", "aiohttp.web", "PIL.Image", "PIL.ImageDraw", "PIL.PngImagePlugin", "stack.proxy", "simnode.__main__",
+    "httptools", "fastapi", "uvicorn", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on", "nats", "pydantic_settings", "structlog", "typer",
+    "rich.console", "sqlalchemy.ext.asyncio", "sqlalchemy.dialects.postgresql.asyncpg", "asyncpg",
+    "gateway.__main__", "scheduler.__main__", "auth.__main__", "executor.__main__", "notifier.__main__",
+    "websockets.asyncio.client", "httpx", "sqlite3", "alembic.command", "alembic.runtime.migration",
+    "stack.run_commands",
 )  # fmt: skip
-PROGRAMS = (
-    "stack.proxy", "stack.run_commands", "auth.__main__", "auth.app", "gateway.__main__", "gateway.app",
-    "scheduler.__main__", "scheduler.app", "executor.__main__", "executor.app", "notifier.__main__", "notifier.app",
-    "simnode.__main__",
-)  # fmt: skip
+"""Libraries and programs. A program comes right after its libraries, and the one that takes longest to start first."""
 
 
-def preload(modules: Iterable[str]) -> None:
-    """Import modules. A failed import is logged, and fails again in the child that needs the module."""
-    for module in modules:
-        began = time.monotonic()
-        try:
-            importlib.import_module(module)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the child that needs the module says it too
-            print(f"not preloaded: {module}: {failure!r}", flush=True)
-        else:
-            print(f"{time.monotonic() - began:6.3f} s {module}", flush=True)
+def preload(module: str) -> None:
+    """Import a module. A failed import is logged, and fails again in the child that needs the module."""
+    began = time.monotonic()
+    try:
+        importlib.import_module(module)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the child that needs the module says it too
+        print(f"not preloaded: {module}: {failure!r}", flush=True)
+    else:
+        print(f"{time.monotonic() - began:6.3f} s {module}", flush=True)
 
 
 class ForkServer:
     """Forks on request, reports every exit, and kills all children when the supervisor is gone."""
 
     def __init__(self, control: socket.socket, inherited: tuple[int, ...]) -> None:
+        self._is_importing = False
+        self._waiting: list[dict[str, Any]] = []  # spawns whose module is not imported yet
         self._control = control
         self._inherited = inherited
         self._wake_r, self._wake_w = socket.socketpair()
@@ -66,8 +67,8 @@ class ForkServer:
         self._children: set[int] = set()
         self._partial = b""
 
-    def serve(self) -> None:
-        """Run until the socket closes."""
+    def serve(self, modules: Iterable[str] = ()) -> None:
+        """Import modules, then run until the socket closes."""
         for end in (self._wake_r, self._wake_w):
             end.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -75,14 +76,29 @@ class ForkServer:
         signal.set_wakeup_fd(self._wake_w.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._wake_r, selectors.EVENT_READ)
-        while True:
-            ready = {key.fileobj for key, _ in self._selector.select()}
-            if self._wake_r in ready:
-                with suppress(BlockingIOError):
-                    self._wake_r.recv(4096)
-                self._reap()
-            if self._control in ready and not self._read():
+        self._is_importing = True
+        gc.disable()  # imports create objects that stay
+        for module in modules:
+            preload(module)
+            self._fork_waiting()
+            if not self._handle(wait_s=0):
                 return
+        gc.collect()
+        gc.freeze()  # a garbage collection in a child would copy every page that it visits
+        gc.enable()
+        self._is_importing = False
+        self._fork_waiting()
+        while self._handle(wait_s=None):
+            pass
+
+    def _handle(self, *, wait_s: float | None) -> bool:
+        """Handle what has arrived; returns whether the socket is open."""
+        ready = {key.fileobj for key, _ in self._selector.select(wait_s)}
+        if self._wake_r in ready:
+            with suppress(BlockingIOError):
+                self._wake_r.recv(4096)
+            self._reap()
+        return self._control not in ready or self._read()
 
     def kill_all(self) -> None:
         for pid in self._children:
@@ -101,13 +117,23 @@ class ForkServer:
 
     def _execute(self, command: dict[str, Any]) -> None:
         if "spawn" in command:
-            pid = self._fork(command["spawn"])
-            self._children.add(pid)
-            self._send({"pid": pid})
+            self._waiting.append(command)
+            self._fork_waiting()
             return
         pid, number = command["signal"]
         if pid in self._children:  # not reaped yet, so its pid is not reused
             os.kill(pid, number)
+
+    def _fork_waiting(self) -> None:
+        """Fork the processes whose module is imported; all of them at the end of the imports."""
+        waiting, self._waiting = self._waiting, []
+        for command in waiting:
+            if self._is_importing and command["spawn"]["module"] not in sys.modules:
+                self._waiting.append(command)
+                continue
+            pid = self._fork(command["spawn"])
+            self._children.add(pid)
+            self._send({"pid": pid, "id": command["id"]})
 
     def _fork(self, call: dict[str, Any]) -> int:
         parent = os.getpid()
@@ -120,6 +146,8 @@ class ForkServer:
         code = 70
         try:
             die_with_parent(parent)
+            gc.freeze()
+            gc.enable()
             self._release_resources(keep=call["keep"])
             _set_up_process(call)
             code = run(call["module"], call["argv"])
@@ -197,14 +225,9 @@ def main(argv: list[str]) -> None:
     sys.dont_write_bytecode = False  # overrides the environment: without bytecode files each start takes seconds longer
     control, *inherited = map(int, argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # imports create objects that stay
-    preload((*LIBRARIES, *PROGRAMS))
-    gc.collect()
-    gc.freeze()  # a garbage collection in a child would copy every page that it visits
-    gc.enable()
     fork_server = ForkServer(socket.socket(fileno=control), tuple(inherited))
     try:
-        fork_server.serve()
+        fork_server.serve(MODULES)
     finally:
         fork_server.kill_all()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.registry import DATABASES
 from stack.layout import Layout
-from stack.plan import Options
+from stack.options import Options
 from stack.supervisor import Stack, running_pid
 
 

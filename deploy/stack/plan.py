@@ -11,37 +11,18 @@ from stack.credentials import Secrets
 from stack.health_probe import responds
 from stack.layout import Layout, write_private
 from stack.nats_server import Nats
+from stack.options import Options
 from stack.ports import LOOPBACK, free_ports
 from stack.postgres import Postgres
 from stack.process_supervisor import Unit
 from stack.processes import Child, ForkServerClient, PythonProcess
+from stack.schemas import are_schemas_current
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # settings that ./dev up passes on from its environment
 SHORT_GRACE_S = 3.0
 CONSOLE = Path(__file__).resolve().parents[2] / "clients/console/dist"
 """Where ``./dev`` builds the web console."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options of a stack.
-
-    Attributes:
-        port: the public port; 0 for a free one.
-        nodes: number of simulated nodes, if ``comfyui`` is empty.
-        comfyui: base URLs of real nodes, one executor each.
-        step_ms: duration of a simulated sampler step, milliseconds.
-        bare: run only NATS, PostgreSQL and the nodes.
-    """
-
-    state: Path
-    port: int = 8000
-    nodes: int = 2
-    comfyui: tuple[str, ...] = ()
-    step_ms: int = 50
-    log_level: str = "INFO"
-    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +35,13 @@ class Node:
 
 
 class Plan:
-    """The processes of one stack, on ports that stay the same while it is up."""
+    """The processes of one stack, on ports that stay the same while it is up.
+
+    Attributes:
+        databases: services that have a database.
+    """
+
+    databases = DATABASES
 
     def __init__(self, options: Options, listener: socket.socket, fork_server: ForkServerClient) -> None:
         self.options = options
@@ -72,6 +59,10 @@ class Plan:
         self.nats = Nats(self.layout, self.secrets, next(ports), next(ports), names)
         self._listener = listener
         self._fork_server = fork_server
+
+    async def are_schemas_current(self) -> bool:
+        """Whether no database needs a migration."""
+        return await are_schemas_current(self.postgres, self.databases)
 
     def units(self) -> dict[str, list[Unit]]:
         """Return the processes by layer. Each layer depends on the ones before it."""

@@ -1,13 +1,13 @@
 """Starts processes and waits for their exit: programs directly, Python services as forks of the fork server."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -140,7 +140,8 @@ class ForkServerClient:
         self._process: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._pending: deque[asyncio.Future[Child]] = deque()
+        self._pending: dict[int, asyncio.Future[Child]] = {}
+        self._ids = itertools.count()
         self._children: dict[int, Child] = {}
         self._starting = asyncio.Lock()
 
@@ -164,8 +165,9 @@ class ForkServerClient:
         """
         await self.start()
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._pending.append(answer)
-        self._send({"spawn": asdict(call)})
+        number = next(self._ids)
+        self._pending[number] = answer
+        self._send({"spawn": asdict(call), "id": number})
         return await answer
 
     async def close(self) -> None:
@@ -184,8 +186,10 @@ class ForkServerClient:
         with suppress(ConnectionError):
             while line := await reader.readline():
                 self._receive(json.loads(line))
-        while self._pending:
-            self._pending.popleft().set_exception(ForkServerExited())
+        pending, self._pending = self._pending, {}
+        for answer in pending.values():
+            if not answer.done():  # the caller was cancelled meanwhile
+                answer.set_exception(ForkServerExited())
         for child in self._children.values():
             child.exited.set_result(KILLED)
         self._children.clear()
@@ -195,7 +199,7 @@ class ForkServerClient:
         if "pid" in message:
             pid: int = message["pid"]
             child = self._children[pid] = Child(pid, lambda number: self._send({"signal": [pid, number]}))
-            asked = self._pending.popleft()
+            asked = self._pending.pop(message["id"])
             if asked.done():  # the caller was cancelled meanwhile
                 child.signal(signal.SIGKILL)
             else:

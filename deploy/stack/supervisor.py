@@ -8,15 +8,17 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from contracts.registry import DATABASES
 from stack.credentials import OUTSIDE_USER, Credentials, Identities, Identity
 from stack.layout import Layout, read_json, tail, write_private, write_private_json
-from stack.plan import Options, Plan
+from stack.options import Options
 from stack.ports import listen
 from stack.process_supervisor import ProcessSupervisor
 from stack.processes import ForkServerClient
+
+if TYPE_CHECKING:
+    from stack.plan import Plan
 
 UP_WITHIN_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
@@ -73,7 +75,9 @@ class Stack:
         self._listener = listen(self._options.port)
         self._fork_server = ForkServerClient(self.layout.log_of("fork_server"), inherited=(self._listener.fileno(),))
         if self._options.nodes or not self._options.bare:
-            await self._fork_server.start()  # it imports modules while PostgreSQL is created
+            await self._fork_server.start()  # it imports modules while this process does what follows
+        from stack.plan import Plan  # noqa: PLC0415 - it imports all contracts
+
         self._plan = plan = Plan(self._options, self._listener, self._fork_server)
         plan.write_environments()
         self._write_processes()
@@ -126,15 +130,18 @@ class Stack:
         for supervisor in self._all_supervisors():
             supervisor.kill()
 
-    async def _start_layers(self, plan: Plan) -> Credentials:
+    async def _start_layers(self, plan: "Plan") -> Credentials:
         for layer in ("nodes", "proxy"):
             self._start(layer)
         fresh = await plan.postgres.create()
         self._start("postgres")
+        known = None if fresh else Identities.load(self.layout.credentials)
+        if known:
+            self._start_nats(plan, known)
         await self._wait_for_layer("postgres")
-        identities = await self._prepare(plan, fresh=fresh)
-        plan.nats.configure(identities.demo.user_id)
-        self._start("nats")
+        identities = await self._prepare(plan, known)
+        if not known:
+            self._start_nats(plan, identities)
         self._start("services")
         async with asyncio.TaskGroup() as waiting:
             for layer in ("nats", "nodes", "services"):
@@ -155,12 +162,17 @@ class Stack:
         write_private(self.layout.ready, str(os.getpid()))
         return credentials
 
-    async def _prepare(self, plan: Plan, *, fresh: bool) -> Identities:
-        """Migrate the four databases and create the first two users if they are unknown."""
-        known = None if fresh else Identities.load(self.layout.credentials)
+    def _start_nats(self, plan: "Plan", identities: Identities) -> None:
+        plan.nats.configure(identities.demo.user_id)
+        self._start("nats")
+
+    async def _prepare(self, plan: "Plan", known: Identities | None) -> Identities:
+        """Migrate the four databases and create the first two users, where that was not done before."""
         if self._options.bare:
             return known or Identities(Identity(NOBODY, ""), Identity(NOBODY, ""))
-        steps = [_step(plan, service, "migrate") for service in DATABASES]
+        if known and await plan.are_schemas_current():
+            return known
+        steps = [_step(plan, service, "migrate") for service in plan.databases]
         files = {name: self.layout.state / f"user-{name}.json" for name in USERS}
         if known is None:
             steps += [
@@ -176,7 +188,7 @@ class Stack:
             path.unlink()
         return Identities(**{name: Identity(user["user_id"], user["key"]) for name, user in made.items()})
 
-    async def _run_commands(self, plan: Plan, name: str, steps: list[dict[str, object]]) -> None:
+    async def _run_commands(self, plan: "Plan", name: str, steps: list[dict[str, object]]) -> None:
         if self._fork_server is None:
             return
         began = time.monotonic()
@@ -224,7 +236,7 @@ class Stack:
         return f"{name} did not become ready in {crashing.restarts + 1} tries. The end of {log}:\n{tail(log)}"
 
 
-def _step(plan: Plan, service: str, *argv: str) -> dict[str, object]:
+def _step(plan: "Plan", service: str, *argv: str) -> dict[str, object]:
     return {"module": f"{service}.__main__", "argv": argv, "env": plan.environment(service)}
 
 

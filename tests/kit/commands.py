@@ -1,6 +1,5 @@
 """Runs command line programs as forks of a process that has imported them, which saves seconds of CPU per start."""
 
-import gc
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from auth.__main__ import main as run_auth
 from comfyfleet_client.cli.main import run as run_comfyfleet
-from stack.fork_server import ForkServer, preload
+from stack.fork_server import ForkServer
 from stack.processes import ForkServerClient, PythonProcess
 
 LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo", "rich.table", "encodings.idna")
@@ -68,14 +67,9 @@ def main(argv: list[str]) -> None:
 def serve(descriptor: int) -> None:
     """Serve ``Commands`` on a socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()
-    preload(LATER)
-    gc.collect()
-    gc.freeze()  # a garbage collection in a child would copy every page that it visits
-    gc.enable()
     fork_server = ForkServer(socket.socket(fileno=descriptor), ())
     try:
-        fork_server.serve()
+        fork_server.serve(LATER)
     finally:
         fork_server.kill_all()
 

@@ -160,8 +160,8 @@ async def generated(load: Load) -> Answered:
 
 
 @asynccontextmanager
-async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[None]:
-    """Run a Python module as a process; yields once its URL responds."""
+async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a Python module as a process; yields it once its URL responds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
     )
@@ -175,7 +175,7 @@ async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[Non
                     return False
 
             await until(answers)
-        yield
+        yield process
     finally:
         process.terminate()
         await process.wait()

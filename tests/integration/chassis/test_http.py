@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect as connect_socket
 
 from chassis.http.app import create_web
 from chassis.http.connection import Limits
+from chassis.http.writing import find_send_text
 from chassis.shutdown import Shutdown
 from tests.kit.http import http_client
 from tests.kit.serving import serving
@@ -171,6 +173,33 @@ async def test_slow_reader_receives_the_whole_response() -> None:
 
 
 @pytest.mark.requirement("B-23")
+async def test_websocket_sends_at_once_only_while_it_is_open_and_the_peer_reads() -> None:
+    text = "é" * 40_000  # too long for the two shorter forms of a frame
+    sent: list[bool] = []
+
+    made = app()
+
+    @made.websocket("/watch")
+    async def watch(socket: WebSocket) -> None:
+        send = find_send_text(socket.scope)
+        assert send is not None
+        sent.append(send("too early"))
+        await socket.accept()
+        while send(text):
+            sent.append(True)
+        await socket.send_text("last")  # waits until the peer has read
+        sent.append(send("after a pause"))
+        await socket.close()
+        sent.append(send("too late"))
+
+    async with serving(made) as at, connect_socket(f"ws://{at}/watch", proxy=None) as socket:
+        await until(lambda: len(sent) > 1)
+        received = [message async for message in socket]
+    early, *accepted, after_pause, late = sent
+    assert (early, after_pause, late) == (False, True, False)
+    assert received == [text] * len(accepted) + ["last", "after a pause"]
+
+
 async def test_ipv6_addresses_share_a_connection_limit_per_64_prefix() -> None:
     async with serving(app(), Limits(per_peer=2, whose=lambda _address: "all")) as at:
         first, second = await connect(at), await connect(at)

@@ -6,11 +6,15 @@ import json
 import zlib
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.heartbeats import LeaseState
+from tests.integration.executor.conftest import NAME
 from tests.integration.executor.graphs import failing, hello, picture, slow
+from tests.integration.executor.scripted import Scheduler
 from tests.kit.http import http_client
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -104,6 +108,19 @@ async def test_cancel_message_stops_only_its_own_prompt(start_executor, schedule
     assert entry["outcome"] == "interrupted"
     following = await scheduler.give(hello())
     assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
+
+
+async def test_executor_that_starts_before_the_scheduler_reports_its_node_soon_after(start_executor, nats_url) -> None:
+    with capture_logs() as logs:
+        await start_executor(heartbeat_s=3600.0)
+        await until(lambda: sum(entry["event"] == "executor.heartbeat.failed" for entry in logs) > 4)
+    scheduler = Scheduler(nats_url, NAME)
+    await scheduler.start()
+    try:
+        await scheduler.until(lambda: scheduler.catalogs)
+        assert len(scheduler.beats) <= 2
+    finally:
+        await scheduler.stop()
 
 
 async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor, scheduler) -> None:

@@ -32,6 +32,13 @@ def step(code: str) -> dict[str, object]:
     return {"module": "tests.integration.stack.snippet", "argv": [code], "env": {}}
 
 
+def unimported(layout: Layout) -> PythonProcess:
+    """Return a call of a module that the fork server does not import."""
+    env = {"PATH": os.defpath}
+    log = str(layout.log_of("unimported"))
+    return PythonProcess("unimported", "tests.integration.stack.snippet", ("pass",), env, log)
+
+
 SLEEP = step("import time; print('up', flush=True); time.sleep(600)")
 
 
@@ -75,6 +82,24 @@ async def test_child_exit_status_is_reported(fork_server: ForkServerClient, layo
 
 
 @pytest.mark.requirement("F-166")
+async def test_child_starts_while_the_fork_server_imports_what_others_need(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = layout.state / "released"
+    monkeypatch.setenv("RELEASED", str(released))
+    fork_server = ForkServerClient(layout.log_of("fork_server"), program="tests.integration.stack.slow_imports")
+    later = asyncio.create_task(fork_server.spawn(unimported(layout)))
+    try:
+        child = await fork_server.spawn(call(layout, step("raise SystemExit(3)")))
+        await until_gone(child.pid)
+        assert not later.done()
+        released.touch()
+        assert await child.wait() == 3
+        assert await (await later).wait() == 0
+    finally:
+        await fork_server.close()
+
+
 async def test_ctrl_c_and_sigterm_work_in_a_child(fork_server: ForkServerClient, layout: Layout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)

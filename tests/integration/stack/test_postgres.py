@@ -11,6 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from chassis.database.postgres import Database
+from chassis.database.schema import SchemaCheck
+from chassis.database.url import DatabaseUrl
 from contracts.registry import DATABASES
 from stack import unprivileged
 from stack.credentials import Secrets
@@ -18,6 +21,7 @@ from stack.layout import Layout
 from stack.ports import free_ports
 from stack.postgres import Postgres, binaries
 from stack.process_supervisor import ProcessSupervisor, Unit
+from stack.schemas import are_schemas_current
 from stack.unprivileged import CannotRunPostgres, choose_runner
 from tests.integration.stack.conftest import until
 
@@ -72,6 +76,24 @@ async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
     async with kept(postgres):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
+
+
+async def test_database_without_the_newest_migration_is_not_current(postgres: Postgres) -> None:
+    async def is_current() -> bool:
+        return await are_schemas_current(postgres, ["notifier"])
+
+    assert not await is_current()  # no server
+    async with kept(postgres):
+        assert not await is_current()
+        connection = await asyncpg.connect(dsn(postgres, "notifier"))
+        await connection.execute("CREATE TABLE alembic_version (version_num text)")
+        assert not await is_current()
+        await connection.execute("INSERT INTO alembic_version VALUES ('0002')")
+        assert not await is_current()
+        newest = SchemaCheck("notifier", Database(DatabaseUrl.parse(postgres.url("notifier")), name="test")).head
+        await connection.execute("UPDATE alembic_version SET version_num = $1", newest)
+        assert await is_current()
+        await connection.close()
 
 
 @pytest.mark.requirement("F-85")

@@ -109,7 +109,9 @@ async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout
     up.process.kill()
     await up.process.wait()
     await _nothing_left(pids.values())
+    migrations = layout.log_of("migrate").stat()
     async with running(layout) as again:
+        assert layout.log_of("migrate").stat() == migrations  # the schemas are current
         assert again.credentials["demo_key"] == before["demo_key"]
         async with http_client(base_url=again.credentials["base_url"]) as client:
             listed = await client.get("/api/v1/jobs", headers={"X-API-Key": before["demo_key"]})

@@ -40,6 +40,23 @@ def progress(percent: float, attempt: int = 1) -> Progress:
     return Progress(job_id=ID, attempt=attempt, progress=percent, at=AT)
 
 
+def never_sends(_: str) -> bool:
+    return False
+
+
+def add_event(viewer: Viewer, sent: JobEvent) -> None:
+    viewer.add_event(sent, frames.encode_event(sent))
+
+
+def add_progress(viewer: Viewer, sent: Progress) -> None:
+    viewer.add_progress(sent, frames.encode_progress(sent))
+
+
+def add_waiting(viewer: Viewer, read: Job) -> None:
+    assert read.waiting is not None
+    viewer.add_waiting(read, read.waiting, frames.encode_waiting(read, at=AT))
+
+
 async def next_frames(viewer: Viewer, count: int) -> list[dict[str, Any]]:
     async with asyncio.timeout(5):
         return [json.loads(await viewer.next_frame() or "null") for _ in range(count)]
@@ -81,51 +98,76 @@ def test_full_backlog_drops_old_progress_and_no_state() -> None:
 
 
 async def test_events_before_the_snapshot_are_emitted_once_after_it() -> None:
-    viewer = Viewer()
+    viewer = Viewer(never_sends)
     for seq in (2, 3, 4):
-        viewer.add_event(event(seq))
+        add_event(viewer, event(seq))
     viewer.start(job(3), 10, [], after=None)
     found = await next_frames(viewer, 2)
     assert [(frame["type"], frame["seq"]) for frame in found] == [("snapshot", 3), ("status", 4)]
 
 
 async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None:
-    viewer = Viewer()
-    viewer.add_progress(progress(1))
+    viewer = Viewer(never_sends)
+    add_progress(viewer, progress(1))
     viewer.start(job(3), 40, [], after=None)
     for sent in (progress(30), progress(50, attempt=2), progress(60)):
-        viewer.add_progress(sent)
-    viewer.add_event(event(4, JobState.SUCCEEDED, outputs=(OUTPUT,)))
-    viewer.add_progress(progress(99))
-    viewer.add_event(event(5))
+        add_progress(viewer, sent)
+    add_event(viewer, event(4, JobState.SUCCEEDED, outputs=(OUTPUT,)))
+    add_progress(viewer, progress(99))
+    add_event(viewer, event(5))
     found = await next_frames(viewer, 5)
     assert [frame["type"] for frame in found] == ["snapshot", "progress", "output", "status", "end"]
     assert found[1]["progress"] == 60
     assert await viewer.next_frame() is None
 
 
+async def test_progress_is_sent_at_once_unless_an_earlier_frame_waits() -> None:
+    sent: list[float] = []
+    reads = True
+
+    def try_send(frame: str) -> bool:
+        if reads:
+            sent.append(json.loads(frame)["progress"])
+        return reads
+
+    viewer = Viewer(try_send)
+    viewer.start(job(3), 10, [], after=None)
+    add_progress(viewer, progress(20))
+    found = await next_frames(viewer, 2)
+    assert [frame["progress"] for frame in found] == [10, 20]
+    add_progress(viewer, progress(30))
+    assert sent == [30]
+    reads = False
+    add_progress(viewer, progress(40))
+    add_progress(viewer, progress(50))
+    reads = True
+    add_progress(viewer, progress(60))
+    assert sent == [30]
+    assert (await next_frames(viewer, 1))[0]["progress"] == 60
+
+
 async def test_new_client_of_an_ended_job_receives_all_events() -> None:
-    viewer = Viewer()
+    viewer = Viewer(never_sends)
     viewer.start(job(4, JobState.SUCCEEDED, outputs=(OUTPUT,)), 100, [], after=None)
     assert [frame["type"] for frame in await next_frames(viewer, 4)] == ["snapshot", "output", "status", "end"]
     assert await viewer.next_frame() is None
 
 
 async def test_client_that_saw_the_end_receives_only_the_end() -> None:
-    viewer = Viewer()
+    viewer = Viewer(never_sends)
     viewer.start(job(4, JobState.CANCELLED), 0, [], after=4)
     assert [frame["type"] for frame in await next_frames(viewer, 2)] == ["snapshot", "end"]
 
 
 async def test_deleted_job_and_overflowing_client_end_the_feed() -> None:
-    viewer = Viewer()
+    viewer = Viewer(never_sends)
     viewer.start(job(1), 0, [], after=None)
     await viewer.next_frame()
     viewer.mark_deleted()
     with pytest.raises(JobDeleted):
         await viewer.next_frame()
     for seq in range(2, MAX_STATES + 4):
-        viewer.add_event(event(seq))
+        add_event(viewer, event(seq))
     with pytest.raises(ViewerTooSlow):
         await viewer.next_frame()
 
@@ -142,14 +184,14 @@ def test_frames_use_public_status_names() -> None:
 async def test_viewer_receives_a_new_waiting_reason_once() -> None:
     queue = Waiting(reason=WaitReason.QUEUE, since=AT, message="m", detail=WaitingDetail(jobs_ahead=1))
     first = queue.model_copy(update={"detail": WaitingDetail(jobs_ahead=0)})
-    viewer = Viewer()
+    viewer = Viewer(never_sends)
     viewer.start(job(1, JobState.QUEUED, 0, waiting=queue), 0, [], after=None)
-    viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
-    viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=first))
-    viewer.add_event(event(2, JobState.LEASED))
-    viewer.add_waiting(job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event came
-    viewer.add_event(event(3, JobState.QUEUED))
-    viewer.add_waiting(job(3, JobState.QUEUED, waiting=first))
+    add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
+    add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=first))
+    add_event(viewer, event(2, JobState.LEASED))
+    add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event came
+    add_event(viewer, event(3, JobState.QUEUED))
+    add_waiting(viewer, job(3, JobState.QUEUED, waiting=first))
     frames_ = await next_frames(viewer, 5)
     assert [found["type"] for found in frames_] == ["snapshot", "waiting", "status", "status", "waiting"]
     assert frames_[0]["waiting"]["detail"] == {"jobs_ahead": 1}

@@ -1,6 +1,7 @@
 """Periodic background tasks."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -40,6 +41,10 @@ class Loop:
     def wake(self) -> None:
         """Start the next run now instead of after its interval."""
         self._wake.set()
+
+    def wake_within(self, seconds: float) -> None:
+        """Start the next run after these seconds at the latest, give or take a fifth."""
+        asyncio.get_running_loop().call_later(seconds * random.uniform(0.8, 1.2), self.wake)  # noqa: S311 - spreads load
 
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended."""

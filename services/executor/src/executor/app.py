@@ -177,6 +177,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         clear_now=clear_loop.wake,
     )
     heartbeat_loop = Loop("executor.heartbeat", heartbeat.send, every_s=settings.heartbeat_s)
+    heartbeat.when_unanswered(heartbeat_loop.wake_within)
     probe_loop = Loop("executor.probe", state.check_node, every_s=settings.probe_s)
     for source in (state, occupancy, clear):
         source.when_changed(heartbeat_loop.wake)

@@ -16,6 +16,8 @@ from executor.usecases.read_system import SystemMonitor
 from executor.usecases.retries import is_temporary
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
+FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0  # seconds to the next heartbeat before the first answer; doubled each time
+
 STOP_BY_LEASE_STATE = {LeaseState.LOST: StopReason.LOST, LeaseState.CANCELLED: StopReason.CANCELLED}
 
 
@@ -36,10 +38,30 @@ class HeartbeatSender:
     system: SystemMonitor
     clear: NodeCleaner
     clear_now: Callable[[], None]
+    _send_within: Callable[[float], None] = field(default=lambda _: None, init=False)
+    _retry_in_s: float | None = field(default=FIRST_RETRY_S, init=False)  # None once the scheduler has answered
     _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
+    def when_unanswered(self, callback: Callable[[float], None]) -> None:
+        """Register a callback that has the next heartbeat sent after some seconds at the latest."""
+        self._send_within = callback
+
     async def send(self) -> None:
-        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired."""
+        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired.
+
+        Until the scheduler has answered for the first time, the next one follows soon: the two start at the same time,
+        and the node gets no work before.
+        """
+        try:
+            await self._send()
+            self._retry_in_s = None
+        except Refusal as refusal:
+            log.info("executor.heartbeat.failed", code=refusal.refused.code)
+            if self._retry_in_s is not None:
+                self._send_within(self._retry_in_s)
+                self._retry_in_s = min(2 * self._retry_in_s, MAX_RETRY_S)
+
+    async def _send(self) -> None:
         attempts, catalog = self.live.in_order(), self.state.catalog
         current, other = (*attempts, None, None)[:2]
         heartbeat = Heartbeat(
@@ -58,19 +80,16 @@ class HeartbeatSender:
             refreshed=self.state.refreshed_at,
             system=self.system.report(),
         )
-        try:
-            reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
-            _apply_lease(current, reply.lease)
-            _apply_lease(other, reply.other_lease)
-            if reply.refresh is not None:
-                self.state.accept_refresh(reply.refresh)
-            if reply.clear is not None and self.clear.accept_command(reply.clear):
-                self.clear_now()
-            if reply.catalog_wanted and catalog is not None:
-                await self._report_catalog(catalog)
-            self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
-        except Refusal as refusal:
-            log.info("executor.heartbeat.failed", code=refusal.refused.code)
+        reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
+        _apply_lease(current, reply.lease)
+        _apply_lease(other, reply.other_lease)
+        if reply.refresh is not None:
+            self.state.accept_refresh(reply.refresh)
+        if reply.clear is not None and self.clear.accept_command(reply.clear):
+            self.clear_now()
+        if reply.catalog_wanted and catalog is not None:
+            await self._report_catalog(catalog)
+        self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
 
     async def _report_catalog(self, catalog: ReportCatalog) -> None:
         """Send the catalog, unless the scheduler has refused this one permanently."""

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from chassis.http.writing import find_send_text
 from chassis.telemetry.logs import log
 from contracts.auth.credentials import InvalidCredential
 from notifier.domain.token_bucket import TokenBucket
@@ -33,6 +34,13 @@ class Connection:
     def __init__(self, socket: WebSocket, ended: asyncio.Event, *, send_timeout_s: float) -> None:
         self._socket, self._ended, self._send_timeout_s = socket, ended, send_timeout_s
         self._send_lock = asyncio.Lock()
+        self._send_text = find_send_text(socket.scope)
+
+    def try_send(self, frame: str) -> bool:
+        """Send one frame if that needs no wait; returns whether it was sent."""
+        if self._send_text is None or self._ended.is_set() or self._send_lock.locked():
+            return False
+        return self._send_text(frame)
 
     async def send(self, frame: str) -> None:
         """Send one frame.
@@ -41,6 +49,8 @@ class Connection:
             CloseConnection: the client did not accept it in time, or its credential ended.
             WebSocketDisconnect: the client disconnected.
         """
+        if self.try_send(frame):
+            return
         async with self._send_lock:
             if self._ended.is_set():
                 raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)

@@ -24,7 +24,9 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, s
             try:
                 async with authenticator.authenticate(socket) as (principal, ended):
                     connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
-                    async with hub.watch(principal.tenant, parse_job_id(job_id), parse_after(socket)) as viewer:
+                    tenant, after = principal.tenant, parse_after(socket)
+                    watching = hub.watch(tenant, parse_job_id(job_id), after, try_send=connection.try_send)
+                    async with watching as viewer:
                         await authenticator.ensure_open(socket)
                         with open_sockets.track_inprogress():
                             sending = _send_frames(connection, viewer, job_id)

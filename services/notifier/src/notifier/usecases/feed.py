@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections import deque
 from contextlib import suppress
+from datetime import UTC, datetime
 from uuid import UUID
 
 from chassis.messaging.bus import Bus, Unsubscribe
@@ -11,20 +13,28 @@ from chassis.telemetry.logs import log
 from contracts.executor.progress import PROGRESS, Progress
 from contracts.scheduler.jobs import FINAL_STATES, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
+from notifier.domain import frames
 from notifier.domain.timeline import Timeline
 from notifier.usecases.read_history import History
 from notifier.usecases.viewer import Viewer
 
 MIN_REREAD_PAUSE_S = 0.2  # minimum seconds between two reads of the job
+MAX_PROGRESS = (
+    8  # messages sent at a time; if more have arrived meanwhile, this process is overloaded and skips the oldest
+)
 
 
 class Feed:
-    """Receives a job's live events, reads it every ``reread_s``, and sends all viewers the same in order."""
+    """Receives a job's live events, reads it every ``reread_s``, and sends all viewers the same in order.
+
+    A frame is encoded once for all viewers. Only what a viewer needs at its start is encoded for it alone.
+    """
 
     def __init__(self, bus: Bus, history: History, *, tenant: str, job_id: UUID, reread_s: float) -> None:
         self._bus, self._history, self._reread_s = bus, history, reread_s
         self._tenant, self._job_id = tenant, job_id
         self._timeline = Timeline()
+        self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
         self._ended = False
         self._attempt = 0
         self._reread_due = asyncio.Event()
@@ -101,15 +111,24 @@ class Feed:
     async def _on_progress(self, progress: Progress, _: Metadata) -> None:
         if progress.attempt > self._attempt:  # its start has not been received yet
             self.request_reread()
-        for viewer in self.viewers:
-            viewer.add_progress(progress)
+        if not self._progress:
+            asyncio.get_running_loop().call_soon(self._send_progress)
+        self._progress.append(progress)
+
+    def _send_progress(self) -> None:
+        while self._progress:
+            progress = self._progress.popleft()
+            frame = frames.encode_progress(progress)
+            for viewer in self.viewers:
+                viewer.add_progress(progress, frame)
 
     def _publish(self, events: list[JobEvent]) -> None:
         for event in self._timeline.add(*events):
             self._attempt = event.attempt
             self._ended = event.state in FINAL_STATES
+            encoded = frames.encode_event(event)
             for viewer in self.viewers:
-                viewer.add_event(event)
+                viewer.add_event(event, encoded)
             if event.state is JobState.QUEUED:  # the event does not contain the waiting reason
                 self.request_reread()
         if self._timeline.has_gap:
@@ -139,5 +158,8 @@ class Feed:
         known = self._timeline.last_seq or 0
         job = (await self._history.read_job(self._tenant, self._job_id)).job
         self._publish(await self._history.read_events(self._tenant, self._job_id, known, job.seq))
+        if job.waiting is None:
+            return
+        frame = frames.encode_waiting(job, at=datetime.now(UTC))
         for viewer in self.viewers:
-            viewer.add_waiting(job)
+            viewer.add_waiting(job, job.waiting, frame)

@@ -8,7 +8,7 @@ from chassis.messaging.bus import Bus
 from notifier.domain.errors import InvalidResumePosition
 from notifier.usecases.feed import Feed
 from notifier.usecases.read_history import History
-from notifier.usecases.viewer import Viewer
+from notifier.usecases.viewer import TrySend, Viewer
 
 
 class Hub:
@@ -25,8 +25,11 @@ class Hub:
             feed.request_reread()
 
     @asynccontextmanager
-    async def watch(self, tenant: str, job_id: UUID, after: int | None) -> AsyncIterator[Viewer]:
+    async def watch(self, tenant: str, job_id: UUID, after: int | None, *, try_send: TrySend) -> AsyncIterator[Viewer]:
         """Return a viewer of a job, fed while the block runs.
+
+        Args:
+            try_send: sends a frame to the viewer's client if that needs no wait; for progress.
 
         Raises:
             Relayed: the tenant has no such job.
@@ -38,7 +41,7 @@ class Hub:
         if feed is None:
             feed = Feed(self._bus, self._history, tenant=tenant, job_id=job_id, reread_s=self._reread_s)
             self._feeds[key] = feed
-        viewer = Viewer()
+        viewer = Viewer(try_send)
         try:
             try:
                 await feed.add_viewer(viewer, after)

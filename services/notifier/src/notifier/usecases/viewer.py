@@ -1,6 +1,7 @@
 """One viewer of one job: what was sent and what remains."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from contracts.executor.progress import Progress
@@ -19,19 +20,27 @@ class JobDeleted(Exception):
     """The job was deleted."""
 
 
+TrySend = Callable[[str], bool]
+"""Sends a frame if that needs no wait; returns whether it was sent."""
+
+
 class Viewer:
     """Takes events and progress of a job in order and returns frames, each once.
 
     Everything before ``start`` waits; what the snapshot already contains is then dropped.
 
+    Args:
+        try_send: sends progress at once where no earlier frame waits, which saves a switch of tasks for each frame.
+
     Attributes:
         request_id: id of the request that submitted the job, for logs; None until an event has it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, try_send: TrySend) -> None:
+        self._try_send = try_send
         self.request_id: str | None = None
         self._last_seq: int | None = None
-        self._early_events: list[JobEvent] = []
+        self._early_events: list[tuple[JobEvent, tuple[str, ...]]] = []
         self._progress_filter = ProgressFilter()
         self._attempt = 0
         self._processing = False
@@ -59,36 +68,38 @@ class Viewer:
         self._last_seq, self._waiting = job.seq, job.waiting
         if job.state in FINAL_STATES:
             self._add_end(job, replay, after)
-        for event in self._early_events:
-            self.add_event(event)
+        for event, encoded in self._early_events:
+            self.add_event(event, encoded)
         self._changed.set()
 
-    def add_event(self, event: JobEvent) -> None:
-        """Add the next event of the job."""
+    def add_event(self, event: JobEvent, encoded: tuple[str, ...]) -> None:
+        """Add the next event of the job, with its frames."""
         self.request_id = event.request_id or self.request_id
         if self._last_seq is None:
-            self._early_events.append(event)
+            self._early_events.append((event, encoded))
         elif event.seq > self._last_seq and not self._has_ended:
             self._last_seq, self._attempt, self._waiting = event.seq, event.attempt, None
             self._processing = STATUS_OF_STATE[event.state] is JobStatus.PROCESSING
-            self._backlog.add_states(frames.encode_event(event))
+            self._backlog.add_states(encoded)
             self._has_ended = event.state in FINAL_STATES
             self._changed.set()
 
-    def add_waiting(self, job: Job) -> None:
+    def add_waiting(self, job: Job, waiting: Waiting, frame: str) -> None:
         """Add why the job waits, unless it was sent already or is out of date."""
-        if job.waiting is None or job.seq != self._last_seq or _is_same(job.waiting, self._waiting):
+        if job.seq != self._last_seq or _is_same(waiting, self._waiting):
             return
-        self._waiting = job.waiting
-        self._backlog.add_progress(frames.encode_waiting(job, at=datetime.now(UTC)))
+        self._waiting = waiting
+        self._backlog.add_progress(frame)
         self._changed.set()
 
-    def add_progress(self, progress: Progress) -> None:
+    def add_progress(self, progress: Progress, frame: str) -> None:
         """Add progress, unless it goes back, belongs to another attempt, or is too late."""
         if not self._processing or progress.attempt != self._attempt:
             return
-        if self._progress_filter.accepts(progress.attempt, progress.progress):
-            self._backlog.add_progress(frames.encode_progress(progress))
+        if not self._progress_filter.accepts(progress.attempt, progress.progress):
+            return
+        if self._backlog or not self._try_send(frame):
+            self._backlog.add_progress(frame)
             self._changed.set()
 
     def mark_deleted(self) -> None:

@@ -1,0 +1,38 @@
+"""Whether the databases have the schemas of this code, so that a start needs no migration."""
+
+import asyncio
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from stack.postgres import Postgres
+
+
+async def are_schemas_current(postgres: "Postgres", services: Iterable[str]) -> bool:
+    """Whether every service's newest migration is the one that its database had last. Unknown counts as no."""
+    current = await asyncio.gather(*(_is_current(postgres, service) for service in services))
+    return all(current)
+
+
+async def _is_current(postgres: "Postgres", service: str) -> bool:
+    try:
+        connection = await asyncpg.connect(postgres.url(service).replace("+asyncpg", ""))
+        try:
+            found = await connection.fetchval("SELECT version_num FROM alembic_version")
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError):
+        return False
+    return bool(found == _newest_revision(service))
+
+
+def _newest_revision(service: str) -> str:
+    """Return the number at the start of the name of the newest migration."""
+    package = find_spec(f"{service}.store")
+    folders = package.submodule_search_locations if package else None
+    versions = (path for folder in folders or () for path in Path(folder, "migrations/versions").glob("[0-9]*.py"))
+    return max((path.name.partition("_")[0] for path in versions), default="")
