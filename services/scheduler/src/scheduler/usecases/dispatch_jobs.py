@@ -266,8 +266,12 @@ class JobDispatcher:
         found = await self._placer.lock_job(connection, turn, search)
         if found is None:
             return None, None
-        self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
-        assignment = await attempts.insert_attempt(connection, found, node, slot=slot, lease_s=self._lease_s)
+        models = self._fleet.get_models(found.requirement_id)
+        is_cold = not models <= self._loaded.get_loaded(node)
+        self._loaded.record_claim(node, models)
+        assignment = await attempts.insert_attempt(
+            connection, found, node, slot=slot, lease_s=self._lease_s, is_cold=is_cold
+        )
         attempt = assignment.ref.attempt
         transition = await transitions.apply_transition(
             connection, found.job, Cause.CLAIMED, CLAIM_EFFECTS, now=found.now, attempt=attempt
