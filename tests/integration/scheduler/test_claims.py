@@ -227,7 +227,7 @@ async def test_claim_skips_jobs_that_must_avoid_the_node(queue: Queue) -> None:
     assert (await queue.select())[0] == (second, 0)
 
 
-@pytest.mark.parametrize(("place", "most"), [(1, 10), (2500, 2010), (4999, 2010)])
+@pytest.mark.parametrize(("place", "most"), [(1, 10), (700, 900), (2500, 2210), (4999, 210)])
 async def test_position_among_own_jobs_is_exact_near_the_ends_of_the_queue_and_an_estimate_between(
     queue: Queue, place: int, most: int
 ) -> None:
