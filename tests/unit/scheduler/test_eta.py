@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
 from scheduler.domain.eta_accuracy import EtaResult, EtaStage, add_up, compare, measure_accuracy
-from scheduler.domain.fair_order import Rival, WaitingTenant, count_jobs_before
+from scheduler.domain.fair_order import EXACT, FairOrder, Rival, WaitingTenant
 from scheduler.domain.run_times import RunTime
 
 UNLIMITED = Concurrency(None, 0, 0)
@@ -52,18 +52,42 @@ def test_position_is_that_of_a_fleet_that_takes_jobs_by_vtime_and_weight(
             (vtime, number, weight, queued) for number, (vtime, weight, queued) in enumerate(tenants)
         )
     ]
-    others = count_jobs_before(
-        rivals, tenant_id=UUID(int=own), vtime=vtime, weight=weight, jobs_ahead=ahead, cost_s=cost_s
+    others = FairOrder(rivals).count_jobs_before(
+        tenant_id=UUID(int=own), vtime=vtime, weight=weight, jobs_ahead=ahead, cost_s=cost_s
     )
     assert others + ahead + 1 == simulate_position(tenants, own, ahead, cost_s)
 
 
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 100), st.sampled_from([1.0, 2.0, 4.0]), st.integers(1, 5_000)), min_size=1, max_size=50
+    ),
+    st.integers(0, 4_000),
+)
+def test_position_beyond_the_exact_ones_is_an_estimate_within_one_job_per_tenant(
+    tenants: list[tuple[float, float, int]], ahead: int
+) -> None:
+    tenants = [*tenants, (50.0, 1.0, ahead + 1)]
+    rivals = [
+        Rival(WaitingTenant(UUID(int=number), vtime, weight, queued), 4.0)
+        for number, (vtime, weight, queued) in enumerate(tenants)
+    ]
+    own = UUID(int=len(tenants) - 1)
+    before = FairOrder(rivals).count_jobs_before(tenant_id=own, vtime=50.0, weight=1.0, jobs_ahead=ahead, cost_s=4.0)
+    start = 50.0 + ahead * 4.0
+    actual = sum(
+        min(queued, int((start - vtime) * weight / 4.0) + 1) for vtime, weight, queued in tenants[:-1] if vtime <= start
+    )
+    assert abs(before - actual) <= len(tenants)
+    assert before == actual or before > EXACT - len(tenants) or ahead == 0
+
+
 def test_job_of_a_light_tenant_starts_before_the_backlog_of_others() -> None:
     heavy = [Rival(WaitingTenant(UUID(int=number), 1000.0, 1.0, 10_000), 1.0) for number in range(1, 4)]
-    light = UUID(int=99)
-    assert count_jobs_before(heavy, tenant_id=light, vtime=999.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 0
-    assert count_jobs_before(heavy, tenant_id=light, vtime=1000.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 3
-    assert count_jobs_before(heavy, tenant_id=light, vtime=1000.0, weight=4.0, jobs_ahead=4, cost_s=1.0) == 3 * 2
+    light, order = UUID(int=99), FairOrder(heavy)
+    assert order.count_jobs_before(tenant_id=light, vtime=999.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 0
+    assert order.count_jobs_before(tenant_id=light, vtime=1000.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 3
+    assert order.count_jobs_before(tenant_id=light, vtime=1000.0, weight=4.0, jobs_ahead=4, cost_s=1.0) == 3 * 2
 
 
 @given(

@@ -131,7 +131,7 @@ class Job(TolerantModel):
     Attributes:
         seq: number of the newest event, 1 and up without gaps.
         queue_position: position in the order in which jobs of all tenants start; None if not queued. Computed as if
-            each job cost what such jobs usually do: up to 1,000, every tenant counts; beyond, it is a rough estimate.
+            each job cost what such jobs usually do: exact up to 200, beyond an estimate.
         eta_seconds: estimated seconds until it ends, the median; None if unknown.
         eta_p90_seconds: the same for the 90th percentile.
         attempt: number of attempts so far.

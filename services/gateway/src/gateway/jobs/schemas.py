@@ -60,7 +60,7 @@ class JobBody(BaseModel):
     Attributes:
         workflow: name of the built-in or saved workflow; ``custom`` for a graph.
         queue_position: position in the order in which jobs of all users start, 1 for the next one; null unless
-            pending. Exact up to about 1,000 if jobs cost what they usually do; beyond, a rough estimate.
+            pending. Exact up to 200 if jobs take as long as they usually do; beyond, an estimate.
         eta_seconds: estimated time until the job ends, the median; null if it cannot be estimated.
         eta_p90_seconds: the same, but 9 of 10 such jobs are expected to end by then.
         held: whether an operator holds it back.

@@ -12,8 +12,9 @@ from scheduler.domain.eta_accuracy import AccuracyTotals, EtaResult, EtaStage
 
 _SAVE = Statement("""
 INSERT INTO job_estimates (job_id, start_s, start_p90_s, end_s, end_p90_s)
-SELECT * FROM unnest(CAST(:job_ids AS uuid[]), CAST(:starts AS float[]), CAST(:starts_p90 AS float[]),
-    CAST(:ends AS float[]), CAST(:ends_p90 AS float[]))
+SELECT given.* FROM unnest(CAST(:job_ids AS uuid[]), CAST(:starts AS float[]), CAST(:starts_p90 AS float[]),
+    CAST(:ends AS float[]), CAST(:ends_p90 AS float[])) AS given (job_id, start_s, start_p90_s, end_s, end_p90_s)
+WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.id = given.job_id)
 ON CONFLICT (job_id) DO NOTHING
 """)
 _TAKE = Statement("""
@@ -47,7 +48,7 @@ class EndedEstimate(NamedTuple):
 
 
 async def save_estimates(connection: Connection, estimates: Mapping[UUID, Eta]) -> None:
-    """Save estimates by job. The first one of a job is kept."""
+    """Save estimates of jobs that were not purged. The first one of a job is kept."""
     given = [*estimates.values()]
     await _SAVE.run(
         connection,

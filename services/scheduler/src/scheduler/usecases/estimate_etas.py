@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from chassis.database.statement import Connection
 from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
-from scheduler.domain.fair_order import Rival, WaitingTenant, count_jobs_before
+from scheduler.domain.fair_order import FairOrder, Rival, WaitingTenant
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.run_times import JobKind, RunTime
 from scheduler.domain.settlement import COST_ESTIMATE_S
@@ -47,7 +47,7 @@ class EtaEstimator:
         self._tenants: Sequence[WaitingTenant] = ()
         self._until = 0.0
         self._version = -1
-        self._rivals: dict[int, Sequence[Rival]] = {}  # by requirement, for the cached tenants and run times
+        self._orders: dict[frozenset[str], FairOrder] = {}  # by catalogs, for the cached tenants and run times
 
     async def refresh(self, connection: Connection) -> None:
         """Read tenants and run times, unless they were read lately."""
@@ -56,7 +56,7 @@ class EtaEstimator:
             return
         began = perf_counter()
         self._tenants = await waiting_tenants.list_waiting_tenants(connection)
-        self._rivals = {}
+        self._orders = {}
         took_s, is_short = perf_counter() - began, len(self._tenants) <= SHORT_LIST
         self._until = monotonic() + (SHORT_FRESH_S if is_short else min(took_s / READS_SHARE, MAX_FRESH_S))
 
@@ -65,17 +65,15 @@ class EtaEstimator:
         if job.queue_position is None:
             return None
         own_ahead = job.queue_position - 1
-        rivals = self._list_rivals(job.requirement_id, survey)
-        others = count_jobs_before(
-            rivals,
+        order = self._build_order(survey)
+        others = order.count_jobs_before(
             tenant_id=tenant.id,
             vtime=tenant.vtime,
             weight=tenant.weight,
             jobs_ahead=own_ahead,
             cost_s=self._predict_mean(job.requirement_id, _count_classes(survey.open)),
         )
-        mean_s = sum(rival.cost_s for rival in rivals) / len(rivals) if rivals else 0.0
-        return Place(own_ahead, others, mean_s)
+        return Place(own_ahead, others, order.mean_cost_s)
 
     def estimate_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: Survey, place: Place) -> Eta | None:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
@@ -110,26 +108,26 @@ class EtaEstimator:
         elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
         return self._history.run_times.predict_remaining(kind, elapsed_s=elapsed_s)
 
-    def _list_rivals(self, requirement: int, survey: Survey) -> Sequence[Rival]:
-        """List the tenants that have jobs for the nodes that can run a job with this requirement, in fair order."""
+    def _build_order(self, survey: Survey) -> FairOrder:
+        """Build the order of the tenants that have jobs for the nodes of a survey; of all tenants if it has none."""
         if self._version != self._history.version:
-            self._rivals, self._version = {}, self._history.version
-        if requirement not in self._rivals:
-            classes = _count_classes(survey.open)
-            shared = self._fleet.find_shared_requirements({node.digest for node in survey.open if node.digest})
+            self._orders, self._version = {}, self._history.version
+        digests = frozenset(node.digest for node in survey.open if node.digest)
+        if digests not in self._orders:
+            shared, classes = self._fleet.find_shared_requirements(digests), _count_classes(survey.open)
             costs: dict[int, float] = {}
             rivals = []
             for tenant in self._tenants:
                 needs = [one for one in tenant.requirements if shared is None or one in shared]
-                if not needs and tenant.requirements:
+                if tenant.requirements and not needs:
                     continue
                 for one in needs:
                     if one not in costs:
                         costs[one] = self._predict_mean(one, classes)
                 cost_s = sum(costs[one] for one in needs) / len(needs) if needs else COST_ESTIMATE_S
                 rivals.append(Rival(tenant, cost_s))
-            self._rivals[requirement] = rivals
-        return self._rivals[requirement]
+            self._orders[digests] = FairOrder(rivals)
+        return self._orders[digests]
 
     def _predict_mean(self, requirement: int, classes: Mapping[str, int]) -> float:
         mean_s = self._history.run_times.predict_mean(JobKind(requirement, None, classes))
