@@ -111,6 +111,8 @@ class FinishAttempt(StrictModel):
         node_died: the node stopped responding or stopped running the job. A job to which this happens twice is not
             retried.
         warnings: for the owner of the job.
+        request: request for the next attempt, handled once the end is committed. Its ``wait_s`` is ignored: the
+            scheduler does not wait for work.
     """
 
     ref: AttemptRef
@@ -121,6 +123,7 @@ class FinishAttempt(StrictModel):
     images: Annotated[int, Field(ge=0)] = 0
     node_died: bool = False
     warnings: Annotated[tuple[JobWarning, ...], Field(max_length=20)] = ()
+    request: RequestWork | None = None
 
 
 class ReserveImages(StrictModel):
@@ -155,6 +158,16 @@ class AttemptWriteReply(TolerantModel):
     applied: bool
 
 
+class FinishReply(AttemptWriteReply):
+    """Whether the end was applied, and the attempt that was requested with it.
+
+    Attributes:
+        assignment: None if none was requested, or if there is no work.
+    """
+
+    assignment: Assignment | None = None
+
+
 REQUEST_WORK = scheduler_rpc(
     "attempt",
     "ask",
@@ -186,7 +199,7 @@ START_ATTEMPT = scheduler_rpc(
     key="node",
 )
 FINISH_ATTEMPT = scheduler_rpc(
-    "attempt", "finish", FinishAttempt, AttemptWriteReply, "An attempt ended.", producers=("executor",), key="node"
+    "attempt", "finish", FinishAttempt, FinishReply, "An attempt ended.", producers=("executor",), key="node"
 )
 RESERVE_IMAGES = scheduler_rpc(
     "images",
