@@ -10,11 +10,15 @@ from chassis.database.statement import Connection, Statement
 from scheduler.domain.eta import Eta
 from scheduler.domain.eta_accuracy import AccuracyTotals, EtaResult, EtaStage
 
+# Locks the jobs, so that none of them is purged meanwhile, and leaves out those that others have locked.
 _SAVE = Statement("""
+WITH present AS MATERIALIZED (
+    SELECT j.id FROM jobs j WHERE j.id = ANY(CAST(:job_ids AS uuid[])) FOR KEY SHARE SKIP LOCKED
+)
 INSERT INTO job_estimates (job_id, start_s, start_p90_s, end_s, end_p90_s)
 SELECT given.* FROM unnest(CAST(:job_ids AS uuid[]), CAST(:starts AS float[]), CAST(:starts_p90 AS float[]),
     CAST(:ends AS float[]), CAST(:ends_p90 AS float[])) AS given (job_id, start_s, start_p90_s, end_s, end_p90_s)
-WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.id = given.job_id)
+WHERE given.job_id IN (SELECT present.id FROM present)
 ON CONFLICT (job_id) DO NOTHING
 """)
 _TAKE = Statement("""
@@ -48,7 +52,11 @@ class EndedEstimate(NamedTuple):
 
 
 async def save_estimates(connection: Connection, estimates: Mapping[UUID, Eta]) -> None:
-    """Save estimates of jobs that were not purged. The first one of a job is kept."""
+    """Save estimates by job. The first one of a job is kept.
+
+    Leaves out jobs that were purged or that another transaction has locked. Must be a transaction of its own, because
+    no node can claim these jobs until it ends.
+    """
     given = [*estimates.values()]
     await _SAVE.run(
         connection,

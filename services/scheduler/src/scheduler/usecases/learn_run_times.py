@@ -73,10 +73,11 @@ class RunTimeLearner:
         ended = [run.job_id for run in runs]
         self._runs, self._estimates, self._ended_before, self._offered = [], {}, ended, 0
         try:
+            if given:
+                async with self._database.single() as connection:
+                    await estimates.save_estimates(connection, given)
             async with self._database.direct() as connection:
                 await run_times.lock(connection)
-                if given:
-                    await estimates.save_estimates(connection, given)
                 comparisons = await self._compare_ended(connection, [*before, *ended])
                 learned = await self._add_runs(connection, runs) if runs else {}
         except BaseException:
