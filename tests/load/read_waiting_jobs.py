@@ -35,7 +35,7 @@ FILL = (
         'queued', 0, 'custom', '{{}}', 1, 1, now()::date, 1, 'h', now() + interval '1 ms' * n
     FROM generate_series(1, {jobs}) n""",
     "UPDATE tenants t SET queued = (SELECT count(*) FROM jobs j WHERE j.tenant_id = t.id)",
-    """INSERT INTO run_times (scope, id, node_class, is_cold, bins)
+    """INSERT INTO run_times (scope, id, node_class, loads_models, bins)
     VALUES ('fleet', 0, '', false, '{{"35": 50, "36": 50}}')""",
     "VACUUM ANALYZE",
 )

@@ -24,12 +24,12 @@ def learned(*runs: Run) -> RunTimes:
 
 
 def run(seconds: float, *, fingerprint: int = FINGERPRINT, requirement: int = REQUIREMENT, node_class: str = GPU,
-        is_cold: bool = False) -> Run:  # fmt: skip
-    return Run(requirement, fingerprint, node_class, is_cold, seconds)
+        loads_models: bool = False) -> Run:  # fmt: skip
+    return Run(requirement, fingerprint, node_class, loads_models, seconds)
 
 
-def predict(run_times: RunTimes, kind: JobKind = KIND, *, is_cold: bool = False) -> float | None:
-    found = run_times.predict(kind, is_cold=is_cold)
+def predict(run_times: RunTimes, kind: JobKind = KIND, *, loads_models: bool = False) -> float | None:
+    found = run_times.predict(kind, loads_models=loads_models)
     return found and found.p50_s
 
 
@@ -86,19 +86,19 @@ def test_classes_of_nodes_count_by_their_number_of_nodes() -> None:
     assert predict(run_times, mixed) == pytest.approx(40, rel=0.1)
 
 
-def test_cold_job_takes_the_load_time_of_its_models_longer() -> None:
-    warm_only = learned(run(5), run(5, fingerprint=2), run(35, fingerprint=2, is_cold=True))
+def test_job_whose_models_are_not_loaded_takes_their_load_time_longer() -> None:
+    warm_only = learned(run(5), run(5, fingerprint=2), run(35, fingerprint=2, loads_models=True))
     assert predict(warm_only) == pytest.approx(5, rel=0.1)
-    assert predict(warm_only, is_cold=True) == pytest.approx(5 + 30, rel=0.1)
-    cold_only = learned(run(40, is_cold=True), run(5, fingerprint=2), run(35, fingerprint=2, is_cold=True))
-    assert predict(cold_only, is_cold=True) == pytest.approx(40, rel=0.1)
-    assert predict(cold_only) == pytest.approx(40 - 30, rel=0.35)
-    assert predict(learned(run(5)), is_cold=True) == pytest.approx(5, rel=0.1)
+    assert predict(warm_only, loads_models=True) == pytest.approx(5 + 30, rel=0.1)
+    loading_only = learned(run(40, loads_models=True), run(5, fingerprint=2), run(35, fingerprint=2, loads_models=True))
+    assert predict(loading_only, loads_models=True) == pytest.approx(40, rel=0.1)
+    assert predict(loading_only) == pytest.approx(40 - 30, rel=0.35)
+    assert predict(learned(run(5)), loads_models=True) == pytest.approx(5, rel=0.1)
 
 
 def test_few_runs_give_a_wide_estimate() -> None:
     few, many = learned(run(10)), learned(*[run(10)] * 50)
-    narrow, wide = many.predict(KIND, is_cold=False), few.predict(KIND, is_cold=False)
+    narrow, wide = many.predict(KIND, loads_models=False), few.predict(KIND, loads_models=False)
     assert narrow is not None
     assert wide is not None
     assert wide.p90_s == pytest.approx(2 * wide.p50_s)

@@ -2,7 +2,7 @@
 
 Run times are kept as histograms (``scheduler.domain.durations``) in three scopes. A prediction uses the first scope
 that has run times: jobs with the same workflow fingerprint on the same class of node; jobs with the same needs on that
-class; all jobs of the fleet. Runs that had to load models (cold) are kept apart from those that had not (warm).
+class; all jobs of the fleet. Runs of nodes that had to load models of the job are kept apart from those of warm nodes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,13 +30,13 @@ class Key(NamedTuple):
     Attributes:
         id: the fingerprint of the workflow, or the id of the requirement; 0 for the fleet.
         node_class: name of the node's first GPU; empty if unknown, and for the fleet.
-        is_cold: the node did not have all models of the job loaded.
+        loads_models: the node did not have all models of the job loaded.
     """
 
     scope: Scope
     id: int
     node_class: str
-    is_cold: bool
+    loads_models: bool
 
 
 class Run(NamedTuple):
@@ -50,18 +50,18 @@ class Run(NamedTuple):
     requirement_id: int
     fingerprint: int | None
     node_class: str
-    is_cold: bool
+    loads_models: bool
     seconds: float
 
     def list_keys(self) -> tuple[Key, ...]:
         """Return the keys of the histograms that this run belongs to."""
         keys = (
-            Key(Scope.MODELS, self.requirement_id, self.node_class, self.is_cold),
-            Key(Scope.FLEET, 0, "", self.is_cold),
+            Key(Scope.MODELS, self.requirement_id, self.node_class, self.loads_models),
+            Key(Scope.FLEET, 0, "", self.loads_models),
         )
         if self.fingerprint is None:
             return keys
-        return (Key(Scope.WORKFLOW, self.fingerprint, self.node_class, self.is_cold), *keys)
+        return (Key(Scope.WORKFLOW, self.fingerprint, self.node_class, self.loads_models), *keys)
 
 
 class JobKind(NamedTuple):
@@ -105,29 +105,31 @@ class RunTimes:
     def replace(self, key: Key, bins: Bins) -> None:
         """Replace the histogram of a key, or add it."""
         of_id = self._bins.setdefault((key.scope, key.id), {})
-        self._size += (key.node_class, key.is_cold) not in of_id
-        of_id[key.node_class, key.is_cold] = bins
+        self._size += (key.node_class, key.loads_models) not in of_id
+        of_id[key.node_class, key.loads_models] = bins
 
-    def predict(self, kind: JobKind, *, is_cold: bool) -> RunTime | None:
+    def predict(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
         """Predict the run time of a job on one of the nodes that could run it; None without any history.
 
         Args:
-            is_cold: the node has to load models of the job.
+            loads_models: the node has to load models of the job.
         """
         for scope, key_id in _list_scopes(kind):
-            warm, cold = self._merge(scope, key_id, kind, is_cold=False), self._merge(scope, key_id, kind, is_cold=True)
-            own, other = (cold, warm) if is_cold else (warm, cold)
+            own = self._merge(scope, key_id, kind, loads_models=loads_models)
+            other = self._merge(scope, key_id, kind, loads_models=not loads_models)
             if own:
                 return _measure(own, 0.0)
             if other:
                 load_s = self._predict_load(kind)
-                return _measure(other, load_s if is_cold else -load_s)
+                return _measure(other, load_s if loads_models else -load_s)
         return None
 
     def predict_mean(self, kind: JobKind) -> float | None:
-        """Predict the mean run time of other jobs with the same needs, warm or cold; None without any history."""
+        """Predict the mean run time of other jobs with the same needs, on any node; None without any history."""
         for scope, key_id in ((Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)):
-            merged = _add_up((self._merge(scope, key_id, kind, is_cold=is_cold), 1.0) for is_cold in (False, True))
+            merged = _add_up(
+                (self._merge(scope, key_id, kind, loads_models=loads_models), 1.0) for loads_models in (False, True)
+            )
             if merged:
                 return compute_mean(merged)
         return None
@@ -138,7 +140,9 @@ class RunTimes:
         Only those earlier runs count that took longer.
         """
         for scope, key_id in _list_scopes(kind):
-            merged = _add_up((self._merge(scope, key_id, kind, is_cold=is_cold), 1.0) for is_cold in (False, True))
+            merged = _add_up(
+                (self._merge(scope, key_id, kind, loads_models=loads_models), 1.0) for loads_models in (False, True)
+            )
             if not merged:
                 continue
             longer = {number: weight for number, weight in merged.items() if compute_midpoint(number) > elapsed_s}
@@ -146,21 +150,21 @@ class RunTimes:
         return None
 
     def _predict_load(self, kind: JobKind) -> float:
-        """Predict how long a node loads the models of a job: the median cold run minus the median warm one."""
+        """Predict how long a node loads the models of a job: the median of runs that do, minus that of others."""
         for scope, key_id in ((Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)):
-            warm = compute_percentile(self._merge(scope, key_id, kind, is_cold=False), 0.5)
-            cold = compute_percentile(self._merge(scope, key_id, kind, is_cold=True), 0.5)
-            if warm is not None and cold is not None:
-                return max(cold - warm, 0.0)
+            warm = compute_percentile(self._merge(scope, key_id, kind, loads_models=False), 0.5)
+            loading = compute_percentile(self._merge(scope, key_id, kind, loads_models=True), 0.5)
+            if warm is not None and loading is not None:
+                return max(loading - warm, 0.0)
         return 0.0
 
-    def _merge(self, scope: Scope, key_id: int, kind: JobKind, *, is_cold: bool) -> Bins:
+    def _merge(self, scope: Scope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
         """Merge the histograms of the classes of nodes that could run the job. Each counts by its number of nodes."""
         found = self._bins.get((scope, key_id))
         if not found:
             return {}
         classes: Mapping[str, int] = {"": 1} if scope is Scope.FLEET else kind.node_classes
-        matching = [(bins, nodes) for name, nodes in classes.items() if (bins := found.get((name, is_cold)))]
+        matching = [(bins, nodes) for name, nodes in classes.items() if (bins := found.get((name, loads_models)))]
         if len(matching) == 1:
             return matching[0][0]
         runs = [sum(bins.values()) for bins, _ in matching]

@@ -87,9 +87,9 @@ FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :
 """)
 _INSERT_ATTEMPT = Statement("""
 INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost, slot, prefetched,
-                      is_cold)
+                      loads_models)
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
-        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched, :is_cold)
+        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched, :loads_models)
 """)
 _LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
 _RENEW_LEASE = Statement("""
@@ -205,12 +205,12 @@ async def find_free_slot(connection: Connection, node: str) -> Slot | None:
 
 
 async def insert_attempt(
-    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float, is_cold: bool
+    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float, loads_models: bool
 ) -> Assignment:
     """Lease the job's next attempt to the node, with a new lease token and prompt id.
 
     Args:
-        is_cold: the node has to load models of the job, as far as is known.
+        loads_models: the node has to load models of the job, as far as is known.
     """
     job = found.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
@@ -222,7 +222,7 @@ async def insert_attempt(
         "cost": COST_ESTIMATE_S,
         "slot": slot.number,
         "prefetched": slot.is_prefetch,
-        "is_cold": is_cold,
+        "loads_models": loads_models,
     }
     await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
     return Assignment(

@@ -15,21 +15,21 @@ KEEP = "60 days"  # without a run
 _LOCK_KEY = 0x72756E74696D65  # "runtime"
 _LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
 _LIST_SINCE = Statement("""
-SELECT scope, id, node_class, is_cold, bins, updated_at FROM run_times
+SELECT scope, id, node_class, loads_models, bins, updated_at FROM run_times
 WHERE updated_at >= coalesce(CAST(:since AS timestamptz), '-infinity') ORDER BY updated_at
 """)
 _KEYS = """
-    unnest(CAST(:scopes AS text[]), CAST(:ids AS bigint[]), CAST(:node_classes AS text[]), CAST(:colds AS boolean[]))
+    unnest(CAST(:scopes AS text[]), CAST(:ids AS bigint[]), CAST(:node_classes AS text[]), CAST(:loads AS boolean[]))
 """
 _LOAD = Statement(f"""
-SELECT r.scope, r.id, r.node_class, r.is_cold, r.bins FROM {_KEYS} AS given (scope, id, node_class, is_cold)
-JOIN run_times r USING (scope, id, node_class, is_cold)
+SELECT r.scope, r.id, r.node_class, r.loads_models, r.bins FROM {_KEYS} AS given (scope, id, node_class, loads_models)
+JOIN run_times r USING (scope, id, node_class, loads_models)
 """)  # noqa: S608 - constants only
 _SAVE = Statement(f"""
-INSERT INTO run_times (scope, id, node_class, is_cold, bins)
-SELECT scope, id, node_class, is_cold, bins::jsonb
-FROM ROWS FROM ({_KEYS}, unnest(CAST(:bins AS text[]))) AS given (scope, id, node_class, is_cold, bins)
-ON CONFLICT (scope, id, node_class, is_cold) DO UPDATE SET bins = excluded.bins, updated_at = now()
+INSERT INTO run_times (scope, id, node_class, loads_models, bins)
+SELECT scope, id, node_class, loads_models, bins::jsonb
+FROM ROWS FROM ({_KEYS}, unnest(CAST(:bins AS text[]))) AS given (scope, id, node_class, loads_models, bins)
+ON CONFLICT (scope, id, node_class, loads_models) DO UPDATE SET bins = excluded.bins, updated_at = now()
 """)  # noqa: S608 - constants only
 _PRUNE = Statement(f"""
 DELETE FROM run_times WHERE updated_at < now() - interval '{KEEP}' OR ctid = ANY(ARRAY(
@@ -79,7 +79,7 @@ async def list_node_classes(connection: Connection, names: Collection[str]) -> d
 
 
 def build_key(row: Row) -> Key:
-    return Key(Scope(row["scope"]), row["id"], row["node_class"], row["is_cold"])
+    return Key(Scope(row["scope"]), row["id"], row["node_class"], row["loads_models"])
 
 
 def read_bins(row: Row) -> dict[int, float]:
@@ -92,5 +92,5 @@ def _key_parameters(keys: Collection[Key]) -> dict[str, list[object]]:
         "scopes": [key.scope.value for key in ordered],
         "ids": [key.id for key in ordered],
         "node_classes": [key.node_class for key in ordered],
-        "colds": [key.is_cold for key in ordered],
+        "loads": [key.loads_models for key in ordered],
     }

@@ -206,13 +206,13 @@ class AttemptLifecycle:
 
 def _build_run(locked: transitions.LockedAttempt, ending: FinishAttempt) -> FinishedRun | None:
     """Return the run of an attempt that succeeded; None if it is not known whether it had to load models."""
-    if locked.is_cold is None:
+    if locked.loads_models is None:
         return None
     return FinishedRun(
         job_id=locked.job.id,
         node=locked.node,
         requirement_id=locked.requirement_id,
         fingerprint=locked.fingerprint,
-        is_cold=locked.is_cold,
+        loads_models=locked.loads_models,
         seconds=ending.gpu_seconds,
     )

@@ -278,10 +278,10 @@ class JobDispatcher:
         if found is None:
             return None, None
         models = self._fleet.get_models(found.requirement_id)
-        is_cold = not models <= self._loaded.get_loaded(node)
+        loads_models = not models <= self._loaded.get_loaded(node)
         self._loaded.record_claim(node, models)
         assignment = await attempts.insert_attempt(
-            connection, found, node, slot=slot, lease_s=self._lease_s, is_cold=is_cold
+            connection, found, node, slot=slot, lease_s=self._lease_s, loads_models=loads_models
         )
         attempt = assignment.ref.attempt
         transition = await transitions.apply_transition(

@@ -82,7 +82,7 @@ class EtaEstimator:
             return None
         kind = JobKind(job.requirement_id, job.fingerprint, _count_classes(free))
         models = self._fleet.get_models(job.requirement_id)
-        own = self._history.run_times.predict(kind, is_cold=not any(models <= node.loaded for node in free))
+        own = self._history.run_times.predict(kind, loads_models=not any(models <= node.loaded for node in free))
         if own is None:
             return None
         own_mean_s = self._predict_mean(job.requirement_id, kind.node_classes)
@@ -90,7 +90,7 @@ class EtaEstimator:
         job_s = own_mean_s
         if ahead:
             job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
-        usual = self._history.run_times.predict(kind._replace(fingerprint=None), is_cold=False) or own
+        usual = self._history.run_times.predict(kind._replace(fingerprint=None), loads_models=False) or own
         return estimate_eta(
             Nodes(_estimate_busy(node, job, job_s) for node in free),
             position=place.position,

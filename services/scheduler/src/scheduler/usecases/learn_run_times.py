@@ -34,7 +34,7 @@ class FinishedRun(NamedTuple):
     node: str
     requirement_id: int
     fingerprint: int | None
-    is_cold: bool
+    loads_models: bool
     seconds: float
 
 
@@ -112,7 +112,7 @@ class RunTimeLearner:
         classes = await run_times.list_node_classes(connection, {run.node for run in runs})
         seconds: dict[Key, list[float]] = {}
         for run in runs:
-            known = Run(run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.is_cold, run.seconds)
+            known = Run(run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.loads_models, run.seconds)
             for key in known.list_keys():
                 seconds.setdefault(key, []).append(run.seconds)
         histograms: dict[Key, Bins] = {}

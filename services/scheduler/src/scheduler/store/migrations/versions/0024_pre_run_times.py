@@ -19,14 +19,14 @@ def upgrade() -> None:
     )
     op.add_column(
         "attempts",
-        sa.Column("is_cold", sa.Boolean, comment="its node had not loaded all models of the job; null: unknown"),
+        sa.Column("loads_models", sa.Boolean, comment="its node had not loaded all models of the job; null: unknown"),
     )
     op.create_table(
         "run_times",
         sa.Column("scope", sa.Text, primary_key=True, comment="scheduler.domain.run_times.Scope"),
         sa.Column("id", sa.BigInteger, primary_key=True, comment="fingerprint, requirement, or 0 for the fleet"),
         sa.Column("node_class", sa.Text, primary_key=True, comment="name of the first GPU; empty: unknown, or any"),
-        sa.Column("is_cold", sa.Boolean, primary_key=True),
+        sa.Column("loads_models", sa.Boolean, primary_key=True),
         sa.Column("bins", JSONB, nullable=False, comment="weight by bin of scheduler.domain.durations"),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         comment="Run times of succeeded jobs as histograms in which newer runs count more.",
@@ -59,5 +59,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("eta_accuracy", "job_estimates", "run_times"):
         op.drop_table(table)
-    op.drop_column("attempts", "is_cold")
+    op.drop_column("attempts", "loads_models")
     op.drop_column("jobs", "fingerprint")
