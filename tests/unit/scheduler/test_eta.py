@@ -5,7 +5,7 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
@@ -105,6 +105,7 @@ def test_start_is_within_one_job_of_a_simulation_of_the_nodes(busy_s: list[float
     assert Nodes(busy_s).compute_start(position, job_s) == pytest.approx(started, abs=max(job_s, 10 / len(busy_s)))
 
 
+@example([0.0, 0.0, 5.616470994322784, 5.616470994322784], 5.616470994322784)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8), st.floats(min_value=0.1, max_value=20))
 def test_start_never_decreases_with_the_position(busy_s: list[float], job_s: float) -> None:
     nodes = Nodes(busy_s)

@@ -71,7 +71,7 @@ class Nodes:
                 high = middle
             else:
                 low = middle + 1
-        return max(self._start_on(low, position, job_s), 0.0)
+        return max(self._start_on(low, position, job_s), self._busy_s[low - 1])
 
     def _start_on(self, nodes: int, position: int, job_s: float) -> float:
         return (self._sums[nodes - 1] + (position - nodes) * job_s) / nodes
