@@ -33,6 +33,7 @@ class NodeFacts:
         blocked_at: since when it is blocked; None if it is not.
         node_class: name of its first GPU; empty if unknown.
         busy_since: when its current attempt began; None without one.
+        prefetched: number of attempts that it starts after that one.
         loaded: models that it has loaded.
     """
 
@@ -46,6 +47,7 @@ class NodeFacts:
     blocked_at: datetime | None = None
     node_class: str = ""
     busy_since: datetime | None = None
+    prefetched: int = 0
     loaded: frozenset[str] = frozenset()
 
     @property

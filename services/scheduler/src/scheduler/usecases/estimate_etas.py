@@ -142,8 +142,8 @@ def _count_classes(nodes: Sequence[NodeFacts]) -> dict[str, int]:
 
 
 def _estimate_busy(node: NodeFacts, job: JobSnapshot, job_s: float) -> float:
-    """Estimate after how many seconds a node has finished what it runs."""
+    """Estimate after how many seconds a node has finished what it runs and what it has prefetched."""
     if node.busy_since is None:
         return 0.0
     elapsed_s = (job.now - node.busy_since).total_seconds()
-    return max(job_s - elapsed_s, LEAST_LEFT * job_s)
+    return max(job_s - elapsed_s, LEAST_LEFT * job_s) + node.prefetched * job_s

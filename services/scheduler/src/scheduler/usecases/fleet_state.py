@@ -247,6 +247,7 @@ class FleetState:
                 blocked_at=row["blocked_since"],
                 node_class=row["node_class"],
                 busy_since=row["busy_since"],
+                prefetched=row["prefetched"],
                 loaded=frozenset(row["loaded"]),
             )
             for row in rows
