@@ -85,9 +85,10 @@ UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs =>
 FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :attempt
 """)
 _INSERT_ATTEMPT = Statement("""
-INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost, slot, prefetched)
+INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost, slot, prefetched,
+                      loads_models)
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
-        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched)
+        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched, :loads_models)
 """)
 _LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
 _RENEW_LEASE = Statement("""
@@ -203,12 +204,20 @@ async def find_free_slot(connection: Connection, node: str) -> Slot | None:
 
 
 async def insert_attempt(
-    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float, cost_s: float
+    connection: Connection,
+    found: ClaimableJob,
+    node: str,
+    *,
+    slot: Slot,
+    lease_s: float,
+    cost_s: float,
+    loads_models: bool,
 ) -> Assignment:
     """Lease the job's next attempt to the node, with a new lease token and prompt id.
 
     Args:
         cost_s: GPU-seconds charged at the claim.
+        loads_models: the node has to load models of the job, as far as is known.
     """
     job = found.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
@@ -220,6 +229,7 @@ async def insert_attempt(
         "cost": cost_s,
         "slot": slot.number,
         "prefetched": slot.is_prefetch,
+        "loads_models": loads_models,
     }
     await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
     return Assignment(

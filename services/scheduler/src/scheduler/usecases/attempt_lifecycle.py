@@ -22,14 +22,16 @@ from scheduler.domain.settlement import (
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
 from scheduler.usecases.job_metrics import LAPSED, OVERTIME, JobMetrics
+from scheduler.usecases.learn_run_times import FinishedRun, RunTimeLearner
 from scheduler.usecases.publish_job_events import JobEventPublisher
 
 
 class _EndedAttempt(NamedTuple):
-    """An attempt that ended. ``transition`` is None if its job had ended before."""
+    """An attempt that ended. ``transition`` is None if its job had ended before, ``run`` unless the job succeeded."""
 
     node: str
     transition: transitions.Transition | None
+    run: FinishedRun | None = None
 
 
 class AttemptLifecycle:
@@ -40,11 +42,12 @@ class AttemptLifecycle:
         database: Database,
         publisher: JobEventPublisher,
         metrics: JobMetrics,
+        learner: RunTimeLearner,
         *,
         max_attempts: int,
         lease_s: float,
     ) -> None:
-        self._database, self._publisher, self._metrics = database, publisher, metrics
+        self._database, self._publisher, self._metrics, self._learner = database, publisher, metrics, learner
         self._max_attempts, self._lease_s = max_attempts, lease_s
 
     async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWriteReply:
@@ -103,6 +106,8 @@ class AttemptLifecycle:
     async def _publish(self, ended: _EndedAttempt, outcome: str) -> None:
         """Count and publish the end of an attempt after the commit."""
         self._metrics.count_attempt(ended.node, outcome)
+        if ended.run is not None:
+            self._learner.record_run(ended.run)
         await self._publisher.publish_live(ended.transition)
 
     async def _end_live(self, connection: Connection, ending: FinishAttempt, node: str) -> _EndedAttempt | None:
@@ -196,4 +201,18 @@ class AttemptLifecycle:
             error=None if succeeded or is_retry(cause) else error,
             warnings=ending.warnings if succeeded else (),
         )
-        return _EndedAttempt(locked.node, transition)
+        return _EndedAttempt(locked.node, transition, _build_run(locked, ending) if succeeded else None)
+
+
+def _build_run(locked: transitions.LockedAttempt, ending: FinishAttempt) -> FinishedRun | None:
+    """Return the run of an attempt that succeeded; None if it is not known whether it had to load models."""
+    if locked.loads_models is None:
+        return None
+    return FinishedRun(
+        job_id=locked.job.id,
+        node=locked.node,
+        requirement_id=locked.requirement_id,
+        fingerprint=locked.fingerprint,
+        loads_models=locked.loads_models,
+        seconds=ending.gpu_seconds,
+    )

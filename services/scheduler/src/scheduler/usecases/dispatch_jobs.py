@@ -277,10 +277,12 @@ class JobDispatcher:
         found = await self._placer.lock_job(connection, turn, search)
         if found is None:
             return None, None
-        self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
+        models = self._fleet.get_models(found.requirement_id)
+        loads_models = not models <= self._loaded.get_loaded(node)
+        self._loaded.record_claim(node, models)
         cost_s = await self._placer.load_job_cost(connection)
         assignment = await attempts.insert_attempt(
-            connection, found, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s
+            connection, found, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s, loads_models=loads_models
         )
         attempt, effects = assignment.ref.attempt, compute_claim_effects(cost_s)
         transition = await transitions.apply_transition(
