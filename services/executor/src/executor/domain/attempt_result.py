@@ -79,7 +79,8 @@ NODE_BUSY = AttemptResult(
 )
 RUN_TIME_EXCEEDED = workflow_failure(
     "job.run_time_exceeded",
-    "The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
+    "The job ran longer than its time limit: run_within_seconds, or the limit of the tier. Allow more, or make it "
+    "smaller.",
 )
 HISTORY_TOO_LARGE = workflow_failure(
     "workflow.answer_too_large",

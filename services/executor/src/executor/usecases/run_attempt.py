@@ -210,6 +210,9 @@ class AttemptRunner:
             with suppress(ValueTooDeep):  # the history entry decides
                 uploads.start(collector.collect_during_run(outputs))
 
+        def on_begin() -> None:
+            self._set_begun_at(attempt)
+
         def on_end() -> None:
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
                 self._leave_node(attempt)
@@ -221,6 +224,7 @@ class AttemptRunner:
             publisher.changed,
             self.settings,
             death=self.death,
+            on_begin=on_begin,
             on_end=on_end,
             on_outputs=on_outputs,
         )
@@ -286,10 +290,10 @@ class AttemptRunner:
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
             if attempt.place is Place.ON_NODE:
                 await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            gpu_s = _elapsed_s(record) if entry_or_finish.begun else 0.0
+            gpu_s = _elapsed_s(attempt.record) if entry_or_finish.begun else 0.0
             return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
-        return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(record)
+        return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(attempt.record)
 
     async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str], *, maybe_posted: bool) -> Prompt | None:
         """Wait until the node is free for this attempt. Meanwhile, build its prompt and check its policy.
@@ -316,9 +320,13 @@ class AttemptRunner:
         else:
             await attempt.take_node()
         if has_to_wait or record.assignment.inputs:
-            attempt.record = replace(record, begun_at=time.time())
-            self.journal.set_begun_at(record.prompt_id, attempt.record.begun_at)
+            self._set_begun_at(attempt)
         return prompt
+
+    def _set_begun_at(self, attempt: LiveAttempt) -> None:
+        """Let the time of an attempt, and its limit, count from now on."""
+        attempt.record = replace(attempt.record, begun_at=time.time())
+        self.journal.set_begun_at(attempt.record.prompt_id, attempt.record.begun_at)
 
     def _release_waiting_after(self, result: AttemptResult) -> None:
         """Hand back the attempt that waits for the node, if the node is at fault: another one may run it sooner."""

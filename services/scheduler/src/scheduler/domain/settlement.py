@@ -8,8 +8,11 @@ from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 
 MAX_NODE_DEATHS = 2  # a job is not tried again once this many nodes died while running it
-AVOID_NODE_S = 120.0  # after its node died, a job avoids that node for this time if another node can run it
-OVERTIME_GRACE_S = 60.0  # beyond a job's time limit; its executor needs up to 30 s to stop the prompt and report
+MAX_FAILED_NODES = 2  # nor once this many different nodes failed while running it
+AVOID_NODE_S = 120.0  # after its node failed, a job avoids that node for this time if another node can run it
+# Beyond a job's time limit, from when the node took the prompt: it may wait there for 30 s behind prompts of other
+# clients, and its executor needs up to 30 s to stop it and report.
+OVERTIME_GRACE_S = 75.0
 COST_ESTIMATE_S = 1.0  # GPU-seconds charged at the claim; corrected when the attempt ends
 
 WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator withdrew
@@ -21,7 +24,8 @@ JOB_POISON = JobError(
 )
 RUN_TIME_EXCEEDED = JobError(
     code="job.run_time_exceeded",
-    message="The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
+    message="The job ran longer than its time limit: run_within_seconds, or the limit of the tier. Allow more, or make "
+    "it smaller.",
 )
 NO_OUTPUTS = JobError(
     code="job.no_outputs",
