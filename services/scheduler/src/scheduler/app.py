@@ -29,6 +29,7 @@ from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.class_rule_cache import ClassRuleCache
+from scheduler.usecases.cordon_failing_nodes import FailingNodeCordon
 from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
@@ -89,8 +90,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         catalog_grace_s=settings.catalog_grace_s,
         default_models=settings.default_model_names,
     )
-    reader = JobReader(database, fleet)
-    job_metrics = JobMetrics(metrics)
+    reader, job_metrics = JobReader(database, fleet), JobMetrics(metrics)
     publisher = JobEventPublisher(bus, job_metrics)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
@@ -106,8 +106,15 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         frames_per_image=settings.frames_per_image,
         warm_bound_s=settings.warm_bound_s,
     )
+    reclaimer = PrefetchReclaimer(database, bus, dispatcher)
     lifecycle = AttemptLifecycle(
-        database, publisher, job_metrics, max_attempts=settings.max_attempts, lease_s=settings.lease_s
+        database,
+        fleet,
+        publisher,
+        job_metrics,
+        cordon=FailingNodeCordon(database, reclaimer, job_metrics, after_jobs=settings.cordon_after_jobs),
+        max_attempts=settings.max_attempts,
+        lease_s=settings.lease_s,
     )
     checker = WorkflowChecker(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
@@ -118,11 +125,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         queued=dispatcher.announce_jobs,
     )
     canceller = JobCanceller(database, bus, reader, publisher)
-    withdrawer, reclaimer, usage = (
-        AttemptWithdrawer(database, bus, publisher, job_metrics),
-        PrefetchReclaimer(database, bus, dispatcher),
-        DailyUsageReader(database),
-    )
+    withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
     consumers.register_jobs(
         bus,
         submitter=submitter,

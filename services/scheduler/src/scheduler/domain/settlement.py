@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobError, JobWarning
+from scheduler.domain.gpu_memory import MemoryFault
 from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 
@@ -20,7 +21,7 @@ FREE_OUTCOMES = (WITHDRAWN, Outcome.RELEASED.value)  # attempts with these outco
 NODE_LOST = JobError(code="node.lost", message="The node that ran this job was lost.")
 JOB_POISON = JobError(
     code="job.poison",
-    message="The node that ran this job stopped answering, twice. The job is not tried again.",
+    message="Two nodes failed while they ran this job, or one stopped answering twice. The job is not tried again.",
 )
 RUN_TIME_EXCEEDED = JobError(
     code="job.run_time_exceeded",
@@ -70,18 +71,28 @@ def is_node_death(ending: FinishAttempt) -> bool:
     return ending.node_died and ending.outcome is Outcome.NODE_FAULT
 
 
-def next_cause(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: int = 0) -> Cause:
+def next_cause(
+    outcome: Outcome,
+    *,
+    tries: int,
+    max_attempts: int,
+    node_deaths: int = 0,
+    failed_nodes: int = 0,
+    memory: MemoryFault | None = None,
+) -> Cause:
     """Decide the job's next transition after an attempt has ended.
 
-    A failure of the workflow is never tried again. A node fault is, until all attempts are used or
-    ``MAX_NODE_DEATHS`` nodes died while running the job. An unrequested cancellation counts as a node fault. A released
-    job is always queued again.
+    A failure of the workflow is never tried again. A node fault is, until all attempts are used, ``MAX_NODE_DEATHS``
+    nodes died while running the job, ``MAX_FAILED_NODES`` different ones failed, or memory was not enough on the
+    largest available node. An unrequested cancellation counts as a node fault. A released job is always queued again.
 
     Args:
         outcome: outcome of the attempt.
         tries: attempts that count, this one included.
         max_attempts: attempts that a job may have.
         node_deaths: attempts in which the node died, this one included.
+        failed_nodes: different nodes that failed while running the job, this one included.
+        memory: set if the node ran out of memory.
     """
     match outcome:
         case Outcome.SUCCEEDED:
@@ -90,8 +101,10 @@ def next_cause(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: 
             return Cause.FAILED
         case Outcome.RELEASED:
             return Cause.REQUEUED
-        case Outcome.NODE_FAULT if node_deaths >= MAX_NODE_DEATHS:
+        case Outcome.NODE_FAULT if node_deaths >= MAX_NODE_DEATHS or failed_nodes >= MAX_FAILED_NODES:
             return Cause.POISONED
+        case Outcome.NODE_FAULT if memory is not None and memory.is_final:
+            return Cause.ATTEMPTS_EXHAUSTED
         case Outcome.NODE_FAULT | Outcome.CANCELLED:
             return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
 
