@@ -12,6 +12,7 @@ NAMES = frozenset(
         "exit",
         "foreign_events",
         "history_cleared",
+        "history_held",
         "interrupt_latency",
         "no_outputs",
         "oom",

@@ -57,6 +57,8 @@ class Worker:
         self._trigger_fault("started")
         outcome = await Execution(parts, item, self._trigger_fault).run()
         await asyncio.sleep(parts.rng.uniform(*HISTORY_DELAY_S))
+        if parts.faults.fire("history_held"):
+            await parts.faults.until_clear("history_held")
         parts.queue.finish(item, lambda: self._write(item, outcome))
         if parts.hub.client_id is not None:
             parts.hub.send("executing", {"node": None, "prompt_id": prompt_id}, parts.hub.client_id)

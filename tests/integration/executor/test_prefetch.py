@@ -7,6 +7,7 @@ import pytest
 from contracts.scheduler.attempts import Assignment, Outcome
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.scripted import Scheduler
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -47,6 +48,25 @@ async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(st
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "success"
     assert {ask.held for ask in scheduler.asks} >= {None, first.ref, second.ref}
+
+
+@pytest.mark.requirement("F-114")
+async def test_held_job_is_posted_before_the_history_of_the_previous_prompt_exists(
+    start_executor, scheduler, node
+) -> None:
+    await node.arm("history_held")
+    await start_executor(prefetch=True)
+    first, second = [await scheduler.give(slow(0.5)) for _ in range(2)]
+
+    async def is_posted() -> bool:
+        return bool(await node.ledger(second.prompt_id))
+
+    await until(is_posted)
+    (entry,) = await node.ledger(first.prompt_id)
+    assert (entry["finished"], await node.fired("history_held")) == (None, 1)
+    await node.ask("DELETE", "/simnode/faults?name=history_held")
+    for given in (first, second):
+        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.requirement("F-114")

@@ -40,7 +40,8 @@ class PromptWatcher:
         changed: set whenever the progress changed.
         death: detects a dead worker in the node's log.
         on_begin: called when the prompt begins to run after it waited behind prompts of other clients.
-        on_end: called when the node says that the prompt has ended, before its history entry is read.
+        on_end: called when the node says that the prompt has ended, before its history entry exists: its GPU is free,
+            and nothing that is queued behind the prompt can be interrupted in its place. May be called twice.
         on_outputs: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
     """
 
@@ -80,6 +81,8 @@ class PromptWatcher:
         self._last_event_at = time.monotonic()
         if kind == "executed" and isinstance(data.get("output"), Mapping):
             self._on_outputs({str(data.get("node")): data["output"]})
+        if kind == "execution_success" and data.get("prompt_id") == self._prompt_id:
+            self._on_end()
         # The last event of a prompt, sent after the history entry exists, unlike success and error events.
         if kind == "executing" and data.get("node") is None and "node" in data:
             if data.get("prompt_id") == self._prompt_id:  # the greeting after a reconnect may come while it runs
