@@ -24,7 +24,7 @@ async def fail_jobs(world: World, node: Node, tenants: list[UUID], **fields: Any
     """Have the node fail a new job of each of these tenants; the jobs wait again."""
     jobs = []
     for tenant in tenants:
-        jobs.append(await world.submit_job(tenant, priority=100, **fields))
+        jobs.append(await world.submit_job(tenant, priority=50, **fields))
         given = await node.claim_attempt()
         assert given.ref.job_id == jobs[-1]
         assert await node.finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
@@ -33,7 +33,7 @@ async def fail_jobs(world: World, node: Node, tenants: list[UUID], **fields: Any
 
 async def complete(world: World, node: Node, tenant: UUID, **fields: Any) -> None:
     """Have the node complete a new job."""
-    job_id = await world.submit_job(tenant, priority=1000, **fields)
+    job_id = await world.submit_job(tenant, priority=100, **fields)
     given = await node.claim_attempt()
     assert given.ref.job_id == job_id
     assert await node.finish(given.ref)
@@ -43,7 +43,7 @@ async def status_of(world: World, node: Node) -> NodeStatus:
     return (await Operator(world.system.bus).nodes())[node.name]
 
 
-@pytest.mark.requirement("F-45")
+@pytest.mark.requirement("F-45", "table scheduler.node_failures")
 async def test_node_that_fails_jobs_of_different_tenants_in_a_row_is_cordoned(world: World) -> None:
     fields = {"model": "failing.safetensors"}
     node, other = [await world.add_node(fields["model"]) for _ in range(2)]
