@@ -104,5 +104,7 @@ async def test_smaller_gpu_takes_the_job_when_the_larger_one_is_no_longer_availa
         return found[-1] is not None
 
     await until(given_again)
-    assert (found[-1].ref.job_id, found[-1].free_memory) == (job_id, True)
-    assert await small.finish(found[-1].ref)
+    again = found[-1]
+    assert again is not None
+    assert (again.ref.job_id, again.free_memory) == (job_id, True)
+    assert await small.finish(again.ref)

@@ -61,15 +61,15 @@ async def test_node_that_fails_jobs_of_different_tenants_in_a_row_is_cordoned(wo
     assert status.cordon_reason is not None
     assert "3 different jobs" in status.cordon_reason
     assert await node.request_work() is None
-    while given := await other.request_work():
-        assert await other.finish(given.ref)
+    while taken := await other.request_work():
+        assert await other.finish(taken.ref)
     assert (await world.read_job(tenants[1], last[0])).state is JobState.SUCCEEDED
     await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
     assert (await status_of(world, node)).cordon_reason is None
     await fail_jobs(world, node, tenants, **fields)  # failures from before no longer count
     assert (await status_of(world, node)).cordoned_at is None
-    while given := await other.request_work():
-        assert await other.finish(given.ref)
+    while taken := await other.request_work():
+        assert await other.finish(taken.ref)
 
 
 @pytest.mark.requirement("F-45")
