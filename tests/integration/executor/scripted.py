@@ -39,6 +39,7 @@ from contracts.scheduler.attempts import (
     AttemptWriteReply,
     CancelWorkRequests,
     FinishAttempt,
+    FinishReply,
     ImagesReserved,
     RequestWork,
     ReserveImages,
@@ -233,7 +234,7 @@ class Scheduler(Scene):
         live = start.ref in [one.ref for one in (self.current, self.prefetched) if one is not None]
         return AttemptWriteReply(applied=live and not self.cancelled)
 
-    async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWriteReply:
+    async def _finished(self, finish: FinishAttempt, _: Address) -> FinishReply:
         if self.refuse is not None and (refusal := self.refuse(finish)) is not None:
             raise refusal
         self.finishes.append(finish)
@@ -250,8 +251,12 @@ class Scheduler(Scene):
             self.current, self.prefetched = self.prefetched, None
         else:
             self.current = None
+        following = None
+        if finish.request is not None and finish.request.held is not None:
+            self.asks.append(finish.request)
+            following = self._prefetch(finish.request.held).assignment
         await self.note()
-        return AttemptWriteReply(applied=self.applies)
+        return FinishReply(applied=self.applies, assignment=following)
 
     async def _reserve(self, asked: ReserveImages, _: Address) -> ImagesReserved:
         self.reservations.append(asked)

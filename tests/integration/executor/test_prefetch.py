@@ -39,8 +39,14 @@ async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(st
     assert [start.ref for start in scheduler.starts] == [first.ref, second.ref]
     assert [finish.ref for finish in scheduler.finishes] == [first.ref]
     assert scheduler.offers[0] == third  # a node holds two attempts at most
+    (report,) = scheduler.finishes
+    assert report.request is not None
+    assert report.request.held == second.ref  # the next job is requested with the end of the first
+    asked = len(scheduler.asks)
     scheduler.holds_ends_of = None
     await scheduler.note()
+    await scheduler.until(lambda: not scheduler.offers)
+    assert [ask.held for ask in scheduler.asks[asked:]] == [second.ref]
     for given in (first, second, third):
         finish = await scheduler.finish_of(given)
         assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)

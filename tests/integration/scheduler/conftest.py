@@ -34,6 +34,7 @@ from contracts.scheduler.attempts import (
     Assignment,
     AttemptRef,
     FinishAttempt,
+    FinishReply,
     ImagesReserved,
     Outcome,
     RequestWork,
@@ -301,10 +302,14 @@ class Node:
         return (await self.system.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.name)).applied
 
     async def finish(self, ref: AttemptRef, outcome: Outcome = Outcome.SUCCEEDED, **more: Any) -> bool:
+        return (await self.finish_and_request(ref, None, outcome, **more)).applied
+
+    async def finish_and_request(
+        self, ref: AttemptRef, request: RequestWork | None, outcome: Outcome = Outcome.SUCCEEDED, **more: Any
+    ) -> FinishReply:
         usual = {"images": 1, "gpu_seconds": 1.0} if outcome is Outcome.SUCCEEDED else {"error": BROKEN}
-        more = usual | more
-        command = FinishAttempt(ref=ref, outcome=outcome, **more)
-        return (await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)).applied
+        command = FinishAttempt(ref=ref, outcome=outcome, request=request, **(usual | more))
+        return await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
 
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
         return await self.system.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)

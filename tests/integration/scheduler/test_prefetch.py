@@ -8,7 +8,7 @@ import pytest
 
 from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import RELEASE_ATTEMPT, ReleaseAttempt
-from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.attempts import Outcome, RequestWork
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.nodes import NodeAction
@@ -38,6 +38,25 @@ async def release_hints(node: Node) -> AsyncIterator[Hints]:
         yield hints
     finally:
         await executor.stop()
+
+
+@pytest.mark.requirement("F-113")
+async def test_next_job_is_requested_with_the_end_of_one(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(4)]
+    first = await node.claim_attempt()
+    second = await node.request_work(held=first.ref)
+    assert second is not None
+    request = RequestWork(boot_id=node.boot_id, wait_s=30, held=second.ref)
+    reply = await node.finish_and_request(first.ref, request)
+    assert reply.assignment is not None
+    assert (reply.applied, reply.assignment.ref.job_id, reply.assignment.renewed) == (True, jobs[2], False)
+    assert (await world.read_job(tenant, jobs[0])).state is JobState.SUCCEEDED
+    repeated = await node.finish_and_request(first.ref, request)  # the answer was lost
+    assert repeated.assignment == reply.assignment.model_copy(update={"renewed": True})
+    assert repeated.applied is False
+    for ref in (second.ref, reply.assignment.ref):
+        assert await node.finish(ref)
 
 
 @pytest.mark.requirement("F-113")

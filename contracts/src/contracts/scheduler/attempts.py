@@ -119,6 +119,8 @@ class FinishAttempt(StrictModel):
         node_failed: the device of the node failed, or the node lost what it was to do. A job to which this happens on
             two nodes is not retried.
         warnings: for the owner of the job.
+        request: request for the next attempt, handled once the end is committed. Its ``wait_s`` is ignored: the
+            scheduler does not wait for work.
     """
 
     ref: AttemptRef
@@ -130,6 +132,7 @@ class FinishAttempt(StrictModel):
     node_died: bool = False
     node_failed: bool = False
     warnings: Annotated[tuple[JobWarning, ...], Field(max_length=20)] = ()
+    request: RequestWork | None = None
 
 
 class ReserveImages(StrictModel):
@@ -164,6 +167,16 @@ class AttemptWriteReply(TolerantModel):
     applied: bool
 
 
+class FinishReply(AttemptWriteReply):
+    """Whether the end was applied, and the attempt that was requested with it.
+
+    Attributes:
+        assignment: None if none was requested, or if there is no work.
+    """
+
+    assignment: Assignment | None = None
+
+
 REQUEST_WORK = scheduler_rpc(
     "attempt",
     "ask",
@@ -195,7 +208,7 @@ START_ATTEMPT = scheduler_rpc(
     key="node",
 )
 FINISH_ATTEMPT = scheduler_rpc(
-    "attempt", "finish", FinishAttempt, AttemptWriteReply, "An attempt ended.", producers=("executor",), key="node"
+    "attempt", "finish", FinishAttempt, FinishReply, "An attempt ended.", producers=("executor",), key="node"
 )
 RESERVE_IMAGES = scheduler_rpc(
     "images",

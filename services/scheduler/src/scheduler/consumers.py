@@ -22,6 +22,7 @@ from contracts.scheduler.attempts import (
     AttemptWriteReply,
     CancelWorkRequests,
     FinishAttempt,
+    FinishReply,
     ImagesReserved,
     RequestWork,
     ReserveImages,
@@ -192,8 +193,11 @@ def register_attempts(
     async def start_attempt(command: StartAttempt, address: Address) -> AttemptWriteReply:
         return await lifecycle.start_attempt(_node_name(address), command)
 
-    async def finish_attempt(command: FinishAttempt, address: Address) -> AttemptWriteReply:
-        return await lifecycle.finish_attempt(_node_name(address), command)
+    async def finish_attempt(command: FinishAttempt, address: Address) -> FinishReply:
+        node = _node_name(address)
+        applied = (await lifecycle.finish_attempt(node, command)).applied
+        assignment = await dispatcher.lease_requested(node, command.request) if command.request else None
+        return FinishReply(applied=applied, assignment=assignment)
 
     async def reserve_images(command: ReserveImages, address: Address) -> ImagesReserved:
         return await reserver.reserve_images(_node_name(address), command)

@@ -3,13 +3,14 @@
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chassis.messaging.bus import Bus
 from chassis.shutdown import wait_for_any
 from chassis.telemetry.logs import bound, log
-from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome, RequestWork
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
@@ -55,6 +56,7 @@ class WorkLoop:
     _consecutive_faults: int = field(default=0, init=False)
     _paused_until: float = field(default=0.0, init=False)
     _is_running: bool = field(default=False, init=False)
+    _is_requesting: bool = field(default=False, init=False)  # the next job, while there is another attempt
     _draining: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _drained: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -71,7 +73,7 @@ class WorkLoop:
             if assigned is not None:
                 self._start(assigned.record, maybe_posted=assigned.maybe_posted)
             return
-        due_in_s = self._prefetch_in_s()
+        due_in_s = self._prefetch_in_s(list(self.live))
         if due_in_s <= 0:
             await self._prefetch_next()
             return
@@ -129,10 +131,14 @@ class WorkLoop:
         await asyncio.get_running_loop().create_future()
         return None
 
-    def _prefetch_in_s(self) -> float:
-        """Return the seconds until the next job is requested; infinite if not before something changes."""
-        attempts, now = list(self.live), time.monotonic()
-        is_ready = self.prefetch and self.state.online
+    def _prefetch_in_s(self, attempts: Sequence[LiveAttempt]) -> float:
+        """Return the seconds until the next job is requested; infinite if not before something changes.
+
+        Args:
+            attempts: those that the executor will have when the next job comes.
+        """
+        now = time.monotonic()
+        is_ready = self.prefetch and self.state.online and not self._is_requesting
         if not is_ready or self._draining.is_set() or now < self._paused_until:
             return math.inf
         if len(attempts) != 1 or attempts[0].place is Place.WAITING:
@@ -142,7 +148,14 @@ class WorkLoop:
     async def _prefetch_next(self) -> None:
         """Request the next job. It waits here for the node."""
         (held,) = self.live
-        record = await self.requester.request_next(held)
+        self._is_requesting = True
+        try:
+            record = await self.requester.request_next(held)
+        finally:
+            self._is_requesting = False
+        self._begin_prefetched(record)
+
+    def _begin_prefetched(self, record: AttemptRecord | None) -> None:
         if record is None:
             self.timing.find_nothing(time.monotonic())
         else:
@@ -190,8 +203,28 @@ class WorkLoop:
             return FinishAttempt(ref=record.ref, outcome=Outcome.NODE_FAULT, error=ATTEMPT_CRASHED.error)
 
     async def _report(self, attempt: LiveAttempt, finish: FinishAttempt) -> None:
+        """Report the end. If the job after the running one is due to be requested, that request travels along."""
+        others = [other for other in self.live if other is not attempt]
+        if finish.outcome is not Outcome.SUCCEEDED or self._prefetch_in_s(others) > 0:
+            await self._report_and_forget(attempt, finish, None)
+            return
+        self._is_requesting = True
+        try:
+            request = await self.requester.build_next_request(others[0])
+            following = await self._report_and_forget(attempt, finish, request)
+        finally:
+            self._is_requesting = False
+        if request is not None:
+            self.live.remove(attempt)
+            self._begin_prefetched(following)
+
+    async def _report_and_forget(
+        self, attempt: LiveAttempt, finish: FinishAttempt, request: RequestWork | None
+    ) -> AttemptRecord | None:
+        """Report the end. Returns the attempt that the scheduler assigned upon the request; it is in the journal."""
         record = attempt.record
-        applied = await self.report.report_end(finish)
+        reply = await self.report.report_end(finish, request)
+        applied, following = reply.applied, self.requester.begin_next(reply.assignment)
         self.journal.clear_attempt(record.prompt_id)
         if finish.outcome in {Outcome.FAILED, Outcome.NODE_FAULT} and len(self.live) == 1:
             self.state.loaded_models = ()  # how far it came is unknown
@@ -199,6 +232,7 @@ class WorkLoop:
         if finish.outcome is Outcome.SUCCEEDED and applied:
             tracker = ProgressTracker(record.assignment.graph)
             await ProgressPublisher(self.bus, attempt, tracker).publish(succeeded=True)
+        return following
 
     async def _remove_history(self) -> None:
         """Delete history entries of earlier prompts on the node; failures are retried after the next job."""

@@ -10,7 +10,9 @@ from contracts.scheduler.attempts import (
     START_ATTEMPT,
     AttemptRef,
     FinishAttempt,
+    FinishReply,
     Outcome,
+    RequestWork,
     ReserveImages,
     StartAttempt,
 )
@@ -57,36 +59,41 @@ class AttemptReporter:
             return 0
         return reply.images
 
-    async def report_end(self, finish: FinishAttempt) -> bool:
+    async def report_end(self, finish: FinishAttempt, request: RequestWork | None = None) -> FinishReply:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
 
-        A permanently refused report is resent without the node's texts; if that is refused too, the attempt is released
-        and ends with its lease.
+        A permanently refused report is resent without the request, which schedulers of earlier versions do not know,
+        and then without the node's texts. If that is refused too, the attempt is released and ends with its lease.
+
+        Args:
+            request: for the next attempt.
 
         Returns:
-            Whether the report was applied. If not, the lease was lost or nothing could be reported.
+            Not applied if the lease was lost or nothing could be reported.
         """
-        for report in (finish, without_node_texts(finish)):
-            applied = await self._report_until_answered(report)
-            if applied is not None:
-                return applied
-        return False
+        with_request = [finish.model_copy(update={"request": request})] if request else []
+        for report in (*with_request, finish, without_node_texts(finish)):
+            reply = await self._report_until_answered(report)
+            if reply is not None:
+                return reply
+        return FinishReply(applied=False)
 
-    async def _report_until_answered(self, finish: FinishAttempt) -> bool | None:
-        """Whether the report was applied, None when it was permanently refused."""
+    async def _report_until_answered(self, finish: FinishAttempt) -> FinishReply | None:
+        """Return the reply, None when the report was permanently refused."""
         internal_errors = 0
 
-        async def report_once() -> bool:
+        async def report_once() -> FinishReply:
             nonlocal internal_errors
             try:
-                return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied
+                return await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)
             except Refusal as refusal:
                 internal_errors += refusal.refused.kind is Kind.INTERNAL
                 raise
 
         def may_succeed(error: BaseException) -> bool:
             is_fault = isinstance(error, Refusal) and error.refused.kind is Kind.INTERNAL
-            return is_temporary(error) or (is_fault and internal_errors < MAX_INTERNAL_ERRORS)
+            most = MAX_INTERNAL_ERRORS if finish.request is None else 1  # its request may be the cause
+            return is_temporary(error) or (is_fault and internal_errors < most)
 
         try:
             return await REQUESTS.on(may_succeed)(report_once)

@@ -31,6 +31,7 @@ from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
 MAX_STOPPED_ORPHANS = 20  # prompts stopped concurrently
+QUEUE_FRESH_S = 0.5  # seconds for which a queue without foreign prompts is believed to have none
 RETRY_PAUSE_S = 0.2  # seconds after the scheduler or the node did not answer
 # Seconds between two checks for foreign prompts, doubled each time.
 FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S = 0.05, 1.0
@@ -67,6 +68,7 @@ class WorkRequester:
     _is_cancelled: bool = field(default=False, init=False)
     _is_first_request: bool = field(default=True, init=False)
     _foreign_pause_s: float = field(default=0.0, init=False)
+    _own_queue_until: float = field(default=0.0, init=False)
 
     async def request(self) -> AssignedWork | None:
         """Request work once.
@@ -112,27 +114,47 @@ class WorkRequester:
         Foreign prompts in the node's queue come first, so nothing is requested while there are any. An attempt that was
         assigned before and is not in the journal is left until the node is free: it may be on the node.
         """
-        if self._is_cancelled:
+        request = await self.build_next_request(held)
+        if request is None:
             return None
         try:
-            queue = await self.node.read_queue()
-        except NodeUnavailable as unavailable:
-            log.info("executor.node.unavailable", why=str(unavailable))
-            return None
-        if self.journal.list_orphans() or any(item.prompt_id != held.record.prompt_id for item in queue):
-            return None
-        if held.place is Place.ON_NODE:  # so no outputs wait for the artifact store any more
-            self.occupancy.clear()
-        client_id = self.standby.next_client_id()
-        try:
-            request = RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref, loaded=self.state.loaded_models)
             assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.refused.code)
             return None
+        return self.begin_next(assignment)
+
+    async def build_next_request(self, held: LiveAttempt) -> RequestWork | None:
+        """Return the request of ``request_next``; None if nothing is to be requested."""
+        if self._is_cancelled or self.journal.list_orphans() or not await self._is_queue_own(held):
+            return None
+        self.standby.next_client_id()  # its socket opens meanwhile
+        if held.place is Place.ON_NODE:  # so no outputs wait for the artifact store any more
+            self.occupancy.clear()
+        return RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref, loaded=self.state.loaded_models)
+
+    def begin_next(self, assignment: Assignment | None) -> AttemptRecord | None:
+        """Record the attempt that was assigned upon ``build_next_request``, unless it was assigned before."""
         if assignment is None or assignment.renewed:
             return None
-        return self._begin(assignment, client_id)
+        return self._begin(assignment, self.standby.next_client_id())
+
+    async def _is_queue_own(self, held: LiveAttempt) -> bool:
+        """Whether the node's queue has no prompt but that of ``held``. A look serves for ``QUEUE_FRESH_S``.
+
+        A node that runs very short prompts would spend much of its time on these looks.
+        """
+        if time.monotonic() < self._own_queue_until:
+            return True
+        try:
+            queue = await self.node.read_queue()
+        except NodeUnavailable as unavailable:
+            log.info("executor.node.unavailable", why=str(unavailable))
+            return False
+        if any(item.prompt_id != held.record.prompt_id for item in queue):
+            return False
+        self._own_queue_until = time.monotonic() + QUEUE_FRESH_S
+        return True
 
     async def cancel(self) -> None:
         """Request no more work, and have the scheduler answer a waiting request. Its answer can still be an attempt."""

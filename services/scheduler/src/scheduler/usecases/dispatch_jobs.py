@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
 from uuid import UUID
 
-from chassis.database.postgres import Database
+from chassis.database.postgres import AWAY, Database
 from chassis.database.statement import Connection
 from chassis.loop import Loop
 from chassis.telemetry.logs import log
@@ -127,6 +127,17 @@ class JobDispatcher:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
             self._requests.close(waiting)
+
+    async def lease_requested(self, node: str, request: RequestWork) -> Assignment | None:
+        """Lease an attempt that was requested with the end of another one. Does not wait for new jobs.
+
+        That end is committed, so an outage of the database is no error: the node requests work again.
+        """
+        try:
+            return (await self.lease_attempt(node, request.model_copy(update={"wait_s": 0}))).assignment
+        except AWAY as error:
+            log.warning("scheduler.next_attempt.not_leased", node=node, error=type(error).__name__)
+            return None
 
     def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
         """Find a node whose request waits in this process and that could start a job with this requirement."""
