@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from chassis.database.postgres import Database
+from chassis.database.postgres import AWAY, Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
@@ -128,13 +128,16 @@ class AttemptLifecycle:
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
 
     async def _publish(self, ended: _EndedAttempt, outcome: str) -> None:
-        """Count and publish the end of an attempt after the commit."""
+        """Count and publish the end of an attempt after the commit, and check the node if it failed."""
         self._metrics.count_attempt(ended.node, outcome)
         await self._publisher.publish_live(ended.transition)
-        if ended.node_failed:
-            await self._cordon.check_node(ended.node)
-        elif ended.is_retry and ended.transition and ended.transition.event.cause == Cause.SUCCEEDED:
-            await self._cordon.check_nodes_that_failed(ended.transition.event.job_id)
+        try:
+            if ended.node_failed:
+                await self._cordon.check_node(ended.node)
+            elif ended.is_retry and ended.transition and ended.transition.event.cause == Cause.SUCCEEDED:
+                await self._cordon.check_nodes_that_failed(ended.transition.event.job_id)
+        except AWAY as error:  # the end is committed; the node is checked again after the next failure
+            log.warning("scheduler.node.not_checked", node=ended.node, error=type(error).__name__)
 
     async def _plan_after_out_of_memory(self, ending: FinishAttempt) -> _MemoryPlan | None:
         """Decide what follows, before the transaction: the fleet state needs connections of its own."""
