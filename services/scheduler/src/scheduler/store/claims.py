@@ -20,6 +20,7 @@ CANDIDATES = 4  # tenants; if others lock all of them, the claim is repeated
 FIRST_TENANTS = 32  # in fair order, looked at first: usually one of them has a job for the node
 MAX_WARM = 16  # requirements that other tenants' warm jobs are looked for by
 FEW_PAIRS = 1000  # of tenant and requirement, looked up one by one; more are compared with all ready tenants
+MANY_PAIRS = 20_000  # about 1 MB of hash table; of more the tenants are made distinct first
 
 # Memory of the GPU of the node ``n``, bytes. ComfyUI uses the first one that it lists.
 GPU_BYTES = "CAST(n.system->'gpus'->0->>'memory_total_bytes' AS bigint)"
@@ -109,7 +110,7 @@ WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
 """)  # noqa: S608 - constants only
 _MEASURE_SEARCH = Statement(f"""
 SELECT (SELECT count(*) FROM (SELECT 1 FROM tenants WHERE ready LIMIT {FIRST_TENANTS + 1}) t) AS tenants,
-    (SELECT count(*) FROM (SELECT 1 FROM waiting_requirements w WHERE {_IS_RUNNABLE} LIMIT {FEW_PAIRS + 1}) w) AS pairs
+    (SELECT count(*) FROM (SELECT 1 FROM waiting_requirements w WHERE {_IS_RUNNABLE} LIMIT {MANY_PAIRS + 1}) w) AS pairs
 """)  # noqa: S608 - constants only
 _FIND_BY_REQUIREMENT = Statement(f"""
 SELECT t.id FROM (
@@ -120,12 +121,17 @@ SELECT t.id FROM (
 ) t
 WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
 """)  # noqa: S608 - constants only
-_FIND_AMONG_ALL = Statement(f"""
-WITH served AS MATERIALIZED (SELECT DISTINCT w.tenant_id FROM waiting_requirements w WHERE {_IS_RUNNABLE})
-SELECT t.id FROM tenants t
-WHERE t.ready AND CASE WHEN t.id IN (SELECT served.tenant_id FROM served) THEN {_HAS_JOB} END
+_AMONG_ALL = f"""
+SELECT t.id FROM tenants t WHERE t.ready AND CASE WHEN t.id IN ({{served}}) THEN {_HAS_JOB} END
 ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
-""")  # noqa: S608 - constants only
+"""  # noqa: S608 - constants only
+_SERVED = f"FROM waiting_requirements w WHERE {_IS_RUNNABLE}"
+# Removing duplicates takes longer than hashing them, but the hash table must fit into work_mem.
+_FIND_AMONG_ALL = Statement(_AMONG_ALL.format(served=f"SELECT w.tenant_id {_SERVED}"))
+_FIND_AMONG_ALL_DISTINCT = Statement(
+    f"WITH served AS MATERIALIZED (SELECT DISTINCT w.tenant_id {_SERVED})"  # noqa: S608 - constants only
+    + _AMONG_ALL.format(served="SELECT served.tenant_id FROM served")
+)
 _LOCK_TENANT_SQL = """
 SELECT id, tier, vtime, weight, now() AS now FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) AND ready
 ORDER BY vtime, id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -223,9 +229,19 @@ async def find_tenants(connection: Connection, requirements: Sequence[int], *, n
         size = await _MEASURE_SEARCH.first(connection, **parameters)
         assert size is not None  # noqa: S101 - it selects from no table
         if size["tenants"] > FIRST_TENANTS:
-            search = _FIND_BY_REQUIREMENT if size["pairs"] <= FEW_PAIRS else _FIND_AMONG_ALL
-            found = await search.all(connection, **parameters)
+            found = await _choose_search(size["pairs"]).all(connection, **parameters)
     return [row["id"] for row in found]
+
+
+def _choose_search(pairs: int) -> Statement:
+    """Choose how all ready tenants are searched.
+
+    Args:
+        pairs: of tenant and runnable requirement; ``MANY_PAIRS`` + 1 stands for more.
+    """
+    if pairs <= FEW_PAIRS:
+        return _FIND_BY_REQUIREMENT
+    return _FIND_AMONG_ALL if pairs <= MANY_PAIRS else _FIND_AMONG_ALL_DISTINCT
 
 
 async def lock_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> LockedTenant | None:
