@@ -81,6 +81,21 @@ FLEET = Dashboard(
                 f'{{outcome!="succeeded"}}{WINDOW}))'
             },
         ),
+        Panel(
+            "Share of jobs within the estimated p90",
+            {
+                "{{stage}}": f'sum by (stage) (rate(comfyfleet_eta_jobs_total{{result!="missed"}}{WINDOW}))'
+                f" / sum by (stage) (rate(comfyfleet_eta_jobs_total{WINDOW}))"
+            },
+            "percentunit",
+        ),
+        Panel(
+            "Actual / estimated time",
+            {
+                "{{stage}} p50": quantile(0.5, "comfyfleet_eta_ratio", "stage"),
+                "{{stage}} p90": quantile(0.9, "comfyfleet_eta_ratio", "stage"),
+            },
+        ),
     ),
 )
 API = Dashboard(

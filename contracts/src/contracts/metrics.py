@@ -33,6 +33,7 @@ class Metric:
 
 
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ETA_RATIO_BUCKETS = (0.25, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 WAIT_BUCKETS_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0)
 
 HTTP_REQUEST_SECONDS = Metric(
@@ -66,6 +67,17 @@ JOB_WAIT_SECONDS = Metric(
     "comfyfleet_job_wait_seconds", "histogram", ("tier",), ("scheduler",),
     "Time from the acceptance of a job to the assignment of its first attempt.",
     WAIT_BUCKETS_S,
+)  # fmt: skip
+ETA_RATIO = Metric(
+    "comfyfleet_eta_ratio", "histogram", ("stage",), ("scheduler",),
+    "Actual time divided by the estimated median time, from the submission of a job to its start or end, of a sample "
+    "of the jobs that succeeded. A second is added to both times. stage: start, end.",
+    ETA_RATIO_BUCKETS,
+)  # fmt: skip
+ETA_JOBS = Metric(
+    "comfyfleet_eta_jobs_total", "counter", ("stage", "result"), ("scheduler",),
+    "Jobs of that sample. stage: start, end. result: early (up to the estimated median time), late (up to the "
+    "estimated 90th percentile), missed (later).",
 )  # fmt: skip
 JOBS_ENDED = Metric(
     "comfyfleet_jobs_ended_total", "counter", ("tier", "outcome", "code"), ("scheduler",),
@@ -150,6 +162,8 @@ METRICS = (
     JOBS,
     QUEUE_OLDEST_SECONDS,
     JOB_WAIT_SECONDS,
+    ETA_RATIO,
+    ETA_JOBS,
     JOBS_ENDED,
     ATTEMPTS_ENDED,
     NODE_STATE,

@@ -107,7 +107,8 @@ async def test_queue_cap_holds_under_concurrent_submits(world: World) -> None:
         accepted, codes = await at_once(world, tenant, 20)
         assert (len(accepted), set(codes)) == (4, {"quota.queue_full"})
         assert await world.read_counters(tenant) == (4, 0)
-        assert sorted(answer.job.queue_position or 0 for answer in accepted) == [1, 2, 3, 4]
+        waiting = [answer.job.waiting for answer in accepted]
+        assert sorted(one.detail.jobs_ahead or 0 for one in waiting if one is not None) == [0, 1, 2, 3]
         await world.cancel(tenant, accepted[0].job.job_id)
         await world.submit_job(tenant)
 

@@ -33,6 +33,7 @@ class Snapshot(Event):
     outputs: tuple[Output, ...] = ()
     error: JobError | None = None
     waiting: Waiting | None = None
+    eta_p90_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class StillWaiting(Event):
     waiting: Waiting | None = None
     queue_position: int | None = None
     eta_seconds: float | None = None
+    eta_p90_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

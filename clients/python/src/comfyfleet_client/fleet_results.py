@@ -131,6 +131,29 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
+class EtaAccuracy:
+    """How right the estimates at submission were, of jobs that completed in 24 hours.
+
+    ``within_p50`` and ``within_p90``: share of jobs that took no longer than these estimates. ``ratio_p50`` and
+    ``ratio_p90``: percentiles of actual / estimated time.
+    """
+
+    jobs: int
+    within_p50: float
+    within_p90: float
+    ratio_p50: float
+    ratio_p90: float
+
+
+@dataclass(frozen=True, slots=True)
+class Eta:
+    """Accuracy of the estimated time to the start and to the end of a job; None without jobs."""
+
+    start: EtaAccuracy | None = None
+    end: EtaAccuracy | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Fleet statistics.
 
@@ -143,6 +166,7 @@ class Stats:
     throughput: tuple[Throughput, ...]
     waits: Waits
     failures: dict[str, int] = field(default_factory=dict)
+    eta: Eta = field(default_factory=Eta)
     storage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 

@@ -135,8 +135,9 @@ class Urls:
 class Job:
     """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` is percent.
 
-    ``waiting``: why it has not started; None unless pending. ``eta_seconds``: None if unknown. ``held``: whether an
-    operator holds it. ``retry_of``: the failed job that an operator ran again as this one.
+    ``waiting``: why it has not started; None unless pending. ``eta_seconds``: expected time until its end, and
+    ``eta_p90_seconds``: the time by which 9 of 10 such jobs end; None if unknown. ``held``: whether an operator holds
+    it. ``retry_of``: the failed job that an operator ran again as this one.
     """
 
     job_id: str
@@ -160,6 +161,7 @@ class Job:
     seed: int | None = None
     seeds: tuple[DrawnSeed, ...] = ()
     waiting: Waiting | None = None
+    eta_p90_seconds: float | None = None
 
     @property
     def ended(self) -> bool:

@@ -133,8 +133,10 @@ class Job(TolerantModel):
 
     Attributes:
         seq: number of the newest event, 1 and up without gaps.
-        queue_position: number of the tenant's jobs that run before this one, plus one; None if not queued.
-        eta_seconds: estimated seconds until it ends; None if unknown.
+        queue_position: position in the order in which jobs of all tenants start; None if not queued. Computed as if
+            each job cost what such jobs usually do: exact up to 200, beyond an estimate.
+        eta_seconds: estimated seconds until it ends, the median; None if unknown.
+        eta_p90_seconds: the same for the 90th percentile.
         attempt: number of attempts so far.
         images: reserved images; after the end, images actually produced.
         warnings: of an ended job.
@@ -157,6 +159,7 @@ class Job(TolerantModel):
     progress: float
     queue_position: int | None
     eta_seconds: float | None
+    eta_p90_seconds: float | None = None
     images: int
     seq: int
     created_at: datetime

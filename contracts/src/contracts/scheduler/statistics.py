@@ -47,8 +47,27 @@ class Waits(TolerantModel):
     p95_s: float | None
 
 
+class EtaAccuracy(TolerantModel):
+    """How right the estimates at submission were, of a sample of jobs that succeeded in the last 24 hours.
+
+    Attributes:
+        within_p50, within_p90: share of the jobs that took no longer than the estimated median, and than the estimated
+            90th percentile.
+        ratio_p50, ratio_p90: percentiles of actual / estimated median time, with a second added to both times.
+    """
+
+    jobs: int
+    within_p50: float
+    within_p90: float
+    ratio_p50: float
+    ratio_p90: float
+
+
 class Stats(TolerantModel):
-    """Statistics of the fleet, cached for some seconds. ``failures`` counts error codes of the last 24 hours."""
+    """Statistics of the fleet, cached for some seconds. ``failures`` counts error codes of the last 24 hours.
+
+    ``eta_start`` and ``eta_end`` are about the time to the start and to the end of a job; None without such jobs.
+    """
 
     at: datetime
     queue: tuple[TierQueue, ...]
@@ -56,6 +75,8 @@ class Stats(TolerantModel):
     throughput: tuple[Throughput, ...]
     waits: Waits
     failures: dict[str, int]
+    eta_start: EtaAccuracy | None = None
+    eta_end: EtaAccuracy | None = None
 
 
 READ_STATS = scheduler_rpc("stats", "read", ReadStats, Stats, "Read statistics of the queue and the nodes.")

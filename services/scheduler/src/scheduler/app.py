@@ -34,9 +34,11 @@ from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
 from scheduler.usecases.erase_tenants import TenantEraser
+from scheduler.usecases.estimate_etas import EtaEstimator
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.learn_run_times import LEARN_EVERY_S, RunTimeLearner
 from scheduler.usecases.list_outputs import OutputLister
 from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.measure_fleet import MEASURE_EVERY_S, FleetMeter
@@ -51,6 +53,7 @@ from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.reclaim_prefetched import PrefetchReclaimer
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from scheduler.usecases.reserve_images import ImageReserver
+from scheduler.usecases.run_time_history import RunTimeHistory
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -90,7 +93,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         catalog_grace_s=settings.catalog_grace_s,
         default_models=settings.default_model_names,
     )
-    reader, job_metrics = JobReader(database, fleet), JobMetrics(metrics)
+    history, job_metrics = RunTimeHistory(), JobMetrics(metrics)
+    reader, learner = (
+        JobReader(database, fleet, EtaEstimator(fleet, history)),
+        RunTimeLearner(database, history, metrics),
+    )
     publisher = JobEventPublisher(bus, job_metrics)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
@@ -106,12 +113,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         frames_per_image=settings.frames_per_image,
         warm_bound_s=settings.warm_bound_s,
     )
-    reclaimer = PrefetchReclaimer(database, bus, dispatcher)
+    reclaimer, usage = PrefetchReclaimer(database, bus, dispatcher), DailyUsageReader(database)
     lifecycle = AttemptLifecycle(
         database,
         fleet,
         publisher,
         job_metrics,
+        learner,
         cordon=FailingNodeCordon(database, reclaimer, job_metrics, after_jobs=settings.cordon_after_jobs),
         max_attempts=settings.max_attempts,
         lease_s=settings.lease_s,
@@ -121,11 +129,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         limits=limits,
         checker=checker,
         fleet=fleet,
-        admission=JobAdmission(database, reader),
+        admission=JobAdmission(database, reader, learner),
         queued=dispatcher.announce_jobs,
     )
-    canceller = JobCanceller(database, bus, reader, publisher)
-    withdrawer, usage = AttemptWithdrawer(database, bus, publisher, job_metrics), DailyUsageReader(database)
+    canceller, withdrawer = (
+        JobCanceller(database, bus, reader, publisher),
+        AttemptWithdrawer(database, bus, publisher, job_metrics),
+    )
     consumers.register_jobs(
         bus,
         submitter=submitter,
@@ -199,6 +209,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),
+        Loop("scheduler.learn_run_times", learner.learn, every_s=LEARN_EVERY_S),
+        Loop("scheduler.prune_run_times", learner.prune, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_trends", recorder.prune, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_catalogs", fleet.prune_catalogs, every_s=PRUNE_EVERY_S),

@@ -70,6 +70,10 @@ def stats(found: Stats) -> None:
         ("nodes", f"{online}, {counts.working} at work"),
         ("", f"{counts.cordoned} cordoned, {counts.draining} draining, {counts.blocked} blocked"),
         ("waited", f"half {_format_seconds(found.waits.p50_seconds)}, 95 % {_format_seconds(found.waits.p95_seconds)}"),
+        *(
+            (f"ETA to {what}", f"{one.within_p50:.0%} within p50, {one.within_p90:.0%} within p90, of {one.jobs} jobs")
+            for what, one in (("start", found.eta.start), ("end", found.eta.end)) if one
+        ),
         *((f"failed, {code}", str(times)) for code, times in found.failures.items()),
         *((what, f"{stored['count']}, {stored['size_bytes'] / 1e6:.1f} MB") for what, stored in found.storage.items()),
     ]  # fmt: skip

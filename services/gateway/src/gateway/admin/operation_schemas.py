@@ -13,7 +13,7 @@ from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.scheduler.jobs import Job, JobError, JobState
 from contracts.scheduler.nodes import NodeState, NodeStatus
 from contracts.scheduler.search import JobWithAttempts
-from contracts.scheduler.statistics import NodeCounts, Stats, TierQueue
+from contracts.scheduler.statistics import EtaAccuracy, NodeCounts, Stats, TierQueue
 from gateway.jobs.schemas import JobBody, present_job
 
 _AT = "2026-11-23T09:00:00Z"
@@ -213,6 +213,29 @@ class WaitsBody(BaseModel):
     p95_seconds: float | None
 
 
+class EtaAccuracyBody(BaseModel):
+    """How right the estimates at submission were, of a sample of jobs that completed in the last 24 hours.
+
+    Attributes:
+        within_p50, within_p90: share of the jobs that took no longer than the estimated median (0.5 is ideal), and than
+            the estimated 90th percentile (0.9 is ideal).
+        ratio_p50, ratio_p90: percentiles of actual / estimated median time, with a second added to both times.
+    """
+
+    jobs: int
+    within_p50: float
+    within_p90: float
+    ratio_p50: float
+    ratio_p90: float
+
+
+class EtaBody(BaseModel):
+    """Accuracy of the estimated time to the start and to the end of a job; null without such jobs."""
+
+    start: EtaAccuracyBody | None
+    end: EtaAccuracyBody | None
+
+
 class StoredBody(BaseModel):
     """Number and total size of stored files."""
 
@@ -237,6 +260,10 @@ class StatsBody(BaseModel):
         throughput=[{"minutes": 5, "jobs": 30, "images": 60, "jobs_per_minute": 6.0, "images_per_minute": 12.0}],
         waits={"p50_seconds": 0.8, "p95_seconds": 4.2},
         failures={"node.lost": 1},
+        eta={
+            "start": {"jobs": 120, "within_p50": 0.55, "within_p90": 0.93, "ratio_p50": 0.92, "ratio_p90": 1.33},
+            "end": {"jobs": 120, "within_p50": 0.52, "within_p90": 0.91, "ratio_p50": 0.92, "ratio_p90": 1.33},
+        },
         storage={
             "artifacts": {"count": 120, "size_bytes": 88_000_000},
             "uploads": {"count": 3, "size_bytes": 4_100_000},
@@ -249,6 +276,7 @@ class StatsBody(BaseModel):
     throughput: list[ThroughputBody]
     waits: WaitsBody
     failures: dict[str, int]
+    eta: EtaBody
     storage: StorageBody
 
 
@@ -327,8 +355,13 @@ def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
         ],
         waits=WaitsBody(p50_seconds=stats.waits.p50_s, p95_seconds=stats.waits.p95_s),
         failures=stats.failures,
+        eta=EtaBody(start=_present_accuracy(stats.eta_start), end=_present_accuracy(stats.eta_end)),
         storage=storage,
     )
+
+
+def _present_accuracy(accuracy: EtaAccuracy | None) -> EtaAccuracyBody | None:
+    return EtaAccuracyBody(**accuracy.model_dump()) if accuracy else None
 
 
 def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:

@@ -59,7 +59,10 @@ class JobBody(BaseModel):
 
     Attributes:
         workflow: name of the built-in or saved workflow; ``custom`` for a graph.
-        eta_seconds: estimated time until the job ends; null if it cannot be estimated.
+        queue_position: position in the order in which jobs of all users start, 1 for the next one; null unless
+            pending. Exact up to 200 if jobs take as long as they usually do; beyond, an estimate.
+        eta_seconds: estimated time until the job ends, the median; null if it cannot be estimated.
+        eta_p90_seconds: the same, but 9 of 10 such jobs are expected to end by then.
         held: whether an operator holds it back.
         waiting: why it has not started, and since when; null unless it is pending.
         warnings: problems of a completed job, such as outputs beyond the day's quota.
@@ -79,6 +82,7 @@ class JobBody(BaseModel):
                     "progress": 0,
                     "queue_position": 1,
                     "eta_seconds": None,
+                    "eta_p90_seconds": None,
                     "waiting": {
                         "reason": "no_node_online",
                         "since": "2026-11-23T09:00:00Z",
@@ -117,6 +121,7 @@ class JobBody(BaseModel):
     progress: Annotated[float, Field(ge=0, le=100)]
     queue_position: int | None
     eta_seconds: float | None
+    eta_p90_seconds: float | None
     waiting: Waiting | None
     attempt: int
     created_at: datetime
@@ -150,6 +155,7 @@ def present_job(job: Job, public_url: str) -> JobBody:
         progress=job.progress,
         queue_position=job.queue_position,
         eta_seconds=job.eta_seconds,
+        eta_p90_seconds=job.eta_p90_seconds,
         waiting=job.waiting,
         attempt=job.attempt,
         created_at=job.created_at,

@@ -42,6 +42,14 @@ def parse_job_id(text: str) -> UUID:
     return job_id
 
 
+def _choose_eta(job: Job, live_s: float | None) -> dict[str, float | None]:
+    """Return the fields of the estimate: by the speed of the running attempt, or else by earlier jobs."""
+    if live_s is None:
+        return {}
+    p90_s = None if job.eta_p90_seconds is None else max(job.eta_p90_seconds, live_s)
+    return {"eta_seconds": live_s, "eta_p90_seconds": p90_s}
+
+
 class JobService:
     """The jobs of a tenant, as the scheduler has them.
 
@@ -61,7 +69,7 @@ class JobService:
         live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
         if live is None or live.attempt != job.attempt or live.progress <= job.progress:
             return job
-        return job.model_copy(update={"progress": live.progress, "eta_seconds": live.eta_seconds})
+        return job.model_copy(update={"progress": live.progress} | _choose_eta(job, live.eta_seconds))
 
     async def read_log(self, job_id: UUID, *, after: int, tenant: str) -> JobWithEvents:
         """Return the job and its events with a greater ``seq``."""

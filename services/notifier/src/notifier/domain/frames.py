@@ -26,6 +26,7 @@ def encode_snapshot(job: Job, *, progress: float, at: datetime) -> str:
         "attempt": job.attempt,
         "queue_position": job.queue_position,
         "eta_seconds": job.eta_seconds,
+        "eta_p90_seconds": job.eta_p90_seconds,
         "waiting": _waiting_fields(job),
         "outputs": [_output_fields(job.job_id, index, output) for index, output in enumerate(job.outputs)],
         "urls": _job_urls(job),
@@ -41,6 +42,7 @@ def encode_waiting(job: Job, *, at: datetime) -> str:
         "at": at.isoformat(),
         "queue_position": job.queue_position,
         "eta_seconds": job.eta_seconds,
+        "eta_p90_seconds": job.eta_p90_seconds,
         "waiting": _waiting_fields(job),
     }
     return json.dumps(body)

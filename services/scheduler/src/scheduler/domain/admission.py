@@ -24,6 +24,7 @@ class Candidate:
         graph: as it is to be written.
         requirement_id: of what a node must have to run the job.
         images: that it will make.
+        fingerprint: of its workflow.
         refusal: why no node can run it today. What was accepted once stays accepted all the same.
         nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
         request_id: of the request that submits the job.
@@ -39,6 +40,7 @@ class Candidate:
     nodes_online: bool = True
     request_id: str = ""
     deadline: float | None = None
+    fingerprint: int | None = None
 
     @property
     def log_fields(self) -> dict[str, Any]:
@@ -137,6 +139,7 @@ class Accepted(NamedTuple):
             queued_at=written.now,
             retry_of=command.retry_of,
             seeds=command.seeds,
+            fingerprint=self.candidate.fingerprint,
         )
 
 

@@ -36,6 +36,8 @@ class JobSnapshot(NamedTuple):
         requirement_id: id of the needs that a node must meet to run it.
         queued_at: when it was last queued, held or released; None if it is not queued.
         avoid_node, avoid_until: the job avoids this node until then, unless no other node can run it.
+        queue_position: number of the tenant's jobs that start before it, plus one; None if not queued, or not read.
+        fingerprint: of its workflow; None if it was accepted before fingerprints were computed.
     """
 
     id: UUID
@@ -65,10 +67,25 @@ class JobSnapshot(NamedTuple):
     retry_of: UUID | None = None
     warnings: tuple[JobWarning, ...] = ()
     seeds: tuple[DrawnSeed, ...] = ()
+    fingerprint: int | None = None
 
 
-def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
+class Forecast(NamedTuple):
+    """What is expected of a job that has not ended.
+
+    Attributes:
+        position: in the order in which jobs start; None if not queued.
+        end_s, end_p90_s: seconds until it ends: the median, and what 90 % of such jobs are expected not to exceed.
+    """
+
+    position: int | None = None
+    end_s: float | None = None
+    end_p90_s: float | None = None
+
+
+def build_public_job(job: JobSnapshot, forecast: Forecast | None = None, waiting: Waiting | None = None) -> Job:
     """Build the job as its owner sees it."""
+    expected = forecast or Forecast()
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
         job_id=job.id,
@@ -79,8 +96,9 @@ def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting
         labels=job.labels,
         attempt=job.attempt,
         progress=100.0 if succeeded else min(job.progress, 99.0),
-        queue_position=job.queue_position,
-        eta_seconds=eta_seconds,
+        queue_position=expected.position,
+        eta_seconds=_round(expected.end_s),
+        eta_p90_seconds=_round(expected.end_p90_s),
         images=job.images,
         seq=job.seq,
         created_at=job.created_at,
@@ -97,6 +115,10 @@ def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting
         seeds=job.seeds,
         waiting=waiting,
     )
+
+
+def _round(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _compute_timings(job: JobSnapshot) -> Timings:

@@ -32,6 +32,10 @@ class NodeFacts:
         shared_at: since when foreign prompts are in its queue, which run first; None if there are none.
         blocked_at: since when it is blocked; None if it is not.
         memory_gib: memory of its GPU; 0 if unknown.
+        node_class: name of its first GPU; empty if unknown.
+        busy_since: when its current attempt began; None without one.
+        prefetched: number of attempts that it starts after that one.
+        loaded: models that it has loaded.
     """
 
     name: str
@@ -43,6 +47,10 @@ class NodeFacts:
     shared_at: datetime | None = None
     blocked_at: datetime | None = None
     memory_gib: int = 0
+    node_class: str = ""
+    busy_since: datetime | None = None
+    prefetched: int = 0
+    loaded: frozenset[str] = frozenset()
 
     @property
     def occupied_at(self) -> datetime | None:
@@ -58,6 +66,7 @@ class TenantFacts:
         running: number of live attempts.
         max_running: the limit; None means unlimited.
         limit_reached_at: when the newest live attempt began; None below the limit.
+        vtime: GPU-seconds used / weight; the tenant with the least is next.
     """
 
     id: UUID
@@ -65,6 +74,8 @@ class TenantFacts:
     running: int
     max_running: int | None
     limit_reached_at: datetime | None = None
+    vtime: float = 0.0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

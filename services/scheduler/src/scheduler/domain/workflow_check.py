@@ -17,6 +17,7 @@ from scheduler.domain.editor_file_check import check_editor_file
 from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet, drop_node_pointers
 from scheduler.domain.graph_limits import check_graph_limits
 from scheduler.domain.validation.graph_check import DrawNumber
+from scheduler.domain.workflow_fingerprint import compute_fingerprint
 
 
 class CheckContext(NamedTuple):
@@ -51,6 +52,7 @@ class CheckedWorkflow(NamedTuple):
         seeds: the seeds that were drawn.
         sent: the graph as it was submitted.
         found: the verdict of the node that accepts it, and the node's catalog.
+        fingerprint: see ``compute_fingerprint``.
     """
 
     graph: str
@@ -59,6 +61,7 @@ class CheckedWorkflow(NamedTuple):
     seeds: tuple[DrawnSeed, ...]
     sent: Graph
     found: RunnableGraph
+    fingerprint: int
 
 
 def check_workflow(
@@ -139,4 +142,5 @@ def _check_limits(found: RunnableGraph, sent: Graph, context: CheckContext) -> C
     if errors:
         raise InvalidWorkflow(errors)
     text = orjson.dumps(graph_as_json(verdict.graph)).decode()
-    return CheckedWorkflow(text, verdict.needs, images, verdict.seeds, sent, found)
+    fingerprint = compute_fingerprint(verdict.graph)
+    return CheckedWorkflow(text, verdict.needs, images, verdict.seeds, sent, found, fingerprint)

@@ -107,9 +107,10 @@ UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs =>
 FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :attempt
 """)
 _INSERT_ATTEMPT = Statement("""
-INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost, slot, prefetched)
+INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost, slot, prefetched,
+                      loads_models)
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
-        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched)
+        now() + make_interval(secs => :lease_s), :cost, :slot, :prefetched, :loads_models)
 """)
 _LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
 _RENEW_LEASE = Statement("""
@@ -240,9 +241,13 @@ async def find_free_slot(connection: Connection, node: str) -> Slot | None:
 
 
 async def insert_attempt(
-    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float
+    connection: Connection, found: ClaimableJob, node: str, *, slot: Slot, lease_s: float, loads_models: bool
 ) -> LeasedJob:
-    """Lease the job's next attempt to the node, with a new lease token and prompt id."""
+    """Lease the job's next attempt to the node, with a new lease token and prompt id.
+
+    Args:
+        loads_models: the node has to load models of the job, as far as is known.
+    """
     job = found.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
     prompt_id = uuid4()  # ComfyUI 0.24 and newer accepts canonical UUIDs only
@@ -253,6 +258,7 @@ async def insert_attempt(
         "cost": COST_ESTIMATE_S,
         "slot": slot.number,
         "prefetched": slot.is_prefetch,
+        "loads_models": loads_models,
     }
     await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
     assignment = Assignment(

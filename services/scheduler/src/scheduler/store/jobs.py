@@ -11,41 +11,70 @@ from contracts.scheduler.outputs import Output
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import build_time_window
 
-_NEAR = 1000  # jobs counted at either end of the queue before all jobs ahead are
+# Jobs counted at either end of a tenant's queue: few at first, because most jobs that are read are near an end.
+# Positions up to the last number, and that far from the end of the queue, are exact.
+_NEAR = (100, 1000)
 _QUEUED = "FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
 
 
-def _count_near(order: str, *conditions: str) -> str:
-    """Build a count of the queued jobs of a tenant that meet one of these conditions, up to ``_NEAR`` for each.
+def _count_near(most: int, order: str, *conditions: str) -> str:
+    """Build a count of the queued jobs of a tenant that meet one of these conditions, up to ``most``.
 
     Each condition is a range of ix_jobs_queue, in the order of that index, so PostgreSQL stops at the limit. A single
     priority is written as a range: with ``=``, the order would be that of the primary key, too.
     """
-    end = f"ORDER BY {order} LIMIT {_NEAR}"
+    end = f"ORDER BY {order} LIMIT {most}"
     ranges = " UNION ALL ".join(f"(SELECT 1 {_QUEUED} AND {condition} {end})" for condition in conditions)
-    return f"(SELECT count(*) FROM ({ranges}) counted)"  # noqa: S608 - constants only
+    return f"(SELECT count(*) FROM ({ranges} LIMIT {most}) counted)"  # noqa: S608 - constants only
 
 
 _SAME = "a.priority BETWEEN j.priority AND j.priority"
-_NEAR_AHEAD = _count_near("a.priority DESC, a.id", "a.priority > j.priority", f"{_SAME} AND a.id < j.id")
-_NEAR_BEHIND = _count_near("a.priority, a.id DESC", "a.priority < j.priority", f"{_SAME} AND a.id > j.id")
-_COUNT_QUEUED = f"SELECT count(*) {_QUEUED}"
-# Two counts, each a range of ix_jobs_queue: a single count with OR would read all queued jobs of the tenant.
-_COUNT_AHEAD = f"""({_COUNT_QUEUED} AND a.priority > j.priority)
-    + ({_COUNT_QUEUED} AND a.priority = j.priority AND a.id < j.id)"""
-# From the end of the queue that is nearer, if one is near.
+
+
+def _count_ahead(most: int) -> str:
+    return _count_near(most, "a.priority DESC, a.id", "a.priority > j.priority", f"{_SAME} AND a.id < j.id")
+
+
+def _count_behind(most: int) -> str:
+    return _count_near(most, "a.priority, a.id DESC", "a.priority < j.priority", f"{_SAME} AND a.id > j.id")
+
+
+def _find_one(columns: str, order: str, condition: str = "true") -> str:
+    """Build a query for one queued job of a tenant at an end of a range of ix_jobs_queue."""
+    return f"SELECT {columns} {_QUEUED} AND {condition} ORDER BY {order} LIMIT 1"
+
+
+# Far from both ends of the queue: as if all priorities had equally many jobs, submitted at an even rate.
+_SHARE_AHEAD = f"""(
+    SELECT (first.priority - j.priority + coalesce(
+        extract(epoch FROM j.created_at - oldest.created_at)
+        / nullif(extract(epoch FROM newest.created_at - oldest.created_at), 0), 0.5
+    )) / (first.priority - last.priority + 1)
+    FROM ({_find_one("a.priority", "a.priority DESC, a.id")}) first,
+        ({_find_one("a.priority", "a.priority, a.id DESC")}) last,
+        ({_find_one("a.created_at", "a.priority DESC, a.id", _SAME)}) oldest,
+        ({_find_one("a.created_at", "a.priority, a.id DESC", _SAME)}) newest
+)"""  # noqa: S608 - constants only
+
+
+def _find_position(near: int, farther: str) -> str:
+    """Build the position of a job that is among the first or last ``near`` jobs; else ``farther``."""
+    return f"""(
+    SELECT CASE WHEN ahead.number < {near} THEN ahead.number + 1 ELSE (
+        SELECT CASE WHEN behind.number < {near} THEN t.queued - behind.number ELSE {farther} END
+        FROM (SELECT {_count_behind(near)} AS number OFFSET 0) behind
+    ) END FROM (SELECT {_count_ahead(near)} AS number OFFSET 0) ahead
+)"""  # noqa: S608 - constants only
+
+
+_ESTIMATED = f"(greatest({_NEAR[-1]}, least(t.queued - {_NEAR[-1]}, round(t.queued * {_SHARE_AHEAD}))) + 1)::bigint"
 _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
-        SELECT CASE WHEN ahead.number < {_NEAR} THEN ahead.number + 1 ELSE (
-            SELECT CASE WHEN behind.number < {_NEAR} THEN t.queued - behind.number
-                ELSE {_COUNT_AHEAD} + 1 END
-            FROM (SELECT {_NEAR_BEHIND} AS number OFFSET 0) behind, tenants t WHERE t.id = j.tenant_id
-        ) END
-        FROM (SELECT {_NEAR_AHEAD} AS number OFFSET 0) ahead
-    ) END"""  # noqa: S608 - constants only
+    SELECT {_find_position(_NEAR[0], _find_position(_NEAR[1], _ESTIMATED))} FROM tenants t WHERE t.id = j.tenant_id
+) END"""  # noqa: S608 - constants only
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
     j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.warnings, j.model, j.seed, j.seeds, j.on_hold,
-    j.retry_of, now() AS now, j.requirement_id, j.avoid_node, j.avoid_until,
+    j.retry_of, now() AS now, j.requirement_id, j.avoid_node, j.avoid_until, j.fingerprint,
     CASE WHEN j.state = 'queued' THEN
         (SELECT (e.event->>'at')::timestamptz FROM job_events e WHERE e.job_id = j.id AND e.seq = j.seq)
     END AS queued_at,

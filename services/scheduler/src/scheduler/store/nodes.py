@@ -78,7 +78,10 @@ _EXPIRED_CATALOGS = ExpiredRows(
 _EXPIRED_REPLACEMENTS = ExpiredRows("replaced_catalogs", "replaced_at < now() - interval '1 day'")
 _LIST_NODES = Statement(f"""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
-    n.catalog_digest, n.loaded, a.job_id, n.cordoned_at, n.shared_since, {GPU_BYTES} AS gpu_bytes,
+    n.catalog_digest, n.loaded, a.job_id, a.leased_at AS busy_since, n.cordoned_at,
+    coalesce(n.system->'gpus'->0->>'name', '') AS node_class,
+    (SELECT count(*) FROM attempts p WHERE p.node = n.name AND p.ended_at IS NULL AND p.prefetched) AS prefetched,
+    n.shared_since, {GPU_BYTES} AS gpu_bytes,
     CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS since
@@ -185,8 +188,9 @@ async def prune_catalogs(database: Database) -> None:
 async def list_nodes(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
     """List nodes that were last seen at most ``forgotten_s`` seconds before the most recently seen node.
 
-    Rows have name, online, seen_at, catalog_digest, loaded, job_id, cordoned_at, shared_since, gpu_bytes, blocked_since
-    and since: when the node went online or offline or changed its catalog.
+    Rows have name, online, seen_at, catalog_digest, loaded, job_id, busy_since, prefetched (number of attempts),
+    cordoned_at, node_class, shared_since, gpu_bytes, blocked_since and since: when the node went online or offline or
+    changed its catalog.
     """
     return await _LIST_NODES.all(connection, online_s=online_s, forgotten_s=forgotten_s)
 

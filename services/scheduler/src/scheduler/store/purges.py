@@ -74,6 +74,8 @@ WITH gone AS (
         created_at + interval '24 hours' AS key_expires_at
 ), letters AS (
     DELETE FROM dead_letters WHERE job_id = ANY(CAST(:ids AS uuid[]))
+), estimates AS (
+    DELETE FROM job_estimates WHERE job_id = ANY(CAST(:ids AS uuid[]))
 ), examples AS (
     UPDATE trend_failures SET job_id = NULL WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM trend_failures WHERE job_id = ANY(CAST(:ids AS uuid[])) FOR UPDATE SKIP LOCKED

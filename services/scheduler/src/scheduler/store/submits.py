@@ -51,7 +51,7 @@ WITH given AS (
         key text, request_hash text, start_within float, run_within float, model text, seed numeric, seeds jsonb,
         graph json, inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid, endpoint text,
         request_id text,
-        overtakes boolean, fail_without_outputs boolean, extra_data json
+        overtakes boolean, fail_without_outputs boolean, extra_data json, fingerprint bigint
     )) WITH ORDINALITY
 ), unchanged AS (
     SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
@@ -72,10 +72,10 @@ WITH given AS (
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
                       idempotency_key, request_hash, start_by, run_within_s, model, seed, seeds, retry_of, endpoint,
-                      request_id, fail_without_outputs)
+                      request_id, fail_without_outputs, fingerprint)
     SELECT id, tenant_id, 'queued', priority, workflow, labels, requirement_id, images, :today, 1,
            key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, seeds, retry_of,
-           endpoint, request_id, fail_without_outputs
+           endpoint, request_id, fail_without_outputs, fingerprint
     FROM accepted
 ), drawn AS (
     INSERT INTO graphs (job_id, graph, inputs, extra_data) SELECT id, graph, inputs, extra_data FROM accepted
@@ -174,6 +174,7 @@ def _build_row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "request_id": candidate.request_id or None,
         "overtakes": accepted.overtakes,
         "fail_without_outputs": command.fail_without_outputs,
+        "fingerprint": candidate.fingerprint,
     }
 
 

@@ -145,6 +145,7 @@ JOBS = Table(
     Column("avoid_until", DateTime(timezone=True)),
     Column("passed_over_at", DateTime(timezone=True), comment="another job was first preferred when it was its turn"),
     Column("fail_without_outputs", Boolean, nullable=False, server_default="false", comment="as the submission chose"),
+    Column("fingerprint", BigInteger, comment="of its workflow: scheduler.domain.workflow_fingerprint"),
     Index(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
         postgresql_where=text("state = 'queued' AND NOT on_hold"),
@@ -216,6 +217,7 @@ ATTEMPTS = Table(
         "prefetched", Boolean, nullable=False, server_default="false",
         comment="claimed while its node had another attempt, and not started; once started, leased_at is the start",
     ),
+    Column("loads_models", Boolean, comment="its node had not loaded all models of the job; null: unknown"),
     Index("uq_attempts_live_slot", "node", "slot", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_prefetched", "leased_at", postgresql_where=text("prefetched AND ended_at IS NULL")),
     CheckConstraint("slot IN (0, 1)", name="slot_known"),
@@ -392,6 +394,44 @@ TREND_NODES = Table(
     Column("faults", Integer, nullable=False),
     Column("busy_s", Float, nullable=False),
     Column("online_s", Float, nullable=False),
+)
+
+# Run times of succeeded jobs, for estimates. Bounded in number; those that were not updated for the longest go first.
+RUN_TIMES = Table(
+    "run_times",
+    METADATA,
+    Column("scope", Text, primary_key=True, comment="scheduler.domain.run_times.Scope"),
+    Column("id", BigInteger, primary_key=True, comment="fingerprint, requirement, or 0 for the fleet"),
+    Column("node_class", Text, primary_key=True, comment="name of the first GPU; empty: unknown, or any"),
+    Column("loads_models", Boolean, primary_key=True),
+    Column("bins", JSONB, nullable=False, comment="weight by bin of scheduler.domain.durations"),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    comment="Run times of succeeded jobs as histograms in which newer runs count more.",
+)
+
+# Estimates given for a sample of jobs at submission, until these jobs end.
+JOB_ESTIMATES = Table(
+    "job_estimates",
+    METADATA,
+    Column("job_id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("start_s", Float, nullable=False, comment="from the submission, here and below"),
+    Column("start_p90_s", Float, nullable=False),
+    Column("end_s", Float, nullable=False),
+    Column("end_p90_s", Float, nullable=False),
+    comment="Estimates given for a sample of jobs at submission, until these jobs end.",
+)
+
+# How long jobs took, compared with the estimate at their submission, by hour.
+ETA_ACCURACY = Table(
+    "eta_accuracy",
+    METADATA,
+    Column("at", DateTime(timezone=True), primary_key=True, comment="beginning of the hour"),
+    Column("stage", Text, primary_key=True, comment="start or end"),
+    Column("result", Text, primary_key=True, comment="scheduler.domain.eta_accuracy.EtaResult"),
+    Column("bin", Integer, primary_key=True, comment="of actual / estimated, as in scheduler.domain.durations"),
+    Column("jobs", Integer, nullable=False),
+    comment="How long jobs took, compared with the estimate at their submission.",
 )
 
 # Messages of executors that can never be handled, for operators. Pruned by age and number.

@@ -64,7 +64,7 @@ SELECT t.images_per_day, t.queued, t.running, now() AS now, ({GROUP_IMAGES.forma
 FROM tenants t WHERE t.id = :id
 """)  # noqa: S608 - constants only
 _LOAD_FACTS = Statement("""
-SELECT t.id, t.is_active, t.running, t.max_running,
+SELECT t.id, t.is_active, t.running, t.max_running, t.vtime, t.weight,
     CASE WHEN t.running >= t.max_running THEN (
         SELECT max(a.leased_at) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL
     ) END AS limit_reached_at
@@ -123,7 +123,7 @@ async def load_usage(connection: Connection, tenant_id: UUID) -> Row | None:
 
 
 async def load_tenant_facts(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
-    """Load running jobs and concurrency limits of tenants, by id."""
+    """Load running jobs, concurrency limits and fair shares of tenants, by id."""
     return {row["id"]: TenantFacts(**row) for row in await _LOAD_FACTS.all(connection, ids=[*tenant_ids])}
 
 

@@ -25,7 +25,8 @@ _JOB_COLUMNS = (
 )
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
-SELECT {_JOB_COLUMNS}, a.node, a.cost, a.prefetched, a.lease_until < now() AS lapsed, now() AS now,
+SELECT {_JOB_COLUMNS}, a.node, a.cost, a.prefetched, a.loads_models, j.requirement_id, j.fingerprint,
+    a.lease_until < now() AS lapsed, now() AS now,
     a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {FREE_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
@@ -120,6 +121,7 @@ class LockedAttempt:
         other_failed_nodes: other nodes that failed while they ran the job.
         lapsed: whether the lease has lapsed.
         prefetched: claimed while its node had another attempt, and not started as far as is known.
+        loads_models: its node had not loaded all models of the job; None if unknown.
         now: the time of the transaction.
     """
 
@@ -131,6 +133,9 @@ class LockedAttempt:
     other_failed_nodes: int
     lapsed: bool
     prefetched: bool
+    loads_models: bool | None
+    requirement_id: int
+    fingerprint: int | None
     now: datetime
 
 
@@ -150,6 +155,9 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
         other_failed_nodes=row["other_failed_nodes"],
         lapsed=row["lapsed"],
         prefetched=row["prefetched"],
+        loads_models=row["loads_models"],
+        requirement_id=row["requirement_id"],
+        fingerprint=row["fingerprint"],
         now=row["now"],
     )
 

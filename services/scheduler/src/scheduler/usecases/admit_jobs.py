@@ -15,6 +15,7 @@ from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Accepted, Account, Candidate, DailyImages, Decision, Ledger, Replayed
 from scheduler.domain.job import JobSnapshot
 from scheduler.store import jobs, submits, tenants
+from scheduler.usecases.learn_run_times import RunTimeLearner
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
 
@@ -36,8 +37,8 @@ class JobAdmission:
     under the locks.
     """
 
-    def __init__(self, database: Database, reader: JobReader) -> None:
-        self._database, self._reader = database, reader
+    def __init__(self, database: Database, reader: JobReader, learner: RunTimeLearner) -> None:
+        self._database, self._reader, self._learner = database, reader, learner
         # An account is removed while it is used, so that nothing stale is left after an error.
         self._accounts: LRUCache[UUID, Account] = LRUCache(maxsize=MAX_CACHED)
 
@@ -110,9 +111,13 @@ class JobAdmission:
     async def _build_answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
         """Return the answers, once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _Decided)]
-        jobs = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
+        described = await self._reader.estimate_jobs([one.snapshot for one in accepted])
+        for one, (job, estimate) in zip(accepted, described, strict=True):
+            if estimate is not None and isinstance(one.decision, Accepted):
+                self._learner.record_estimate(job.job_id, estimate)
+        jobs = iter(described)
         return [
-            SubmitReply(job=next(jobs), replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
+            SubmitReply(job=next(jobs).job, replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
             if isinstance(one, _Decided)
             else one
             for one in decided

@@ -26,6 +26,7 @@ from scheduler.store import attempts, node_failures, tenants, transitions
 from scheduler.usecases.cordon_failing_nodes import FailingNodeCordon
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import LAPSED, OVERTIME, JobMetrics
+from scheduler.usecases.learn_run_times import FinishedRun, RunTimeLearner
 from scheduler.usecases.publish_job_events import JobEventPublisher
 
 
@@ -36,12 +37,14 @@ class _EndedAttempt(NamedTuple):
         transition: None if its job had ended before.
         node_failed: the node failed while it ran the job.
         is_retry: it was not the first try of its job.
+        run: None unless the job succeeded.
     """
 
     node: str
     transition: transitions.Transition | None
     node_failed: bool
     is_retry: bool
+    run: FinishedRun | None = None
 
 
 class _MemoryPlan(NamedTuple):
@@ -64,12 +67,13 @@ class AttemptLifecycle:
         fleet: FleetState,
         publisher: JobEventPublisher,
         metrics: JobMetrics,
+        learner: RunTimeLearner,
         *,
         cordon: FailingNodeCordon,
         max_attempts: int,
         lease_s: float,
     ) -> None:
-        self._database, self._publisher, self._metrics = database, publisher, metrics
+        self._database, self._publisher, self._metrics, self._learner = database, publisher, metrics, learner
         self._fleet, self._cordon = fleet, cordon
         self._max_attempts, self._lease_s = max_attempts, lease_s
 
@@ -130,6 +134,8 @@ class AttemptLifecycle:
     async def _publish(self, ended: _EndedAttempt, outcome: str) -> None:
         """Count and publish the end of an attempt after the commit, and check the node if it failed."""
         self._metrics.count_attempt(ended.node, outcome)
+        if ended.run is not None:
+            self._learner.record_run(ended.run)
         await self._publisher.publish_live(ended.transition)
         try:
             if ended.node_failed:
@@ -257,4 +263,24 @@ class AttemptLifecycle:
             error=None if succeeded or is_retry(cause) else error,
             warnings=ending.warnings if succeeded else (),
         )
-        return _EndedAttempt(locked.node, transition, node_failed=failed, is_retry=locked.tries > 1)
+        return _EndedAttempt(
+            locked.node,
+            transition,
+            node_failed=failed,
+            is_retry=locked.tries > 1,
+            run=_build_run(locked, ending) if succeeded else None,
+        )
+
+
+def _build_run(locked: transitions.LockedAttempt, ending: FinishAttempt) -> FinishedRun | None:
+    """Return the run of an attempt that succeeded; None if it is not known whether it had to load models."""
+    if locked.loads_models is None:
+        return None
+    return FinishedRun(
+        job_id=locked.job.id,
+        node=locked.node,
+        requirement_id=locked.requirement_id,
+        fingerprint=locked.fingerprint,
+        loads_models=locked.loads_models,
+        seconds=ending.gpu_seconds,
+    )

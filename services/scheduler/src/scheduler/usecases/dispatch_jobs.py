@@ -280,8 +280,12 @@ class JobDispatcher:
         found = await self._placer.lock_job(connection, turn, search)
         if found is None:
             return None, None
-        self._loaded.record_claim(node, self._fleet.get_models(found.requirement_id))
-        leased = await attempts.insert_attempt(connection, found, node, slot=slot, lease_s=self._lease_s)
+        models = self._fleet.get_models(found.requirement_id)
+        loads_models = not models <= self._loaded.get_loaded(node)
+        self._loaded.record_claim(node, models)
+        leased = await attempts.insert_attempt(
+            connection, found, node, slot=slot, lease_s=self._lease_s, loads_models=loads_models
+        )
         attempt = leased.assignment.ref.attempt
         transition = await transitions.apply_transition(
             connection, found.job, Cause.CLAIMED, CLAIM_EFFECTS, now=found.now, attempt=attempt

@@ -121,6 +121,14 @@ class FleetState:
         """Whether a node with this catalog meets a requirement. Knows what was read last."""
         return requirement in self._runnable.get(digest, ())
 
+    def find_shared_requirements(self, digests: Collection[str]) -> Set[int] | None:
+        """Return the requirements that a node with one of these catalogs meets; None if something was not read yet."""
+        met = [self.find_runnable(digest) for digest in digests]
+        known = [one for one in met if one is not None]
+        if not known or len(known) < len(met):
+            return None
+        return known[0] if len(known) == 1 else frozenset().union(*known)
+
     def rate_warmth(self, requirement: int, loaded: Set[str], loaded_elsewhere: Set[str] = frozenset()) -> Warmth:
         """Rate how warm jobs with this requirement are on a node. Knows what was read last; what it does not is cold.
 
@@ -268,6 +276,10 @@ class FleetState:
                 shared_at=row["shared_since"],
                 blocked_at=row["blocked_since"],
                 memory_gib=to_gib(row["gpu_bytes"]),
+                node_class=row["node_class"],
+                busy_since=row["busy_since"],
+                prefetched=row["prefetched"],
+                loaded=frozenset(row["loaded"]),
             )
             for row in rows
         ]

@@ -7,8 +7,9 @@ from time import monotonic
 from chassis.database.postgres import Database
 from chassis.database.statement import Row
 from contracts.auth.tiers import Tier
-from contracts.scheduler.statistics import NodeCounts, Stats, Throughput, TierQueue, Waits
-from scheduler.store import stats
+from contracts.scheduler.statistics import EtaAccuracy, NodeCounts, Stats, Throughput, TierQueue, Waits
+from scheduler.domain.eta_accuracy import Accuracy, EtaStage, measure_accuracy
+from scheduler.store import estimates, stats
 
 FRESH_S = 2.0  # how long the statistics are cached
 MINUTES = (1, 5, 60)
@@ -36,6 +37,7 @@ class StatsReader:
             nodes = await stats.count_nodes(connection, online_s=self._online_s)
             hour = await stats.measure_last_hour(connection)
             failures = await stats.count_failures(connection)
+            accuracy = measure_accuracy(await estimates.list_accuracy(connection))
         return Stats(
             at=nodes["now"],
             queue=build_tier_queues(queue),
@@ -46,6 +48,8 @@ class StatsReader:
             ),
             waits=Waits(p50_s=hour["p50_s"], p95_s=hour["p95_s"]),
             failures=failures,
+            eta_start=_build_accuracy(accuracy.get(EtaStage.START)),
+            eta_end=_build_accuracy(accuracy.get(EtaStage.END)),
         )
 
 
@@ -57,3 +61,7 @@ def build_tier_queues(counted: Mapping[Tier, Row]) -> tuple[TierQueue, ...]:
         else TierQueue(tier=tier, waiting=0, held=0, running=0, oldest_wait_s=None)
         for tier in Tier
     )
+
+
+def _build_accuracy(found: Accuracy | None) -> EtaAccuracy | None:
+    return EtaAccuracy(**found._asdict()) if found else None

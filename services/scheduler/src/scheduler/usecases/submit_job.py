@@ -93,6 +93,7 @@ class JobSubmitter:
             graph=checked.graph,
             requirement_id=await self._fleet.save_requirement(checked.needs),
             images=checked.images,
+            fingerprint=checked.fingerprint,
             nodes_online=self._fleet.has_nodes_online,
             request_id=bound_here().get("request_id", ""),
         )

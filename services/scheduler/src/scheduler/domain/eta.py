@@ -1,0 +1,110 @@
+"""Estimates when a job starts and ends. Pure: no I/O, no clock.
+
+The nodes that can run the job are taken to run the jobs before it one after another, each for the mean run time.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import NamedTuple
+
+from scheduler.domain.run_times import RunTime
+
+MIN_JOB_S = 0.001
+
+
+class Eta(NamedTuple):
+    """Seconds until a job starts and ends: the median, and what 90 % of such jobs are expected not to exceed."""
+
+    start_s: float
+    start_p90_s: float
+    end_s: float
+    end_p90_s: float
+
+
+class Concurrency(NamedTuple):
+    """The concurrency limit of a tenant.
+
+    Attributes:
+        limit: None means unlimited.
+        running: its live attempts.
+        jobs_ahead: its queued jobs that start before this one.
+    """
+
+    limit: int | None
+    running: int
+    jobs_ahead: int
+
+
+class Nodes:
+    """Nodes that take jobs as they become free.
+
+    Args:
+        busy_s: for each node, seconds until it is free: 0 if it is. One node at least.
+    """
+
+    def __init__(self, busy_s: Iterable[float]) -> None:
+        self._busy_s = sorted(busy_s)
+        self._sums = list(accumulate(self._busy_s))
+
+    def __len__(self) -> int:
+        return len(self._busy_s)
+
+    @property
+    def idle(self) -> int:
+        """Number of nodes that are free now."""
+        return bisect_right(self._busy_s, 0.0)
+
+    def compute_start(self, position: int, job_s: float) -> float:
+        """Return after how many seconds the job at this position starts, if every job takes ``job_s`` seconds.
+
+        That is when the nodes that are free by then have had time for the jobs before it.
+        """
+        if position <= self.idle:
+            return 0.0
+        job_s = max(job_s, MIN_JOB_S)
+        low, high = 1, len(self._busy_s)
+        while low < high:  # the first number of nodes after which the next one becomes free too late
+            middle = (low + high) // 2
+            if self._start_on(middle, position, job_s) <= self._busy_s[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        return max(self._start_on(low, position, job_s), self._busy_s[low - 1])
+
+    def _start_on(self, nodes: int, position: int, job_s: float) -> float:
+        return (self._sums[nodes - 1] + (position - nodes) * job_s) / nodes
+
+
+def estimate_eta(
+    nodes: Nodes, *, position: int, own: RunTime, job_s: float, spread_s: float, concurrency: Concurrency
+) -> Eta:
+    """Estimate when a queued job starts and ends.
+
+    Args:
+        position: 1 for the job that starts next.
+        own: predicted run time of the job.
+        job_s: mean run time of the jobs before it.
+        spread_s: 90th percentile of a run time minus its median, for those jobs.
+        concurrency: of the job's tenant.
+    """
+    start_s = max(nodes.compute_start(position, job_s), _wait_for_limit(concurrency, job_s))
+    rounds = start_s / max(job_s, MIN_JOB_S)  # jobs before it on the same node
+    queue_spread_s = math.sqrt(rounds) * spread_s
+    end_s = start_s + own.p50_s
+    return Eta(
+        start_s=start_s,
+        start_p90_s=start_s + queue_spread_s,
+        end_s=end_s,
+        end_p90_s=end_s + math.hypot(queue_spread_s, own.p90_s - own.p50_s),
+    )
+
+
+def _wait_for_limit(concurrency: Concurrency, job_s: float) -> float:
+    """Return after how many seconds enough jobs of the tenant have ended for one more to start."""
+    if concurrency.limit is None:
+        return 0.0
+    to_end = concurrency.jobs_ahead + 1 - (concurrency.limit - concurrency.running)
+    begun = 0.5 if concurrency.running else 0.0  # those that run now have been running for some time
+    return (to_end - begun) * job_s / max(concurrency.limit, 1) if to_end > 0 else 0.0

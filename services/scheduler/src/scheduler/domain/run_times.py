@@ -1,0 +1,196 @@
+"""Predicts how long a job runs on a node, from the run times of finished jobs. Pure: no I/O, no clock.
+
+Run times are kept as histograms (``scheduler.domain.durations``) in three scopes. A prediction uses the first scope
+that has run times: jobs with the same workflow fingerprint on the same class of node; jobs with the same needs on that
+class; all jobs of the fleet. Runs of nodes that had to load models of the job are kept apart from those of warm nodes.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from scheduler.domain.durations import compute_mean, compute_midpoint, compute_percentile, find_bin
+
+WINDOW = 100  # a new run time takes 1 / WINDOW of the weight of the earlier ones, so about this many count
+NEGLIGIBLE = 0.01  # a smaller weight is dropped
+
+Bins = Mapping[int, float]
+"""Weight of run times by bin."""
+
+
+class Scope(StrEnum):
+    WORKFLOW = "workflow"
+    MODELS = "models"
+    FLEET = "fleet"
+
+
+class Key(NamedTuple):
+    """What a histogram is about.
+
+    Attributes:
+        id: the fingerprint of the workflow, or the id of the requirement; 0 for the fleet.
+        node_class: name of the node's first GPU; empty if unknown, and for the fleet.
+        loads_models: the node did not have all models of the job loaded.
+    """
+
+    scope: Scope
+    id: int
+    node_class: str
+    loads_models: bool
+
+
+class Run(NamedTuple):
+    """A run of a job that succeeded.
+
+    Attributes:
+        fingerprint: None if the job was accepted before fingerprints were computed.
+        seconds: time on the node, loading of models included.
+    """
+
+    requirement_id: int
+    fingerprint: int | None
+    node_class: str
+    loads_models: bool
+    seconds: float
+
+    def list_keys(self) -> tuple[Key, ...]:
+        """Return the keys of the histograms that this run belongs to."""
+        keys = (
+            Key(Scope.MODELS, self.requirement_id, self.node_class, self.loads_models),
+            Key(Scope.FLEET, 0, "", self.loads_models),
+        )
+        if self.fingerprint is None:
+            return keys
+        return (Key(Scope.WORKFLOW, self.fingerprint, self.node_class, self.loads_models), *keys)
+
+
+class JobKind(NamedTuple):
+    """What is known of a job before it runs.
+
+    Attributes:
+        node_classes: number of nodes that could run it, by class.
+    """
+
+    requirement_id: int
+    fingerprint: int | None
+    node_classes: Mapping[str, int]
+
+
+class RunTime(NamedTuple):
+    """A predicted run time in seconds: the median, and what 90 % of such runs do not exceed."""
+
+    p50_s: float
+    p90_s: float
+
+
+def add_run(bins: Bins, seconds: float) -> dict[int, float]:
+    """Return a histogram with one more run time, in which the earlier ones count a little less."""
+    kept = 1 - 1 / WINDOW
+    added = {number: weight * kept for number, weight in bins.items() if weight * kept >= NEGLIGIBLE}
+    number = find_bin(seconds)
+    added[number] = added.get(number, 0.0) + 1.0
+    return added
+
+
+class RunTimes:
+    """The histograms of all keys."""
+
+    def __init__(self) -> None:
+        self._bins: dict[tuple[Scope, int], dict[tuple[str, bool], Bins]] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def replace(self, key: Key, bins: Bins) -> None:
+        """Replace the histogram of a key, or add it."""
+        of_id = self._bins.setdefault((key.scope, key.id), {})
+        self._size += (key.node_class, key.loads_models) not in of_id
+        of_id[key.node_class, key.loads_models] = bins
+
+    def predict(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
+        """Predict the run time of a job on one of the nodes that could run it; None without any history.
+
+        Args:
+            loads_models: the node has to load models of the job.
+        """
+        for scope, key_id in _list_scopes(kind):
+            own = self._merge(scope, key_id, kind, loads_models=loads_models)
+            other = self._merge(scope, key_id, kind, loads_models=not loads_models)
+            if own:
+                return _measure(own, 0.0)
+            if other:
+                load_s = self._predict_load(kind)
+                return _measure(other, load_s if loads_models else -load_s)
+        return None
+
+    def predict_mean(self, kind: JobKind) -> float | None:
+        """Predict the mean run time of other jobs with the same needs, on any node; None without any history."""
+        for scope, key_id in ((Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)):
+            merged = _add_up(
+                (self._merge(scope, key_id, kind, loads_models=loads_models), 1.0) for loads_models in (False, True)
+            )
+            if merged:
+                return compute_mean(merged)
+        return None
+
+    def predict_remaining(self, kind: JobKind, *, elapsed_s: float) -> RunTime | None:
+        """Predict the remaining run time of a job that has run for ``elapsed_s`` seconds; None if it ran too long.
+
+        Only those earlier runs count that took longer.
+        """
+        for scope, key_id in _list_scopes(kind):
+            merged = _add_up(
+                (self._merge(scope, key_id, kind, loads_models=loads_models), 1.0) for loads_models in (False, True)
+            )
+            if not merged:
+                continue
+            longer = {number: weight for number, weight in merged.items() if compute_midpoint(number) > elapsed_s}
+            return _measure(longer, -elapsed_s) if longer else None
+        return None
+
+    def _predict_load(self, kind: JobKind) -> float:
+        """Predict how long a node loads the models of a job: the median of runs that do, minus that of others."""
+        for scope, key_id in ((Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)):
+            warm = compute_percentile(self._merge(scope, key_id, kind, loads_models=False), 0.5)
+            loading = compute_percentile(self._merge(scope, key_id, kind, loads_models=True), 0.5)
+            if warm is not None and loading is not None:
+                return max(loading - warm, 0.0)
+        return 0.0
+
+    def _merge(self, scope: Scope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
+        """Merge the histograms of the classes of nodes that could run the job. Each counts by its number of nodes."""
+        found = self._bins.get((scope, key_id))
+        if not found:
+            return {}
+        classes: Mapping[str, int] = {"": 1} if scope is Scope.FLEET else kind.node_classes
+        matching = [(bins, nodes) for name, nodes in classes.items() if (bins := found.get((name, loads_models)))]
+        if len(matching) == 1:
+            return matching[0][0]
+        runs = [sum(bins.values()) for bins, _ in matching]
+        factor = sum(runs) / max(sum(nodes for _, nodes in matching), 1)
+        return _add_up((bins, factor * nodes / count) for (bins, nodes), count in zip(matching, runs, strict=True))
+
+
+def _list_scopes(kind: JobKind) -> list[tuple[Scope, int]]:
+    scopes = [(Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)]
+    return scopes if kind.fingerprint is None else [(Scope.WORKFLOW, kind.fingerprint), *scopes]
+
+
+def _add_up(parts: Iterable[tuple[Bins, float]]) -> dict[int, float]:
+    total: dict[int, float] = {}
+    for bins, factor in parts:
+        for number, weight in bins.items():
+            total[number] = total.get(number, 0.0) + weight * factor
+    return total
+
+
+def _measure(bins: Bins, more_s: float) -> RunTime:
+    """Return the percentiles of a histogram that is not empty, both longer by ``more_s`` and not below 0.
+
+    From few runs, the share of 90 % is not known. Then the larger value is at least the median times 1 + 1 / runs.
+    """
+    p50, p90 = compute_percentile(bins, 0.5) or 0.0, compute_percentile(bins, 0.9) or 0.0
+    runs = max(sum(bins.values()), 1.0)
+    p50_s, p90_s = max(p50 + more_s, 0.0), max(p90 + more_s, 0.0)
+    return RunTime(p50_s, max(p90_s, p50_s * (1 + 1 / runs)))

@@ -1,0 +1,96 @@
+"""Run times of succeeded jobs, as histograms by workflow, models and class of node."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import orjson
+
+from chassis.database.statement import Connection, Row, Statement
+from scheduler.domain.run_times import Bins, Key, Scope
+
+MAX_ROWS = 4_000  # per scope; one has some 100 bytes
+KEEP = "60 days"  # without a run
+
+# One process at a time adds run times: it reads histograms, adds to them and writes them.
+_LOCK_KEY = 0x72756E74696D65  # "runtime"
+_LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
+_LIST_SINCE = Statement("""
+SELECT scope, id, node_class, loads_models, bins, updated_at FROM run_times
+WHERE updated_at >= coalesce(CAST(:since AS timestamptz), '-infinity') ORDER BY updated_at
+""")
+_KEYS = """
+    unnest(CAST(:scopes AS text[]), CAST(:ids AS bigint[]), CAST(:node_classes AS text[]), CAST(:loads AS boolean[]))
+"""
+_LOAD = Statement(f"""
+SELECT r.scope, r.id, r.node_class, r.loads_models, r.bins FROM {_KEYS} AS given (scope, id, node_class, loads_models)
+JOIN run_times r USING (scope, id, node_class, loads_models)
+""")  # noqa: S608 - constants only
+_SAVE = Statement(f"""
+INSERT INTO run_times (scope, id, node_class, loads_models, bins)
+SELECT scope, id, node_class, loads_models, bins::jsonb
+FROM ROWS FROM ({_KEYS}, unnest(CAST(:bins AS text[]))) AS given (scope, id, node_class, loads_models, bins)
+ON CONFLICT (scope, id, node_class, loads_models) DO UPDATE SET bins = excluded.bins, updated_at = now()
+""")  # noqa: S608 - constants only
+_PRUNE = Statement(f"""
+DELETE FROM run_times WHERE updated_at < now() - interval '{KEEP}' OR ctid = ANY(ARRAY(
+    SELECT ctid FROM (
+        SELECT ctid, row_number() OVER (PARTITION BY scope ORDER BY updated_at DESC) AS place FROM run_times
+    ) ranked WHERE place > {MAX_ROWS}
+))
+""")  # noqa: S608 - constants only
+_LIST_NODE_CLASSES = Statement("""
+SELECT name, coalesce(system->'gpus'->0->>'name', '') AS node_class FROM nodes WHERE name = ANY(CAST(:names AS text[]))
+""")
+
+
+async def lock(connection: Connection) -> None:
+    """Let no other process add run times until the transaction ends."""
+    await _LOCK.run(connection, key=_LOCK_KEY)
+
+
+async def list_since(connection: Connection, since: datetime | None) -> Sequence[Row]:
+    """List histograms that were updated at or after a time, oldest update first; all without one."""
+    return await _LIST_SINCE.all(connection, since=since)
+
+
+async def load(connection: Connection, keys: Collection[Key]) -> dict[Key, dict[int, float]]:
+    """Load the histograms of these keys, as far as there are any."""
+    rows = await _LOAD.all(connection, **_key_parameters(keys))
+    return {build_key(row): read_bins(row) for row in rows}
+
+
+async def save(connection: Connection, histograms: Mapping[Key, Bins]) -> None:
+    """Insert or replace histograms."""
+    bins = [
+        orjson.dumps({str(number): round(weight, 4) for number, weight in one.items()}).decode()
+        for one in histograms.values()
+    ]
+    await _SAVE.run(connection, **_key_parameters(histograms), bins=bins)
+
+
+async def prune(connection: Connection) -> None:
+    """Delete histograms without a run for ``KEEP``, and all but the ``MAX_ROWS`` newest of each scope."""
+    await _PRUNE.run(connection)
+
+
+async def list_node_classes(connection: Connection, names: Collection[str]) -> dict[str, str]:
+    """List the classes of nodes by name: the name of the first GPU, or an empty text."""
+    return {row["name"]: row["node_class"] for row in await _LIST_NODE_CLASSES.all(connection, names=[*names])}
+
+
+def build_key(row: Row) -> Key:
+    return Key(Scope(row["scope"]), row["id"], row["node_class"], row["loads_models"])
+
+
+def read_bins(row: Row) -> dict[int, float]:
+    return {int(number): weight for number, weight in row["bins"].items()}
+
+
+def _key_parameters(keys: Collection[Key]) -> dict[str, list[object]]:
+    ordered = [*keys]
+    return {
+        "scopes": [key.scope.value for key in ordered],
+        "ids": [key.id for key in ordered],
+        "node_classes": [key.node_class for key in ordered],
+        "loads": [key.loads_models for key in ordered],
+    }

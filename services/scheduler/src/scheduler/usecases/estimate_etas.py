@@ -1,0 +1,149 @@
+"""Estimates when jobs start and end, and finds their position in the order in which jobs start."""
+
+from collections.abc import Mapping, Sequence
+from time import monotonic, perf_counter
+from typing import NamedTuple
+
+from chassis.database.statement import Connection
+from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
+from scheduler.domain.fair_order import FairOrder, Rival, WaitingTenant
+from scheduler.domain.job import JobSnapshot
+from scheduler.domain.run_times import JobKind, RunTime
+from scheduler.domain.settlement import COST_ESTIMATE_S
+from scheduler.domain.waiting import NodeFacts, Survey, TenantFacts
+from scheduler.store import waiting_tenants
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.run_time_history import RunTimeHistory
+
+# How long the list of waiting tenants is cached. A long list is cached so long that reading it takes at most 2 % of the
+# time, and a second at most.
+SHORT_LIST, SHORT_FRESH_S = 64, 0.005
+READS_SHARE, MAX_FRESH_S = 0.02, 1.0
+LEAST_LEFT = 0.25  # of the mean run time: what is assumed to be left of a run that already took about as long
+
+
+class Place(NamedTuple):
+    """The place of a queued job in the order in which jobs start.
+
+    Attributes:
+        own_ahead, others_ahead: jobs before it, of its tenant and of other tenants.
+        other_job_s: mean run time of the latter.
+    """
+
+    own_ahead: int
+    others_ahead: int
+    other_job_s: float
+
+    @property
+    def position(self) -> int:
+        return self.own_ahead + self.others_ahead + 1
+
+
+class EtaEstimator:
+    """Knows what it read last: call ``refresh`` first."""
+
+    def __init__(self, fleet: FleetState, history: RunTimeHistory) -> None:
+        self._fleet, self._history = fleet, history
+        self._tenants: Sequence[WaitingTenant] = ()
+        self._until = 0.0
+        self._version = -1
+        self._orders: dict[frozenset[str], FairOrder] = {}  # by catalogs, for the cached tenants and run times
+
+    async def refresh(self, connection: Connection) -> None:
+        """Read tenants and run times, unless they were read lately."""
+        await self._history.refresh(connection)
+        if monotonic() < self._until:
+            return
+        began = perf_counter()
+        self._tenants = await waiting_tenants.list_waiting_tenants(connection)
+        self._orders = {}
+        took_s, is_short = perf_counter() - began, len(self._tenants) <= SHORT_LIST
+        self._until = monotonic() + (SHORT_FRESH_S if is_short else min(took_s / READS_SHARE, MAX_FRESH_S))
+
+    def find_place(self, job: JobSnapshot, tenant: TenantFacts, survey: Survey) -> Place | None:
+        """Find the place of a job; None if it is not queued, or on hold."""
+        if job.queue_position is None:
+            return None
+        own_ahead = job.queue_position - 1
+        order = self._build_order(survey)
+        others = order.count_jobs_before(
+            tenant_id=tenant.id,
+            vtime=tenant.vtime,
+            weight=tenant.weight,
+            jobs_ahead=own_ahead,
+            cost_s=self._predict_mean(job.requirement_id, _count_classes(survey.open)),
+        )
+        return Place(own_ahead, others, order.mean_cost_s)
+
+    def estimate_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: Survey, place: Place) -> Eta | None:
+        """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
+        free = [node for node in survey.open if node.occupied_at is None]
+        if not free:
+            return None
+        kind = JobKind(job.requirement_id, job.fingerprint, _count_classes(free))
+        models = self._fleet.get_models(job.requirement_id)
+        own = self._history.run_times.predict(kind, loads_models=not any(models <= node.loaded for node in free))
+        if own is None:
+            return None
+        own_mean_s = self._predict_mean(job.requirement_id, kind.node_classes)
+        ahead = place.own_ahead + place.others_ahead
+        job_s = own_mean_s
+        if ahead:
+            job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
+        usual = self._history.run_times.predict(kind._replace(fingerprint=None), loads_models=False) or own
+        return estimate_eta(
+            Nodes(_estimate_busy(node, job, job_s) for node in free),
+            position=place.position,
+            own=own,
+            job_s=job_s,
+            spread_s=usual.p90_s - usual.p50_s,
+            concurrency=Concurrency(tenant.max_running, tenant.running, place.own_ahead),
+        )
+
+    def estimate_running(self, job: JobSnapshot, survey: Survey) -> RunTime | None:
+        """Estimate how long a running job still runs; None if it already ran longer than all known ones."""
+        if job.started_at is None:
+            return None
+        kind = JobKind(job.requirement_id, job.fingerprint, _count_classes(survey.open))
+        elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
+        return self._history.run_times.predict_remaining(kind, elapsed_s=elapsed_s)
+
+    def _build_order(self, survey: Survey) -> FairOrder:
+        """Build the order of the tenants that have jobs for the nodes of a survey; of all tenants if it has none."""
+        if self._version != self._history.version:
+            self._orders, self._version = {}, self._history.version
+        digests = frozenset(node.digest for node in survey.open if node.digest)
+        if digests not in self._orders:
+            shared, classes = self._fleet.find_shared_requirements(digests), _count_classes(survey.open)
+            costs: dict[int, float] = {}
+            rivals = []
+            for tenant in self._tenants:
+                needs = [one for one in tenant.requirements if shared is None or one in shared]
+                if tenant.requirements and not needs:
+                    continue
+                for one in needs:
+                    if one not in costs:
+                        costs[one] = self._predict_mean(one, classes)
+                cost_s = sum(costs[one] for one in needs) / len(needs) if needs else COST_ESTIMATE_S
+                rivals.append(Rival(tenant, cost_s))
+            self._orders[digests] = FairOrder(rivals)
+        return self._orders[digests]
+
+    def _predict_mean(self, requirement: int, classes: Mapping[str, int]) -> float:
+        mean_s = self._history.run_times.predict_mean(JobKind(requirement, None, classes))
+        return COST_ESTIMATE_S if mean_s is None else mean_s
+
+
+def _count_classes(nodes: Sequence[NodeFacts]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for node in nodes:
+        counted[node.node_class] = counted.get(node.node_class, 0) + 1
+    return counted
+
+
+def _estimate_busy(node: NodeFacts, job: JobSnapshot, job_s: float) -> float:
+    """Estimate after how many seconds a node has finished what it runs and what it has prefetched."""
+    if node.busy_since is None:
+        return 0.0
+    elapsed_s = (job.now - node.busy_since).total_seconds()
+    return max(job_s - elapsed_s, LEAST_LEFT * job_s) + node.prefetched * job_s

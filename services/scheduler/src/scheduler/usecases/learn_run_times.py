@@ -1,0 +1,128 @@
+"""Learns run times from jobs that succeed, and how right the estimates at their submission were.
+
+Nothing of it is in the transaction of a submission or of the end of an attempt: what happened is kept in memory and
+written together every ``LEARN_EVERY_S`` seconds. A scheduler that is killed loses that much.
+"""
+
+import secrets
+from typing import NamedTuple
+from uuid import UUID
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.metrics import Metrics
+from contracts.metrics import ETA_JOBS, ETA_RATIO
+from scheduler.domain.eta import Eta
+from scheduler.domain.eta_accuracy import Comparison, EtaResult, EtaStage, add_up, compare
+from scheduler.domain.run_times import Bins, Key, Run, add_run
+from scheduler.store import estimates, run_times
+from scheduler.usecases.run_time_history import RunTimeHistory
+
+LEARN_EVERY_S = 2.0
+MAX_RUNS = 5_000  # kept in memory; more are ignored
+SAMPLE = 50  # estimates that are kept of those given between two writes
+
+
+class FinishedRun(NamedTuple):
+    """A run of a job that succeeded, on a node.
+
+    Attributes:
+        seconds: time on the node.
+    """
+
+    job_id: UUID
+    node: str
+    requirement_id: int
+    fingerprint: int | None
+    loads_models: bool
+    seconds: float
+
+
+class RunTimeLearner:
+    def __init__(self, database: Database, history: RunTimeHistory, metrics: Metrics) -> None:
+        self._database, self._history = database, history
+        self._runs: list[FinishedRun] = []
+        self._ended_before: list[UUID] = []  # the estimate of a short job may have been written after its end
+        self._estimates: dict[UUID, Eta] = {}
+        self._offered = 0
+        self._ratio, self._jobs = metrics.histogram(ETA_RATIO), metrics.counter(ETA_JOBS)
+        for stage in EtaStage:  # a series that begins at 0 shows its first increase
+            self._ratio.labels(stage.value)
+            for result in EtaResult:
+                self._jobs.labels(stage.value, result.value)
+
+    def record_run(self, run: FinishedRun) -> None:
+        """Record a run whose end is committed."""
+        if len(self._runs) < MAX_RUNS:
+            self._runs.append(run)
+
+    def record_estimate(self, job_id: UUID, estimate: Eta) -> None:
+        """Record the estimate that the submission of a job was answered with. A random sample of them is kept."""
+        self._offered += 1
+        if len(self._estimates) >= SAMPLE:
+            if secrets.randbelow(self._offered) >= SAMPLE:
+                return
+            del self._estimates[[*self._estimates][secrets.randbelow(SAMPLE)]]
+        self._estimates[job_id] = estimate
+
+    async def learn(self) -> None:
+        """Write what was recorded, for ``chassis.loop.Loop``. Without anything, it reads and writes nothing."""
+        if not (self._runs or self._estimates or self._ended_before):
+            return
+        runs, given, before = self._runs, self._estimates, self._ended_before
+        ended = [run.job_id for run in runs]
+        self._runs, self._estimates, self._ended_before, self._offered = [], {}, ended, 0
+        try:
+            if given:
+                async with self._database.single() as connection:
+                    await estimates.save_estimates(connection, given)
+            async with self._database.direct() as connection:
+                await run_times.lock(connection)
+                comparisons = await self._compare_ended(connection, [*before, *ended])
+                learned = await self._add_runs(connection, runs) if runs else {}
+        except BaseException:
+            self._runs = (runs + self._runs)[:MAX_RUNS]
+            self._estimates, self._ended_before = given | self._estimates, before
+            raise
+        self._history.replace(learned)
+        for one in comparisons:
+            self._ratio.labels(one.stage.value).observe(one.ratio)
+            self._jobs.labels(one.stage.value, one.result.value).inc()
+
+    async def prune(self) -> None:
+        """Delete old run times, estimates and totals, for ``chassis.loop.Loop``."""
+        async with self._database.direct() as connection:
+            await run_times.lock(connection)
+            await run_times.prune(connection)
+        await estimates.prune(self._database)
+
+    async def _compare_ended(self, connection: Connection, job_ids: list[UUID]) -> list[Comparison]:
+        taken = await estimates.take_estimates(connection, job_ids) if job_ids else []
+        found = [
+            comparison
+            for one in taken
+            for comparison in compare(one.estimate, started_s=one.started_s, ended_s=one.ended_s)
+        ]
+        if found:
+            await estimates.add_accuracy(connection, add_up(found))
+        return found
+
+    async def _add_runs(self, connection: Connection, runs: list[FinishedRun]) -> dict[Key, Bins]:
+        """Add run times to their histograms, and return these."""
+        classes = await run_times.list_node_classes(connection, {run.node for run in runs})
+        seconds: dict[Key, list[float]] = {}
+        for run in runs:
+            known = Run(run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.loads_models, run.seconds)
+            for key in known.list_keys():
+                seconds.setdefault(key, []).append(run.seconds)
+        histograms: dict[Key, Bins] = {}
+        stored = await run_times.load(connection, seconds)
+        for key, added in seconds.items():
+            bins: Bins = stored.get(key, {})
+            for one in added:
+                bins = add_run(bins, one)
+            histograms[key] = bins
+        await run_times.save(connection, histograms)
+        if len(stored) < len(histograms):  # some are new
+            await run_times.prune(connection)
+        return histograms

@@ -1,0 +1,43 @@
+"""The API estimates when jobs end, from earlier runs of the same workflow."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import simulated_only
+from tests.e2e.test_limits import slow
+from tests.kit.fleet import Fleet
+from tests.kit.waiting import until
+
+RUN_S = 2.0
+
+
+@pytest.mark.requirement("eta.history")
+@simulated_only
+async def test_estimate_is_close_to_the_run_time_of_the_workflow_and_admins_see_how_right_it_was(fleet: Fleet) -> None:
+    workflow = slow(RUN_S)
+    async with (
+        fleet.client(fleet.new_user("estimated", "pro", graph_policy="open")) as client,
+        fleet.client(fleet.credentials["admin_key"]) as admin,
+    ):
+        first = await fleet.submit(client, workflow=workflow)
+        assert (await fleet.ended(client, first["job_id"]))["status"] == "completed"
+        job: dict[str, Any] = {}
+
+        async def is_estimated() -> bool:  # what nodes do, and earlier runs, are cached for some seconds
+            nonlocal job
+            job = await fleet.submit(client, workflow=workflow)
+            if job["eta_seconds"] == pytest.approx(RUN_S, rel=0.25):
+                return True
+            await client.delete(f"/jobs/{job['job_id']}")
+            return False
+
+        await until(is_estimated)
+        assert job["eta_p90_seconds"] > job["eta_seconds"]
+        assert (await fleet.ended(client, job["job_id"]))["eta_seconds"] is None
+
+        async def is_compared() -> bool:
+            eta = (await admin.get("/admin/stats")).json()["eta"]
+            return eta["end"] is not None and eta["end"]["jobs"] >= 1 and 0 <= eta["start"]["within_p90"] <= 1
+
+        await until(is_compared)

@@ -1,0 +1,158 @@
+"""When jobs are expected to start and end, and how right that was, as users and operators see it."""
+
+from uuid import UUID
+
+import pytest
+
+from chassis.ids import new_id
+from contracts.scheduler.heartbeats import Gpu, NodeSystem
+from contracts.scheduler.waiting import WaitReason
+from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
+from tests.integration.scheduler.operator import Operator
+from tests.kit.waiting import until
+
+RUN_S = 40.0
+ON_GPU = NodeSystem(executor_version="1", gpus=(Gpu(name="H200", memory_total_bytes=1, memory_free_bytes=1),))
+
+
+async def run_job(world: World, tenant: UUID, node: Node, *, seconds: float, **fields: object) -> UUID:
+    job_id = await world.submit_job(tenant, **fields)
+    given = await node.claim_attempt()
+    assert given.ref.job_id == job_id
+    assert await node.finish(given.ref, gpu_seconds=seconds)
+    return job_id
+
+
+@pytest.mark.requirement("eta.position")
+async def test_position_follows_the_turns_of_tenants_by_weight(world: World) -> None:
+    await world.add_node()
+    heavy, light, strong = world.add_tenant(), world.add_tenant(), world.add_tenant(weight=4)
+    backlog = [await world.submit_job(heavy) for _ in range(6)]
+    first = await world.submit_job(light)
+    assert [(await world.read_job(heavy, job_id)).queue_position for job_id in backlog[:3]] in ([1, 3, 4], [2, 3, 4])
+    assert (await world.read_job(light, first)).queue_position in {1, 2}
+    several = [await world.submit_job(strong) for _ in range(5)]
+    positions = [(await world.read_job(strong, job_id)).queue_position or 0 for job_id in several]
+    assert positions[0] <= 3  # each tenant gets a first job
+    assert positions[-1] <= 5 + 3  # then four jobs of this tenant for one of another
+    assert (await world.read_job(heavy, backlog[-1])).queue_position == 6 + 1 + 5
+    waiting = (await world.read_job(heavy, backlog[-1])).waiting
+    assert waiting is not None
+    assert waiting.detail.jobs_ahead == 5  # only those of the same account
+    positions = [
+        (await world.read_job(tenant, job_id)).queue_position or 0
+        for tenant, jobs in ((heavy, backlog), (light, [first]), (strong, several))
+        for job_id in jobs
+    ]
+    assert sorted(positions) == list(range(1, 13))
+
+
+async def test_jobs_for_other_nodes_do_not_count_in_the_position(world: World) -> None:
+    models = [f"{new_id()}.safetensors" for _ in range(2)]
+    node, other = [await world.add_node(COMMON, model) for model in models]
+    for model in models:
+        await world.until_offered(model)
+    mine, others = world.add_tenant(), world.add_tenant()
+    for _ in range(3):
+        await world.submit_job(others, model=models[1])
+    first, second = [await world.submit_job(mine, model=models[0]) for _ in range(2)]
+    await world.system.sql.execute("UPDATE tenants SET vtime = vtime + 100 WHERE id = $1", mine)
+    given = [await one.claim_attempt() for one in (node, other)]  # now it is known what these nodes can run
+    assert given[0].ref.job_id == first
+
+    async def is_next() -> bool:  # the nodes that can run a job are cached for a second
+        return (await world.read_job(mine, second)).queue_position == 1
+
+    await until(is_next)
+    for one, attempt in zip((node, other), given, strict=True):
+        assert await one.finish(attempt.ref)
+
+
+@pytest.mark.requirement(
+    "eta.history", "table scheduler.run_times", "table scheduler.job_estimates", "table scheduler.eta_accuracy"
+)
+async def test_estimate_comes_from_earlier_runs_and_operators_see_how_right_it_was(world: World) -> None:
+    operator, sql = Operator(world.system.bus), world.system.sql
+    await sql.execute("TRUNCATE run_times, job_estimates, eta_accuracy")
+    model, other = f"{new_id()}.safetensors", f"{new_id()}.safetensors"  # that only this node has
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model, other)
+    await node.send_heartbeat(system=ON_GPU)
+    await world.until_offered(model)
+    loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
+    node.loaded = loaded
+    wide = build_graph(model, images=8)
+
+    await run_job(world, tenant, node, seconds=RUN_S, model=model)
+    await run_job(world, tenant, node, seconds=8 * RUN_S, graph=wide)
+    await run_job(world, tenant, node, seconds=RUN_S + 30, model=other)  # which it has to load
+
+    async def is_learned() -> bool:
+        learned = "SELECT count(*) FROM run_times WHERE scope = 'workflow' AND node_class = $1"
+        return bool(await sql.fetchval(learned, ON_GPU.gpus[0].name) == 3)
+
+    await until(is_learned)
+
+    node.loaded = loaded
+    assert await node.request_work() is None
+    await node.send_heartbeat(system=ON_GPU, loaded=loaded)
+
+    async def is_estimated() -> bool:
+        job = (await world.submit(tenant, model=model)).job
+        await world.cancel(tenant, job.job_id)
+        return job.eta_seconds == pytest.approx(RUN_S, rel=0.15)
+
+    await until(is_estimated)  # nodes and run times are cached for some seconds
+    short = (await world.submit(tenant, model=model)).job
+    assert short.eta_seconds == pytest.approx(RUN_S, rel=0.15)
+    assert (short.eta_p90_seconds or 0) > (short.eta_seconds or 0)
+    behind = (await world.submit(tenant, graph=wide)).job
+    assert behind.queue_position == 2
+    mean_s = 4.5 * RUN_S  # of the two runs with this model
+    assert behind.eta_seconds == pytest.approx(mean_s + 8 * RUN_S, rel=0.15)
+
+    given = await node.claim_attempt()
+    assert given.ref.job_id == short.job_id
+    assert await node.start(given.ref)
+    running = await world.read_job(tenant, short.job_id)
+    assert running.queue_position is None
+    assert running.eta_seconds == pytest.approx(RUN_S, rel=0.15)
+    assert await node.finish(given.ref, gpu_seconds=RUN_S)
+    given = await node.claim_attempt()
+    assert await node.finish(given.ref, gpu_seconds=8 * RUN_S)
+    assert (await world.read_job(tenant, short.job_id)).eta_seconds is None
+
+    async def is_compared() -> bool:
+        stats = await operator.stats()
+        return stats.eta_end is not None and stats.eta_start is not None and stats.eta_end.jobs >= 2
+
+    await until(is_compared)
+    found = (await operator.stats()).eta_end
+    assert found is not None
+    assert (found.within_p50, found.within_p90) == (1, 1)  # in this test, jobs really end at once
+    assert found.ratio_p50 < 1
+    assert not await sql.fetchval(
+        "SELECT count(*) FROM job_estimates WHERE job_id = ANY($1)", [short.job_id, behind.job_id]
+    )
+
+
+@pytest.mark.requirement("eta.unknown")
+async def test_without_a_node_that_can_run_the_job_there_is_no_estimate(world: World) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
+    await world.until_offered(model)
+    await run_job(world, tenant, node, seconds=RUN_S, model=model)
+    job_id = await world.submit_job(tenant, model=model)
+
+    async def has_estimate() -> bool:
+        return (await world.read_job(tenant, job_id)).eta_seconds is not None
+
+    await until(has_estimate)
+    await node.send_heartbeat(online=False)
+
+    async def is_offline() -> bool:
+        waiting = (await world.read_job(tenant, job_id)).waiting
+        return waiting is not None and waiting.reason is not WaitReason.QUEUE
+
+    await until(is_offline)
+    job = await world.read_job(tenant, job_id)
+    assert (job.queue_position, job.eta_seconds, job.eta_p90_seconds) == (1, None, None)
