@@ -6,9 +6,9 @@ import hashlib
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from aiohttp import web
@@ -61,6 +61,10 @@ PATIENCE_S = 40.0
 OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
 
 
+Message = TypeVar("Message")
+Reply = TypeVar("Reply")
+
+
 class Scene:
     """Records all messages, and waits for conditions on them."""
 
@@ -110,12 +114,16 @@ class Scheduler(Scene):
         self.cancelled = False  # the current job, before its attempt began
         # refusal of the next report of an end, if any
         self.refuse: Callable[[FinishAttempt], Exception | None] | None = None
+        # called with each request for work, start and end; if it returns True, the request is lost
+        self.before: Callable[[Any], Awaitable[bool]] | None = None
+        # called when such a request was handled; if it returns True, the reply is lost
+        self.after: Callable[[Any], Awaitable[bool]] | None = None
 
     async def start(self) -> None:
-        self.bus.serve(REQUEST_WORK, self._ask)
+        self.bus.serve(REQUEST_WORK, self._interruptible(self._ask))
         self.bus.serve(HEARTBEAT, self._beat)
-        self.bus.serve(START_ATTEMPT, self._started)
-        self.bus.serve(FINISH_ATTEMPT, self._finished)
+        self.bus.serve(START_ATTEMPT, self._interruptible(self._started))
+        self.bus.serve(FINISH_ATTEMPT, self._interruptible(self._finished))
         self.bus.serve(REPORT_CATALOG, self._catalog)
         self.bus.serve(RESERVE_IMAGES, self._reserve)
         await self.bus.start()
@@ -184,6 +192,23 @@ class Scheduler(Scene):
         hint = ReleaseAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
         await self.bus.publish(RELEASE_ATTEMPT, hint, tenant=FLEET, key=self.node)
 
+    def _interruptible(
+        self, handler: Callable[[Message, Address], Awaitable[Reply]]
+    ) -> Callable[[Message, Address], Awaitable[Reply]]:
+        """Have ``before`` and ``after`` called around a handler."""
+
+        async def handle(message: Message, address: Address) -> Reply:
+            is_lost = self.before is not None and await self.before(message)
+            if not is_lost:
+                reply = await handler(message, address)
+                is_lost = self.after is not None and await self.after(message)
+            await self.note()
+            if is_lost:
+                await asyncio.Event().wait()
+            return reply
+
+        return handle
+
     async def _ask(self, asked: RequestWork, _: Address) -> WorkReply:
         self.asks.append(asked)
         await self.note()
@@ -198,13 +223,16 @@ class Scheduler(Scene):
                 return WorkReply(assignment=None)
             self.current = self.offers.popleft()
             self.given_at[self.current.ref.job_id] = asyncio.get_running_loop().time()
-        return WorkReply(assignment=self.current)
+            return WorkReply(assignment=self.current)
+        return WorkReply(assignment=self.current.model_copy(update={"renewed": True}))
 
     def _prefetch(self, held: AttemptRef) -> WorkReply:
         """Assign the next job to an executor that has another attempt."""
         if self.prefetched is not None and held == self.prefetched.ref:
             self.current, self.prefetched = self.prefetched, None
-        if self.prefetched is None and self.offers:
+        if self.prefetched is not None:
+            return WorkReply(assignment=self.prefetched.model_copy(update={"renewed": True}))
+        if self.offers:
             self.prefetched = self.offers.popleft()
         return WorkReply(assignment=self.prefetched)
 
@@ -247,10 +275,8 @@ class Scheduler(Scene):
             await self.until(lambda: self.holds_ends_of is None)
         if self.prefetched is not None and self.prefetched.ref == finish.ref:
             self.prefetched = None
-        elif self.prefetched is not None:
+        elif self.current is not None and self.current.ref == finish.ref:
             self.current, self.prefetched = self.prefetched, None
-        else:
-            self.current = None
         following = None
         if finish.request is not None and finish.request.held is not None:
             self.asks.append(finish.request)

@@ -46,6 +46,6 @@ class Settings(ServiceSettings):
     output_max_bytes: int = Field(default=4 << 30, gt=0)  # bytes of one output
     output_dir: Path | None = None  # the node's output folder, if this machine shares it
     output_keep_s: float = Field(default=86_400.0, gt=0)  # seconds after the last write to a job's files in it
-    prefetch: bool = False  # hold the next job while one runs, so that the node does not wait for it
+    prefetch: bool = True  # hold the next job while one runs, so that the node does not wait for it
     prefetch_hold_s: float = Field(default=3.0, gt=0)  # a job that waits here for so long is handed back
     uploads: int = Field(default=4, ge=1, le=64)  # more did not increase throughput
