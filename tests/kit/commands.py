@@ -8,7 +8,8 @@ import socket
 import sys
 from pathlib import Path
 
-from comfyfleet_client.cli.main import run
+from auth.__main__ import main as run_auth
+from comfyfleet_client.cli.main import run as run_comfyfleet
 from stack.fork_server import ForkServer, preload
 from stack.processes import ForkServerClient, PythonProcess
 
@@ -16,14 +17,19 @@ LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo",
 """What a command imports when it needs it."""
 
 
+PROGRAMS = {"comfyfleet": run_comfyfleet, "auth": run_auth}
+
+
 class Commands:
-    """Runs commands of ``comfyfleet``, each in its own process.
+    """Runs commands of a program, each in its own process.
 
     Args:
         folder: folder of the log.
+        program: in ``PROGRAMS``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str = "comfyfleet") -> None:
+        self._program = program
         self._log = str(folder / "commands.log")
         self._fork_server = ForkServerClient(folder / "commands.log", program=__name__)
         self._count = 0
@@ -33,8 +39,10 @@ class Commands:
         self._count += 1
         files = [cwd / f".command-{self._count}.{stream}" for stream in ("in", "out", "err")]
         files[0].write_bytes(stdin)
-        call = json.dumps({"argv": argv, "cwd": str(cwd), "files": [str(file) for file in files]})
-        child = await self._fork_server.spawn(PythonProcess("comfyfleet", __name__, (call,), env, self._log))
+        call = json.dumps(
+            {"program": self._program, "argv": argv, "cwd": str(cwd), "files": [str(file) for file in files]}
+        )
+        child = await self._fork_server.spawn(PythonProcess(self._program, __name__, (call,), env, self._log))
         status = await child.wait()
         _, out, err = (file.read_bytes() for file in files)
         for file in files:
@@ -53,8 +61,8 @@ def main(argv: list[str]) -> None:
         descriptor = os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(descriptor, number)
         os.close(descriptor)
-    sys.argv = ["comfyfleet", *call["argv"]]
-    run()
+    sys.argv = [call["program"], *call["argv"]]
+    PROGRAMS[call["program"]]()
 
 
 def serve(descriptor: int) -> None:

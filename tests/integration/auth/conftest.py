@@ -1,9 +1,11 @@
 """Auth on a real NATS and a real PostgreSQL; the tests play the public services."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +22,7 @@ from contracts.auth.sessions import OPEN_SESSION, OpenSession, Session
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Refused, Relayed
 from tests.kit.calling_bus import CallingBus
+from tests.kit.commands import Commands
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -162,3 +165,38 @@ def new_name() -> str:
 async def person(bus: Bus) -> Person:
     """A user who has just registered."""
     return await register(bus)
+
+
+class AuthCommand(NamedTuple):
+    """A command of ``python -m auth`` that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class AuthCommands:
+    """Runs commands of ``python -m auth``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._commands = folder, Commands(folder, "auth")
+
+    async def run(self, database_url: str, *argv: str, typed: str = "", **environment: str) -> AuthCommand:
+        """Run a command on a database.
+
+        Args:
+            typed: its standard input.
+        """
+        settings = {"PATH": os.environ["PATH"], "AUTH_DATABASE_URL": database_url, "AUTH_SECRET_KEY": SECRET}
+        code, out, err = await self._commands.run(list(argv), typed.encode(), self._folder, settings | environment)
+        return AuthCommand(code, out.decode(), err.decode())
+
+    async def close(self) -> None:
+        await self._commands.close()
+
+
+@pytest.fixture(scope="session")
+async def auth_commands(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AuthCommands]:
+    commands = AuthCommands(tmp_path_factory.mktemp("auth-commands"))
+    yield commands
+    await commands.close()

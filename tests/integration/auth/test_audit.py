@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,22 +19,13 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import bound
 from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.sessions import OPEN_SESSION, OpenSession
-from tests.integration.auth.conftest import PASSWORD, SECRET, Person, System, login, new_name, refused
+from tests.integration.auth.conftest import PASSWORD, AuthCommands, Person, System, login, new_name, refused
 from tests.kit.postgres import PostgresServer
 
 
 async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
     rows = await sql.fetch("SELECT action FROM audit_log WHERE subject_id = $1 ORDER BY id", person.id)
     return [row["action"] for row in rows]
-
-
-async def run(command: str, url: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m auth audit …``."""
-    return await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "auth", "audit", command],
-        env=os.environ | {"AUTH_DATABASE_URL": url, "AUTH_SECRET_KEY": SECRET} | settings,
-        capture_output=True, check=False, text=True, timeout=60,
-    )  # fmt: skip
 
 
 @pytest.mark.requirement("S-82", "table auth.audit_log")
@@ -106,14 +94,18 @@ async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -
 
 
 @pytest.mark.requirement("S-82")
-async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_server: PostgresServer) -> None:
+async def test_audit_log_is_exported_and_verification_finds_tampering(
+    postgres_server: PostgresServer, auth_commands: AuthCommands
+) -> None:
     url = await postgres_server.database("auth")
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         for number in range(5):
             async with database.direct() as connection:
                 await audit.append_entry(connection, NewAuditEntry("session.opened", ip="::1", detail={"n": number}))
-        whole, export = await asyncio.gather(run("verify", url), run("export", url))
+        whole, export = await asyncio.gather(
+            auth_commands.run(url, "audit", "verify"), auth_commands.run(url, "audit", "export")
+        )
         assert (whole.returncode, whole.stderr) == (0, "")
         assert whole.stdout.startswith("5 entries are whole")
         exported = [json.loads(line) for line in export.stdout.splitlines()]
@@ -121,7 +113,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_s
         assert exported[-1]["hash"] in whole.stdout
         await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
         await sql.execute("UPDATE audit_log SET ip = '::2' WHERE id = 3")
-        touched = await run("verify", url)
+        touched = await auth_commands.run(url, "audit", "verify")
         assert (touched.returncode, touched.stderr) == (1, "Entry 3 was changed, or one before it was removed.\n")
         await sql.execute("UPDATE audit_log SET ip = '::1' WHERE id = 3")
         await sql.execute("DELETE FROM audit_log WHERE id = 2")
@@ -134,7 +126,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_s
 
 @pytest.mark.requirement("audit.archive", "table auth.audit_archives")
 async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
-    postgres_server: PostgresServer, tmp_path: Path
+    postgres_server: PostgresServer, auth_commands: AuthCommands, tmp_path: Path
 ) -> None:
     url = await postgres_server.database("auth")
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
@@ -147,19 +139,21 @@ async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
         rows = await sql.fetch("SELECT id, action FROM audit_log ORDER BY id")
         assert [row["id"] for row in rows] == [6, 7, 8, 9]
         assert [row["action"] for row in rows[2:]] == ["audit.archived"] * 2
-        whole, without_files = await asyncio.gather(run("verify", url, **keeping), run("verify", url))
+        whole, without_files = await asyncio.gather(
+            auth_commands.run(url, "audit", "verify", **keeping), auth_commands.run(url, "audit", "verify")
+        )
         assert (whole.returncode, whole.stderr, without_files.returncode) == (0, "", 0)
         assert "4 entries are whole" in whole.stdout
         assert "5 entries in archives are whole" in whole.stdout
         assert "Not verified: the archives up to entry 5" in without_files.stdout
-        again = await run("archive", url, **keeping)
+        again = await auth_commands.run(url, "audit", "archive", **keeping)
         assert (again.returncode, again.stdout) == (0, "0 entries were moved.\n")
         for table, condition in (("audit_log", "id = 6"), ("audit_archives", "true")):
             with pytest.raises(asyncpg.RaiseError, match="append-only"):
                 await sql.execute(f"DELETE FROM {table} WHERE {condition}")  # noqa: S608 - constants only
         first = tmp_path / "audit-000000000001.jsonl"
         first.write_text(first.read_text().replace('"n": 1', '"n": 7'))
-        changed = await run("verify", url, **keeping)
+        changed = await auth_commands.run(url, "audit", "verify", **keeping)
         assert (changed.returncode, changed.stderr) == (
             1, "audit-000000000001.jsonl: entry 2 was changed, or one before it was removed.\n"
         )  # fmt: skip

@@ -1,10 +1,5 @@
 """Login links: the command line, expiry and erasure."""
 
-import asyncio
-import os
-import sys
-from asyncio.subprocess import PIPE, STDOUT
-
 import pytest
 from pydantic import SecretStr
 
@@ -14,20 +9,14 @@ from contracts.auth.erasure import ERASE_USER, EraseUser
 from contracts.auth.login_links import REDEEM_LOGIN_LINK, InvalidLoginLink, RedeemLoginLink
 from contracts.auth.sessions import Session
 from contracts.wire.errors import Relayed
-from tests.integration.auth.conftest import SECRET, System, claims, settings_for
+from tests.integration.auth.conftest import AuthCommands, System, claims, settings_for
 from tests.integration.auth.people import Person, somebody
 
 
-async def run_command(system: System, *arguments: str) -> tuple[int, str]:
+async def run_command(auth_commands: AuthCommands, system: System, *arguments: str) -> tuple[int, str]:
     """Run ``python -m auth login-link``; returns its exit status and output."""
-    environment = {
-        "AUTH_NATS_URL": system.nats_url, "AUTH_DATABASE_URL": system.database_url, "AUTH_SECRET_KEY": SECRET,
-    }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "auth", "login-link", *arguments, env=os.environ | environment, stdout=PIPE, stderr=STDOUT
-    )
-    output, _ = await process.communicate()
-    return process.returncode or 0, output.decode().strip()
+    ended = await auth_commands.run(system.database_url, "login-link", *arguments, AUTH_NATS_URL=system.nats_url)
+    return ended.returncode, (ended.stdout + ended.stderr).strip()
 
 
 async def new_token(system: System, person: Person) -> str:
@@ -45,9 +34,11 @@ async def is_refused(system: System, token: str) -> bool:
 
 
 @pytest.mark.requirement("S-86")
-async def test_operator_creates_a_login_link_on_the_command_line(system: System) -> None:
+async def test_operator_creates_a_login_link_on_the_command_line(system: System, auth_commands: AuthCommands) -> None:
     person: Person = await somebody(system)
-    code, url = await run_command(system, "--username", person.username.upper(), "--url", "http://127.0.0.1:8000")
+    code, url = await run_command(
+        auth_commands, system, "--username", person.username.upper(), "--url", "http://127.0.0.1:8000"
+    )
     assert code == 0, url
     address, _, token = url.partition("#sign-in=")
     assert address == "http://127.0.0.1:8000/"
@@ -65,5 +56,5 @@ async def test_operator_creates_a_login_link_on_the_command_line(system: System)
     admin = await somebody(system, Role.ADMIN)
     await admin.ask(ERASE_USER, EraseUser(user_id=person.id))
     assert await is_refused(system, erased)
-    code, message = await run_command(system, "--username", person.username)
+    code, message = await run_command(auth_commands, system, "--username", person.username)
     assert (code, message.startswith("There is no such user")) == (1, True)

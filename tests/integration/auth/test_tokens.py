@@ -2,9 +2,6 @@
 
 import asyncio
 import base64
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +16,7 @@ from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset
 from contracts.auth.sessions import Session
-from tests.integration.auth.conftest import SECRET, Person, System, login, register, replica_at, system_at
+from tests.integration.auth.conftest import SECRET, AuthCommands, Person, System, login, register, replica_at, system_at
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
@@ -148,15 +145,14 @@ async def test_next_signing_key_is_published_early_and_the_old_one_until_its_tok
 
 
 @pytest.mark.requirement("F-151")
-async def test_key_rotation_invalidates_no_token_and_needs_no_restart(own_nats: NatsServer, keys: Keys) -> None:
+async def test_key_rotation_invalidates_no_token_and_needs_no_restart(
+    own_nats: NatsServer, keys: Keys, auth_commands: AuthCommands
+) -> None:
     async with system_at(own_nats.url, keys.url) as system:
         person = await register(system.bus)
         before = await login(system.bus, person)
-        made = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "auth", "rotate-keys"],
-            env=os.environ | {"AUTH_DATABASE_URL": keys.url, "AUTH_SECRET_KEY": SECRET},
-            capture_output=True, check=True, text=True, timeout=60,
-        )  # fmt: skip
+        made = await auth_commands.run(keys.url, "rotate-keys")
+        assert made.returncode == 0, made.stderr
         assert "signs in a minute" in made.stdout
         assert await keys.signer().rotate_now() is None  # a next key is already scheduled
         assert kid_of(await login(system.bus, person)) == kid_of(before)

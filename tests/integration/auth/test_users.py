@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,7 +26,7 @@ from contracts.auth.accounts import (
 from contracts.auth.credentials import Scope, scopes_of
 from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import Kind, Relayed
-from tests.integration.auth.conftest import SECRET, System, system_at
+from tests.integration.auth.conftest import AuthCommand, AuthCommands, System, system_at
 from tests.integration.auth.people import Person, is_bad, somebody, told_of, verified
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -240,32 +237,22 @@ async def test_last_admin_remains_when_two_admins_demote_each_other(postgres_ser
         nats.remove()
 
 
-def bootstrapped(system: System, *argv: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "auth", "bootstrap", "--output", "-", *argv],
-        env={
-            "PATH": os.environ["PATH"],
-            "AUTH_DATABASE_URL": system.database_url,
-            "AUTH_SECRET_KEY": SECRET,
-        },
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+async def bootstrapped(auth_commands: AuthCommands, system: System, *argv: str, typed: str = "") -> AuthCommand:
+    return await auth_commands.run(system.database_url, "bootstrap", "--output", "-", *argv, typed=typed)
 
 
-async def test_repeated_bootstrap_creates_one_user_with_two_keys(system: System, tmp_path: Path) -> None:
+async def test_repeated_bootstrap_creates_one_user_with_two_keys(
+    system: System, auth_commands: AuthCommands, tmp_path: Path
+) -> None:
     name, output = f"Boot-{secrets.token_hex(4)}", tmp_path / "answer"
     password = "correct horse battery staple 9"
-    first = await asyncio.to_thread(
-        bootstrapped, system, "--username", name, "--role", "admin", "--password-stdin", typed=password + "\n"
+    first = await bootstrapped(
+        auth_commands, system, "--username", name, "--role", "admin", "--password-stdin", typed=password + "\n"
     )
     assert first.returncode == 0, first.stderr
     answer = json.loads(first.stdout.splitlines()[-1])
-    second = await asyncio.to_thread(
-        bootstrapped, system, "--username", name.lower(), "--tier", "pro", "--output", str(output)
+    second = await bootstrapped(
+        auth_commands, system, "--username", name.lower(), "--tier", "pro", "--output", str(output)
     )
     assert second.returncode == 0, second.stderr
     assert output.stat().st_mode & 0o777 == 0o600
@@ -285,12 +272,10 @@ async def test_repeated_bootstrap_creates_one_user_with_two_keys(system: System,
     assert PasswordHasher().verify(kept, password)
 
 
-async def test_bootstrap_sets_the_graph_policy_of_new_users_only(system: System) -> None:
+async def test_bootstrap_sets_the_graph_policy_of_new_users_only(system: System, auth_commands: AuthCommands) -> None:
     name = f"boot-{secrets.token_hex(4)}"
     for policy in ("open", "strict"):
-        made = await asyncio.to_thread(
-            bootstrapped, system, "--username", name, "--tier", "pro", "--graph-policy", policy
-        )
+        made = await bootstrapped(auth_commands, system, "--username", name, "--tier", "pro", "--graph-policy", policy)
         answer = json.loads(made.stdout.splitlines()[-1])
         user = Person(system, UUID(answer["user_id"]), name, Role.USER, answer["key"])
         account = await user.ask(READ_ACCOUNT, ReadAccount())
@@ -298,11 +283,13 @@ async def test_bootstrap_sets_the_graph_policy_of_new_users_only(system: System)
         assert account.limits.graph_nodes == 2000, "every other limit is the tier's"
 
 
-async def test_bootstrap_refuses_a_weak_password_and_a_taken_address(system: System) -> None:
+async def test_bootstrap_refuses_a_weak_password_and_a_taken_address(
+    system: System, auth_commands: AuthCommands
+) -> None:
     user, name = await somebody(system), f"boot-{secrets.token_hex(4)}"
-    weak = await asyncio.to_thread(bootstrapped, system, "--username", name, "--password-stdin", typed="password\n")
+    weak = await bootstrapped(auth_commands, system, "--username", name, "--password-stdin", typed="password\n")
     email = f"{user.username}@LOCALHOST"
-    taken = await asyncio.to_thread(bootstrapped, system, "--username", name, "--email", email)
+    taken = await bootstrapped(auth_commands, system, "--username", name, "--email", email)
     assert [(each.returncode, each.stdout.splitlines()) for each in (weak, taken)] == [(1, []), (1, [])]
     assert "15 characters" in weak.stderr
     assert "already in use" in taken.stderr
