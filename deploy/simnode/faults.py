@@ -68,7 +68,7 @@ class FaultBoard:
     def arm(self, name: str, params: Document) -> None:
         """Arm a fault. This replaces an earlier arming of the same name."""
         armed = {**DEFAULTS.get(name, {}), **params}
-        if name in ONE_SHOT:
+        if name in ONE_SHOT and not armed.get("until_freed"):  # which "oom" knows: until /free is applied
             armed.setdefault("count", 1)
         self._armed[name] = armed
         self._wake()

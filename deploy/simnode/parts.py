@@ -26,6 +26,7 @@ class Parts:
     Attributes:
         die: ends the process immediately with an exit status; replaced in tests.
         counter: number of the next prompt.
+        vram_gib: memory of the GPU that the node reports.
         poisoned: the device context is broken; only a restart helps.
     """
 
@@ -44,6 +45,7 @@ class Parts:
     log: NodeLog
     die: Callable[[int], None] = os._exit
     counter: int = 0
+    vram_gib: int = 24
     poisoned: bool = False
 
     @classmethod

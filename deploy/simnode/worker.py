@@ -47,6 +47,8 @@ class Worker:
             flags = parts.queue.take_flags()
             if flags.get("free_memory"):
                 parts.cache.clear()
+                if (parts.faults.params("oom") or {}).get("until_freed"):
+                    parts.faults.clear("oom")
 
     async def _run_item(self, item: QueueItem) -> None:
         parts, prompt_id = self._parts, item[1]

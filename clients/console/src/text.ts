@@ -503,6 +503,7 @@ export const text = {
     limitsHint: "Your operator sets them. A submission beyond a limit is refused and says which one.",
     requests: "Requests per minute",
     runTime: "Time of one run",
+    startTime: "Wait for the start",
     resultDays: "Results are kept",
     uploadDays: "Uploads are kept",
     resultBytes: "Storage for results",
@@ -803,6 +804,7 @@ export const text = {
       gpu_seconds_per_day: "GPU seconds per day",
       result_bytes: "Stored results, bytes",
       upload_bytes: "Largest upload, bytes",
+      start_seconds: "Longest wait for the start, seconds",
     },
   },
   policy: {

@@ -95,6 +95,10 @@ NODE_STATE = Metric(
     "1 if the node is in this state, else 0. state: online or offline, and besides working, cordoned, blocked. Every "
     "replica exports the whole system: aggregate with max.",
 )  # fmt: skip
+NODES_CORDONED = Metric(
+    "comfyfleet_nodes_cordoned_total", "counter", ("node",), ("scheduler",),
+    "How often the scheduler cordoned the node by itself, because different jobs failed on it in a row.",
+)  # fmt: skip
 NODE_IDLE_SECONDS = Metric(
     "comfyfleet_node_idle_seconds_total", "counter", ("node", "reason"), ("executor",),
     "Time during which the node ran no prompt for its executor. reason: starting, node_offline, occupied (by prompts "
@@ -163,6 +167,7 @@ METRICS = (
     JOBS_ENDED,
     ATTEMPTS_ENDED,
     NODE_STATE,
+    NODES_CORDONED,
     NODE_IDLE_SECONDS,
     MODEL_LOADS,
     OUTBOX_OLDEST_SECONDS,

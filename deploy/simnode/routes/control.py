@@ -65,6 +65,14 @@ async def post_models(request: web.Request) -> web.Response:
     return web.json_response(shelf.models(body["folder"]))
 
 
+@routes.post("/simnode/gpu")
+async def post_gpu(request: web.Request) -> web.Response:
+    """Set the memory of the GPU that the node reports to ``gib``. It does not change what prompts can do."""
+    parts = parts_of(request)
+    parts.vram_gib = (await request.json())["gib"]
+    return web.json_response({"gib": parts.vram_gib})
+
+
 def _strike_now(parts: Parts, name: str, params: Document) -> bool:
     """Trigger faults that occur on request instead of being armed."""
     if name == "ws_drop":

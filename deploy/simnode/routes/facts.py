@@ -14,8 +14,7 @@ from simnode.wire import Document
 
 routes = web.RouteTableDef()
 
-VRAM_BYTES = 24 * 2**30  # memory of the simulated GPU
-VRAM_FREE_BYTES = 18 * 2**30
+GIB = 2**30
 
 
 def feature_flags(parts: Parts) -> Document:
@@ -102,8 +101,8 @@ async def get_system_stats(request: web.Request) -> web.Response:
         "name": f"cuda:0 Simulated {parts.settings.name} : native",
         "type": "cuda",
         "index": 0,
-        "vram_total": VRAM_BYTES,
-        "vram_free": VRAM_FREE_BYTES,
+        "vram_total": parts.vram_gib * GIB,
+        "vram_free": parts.vram_gib * GIB * 3 // 4,
         "torch_vram_total": 0,
         "torch_vram_free": 0,
     }

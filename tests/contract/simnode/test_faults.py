@@ -75,6 +75,21 @@ async def test_out_of_memory_fault_fails_only_the_next_prompts(driver: Driver) -
     assert await driver.fired("oom") == 2
 
 
+async def test_out_of_memory_fault_can_last_until_memory_is_freed(driver: Driver) -> None:
+    await driver.arm("oom", until_freed=True)
+    for color in range(2):
+        messages = (await driver.run(saved(color)))["status"]["messages"]
+        assert messages[-1][1]["exception_type"] == "torch.OutOfMemoryError"
+    body = {"unload_models": True, "free_memory": True}
+    assert (await driver.request("POST", "/free", json=body))[0] == 200
+
+    async def is_freed() -> bool:
+        return driver.node.parts.faults.params("oom") is None
+
+    await until(is_freed)
+    assert (await driver.run(saved(2)))["status"]["completed"]
+
+
 async def test_poison_fault_persists_after_faults_are_cleared(driver: Driver) -> None:
     await driver.arm("poisoned")
     for color in range(2):

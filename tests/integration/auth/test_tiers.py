@@ -73,7 +73,7 @@ async def test_tier_change_is_announced_and_applies_to_users_without_own_limits(
 GRAPHS = {
     "graph_policy": GraphPolicy.OPEN, "graph_nodes": 50, "graph_text_bytes": 2**53, "graph_pixels": 2**40,
     "graph_steps": 10_000, "graph_pixel_steps": 2**53, "run_seconds": 12.5, "gpu_seconds_per_day": 0.0,
-    "result_bytes": 2**45,
+    "result_bytes": 2**45, "start_seconds": 60.5,
 }  # fmt: skip
 
 

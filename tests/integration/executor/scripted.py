@@ -147,6 +147,7 @@ class Scheduler(Scene):
         inputs: tuple[UUID, ...] = (),
         images: int = 1_000,
         policy: TenantPolicy = OPEN,
+        free_memory: bool = False,
     ) -> Assignment:
         ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=attempt, lease_token=uuid4())
         assignment = Assignment(
@@ -158,6 +159,7 @@ class Scheduler(Scene):
             run_within_s=run_within_s,
             images=images,
             policy=policy,
+            free_memory=free_memory,
         )
         self.offers.append(assignment)
         await self.note()

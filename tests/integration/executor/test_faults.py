@@ -183,6 +183,20 @@ async def test_posting_a_prompt_is_retried_after_a_server_error(start_executor, 
 
 
 @pytest.mark.requirement("F-44")
+async def test_memory_of_the_node_is_freed_before_a_job_that_ran_out_of_it(start_executor, scheduler, node) -> None:
+    await node.arm("oom", until_freed=True)
+    await start_executor()
+    first = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (first.outcome, first.error.code) == (Outcome.NODE_FAULT, "node.out_of_memory")
+    again = await scheduler.give(hello(), attempt=2, free_memory=True)
+    assert (await scheduler.finish_of(again)).outcome is Outcome.SUCCEEDED
+    freed = await node.asked("POST /free")
+    assert freed > 0
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+    assert (await node.asked("POST /free"), await node.fired("oom")) == (freed, 1)
+
+
+@pytest.mark.requirement("F-44")
 async def test_out_of_memory_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("oom")
     await start_executor()

@@ -96,6 +96,18 @@ async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
     assert entry["started"] is None
 
 
+@pytest.mark.requirement("submission.run-within")
+async def test_run_limit_does_not_count_time_behind_a_foreign_prompt(start_executor, scheduler, node) -> None:
+    await start_executor(heartbeat_s=0.1, ask_wait_s=5.0)
+    await scheduler.until(lambda: scheduler.asks)
+    foreign = await use(node, slow(4))
+    given = await scheduler.give(slow(0.3), run_within_s=2.0)
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.error) == (Outcome.SUCCEEDED, None)
+    ((other,), (entry,)) = await node.ledger(foreign), await node.ledger(given.prompt_id)
+    assert entry["started"] >= other["finished"]
+
+
 @pytest.mark.requirement("F-43")
 async def test_worker_death_during_a_job_is_detected_in_the_node_log(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5, stop_within_s=0.2, stalled_s=900.0)

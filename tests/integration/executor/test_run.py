@@ -202,6 +202,7 @@ async def test_exceeding_the_run_time_limit_stops_the_prompt(start_executor, sch
     finish = await scheduler.finish_of(given)
     assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "job.run_time_exceeded")
     assert (await node.ledger(given.prompt_id))[0]["outcome"] == "interrupted"
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.requirement("F-34")

@@ -76,6 +76,8 @@ async def test_user_limits_and_tier_can_be_changed_and_reset(house: House) -> No
         {"limits": {"graph_steps": 10_001}},
         {"limits": {"graph_pixel_steps": "1"}},
         {"limits": {"run_seconds": 0.5}},
+        {"limits": {"start_seconds": 0.5}},
+        {"limits": {"start_seconds": 2_592_001}},
         {"limits": {"run_seconds": 604_801}},
         {"limits": {"gpu_seconds_per_day": -1}},
         {"limits": {"result_bytes": 0}},

@@ -29,7 +29,7 @@ async def test_me_shows_usage_and_remaining_quota(house: House) -> None:
         "images_per_day": 10, "max_running": 1, "queue_cap": 10, "weight": 1, "requests_per_minute": 30,
         "result_days": 7, "upload_days": 1, "graph_policy": "strict", "graph_nodes": 500, "graph_text_bytes": 262_144,
         "graph_pixels": 268_435_456, "graph_steps": 200, "graph_pixel_steps": 20_000_000_000, "run_seconds": 900,
-        "gpu_seconds_per_day": None, "result_bytes": None, "upload_bytes": 50_000_000,
+        "gpu_seconds_per_day": None, "result_bytes": None, "upload_bytes": 50_000_000, "start_seconds": None,
     }  # fmt: skip
     assert (me["used_today"], me["left_today"], me["running"], me["queued"]) == (4, 6, 1, 2)
     assert me["resets_at"].endswith("Z")

@@ -42,7 +42,15 @@ from contracts.scheduler.attempts import (
     StartAttempt,
 )
 from contracts.scheduler.fleet import READ_FLEET, ReadFleet
-from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, HeartbeatReply, ReportCatalog
+from contracts.scheduler.heartbeats import (
+    HEARTBEAT,
+    REPORT_CATALOG,
+    Gpu,
+    Heartbeat,
+    HeartbeatReply,
+    NodeSystem,
+    ReportCatalog,
+)
 from contracts.scheduler.jobs import (
     CANCEL_JOB,
     FINAL_STATES,
@@ -252,6 +260,7 @@ class Node:
     models: ReportCatalog
     boot_id: UUID = field(default_factory=uuid4)
     loaded: tuple[str, ...] | None = None  # models that its requests report
+    memory_gib: int | None = None  # of its GPU; None if it does not report it
 
     async def join(self) -> "Node":
         """Send heartbeats, and the catalog while the scheduler asks for it."""
@@ -268,9 +277,16 @@ class Node:
             catalog_digest=self.models.digest,
             attempt=ref,
             progress=progress,
-            **more,
+            **({"system": self._describe_system()} | more),
         )
         return await until_available(lambda: self.system.bus.request(HEARTBEAT, beat, key=self.name))
+
+    def _describe_system(self) -> NodeSystem | None:
+        if self.memory_gib is None:
+            return None
+        size = self.memory_gib * 2**30 - 2**20  # cards report a little less
+        gpu = Gpu(name="GPU", memory_total_bytes=size, memory_free_bytes=size // 2)
+        return NodeSystem(executor_version="1", gpus=(gpu,))
 
     async def request_work(self, wait_s: float = 0, *, held: AttemptRef | None = None) -> Assignment | None:
         request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, held=held, loaded=self.loaded)
@@ -322,11 +338,11 @@ class World:
     def set_limits(self, tenant: UUID, **limits: Any) -> None:
         self.system.auth.limits[tenant] = UNLIMITED.model_copy(update=limits)
 
-    async def add_node(self, *models: str) -> Node:
-        return await self.add_node_with(catalog(*(models or (COMMON,))))
+    async def add_node(self, *models: str, memory_gib: int | None = None) -> Node:
+        return await self.add_node_with(catalog(*(models or (COMMON,))), memory_gib=memory_gib)
 
-    async def add_node_with(self, report: ReportCatalog) -> Node:
-        node = Node(self.system, f"n-{uuid4().hex[:12]}", report)
+    async def add_node_with(self, report: ReportCatalog, *, memory_gib: int | None = None) -> Node:
+        node = Node(self.system, f"n-{uuid4().hex[:12]}", report, memory_gib=memory_gib)
         self.nodes.append(node)
         return await node.join()
 

@@ -300,11 +300,11 @@ async def test_time_limit_does_not_apply_while_outputs_wait_for_storage(world: W
     waits = ReportedOccupancy(by=OccupancyCause.STORAGE, seconds=1, blocked=False)
     await storing.send_heartbeat(ended.ref, occupied=waits)
     await world.system.sql.execute(
-        "UPDATE attempts SET leased_at = leased_at - interval '1 minute' WHERE job_id = ANY($1)", [kept, overdue]
+        "UPDATE attempts SET leased_at = leased_at - interval '81 s' WHERE job_id = ANY($1)", [kept, overdue]
     )
     await world.system.sql.execute(
         """UPDATE job_events SET
-            event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '66 s'))
+            event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '81 s'))
         WHERE job_id = ANY($1)""",
         [kept, overdue],
     )
@@ -327,11 +327,11 @@ async def test_job_beyond_its_time_limit_fails_although_its_executor_sends_heart
     assert await node.start(given.ref)
     assert (await node.send_heartbeat(given.ref)).lease is LeaseState.KEPT
     await world.system.sql.execute(
-        "UPDATE attempts SET leased_at = leased_at - interval '1 minute' WHERE job_id = $1", bounded
+        "UPDATE attempts SET leased_at = leased_at - interval '81 s' WHERE job_id = $1", bounded
     )
     await world.system.sql.execute(
         """UPDATE job_events SET
-            event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '66 s'))
+            event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '81 s'))
         WHERE job_id = $1""",
         bounded,
     )

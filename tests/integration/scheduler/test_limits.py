@@ -269,6 +269,39 @@ async def test_job_that_did_not_start_in_time_expires(world: World) -> None:
     assert await node.finish(given.ref)
 
 
+@pytest.mark.requirement("limit.start")
+async def test_start_limit_of_the_tier_applies_to_jobs_that_never_started(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    told = await refused(world, world.add_tenant(start_seconds=60), start_within_seconds=61)
+    assert (told.code, told.kind, "60" in told.message) == ("job.start_time_too_long", Kind.INVALID, True)
+    running = await world.submit_job(tenant)
+    first = await node.claim_attempt()
+    assert (first.ref.job_id, await node.start(first.ref)) == (running, True)
+    world.set_limits(tenant, start_seconds=3)
+    handed_back, waiting = [await world.submit_job(tenant, images=2) for _ in range(2)]
+    shorter = await world.submit_job(tenant, start_within_seconds=0.9)
+    held = await node.request_work(held=first.ref)
+    assert held is not None
+    assert held.ref.job_id == handed_back
+    assert await node.finish(held.ref, Outcome.RELEASED, error=None)
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+    assert prefetched.ref.job_id == handed_back
+    assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
+    for job_id in (shorter, handed_back, waiting):
+
+        async def expired(job_id: UUID = job_id) -> bool:
+            return (await world.read_job(tenant, job_id)).state is JobState.EXPIRED
+
+        await until(expired)
+        job = await world.read_job(tenant, job_id)
+        assert job.error is not None
+        assert (job.error.code, job.images) == ("job.start_time_passed", 0)
+    assert await world.count_charged_images(tenant) == 1  # of the job that runs
+    assert await world.read_counters(tenant) == (0, 1)
+    assert await node.finish(first.ref)
+
+
 async def test_job_that_started_in_time_is_retried_after_its_start_deadline(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant, start_within_seconds=0.5)

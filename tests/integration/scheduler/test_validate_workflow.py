@@ -51,11 +51,12 @@ async def test_validation_returns_the_errors_of_a_submit(
     assert told.images is None
 
 
-async def test_run_time_beyond_the_tier_is_an_error(world: World) -> None:
-    tenant = world.add_tenant(run_seconds=60)
+async def test_time_limits_beyond_the_tier_are_errors(world: World) -> None:
+    tenant = world.add_tenant(run_seconds=60, start_seconds=60)
     await world.add_node()
-    (error,) = (await validated(world, tenant, run_within_seconds=61)).errors
-    assert (error.code, error.pointer) == ("job.run_time_too_long", "/run_within_seconds")
+    for name, code in (("run", "job.run_time_too_long"), ("start", "job.start_time_too_long")):
+        (error,) = (await validated(world, tenant, **{f"{name}_within_seconds": 61})).errors
+        assert (error.code, error.pointer) == (code, f"/{name}_within_seconds")
 
 
 async def test_reached_limit_is_a_warning(world: World) -> None:

@@ -49,6 +49,14 @@ def test_an_error_among_the_messages_wins_over_the_status() -> None:
         ("torch.OutOfMemoryError", "Allocation on device", "node.out_of_memory"),
         ("torch.cuda.OutOfMemoryError", "Allocation on device", "node.out_of_memory"),
         ("torch.AcceleratorError", "CUDA error: out of memory", "node.out_of_memory"),
+        (
+            "torch.AcceleratorError",
+            "error 2\nThis error means you ran out of memory on your GPU.",
+            "node.out_of_memory",
+        ),
+        ("RuntimeError", "HIP out of memory. Tried to allocate 2.00 GiB", "node.out_of_memory"),
+        ("RuntimeError", "MPS backend out of memory (MPS allocated: 9.00 GB)", "node.out_of_memory"),
+        ("RuntimeError", "Allocation on device 0 would exceed allowed memory. (out of memory)", "node.out_of_memory"),
         ("torch.AcceleratorError", "device-side assert triggered", "node.fault"),
         ("RuntimeError", "CUDA error: an illegal memory access was encountered", "node.fault"),
         ("OSError", "[Errno 28] No space left on device", "node.fault"),
@@ -59,6 +67,7 @@ def test_errors_of_the_gpu_machine_count_as_node_faults(kind: str, message: str,
     assert result.outcome is Outcome.NODE_FAULT
     assert result.error is not None
     assert result.error.code == code
+    assert result.node_failed is (code == "node.fault")  # the workflow decides how much memory it takes
 
 
 @pytest.mark.parametrize(

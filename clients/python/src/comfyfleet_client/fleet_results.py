@@ -23,6 +23,8 @@ class Occupation:
 class Node:
     """A node and its current attempt. ``cordoned_at``: since when it gets no new jobs.
 
+    ``cordon_reason``: why the scheduler cordoned it by itself; None if an operator did.
+
     ``occupied``: what keeps it from accepting jobs; ``blocked``: whether that lasts so long that an operator should
     look.
     """
@@ -31,6 +33,7 @@ class Node:
     online: bool
     seen_at: datetime
     cordoned_at: datetime | None = None
+    cordon_reason: str | None = None
     drain_at: datetime | None = None
     job_id: str | None = None
     tenant_id: str | None = None

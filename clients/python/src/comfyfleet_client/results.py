@@ -196,7 +196,8 @@ class Outputs:
 class Limits:
     """Limits, and how long ended jobs and unused uploads are kept; None means no limit.
 
-    ``graph_policy`` is strict or open; the other ``graph_…`` limit a single graph, ``run_seconds`` a single attempt.
+    ``graph_policy`` is strict or open; the other ``graph_…`` limit a single graph, ``run_seconds`` a single attempt,
+    ``start_seconds`` the wait for the first attempt.
     """
 
     images_per_day: int | None = None
@@ -216,6 +217,7 @@ class Limits:
     gpu_seconds_per_day: float | None = None
     result_bytes: int | None = None
     upload_bytes: int | None = None
+    start_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Limits(TolerantModel):
         graph_pixels: pixels of one image times the images or frames of its batch.
         graph_steps: sampling steps of one sampler.
         graph_pixel_steps: pixels times batch times steps, summed over the samplers of a graph.
+        start_seconds: maximum time that a job waits for its first attempt, seconds; a job may request less.
         run_seconds: maximum run time of one attempt, seconds; a job may request less.
         gpu_seconds_per_day: GPU-seconds used in one UTC day. Once reached, further jobs are refused.
         result_bytes: outputs stored at the same time, bytes. Once reached, further jobs are refused.
@@ -63,6 +64,7 @@ class Limits(TolerantModel):
     gpu_seconds_per_day: float | None = None
     result_bytes: int | None = None
     upload_bytes: int | None = None
+    start_seconds: float | None = None
 
 
 Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -97,6 +99,7 @@ class LimitsPatch(StrictModel):
     gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
     result_bytes: LargeCap | None = None
     upload_bytes: LargeCap | None = None
+    start_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] | None = None
 
     @model_serializer(mode="wrap")
     def _serialize_named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

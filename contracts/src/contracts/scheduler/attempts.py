@@ -63,6 +63,7 @@ class Assignment(TolerantModel):
         frames_per_image: frames of an animation or video that count as one image.
         extra_data: additional data for the nodes (ComfyUI's ``extra_data``).
         request_id: id of the request that submitted the job, to find it in logs.
+        free_memory: the job ran out of memory before: have the node unload its models and clear its cache first.
         renewed: the attempt was assigned to the node before, so that its prompt may be there.
     """
 
@@ -78,6 +79,7 @@ class Assignment(TolerantModel):
     frames_per_image: Annotated[int, Field(ge=1)] = 16
     request_id: str | None = None
     renewed: bool = False
+    free_memory: bool = False
 
 
 class WorkReply(TolerantModel):
@@ -90,6 +92,10 @@ class StartAttempt(StrictModel):
     """Report that the node accepted the prompt."""
 
     ref: AttemptRef
+
+
+OUT_OF_MEMORY = "node.out_of_memory"
+"""Code of a node fault: the memory of the GPU was not enough."""
 
 
 class Outcome(StrEnum):
@@ -110,6 +116,8 @@ class FinishAttempt(StrictModel):
         images: stored images. At most the reserved number counts.
         node_died: the node stopped responding or stopped running the job. A job to which this happens twice is not
             retried.
+        node_failed: the device of the node failed, or the node lost what it was to do. A job to which this happens on
+            two nodes is not retried.
         warnings: for the owner of the job.
         request: request for the next attempt, handled once the end is committed. Its ``wait_s`` is ignored: the
             scheduler does not wait for work.
@@ -122,6 +130,7 @@ class FinishAttempt(StrictModel):
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
     images: Annotated[int, Field(ge=0)] = 0
     node_died: bool = False
+    node_failed: bool = False
     warnings: Annotated[tuple[JobWarning, ...], Field(max_length=20)] = ()
     request: RequestWork | None = None
 

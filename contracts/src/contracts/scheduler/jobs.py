@@ -69,9 +69,12 @@ JOB_ERRORS = {
     "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
     "job.no_outputs": "The job ran, but none of its nodes left an output, and the submission had set "
     "`on_no_outputs` to `fail`. Add a node that saves or previews something.",
-    "job.poison": "Twice, the node stopped answering while it ran the job. Check the workflow before a new try.",
-    "job.run_time_exceeded": "The job ran longer than `run_within_seconds`. Allow more time, or make it smaller.",
-    "job.start_time_passed": "No node was free within `start_within_seconds`. Allow more time, or submit it later.",
+    "job.poison": "Two nodes failed while they ran the job, or one stopped answering twice. Check the workflow before "
+    "a new try.",
+    "job.run_time_exceeded": "The job ran longer than `run_within_seconds`, or than the tier allows. Allow more time, "
+    "or make it smaller.",
+    "job.start_time_passed": "The job did not start within `start_within_seconds`, or within the limit of the tier. "
+    "Allow more time, or submit it later.",
     "job.storage_unavailable": "The results could not be stored: the server's storage was full or unavailable for too "
     "long. Submit the job again.",
     "job.undeliverable": "An internal fault kept the job from being handed to a node. Report it to the operator.",

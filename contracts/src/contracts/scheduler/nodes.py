@@ -88,6 +88,7 @@ class NodeStatus(TolerantModel):
     Attributes:
         online: it reported within the duration of a lease, and its ComfyUI responds.
         cordoned_at: since when it gets no new work; None if it is not cordoned.
+        cordon_reason: why the scheduler cordoned it by itself; None if an operator did, or if it is not cordoned.
         drain_at: when its running attempt is or was withdrawn.
         job_id, tenant_id, attempt, leased_at: of its current attempt.
         blocked: it has been occupied for longer than its executor's limit; an operator should check it.
@@ -119,6 +120,7 @@ class NodeStatus(TolerantModel):
     system: NodeSystem | None = None
     jobs_last_hour: int = 0
     faults: tuple[NodeFault, ...] = ()
+    cordon_reason: str | None = None
 
 
 class ListNodes(StrictModel):

@@ -102,6 +102,12 @@ class EmptyFleet(Refusal):
     kind, code = Kind.UNAVAILABLE, "fleet.empty"
 
 
+class StartTimeTooLong(Refusal):
+    """start_within_seconds can be at most {most} in your tier. Send less, or leave it out."""
+
+    kind, code = Kind.INVALID, "job.start_time_too_long"
+
+
 class RunTimeTooLong(Refusal):
     """run_within_seconds can be at most {most} in your tier. Send less, or leave it out."""
 

@@ -27,7 +27,7 @@ class HoldCause(StrEnum):
 
     OPERATOR = "operator"  # an operator holds the job
     NODES_CORDONED = "nodes_cordoned"  # the nodes that can run it are cordoned or drained
-    RETRY = "retry"  # its node died while running it: for a while only other nodes may take it
+    RETRY = "retry"  # its node failed while running it: for a while only other nodes may take it
 
 
 class MissingOption(TolerantModel):

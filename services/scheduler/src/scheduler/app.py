@@ -29,6 +29,7 @@ from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.class_rule_cache import ClassRuleCache
+from scheduler.usecases.cordon_failing_nodes import FailingNodeCordon
 from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.describe_workflow import WorkflowDescriber
 from scheduler.usecases.dispatch_jobs import JobDispatcher
@@ -112,8 +113,16 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         frames_per_image=settings.frames_per_image,
         warm_bound_s=settings.warm_bound_s,
     )
+    reclaimer, usage = PrefetchReclaimer(database, bus, dispatcher), DailyUsageReader(database)
     lifecycle = AttemptLifecycle(
-        database, publisher, job_metrics, learner, max_attempts=settings.max_attempts, lease_s=settings.lease_s
+        database,
+        fleet,
+        publisher,
+        job_metrics,
+        learner,
+        cordon=FailingNodeCordon(database, reclaimer, job_metrics, after_jobs=settings.cordon_after_jobs),
+        max_attempts=settings.max_attempts,
+        lease_s=settings.lease_s,
     )
     checker = WorkflowChecker(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
@@ -123,11 +132,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         admission=JobAdmission(database, reader, learner),
         queued=dispatcher.announce_jobs,
     )
-    canceller = JobCanceller(database, bus, reader, publisher)
-    withdrawer, reclaimer, usage = (
+    canceller, withdrawer = (
+        JobCanceller(database, bus, reader, publisher),
         AttemptWithdrawer(database, bus, publisher, job_metrics),
-        PrefetchReclaimer(database, bus, dispatcher),
-        DailyUsageReader(database),
     )
     consumers.register_jobs(
         bus,

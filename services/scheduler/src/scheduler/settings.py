@@ -21,6 +21,11 @@ class Settings(DatabaseSettings):
         default=15.0, ge=3, description="how long a lease lasts without a heartbeat (5 missed heartbeats)"
     )
     max_attempts: int = Field(default=3, ge=1, description="attempts per job before it fails")
+    cordon_after_jobs: int = Field(
+        default=3,
+        ge=0,
+        description="different jobs that fail in a row on a node, through the node, before it is cordoned; 0: never",
+    )
     frames_per_image: int = Field(
         default=16, ge=1, description="frames of an animation or video that count as one image"
     )

@@ -30,6 +30,7 @@ export function OverviewSection() {
           <h2 id="limits-title">{text.account.limits}</h2>
           <dl class="facts">
             <dt>{text.account.requests}</dt><dd>{orUnlimited(limits.requests_per_minute, formatNumber)}</dd>
+            <dt>{text.account.startTime}</dt><dd>{orUnlimited(limits.start_seconds, formatDuration)}</dd>
             <dt>{text.account.runTime}</dt><dd>{orUnlimited(limits.run_seconds, formatDuration)}</dd>
             <dt>{text.account.resultDays}</dt><dd>{orUnlimited(limits.result_days, text.account.days)}</dd>
             <dt>{text.account.uploadDays}</dt><dd>{orUnlimited(limits.upload_days, text.account.days)}</dd>

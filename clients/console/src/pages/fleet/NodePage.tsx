@@ -29,7 +29,7 @@ export default function NodePage() {
 function NodeDetails({ node, onDone }: { node: FleetNode; onDone: () => Promise<void> }) {
   return (
     <>
-      <PageHead title={node.node} intro={t.stateHints[node.state]}><NodeOrders node={node} onDone={onDone} /></PageHead>
+      <PageHead title={node.node} intro={node.cordon_reason ?? t.stateHints[node.state]}><NodeOrders node={node} onDone={onDone} /></PageHead>
       <div class="row wrap">
         <NodeState state={node.state} />
         {node.state_since && <span class="soft">{t.node.since} <Ago at={node.state_since} /></span>}

@@ -9,7 +9,7 @@ export type LimitName = keyof typeof text.tiers.limits;
 
 export const LIMIT_NAMES = Object.keys(text.tiers.limits) as LimitName[];
 const BYTES: ReadonlySet<LimitName> = new Set(["graph_text_bytes", "result_bytes", "upload_bytes"]);
-const SECONDS: ReadonlySet<LimitName> = new Set(["run_seconds", "gpu_seconds_per_day"]);
+const SECONDS: ReadonlySet<LimitName> = new Set(["start_seconds", "run_seconds", "gpu_seconds_per_day"]);
 const NEVER_EMPTY: ReadonlySet<LimitName> = new Set(["weight"]);
 
 export function showLimit(name: LimitName, value: Limits[LimitName]): string {

@@ -129,6 +129,7 @@ def me(who: Me) -> None:
         ("queued", f"{who.queued} of {format_number(who.limits.queue_cap)}"),
         ("requests a minute", format_number(who.limits.requests_per_minute)),
         ("graph policy", who.limits.graph_policy), ("seconds a run", format_number(who.limits.run_seconds)),
+        ("seconds until the start", format_number(who.limits.start_seconds)),
         ("GPU-seconds a day", format_number(who.limits.gpu_seconds_per_day)),
         ("bytes of results", format_number(who.limits.result_bytes)),
         ("bytes of an upload", format_number(who.limits.upload_bytes)),

@@ -124,7 +124,7 @@ def _describe_work(node: Node) -> str:
     if node.drain_at is not None:
         return "draining" if node.job_id else "drained"
     if node.cordoned_at is not None:
-        return "cordoned"
+        return "cordoned: it failed" if node.cordon_reason else "cordoned"
     if node.occupied is not None:
         return "blocked" if node.blocked else "occupied"
     return "yes"

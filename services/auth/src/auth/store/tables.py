@@ -45,6 +45,7 @@ TIERS = Table(
     Column("gpu_seconds_per_day", Float),
     Column("result_bytes", BigInteger, comment="stored at the same time"),
     Column("upload_bytes", BigInteger, comment="of one uploaded file that is no image"),
+    Column("start_seconds", Float, comment="a job may wait for its first attempt for so long"),
 )
 
 CLASS_RULES = Table(

@@ -203,6 +203,14 @@ class ComfyUI:
             "POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
         )
 
+    async def free_memory(self) -> None:
+        """Have the node unload its models and clear its cache, when its worker wakes: this may return before.
+
+        A worker that tidies up after a prompt may miss the request until after the next prompt: repeat it.
+        """
+        body = {"unload_models": True, "free_memory": True}
+        await self._send_request("POST", "/free", body, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+
     async def remove_prompt(self, raw_id: str) -> None:
         """Remove a foreign prompt, pending or running, by its id in the queue.
 

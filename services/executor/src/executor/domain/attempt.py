@@ -29,7 +29,8 @@ class AttemptRecord:
 
     Attributes:
         client_id: id of the node's event stream; part of the prompt, so it survives an executor restart.
-        begun_at: when the attempt was assigned, epoch seconds.
+        begun_at: since when its time on the node counts, epoch seconds: since it was assigned, or could start if it had
+            to wait for inputs, for another attempt or for prompts of other clients.
         finish: the report to send, once the attempt ended.
     """
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.attempts import OUT_OF_MEMORY, Outcome
 from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
@@ -21,6 +21,12 @@ MAY_PASS_ELSEWHERE = frozenset({"value_not_in_list"})  # another node may have a
 UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
 
 _MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
+# ComfyUI adds the first to every exception that it takes for this; the others are older and of other devices.
+_MEMORY_TEXT = re.compile(
+    r"you ran out of memory on your GPU|would exceed allowed memory|not enough GPU video memory available"
+    r"|(?:CUDA|HIP|XPU|NPU|MPS)(?: backend)?(?: error:)? out of memory",
+    re.IGNORECASE,
+)
 _DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|HIP error|NCCL|AcceleratorError|No space left on device")
 _QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/](?:[^'"\n]*[\\/])?([^'"\\/\n]*)\1""")
 _PATH = re.compile(
@@ -37,6 +43,7 @@ class AttemptResult:
     Attributes:
         error: None if it succeeded or was cancelled.
         node_died: whether the node stopped responding or running prompts during the attempt.
+        node_failed: whether its device failed, or it lost what it was to do.
         begun: whether the node may have run part of it.
     """
 
@@ -44,6 +51,7 @@ class AttemptResult:
     error: JobError | None = None
     node_died: bool = False
     begun: bool = True
+    node_failed: bool = False
 
 
 SUCCEEDED = AttemptResult(Outcome.SUCCEEDED)
@@ -56,6 +64,11 @@ def node_fault(code: str, message: str, node_id: str | None = None, node_class: 
     return AttemptResult(
         Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class)
     )
+
+
+def node_failure(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
+    """Return a failure that a node which fails all jobs would have, too."""
+    return replace(node_fault(code, message, node_id, node_class), node_failed=True)
 
 
 def node_death(code: str, message: str) -> AttemptResult:
@@ -79,7 +92,8 @@ NODE_BUSY = AttemptResult(
 )
 RUN_TIME_EXCEEDED = workflow_failure(
     "job.run_time_exceeded",
-    "The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
+    "The job ran longer than its time limit: run_within_seconds, or the limit of the tier. Allow more, or make it "
+    "smaller.",
 )
 HISTORY_TOO_LARGE = workflow_failure(
     "workflow.answer_too_large",
@@ -104,7 +118,7 @@ def classify_history(entry: Mapping[str, Any]) -> AttemptResult:
     status = entry.get("status")
     if isinstance(status, Mapping) and status.get("status_str") == "success":
         return SUCCEEDED
-    return node_fault("node.fault", "The node gave up the job without a reason.")
+    return node_failure("node.fault", "The node gave up the job without a reason.")
 
 
 def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
@@ -166,12 +180,14 @@ def sanitise_message(message: Any) -> str:
 def _classify_error(data: Mapping[str, Any]) -> AttemptResult:
     kind, message = truncate_text(data.get("exception_type")), truncate_text(data.get("exception_message"))
     where = clean_name(data.get("node_id")), clean_name(data.get("node_type"))
-    if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):
-        return node_fault(
-            "node.out_of_memory", "The node ran out of memory. Make the images or batches smaller.", *where
-        )
+    if (
+        _MEMORY.search(kind)
+        or _MEMORY_TEXT.search(message)
+        or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}"))
+    ):
+        return node_fault(OUT_OF_MEMORY, "The node ran out of memory. Make the images or batches smaller.", *where)
     if _DEVICE.search(f"{kind} {message}"):
-        return node_fault("node.fault", "The node's device failed.", *where)
+        return node_failure("node.fault", "The node's device failed.", *where)
     if kind.endswith("InterruptProcessingException"):
         return node_fault("node.fault", "Something on the node interrupted the job.", *where)
     return workflow_failure("workflow.execution_failed", _format_exception(kind, message), *where)

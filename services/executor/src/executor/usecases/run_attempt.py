@@ -63,6 +63,7 @@ from executor.usecases.watch_prompt import PromptWatcher
 
 OVERSIZED_HISTORY_BYTES = 4 << 20  # bytes of a history entry that is removed from the node's memory at once
 RELEASE_STOP_S = 2.0  # time for the prompt of a released attempt to stop: the machine may be gone in seconds
+FREE_PAUSES_S = (0.3, 0.3)  # after each request to free memory: the prompt must come after the node's worker has woken
 START_WAIT_S = 1.0  # report the start before the end
 ATTEMPT_CRASHED = node_fault("node.fault", "The job could not be followed to its end.")
 
@@ -210,6 +211,9 @@ class AttemptRunner:
             with suppress(ValueTooDeep):  # the history entry decides
                 uploads.start(collector.collect_during_run(outputs))
 
+        def on_begin() -> None:
+            self._set_begun_at(attempt)
+
         def on_end() -> None:
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
                 self._leave_node(attempt)
@@ -221,6 +225,7 @@ class AttemptRunner:
             publisher.changed,
             self.settings,
             death=self.death,
+            on_begin=on_begin,
             on_end=on_end,
             on_outputs=on_outputs,
         )
@@ -258,6 +263,8 @@ class AttemptRunner:
         async with self.standby.open_for(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
             prompt = await self._take_node(attempt, files, maybe_posted=maybe_posted)
+            if record.assignment.free_memory and record.phase is Phase.ASSIGNED and not maybe_posted:
+                await self._free_memory()
             record, posted_at = attempt.record, time.monotonic()
             refused = await self.poster.post(record, files, maybe_posted=maybe_posted, prompt=prompt)
             if refused is not None:
@@ -286,10 +293,10 @@ class AttemptRunner:
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
             if attempt.place is Place.ON_NODE:
                 await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            gpu_s = _elapsed_s(record) if entry_or_finish.begun else 0.0
+            gpu_s = _elapsed_s(attempt.record) if entry_or_finish.begun else 0.0
             return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
-        return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(record)
+        return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(attempt.record)
 
     async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str], *, maybe_posted: bool) -> Prompt | None:
         """Wait until the node is free for this attempt. Meanwhile, build its prompt and check its policy.
@@ -316,9 +323,25 @@ class AttemptRunner:
         else:
             await attempt.take_node()
         if has_to_wait or record.assignment.inputs:
-            attempt.record = replace(record, begun_at=time.time())
-            self.journal.set_begun_at(record.prompt_id, attempt.record.begun_at)
+            self._set_begun_at(attempt)
         return prompt
+
+    def _set_begun_at(self, attempt: LiveAttempt) -> None:
+        """Let the time of an attempt, and its limit, count from now on."""
+        attempt.record = replace(attempt.record, begun_at=time.time())
+        self.journal.set_begun_at(attempt.record.prompt_id, attempt.record.begun_at)
+
+    async def _free_memory(self) -> None:
+        """Free the memory of the node, which has no prompt now."""
+        for pause_s in FREE_PAUSES_S:
+            try:
+                await self.node.free_memory()
+            except NodeUnavailable as unavailable:
+                log.info("executor.node.unavailable", why=str(unavailable))
+                return
+            await asyncio.sleep(pause_s)
+        self.state.loaded_models = ()
+        log.info("executor.node.memory_freed")
 
     def _release_waiting_after(self, result: AttemptResult) -> None:
         """Hand back the attempt that waits for the node, if the node is at fault: another one may run it sooner."""
@@ -434,5 +457,6 @@ def _build_finish(
         outputs=outputs,
         images=images,
         node_died=result.node_died,
+        node_failed=result.node_failed,
         warnings=warnings,
     )

@@ -10,7 +10,7 @@ from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, StorageUnavailable, TooLarge, UploadRefused
 from executor.clients.comfyui import ComfyUI, FileNameRefused, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
-from executor.domain.attempt_result import NODE_LOST, AttemptResult, node_fault, workflow_failure
+from executor.domain.attempt_result import NODE_LOST, AttemptResult, node_failure, node_fault, workflow_failure
 from executor.domain.collect_outputs import FoundOutput
 from executor.domain.inline_values import inline_value
 from executor.usecases.output_grants import OutputGrants
@@ -22,7 +22,7 @@ BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
 STALE_GRANT_STATUSES = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
 
-FILE_UNAVAILABLE = node_fault("node.fault", "The node does not give out a file that it made.")
+FILE_UNAVAILABLE = node_failure("node.fault", "The node does not give out a file that it made.")
 OUTPUT_TOO_LARGE = workflow_failure("workflow.output_too_large", "An output is larger than what can be stored.")
 FILE_NAME_REFUSED = workflow_failure(
     "workflow.output_name_invalid",

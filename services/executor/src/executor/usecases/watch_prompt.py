@@ -39,6 +39,7 @@ class PromptWatcher:
     Args:
         changed: set whenever the progress changed.
         death: detects a dead worker in the node's log.
+        on_begin: called when the prompt begins to run after it waited behind prompts of other clients.
         on_end: called when the node says that the prompt has ended, before its history entry exists: its GPU is free,
             and nothing that is queued behind the prompt can be interrupted in its place. May be called twice.
         on_outputs: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
@@ -53,11 +54,12 @@ class PromptWatcher:
         limits: Settings,
         *,
         death: WorkerDeathDetector,
+        on_begin: Callable[[], None],
         on_end: Callable[[], None],
         on_outputs: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self._node, self._attempt, self._tracker, self._changed, self._limits = node, attempt, tracker, changed, limits
-        self._on_end, self._on_outputs, self._death = on_end, on_outputs, death
+        self._on_begin, self._on_end, self._on_outputs, self._death = on_begin, on_end, on_outputs, death
         self._prompt_id = attempt.record.prompt_id
         self._poll_now, self._end_event_received, self._is_complete = asyncio.Event(), False, True
         self._last_event_at = time.monotonic()
@@ -193,7 +195,9 @@ class PromptWatcher:
     def _check_foreign_prompt(self, state: PromptState) -> AttemptResult | None:
         """Handle a foreign prompt ahead of this one, which has not started: another node may run it sooner."""
         if state is not PromptState.PENDING:
-            self._behind_since = None
+            if self._behind_since is not None:
+                self._behind_since = None
+                self._on_begin()
             return None
         now = time.monotonic()
         self._behind_since = self._behind_since or now
@@ -215,6 +219,9 @@ class PromptWatcher:
         )
 
     def _check_run_time(self) -> AttemptResult | None:
+        """The time in which the prompt waits behind prompts of other clients does not count."""
+        if self._behind_since is not None:
+            return None
         record = self._attempt.record
         limit_s = record.assignment.run_within_s
         return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - record.begun_at > limit_s else None

@@ -99,7 +99,10 @@ class KeyRequest(RequestBody):
 
 
 class LimitsRequest(RequestBody):
-    """Some limits by name; null means unlimited. ``graph_…`` limit one workflow, ``run_seconds`` one attempt."""
+    """Some limits by name; null means unlimited.
+
+    ``graph_…`` limit one workflow, ``run_seconds`` one attempt, ``start_seconds`` the wait for the first attempt.
+    """
 
     images_per_day: Cap | None = None
     max_running: Cap | None = None
@@ -118,6 +121,7 @@ class LimitsRequest(RequestBody):
     gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
     result_bytes: LargeCap | None = None
     upload_bytes: LargeCap | None = None
+    start_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] | None = None
 
     def some(self) -> LimitsPatch:
         """Return the limits that the request names."""

@@ -27,7 +27,7 @@ _LIMITS = {
     "images_per_day": 100, "max_running": 2, "queue_cap": 100, "weight": 2, "requests_per_minute": 120,
     "result_days": 30, "upload_days": 7, "graph_policy": "strict", "graph_nodes": 1000, "graph_text_bytes": 1048576,
     "graph_pixels": 268435456, "graph_steps": 500, "graph_pixel_steps": 50000000000, "run_seconds": 1800,
-    "gpu_seconds_per_day": None, "result_bytes": None, "upload_bytes": 100000000,
+    "gpu_seconds_per_day": None, "result_bytes": None, "upload_bytes": 100000000, "start_seconds": 86400,
 }  # fmt: skip
 _KEY = {
     "id": "4fT0zLq81wXc",

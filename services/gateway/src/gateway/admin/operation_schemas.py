@@ -20,8 +20,8 @@ _AT = "2026-11-23T09:00:00Z"
 _JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 _USER = "0199f2b0-1111-7a51-9d24-5a1be0c0ffee"
 _NODE = {
-    "node": "gpu-7", "online": True, "seen_at": _AT, "cordoned_at": _AT, "drain_at": None, "job_id": _JOB,
-    "tenant_id": _USER, "attempt": 1, "leased_at": _AT, "blocked": False, "occupied": None,
+    "node": "gpu-7", "online": True, "seen_at": _AT, "cordoned_at": _AT, "cordon_reason": None, "drain_at": None,
+    "job_id": _JOB, "tenant_id": _USER, "attempt": 1, "leased_at": _AT, "blocked": False, "occupied": None,
     "state": "draining", "state_since": _AT,
     "running": {
         "job_id": _JOB, "tenant_id": _USER, "username": "ada", "attempt": 1, "workflow": "text-to-image",
@@ -104,7 +104,8 @@ class NodeBody(BaseModel):
     ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
     ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if
     unknown.
-    ``cordoned_at``: since when it gets no new jobs, or null. ``drain_at``: when it loses its attempt. ``occupied``:
+    ``cordoned_at``: since when it gets no new jobs, or null. ``cordon_reason``: why the scheduler cordoned it by
+    itself, or null. ``drain_at``: when it loses its attempt. ``occupied``:
     what keeps it from taking jobs. ``blocked``: it has been occupied for so long that an operator should look at it.
     ``models``: model files that its last prompt loaded, as ``Class.input=file``, at most 20. ``gpus`` and versions: as
     last reported. ``jobs_last_hour``: jobs that succeeded on it. ``faults``: its last failed attempts, newest first, at
@@ -117,6 +118,7 @@ class NodeBody(BaseModel):
     online: bool
     seen_at: datetime
     cordoned_at: datetime | None
+    cordon_reason: str | None
     drain_at: datetime | None
     job_id: UUID | None
     tenant_id: UUID | None

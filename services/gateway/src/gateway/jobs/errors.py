@@ -7,6 +7,7 @@ from contracts.scheduler.submissions import (
     IdempotencyKeyReused,
     InvalidWorkflow,
     RunTimeTooLong,
+    StartTimeTooLong,
 )
 from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, QuotaExceeded
 from contracts.wire.errors import Kind, Refusal
@@ -44,8 +45,8 @@ STORAGE: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)
 """What a job is refused with while its results could not be stored."""
 
 ADMISSION: tuple[type[Refusal], ...] = (
-    InvalidWorkflow, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded, QueueFull,
-    EmptyFleet,
+    InvalidWorkflow, StartTimeTooLong, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded,
+    QueueFull, EmptyFleet,
 )  # fmt: skip
 """What the scheduler refuses a new job with."""
 

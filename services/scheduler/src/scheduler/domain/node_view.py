@@ -33,6 +33,7 @@ def build_node(row: Mapping[str, Any], *, jobs_last_hour: int, faults: Sequence[
         system=NodeSystem.model_validate(row["system"]) if row["system"] else None,
         jobs_last_hour=jobs_last_hour,
         faults=tuple(faults),
+        cordon_reason=row["cordon_reason"],
     )
 
 

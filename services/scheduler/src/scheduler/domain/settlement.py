@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobError, JobWarning
+from scheduler.domain.gpu_memory import MemoryFault
 from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 
 MAX_NODE_DEATHS = 2  # a job is not tried again once this many nodes died while running it
-AVOID_NODE_S = 120.0  # after its node died, a job avoids that node for this time if another node can run it
-OVERTIME_GRACE_S = 60.0  # beyond a job's time limit; its executor needs up to 30 s to stop the prompt and report
+MAX_FAILED_NODES = 2  # nor once this many different nodes failed while running it
+AVOID_NODE_S = 120.0  # after its node failed, a job avoids that node for this time if another node can run it
+# Beyond a job's time limit, from when the node took the prompt: it may wait there for 30 s behind prompts of other
+# clients, and its executor needs up to 30 s to stop it and report.
+OVERTIME_GRACE_S = 75.0
 MIN_COST_S = 1.0  # least GPU-seconds charged at the claim
 
 WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator withdrew
@@ -17,11 +21,12 @@ FREE_OUTCOMES = (WITHDRAWN, Outcome.RELEASED.value)  # attempts with these outco
 NODE_LOST = JobError(code="node.lost", message="The node that ran this job was lost.")
 JOB_POISON = JobError(
     code="job.poison",
-    message="The node that ran this job stopped answering, twice. The job is not tried again.",
+    message="Two nodes failed while they ran this job, or one stopped answering twice. The job is not tried again.",
 )
 RUN_TIME_EXCEEDED = JobError(
     code="job.run_time_exceeded",
-    message="The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
+    message="The job ran longer than its time limit: run_within_seconds, or the limit of the tier. Allow more, or make "
+    "it smaller.",
 )
 NO_OUTPUTS = JobError(
     code="job.no_outputs",
@@ -86,18 +91,28 @@ def is_node_death(ending: FinishAttempt) -> bool:
     return ending.node_died and ending.outcome is Outcome.NODE_FAULT
 
 
-def next_cause(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: int = 0) -> Cause:
+def next_cause(
+    outcome: Outcome,
+    *,
+    tries: int,
+    max_attempts: int,
+    node_deaths: int = 0,
+    failed_nodes: int = 0,
+    memory: MemoryFault | None = None,
+) -> Cause:
     """Decide the job's next transition after an attempt has ended.
 
-    A failure of the workflow is never tried again. A node fault is, until all attempts are used or
-    ``MAX_NODE_DEATHS`` nodes died while running the job. An unrequested cancellation counts as a node fault. A released
-    job is always queued again.
+    A failure of the workflow is never tried again. A node fault is, until all attempts are used, ``MAX_NODE_DEATHS``
+    nodes died while running the job, ``MAX_FAILED_NODES`` different ones failed, or memory was not enough on the
+    largest available node. An unrequested cancellation counts as a node fault. A released job is always queued again.
 
     Args:
         outcome: outcome of the attempt.
         tries: attempts that count, this one included.
         max_attempts: attempts that a job may have.
         node_deaths: attempts in which the node died, this one included.
+        failed_nodes: different nodes that failed while running the job, this one included.
+        memory: set if the node ran out of memory.
     """
     match outcome:
         case Outcome.SUCCEEDED:
@@ -106,8 +121,10 @@ def next_cause(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: 
             return Cause.FAILED
         case Outcome.RELEASED:
             return Cause.REQUEUED
-        case Outcome.NODE_FAULT if node_deaths >= MAX_NODE_DEATHS:
+        case Outcome.NODE_FAULT if node_deaths >= MAX_NODE_DEATHS or failed_nodes >= MAX_FAILED_NODES:
             return Cause.POISONED
+        case Outcome.NODE_FAULT if memory is not None and memory.is_final:
+            return Cause.ATTEMPTS_EXHAUSTED
         case Outcome.NODE_FAULT | Outcome.CANCELLED:
             return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
 

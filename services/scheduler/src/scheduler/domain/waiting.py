@@ -31,6 +31,7 @@ class NodeFacts:
         cordoned_at: when it was cordoned; None if it takes new work.
         shared_at: since when foreign prompts are in its queue, which run first; None if there are none.
         blocked_at: since when it is blocked; None if it is not.
+        memory_gib: memory of its GPU; 0 if unknown.
         node_class: name of its first GPU; empty if unknown.
         busy_since: when its current attempt began; None without one.
         prefetched: number of attempts that it starts after that one.
@@ -45,6 +46,7 @@ class NodeFacts:
     cordoned_at: datetime | None = None
     shared_at: datetime | None = None
     blocked_at: datetime | None = None
+    memory_gib: int = 0
     node_class: str = ""
     busy_since: datetime | None = None
     prefetched: int = 0
@@ -115,12 +117,15 @@ class Survey(NamedTuple):
     obstacle: Obstacle | None = None
 
 
-def survey_nodes(nodes: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]) -> Survey:
+def survey_nodes(
+    nodes: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds], *, memory_over_gib: int | None = None
+) -> Survey:
     """Survey the nodes once for all jobs with the same needs.
 
     Args:
         nodes: all known nodes, online or not.
         lacking: the needs that each catalog does not meet, by digest. Catalogs that meet all needs are left out.
+        memory_over_gib: a GPU of this size was too small for the jobs: larger ones run them while any is available.
     """
     online = [node for node in nodes if node.online and node.digest is not None]
     if not online:
@@ -131,7 +136,14 @@ def survey_nodes(nodes: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]
     open_ = tuple(node for node in able if node.cordoned_at is None)
     if not open_:
         return Survey(obstacle=_all_cordoned(able))
+    if memory_over_gib is not None and has_larger_node(open_, memory_over_gib):
+        open_ = tuple(node for node in open_ if node.memory_gib > memory_over_gib)
     return Survey(open_, _all_occupied(open_))
+
+
+def has_larger_node(nodes: Sequence[NodeFacts], memory_gib: int) -> bool:
+    """Whether one of these nodes has a larger GPU than this and is neither blocked nor busy with foreign prompts."""
+    return any(node.memory_gib > memory_gib for node in _free_nodes(nodes))
 
 
 def explain_waiting(job: QueuedFacts, tenant: TenantFacts, surveyed: Survey) -> Waiting:
@@ -221,7 +233,7 @@ def _must_avoid_node(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle |
     others = [node for node in nodes if node.name != job.avoid_node]
     if not others or len(others) == len(nodes) or _free_nodes(others):  # the only node that can run it may take it now
         return None
-    message = f"Node {job.avoid_node} died while running this job, so only other nodes may take it for now."
+    message = f"Node {job.avoid_node} failed while running this job, so only other nodes may take it for now."
     detail = WaitingDetail(
         cause=HoldCause.RETRY, until=job.avoid_until, nodes=_first_names(node.name for node in others)
     )

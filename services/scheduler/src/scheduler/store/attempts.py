@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from chassis.database.statement import Connection, Statement
-from contracts.scheduler.attempts import Assignment, AttemptRef
+from contracts.scheduler.attempts import OUT_OF_MEMORY, Assignment, AttemptRef
 from contracts.scheduler.jobs import JobError, JobState
-from scheduler.store.claims import ClaimableJob
+from scheduler.domain.gpu_memory import to_gib
+from scheduler.store.claims import GPU_BYTES, ClaimableJob
 
 
 class Slot(NamedTuple):
@@ -28,6 +29,26 @@ class PrefetchedAttempt(NamedTuple):
     attempt: int
     node: str
     requirement_id: int
+
+
+class LeasedJob(NamedTuple):
+    """A live attempt of a node, to be sent to its executor, and the requirement of its job."""
+
+    assignment: Assignment
+    requirement_id: int
+
+
+class AttemptMemory(NamedTuple):
+    """The memory of the GPU that an attempt has.
+
+    Attributes:
+        node_gib: 0 if unknown.
+        earlier: earlier attempts of the job for which the memory of their node was not enough.
+    """
+
+    requirement_id: int
+    node_gib: int
+    earlier: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +83,7 @@ FROM (
 WHERE attempts.job_id = live.job_id AND attempts.attempt = live.attempt AND attempts.ended_at IS NULL
     AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
-    g.graph, g.inputs, g.extra_data, j.run_within_s, j.images, j.request_id
+    g.graph, g.inputs, g.extra_data, j.run_within_s, j.images, j.request_id, j.requirement_id
 """)  # noqa: S608 - constants only
 _LIST_SLOTS = Statement("SELECT slot FROM attempts WHERE node = :node AND ended_at IS NULL")
 _START_PREFETCHED = Statement("""
@@ -102,9 +123,14 @@ _SAVE_PROGRESS = Statement("""
 UPDATE jobs SET progress = greatest(progress, :progress)
 WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
 """)
+# A node that completes a job is not at fault for those that failed on it before.
 _END_ATTEMPT = Statement("""
+WITH cleared AS (
+    DELETE FROM node_failures f USING attempts a
+    WHERE CAST(:outcome AS text) = 'succeeded' AND a.job_id = :job_id AND a.attempt = :attempt AND f.node = a.node
+)
 UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds,
-    node_died = :node_died, silent_boot_id = :silent_boot_id
+    node_died = :node_died, silent_boot_id = :silent_boot_id, node_failed = :node_failed
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
 """)
 _LIST_LAPSED = Statement("""
@@ -132,6 +158,15 @@ WHERE a.ended_at IS NULL AND j.state = 'running'
     AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.name = a.node AND n.occupied_by = 'storage')
 LIMIT 100
 """)
+_READ_MEMORY = Statement(f"""
+SELECT j.requirement_id, (SELECT {GPU_BYTES} FROM nodes n WHERE n.name = a.node) AS gpu_bytes, (
+    SELECT count(*) FROM attempts o WHERE o.job_id = a.job_id AND o.attempt < a.attempt
+        AND o.outcome = 'node_fault' AND o.error->>'code' = '{OUT_OF_MEMORY}'
+) AS earlier
+FROM attempts a JOIN jobs j ON j.id = a.job_id
+WHERE a.job_id = :job_id AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
+""")  # noqa: S608 - constants only
+_SET_REQUIREMENT = Statement("UPDATE jobs SET requirement_id = :requirement_id WHERE id = :id")
 _FIND_NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
 _SELECT_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
 _FIND_LIVE_OF_JOB = Statement(_SELECT_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
@@ -166,7 +201,7 @@ async def lock_node(connection: Connection, node: str) -> str | None:
 
 async def renew_live_assignment(
     connection: Connection, node: str, lease_s: float, *, held: AttemptRef | None = None
-) -> Assignment | None:
+) -> LeasedJob | None:
     """Renew the lease of a live attempt of the node and return it; None if the node has no live attempt.
 
     Args:
@@ -175,7 +210,7 @@ async def renew_live_assignment(
     row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_held_parameters(held))
     if row is None:
         return None
-    return Assignment(
+    assignment = Assignment(
         ref=AttemptRef(
             job_id=row["job_id"], tenant_id=row["tenant_id"], attempt=row["attempt"], lease_token=row["lease_token"]
         ),
@@ -189,6 +224,7 @@ async def renew_live_assignment(
         request_id=row["request_id"],
         renewed=True,
     )
+    return LeasedJob(assignment, row["requirement_id"])
 
 
 async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
@@ -212,7 +248,7 @@ async def insert_attempt(
     lease_s: float,
     cost_s: float,
     loads_models: bool,
-) -> Assignment:
+) -> LeasedJob:
     """Lease the job's next attempt to the node, with a new lease token and prompt id.
 
     Args:
@@ -232,7 +268,7 @@ async def insert_attempt(
         "loads_models": loads_models,
     }
     await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
-    return Assignment(
+    assignment = Assignment(
         ref=ref,
         prompt_id=prompt_id,
         graph=found.graph,
@@ -243,6 +279,7 @@ async def insert_attempt(
         images=job.images,
         request_id=job.request_id,
     )
+    return LeasedJob(assignment, found.requirement_id)
 
 
 async def start_prefetched(connection: Connection, ref: AttemptRef) -> None:
@@ -287,6 +324,7 @@ async def end_attempt(
     gpu_seconds: float,
     node_died: bool = False,
     silent_boot_id: UUID | None = None,
+    node_failed: bool = False,
 ) -> None:
     """Record the end of the attempt. Its lock must be held.
 
@@ -301,6 +339,7 @@ async def end_attempt(
         "gpu_seconds": gpu_seconds,
         "node_died": node_died,
         "silent_boot_id": silent_boot_id,
+        "node_failed": node_failed,
     }
     await _END_ATTEMPT.run(connection, **_fence_parameters(ref), **values)
 
@@ -320,6 +359,17 @@ async def read_executor_silence(connection: Connection, ref: AttemptRef, *, leas
 async def list_overtime_attempts(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
     """List up to 100 attempts that exceed the run time of their job by more than ``grace_s``. Takes no lock."""
     return [AttemptRef(**row) for row in await _LIST_OVERTIME.all(connection, grace_s=grace_s)]
+
+
+async def read_memory(connection: Connection, ref: AttemptRef) -> AttemptMemory | None:
+    """Read the memory of the node of a live attempt; None if the attempt is not live. Takes no lock."""
+    row = await _READ_MEMORY.first(connection, **_fence_parameters(ref))
+    return AttemptMemory(row["requirement_id"], to_gib(row["gpu_bytes"]), row["earlier"]) if row else None
+
+
+async def set_requirement(connection: Connection, job_id: UUID, requirement_id: int) -> None:
+    """Change what the job needs. It must not be queued, and its lock must be held."""
+    await _SET_REQUIREMENT.run(connection, id=job_id, requirement_id=requirement_id)
 
 
 async def find_node(connection: Connection, job_id: UUID) -> str | None:

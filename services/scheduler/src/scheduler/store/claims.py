@@ -12,6 +12,7 @@ from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.jobs import JobState
+from scheduler.domain.gpu_memory import to_gib
 from scheduler.domain.job import LockedJob
 from scheduler.domain.placement import FirstJob, TenantTurn, WarmTenant, Warmth
 
@@ -21,6 +22,8 @@ MAX_WARM = 16  # requirements that other tenants' warm jobs are looked for by
 FEW_PAIRS = 1000  # of tenant and requirement, looked up one by one; more are compared with all ready tenants
 MANY_PAIRS = 20_000  # about 1 MB of hash table; of more the tenants are made distinct first
 
+# Memory of the GPU of the node ``n``, bytes. ComfyUI uses the first one that it lists.
+GPU_BYTES = "CAST(n.system->'gpus'->0->>'memory_total_bytes' AS bigint)"
 # The expression of ix_jobs_claimable. PostgreSQL cannot derive it from the condition of ix_jobs_queue, so it never uses
 # that index instead, where it would filter all jobs of the tenant.
 IS_CLAIMABLE = "CASE WHEN j.state = 'queued' THEN NOT j.on_hold END"
@@ -45,10 +48,12 @@ class ClaimingNode(NamedTuple):
     Attributes:
         digest: of its catalog; None if the node is unknown, cordoned or has no catalog.
         has_attempt: it has a live attempt.
+        memory_gib: memory of its GPU; 0 if unknown.
     """
 
     digest: str | None
     has_attempt: bool
+    memory_gib: int
 
 
 class LockedTenant(NamedTuple):
@@ -65,11 +70,12 @@ class LockedTenant(NamedTuple):
         return TenantTurn(self.id, self.vtime, self.weight)
 
 
-_READ_NODES = Statement("""
+_READ_NODES = Statement(f"""
 SELECT given.node, (SELECT n.catalog_digest FROM nodes n WHERE n.name = given.node AND n.cordoned_at IS NULL) AS digest,
+    (SELECT {GPU_BYTES} FROM nodes n WHERE n.name = given.node) AS gpu_bytes,
     EXISTS (SELECT 1 FROM attempts a WHERE a.node = given.node AND a.ended_at IS NULL) AS has_attempt
 FROM unnest(CAST(:nodes AS text[])) AS given (node)
-""")
+""")  # noqa: S608 - constants only
 _LIST_DIGESTS = Statement("""
 SELECT name, catalog_digest FROM nodes WHERE name = ANY(CAST(:nodes AS text[])) AND cordoned_at IS NULL
 """)
@@ -200,7 +206,7 @@ WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold
 async def read_nodes(connection: Connection, nodes: Sequence[str]) -> dict[str, ClaimingNode]:
     """Read what decides whether each of these nodes may claim a job. Takes no lock."""
     rows = await _READ_NODES.all(connection, nodes=list(nodes))
-    return {row["node"]: ClaimingNode(row["digest"], row["has_attempt"]) for row in rows}
+    return {row["node"]: ClaimingNode(row["digest"], row["has_attempt"], to_gib(row["gpu_bytes"])) for row in rows}
 
 
 async def list_digests(connection: Connection, nodes: Sequence[str]) -> dict[str, str | None]:

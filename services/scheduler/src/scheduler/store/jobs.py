@@ -100,9 +100,12 @@ ORDER BY j.id DESC LIMIT :limit
 """
 )
 _LIST_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
+# An attempt that was prefetched and handed back was no start.
 _LIST_OVERDUE = Statement("""
 SELECT id, tenant_id FROM jobs
-WHERE state = 'queued' AND attempt = 0 AND start_by < now() ORDER BY start_by LIMIT 100
+WHERE state = 'queued' AND start_by < now() AND NOT EXISTS (
+    SELECT 1 FROM attempts a WHERE a.job_id = jobs.id AND NOT a.prefetched
+) ORDER BY start_by LIMIT 100
 """)
 
 
@@ -138,7 +141,7 @@ async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple
 
 
 async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
-    """List up to 100 queued jobs (id, tenant_id) whose ``start_by`` has passed. Takes no lock."""
+    """List up to 100 queued jobs (id, tenant_id) that have not started by ``start_by``. Takes no lock."""
     return await _LIST_OVERDUE.all(connection)
 
 

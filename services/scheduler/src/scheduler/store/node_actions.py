@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from chassis.database.statement import Connection, Row, Statement
 from scheduler.store.attempts import JOIN_CURRENT_ATTEMPT
+from scheduler.store.node_failures import delete_failures
 
 _SELECT_NODE = f"""
 SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
-    n.cordoned_at, n.drain_at, a.job_id, a.tenant_id, a.attempt, a.leased_at,
+    n.cordoned_at, n.cordon_reason, n.drain_at, a.job_id, a.tenant_id, a.attempt, a.leased_at,
     n.blocked, n.occupied_by, n.occupied_prompt_id, n.occupied_since,
     CASE WHEN n.occupied_by <> 'foreign_prompt' THEN (
         SELECT o.job_id FROM attempts o WHERE o.node = n.name AND o.prompt_id::text = n.occupied_prompt_id LIMIT 1
@@ -39,7 +40,7 @@ SELECT count(*) FILTER (WHERE requirement_id = ANY(CAST(:requirements AS bigint[
 FROM (SELECT requirement_id FROM jobs WHERE state = 'queued' AND NOT on_hold LIMIT :most_read) queued
 """)
 _CORDON = Statement("UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()) WHERE name = :node")
-_UNCORDON = Statement("UPDATE nodes SET cordoned_at = NULL, drain_at = NULL WHERE name = :node")
+_UNCORDON = Statement("UPDATE nodes SET cordoned_at = NULL, cordon_reason = NULL, drain_at = NULL WHERE name = :node")
 # A repeated drain may bring the deadline forward, never postpone it.
 _DRAIN = Statement("""
 UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()),
@@ -105,8 +106,9 @@ async def cordon_node(connection: Connection, node: str) -> None:
 
 
 async def uncordon_node(connection: Connection, node: str) -> None:
-    """Allow new work again and cancel a drain."""
+    """Allow new work again and cancel a drain. Failures from before do not count any more."""
     await _UNCORDON.run(connection, node=node)
+    await delete_failures(connection, node)
 
 
 async def drain_node(connection: Connection, node: str, *, grace_s: float) -> None:

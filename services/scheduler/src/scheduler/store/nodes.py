@@ -11,6 +11,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.heartbeats import Heartbeat
 from scheduler.store.attempts import JOIN_CURRENT_ATTEMPT
+from scheduler.store.claims import GPU_BYTES
 
 ACTION_TTL_S = 60.0  # an operator's action expires if no heartbeat picks it up in this time
 
@@ -80,7 +81,7 @@ SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s)
     n.catalog_digest, n.loaded, a.job_id, a.leased_at AS busy_since, n.cordoned_at,
     coalesce(n.system->'gpus'->0->>'name', '') AS node_class,
     (SELECT count(*) FROM attempts p WHERE p.node = n.name AND p.ended_at IS NULL AND p.prefetched) AS prefetched,
-    n.shared_since,
+    n.shared_since, {GPU_BYTES} AS gpu_bytes,
     CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS since
@@ -98,10 +99,13 @@ WHERE r.replaced_at > now() - make_interval(secs => :grace_s)
     AND n.seen_at > now() - make_interval(secs => :forgotten_s)
 """)
 _INSERT_REQUIREMENT = Statement("""
-INSERT INTO requirements (digest, needs) VALUES (:digest, :needs) ON CONFLICT (digest) DO NOTHING
+INSERT INTO requirements (digest, needs, memory_over_gib) VALUES (:digest, :needs, CAST(:memory_over_gib AS integer))
+ON CONFLICT (digest) DO NOTHING
 """)
 _FIND_REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
-_LIST_NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
+_LIST_NEW_REQUIREMENTS = Statement(
+    "SELECT id, needs, memory_over_gib FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))"
+)
 
 
 class RecordedHeartbeat(NamedTuple):
@@ -185,8 +189,8 @@ async def list_nodes(connection: Connection, *, online_s: float, forgotten_s: fl
     """List nodes that were last seen at most ``forgotten_s`` seconds before the most recently seen node.
 
     Rows have name, online, seen_at, catalog_digest, loaded, job_id, busy_since, prefetched (number of attempts),
-    cordoned_at, node_class, shared_since, blocked_since and since: when the node went online or offline or changed its
-    catalog.
+    cordoned_at, node_class, shared_since, gpu_bytes, blocked_since and since: when the node went online or offline or
+    changed its catalog.
     """
     return await _LIST_NODES.all(connection, online_s=online_s, forgotten_s=forgotten_s)
 
@@ -202,14 +206,21 @@ async def list_replaced_catalogs(connection: Connection, *, grace_s: float, forg
     return [row["digest"] for row in rows]
 
 
-async def save_requirement(connection: Connection, needs: tuple[str, ...]) -> int:
-    """Return the id of the requirement with these needs; insert it if it is new."""
-    digest = hashlib.sha256("\n".join(needs).encode()).hexdigest()
-    await _INSERT_REQUIREMENT.run(connection, digest=digest, needs=list(needs))
+async def save_requirement(
+    connection: Connection, needs: tuple[str, ...], *, memory_over_gib: int | None = None
+) -> int:
+    """Return the id of the requirement with these needs; insert it if it is new.
+
+    Args:
+        memory_over_gib: a GPU with this much memory was too small; None if any is large enough, as far as is known.
+    """
+    lines = [*needs, *([] if memory_over_gib is None else [f"> {memory_over_gib} GiB"])]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    await _INSERT_REQUIREMENT.run(connection, digest=digest, needs=list(needs), memory_over_gib=memory_over_gib)
     found: int = await _FIND_REQUIREMENT.value(connection, digest=digest)
     return found
 
 
 async def list_new_requirements(connection: Connection, known: Sequence[int]) -> Sequence[Row]:
-    """List requirements (id, needs) whose ids are not in ``known``."""
+    """List requirements (id, needs, memory_over_gib) whose ids are not in ``known``."""
     return await _LIST_NEW_REQUIREMENTS.all(connection, known=list(known))

@@ -102,7 +102,11 @@ REQUIREMENTS = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("digest", Text, nullable=False, unique=True),
     Column("needs", ARRAY(Text), nullable=False),
-)
+    Column(
+        "memory_over_gib", Integer,
+        comment="a GPU of this size was too small: only a larger one runs the jobs, if there is one",
+    ),
+)  # fmt: skip
 
 # One row per accepted job. Final states never change (trigger jobs_final).
 JOBS = Table(
@@ -206,6 +210,7 @@ ATTEMPTS = Table(
     Column("gpu_seconds", Float),
     Column("cost", Float, nullable=False, comment="GPU-seconds charged at the claim, settled at the end"),
     Column("node_died", Boolean, nullable=False, server_default="false", comment="with this attempt in hand"),
+    Column("node_failed", Boolean, nullable=False, server_default="false", comment="while it ran this attempt"),
     Column("silent_boot_id", Uuid, comment="executor that fell silent; heard again, its node had not died"),
     Column("slot", SmallInteger, nullable=False, server_default="0", comment="0 or 1: the node's live attempts"),
     Column(
@@ -266,6 +271,7 @@ NODES = Table(
     Column("catalog_digest", Text, ForeignKey("catalogs.digest")),
     Column("loaded", ARRAY(Text), nullable=False, server_default="{}", comment="Class.input=file of its last prompt"),
     Column("cordoned_at", DateTime(timezone=True), comment="an operator wants it to get no new work"),
+    Column("cordon_reason", Text, comment="set if the scheduler cordoned it by itself"),
     Column("drain_at", DateTime(timezone=True), comment="and to lose what it has then"),
     Column(
         "models_noted",
@@ -299,6 +305,17 @@ NODES = Table(
     Column("system", JSONB, comment="contracts.scheduler.heartbeats.NodeSystem"),
     Column("graph_node", Text, comment="node of the graph that its attempt runs now"),
     Column("graph_node_class", Text),
+)
+
+# Jobs that failed on a node since it last completed one: several in a row show that the node is at fault.
+NODE_FAILURES = Table(
+    "node_failures",
+    METADATA,
+    Column("node", Text, primary_key=True),
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="Jobs that failed on a node since it last completed one.",
 )
 
 # Recently replaced catalogs of nodes (trigger keep_replaced_catalog): they count for admission during a grace period.

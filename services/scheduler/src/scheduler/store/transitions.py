@@ -30,7 +30,9 @@ SELECT {_JOB_COLUMNS}, a.node, a.cost, a.prefetched, a.loads_models, j.requireme
     a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {FREE_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
-    )) AS node_deaths
+    )) AS node_deaths,
+    (SELECT count(DISTINCT f.node) FROM attempts f WHERE f.job_id = j.id AND f.node <> a.node AND f.node_failed
+    ) AS other_failed_nodes
 FROM jobs j JOIN attempts a ON a.job_id = j.id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
@@ -116,6 +118,7 @@ class LockedAttempt:
         charged: GPU-seconds charged at the claim.
         tries: attempts so far, this one included, without those that were withdrawn or released.
         node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
+        other_failed_nodes: other nodes that failed while they ran the job.
         lapsed: whether the lease has lapsed.
         prefetched: claimed while its node had another attempt, and not started as far as is known.
         loads_models: its node had not loaded all models of the job; None if unknown.
@@ -127,6 +130,7 @@ class LockedAttempt:
     charged: float
     tries: int
     node_deaths: int
+    other_failed_nodes: int
     lapsed: bool
     prefetched: bool
     loads_models: bool | None
@@ -148,6 +152,7 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
         charged=row["cost"],
         tries=row["tries"],
         node_deaths=row["node_deaths"],
+        other_failed_nodes=row["other_failed_nodes"],
         lapsed=row["lapsed"],
         prefetched=row["prefetched"],
         loads_models=row["loads_models"],

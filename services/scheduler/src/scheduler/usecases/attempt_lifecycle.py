@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
-from chassis.database.postgres import Database
+from chassis.database.postgres import AWAY, Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
+from scheduler.domain.failing_nodes import is_node_failure
+from scheduler.domain.gpu_memory import MemoryFault, explain_exhausted_memory, is_out_of_memory
 from scheduler.domain.settlement import (
     AVOID_NODE_S,
     JOB_POISON,
@@ -20,18 +22,40 @@ from scheduler.domain.settlement import (
     next_cause,
 )
 from scheduler.domain.states import Cause, is_final
-from scheduler.store import attempts, tenants, transitions
+from scheduler.store import attempts, node_failures, tenants, transitions
+from scheduler.usecases.cordon_failing_nodes import FailingNodeCordon
+from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import LAPSED, OVERTIME, JobMetrics
 from scheduler.usecases.learn_run_times import FinishedRun, RunTimeLearner
 from scheduler.usecases.publish_job_events import JobEventPublisher
 
 
 class _EndedAttempt(NamedTuple):
-    """An attempt that ended. ``transition`` is None if its job had ended before, ``run`` unless the job succeeded."""
+    """An attempt that ended.
+
+    Attributes:
+        transition: None if its job had ended before.
+        node_failed: the node failed while it ran the job.
+        is_retry: it was not the first try of its job.
+        run: None unless the job succeeded.
+    """
 
     node: str
     transition: transitions.Transition | None
+    node_failed: bool
+    is_retry: bool
     run: FinishedRun | None = None
+
+
+class _MemoryPlan(NamedTuple):
+    """What follows if an attempt ends because memory was not enough.
+
+    Attributes:
+        requirement_id: of the next attempt.
+    """
+
+    fault: MemoryFault
+    requirement_id: int
 
 
 class AttemptLifecycle:
@@ -40,14 +64,17 @@ class AttemptLifecycle:
     def __init__(
         self,
         database: Database,
+        fleet: FleetState,
         publisher: JobEventPublisher,
         metrics: JobMetrics,
         learner: RunTimeLearner,
         *,
+        cordon: FailingNodeCordon,
         max_attempts: int,
         lease_s: float,
     ) -> None:
         self._database, self._publisher, self._metrics, self._learner = database, publisher, metrics, learner
+        self._fleet, self._cordon = fleet, cordon
         self._max_attempts, self._lease_s = max_attempts, lease_s
 
     async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWriteReply:
@@ -68,8 +95,9 @@ class AttemptLifecycle:
 
     async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
+        memory = await self._plan_after_out_of_memory(command) if is_out_of_memory(command) else None
         async with self._database.direct() as connection:
-            ended = await self._end_live(connection, command, node)
+            ended = await self._end_live(connection, command, node, memory)
         if ended is not None:
             log.info(
                 "scheduler.attempt.ended",
@@ -104,18 +132,41 @@ class AttemptLifecycle:
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
 
     async def _publish(self, ended: _EndedAttempt, outcome: str) -> None:
-        """Count and publish the end of an attempt after the commit."""
+        """Count and publish the end of an attempt after the commit, and check the node if it failed."""
         self._metrics.count_attempt(ended.node, outcome)
         if ended.run is not None:
             self._learner.record_run(ended.run)
         await self._publisher.publish_live(ended.transition)
+        try:
+            if ended.node_failed:
+                await self._cordon.check_node(ended.node)
+            elif ended.is_retry and ended.transition and ended.transition.event.cause == Cause.SUCCEEDED:
+                await self._cordon.check_nodes_that_failed(ended.transition.event.job_id)
+        except AWAY as error:  # the end is committed; the node is checked again after the next failure
+            log.warning("scheduler.node.not_checked", node=ended.node, error=type(error).__name__)
 
-    async def _end_live(self, connection: Connection, ending: FinishAttempt, node: str) -> _EndedAttempt | None:
+    async def _plan_after_out_of_memory(self, ending: FinishAttempt) -> _MemoryPlan | None:
+        """Decide what follows, before the transaction: the fleet state needs connections of its own."""
+        async with self._database.single() as connection:
+            found = await attempts.read_memory(connection, ending.ref)
+        if found is None:
+            return None
+        fault = MemoryFault(
+            node_gib=found.node_gib,
+            earlier=found.earlier,
+            has_larger_node=await self._fleet.has_larger_node(found.requirement_id, found.node_gib),
+        )
+        larger = await self._fleet.save_larger_requirement(found.requirement_id, memory_over_gib=found.node_gib)
+        return _MemoryPlan(fault, larger)
+
+    async def _end_live(
+        self, connection: Connection, ending: FinishAttempt, node: str, memory: _MemoryPlan | None
+    ) -> _EndedAttempt | None:
         """End a live attempt as its node reports; None if it was not live."""
         locked = await self._lock_attempt(connection, ending.ref, node)
         if locked is None:
             return None
-        return await self._settle_attempt(connection, locked, ending)
+        return await self._settle_attempt(connection, locked, ending, memory=memory)
 
     async def _end_lapsed(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
@@ -156,14 +207,16 @@ class AttemptLifecycle:
         ending: FinishAttempt,
         *,
         lapsed: attempts.ExecutorSilence | None = None,
+        memory: _MemoryPlan | None = None,
     ) -> _EndedAttempt:
         """Record the end of an attempt and apply the transition of its job.
 
         Args:
             lapsed: set if the attempt ends because its lease lapsed.
+            memory: set if it ends because memory was not enough.
         """
         ending = apply_output_rule(locked.job, ending)
-        died = is_node_death(ending)
+        died, failed = is_node_death(ending), is_node_failure(ending)
         await attempts.end_attempt(
             connection,
             ending.ref,
@@ -172,23 +225,32 @@ class AttemptLifecycle:
             gpu_seconds=ending.gpu_seconds,
             node_died=died,
             silent_boot_id=lapsed.boot_id if lapsed and died else None,
+            node_failed=failed and not lapsed,
         )
+        if failed:
+            await node_failures.save_failure(connection, locked.node, ending.ref)
         if is_final(locked.job.state):  # cancelled in the meantime: the state stays, and there is no retry
             effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
             await transitions.apply_effects(connection, locked.job, effects)
-            return _EndedAttempt(locked.node, None)
+            return _EndedAttempt(locked.node, None, node_failed=failed, is_retry=locked.tries > 1)
         cause = next_cause(
             ending.outcome,
             tries=locked.tries,
             max_attempts=self._max_attempts,
             node_deaths=locked.node_deaths + died,
+            failed_nodes=locked.other_failed_nodes + (failed and not lapsed),
+            memory=memory.fault if memory else None,
         )
         error = JOB_POISON if cause is Cause.POISONED else ending.error
+        if memory and is_retry(cause):
+            await attempts.set_requirement(connection, locked.job.id, memory.requirement_id)
+        elif memory and error:
+            error = explain_exhausted_memory(error, memory.fault)
         if cause is Cause.POISONED:
             log.warning("scheduler.job.poisoned", job_id=str(locked.job.id), attempt=ending.ref.attempt)
         if lapsed and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
-        if died and is_retry(cause):
+        if failed and is_retry(cause):
             await attempts.set_avoided_node(connection, ending.ref, seconds=AVOID_NODE_S)
         succeeded = cause is Cause.SUCCEEDED
         transition = await transitions.apply_transition(
@@ -201,7 +263,13 @@ class AttemptLifecycle:
             error=None if succeeded or is_retry(cause) else error,
             warnings=ending.warnings if succeeded else (),
         )
-        return _EndedAttempt(locked.node, transition, _build_run(locked, ending) if succeeded else None)
+        return _EndedAttempt(
+            locked.node,
+            transition,
+            node_failed=failed,
+            is_retry=locked.tries > 1,
+            run=_build_run(locked, ending) if succeeded else None,
+        )
 
 
 def _build_run(locked: transitions.LockedAttempt, ending: FinishAttempt) -> FinishedRun | None:

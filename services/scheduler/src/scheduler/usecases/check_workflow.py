@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.tiers import Limits
-from contracts.scheduler.submissions import RunTimeTooLong, SubmitJob
+from contracts.scheduler.submissions import RunTimeTooLong, StartTimeTooLong, SubmitJob
 from scheduler.domain.fleet_check import UnrunnableGraph
 from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
 from scheduler.usecases.fleet_state import FleetState
@@ -26,12 +26,13 @@ class WorkflowChecker:
 
         Raises:
             InvalidWorkflow: no node can run it, or it exceeds the tenant's limits.
-            RunTimeTooLong: ``run_within_seconds`` exceeds the tenant's limit.
+            StartTimeTooLong, RunTimeTooLong: ``start_within_seconds`` or ``run_within_seconds`` exceeds the limit.
             EmptyFleet: no node has ever joined.
         """
-        most = limits.run_seconds
-        if most is not None and command.run_within_seconds is not None and command.run_within_seconds > most:
-            raise RunTimeTooLong(most=f"{most:g}")
+        if _exceeds(command.start_within_seconds, limits.start_seconds):
+            raise StartTimeTooLong(most=f"{limits.start_seconds:g}")
+        if _exceeds(command.run_within_seconds, limits.run_seconds):
+            raise RunTimeTooLong(most=f"{limits.run_seconds:g}")
         sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
         types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
         policy = await self._policies.build_policy(limits)
@@ -53,3 +54,7 @@ class WorkflowChecker:
         if isinstance(checked, UnrunnableGraph):
             raise await offload(checked.refusal)
         return checked
+
+
+def _exceeds(seconds: float | None, limit: float | None) -> bool:
+    return seconds is not None and limit is not None and seconds > limit

@@ -191,15 +191,18 @@ class JobDispatcher:
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
-        requirements: list[int] = []
+        requirements, is_restricted = list[int](), False
         is_repeated = state.has_attempt and held is None
         if not is_repeated:
             if state.digest is None:
                 return NoClaim.RESTRICTED
             requirements = await self._list_requirements(state.digest, fresh=fresh)
             requirements = requirements if held is None else self._skip_served_requirements(requirements, node)
+            too_large = await self._fleet.list_too_large(requirements, state.memory_gib)
+            is_restricted = bool(too_large)
+            requirements = [one for one in requirements if one not in too_large] if too_large else requirements
             if not requirements:
-                return NoClaim.NOTHING
+                return NoClaim.RESTRICTED if is_restricted else NoClaim.NOTHING
         transition = None
         async with self._claiming, self._database.single() as connection:
             if waiting.is_ended:
@@ -207,16 +210,17 @@ class JobDispatcher:
             if is_repeated or state.digest is None:
                 async with connection.transaction():
                     await attempts.lock_node(connection, node)
-                    assignment = await attempts.renew_live_assignment(connection, node, self._lease_s)
+                    leased = await attempts.renew_live_assignment(connection, node, self._lease_s)
             else:
                 search = await self._search_tenants(connection, node, requirements)
                 if isinstance(search, NoClaim):
-                    return search
+                    return NoClaim.RESTRICTED if is_restricted else search
                 async with connection.transaction():
-                    assignment, transition = await self._lease_job(connection, node, state.digest, search, held)
+                    leased, transition = await self._lease_job(connection, node, state.digest, search, held)
         await self._publisher.publish_live(transition)
-        if assignment is None:
+        if leased is None:
             return NoClaim.CONTENDED
+        assignment = leased.assignment
         log.info(
             "scheduler.job.claimed",
             job_id=str(assignment.ref.job_id),
@@ -225,11 +229,10 @@ class JobDispatcher:
             is_prefetch=held is not None,
             request_id=assignment.request_id,
         )
-        return await self._add_policy(assignment)
-
-    async def _add_policy(self, assignment: Assignment) -> Assignment:
         policy = await self._policies.load_policy(assignment.ref.tenant_id)
-        return assignment.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
+        free_memory = self._fleet.is_too_small(leased.requirement_id, state.memory_gib)
+        more = {"policy": policy, "frames_per_image": self._frames_per_image, "free_memory": free_memory}
+        return assignment.model_copy(update=more)
 
     def _skip_served_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
         """Return the requirements that no other node could serve now."""
@@ -248,7 +251,7 @@ class JobDispatcher:
     async def _search_tenants(self, connection: Connection, node: str, requirements: Sequence[int]) -> Search | NoClaim:
         """Find tenants that have a job for the node. Takes no lock.
 
-        A job that must avoid this node, because the node died while running it, is considered only if there is no
+        A job that must avoid this node, because the node failed while running it, is considered only if there is no
         other job and no other node can run it.
         """
         tenants = await claims.find_tenants(connection, requirements, node=node)
@@ -263,7 +266,7 @@ class JobDispatcher:
 
     async def _lease_job(
         self, connection: Connection, node: str, digest: str, search: Search, held: AttemptRef | None
-    ) -> tuple[Assignment | None, transitions.Transition | None]:
+    ) -> tuple[attempts.LeasedJob | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
         turn = await self._placer.lock_tenant(connection, search, node=node)
         if turn is None or await attempts.lock_node(connection, node) != digest:
@@ -281,14 +284,14 @@ class JobDispatcher:
         loads_models = not models <= self._loaded.get_loaded(node)
         self._loaded.record_claim(node, models)
         cost_s = await self._placer.load_job_cost(connection)
-        assignment = await attempts.insert_attempt(
+        leased = await attempts.insert_attempt(
             connection, found, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s, loads_models=loads_models
         )
-        attempt, effects = assignment.ref.attempt, compute_claim_effects(cost_s)
+        attempt, effects = leased.assignment.ref.attempt, compute_claim_effects(cost_s)
         transition = await transitions.apply_transition(
             connection, found.job, Cause.CLAIMED, effects, now=found.now, attempt=attempt
         )
-        return assignment, transition
+        return leased, transition
 
     async def _wake_requests(self) -> None:
         """Run one pass, for ``chassis.loop.Loop``. With nothing to wake, it reads nothing."""

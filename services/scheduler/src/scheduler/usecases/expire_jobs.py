@@ -10,7 +10,8 @@ from scheduler.usecases.publish_job_events import JobEventPublisher
 
 TOO_LATE = JobError(
     code="job.start_time_passed",
-    message="No node was free within start_within_seconds. Allow more, or submit it later.",
+    message="The job did not start within its time limit: start_within_seconds, or the limit of the tier. Allow more, "
+    "or submit it later.",
 )
 
 

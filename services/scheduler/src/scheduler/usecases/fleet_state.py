@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextvars import Context
 from itertools import islice
 from time import monotonic
@@ -16,8 +16,9 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.fleet import ClassPage, Fleet, NodeSummary, ReadClasses
 from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.fleet_classes import build_class_page
+from scheduler.domain.gpu_memory import to_gib
 from scheduler.domain.placement import Warmth, list_models, rate_warmth
-from scheduler.domain.waiting import NodeFacts, Survey, survey_nodes
+from scheduler.domain.waiting import NodeFacts, Survey, has_larger_node, survey_nodes
 from scheduler.store import nodes
 
 CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input that names the model of built-in workflows
@@ -51,7 +52,8 @@ class FleetState:
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
         self._models: dict[int, frozenset[str]] = {}  # of ``_needs``
-        self._ids: dict[tuple[str, ...], int] = {}
+        self._memory_over_gib: dict[int, int] = {}  # of those requirements that need more
+        self._ids: dict[tuple[tuple[str, ...], int | None], int] = {}
         self._all_known = False
         self._runnable: dict[str, set[int]] = {}
         self._nodes: Sequence[NodeSummary] = ()
@@ -84,16 +86,16 @@ class FleetState:
         """Read new requirements from the database before the next use."""
         self._all_known = False
 
-    async def save_requirement(self, needs: tuple[str, ...]) -> int:
+    async def save_requirement(self, needs: tuple[str, ...], *, memory_over_gib: int | None = None) -> int:
         """Return the id of the requirement with these needs, inserting it if it is new.
 
         Commits its own transaction, so a requirement is visible before any job that refers to it.
         """
-        found = self._ids.get(needs)
+        found = self._ids.get((needs, memory_over_gib))
         if found is None:
             async with self._database.direct() as connection:
-                found = await nodes.save_requirement(connection, needs)
-            self._ids[needs] = found
+                found = await nodes.save_requirement(connection, needs, memory_over_gib=memory_over_gib)
+            self._ids[needs, memory_over_gib] = found
             self.mark_requirements_stale()
         return found
 
@@ -168,8 +170,34 @@ class FleetState:
                 for digest in self._digests
                 if not self._catalogs[digest].satisfies(needs)
             }
-            self._surveys[requirement] = survey_nodes(self._facts, lacking)
+            memory_over_gib = self._memory_over_gib.get(requirement)
+            self._surveys[requirement] = survey_nodes(self._facts, lacking, memory_over_gib=memory_over_gib)
         return {requirement: self._surveys[requirement] for requirement in requirements}
+
+    async def save_larger_requirement(self, requirement: int, *, memory_over_gib: int) -> int:
+        """Return the id of a requirement with the same needs, for jobs for which a GPU of this size was too small."""
+        if requirement not in self._needs:
+            async with self._database.direct() as connection:
+                await self._learn_requirements(connection)
+        return await self.save_requirement(self._needs[requirement], memory_over_gib=memory_over_gib)
+
+    async def has_larger_node(self, requirement: int, memory_gib: int) -> bool:
+        """Whether an available node with a larger GPU meets a requirement. Cached for ``NODES_FRESH_S`` seconds."""
+        surveyed = await self.survey_nodes([requirement])
+        return has_larger_node(surveyed[requirement].open, memory_gib)
+
+    async def list_too_large(self, requirements: Iterable[int], memory_gib: int) -> frozenset[int]:
+        """List requirements whose jobs wait for a larger GPU than this, while a node with one is available."""
+        if not self._memory_over_gib:
+            return frozenset()
+        small = [one for one in requirements if self.is_too_small(one, memory_gib)]
+        surveyed = await self.survey_nodes(small) if small else {}
+        return frozenset(one for one in small if has_larger_node(surveyed[one].open, self._memory_over_gib[one]))
+
+    def is_too_small(self, requirement: int, memory_gib: int) -> bool:
+        """Whether a GPU of this size, or a larger one, was too small for jobs with this requirement."""
+        over_gib = self._memory_over_gib.get(requirement)
+        return over_gib is not None and memory_gib <= over_gib
 
     async def _learn_requirements(self, connection: Connection) -> None:
         self._all_known = True  # set before the query, so that a notification during the query resets it
@@ -181,6 +209,8 @@ class FleetState:
         for row in rows:
             self._needs[row["id"]] = tuple(row["needs"])
             self._models[row["id"]] = list_models(row["needs"])
+            if row["memory_over_gib"] is not None:
+                self._memory_over_gib[row["id"]] = row["memory_over_gib"]
             for known, met in self._runnable.items():
                 if self._catalogs[known].satisfies(row["needs"]):
                     met.add(row["id"])
@@ -245,6 +275,7 @@ class FleetState:
                 cordoned_at=row["cordoned_at"],
                 shared_at=row["shared_since"],
                 blocked_at=row["blocked_since"],
+                memory_gib=to_gib(row["gpu_bytes"]),
                 node_class=row["node_class"],
                 busy_since=row["busy_since"],
                 prefetched=row["prefetched"],

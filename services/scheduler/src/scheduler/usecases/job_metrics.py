@@ -2,7 +2,7 @@
 
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.tiers import Tier
-from contracts.metrics import ATTEMPTS_ENDED, JOB_WAIT_SECONDS, JOBS_ENDED
+from contracts.metrics import ATTEMPTS_ENDED, JOB_WAIT_SECONDS, JOBS_ENDED, NODES_CORDONED
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import FINAL_STATES, JOB_ERRORS
 from scheduler.domain.settlement import WITHDRAWN
@@ -19,7 +19,7 @@ class JobMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._ended, self._attempts = metrics.counter(JOBS_ENDED), metrics.counter(ATTEMPTS_ENDED)
-        self._wait = metrics.histogram(JOB_WAIT_SECONDS)
+        self._wait, self._cordons = metrics.histogram(JOB_WAIT_SECONDS), metrics.counter(NODES_CORDONED)
         self._nodes: set[str] = set()
         for tier in Tier:  # a series that begins at 0 shows its first increase
             self._wait.labels(tier.value)
@@ -41,9 +41,15 @@ class JobMetrics:
         self.add_node(node)
         self._attempts.labels(node, outcome).inc()
 
+    def count_cordon(self, node: str) -> None:
+        """Count a node that the scheduler cordoned by itself."""
+        self.add_node(node)
+        self._cordons.labels(node).inc()
+
     def add_node(self, node: str) -> None:
         """Begin the series of a node at 0."""
         if node not in self._nodes:
             self._nodes.add(node)
+            self._cordons.labels(node)
             for outcome in OUTCOMES:
                 self._attempts.labels(node, outcome)

@@ -58,7 +58,7 @@ class JobSubmitter:
         Raises:
             RequestExpired: the deadline passed while the submit waited. The job is not accepted.
             InvalidWorkflow: no node can run the workflow, or it exceeds the tenant's limits.
-            RunTimeTooLong: the requested run time exceeds the tenant's limit.
+            StartTimeTooLong, RunTimeTooLong: the requested time exceeds the tenant's limit.
             IdempotencyKeyReused: the idempotency key belongs to another request.
             IdempotencyKeyOfPurgedJob: the idempotency key belongs to a purged job.
             QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
@@ -81,6 +81,7 @@ class JobSubmitter:
         checked = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         command = command.model_copy(
             update={
+                "start_within_seconds": command.start_within_seconds or limits.start_seconds,
                 "run_within_seconds": command.run_within_seconds or limits.run_seconds,
                 "seed": checked.seeds[0].seed if command.seed is None and checked.seeds else command.seed,
                 "seeds": checked.seeds or command.seeds,

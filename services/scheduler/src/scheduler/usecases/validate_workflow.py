@@ -5,7 +5,14 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.offload import offload
 from contracts.auth.accounts import UnknownTenant
-from contracts.scheduler.submissions import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, ValidationReply
+from contracts.scheduler.submissions import (
+    InvalidWorkflow,
+    RandomInput,
+    RunTimeTooLong,
+    StartTimeTooLong,
+    SubmitJob,
+    ValidationReply,
+)
 from contracts.wire.errors import FieldError, Refusal
 from contracts.workflow import is_ui_format
 from scheduler.domain.admission import Candidate, Ledger
@@ -34,6 +41,8 @@ class WorkflowValidator:
             examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
             return ValidationReply(errors=refusal.refused.errors)
+        except StartTimeTooLong as refusal:
+            return ValidationReply(errors=(_to_field_error(refusal, "/start_within_seconds"),))
         except RunTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/run_within_seconds"),))
         notices = await offload(list_notices, examined.sent, examined.found)

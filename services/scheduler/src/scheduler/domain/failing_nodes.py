@@ -1,0 +1,41 @@
+"""Decides when a node is at fault, because different jobs failed on it. Pure: no I/O, no clock."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+
+MIN_TENANTS = 2  # the jobs of one tenant alone say nothing: they may be made to fail
+
+
+class FailedJob(NamedTuple):
+    """A job that failed on a node that has completed no job since then.
+
+    Attributes:
+        has_succeeded: on another node.
+    """
+
+    job_id: UUID
+    tenant_id: UUID
+    has_succeeded: bool
+
+
+def is_node_failure(ending: FinishAttempt) -> bool:
+    """Whether the node failed while it ran the job, by itself or because of the job. Lack of memory is none."""
+    return ending.outcome is Outcome.NODE_FAULT and (ending.node_failed or ending.node_died)
+
+
+def is_at_fault(failures: Sequence[FailedJob], *, after_jobs: int) -> bool:
+    """Whether a node is at fault and not the jobs that failed on it.
+
+    It is if the jobs belong to several tenants, or if as many of them as are needed succeeded on other nodes.
+
+    Args:
+        failures: different jobs that failed on the node since it last completed one.
+        after_jobs: so many are needed; 0: a node is never at fault.
+    """
+    if after_jobs == 0 or len(failures) < after_jobs:
+        return False
+    tenants = {failure.tenant_id for failure in failures}
+    return len(tenants) >= MIN_TENANTS or sum(failure.has_succeeded for failure in failures) >= after_jobs

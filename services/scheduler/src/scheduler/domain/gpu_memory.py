@@ -1,0 +1,50 @@
+"""Decides where a job goes after a node ran out of memory. Pure: no I/O, no clock.
+
+Sizes are whole GiB: cards of one kind report a little more or less, depending on their driver.
+"""
+
+from typing import NamedTuple
+
+from contracts.scheduler.attempts import OUT_OF_MEMORY, FinishAttempt, Outcome
+from contracts.scheduler.jobs import JobError
+
+GIB = 2**30
+UNKNOWN_GIB = 0  # of a node that does not report its memory
+
+
+class MemoryFault(NamedTuple):
+    """A node ran out of memory while it ran a job.
+
+    Attributes:
+        node_gib: memory of the GPU of the node.
+        earlier: earlier attempts of the job that ended like this.
+        has_larger_node: an available node with more memory can run the job.
+    """
+
+    node_gib: int
+    earlier: int
+    has_larger_node: bool
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt would fail like this one: it was not the first, and no larger node is available."""
+        return self.earlier > 0 and not self.has_larger_node
+
+
+def to_gib(size_bytes: int | None) -> int:
+    return UNKNOWN_GIB if size_bytes is None else round(size_bytes / GIB)
+
+
+def is_out_of_memory(ending: FinishAttempt) -> bool:
+    """Whether the attempt ended because its node ran out of memory."""
+    return ending.outcome is Outcome.NODE_FAULT and ending.error is not None and ending.error.code == OUT_OF_MEMORY
+
+
+def explain_exhausted_memory(error: JobError, fault: MemoryFault) -> JobError:
+    """Return the error of a job that ends because of its memory: what happened, and what its owner can change."""
+    size = f" with {fault.node_gib} GiB" if fault.node_gib else ""
+    message = (
+        f"The job ran out of memory {fault.earlier + 1} times, the last time on a GPU{size}. Make its images, batches "
+        "or numbers of frames smaller, or use smaller models."
+    )
+    return error.model_copy(update={"message": message})

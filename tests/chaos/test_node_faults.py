@@ -1,0 +1,146 @@
+"""Faults of nodes and jobs cost little GPU time: the job runs elsewhere, and a node at fault gets no more jobs."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.chaos.test_poison import attempts_of, graph
+from tests.kit.fleet import Fleet
+from tests.kit.http import http_client
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+NODES = ("node-1", "node-2", "node-3")
+
+
+def sleep(color: int, seconds: float) -> dict[str, Any]:
+    return graph("SimSleep", color, seconds=seconds)
+
+
+async def read_nodes(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+    return {node["node"]: node for node in (await admin.get("/admin/nodes")).json()["nodes"]}
+
+
+async def order(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
+    for node in nodes:
+        answer = await admin.post(f"/admin/nodes/{node}/{action}")
+        assert answer.status_code == 200, answer.text
+
+
+async def until_running(client: httpx.AsyncClient, job_id: str) -> None:
+    async def runs() -> bool:
+        return bool((await client.get(f"/jobs/{job_id}")).json()["status"] == "processing")
+
+    await until(runs)
+
+
+async def repair(fleet: Fleet, admin: httpx.AsyncClient, *nodes: str) -> None:
+    """Restart nodes whose device is broken, and wait until they report their GPU again."""
+    for node in nodes:
+        await fleet.replaced(node, fleet.kill(node))
+
+    async def are_repaired() -> bool:
+        known = await read_nodes(admin)
+        return all(known[node]["online"] and known[node]["gpus"] for node in nodes)
+
+    await until(are_repaired, within_s=40)
+
+
+async def set_gpu(fleet: Fleet, admin: httpx.AsyncClient, node: str, gib: int) -> None:
+    """Set the GPU memory of a node, and wait until its executor has reported it."""
+    async with http_client(timeout=20) as http:
+        answer = await http.post(f"{fleet.nodes[NODES.index(node)]}/simnode/gpu", json={"gib": gib})
+    assert answer.status_code == 200
+
+    async def is_reported() -> bool:
+        gpus = (await read_nodes(admin))[node]["gpus"]
+        return bool(gpus and gpus[0]["memory_total_bytes"] == gib * 2**30)
+
+    await until(is_reported, within_s=40)
+
+
+@pytest.mark.requirement("F-44")
+async def test_job_out_of_memory_runs_on_the_node_with_the_larger_gpu(three_nodes: Fleet) -> None:
+    fleet, key = three_nodes, three_nodes.new_user("largejob", "enterprise")
+    async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
+        await set_gpu(fleet, admin, "node-3", 48)
+        await order(admin, "cordon", "node-1", "node-2")
+        slow = (await fleet.submit(client, workflow=sleep(1, 3)))["job_id"]
+        await until_running(client, slow)
+        await order(admin, "uncordon", "node-1", "node-2")
+        before = [await fleet.fired("oom", node) for node in (0, 1)]
+        for node in (0, 1):
+            await fleet.arm("oom", node)
+        job_id = (await fleet.submit(client, workflow=sleep(2, 0)))["job_id"]
+        job = await fleet.ended(client, job_id)
+        assert (job["status"], job["attempt"]) == ("completed", 2)
+        first, second = await attempts_of(fleet, job_id)
+        assert (first["node"] in {"node-1", "node-2"}, first["code"]) == (True, "node.out_of_memory")
+        assert (second["node"], second["code"]) == ("node-3", None)
+        fired = [await fleet.fired("oom", node) for node in (0, 1)]
+        assert sum(fired) - sum(before) == 1
+        assert (await fleet.ended(client, slow))["status"] == "completed"
+    async with http_client(timeout=20) as http:
+        for url in fleet.nodes[:2]:
+            await http.delete(f"{url}/simnode/faults", params={"name": "oom"})
+
+
+@pytest.mark.requirement("F-45")
+async def test_job_that_two_nodes_fail_is_not_tried_again_and_a_node_that_fails_other_jobs_is_cordoned(
+    three_nodes: Fleet,
+) -> None:
+    fleet = three_nodes
+    keys = [fleet.new_user(f"faulty{number}", "enterprise") for number in range(3)]
+    async with fleet.client(fleet.credentials["admin_key"]) as admin, fleet.client(keys[0]) as client:
+        for node in (0, 1):
+            await fleet.arm("poisoned", node)
+        await order(admin, "cordon", "node-3")
+        job_id = (await fleet.submit(client, workflow=sleep(3, 0)))["job_id"]
+        job = await fleet.ended(client, job_id)
+        assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.poison", 2)
+        assert {one["node"] for one in await attempts_of(fleet, job_id)} == {"node-1", "node-2"}
+        await repair(fleet, admin, "node-2")
+        await order(admin, "uncordon", "node-3")
+        jobs: list[tuple[str, str]] = []
+
+        async def is_cordoned() -> bool:
+            for key in keys:  # other nodes take most of them
+                async with fleet.client(key) as owner:
+                    submitted = await fleet.submit(owner, workflow=sleep(100 + len(jobs), 0.3))
+                jobs.append((key, submitted["job_id"]))
+            return (await read_nodes(admin))["node-1"]["cordon_reason"] is not None
+
+        await until(is_cordoned, within_s=60)
+        for key, other in jobs:
+            async with fleet.client(key) as owner:
+                assert (await fleet.ended(owner, other))["status"] == "completed"
+        assert await fleet.fired("poisoned", 0) >= 3
+        known = await read_nodes(admin)
+        assert [known[node]["state"] == "cordoned" for node in NODES] == [True, False, False]
+        await repair(fleet, admin, "node-1")
+        await order(admin, "uncordon", "node-1")
+        assert (await read_nodes(admin))["node-1"]["cordon_reason"] is None
+
+
+@pytest.mark.requirement("limit.start", "submission.run-within")
+async def test_time_limits_of_a_user_end_waiting_and_running_jobs(three_nodes: Fleet) -> None:
+    fleet, key = three_nodes, three_nodes.new_user("limited", "pro", graph_policy="open")
+    async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
+        user = (await client.get("/auth/me")).json()
+        fleet.limit(user["id"], graph_policy="open", start_seconds=2, run_seconds=1)
+        assert (await client.get("/auth/me")).json()["limits"].items() >= {"start_seconds": 2, "run_seconds": 1}.items()
+        await order(admin, "cordon", "node-2", "node-3")
+        running = (await fleet.submit(client, workflow=sleep(4, 60)))["job_id"]
+        job = await fleet.ended(client, running)
+        assert (job["status"], job["error"]["code"]) == ("failed", "job.run_time_exceeded")
+        following = (await fleet.submit(client, workflow=sleep(5, 0)))["job_id"]
+        assert (await fleet.ended(client, following))["status"] == "completed"
+        assert {one["node"] for one in await attempts_of(fleet, following)} == {"node-1"}
+        await order(admin, "cordon", "node-1")
+        waiting = (await fleet.submit(client, workflow=sleep(6, 0)))["job_id"]
+        job = await fleet.ended(client, waiting)
+        assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.start_time_passed", 0)
+        assert (await client.get("/auth/me")).json()["used_today"] == 1  # of the job that completed
+        await order(admin, "uncordon", *NODES)

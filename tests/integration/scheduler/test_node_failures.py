@@ -1,0 +1,125 @@
+"""A node that fails different jobs is cordoned; a job that different nodes fail is not tried again."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import JobError, JobState
+from contracts.scheduler.nodes import NodeAction, NodeStatus
+from tests.integration.scheduler.conftest import Node, World, run_system
+from tests.integration.scheduler.operator import Operator
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+
+BROKEN_DEVICE: dict[str, Any] = {
+    "error": JobError(code="node.fault", message="The node's device failed."),
+    "node_failed": True,
+    "gpu_seconds": 1.0,
+}
+
+
+async def fail_jobs(world: World, node: Node, tenants: list[UUID], **fields: Any) -> list[UUID]:
+    """Have the node fail a new job of each of these tenants; the jobs wait again."""
+    jobs = []
+    for tenant in tenants:
+        jobs.append(await world.submit_job(tenant, priority=50, **fields))
+        given = await node.claim_attempt()
+        assert given.ref.job_id == jobs[-1]
+        assert await node.finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
+    return jobs
+
+
+async def complete(world: World, node: Node, tenant: UUID, **fields: Any) -> None:
+    """Have the node complete a new job."""
+    job_id = await world.submit_job(tenant, priority=100, **fields)
+    given = await node.claim_attempt()
+    assert given.ref.job_id == job_id
+    assert await node.finish(given.ref)
+
+
+async def status_of(world: World, node: Node) -> NodeStatus:
+    return (await Operator(world.system.bus).nodes())[node.name]
+
+
+@pytest.mark.requirement("F-45", "table scheduler.node_failures")
+async def test_node_that_fails_jobs_of_different_tenants_in_a_row_is_cordoned(world: World) -> None:
+    fields = {"model": "failing.safetensors"}
+    node, other = [await world.add_node(fields["model"]) for _ in range(2)]
+    await world.until_offered(fields["model"])
+    tenants = [world.add_tenant() for _ in range(2)]
+    await fail_jobs(world, node, tenants, **fields)
+    await complete(world, node, tenants[0], **fields)
+    await fail_jobs(world, node, tenants, **fields)
+    assert (await status_of(world, node)).cordoned_at is None  # only two since it completed a job
+    given = await other.claim_attempt()  # the jobs go to another node
+    assert await other.finish(given.ref)
+    last = await fail_jobs(world, node, [tenants[1]], **fields)
+    status = await status_of(world, node)
+    assert status.cordoned_at is not None
+    assert status.cordon_reason is not None
+    assert "3 different jobs" in status.cordon_reason
+    assert await node.request_work() is None
+    while taken := await other.request_work():
+        assert await other.finish(taken.ref)
+    assert (await world.read_job(tenants[1], last[0])).state is JobState.SUCCEEDED
+    await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
+    assert (await status_of(world, node)).cordon_reason is None
+    await fail_jobs(world, node, tenants, **fields)  # failures from before no longer count
+    assert (await status_of(world, node)).cordoned_at is None
+    while taken := await other.request_work():
+        assert await other.finish(taken.ref)
+
+
+@pytest.mark.requirement("F-45")
+async def test_one_tenant_cannot_cordon_a_node_unless_its_jobs_succeed_elsewhere(world: World) -> None:
+    fields = {"model": "hostile.safetensors"}
+    node, other = [await world.add_node(fields["model"]) for _ in range(2)]
+    await world.until_offered(fields["model"])
+    tenant = world.add_tenant()
+    await fail_jobs(world, node, [tenant] * 4, **fields)
+    assert (await status_of(world, node)).cordoned_at is None
+    for _ in range(2):
+        given = await other.claim_attempt()
+        assert await other.finish(given.ref)
+    assert (await status_of(world, node)).cordoned_at is None
+    given = await other.claim_attempt()
+    assert await other.finish(given.ref)
+    assert (await status_of(world, node)).cordon_reason is not None
+    given = await other.claim_attempt()
+    assert await other.finish(given.ref)
+
+
+@pytest.mark.requirement("F-45")
+async def test_job_that_two_nodes_fail_is_not_tried_again(world: World) -> None:
+    fields = {"model": "breaking.safetensors"}
+    nodes = [await world.add_node(fields["model"]) for _ in range(3)]
+    await world.until_offered(fields["model"])
+    tenant = world.add_tenant()
+    (job_id,) = await fail_jobs(world, nodes[0], [tenant], **fields)
+    assert await nodes[0].request_work() is None  # it avoids the node that failed it
+    given = await nodes[1].claim_attempt()
+    assert await nodes[1].finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
+    job = await world.read_job(tenant, job_id)
+    assert job.error is not None
+    assert (job.state, job.error.code, job.attempt, job.images) == (JobState.FAILED, "job.poison", 2, 0)
+    assert await nodes[2].request_work() is None
+
+
+@pytest.mark.requirement("setting CORDON_AFTER_JOBS")
+async def test_no_node_is_cordoned_with_the_setting_0(postgres_server: PostgresServer) -> None:
+    server = NatsServer()
+    try:
+        await server.start()
+        database = await postgres_server.database("scheduler")
+        async with run_system(server.url, database, lease_s=60, cordon_after_jobs=0) as system:
+            world = World(system)
+            node, tenants = await world.add_node(), [world.add_tenant() for _ in range(4)]
+            for tenant in tenants:
+                await world.submit_job(tenant)
+                given = await node.claim_attempt()
+                assert await node.finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
+            assert (await status_of(world, node)).cordoned_at is None
+    finally:
+        server.remove()
