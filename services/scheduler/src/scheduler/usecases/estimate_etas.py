@@ -9,7 +9,7 @@ from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
 from scheduler.domain.fair_order import FairOrder, Rival, WaitingTenant
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.run_times import JobKind, RunTime
-from scheduler.domain.settlement import COST_ESTIMATE_S
+from scheduler.domain.settlement import MIN_COST_S
 from scheduler.domain.waiting import NodeFacts, Survey, TenantFacts
 from scheduler.store import waiting_tenants
 from scheduler.usecases.fleet_state import FleetState
@@ -122,14 +122,14 @@ class EtaEstimator:
                 for one in needs:
                     if one not in costs:
                         costs[one] = self._predict_mean(one, classes)
-                cost_s = sum(costs[one] for one in needs) / len(needs) if needs else COST_ESTIMATE_S
+                cost_s = sum(costs[one] for one in needs) / len(needs) if needs else MIN_COST_S
                 rivals.append(Rival(tenant, cost_s))
             self._orders[digests] = FairOrder(rivals)
         return self._orders[digests]
 
     def _predict_mean(self, requirement: int, classes: Mapping[str, int]) -> float:
         mean_s = self._history.run_times.predict_mean(JobKind(requirement, None, classes))
-        return COST_ESTIMATE_S if mean_s is None else mean_s
+        return MIN_COST_S if mean_s is None else mean_s
 
 
 def _count_classes(nodes: Sequence[NodeFacts]) -> dict[str, int]:
