@@ -33,7 +33,7 @@ INCOMPATIBLE = """
 oldest_code = revision
 
 def upgrade():
-    op.drop_column("outbox", "subject")
+    op.rename_table("dead_letters", "later_dead_letters")
 """
 
 
