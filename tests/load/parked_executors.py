@@ -209,7 +209,7 @@ async def run_phases(
         await asyncio.sleep(SETTLE_S)
         idle = await meter.measure_idle()
         before, began = await meter.count_claims(), perf_counter()
-        await meter.count_claims()
+        await asyncio.sleep(IDLE_S)
         resting_per_s = (await meter.count_claims() - before) / (perf_counter() - began)
         before, began = await meter.count_claims(), perf_counter()
         values = await submit_jobs(world, tenant, executors, arguments.submits, arguments.per_s)

@@ -71,10 +71,12 @@ class LockedTenant(NamedTuple):
 
 
 _READ_NODES = Statement(f"""
-SELECT given.node, (SELECT n.catalog_digest FROM nodes n WHERE n.name = given.node AND n.cordoned_at IS NULL) AS digest,
-    (SELECT {GPU_BYTES} FROM nodes n WHERE n.name = given.node) AS gpu_bytes,
+SELECT given.node, n.digest, n.gpu_bytes,
     EXISTS (SELECT 1 FROM attempts a WHERE a.node = given.node AND a.ended_at IS NULL) AS has_attempt
-FROM unnest(CAST(:nodes AS text[])) AS given (node)
+FROM unnest(CAST(:nodes AS text[])) AS given (node) LEFT JOIN LATERAL (
+    SELECT CASE WHEN n.cordoned_at IS NULL THEN n.catalog_digest END AS digest, {GPU_BYTES} AS gpu_bytes
+    FROM nodes n WHERE n.name = given.node OFFSET 0
+) n ON true
 """)  # noqa: S608 - constants only
 _LIST_DIGESTS = Statement("""
 SELECT name, catalog_digest FROM nodes WHERE name = ANY(CAST(:nodes AS text[])) AND cordoned_at IS NULL
