@@ -35,7 +35,7 @@ class Node:
 
 
 class Plan:
-    """The processes of one stack, on ports that stay the same while it is up.
+    """The processes of one stack and their ports, which are chosen once.
 
     Attributes:
         databases: services that have a database.

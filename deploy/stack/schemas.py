@@ -31,7 +31,7 @@ async def _is_current(postgres: "Postgres", service: str) -> bool:
 
 
 def _newest_revision(service: str) -> str:
-    """Return the number at the start of the name of the newest migration."""
+    """Return the revision number of the newest migration, from its file name."""
     package = find_spec(f"{service}.store")
     folders = package.submodule_search_locations if package else None
     versions = (path for folder in folders or () for path in Path(folder, "migrations/versions").glob("[0-9]*.py"))

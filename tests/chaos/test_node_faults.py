@@ -88,7 +88,7 @@ async def test_job_out_of_memory_runs_on_the_node_with_the_larger_gpu(three_node
 
 
 @pytest.mark.requirement("F-45")
-async def test_job_that_two_nodes_fail_is_not_tried_again_and_a_node_that_fails_other_jobs_is_cordoned(
+async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_failing_node_is_cordoned(
     three_nodes: Fleet,
 ) -> None:
     fleet = three_nodes

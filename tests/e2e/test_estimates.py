@@ -14,7 +14,7 @@ RUN_S = 2.0
 
 @pytest.mark.requirement("eta.history")
 @simulated_only
-async def test_estimate_is_close_to_the_run_time_of_the_workflow_and_admins_see_how_right_it_was(fleet: Fleet) -> None:
+async def test_estimate_approximates_the_run_time_and_admins_see_its_accuracy(fleet: Fleet) -> None:
     workflow = slow(RUN_S)
     async with (
         fleet.client(fleet.new_user("estimated", "pro", graph_policy="open")) as client,

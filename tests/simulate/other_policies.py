@@ -1,4 +1,4 @@
-"""Policies that ours is compared with."""
+"""Policies that the scheduler's policy is compared with."""
 
 from collections import deque
 from heapq import heappop, heappush
@@ -8,7 +8,7 @@ from tests.simulate.workload import Model
 
 
 class FirstComeFirstServed(Policy):
-    """The oldest job goes to the node that is idle for longest."""
+    """First in first out: the oldest job goes to the node that has been idle longest."""
 
     name = "fifo"
 
@@ -30,7 +30,7 @@ class FirstComeFirstServed(Policy):
 
 
 class RoundRobin(Policy):
-    """Tenants with jobs take turns, whatever their weights; each gives its oldest job."""
+    """Round-robin over tenants with queued jobs, ignoring weights; within a tenant, first in first out."""
 
     name = "round-robin"
 
@@ -99,7 +99,7 @@ class LeastLoaded(Policy):
 
 
 class Exhaustive(Policy):
-    """A node runs the jobs of its model until none is left, and then turns to the oldest job, whoever waits.
+    """Each node runs all queued jobs that need its loaded model, and then the oldest job, regardless of tenant.
 
     Models that no node has used last come first. It ignores tenants and weights, so it shows how few loads are possible
     for a policy that does not know the future.
@@ -191,7 +191,7 @@ class Pressure(Policy):
             self._start(model, next(iter(self.fleet.idle_by_model[model].values())))
 
     def _load_highest(self) -> bool:
-        """Let one node load a model, if one may. Returns whether it did."""
+        """Have one idle node load the model with the highest pressure. Returns whether any node did."""
         now, idle = self.fleet.now, self.fleet.idle
         waiting = [one for one in self._queues if self._loading_until.get(one, now) <= now]
         if not idle or not waiting:

@@ -1,4 +1,4 @@
-"""Draws results as PNG files."""
+"""Plots the results of the policy simulator as PNG files."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Describes a fleet and the jobs that it gets: drawn at random from a seed, or read from a trace file."""
+"""Workloads: nodes, tenants, models and jobs, generated from a seed or read from a trace file."""
 
 import csv
 import json
@@ -71,7 +71,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What a random workload looks like.
+    """Parameters of a randomly generated workload.
 
     Attributes:
         zipf: the n-th model is needed by a share of jobs in proportion to ``n ** -zipf``. 0: all alike.

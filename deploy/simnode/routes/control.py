@@ -67,7 +67,7 @@ async def post_models(request: web.Request) -> web.Response:
 
 @routes.post("/simnode/gpu")
 async def post_gpu(request: web.Request) -> web.Response:
-    """Set the memory of the GPU that the node reports to ``gib``. It does not change what prompts can do."""
+    """Set the GPU memory that the node reports, in GiB (``gib``). Prompts are not affected."""
     parts = parts_of(request)
     parts.vram_gib = (await request.json())["gib"]
     return web.json_response({"gib": parts.vram_gib})

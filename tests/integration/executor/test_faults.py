@@ -183,7 +183,7 @@ async def test_posting_a_prompt_is_retried_after_a_server_error(start_executor, 
 
 
 @pytest.mark.requirement("F-44")
-async def test_memory_of_the_node_is_freed_before_a_job_that_ran_out_of_it(start_executor, scheduler, node) -> None:
+async def test_node_memory_is_freed_before_a_retry_after_out_of_memory(start_executor, scheduler, node) -> None:
     await node.arm("oom", until_freed=True)
     await start_executor()
     first = await scheduler.finish_of(await scheduler.give(hello()))

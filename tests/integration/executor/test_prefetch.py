@@ -124,7 +124,9 @@ async def test_stopping_executor_hands_the_held_job_back_at_once_and_ends_the_ru
 
 @pytest.mark.requirement("F-114")
 @pytest.mark.parametrize("moment", ["held", "started"])
-async def test_restarted_executor_reports_both_jobs_once(spawn_executor, scheduler, node, moment: str) -> None:
+async def test_restarted_executor_reports_running_and_prefetched_job_once(
+    spawn_executor, scheduler, node, moment: str
+) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
         if moment == "held":
             first, second = await hold_one(scheduler, seconds=3)

@@ -1,4 +1,4 @@
-"""An executor with two attempts is killed, told to cancel or drained at every message of theirs to the scheduler."""
+"""Kills, cancels and drains at every message that an executor with two attempts sends to the scheduler."""
 
 import signal
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""When jobs are expected to start and end, and how right that was, as users and operators see it."""
+"""Estimated start and end of jobs, and their accuracy, as users and operators see them."""
 
 from uuid import UUID
 
@@ -71,7 +71,7 @@ async def test_jobs_for_other_nodes_do_not_count_in_the_position(world: World) -
 @pytest.mark.requirement(
     "eta.history", "table scheduler.run_times", "table scheduler.job_estimates", "table scheduler.eta_accuracy"
 )
-async def test_estimate_comes_from_earlier_runs_and_operators_see_how_right_it_was(world: World) -> None:
+async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: World) -> None:
     operator, sql = Operator(world.system.bus), world.system.sql
     await sql.execute("TRUNCATE run_times, job_estimates, eta_accuracy")
     model, other = f"{new_id()}.safetensors", f"{new_id()}.safetensors"  # that only this node has
@@ -136,7 +136,7 @@ async def test_estimate_comes_from_earlier_runs_and_operators_see_how_right_it_w
 
 
 @pytest.mark.requirement("eta.unknown")
-async def test_without_a_node_that_can_run_the_job_there_is_no_estimate(world: World) -> None:
+async def test_job_that_no_node_can_run_has_no_estimate(world: World) -> None:
     model = f"{new_id()}.safetensors"
     tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
     await world.until_offered(model)

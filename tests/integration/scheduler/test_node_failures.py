@@ -92,7 +92,7 @@ async def test_one_tenant_cannot_cordon_a_node_unless_its_jobs_succeed_elsewhere
 
 
 @pytest.mark.requirement("F-45")
-async def test_job_that_two_nodes_fail_is_not_tried_again(world: World) -> None:
+async def test_job_that_fails_on_two_nodes_is_not_retried(world: World) -> None:
     fields = {"model": "breaking.safetensors"}
     nodes = [await world.add_node(fields["model"]) for _ in range(3)]
     await world.until_offered(fields["model"])
@@ -108,7 +108,7 @@ async def test_job_that_two_nodes_fail_is_not_tried_again(world: World) -> None:
 
 
 @pytest.mark.requirement("setting CORDON_AFTER_JOBS")
-async def test_no_node_is_cordoned_with_the_setting_0(postgres_server: PostgresServer) -> None:
+async def test_setting_zero_disables_automatic_cordoning(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:
         await server.start()

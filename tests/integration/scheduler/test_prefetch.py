@@ -41,7 +41,7 @@ async def release_hints(node: Node) -> AsyncIterator[Hints]:
 
 
 @pytest.mark.requirement("F-113")
-async def test_next_job_is_requested_with_the_end_of_one(world: World) -> None:
+async def test_report_of_an_end_can_request_the_next_job(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(4)]
     first = await node.claim_attempt()

@@ -34,7 +34,7 @@ async def test_warm_job_runs_first_but_priority_and_the_warm_bound_take_preceden
 
 
 @pytest.mark.requirement("placement.charge")
-async def test_claim_charges_an_estimate_to_the_fair_share_and_the_end_corrects_it(world: World) -> None:
+async def test_claim_charges_an_estimated_cost_that_the_end_replaces_with_the_actual_cost(world: World) -> None:
     tenant, node, sql = world.add_tenant(), await world.add_node(), world.system.sql
     job_id = await world.submit_job(tenant)
     vtime = "SELECT vtime FROM tenants WHERE id = $1"

@@ -39,7 +39,7 @@ def simulate_position(tenants: list[tuple[float, float, int]], own: int, jobs_ah
     ),
     st.data(),
 )
-def test_position_is_that_of_a_fleet_that_takes_jobs_by_vtime_and_weight(
+def test_position_matches_a_simulated_weighted_fair_order(
     tenants: list[tuple[float, float, int]], data: st.DataObject
 ) -> None:
     own = data.draw(st.integers(0, len(tenants) - 1))
@@ -64,7 +64,7 @@ def test_position_is_that_of_a_fleet_that_takes_jobs_by_vtime_and_weight(
     ),
     st.integers(0, 4_000),
 )
-def test_position_beyond_the_exact_ones_is_an_estimate_within_one_job_per_tenant(
+def test_position_beyond_the_exact_range_is_within_one_job_per_tenant(
     tenants: list[tuple[float, float, int]], ahead: int
 ) -> None:
     tenants = [*tenants, (50.0, 1.0, ahead + 1)]
@@ -82,7 +82,7 @@ def test_position_beyond_the_exact_ones_is_an_estimate_within_one_job_per_tenant
     assert before == actual or before > EXACT - len(tenants) or ahead == 0
 
 
-def test_job_of_a_light_tenant_starts_before_the_backlog_of_others() -> None:
+def test_job_of_a_tenant_with_few_jobs_starts_before_the_backlog_of_others() -> None:
     heavy = [Rival(WaitingTenant(UUID(int=number), 1000.0, 1.0, 10_000), 1.0) for number in range(1, 4)]
     light, order = UUID(int=99), FairOrder(heavy)
     assert order.count_jobs_before(tenant_id=light, vtime=999.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 0
@@ -95,7 +95,7 @@ def test_job_of_a_light_tenant_starts_before_the_backlog_of_others() -> None:
     st.integers(1, 200),
     st.floats(min_value=0.1, max_value=20),
 )
-def test_start_is_within_one_job_of_a_simulation_of_the_nodes(busy_s: list[float], position: int, job_s: float) -> None:
+def test_estimated_start_is_within_one_job_of_a_simulation(busy_s: list[float], position: int, job_s: float) -> None:
     free = list(busy_s)
     heapq.heapify(free)
     started = 0.0
@@ -107,7 +107,7 @@ def test_start_is_within_one_job_of_a_simulation_of_the_nodes(busy_s: list[float
 
 @example([0.0, 0.0, 5.616470994322784, 5.616470994322784], 5.616470994322784)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8), st.floats(min_value=0.1, max_value=20))
-def test_start_never_decreases_with_the_position(busy_s: list[float], job_s: float) -> None:
+def test_estimated_start_never_decreases_with_the_position(busy_s: list[float], job_s: float) -> None:
     nodes = Nodes(busy_s)
     starts = [nodes.compute_start(position, job_s) for position in range(1, 30)]
     assert all(earlier <= later + 1e-6 for earlier, later in pairwise(starts))

@@ -46,7 +46,7 @@ def test_node_is_at_fault_when_jobs_of_several_tenants_or_jobs_that_succeed_else
         (MemoryFault(node_gib=24, earlier=1, has_larger_node=False), Cause.ATTEMPTS_EXHAUSTED),
     ],
 )
-def test_second_lack_of_memory_on_the_largest_node_ends_the_job(fault: MemoryFault, cause: Cause) -> None:
+def test_second_out_of_memory_on_the_largest_node_fails_the_job(fault: MemoryFault, cause: Cause) -> None:
     assert next_cause(Outcome.NODE_FAULT, tries=2, max_attempts=9, memory=fault) is cause
 
 
@@ -56,7 +56,7 @@ def test_attempts_bound_retries_on_larger_nodes() -> None:
 
 
 @pytest.mark.parametrize(("nodes", "cause"), [(0, Cause.NODE_FAULT), (1, Cause.NODE_FAULT), (2, Cause.POISONED)])
-def test_second_node_that_fails_ends_the_job(nodes: int, cause: Cause) -> None:
+def test_failure_on_a_second_node_fails_the_job(nodes: int, cause: Cause) -> None:
     assert next_cause(Outcome.NODE_FAULT, tries=1, max_attempts=9, failed_nodes=nodes) is cause
 
 

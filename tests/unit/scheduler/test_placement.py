@@ -130,7 +130,7 @@ def test_cold_jobs_do_not_starve_under_a_stream_of_warm_jobs() -> None:
     pytest.fail("The cold job never ran.")
 
 
-def test_models_of_other_nodes_exclude_silent_nodes() -> None:
+def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
     models = LoadedModels(forgotten_s=60)
     models.record_claim("1", {BASE})
     models.record_claim("2", {BASE, STYLE})

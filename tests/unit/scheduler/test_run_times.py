@@ -67,7 +67,7 @@ def test_newer_runs_replace_older_ones_and_the_histogram_stays_small() -> None:
     assert sum(bins.values()) < WINDOW + 1
 
 
-def test_workflow_on_the_same_class_of_node_goes_before_models_and_models_before_the_fleet() -> None:
+def test_prediction_prefers_history_of_the_workflow_then_of_its_models_then_of_the_fleet() -> None:
     run_times = learned(
         run(100, fingerprint=1, requirement=1), run(20, fingerprint=1, requirement=1), run(20, fingerprint=2), run(5),
         run(60, node_class="RTX 3060"),
@@ -80,13 +80,13 @@ def test_workflow_on_the_same_class_of_node_goes_before_models_and_models_before
     assert predict(RunTimes()) is None
 
 
-def test_classes_of_nodes_count_by_their_number_of_nodes() -> None:
+def test_prediction_weights_gpu_types_by_their_number_of_nodes() -> None:
     run_times = learned(*[run(10)] * 5, run(40, node_class="RTX 3060"))
     mixed = KIND._replace(node_classes={GPU: 1, "RTX 3060": 9})
     assert predict(run_times, mixed) == pytest.approx(40, rel=0.1)
 
 
-def test_job_whose_models_are_not_loaded_takes_their_load_time_longer() -> None:
+def test_prediction_adds_load_time_for_models_that_are_not_loaded() -> None:
     warm_only = learned(run(5), run(5, fingerprint=2), run(35, fingerprint=2, loads_models=True))
     assert predict(warm_only) == pytest.approx(5, rel=0.1)
     assert predict(warm_only, loads_models=True) == pytest.approx(5 + 30, rel=0.1)
@@ -96,7 +96,7 @@ def test_job_whose_models_are_not_loaded_takes_their_load_time_longer() -> None:
     assert predict(learned(run(5)), loads_models=True) == pytest.approx(5, rel=0.1)
 
 
-def test_few_runs_give_a_wide_estimate() -> None:
+def test_estimate_from_few_runs_has_a_wide_range() -> None:
     few, many = learned(run(10)), learned(*[run(10)] * 50)
     narrow, wide = many.predict(KIND, loads_models=False), few.predict(KIND, loads_models=False)
     assert narrow is not None

@@ -6,6 +6,8 @@ from scheduler.domain.settlement import Effects, compute_claim_effects, estimate
 
 
 @pytest.mark.parametrize(("mean_s", "cost_s"), [(None, 1.0), (0.2, 1.0), (40.0, 40.0)])
-def test_claim_charges_the_mean_of_the_newest_jobs_and_a_second_at_least(mean_s: float | None, cost_s: float) -> None:
+def test_claim_charges_the_mean_cost_of_the_newest_jobs_but_at_least_one_second(
+    mean_s: float | None, cost_s: float
+) -> None:
     assert estimate_cost(mean_s) == cost_s
     assert compute_claim_effects(cost_s) == Effects(queued=-1, running=1, cost=cost_s)

@@ -53,7 +53,7 @@ def changed(node_id: str, **inputs: Any) -> dict[str, Any]:
     ],
     ids=["seed", "cfg", "type", "text", "prefix", "size", "order of nodes", "order of inputs", "ids of nodes"],
 )  # fmt: skip
-def test_fingerprint_ignores_what_does_not_decide_the_run_time(raw: dict[str, Any]) -> None:
+def test_fingerprint_ignores_inputs_that_do_not_affect_the_run_time(raw: dict[str, Any]) -> None:
     assert fingerprint(raw) == fingerprint(GRAPH)
 
 

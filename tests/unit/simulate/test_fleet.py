@@ -25,7 +25,7 @@ def build_workload(
     run_s: float = 10.0,
     vram_gb: float = 16.0,
 ) -> Workload:
-    """Jobs are time, tenant and model. Models have 10 GB and load in 5 s."""
+    """Build a workload from (time, tenant, model) triples. Each model has 10 GB and loads in 5 s."""
     models = [Model(f"model-{number}", 10.0, 5.0) for number in range(4)]
     tenants = [Tenant(f"tenant-{number}", weight) for number, weight in enumerate(weights)]
     submissions = [Submission(at, tenant, model, run_s) for at, tenant, model in jobs]
@@ -120,7 +120,7 @@ def test_job_that_fits_on_no_node_is_refused_and_small_nodes_leave_large_models(
         assert {ledger.nodes[number] for number, one in enumerate(submissions) if one.model == 1} == {1}
 
 
-def test_fifo_runs_jobs_in_order_of_submission() -> None:
+def test_fifo_policy_starts_jobs_in_submission_order() -> None:
     ledger = Fleet(build_workload((0, 0, 0), (0, 0, 1), (0, 1, 0))).run(FirstComeFirstServed)
     assert list_order(ledger) == [0, 1, 2]
 
@@ -166,7 +166,7 @@ def test_scheduler_serves_tenants_by_weight() -> None:
     assert sum(number >= 30 for number in list_order(ledger)[:30]) == pytest.approx(20, abs=1)
 
 
-def test_scheduler_lets_the_node_that_has_the_model_run_the_job() -> None:
+def test_scheduler_runs_a_job_on_the_node_that_has_loaded_its_model() -> None:
     jobs = [(0.0, 0, 0), (0.0, 0, 1), (20.0, 0, 1), (20.0, 0, 0)]
     ledger = Fleet(build_workload(*jobs, nodes=2)).run(SchedulerPolicy)
     assert ledger.nodes == [0, 1, 1, 0]

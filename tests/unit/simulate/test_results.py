@@ -1,4 +1,4 @@
-"""Workloads are what was asked for, and figures are what happened."""
+"""Workloads match their parameters, and results match the simulated run."""
 
 import json
 from collections import Counter
@@ -17,13 +17,13 @@ from tests.simulate.workload import Model, Shape, Submission, Tenant, Workload, 
 
 
 def build_workload(*jobs: tuple[float, int, int], nodes: int = 1) -> Workload:
-    """Jobs are time, tenant and model; each takes 10 s, and models load in no time."""
+    """Build a workload from (time, tenant, model) triples. Each job takes 10 s, and loading takes no time."""
     models = [Model(f"model-{number}", 10.0, 0.0) for number in range(5)]
     tenants = [Tenant("a"), Tenant("b", weight=2.0)]
     return Workload(models, tenants, [16.0] * nodes, [Submission(*job, run_s=10.0) for job in jobs], gap_s=0.0)
 
 
-def test_models_follow_zipf_and_poisson_arrivals_give_the_load() -> None:
+def test_random_workload_has_zipf_distributed_models_and_the_requested_load() -> None:
     shape = Shape(jobs=20_000, nodes=4, models=10, zipf=1.0, load=0.5)
     workload = draw_workload(shape, seed=1)
     counts = Counter(one.model for one in workload.submissions)
@@ -32,7 +32,7 @@ def test_models_follow_zipf_and_poisson_arrivals_give_the_load() -> None:
     assert offered == pytest.approx(0.5, rel=0.05)
 
 
-def test_shares_decide_whose_jobs_they_are_and_a_burst_has_one_tenant() -> None:
+def test_shares_assign_jobs_to_tenants_and_each_burst_has_one_tenant() -> None:
     workload = draw_workload(Shape(jobs=10_000, weights=(1.0,) * 3, shares=(90, 5, 5), arrivals="backlog"), seed=1)
     counts = Counter(one.tenant for one in workload.submissions)
     assert counts[0] / 10_000 == pytest.approx(0.9, abs=0.02)
@@ -66,7 +66,7 @@ def test_trace_is_read_from_json_lines_and_csv(suffix: str, tmp_path: Path) -> N
         read_trace(path, Shape())
 
 
-def test_figures_of_a_small_run() -> None:
+def test_results_of_a_small_run_match_hand_computed_values() -> None:
     workload = build_workload((0, 0, 0), (0, 0, 0), (0, 1, 1), (100, 1, 0))
     ledger = Fleet(workload).run(FirstComeFirstServed)
     figures = measure(workload, ledger)
@@ -90,7 +90,7 @@ def test_jain_index_compares_tenants_with_backlogs_by_weight() -> None:
     assert shares["b"] == pytest.approx(2 / 3, abs=0.02)
 
 
-def test_lower_bound_of_loads_on_paper() -> None:
+def test_lower_bound_of_model_loads_matches_hand_computed_cases() -> None:
     alternating = build_workload(*((20.0 * number, 0, number % 2) for number in range(6)))
     at_once = [one.at for one in alternating.submissions]
     assert bound_loads(alternating, at_once) == 4  # six are needed: disjoint pairs of jobs do not see all of them

@@ -132,7 +132,7 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class EtaAccuracy:
-    """How right the estimates at submission were, of jobs that completed in 24 hours.
+    """Accuracy of the estimates made at submission, for jobs that completed in the last 24 hours.
 
     ``within_p50`` and ``within_p90``: share of jobs that took no longer than these estimates. ``ratio_p50`` and
     ``ratio_p90``: percentiles of actual / estimated time.

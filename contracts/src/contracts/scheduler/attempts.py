@@ -95,7 +95,7 @@ class StartAttempt(StrictModel):
 
 
 OUT_OF_MEMORY = "node.out_of_memory"
-"""Code of a node fault: the memory of the GPU was not enough."""
+"""Error code of a node fault: the GPU ran out of memory."""
 
 
 class Outcome(StrEnum):

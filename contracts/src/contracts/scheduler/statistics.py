@@ -48,7 +48,7 @@ class Waits(TolerantModel):
 
 
 class EtaAccuracy(TolerantModel):
-    """How right the estimates at submission were, of a sample of jobs that succeeded in the last 24 hours.
+    """Accuracy of the estimates made at submission, for a sample of jobs that succeeded in the last 24 hours.
 
     Attributes:
         within_p50, within_p90: share of the jobs that took no longer than the estimated median, and than the estimated

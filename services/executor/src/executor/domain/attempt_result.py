@@ -67,7 +67,7 @@ def node_fault(code: str, message: str, node_id: str | None = None, node_class: 
 
 
 def node_failure(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
-    """Return a failure that a node which fails all jobs would have, too."""
+    """Return a node fault that counts towards cordoning the node."""
     return replace(node_fault(code, message, node_id, node_class), node_failed=True)
 
 

@@ -327,12 +327,12 @@ class AttemptRunner:
         return prompt
 
     def _set_begun_at(self, attempt: LiveAttempt) -> None:
-        """Let the time of an attempt, and its limit, count from now on."""
+        """Start to count the run time of an attempt, and its limit, now."""
         attempt.record = replace(attempt.record, begun_at=time.time())
         self.journal.set_begun_at(attempt.record.prompt_id, attempt.record.begun_at)
 
     async def _free_memory(self) -> None:
-        """Free the memory of the node, which has no prompt now."""
+        """Free the node's memory before the prompt is posted."""
         for pause_s in FREE_PAUSES_S:
             try:
                 await self.node.free_memory()

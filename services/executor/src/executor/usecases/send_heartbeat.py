@@ -43,7 +43,7 @@ class HeartbeatSender:
     _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
     def when_unanswered(self, callback: Callable[[float], None]) -> None:
-        """Register a callback that has the next heartbeat sent after some seconds at the latest."""
+        """Register a callback that sends the next heartbeat within a number of seconds."""
         self._send_within = callback
 
     async def send(self) -> None:

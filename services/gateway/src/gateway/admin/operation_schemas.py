@@ -214,7 +214,7 @@ class WaitsBody(BaseModel):
 
 
 class EtaAccuracyBody(BaseModel):
-    """How right the estimates at submission were, of a sample of jobs that completed in the last 24 hours.
+    """Accuracy of the estimates made at submission, for a sample of jobs that completed in the last 24 hours.
 
     Attributes:
         within_p50, within_p90: share of the jobs that took no longer than the estimated median (0.5 is ideal), and than

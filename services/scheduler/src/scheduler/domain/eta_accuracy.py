@@ -50,7 +50,7 @@ class AccuracyTotals(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """How right the estimates of one stage were.
+    """Accuracy of the estimates of one stage.
 
     Attributes:
         within_p50, within_p90: shares of the jobs.

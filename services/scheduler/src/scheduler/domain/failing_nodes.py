@@ -10,7 +10,7 @@ MIN_TENANTS = 2  # the jobs of one tenant alone say nothing: they may be made to
 
 
 class FailedJob(NamedTuple):
-    """A job that failed on a node that has completed no job since then.
+    """A failed job on a node that has not completed any job since that failure.
 
     Attributes:
         has_succeeded: on another node.
@@ -22,7 +22,7 @@ class FailedJob(NamedTuple):
 
 
 def is_node_failure(ending: FinishAttempt) -> bool:
-    """Whether the node failed while it ran the job, by itself or because of the job. Lack of memory is none."""
+    """Whether the node failed or died during the attempt. Running out of memory is not a node failure."""
     return ending.outcome is Outcome.NODE_FAULT and (ending.node_failed or ending.node_died)
 
 

@@ -1,4 +1,4 @@
-"""Computes the position of a job in the order in which jobs start. Pure: no I/O, no clock.
+"""Computes the queue position of a job in weighted fair order. Pure: no I/O, no clock.
 
 A node that becomes free takes a job of the tenant with the least ``vtime``, which then grows by the cost of the job
 divided by the tenant's weight. So the position follows from these two and from the number of jobs of each tenant.
@@ -42,7 +42,7 @@ class Rival(NamedTuple):
 
 
 class _Turns(NamedTuple):
-    """When a tenant starts jobs: the first at ``vtime``, then ``rate`` jobs per unit of it, ``queued`` in all."""
+    """Schedule of a tenant in virtual time: ``queued`` jobs, the first at ``vtime``, then ``rate`` per unit."""
 
     vtime: float
     rate: float
@@ -60,7 +60,7 @@ class _Turns(NamedTuple):
         return min(before, self.queued)
 
     def estimate_before(self, start: float) -> float:
-        """Estimate the same: half a job more than its turns, which is right on average."""
+        """Estimate that count: elapsed turns plus half a job, which is unbiased."""
         turns = (start - self.vtime) * self.rate
         return min(turns + 0.5, self.queued) if turns > 0 else 0.0
 
@@ -82,7 +82,7 @@ class _Sums:
 
 
 class FairOrder:
-    """The order in which the jobs of some tenants start. Building it takes longer than asking it."""
+    """The weighted fair order of tenants with queued jobs. Expensive to build, cheap to query."""
 
     def __init__(self, rivals: Sequence[Rival]) -> None:
         turns = [_Turns(one.vtime, one.weight / max(cost_s, MIN_COST_S), one.queued, one.id) for one, cost_s in rivals]

@@ -71,7 +71,7 @@ class JobSnapshot(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What is expected of a job that has not ended.
+    """Estimated start and end of a job that has not ended.
 
     Attributes:
         position: in the order in which jobs start; None if not queued.

@@ -135,7 +135,7 @@ def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> Choice:
 
 
 def may_yield_turn(due: FirstJob, choice: Choice, *, bound_s: float) -> bool:
-    """Whether a warm job of another tenant may run first: the choice is not warm, and the due job is not overdue."""
+    """Whether a warm job of another tenant may run first: the chosen job is not warm and the due job not overdue."""
     return choice.job.warmth is not Warmth.WARM and not is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s)
 
 

@@ -15,7 +15,7 @@ WINDOW = 100  # a new run time takes 1 / WINDOW of the weight of the earlier one
 NEGLIGIBLE = 0.01  # a smaller weight is dropped
 
 Bins = Mapping[int, float]
-"""Weight of run times by bin."""
+"""Decayed number of runs by histogram bin."""
 
 
 class Scope(StrEnum):

@@ -1,4 +1,4 @@
-"""Estimates given for a sample of jobs at submission, and how right they were."""
+"""Estimates given for a sample of jobs at submission, and their accuracy."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -69,7 +69,7 @@ async def save_estimates(connection: Connection, estimates: Mapping[UUID, Eta]) 
 
 
 async def take_estimates(connection: Connection, job_ids: Collection[UUID]) -> list[EndedEstimate]:
-    """Return the estimates of those of these jobs that have succeeded, and delete them."""
+    """Delete and return the stored estimates of those jobs that have succeeded."""
     return [
         EndedEstimate(
             Eta(row["start_s"], row["start_p90_s"], row["end_s"], row["end_p90_s"]), row["started_s"], row["ended_s"]

@@ -48,7 +48,7 @@ class _EndedAttempt(NamedTuple):
 
 
 class _MemoryPlan(NamedTuple):
-    """What follows if an attempt ends because memory was not enough.
+    """How to continue after an attempt that ran out of memory.
 
     Attributes:
         requirement_id: of the next attempt.
@@ -213,7 +213,7 @@ class AttemptLifecycle:
 
         Args:
             lapsed: set if the attempt ends because its lease lapsed.
-            memory: set if it ends because memory was not enough.
+            memory: set if it ends because its node ran out of memory.
         """
         ending = apply_output_rule(locked.job, ending)
         died, failed = is_node_death(ending), is_node_failure(ending)

@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 class EtaEstimator:
-    """Knows what it read last: call ``refresh`` first."""
+    """Works on cached data: call ``refresh`` first."""
 
     def __init__(self, fleet: FleetState, history: RunTimeHistory) -> None:
         self._fleet, self._history = fleet, history

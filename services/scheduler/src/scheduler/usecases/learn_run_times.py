@@ -1,4 +1,4 @@
-"""Learns run times from jobs that succeed, and how right the estimates at their submission were.
+"""Records run times of succeeded jobs, and the accuracy of the estimates made at their submission.
 
 Nothing of it is in the transaction of a submission or of the end of an attempt: what happened is kept in memory and
 written together every ``LEARN_EVERY_S`` seconds. A scheduler that is killed loses that much.

@@ -1,4 +1,4 @@
-"""Run times of finished jobs, estimates given at submission, and how right they were.
+"""Run times of finished jobs, estimates given at submission, and their accuracy.
 
 Revision ID: 0024
 """
