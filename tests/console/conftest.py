@@ -69,12 +69,17 @@ class Visitor:
         if message.type == "error":
             self.errors.append(message.text)
 
-    async def open(self, path: str) -> None:
-        """Go to a page of the console, as a link would, and wait until it shows what it loads."""
+    async def go_to(self, path: str) -> None:
+        """Go to a page of the console, as a link would, and wait until it has replaced the page before."""
         await self.page.evaluate(
             "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
         )
-        await self.page.evaluate(TWO_FRAMES)  # the page before is gone
+        await self.page.evaluate(TWO_FRAMES)
+        await expect(self.page.locator("main")).to_have_attribute("aria-busy", "false")
+
+    async def open(self, path: str) -> None:
+        """Go to a page of the console and wait until it shows what it loads."""
+        await self.go_to(path)
         await expect(self.page.locator("main h1")).to_be_visible()
         await expect(self.page.locator("main .skeleton")).to_have_count(0)
 

@@ -1,5 +1,7 @@
 """Every page: it opens, breaks no rule of the content security policy, and axe finds nothing."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from playwright.async_api import expect
 
@@ -17,16 +19,30 @@ async def test_page_is_accessible_in_light_dark_and_on_a_phone(new_visitor: NewV
         await visitor.fleet.ended(demo, job["job_id"])
     known = {"{user_id}": visitor.user_id, "{node}": "node-1", "{job_id}": job["job_id"], "{section}": "usage"}
     faults: dict[str, list[str]] = {}
-    for pattern in PAGES:
-        if pattern in {"/sign-in", "/shared/{token}", "/workflows/{name}"}:
-            continue
-        path = pattern
-        for name, value in known.items():
-            path = path.replace(name, value)
+    for path in own_pages(known):
         await visitor.open(path)
         found = await find_faults_in_each_look(visitor)
         faults |= {f"{path} {look}": rules for look, rules in found.items() if rules}
     assert faults == {}
+
+
+@pytest.mark.requirement("C-3")
+async def test_page_has_a_heading_while_it_loads(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("slow-operator", role="admin")
+    stalled: set[str] = set()
+    await visitor.page.route("**/api/v1/**", lambda route: stalled.add(urlsplit(route.request.url).path))
+    for path in own_pages({"{user_id}": "1", "{node}": "node-1", "{job_id}": "2", "{section}": "usage"}):
+        await visitor.go_to(path)
+        await expect(visitor.page.locator("main h1"), path).to_be_visible()
+    assert {"/api/v1/jobs/2", "/api/v1/admin/users/1", "/api/v1/admin/nodes"} <= stalled
+
+
+def own_pages(known: dict[str, str]) -> list[str]:
+    """Return the paths of the pages of a signed-in user, with values for their parameters."""
+    paths = [pattern for pattern in PAGES if pattern not in {"/sign-in", "/shared/{token}", "/workflows/{name}"}]
+    for name, value in known.items():
+        paths = [path.replace(name, value) for path in paths]
+    return paths
 
 
 async def find_faults_in_each_look(visitor: Visitor) -> dict[str, list[str]]:

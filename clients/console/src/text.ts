@@ -740,6 +740,7 @@ export const text = {
     state: "State",
     active: "Active",
     disabled: "Disabled",
+    loading: "User",
     columns: ["User", "E-mail", "Tier", "Role", "State", "Created"],
     ownLimits: "own limits",
     empty: "No user matches",

@@ -29,6 +29,7 @@ export function App() {
 
 function Shell() {
   const [isMenuOpen, setMenuOpen] = useState(false);
+  const [isPageLoading, setPageLoading] = useState(false);
   const { path } = useLocation();
   return (
     <div class="shell" data-menu={isMenuOpen ? "open" : "closed"}>
@@ -38,10 +39,10 @@ function Shell() {
         <strong>{text.product}</strong>
       </header>
       <Nav path={path} onNavigate={() => setMenuOpen(false)} />
-      <main class="page" id="content">
+      <main class="page" id="content" aria-busy={isPageLoading}>
         {isConnected.value === false && <div class="notice warn" role="status"><Icon name="refresh" />{text.errors.reconnecting}</div>}
         <ErrorBoundary>
-          <Router>
+          <Router onLoadStart={() => setPageLoading(true)} onLoadEnd={() => setPageLoading(false)}>
             {ROUTES.map(({ path: pattern, page, isForAdmins }) => (
               <Route key={pattern} path={pattern} component={isForAdmins && !isAdmin.value ? AdminOnly : page} />
             ))}
@@ -92,17 +93,17 @@ function Nav({ path, onNavigate }: { path: string; onNavigate: () => void }) {
 }
 
 function NotFound() {
-  return <Empty icon="search" title={text.errors.notFound}><a class="button" href="/">{text.nav.playground}</a></Empty>;
+  return <Empty icon="search" title={text.errors.notFound} isPage><a class="button" href="/">{text.nav.playground}</a></Empty>;
 }
 
 function AdminOnly() {
-  return <Empty icon="shield" title={text.errors.adminOnly}><a class="button" href="/">{text.nav.playground}</a></Empty>;
+  return <Empty icon="shield" title={text.errors.adminOnly} isPage><a class="button" href="/">{text.nav.playground}</a></Empty>;
 }
 
 function Crashed() {
   return (
     <main class="page">
-      <Empty icon="alert" title={text.errors.crashed}>
+      <Empty icon="alert" title={text.errors.crashed} isPage>
         <Button look="primary" onClick={() => location.reload()}>{text.errors.reload}</Button>
       </Empty>
     </main>

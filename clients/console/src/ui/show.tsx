@@ -48,21 +48,29 @@ export function Stat({ label, value, hint }: { label: string; value: ComponentCh
   );
 }
 
-/** What to see where there is nothing yet, and how to change that. */
-export function Empty({ icon, title, children }: { icon: IconName; title: string; children?: ComponentChildren }) {
+/**
+ * What to see where there is nothing yet, and how to change that.
+ * @param isPage whether it is the whole page, so that its title is the page's heading
+ */
+export function Empty({ icon, title, isPage, children }: { icon: IconName; title: string; isPage?: boolean; children?: ComponentChildren }) {
+  const Heading = isPage ? "h1" : "h2";
   return (
     <div class="empty">
       <Icon name={icon} size={28} />
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </div>
   );
 }
 
-/** Shows known data at once, a skeleton only before the first answer, and a failed load beside what is known. */
-export function Loaded<T>({ resource, children }: { resource: Resource<T>; children: (data: T) => ComponentChildren }) {
+/**
+ * Shows known data at once, a skeleton only before the first answer, and a failed load beside what is known.
+ * @param title head of the page until the first answer, for pages whose head shows data
+ */
+export function Loaded<T>({ resource, title, children }: { resource: Resource<T>; title?: string; children: (data: T) => ComponentChildren }) {
   return (
     <>
+      {title && resource.data === undefined && <PageHead title={title} />}
       {resource.problem && <ProblemNotice problem={resource.problem} onRetry={() => void resource.reload()} />}
       {resource.data !== undefined ? children(resource.data) : !resource.problem && <Skeleton />}
     </>

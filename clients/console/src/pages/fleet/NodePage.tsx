@@ -17,10 +17,10 @@ export default function NodePage() {
   const name = useRoute().params["node"]!;
   const nodes = useResource("nodes", async () => (await unwrap(api.GET("/api/v1/admin/nodes"))).nodes, { everyMs: EVERY_MS });
   return (
-    <Loaded resource={nodes}>
+    <Loaded resource={nodes} title={name}>
       {(known) => {
         const node = known.find((other) => other.node === name);
-        return node ? <NodeDetails node={node} onDone={nodes.reload} /> : <Empty icon="server" title={text.errors.notFound}><a class="button" href="/fleet">{t.title}</a></Empty>;
+        return node ? <NodeDetails node={node} onDone={nodes.reload} /> : <Empty icon="server" title={text.errors.notFound} isPage><a class="button" href="/fleet">{t.title}</a></Empty>;
       }}
     </Loaded>
   );

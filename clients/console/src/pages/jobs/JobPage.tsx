@@ -46,6 +46,7 @@ export default function JobPage() {
   }
   return (
     <>
+      {!job.data && <PageHead title={text.jobs.job} />}
       {job.problem && <ProblemNotice problem={job.problem} onRetry={() => void job.reload()} />}
       {job.data ? <Detail key={jobId} job={job.data} reload={job.reload} /> : !job.problem && <Skeleton lines={6} />}
     </>

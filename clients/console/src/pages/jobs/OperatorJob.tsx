@@ -14,7 +14,7 @@ const EVERY_MS = 3000;
 export default function OperatorJob({ jobId }: { jobId: string }) {
   const job = useResource(`admin job ${jobId}`, () => unwrap(api.GET("/api/v1/admin/jobs/{job_id}", { params: { path: { job_id: jobId } } })), { everyMs: EVERY_MS });
   return (
-    <Loaded resource={job}>
+    <Loaded resource={job} title={text.jobs.job}>
       {(known) => (
         <>
           <PageHead title={known.workflow} intro={t.intro}><JobOrders job={known} onDone={job.reload} /></PageHead>

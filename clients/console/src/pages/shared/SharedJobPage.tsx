@@ -31,6 +31,7 @@ export default function SharedJobPage() {
   }
   return (
     <>
+      {!shared.data && <PageHead title={text.shared.title} />}
       {shared.problem && <ProblemNotice problem={shared.problem} onRetry={() => void shared.reload()} />}
       {shared.data ? <Detail job={shared.data} /> : !shared.problem && <Skeleton lines={6} />}
     </>

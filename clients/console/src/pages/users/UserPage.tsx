@@ -20,7 +20,7 @@ export default function UserPage() {
   const { params } = useRoute();
   const path = { user_id: params["user_id"]! };
   const user = useResource(`user ${path.user_id}`, () => unwrap(api.GET("/api/v1/admin/users/{user_id}", { params: { path } })));
-  return <Loaded resource={user}>{(known) => <UserDetails user={known} onChanged={user.reload} />}</Loaded>;
+  return <Loaded resource={user} title={t.loading}>{(known) => <UserDetails user={known} onChanged={user.reload} />}</Loaded>;
 }
 
 function UserDetails({ user, onChanged }: { user: User; onChanged: () => Promise<void> }) {
