@@ -13,11 +13,13 @@ from chassis.ids import new_id
 from contracts.scheduler.jobs import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
 from scheduler.domain.states import Cause
-from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED
+from scheduler.domain.waiting import TenantFacts
+from scheduler.store.tenants import GROUP_IMAGES, TENANT_FACTS, VTIME_WITH_QUEUED
 
 INVALID_VALUES = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """What the values of one submit can do to all that share its transaction."""
 
+_FACTS = TenantFacts.__slots__
 _FIND_EARLIER = """
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
@@ -90,11 +92,13 @@ WITH given AS (
     UPDATE tenants SET queued = queued + added.jobs, vtime = ({VTIME_WITH_QUEUED.format(added="added.jobs")})
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
     WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:accounts AS uuid[]))
+    RETURNING tenants.*
 ), announced AS (
     INSERT INTO outbox (message_id, subject, body) SELECT message_id, subject, convert_to(CAST(said AS text), 'UTF8')
     FROM accepted
 )
-SELECT behind, now() AS now, CAST(pg_current_xact_id() AS xid) AS version FROM accepted ORDER BY ordinality
+SELECT a.behind, now() AS now, {TENANT_FACTS}
+FROM accepted a JOIN counted t ON t.id = a.tenant_id ORDER BY a.ordinality
 """)  # noqa: S608 - constants only
 
 
@@ -141,7 +145,7 @@ async def insert_jobs(
         today=next(iter(accounts.values())).today,
         jobs=orjson.dumps(rows, default=_encode_uuid).decode(),
     )
-    return [Written(**row) for row in written]
+    return [Written(row["behind"], row["now"], TenantFacts(**{name: row[name] for name in _FACTS})) for row in written]
 
 
 def _build_row(accepted: Accepted, at: datetime) -> dict[str, Any]:
