@@ -262,7 +262,10 @@ class JobDispatcher:
         tenants = await claims.find_tenants(connection, exclusive, node=None) if exclusive else []
         if tenants:
             return Search(tenants, exclusive, None)
-        return NoClaim.RESTRICTED if avoided else NoClaim.NOTHING
+        if avoided:
+            return NoClaim.RESTRICTED
+        self._waiting.expire()
+        return NoClaim.NOTHING
 
     async def _lease_job(
         self, connection: Connection, node: str, digest: str, search: Search, held: AttemptRef | None
