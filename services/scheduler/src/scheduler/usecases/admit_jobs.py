@@ -122,9 +122,9 @@ class JobAdmission:
             for decision, row in zip(accepted, written, strict=True):
                 decided[decision.job_id] = _Decided(decision, decision.to_snapshot(row), row.tenant)
         replayed = {decision.job_id for decision in decisions if isinstance(decision, Replayed)} - decided.keys()
-        earlier = await jobs.find_jobs(connection, replayed) if replayed else {}
+        found_jobs = await jobs.find_jobs(connection, replayed) if replayed else {}
         return [
-            decision if isinstance(decision, Refusal) else _find_decided(decision, decided, earlier)
+            decision if isinstance(decision, Refusal) else _find_decided(decision, decided, found_jobs)
             for decision in decisions
         ]
 
@@ -146,10 +146,10 @@ class JobAdmission:
 
 
 def _find_decided(
-    decision: Accepted | Replayed, decided: Mapping[UUID, _Decided], earlier: Mapping[UUID, JobSnapshot]
+    decision: Accepted | Replayed, decided: Mapping[UUID, _Decided], found_jobs: Mapping[UUID, JobSnapshot]
 ) -> _Decided | Refusal:
     """Return the decision with its job. A job that is replayed may have been accepted in the same group."""
     job_id = decision.job_id
     if job_id in decided:
         return decided[job_id]._replace(decision=decision)
-    return _Decided(decision, earlier[job_id]) if job_id in earlier else IdempotencyKeyOfPurgedJob()
+    return _Decided(decision, found_jobs[job_id]) if job_id in found_jobs else IdempotencyKeyOfPurgedJob()
