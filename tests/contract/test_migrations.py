@@ -76,7 +76,7 @@ def test_new_migrations_build_indexes_concurrently(service: str) -> None:
         ('create_index_concurrently("ix_later", "outbox", ["subject"])', []),
     ],
 )
-def test_blocking_index_is_found(body: str, blocked: list[str], tmp_path: Path) -> None:
+def test_index_that_blocks_writes_is_detected_in_a_migration(body: str, blocked: list[str], tmp_path: Path) -> None:
     head = head_of("scheduler")
     folder = write_later_migration(tmp_path, "scheduler", f"\ndef upgrade():\n    {body}\n")
     assert tables_blocked_by(rendered("scheduler", f"{head}:{int(head) + 1:04}", folder)) == blocked

@@ -43,7 +43,7 @@ def test_each_route_has_a_requirement(route: str) -> None:
     assert route in ROWS, f"add {route} to tests/requirements.toml and mark a test with it"
 
 
-def test_each_tier_and_plain_setting_has_a_requirement() -> None:
+def test_each_tier_and_setting_without_a_prefix_has_a_requirement() -> None:
     names = {f"tier {tier.value}" for tier in Tier} | {f"setting {name.upper()}" for name in PLAIN_SETTINGS}
     assert names <= ROWS.keys()
 

@@ -73,7 +73,7 @@ async def test_ticket_works_once(system: System) -> None:
 
 
 @pytest.mark.requirement("B-80")
-async def test_ticket_is_spent_by_any_use(system: System) -> None:
+async def test_ticket_is_invalid_after_any_use(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     for origin in (None, "https://evil.example"):
         ticket = await ticket_of(system, principal)

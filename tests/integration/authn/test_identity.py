@@ -192,7 +192,7 @@ async def test_credentials_are_refused_until_all_revocations_are_read(script: Sc
         assert await is_refused(identity, revoked)
 
 
-async def test_stale_key_is_refreshed_in_the_background(script: Script, nats: NatsServer) -> None:
+async def test_stale_cached_key_is_verified_again_in_the_background(script: Script, nats: NatsServer) -> None:
     async with door(script, nats.url, revalidate_after_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)
         del script.auth.keys[ALICE_KEY]
@@ -416,7 +416,7 @@ NONSENSE = [
 
 @pytest.mark.requirement("F-152")
 @pytest.mark.parametrize("keyset", NONSENSE, ids=["empty", "garbage", "others", "huge"])
-async def test_unusable_keyset_leaves_the_current_one_in_place(
+async def test_keyset_without_a_usable_key_leaves_the_current_keyset_in_place(
     script: Script, nats: NatsServer, keyset: Keyset
 ) -> None:
     async with door(script, nats.url, refetch_s=0) as identity:
@@ -428,7 +428,7 @@ async def test_unusable_keyset_leaves_the_current_one_in_place(
 
 
 @pytest.mark.requirement("F-152")
-async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: Script, nats: NatsServer) -> None:
+async def test_malformed_keyset_reply_leaves_the_current_keyset_in_place(script: Script, nats: NatsServer) -> None:
     answered = []
 
     async def answer(message: Msg) -> None:

@@ -53,7 +53,7 @@ async def decided_on_cache(world: World, second: asyncpg.Connection, tenant: UUI
     return found == [True], await submitting
 
 
-async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
+async def test_reply_to_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=100)
     first = await world.submit(tenant, images=2)
@@ -79,7 +79,7 @@ async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
     assert (await world.submit(tenant, priority=-3)).job.queue_position == 9
 
 
-async def test_cancelled_job_gives_its_images_back(world: World) -> None:
+async def test_cancelled_job_releases_its_reserved_images(world: World) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=3)
     job = await world.submit_job(tenant, images=2)
@@ -152,7 +152,9 @@ async def job_gets_lowest_priority(world: World, _: asyncpg.Connection, tenant: 
 
 
 @pytest.mark.parametrize("change", [job_gets_lowest_priority, limits_change, row_is_updated, held_job_is_cancelled])
-async def test_changed_account_is_read_again(world: World, second_sql: asyncpg.Connection, change: Change) -> None:
+async def test_changed_tenant_allowance_is_read_again(
+    world: World, second_sql: asyncpg.Connection, change: Change
+) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=50)
     await cache_account(world, tenant)
@@ -167,7 +169,9 @@ def candidate(tenant: UUID, requirement: int) -> Candidate:
 
 
 @pytest.mark.parametrize("wrong", ["version", "day", "one of two", "nothing"])
-async def test_nothing_is_written_for_a_stale_account(world: World, second_sql: asyncpg.Connection, wrong: str) -> None:
+async def test_submit_with_an_outdated_tenant_allowance_writes_nothing(
+    world: World, second_sql: asyncpg.Connection, wrong: str
+) -> None:
     await world.add_node()
     tenants = [world.add_tenant(), world.add_tenant()]
     await asyncio.gather(*(cache_account(world, tenant) for tenant in tenants))

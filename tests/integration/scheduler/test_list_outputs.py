@@ -71,7 +71,7 @@ async def test_outputs_of_the_job_that_ended_last_come_first_and_filters_apply(w
     assert await names(world, other, job_id=first) == []
 
 
-async def test_a_page_of_outputs_reads_an_index_from_its_end_and_stops(world: World) -> None:
+async def test_page_of_outputs_reads_only_a_bounded_part_of_an_index(world: World) -> None:
     small, large = world.add_tenant(), world.add_tenant()
     await world.add_node()
     for tenant in (small, large):

@@ -110,7 +110,7 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
     "setting COMFYUI_URL",
     "setting MAX_UPLOAD_SIZE",
 )
-async def test_services_take_their_settings_by_plain_names(told: Told) -> None:
+async def test_services_read_settings_from_names_without_a_prefix(told: Told) -> None:
     async def ready() -> bool:
         try:
             return (await told.http.get("/readyz")).status_code == 200

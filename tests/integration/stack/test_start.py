@@ -157,7 +157,7 @@ async def test_start_without_a_dependency_says_why_and_ends_with_status_1(
 
 
 @pytest.mark.timeout(300)
-async def test_service_follows_its_schema_window(
+async def test_service_starts_and_stops_with_the_schema_versions_that_it_supports(
     machine: Machine, own_nats: NatsServer, empty_database: str, tmp_path: Path
 ) -> None:
     head = head_of("scheduler")

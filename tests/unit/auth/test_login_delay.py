@@ -35,5 +35,5 @@ def test_login_is_accepted_when_its_delay_has_passed(failures: int, since: timed
 
 
 @pytest.mark.requirement("S-33")
-def test_undelayed_failure_does_not_delay_a_concurrent_login() -> None:
+def test_failed_login_below_the_delay_threshold_does_not_delay_a_concurrent_login() -> None:
     assert not is_delayed(FREE_FAILURES, NOW, NOW - timedelta(milliseconds=1))

@@ -72,7 +72,7 @@ def test_unusable_url_is_refused_without_its_password(text: str, message: str) -
     assert "secret" not in str(raised.value)
 
 
-def test_tls_is_never_plain_where_it_is_required() -> None:
+def test_connection_is_never_unencrypted_where_tls_is_required() -> None:
     def tls(query: str) -> object:
         return DatabaseUrl.parse(f"postgresql://u:p@db/x{query}").connect_arguments().get("ssl")
 

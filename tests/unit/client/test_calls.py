@@ -110,7 +110,7 @@ def test_invite_creation_is_not_repeated_and_its_repr_hides_the_secret() -> None
     assert "secret" not in repr(made)
 
 
-def test_missing_graph_limits_default_to_strict() -> None:
+def test_missing_graph_policy_defaults_to_strict() -> None:
     assert from_json(Limits, {"graph_policy": "open", "run_seconds": 60}).run_seconds == 60.0
     assert from_json(Limits, {}).graph_policy == "strict"
 
@@ -146,7 +146,7 @@ def test_validation_is_parsed_with_errors_and_warnings() -> None:
     assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
 
 
-def test_choices_are_listed_once_in_a_message() -> None:
+def test_error_text_does_not_repeat_valid_values_of_its_message() -> None:
     assert str(FieldError('Valid: "a", "b".', allowed=("a", "b"))) == 'Valid: "a", "b".'
     assert str(FieldError('Nearest: "a".', allowed=("a", "b"))) == 'Nearest: "a". (valid: a, b)'
 

@@ -69,7 +69,7 @@ def test_cli_exits_with_2_for_wrong_usage(command: str) -> None:
     assert CliRunner().invoke(app, command).exit_code == 2
 
 
-def test_unsendable_key_is_wrong_usage() -> None:
+def test_api_key_with_invalid_characters_is_a_usage_error() -> None:
     said = CliRunner().invoke(app, "whoami", env={"COMFYFLEET_KEY": "ä"})
     assert said.exit_code == 2
     assert "ä" not in said.output
@@ -84,7 +84,7 @@ def test_unsendable_key_is_wrong_usage() -> None:
         (Damaged("other bytes"), 4),
     ],
 )
-def test_each_failure_has_its_exit_status(error: ComfyfleetError, status: int) -> None:
+def test_each_kind_of_failure_has_its_own_exit_status(error: ComfyfleetError, status: int) -> None:
     assert exit_code(error) == status
 
 

@@ -150,7 +150,7 @@ def test_new_partner_api_class_is_known_to_use_the_network() -> None:
     assert is_unreviewed("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
 
 
-def test_rows_of_a_group_share_their_role() -> None:
+def test_numbered_inputs_of_a_growing_group_share_their_role() -> None:
     loader = STOCK_CLASSES["LoadLoraModel"]
     assert loader.role_of("loras.0.lora_name") is loader.role_of("loras.17.lora_name") is InputRole.MODEL
     assert loader.role_of("loras.0.strength") is None

@@ -29,7 +29,7 @@ def inputs(required: dict[str, Any], optional: dict[str, Any] | None = None) -> 
     return read_catalog(described(required, optional))["X"].inputs
 
 
-def test_reads_both_declarations_of_combo_inputs() -> None:
+def test_both_declarations_of_combo_inputs_are_read() -> None:
     read = inputs({
         "v1": [["euler", "heun"], {"tooltip": "which"}],
         "bare": [["a", "b"]],
@@ -96,7 +96,7 @@ def test_upload_inputs_accept_any_file_name() -> None:
     assert all(spec.upload and spec.options is None for spec in read.values())
 
 
-def test_reads_numeric_bounds_and_optional_inputs() -> None:
+def test_numeric_bounds_and_optional_inputs_are_read() -> None:
     read = inputs({"seed": ["INT", {"min": 0, "max": 2**64 - 1}]}, {"mask": ["MASK"], "odd": ["FLOAT", {"min": "a"}]})
     assert (read["seed"].min, read["seed"].max, read["seed"].required) == (0, 2**64 - 1, True)
     assert (read["mask"].type, read["mask"].required) == ("MASK", False)

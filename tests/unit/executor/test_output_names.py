@@ -68,7 +68,7 @@ def test_output_file_keeps_the_requested_name(requested: str) -> None:
         ("\ud800", "_", "_"),
     ],
 )
-def test_prefix_stays_in_its_folder(requested: str, prefix: str, name: str) -> None:
+def test_output_prefix_cannot_leave_the_attempt_folder(requested: str, prefix: str, name: str) -> None:
     assert encode_prefix(requested) == prefix
     assert encode_name(requested) == prefix.rpartition("/")[2]
     assert named(requested) == f"{name}_00001_.png"

@@ -43,7 +43,7 @@ def test_bucket_admits_no_more_than_its_policy(limit: int, pauses: list[float]) 
         assert passed <= limit + now * limit / 60 + 1e-6
 
 
-def test_prefetched_tokens_serve_only_what_was_leased() -> None:
+def test_requests_are_served_only_from_leased_tokens() -> None:
     tokens = PrefetchedTokens(READ)
     assert tokens.take(0.0) is None
     tokens.add(2, 500.0, now=1.0)
@@ -57,7 +57,7 @@ def test_prefetched_tokens_serve_only_what_was_leased() -> None:
 @pytest.mark.parametrize(
     ("limit", "left", "wait_s"), [(600, 0.5, 0.05), (30, 0.0, 2.0), (30, 0.75, 0.5), (600, 7.0, 0)]
 )
-def test_prefetched_tokens_know_when_the_next_token_arrives(limit: int, left: float, wait_s: float) -> None:
+def test_time_until_the_next_token_is_computed_from_prefetched_tokens(limit: int, left: float, wait_s: float) -> None:
     tokens = PrefetchedTokens(Policy("read", limit))
     tokens.add(0, left, now=5.0)
     assert tokens.refill_wait_s() == pytest.approx(wait_s)

@@ -55,7 +55,7 @@ def test_every_mismatch_has_a_reason_that_says_what_to_do() -> None:
     assert all("adopt-store" in reason for reason in REASONS.values())
 
 
-def test_marker_is_read_as_written() -> None:
+def test_artifact_store_marker_round_trips() -> None:
     assert parse_marker(format_marker(ONE)) == ONE
 
 
@@ -70,7 +70,7 @@ def test_marker_is_read_as_written() -> None:
         b'{"store_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "confirmed_at": "2026-11-29T12:00:00"}',
     ],
 )
-def test_damaged_marker_is_recognized(content: bytes) -> None:
+def test_damaged_artifact_store_marker_is_recognized(content: bytes) -> None:
     assert parse_marker(content) is None
 
 

@@ -58,13 +58,13 @@ def test_api_graph_is_preferred_in_image_metadata_with_both_formats(body: dict[s
     assert read_submission(body).submission.workflow == GRAPH
 
 
-def test_graph_as_prompt_keeps_the_fields_beside_it() -> None:
+def test_graph_in_the_prompt_field_keeps_the_other_fields() -> None:
     body = {"prompt": GRAPH, "client_id": "x", "extra_data": PNG, "priority": 3, "labels": {"a": "b"}}
     submission = read_submission(body).submission
     assert (submission.extra_data, submission.priority, submission.labels) == (PNG, 3, {"a": "b"})
 
 
-def test_text_as_prompt_stays_a_prompt() -> None:
+def test_text_in_the_prompt_field_is_a_prompt() -> None:
     submission = read_submission({"prompt": "a {red} cat", "steps": 3}).submission
     assert (submission.prompt, submission.workflow, submission.steps) == ("a {red} cat", None, 3)
 

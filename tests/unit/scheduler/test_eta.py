@@ -64,7 +64,7 @@ def test_position_matches_a_simulated_weighted_fair_order(
     ),
     st.integers(0, 4_000),
 )
-def test_position_beyond_the_exact_range_is_within_one_job_per_tenant(
+def test_estimated_position_beyond_the_exact_range_is_within_one_job_per_tenant(
     tenants: list[tuple[float, float, int]], ahead: int
 ) -> None:
     tenants = [*tenants, (50.0, 1.0, ahead + 1)]

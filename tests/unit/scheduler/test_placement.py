@@ -99,7 +99,7 @@ def test_warm_job_of_another_tenant_is_preferred_only_within_the_cost_of_one_job
     assert not prefers(warm_tenant(DUE.vtime + COST_S + 0.1))
 
 
-def test_weights_of_both_tenants_limit_the_advance() -> None:
+def test_weights_of_both_tenants_limit_how_far_a_warm_tenant_gets_ahead() -> None:
     assert not prefers(warm_tenant(DUE.vtime + COST_S, weight=4))
     assert prefers(warm_tenant(DUE.vtime + COST_S / 4, weight=4))
     assert not prefers(warm_tenant(DUE.vtime + COST_S), due=DUE._replace(weight=4))

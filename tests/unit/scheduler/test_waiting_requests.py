@@ -99,7 +99,7 @@ async def test_event_that_comes_twice_wakes_one_node_which_claims_again_if_it_fi
     assert await fleet.settle() == ["1"]
 
 
-async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node_once(fleet: Fleet) -> None:
+async def test_node_that_may_not_take_the_job_wakes_each_other_node_once(fleet: Fleet) -> None:
     requests = [await fleet.wait(node, digest) for node, digest in (("1", SMALL), ("2", LARGE), ("3", SMALL))]
     fleet.requests.wake_for(COMMON)
     woken = []
@@ -111,7 +111,7 @@ async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node
     assert await fleet.settle() == []
 
 
-async def test_answered_request_passes_its_wake_up_to_the_next_waiting_request(fleet: Fleet) -> None:
+async def test_answered_request_passes_its_wake_up_on_to_the_next_waiting_request(fleet: Fleet) -> None:
     first, _ = await fleet.wait("1"), await fleet.wait("2")
     fleet.requests.wake_for(COMMON)
     fleet.requests.close(first)
@@ -147,7 +147,7 @@ async def test_node_that_has_loaded_the_models_of_a_job_is_woken_first_then_one_
     assert await fleet.settle() == ["rare"]
 
 
-async def test_idle_warmth_is_that_of_the_warmest_suitable_node(fleet: Fleet) -> None:
+async def test_idle_nodes_are_rated_by_the_warmest_suitable_one(fleet: Fleet) -> None:
     await fleet.wait("small", SMALL, loaded=MODELS[RARE])
     assert fleet.requests.rate_idle(RARE) is None
     assert fleet.requests.rate_idle(COMMON) is Warmth.COLD
@@ -173,7 +173,7 @@ async def test_waiting_node_with_a_new_catalog_is_woken_for_what_it_can_run_now(
     assert fleet.requests.list_idle_nodes() == ["2"]
 
 
-async def test_request_of_a_node_claims_again_once_another_of_the_same_node_is_answered(fleet: Fleet) -> None:
+async def test_request_of_a_node_claims_again_once_another_request_of_the_node_is_answered(fleet: Fleet) -> None:
     earlier, _ = await fleet.wait("1"), await fleet.wait("1")
     fleet.requests.wake_for(COMMON)
     assert await fleet.settle() == ["1"]

@@ -241,7 +241,7 @@ def test_large_integers_are_compared_exactly_with_bounds() -> None:
     ]
 
 
-def test_unlisted_choice_is_accepted_if_the_class_validates_itself() -> None:
+def test_unlisted_option_is_accepted_if_the_class_validates_the_input_itself() -> None:
     combo = {"class_type": "CustomCombo", "inputs": {"choice": "x", "option1": "x", "index": 0}}
     verdict = judge({"1": combo, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert not verdict.findings
@@ -488,7 +488,7 @@ def test_values_in_messages_are_bounded_and_printable() -> None:
     assert len(finding.fault.message) < 200
 
 
-def test_needs_list_classes_and_chosen_models() -> None:
+def test_needs_of_a_graph_list_its_classes_and_models() -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
     verdict = judge({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert verdict.needs == ("CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "PreviewAny")
