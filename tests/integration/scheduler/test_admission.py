@@ -16,7 +16,7 @@ from chassis.ids import new_id
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
-from scheduler.domain.admission import Accepted, Account, Candidate, Ledger
+from scheduler.domain.admission import AcceptedJob, Candidate, Ledger, TenantAllowance
 from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
 from tests.kit.waiting import until
@@ -178,7 +178,7 @@ async def test_submit_with_an_outdated_tenant_allowance_writes_nothing(
     requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
     candidates = [candidate(tenant, requirement) for tenant in tenants]
     accounts = {account.id: account for account, _ in await submits.load_admission_facts(second_sql, candidates)}
-    changed: dict[str, Callable[[Account], Account]] = {
+    changed: dict[str, Callable[[TenantAllowance], TenantAllowance]] = {
         "version": lambda account: replace(account, version=account.version - 1),
         "day": lambda account: replace(account, now=account.now - timedelta(days=1)),
         "one of two": lambda account: replace(account, version=account.version - (account.id == tenants[1])),
@@ -186,7 +186,7 @@ async def test_submit_with_an_outdated_tenant_allowance_writes_nothing(
     }
     accounts = {one: changed[wrong](account) for one, account in accounts.items()}
     accepted = [Ledger(accounts[one.tenant_id]).decide(one) for one in candidates]
-    found = [one for one in accepted if isinstance(one, Accepted)]
+    found = [one for one in accepted if isinstance(one, AcceptedJob)]
     written = await submits.insert_jobs(second_sql, found, accounts)
     assert len(found) == 2
     assert [one.behind for one in written] == ([0, 0] if wrong == "nothing" else [])

@@ -17,7 +17,7 @@ from executor.domain.catalog import (
     find_flexible_classes,
     read_catalog,
 )
-from executor.domain.extra_data import extra_data_for
+from executor.domain.extra_data import filter_extra_data
 
 
 def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def test_metadata_is_withheld_when_a_cached_result_could_keep_it() -> None:
     keeping = {"1": GraphNode("Reads", {}), "2": GraphNode("Saves", {})}
     classes = NodeClasses({}, keeps_png_info=frozenset({"Reads"}))
     sent = {"extra_pnginfo": {"workflow": {}}, "preview_method": "none"}
-    assert extra_data_for(keeping, sent, classes) == {"preview_method": "none"}
-    assert extra_data_for(keeping, {"extra_pnginfo": {}}, classes) is None
-    assert extra_data_for({"2": keeping["2"]}, sent, classes) == sent
-    assert extra_data_for(keeping, None, classes) is None
+    assert filter_extra_data(keeping, sent, classes) == {"preview_method": "none"}
+    assert filter_extra_data(keeping, {"extra_pnginfo": {}}, classes) is None
+    assert filter_extra_data({"2": keeping["2"]}, sent, classes) == sent
+    assert filter_extra_data(keeping, None, classes) is None

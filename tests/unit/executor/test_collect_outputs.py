@@ -49,7 +49,9 @@ def found_in(shape: Shape) -> list[FoundOutput]:
         NodeFilePath(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]
     }
     found = collect_outputs({"outputs": {"9": shape.report}}, {"9": {}})
-    named = [next((item.as_file(place) for place in item.possible_files if place in written), item) for item in found]
+    named = [
+        next((item.to_file_output(place) for place in item.possible_files if place in written), item) for item in found
+    ]
     return list(drop_duplicate_files(named))
 
 

@@ -200,7 +200,7 @@ def test_nan_in_an_input_is_refused_with_its_place() -> None:
 
 
 def test_extra_data_of_listed_keys_reaches_nodes() -> None:
-    keys = ExtraDataKeys.of("api_key_comfy_org")
+    keys = ExtraDataKeys.from_setting("api_key_comfy_org")
     sent = {**PNG, "preview_method": "auto", "api_key_comfy_org": "k", "client_id": "x", "auth_token_comfy_org": None}
     assert keys.filter_extra_data(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
     assert keys.filter_extra_data({"client_id": "x"}) is None

@@ -162,7 +162,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_operations(
         bus,
         nodes=AdminNodeActions(
-            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.recheck
+            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.schedule_recheck
         ),
         previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
@@ -207,11 +207,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             every_s=reclaim_prefetched.EVERY_S,
         ),
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
-        Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
+        Loop("scheduler.measure_fleet", meter.measure_fleet, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),
-        Loop("scheduler.learn_run_times", learner.learn, every_s=LEARN_EVERY_S),
-        Loop("scheduler.prune_run_times", learner.prune, every_s=PRUNE_EVERY_S),
-        Loop("scheduler.prune_trends", recorder.prune, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.learn_run_times", learner.save_recorded, every_s=LEARN_EVERY_S),
+        Loop("scheduler.prune_run_times", learner.prune_run_times, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.prune_trends", recorder.prune_totals, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_catalogs", fleet.prune_catalogs, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),

@@ -48,11 +48,11 @@ class ImageQuota:
         self._sums = {False: 0, True: 0}  # saved and previewed images
 
     @property
-    def used(self) -> int:
+    def used_images(self) -> int:
         """The number of images of the admitted outputs."""
         return max(self._sums.values())
 
-    def try_admit(self, item: FoundOutput) -> bool:
+    def try_admit_output(self, item: FoundOutput) -> bool:
         """Admit an output if it fits, and count it."""
         if item not in self._admitted:
             cost = self._counter.count_images(item)
@@ -62,7 +62,7 @@ class ImageQuota:
             self._admitted.add(item)
         return True
 
-    def recount(self, found: Iterable[FoundOutput]) -> int:
+    def recount_images(self, found: Iterable[FoundOutput]) -> int:
         """Return the number of images of exactly these outputs, replacing earlier counts."""
         whole = set(found)
         self._admitted &= whole

@@ -14,7 +14,7 @@ MAX_DEPTH = 10
 MAX_NUMBER = (1 << 53) - 1  # larger integers lose digits in JavaScript
 
 
-def inline_value(item: FoundOutput) -> Any:
+def read_inline_value(item: FoundOutput) -> Any:
     """Return the value of an output if a record can hold it, else None."""
     if item.source is not OutputSource.VALUE or item.content is None or len(item.content) > MAX_INLINE_BYTES:
         return None

@@ -26,7 +26,7 @@ from contracts.scheduler.search import INSPECT_JOB, InspectJob, JobWithAttempts
 from contracts.wire.errors import Refusal
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.service import parse_job_id
-from gateway.jobs.submit import is_in_doubt
+from gateway.jobs.submit import may_be_committed
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -134,11 +134,11 @@ class AdminActions:
         try:
             again = (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
         except Refusal as refusal:
-            if not is_in_doubt(refusal):
-                await self._pins.release(retry_id)
+            if not may_be_committed(refusal):
+                await self._pins.unpin_uploads(retry_id)
             raise
         if again.job_id != retry_id:  # it was already run again, and that job has pins of its own
-            await self._pins.release(retry_id)
+            await self._pins.unpin_uploads(retry_id)
         return again
 
     async def read_job(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:

@@ -48,7 +48,7 @@ def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -
         await request.state.charge((len(job_ids) - 1) // JOBS_PER_REQUEST)
         places = asyncio.Semaphore(CONCURRENT)
 
-        async def change(job_id: UUID) -> BulkItem:
+        async def change_job(job_id: UUID) -> BulkItem:
             async with places:
                 try:
                     if sent.action is BulkAction.PURGE:
@@ -60,7 +60,7 @@ def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -
                     return BulkItem(job_id=job_id, status=refused["status"], problem=refused)
                 return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
 
-        items = await asyncio.gather(*map(change, job_ids))
+        items = await asyncio.gather(*map(change_job, job_ids))
         used(UUID(tenant))
         return BulkBody(jobs=list(items))
 

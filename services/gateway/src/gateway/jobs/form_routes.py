@@ -15,7 +15,7 @@ from gateway.fleet.errors import NoModel
 from gateway.fleet.service import FleetView
 from gateway.jobs.form_schemas import BuiltinWorkflowBody, BuiltinWorkflowsBody, WorkflowFormBody, present_form
 from gateway.jobs.routes import EXAMPLES
-from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.builtin.nodes import CHECKPOINTS
 from gateway.workflows.builtin.parameters import WORKFLOWS, parameters_schema
@@ -31,7 +31,7 @@ def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
     @routes.post(
         "/inputs",
         summary="Describe the inputs of a workflow without running it",
-        openapi_extra=documented(submission_schema(), examples=EXAMPLES),
+        openapi_extra=documented(build_submission_schema(), examples=EXAMPLES),
         responses=problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
     )
     async def describe_inputs(
@@ -44,7 +44,9 @@ def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
         `{"node": node_id, "input": input, "title": title}` and `type`, `minimum`, `maximum` and `enum` (up to 100
         values) of its `schema`.
         """
-        graph, form = await submitter.describe(read_submission(body), tenant=tenant, is_large=request.state.is_large)
+        graph, form = await submitter.describe_inputs(
+            read_submission(body), tenant=tenant, is_large=request.state.is_large
+        )
         return present_form(graph, form)
 
     @routes.get("/builtin", summary="List the built-in workflows with their parameters", responses=problems())

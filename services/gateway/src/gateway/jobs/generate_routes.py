@@ -21,9 +21,9 @@ from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferre
 from gateway.edge.request_body import workflow_body
 from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
 from gateway.jobs.generate_schemas import GenerateBody, present_generated
-from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
+from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_headers
 from gateway.jobs.schemas import JobBody, present_job
-from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWait
 from gateway.workflows.submission_forms import read_submission
@@ -41,7 +41,7 @@ _PREFER = {
     "example": "wait=120",
 }
 _APPLIED = {"Preference-Applied": {"description": "The `wait` that was applied.", "schema": {"type": "string"}}}
-_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
+_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
 _LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
 
 
@@ -81,22 +81,22 @@ def router(
         """
         submission = read_submission(body)
         keys = request.headers.getlist("idempotency-key")
-        accepted = await submitter.submit(
+        accepted = await submitter.submit_job(
             submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
         )
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
-        headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
+        headers = build_headers(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)
-        if await _client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
+        if await _has_client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
             if not keys:
-                await wait.cancel()
+                await wait.cancel_job()
                 used(accepted.job.tenant_id)
             raise ClientDisconnect
         used(accepted.job.tenant_id)
         if wait.job.state not in FINAL_STATES:
-            return _job_response(present_job(wait.job, public_url), 202, headers)
+            return _build_job_response(present_job(wait.job, public_url), 202, headers)
         try:
-            return _job_response(present_generated(wait.job, public_url), 200, headers)
+            return _build_job_response(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
             answer = problem_response(request, refusal.refused)
             answer.headers.update(headers)
@@ -105,7 +105,7 @@ def router(
     return routes
 
 
-async def _client_left(request: Request, wait: JobWait, wait_s: float, closing: asyncio.Event) -> bool:
+async def _has_client_left(request: Request, wait: JobWait, wait_s: float, closing: asyncio.Event) -> bool:
     """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
 
     Shutdown of the gateway ends the wait, and at last cancels this coroutine. Neither is a disconnect: the job
@@ -132,5 +132,5 @@ async def _wait_for_disconnect(request: Request) -> None:
         pass
 
 
-def _job_response(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
+def _build_job_response(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)

@@ -30,12 +30,12 @@ class OutputCopies:
     uploads: UploadStore
     objects: ArtifactStore
 
-    async def copy(self, reference: str, *, tenant: str) -> Upload | None:
+    async def copy_output(self, reference: str, *, tenant: str) -> Upload | None:
         """Return the copy of the output in ``output:<id>``; None if the tenant has no such output."""
         artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
         if artifact is None:
             return None
-        known = await self.uploads.refresh(tenant, _copy_marker(artifact), KEPT)
+        known = await self.uploads.refresh(tenant, _derive_copy_digest(artifact), KEPT)
         if known is not None:
             return known
         try:
@@ -52,7 +52,7 @@ class OutputCopies:
         new = NewUpload(
             id=upload_id,
             tenant_id=artifact.tenant_id,
-            sent_sha256=_copy_marker(artifact),
+            sent_sha256=_derive_copy_digest(artifact),
             sha256=artifact.sha256,
             key=f"{artifact.tenant_id}/uploads/{upload_id}",
             content_type=content_type,
@@ -69,7 +69,7 @@ class OutputCopies:
         return upload
 
 
-def _copy_marker(artifact: Artifact) -> str:
+def _derive_copy_digest(artifact: Artifact) -> str:
     """Return the ``sent_sha256`` of a copy.
 
     It differs from that of an upload of the same bytes, which is re-encoded.

@@ -22,7 +22,7 @@ from gateway.jobs.history import JobHistory
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.output_copies import OutputCopies
 from gateway.jobs.service import JobService
-from gateway.jobs.storage_limit import ResultStorage
+from gateway.jobs.storage_limit import ResultStorageLimit
 from gateway.jobs.submit import JobSubmitter
 from gateway.uploads.store import UploadStore
 from gateway.wiring import Feature, Infrastructure
@@ -65,10 +65,10 @@ def wire_jobs(
         fleet=fleet,
         saved=saved,
         pins=pins,
-        results=ResultStorage(users, infra.artifacts),
+        results=ResultStorageLimit(users, infra.artifacts),
         store=infra.objects.status,
         used=users.usage_changed,
-        extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
+        extra_data_keys=ExtraDataKeys.from_setting(settings.extra_data_keys),
     )
     service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
     history = JobHistory(bus, saved)

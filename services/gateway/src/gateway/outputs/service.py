@@ -9,8 +9,8 @@ from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob, UnknownJob
 from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
-from gateway.jobs.no_result import no_result_refusal
-from gateway.jobs.schemas import pick_output, saved_or_previews
+from gateway.jobs.no_result import build_no_result_refusal
+from gateway.jobs.schemas import choose_saved_or_previews, pick_output
 from gateway.jobs.service import parse_job_id
 from gateway.outputs.archive import Archive, archive_of_job, archive_of_jobs
 from gateway.outputs.errors import TooManyFiles
@@ -35,7 +35,7 @@ class ResultService:
     async def read_completed_job(self, text: str, *, tenant: str) -> Job:
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=parse_job_id(text)), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.COMPLETED:
-            raise no_result_refusal(job)
+            raise build_no_result_refusal(job)
         return job
 
     async def find_result(
@@ -131,5 +131,5 @@ class ResultService:
 
 def _select_outputs(job: Job, *, temporary: bool | None) -> list[Output]:
     if temporary is None:
-        return saved_or_previews(job.outputs)
+        return choose_saved_or_previews(job.outputs)
     return [output for output in job.outputs if output.temporary is temporary]

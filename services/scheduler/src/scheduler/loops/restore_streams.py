@@ -44,13 +44,13 @@ class StreamRestorer:
         """Run one pass, for ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
-        lost = {stream.name for stream in self._streams if await self._ensure(stream)} - {JOB_PROGRESS.name}
+        lost = {stream.name for stream in self._streams if await self._ensure_stream(stream)} - {JOB_PROGRESS.name}
         if lost:
             log.warning("scheduler.stream_recreated", streams=sorted(lost))
             await self._relay.repeat()
             self._relay_loop.wake()
         await self._relay.prune()
-        await self._check_fill()
+        await self._check_stream_fill()
 
     async def probe(self) -> None:
         """Raise unless all streams are as declared.
@@ -61,7 +61,7 @@ class StreamRestorer:
         if self._refusals:
             raise streams.StreamRefused(" ".join(self._refusals.values()))
 
-    async def _ensure(self, stream: Stream) -> bool:
+    async def _ensure_stream(self, stream: Stream) -> bool:
         """Create the stream, or change it to what is declared; returns whether it was created."""
         try:
             created = bool(await streams.declare(self._bus, (stream,), replicas=self._replicas))
@@ -84,7 +84,7 @@ class StreamRestorer:
             self._logged[stream.name] = (reason, now)
             log.error(event, stream=stream.name, reason=reason)
 
-    async def _check_fill(self) -> None:
+    async def _check_stream_fill(self) -> None:
         """Warn if the size of the stream of job events, not its age, decides how long events are kept."""
         if self._filled_at is not None and monotonic() - self._filled_at < FILL_EVERY_S:
             return

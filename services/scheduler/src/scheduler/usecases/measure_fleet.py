@@ -36,7 +36,7 @@ class FleetMeter:
         self._node_state, self._outbox = metrics.gauge(NODE_STATE), metrics.gauge(OUTBOX_OLDEST_SECONDS)
         self._nodes: set[str] = set()
 
-    async def measure(self) -> None:
+    async def measure_fleet(self) -> None:
         """Run one pass, for ``chassis.loop.Loop``."""
         async with self._database.single() as connection:
             queue = {row["tier"]: row for row in await stats.count_queue(connection)}

@@ -80,7 +80,7 @@ def serve_requests(
 
     async def submit(submission: Submission, address: Address) -> HttpBody:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
-        accepted = await submitter.submit(
+        accepted = await submitter.submit_job(
             SentSubmission(submission),
             tenant=address.tenant,
             idempotency_keys=[] if sent is None else [sent],
