@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from contracts.graph_policy.input_roles import pattern_role
+from contracts.graph_policy.input_roles import find_role_by_pattern
 from contracts.graph_policy.registry import STOCK_CLASSES, is_stock_module, is_unreviewed
 from executor.domain.catalog import read_catalog
 from tests.contract.simnode.driver import driven
@@ -31,7 +31,7 @@ def unreviewed(object_info: dict[str, Any]) -> list[str]:
             found.extend(
                 f"{name}.{given} ({role})"
                 for given, described in spec.inputs.items()
-                if (role := pattern_role(given, described, output_node=spec.output_node)) is not None
+                if (role := find_role_by_pattern(given, described, output_node=spec.output_node)) is not None
                 and reviewed.role_of(given) is None
                 and given not in reviewed.plain
             )

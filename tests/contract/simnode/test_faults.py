@@ -217,7 +217,7 @@ async def test_client_that_does_not_read_blocks_other_clients_until_it_disconnec
     hub = driver.node.parts.hub
     async with driver.socket("slow") as slow, driver.socket("quick") as quick:
         for _ in range(32):
-            hub.send_frame(bytes(1_000_000), "slow")
+            hub.queue_frame(bytes(1_000_000), "slow")
         prompt_id = await driver.submit(saved(), client_id="quick")
         await driver.entry(prompt_id)
         assert not hub._outbox.empty()

@@ -15,7 +15,7 @@ from authn.authenticator import Authenticator
 from chassis.lifecycle import starting
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
-from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, scopes_of
+from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, list_scopes
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import bus_at, connected
@@ -100,7 +100,7 @@ async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(
     assert script.auth.asked == 1
     known = identity.find_cached(ALICE_KEY)
     assert known is not None
-    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), scopes_of(Role.USER))
+    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), list_scopes(Role.USER))
 
 
 @pytest.mark.requirement("B-30")
@@ -300,7 +300,7 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
             return bob.tier is Tier.FREE and (await identity.authenticate(tokens["user"])).requests_per_minute == 7
 
         await until(newest)
-        assert (await identity.authenticate(tokens["admin"])).scopes == scopes_of(Role.USER)
+        assert (await identity.authenticate(tokens["admin"])).scopes == list_scopes(Role.USER)
         assert (await identity.authenticate("bob-key")).scopes == (Scope.JOBS_READ,)
 
 

@@ -71,7 +71,7 @@ async def pooled_url(server_url: DatabaseUrl, certificate: Path) -> AsyncIterato
     pooler = PgBouncer(server_url.render(), certificate)
     try:
         await pooler.start()
-        yield DatabaseUrl.parse(pooler.url(server_url.render())).verified_by(certificate)
+        yield DatabaseUrl.parse(pooler.url(server_url.render())).add_ca(certificate)
     finally:
         pooler.remove()
 
@@ -130,7 +130,7 @@ async def test_database_server_with_an_untrusted_certificate_is_refused(
 ) -> None:
     write_certificate(tmp_path / "other.pem")
     plain = DatabaseUrl.parse(pooled_url.render().partition("?")[0])
-    database = Database(plain.verified_by(tmp_path / "other.pem"), name="test")
+    database = Database(plain.add_ca(tmp_path / "other.pem"), name="test")
     with pytest.raises(OSError, match="certificate verify failed"):
         await database.probe()
     await database.close()

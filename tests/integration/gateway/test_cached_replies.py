@@ -48,7 +48,7 @@ async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: 
         users, who = UserCache(bus), await _alice(script)
         early = asyncio.create_task(users.read_user(who))
         await until(lambda: asked == [1])
-        users.usage_changed(who.user_id)
+        users.drop_cached_usage(who.user_id)
         assert (await users.read_user(who)).used_today == 2
         gate.set()
         assert (await early).used_today == 1, "it was asked before"

@@ -16,7 +16,7 @@ import pytest
 from contracts.registry import DATABASES
 from stack.__main__ import _urls_of_environment
 from stack.linux import die_with_parent
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import HELLO
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -63,7 +63,7 @@ async def databases(server: PostgresServer, statement: str) -> None:
 
 @pytest.fixture
 async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[Told]:
-    node, *ports = free_ports(5)
+    node, *ports = find_free_ports(5)
     port = dict(zip(SERVICES, map(str, ports), strict=True))
     nats = NatsServer()
     plain = {

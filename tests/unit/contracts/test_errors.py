@@ -4,13 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.scheduler.jobs import ReadJob
-from contracts.wire.errors import MAX_COUNTED_ERRORS, MAX_FIELD_ERRORS, MAX_POINTER, FieldError, field_errors
+from contracts.wire.errors import MAX_COUNTED_ERRORS, MAX_FIELD_ERRORS, MAX_POINTER, FieldError, build_field_errors
 
 
 def errors_of(sent: dict[str, object]) -> tuple[FieldError, ...]:
     with pytest.raises(ValidationError) as raised:
         ReadJob.model_validate(sent)
-    return field_errors(raised.value)
+    return build_field_errors(raised.value)
 
 
 def test_first_hundred_errors_are_reported() -> None:

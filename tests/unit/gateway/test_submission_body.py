@@ -11,7 +11,7 @@ from gateway.edge.json_body import read_json
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.uploads.references import upload_ids
-from gateway.workflows.submission_forms import read_submission, with_workflow
+from gateway.workflows.submission_forms import read_submission, unwrap_workflow
 
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
 FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
@@ -132,9 +132,12 @@ def test_unrecognized_body_shape_is_refused(body: Any) -> None:
 
 
 def test_saved_workflow_may_be_sent_as_json_text() -> None:
-    assert with_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {"workflow": GRAPH, "description": "a"}
-    assert with_workflow({"description": "a"}) == {"description": "a"}
-    assert with_workflow([1]) == [1]
+    assert unwrap_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {
+        "workflow": GRAPH,
+        "description": "a",
+    }
+    assert unwrap_workflow({"description": "a"}) == {"description": "a"}
+    assert unwrap_workflow([1]) == [1]
 
 
 @pytest.mark.parametrize(

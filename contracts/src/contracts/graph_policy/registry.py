@@ -127,7 +127,7 @@ def is_stock_module(module: str) -> bool:
     return module in _STOCK_MODULES or module.startswith(_STOCK_PREFIXES)
 
 
-def stock_class(name: str, module: str) -> StockClass | None:
+def find_stock_class(name: str, module: str) -> StockClass | None:
     """Return the reviewed class of this name, if the node's catalog says that its module is stock.
 
     Returns None for a class of a custom pack, whatever its name, and for an unreviewed stock class. An unreviewed class

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.scheduler.outputs import Output
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.scheduler.waiting import Waiting
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -263,7 +263,7 @@ class JobGraph(TolerantModel):
     extra_data: dict[str, Any] | None = None
 
 
-READ_JOB = scheduler_rpc(
+READ_JOB = declare_scheduler_rpc(
     "job",
     "read",
     ReadJob,
@@ -272,8 +272,10 @@ READ_JOB = scheduler_rpc(
     producers=("gateway", "notifier"),
     timeout_s=1.5,
 )
-LIST_JOBS = scheduler_rpc("job", "list", ListJobs, JobPage, "List the jobs of a tenant, newest first.", timeout_s=1.8)
-CANCEL_JOB = scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)
+LIST_JOBS = declare_scheduler_rpc(
+    "job", "list", ListJobs, JobPage, "List the jobs of a tenant, newest first.", timeout_s=1.8
+)
+CANCEL_JOB = declare_scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)
 JOB_CHANGED = Topic(
     kind=Traffic.EVT,
     owner="scheduler",
@@ -296,6 +298,8 @@ JOB_CHANGED_LIVE = Topic(
     producers=("scheduler",),
     consumers=("gateway", "notifier"),
 )
-READ_JOB_GRAPH = scheduler_rpc("job", "graph", ReadJobGraph, JobGraph, "Read the workflow of a job.", timeout_s=1.8)
+READ_JOB_GRAPH = declare_scheduler_rpc(
+    "job", "graph", ReadJobGraph, JobGraph, "Read the workflow of a job.", timeout_s=1.8
+)
 
 TOPICS = (READ_JOB, LIST_JOBS, CANCEL_JOB, JOB_CHANGED, JOB_CHANGED_LIVE, READ_JOB_GRAPH)

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from chassis.faults import Fault, FaultLog
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.ids import new_id
 from chassis.lifecycle import retry_with_backoff, starting
 from chassis.loop import Loop
@@ -107,7 +107,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         await components[0].work.drain(within_s=settings.drain_s, hurried=hurried)
 
     if settings.on_stop == "hand_back":
-        shutdown.before_closing(drain)
+        shutdown.register_drain(drain)
 
     def build_probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
         async def check_readiness() -> None:
@@ -121,7 +121,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         "node": build_probe(lambda components: components.state.online),
         "catalog": build_probe(lambda components: components.state.is_catalog_reported),
     }
-    return create_web(
+    return create_web_app(
         "executor",
         lifespan=lifespan,
         metrics=metrics,

@@ -8,12 +8,12 @@ from fastapi import FastAPI
 
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
@@ -180,7 +180,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_dead_letters(bus, dead_letters=dead_letters)
     purger = JobPurger(database)
     consumers.register_retention(bus, purger=purger)
-    relay = Relay(database, bus)
+    relay = OutboxRelay(database, bus)
     relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
     attempt_ender = end_attempts.AttemptEnder(
         bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
@@ -251,6 +251,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     dependencies = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
     probes = {**dependencies, "schema": schema.probe}
-    return create_web(
+    return create_web_app(
         "scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
     )

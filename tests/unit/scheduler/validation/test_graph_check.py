@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.workflow import MAX_ERRORS, Graph, graph_as_json, read_graph
+from contracts.workflow import MAX_ERRORS, Graph, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.graph_check import GraphCheckResult, check_graph
 from tests.kit.catalogs import catalog_of, simulated_catalog
@@ -299,7 +299,7 @@ def test_undeclared_inputs_and_unknown_node_fields_are_left_out() -> None:
         "2": {"class_type": "SaveImage", "inputs": {**SAVE["inputs"], "no_such_input": 1, "x": ["nowhere", 0]}},  # type: ignore[dict-item]
     }
     raw["2"]["_meta"] = {"title": "kept"}
-    assert graph_as_json(judge(raw).graph) == {"1": IMAGE, "2": {**SAVE, "_meta": {"title": "kept"}}}
+    assert graph_to_json(judge(raw).graph) == {"1": IMAGE, "2": {**SAVE, "_meta": {"title": "kept"}}}
 
 
 @pytest.mark.parametrize("value", ["photo.png", 3, {"__value__": "x"}])

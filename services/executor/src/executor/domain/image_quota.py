@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contracts.graph_size.analysis import GraphSize, measure
-from contracts.graph_size.image_quota import file_cost, stores_video
+from contracts.graph_size.image_quota import compute_file_cost, stores_video
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import OutputKind
 from contracts.workflow import has_valid_links, read_graph
@@ -28,9 +28,9 @@ class ImageCounter:
             case OutputKind.IMAGE if not stores_video(self._size.graph, item.node_id):
                 return 1
             case OutputKind.IMAGE | OutputKind.VIDEO:
-                return file_cost(self._size, item.node_id, self._frames_per_image, latent=False)
+                return compute_file_cost(self._size, item.node_id, self._frames_per_image, latent=False)
             case OutputKind.FILE if item.filename.endswith(LATENT_SUFFIX):
-                return file_cost(self._size, item.node_id, self._frames_per_image, latent=True)
+                return compute_file_cost(self._size, item.node_id, self._frames_per_image, latent=True)
         return 0
 
 

@@ -13,7 +13,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import workflow_body
+from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
 from gateway.jobs.errors import STORAGE
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_quota_headers
@@ -44,7 +44,7 @@ def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         },
     )
     async def submit_batch(
-        tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
+        tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request, response: Response
     ) -> BatchBody:
         """Answers 200 with one item per submission, in order, whether accepted or refused.
 

@@ -15,7 +15,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkRequest
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
@@ -35,7 +35,7 @@ def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -
         openapi_extra=documented(BulkRequest, example=_EXAMPLE),
         responses=problems(BatchTooLarge, *JSON_BODY),
     )
-    async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(json_body)], request: Request) -> BulkBody:
+    async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(read_json_body)], request: Request) -> BulkBody:
         """Answers 200 with one item per job, in order, whether changed or refused. The items do not affect each other.
 
         `cancel` of a job that has ended leaves it as it is. `purge` deletes an ended job with its inputs and outputs; a

@@ -8,7 +8,7 @@ import orjson
 from contracts.wire.errors import FieldError
 from contracts.workflow import exceeds_integer_range
 from gateway.edge.errors import InvalidRequest
-from gateway.edge.json_faults import shown_key
+from gateway.edge.json_faults import shorten_key
 
 MAX_BYTES = 1 << 20  # as compact JSON; stored with the job, and written into every image by ComfyUI
 PNG_INFO, PREVIEW_METHOD = "extra_pnginfo", "preview_method"
@@ -49,11 +49,11 @@ class ExtraDataKeys:
         return kept
 
     def _check_value(self, name: str, value: Any) -> None:
-        pointer = f"/{shown_key(name)}"
+        pointer = f"/{shorten_key(name)}"
         if name not in self.allowed:
             listed = ", ".join(sorted(self.allowed))
             message = (
-                f'"{shown_key(name)}" is not passed on to ComfyUI here. Leave it out. extra_data can have: {listed}.'
+                f'"{shorten_key(name)}" is not passed on to ComfyUI here. Leave it out. extra_data can have: {listed}.'
             )
             _refuse_extra_data(pointer, "extra_data_key", message)
         if name == PNG_INFO:
@@ -61,7 +61,7 @@ class ExtraDataKeys:
                 message = "extra_pnginfo must be an object, and so must its workflow."
                 _refuse_extra_data(pointer, "extra_data_value", message)
         elif not isinstance(value, str):
-            _refuse_extra_data(pointer, "extra_data_value", f"{shown_key(name)} must be a text in quotes.")
+            _refuse_extra_data(pointer, "extra_data_value", f"{shorten_key(name)} must be a text in quotes.")
         elif name == PREVIEW_METHOD and value not in PREVIEW_METHODS:
             _refuse_extra_data(
                 pointer, "extra_data_value", f"preview_method must be one of: {', '.join(PREVIEW_METHODS)}."

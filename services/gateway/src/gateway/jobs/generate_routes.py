@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from chassis.http.app import problem_response
+from chassis.http.app import build_problem_response
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import FINAL_STATES
@@ -17,8 +17,8 @@ from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
-from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
-from gateway.edge.request_body import workflow_body
+from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
+from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
 from gateway.jobs.generate_schemas import GenerateBody, present_generated
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_headers
@@ -67,7 +67,7 @@ def router(
             **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
         },
     )
-    async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
+    async def generate(tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request) -> Response:
         """Answers 200 once the job is completed, and 202 with the job if it takes longer than `Prefer: wait`.
 
         It also answers 202 before that time if the server is being stopped: follow `Location`, or send the request
@@ -84,7 +84,7 @@ def router(
         accepted = await submitter.submit_job(
             submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
         )
-        wait_s = preferred_wait_s(request.headers.getlist("prefer"))
+        wait_s = parse_preferred_wait_s(request.headers.getlist("prefer"))
         headers = build_headers(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)
         if await _has_client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
@@ -98,7 +98,7 @@ def router(
         try:
             return _build_job_response(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
-            answer = problem_response(request, refusal.refused)
+            answer = build_problem_response(request, refusal.refused)
             answer.headers.update(headers)
             return answer
 

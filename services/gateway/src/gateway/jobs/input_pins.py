@@ -11,7 +11,7 @@ from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Unavailable
 from gateway.jobs.output_copies import OutputCopies
 from gateway.uploads.errors import UnknownUpload
-from gateway.uploads.references import MOST, is_upload_id, output_references, too_many, upload_ids, with_uploads
+from gateway.uploads.references import MOST, find_output_references, is_upload_id, too_many, upload_ids, with_uploads
 from gateway.uploads.store import Upload, UploadStore
 
 
@@ -104,7 +104,7 @@ class InputPins:
 
     async def _load_uploads(self, ids: set[UUID], tenant: str) -> dict[UUID, Upload]:
         try:
-            return await self._uploads.find_all(tenant, ids)
+            return await self._uploads.find_uploads(tenant, ids)
         except Exception as error:
             raise _to_unavailable(error) from error
 
@@ -131,7 +131,7 @@ async def _find_references(graph: Mapping[str, Any], *, is_large: bool) -> tuple
 
 
 def _find_names_in_graph(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    return upload_ids(graph), output_references(graph)
+    return upload_ids(graph), find_output_references(graph)
 
 
 def _replace_by_copies(

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from contracts.gateway.submissions import OUTPUT_PREFIX
-from gateway.images.formats import format_of
-from gateway.images.headers import ImageHeader, read_header, webp_size
+from gateway.images.formats import detect_format
+from gateway.images.headers import ImageHeader, read_header, read_webp_size
 from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.objects import ArtifactStore
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, detect_file_type, read_exr_size
 from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 KEPT = timedelta(days=1)  # covers the time from a copy to its pin, and from a failure to a requeue
@@ -79,14 +79,14 @@ def _derive_copy_digest(artifact: Artifact) -> str:
 
 def _detect_type(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
     """Return the media type by content, or else as the executor reported it; and the size of an image."""
-    image_format = format_of(begun[:12])
+    image_format = detect_format(begun[:12])
     if image_format is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)
         if isinstance(header, ImageHeader):
             return image_format.media_type, (header.width, header.height)
-        canvas = webp_size(begun)
+        canvas = read_webp_size(begun)
         return image_format.media_type, canvas if isinstance(canvas, tuple) else None
-    known = file_type_of(begun[:LOOK_AT_BYTES], artifact.size_bytes)
+    known = detect_file_type(begun[:LOOK_AT_BYTES], artifact.size_bytes)
     if known is None:
         return artifact.content_type, None
-    return known.media_type, exr_size(begun)
+    return known.media_type, read_exr_size(begun)

@@ -42,7 +42,7 @@ def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[st
 def _build_prompt_fields(name: str, graph: Graph) -> dict[str, Any]:
     """Return the fields of a submission with ``prompt``."""
     fields: dict[str, Any] = {}
-    for (node_id, input_name), pointer in built_in.origins_of(name).items():
+    for (node_id, input_name), pointer in built_in.find_origins(name).items():
         value = _find_literal(graph, node_id, input_name)
         if value is not None:
             fields[pointer.removeprefix("/")] = value

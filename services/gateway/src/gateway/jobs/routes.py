@@ -15,7 +15,7 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.direct_routes import DirectRoute, json_response
-from gateway.edge.request_body import workflow_body
+from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.filters import parse_label
@@ -97,7 +97,7 @@ def router(
 
     async def submit_job(tenant: Writer, request: Request) -> Response:
         accepted = await submitter.submit_job(
-            read_submission(await workflow_body(request)),
+            read_submission(await read_workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,

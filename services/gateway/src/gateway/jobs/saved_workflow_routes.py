@@ -9,7 +9,7 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.routes import HEADERS, IDEMPOTENCY_KEY, build_headers
 from gateway.jobs.saved_workflow_openapi import build_document
@@ -42,7 +42,7 @@ def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -
     async def run_workflow(
         tenant: Writer,
         workflow_name: WorkflowPath,
-        body: Annotated[Any, Depends(json_body)],
+        body: Annotated[Any, Depends(read_json_body)],
         request: Request,
         response: Response,
     ) -> JobBody:

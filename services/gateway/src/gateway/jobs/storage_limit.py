@@ -48,7 +48,7 @@ class ResultStorageLimit:
 
     async def _load_limits(self, tenant_id: UUID) -> Limits | None:
         try:
-            return await self._users.limits_by_id(tenant_id)
+            return await self._users.read_limits_by_id(tenant_id)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.refused.code)

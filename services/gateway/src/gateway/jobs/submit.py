@@ -41,7 +41,7 @@ from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import image_to_image
 from gateway.workflows.builtin.image_to_image import Size
 from gateway.workflows.builtin.nodes import MAX_SEED
-from gateway.workflows.service import SavedWorkflows, fill_in
+from gateway.workflows.service import SavedWorkflows, set_parameter_values
 from gateway.workflows.submission_forms import SentSubmission
 
 READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
@@ -224,7 +224,7 @@ class JobSubmitter:
         """
         name = sent.submission.workflow_name
         if name is not None and name in built_in.NAMES:
-            model = await self._fleet.default_model()
+            model = await self._fleet.choose_default_model()
             plan = SubmissionPlan(built_in.build_template(name, model=model), built_in.CUSTOM)
         else:
             plan = await self._plan_submission(sent, tenant, "/parameters", is_large)
@@ -286,15 +286,15 @@ class JobSubmitter:
         submission = sent.submission
         if submission.workflow_name is not None:
             version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
-            graph = fill_in(version, submission.parameters, parameters_at)
+            graph = set_parameter_values(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
             return SubmissionPlan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
         if submission.workflow is None:
-            model = submission.model or await self._fleet.default_model()
+            model = submission.model or await self._fleet.choose_default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
             graph = built_in.build(await self._fill_in_image_size(submission, tenant), model=model, seed=seed)
             return SubmissionPlan(
-                graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission)
+                graph, built_in.find_workflow_name(submission), model, seed, partial(built_in.explain, submission)
             )
         explain = partial(relocate_errors, at=sent.workflow_at)
         if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it

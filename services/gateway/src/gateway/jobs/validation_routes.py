@@ -7,7 +7,7 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import InvalidRequest
-from gateway.edge.request_body import workflow_body
+from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.errors import STORAGE
 from gateway.jobs.routes import EXAMPLES
 from gateway.jobs.submission_openapi import build_submission_schema
@@ -33,7 +33,7 @@ def router(*, submitter: JobSubmitter) -> APIRouter:
         `warnings` lists what runs differently from what was sent (converted values, inputs that no node reads, nodes
         that no output needs, random seeds), and the limit that would refuse a submission now.
         """
-        body = await workflow_body(request)
+        body = await read_workflow_body(request)
         try:
             sent = read_submission(body)
         except InvalidRequest as refusal:

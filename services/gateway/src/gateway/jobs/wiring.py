@@ -67,7 +67,7 @@ def wire_jobs(
         pins=pins,
         results=ResultStorageLimit(users, infra.artifacts),
         store=infra.objects.status,
-        used=users.usage_changed,
+        used=users.drop_cached_usage,
         extra_data_keys=ExtraDataKeys.from_setting(settings.extra_data_keys),
     )
     service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
@@ -78,11 +78,11 @@ def wire_jobs(
         submitter=submitter,
         pins=pins,
         routers=(
-            routes.router(jobs=service, submitter=submitter, public_url=url, used=users.usage_changed),
+            routes.router(jobs=service, submitter=submitter, public_url=url, used=users.drop_cached_usage),
             batch_routes.router(submitter=submitter, public_url=url),
-            bulk_routes.router(jobs=service, public_url=url, used=users.usage_changed),
+            bulk_routes.router(jobs=service, public_url=url, used=users.drop_cached_usage),
             generate_routes.router(
-                bus=bus, submitter=submitter, public_url=url, used=users.usage_changed, shutdown=infra.shutdown
+                bus=bus, submitter=submitter, public_url=url, used=users.drop_cached_usage, shutdown=infra.shutdown
             ),
             history_routes.router(history=history),
             validation_routes.router(submitter=submitter),

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from chassis.database.postgres import new_metadata
-from chassis.messaging.dead_letters import dead_letters_table
+from chassis.messaging.dead_letters import create_dead_letters_table
 
 METADATA = new_metadata()
 
@@ -182,4 +182,4 @@ USAGE_BATCHES = Table(
     comment="What was added to usage_requests, so that nothing is added twice; forgotten after an hour.",
 )
 
-DEAD_LETTERS = dead_letters_table(METADATA)
+DEAD_LETTERS = create_dead_letters_table(METADATA)

@@ -4,7 +4,7 @@ from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database.postgres import new_metadata
-from chassis.messaging.dead_letters import dead_letters_table
+from chassis.messaging.dead_letters import create_dead_letters_table
 
 METADATA = new_metadata()
 
@@ -29,4 +29,4 @@ PURGED_JOBS = Table(
     comment="Of whom no event is kept any more, however late it comes.",
 )
 
-DEAD_LETTERS = dead_letters_table(METADATA)
+DEAD_LETTERS = create_dead_letters_table(METADATA)

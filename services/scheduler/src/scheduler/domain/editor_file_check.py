@@ -8,7 +8,7 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import printable
-from contracts.workflow import MAX_ERRORS, graph_as_json, read_graph
+from contracts.workflow import MAX_ERRORS, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import ConvertedGraph, convert_editor_file
 from scheduler.domain.editor_file.parse import InexactError
@@ -52,7 +52,7 @@ def check_editor_file(
     inexact: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
-        errors = list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
+        errors = list_inexact_errors(converted, catalog) or read_graph(graph_to_json(converted.graph), "/workflow")[1]
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue

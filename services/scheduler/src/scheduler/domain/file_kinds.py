@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from contracts.file_types import FILE_TYPES, FileKind
-from contracts.graph_policy.registry import stock_class
+from contracts.graph_policy.registry import find_stock_class
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Finding, GraphFault
@@ -65,7 +65,7 @@ def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -
             if (kind := kinds.get(value)) is None:
                 continue
             place = f"{name}.{part}" if part else name
-            is_stock = spec is not None and stock_class(node.class_type, spec.module) is not None
+            is_stock = spec is not None and find_stock_class(node.class_type, spec.module) is not None
             taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _kinds_by_input_name(place)
             if taken is not None and kind not in taken:
                 yield Finding(_build_kind_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)

@@ -119,9 +119,9 @@ def _collect_findings(
     replaces the node's, and a node whose class is refused has no further findings.
     """
     rules = catalog.rules
-    refused = tuple(map(_to_finding, rules.class_errors(graph, policy)))
+    refused = tuple(map(_to_finding, rules.find_class_errors(graph, policy)))
     names = {graph[finding.node_id].class_type for finding in refused if finding.node_id is not None}
-    of_policy = tuple(map(_to_finding, rules.input_errors(verdict.graph, policy, uploads)))
+    of_policy = tuple(map(_to_finding, rules.find_input_errors(verdict.graph, policy, uploads)))
     own = {(one.node_id, one.input): one for one in verdict.findings}
     judged = {(one.node_id, one.input): one for one in of_policy}
     findings = chain(

@@ -12,7 +12,7 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.scheduler.workflow_forms import FormInput, FormOutput, InputFormat, WorkflowForm
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import show
-from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_as_json, is_link, is_ui_format, read_graph
+from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_to_json, is_link, is_ui_format, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import convert_editor_file
 from scheduler.domain.editor_file_check import list_inexact_errors
@@ -68,7 +68,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
     converted: dict[str, Any] | None = None
     if is_ui_format(raw):
         graph, catalog = _convert_workflow(raw, catalogs, now)
-        converted = graph_as_json(graph)
+        converted = graph_to_json(graph)
     else:
         graph, errors = read_graph(raw, "/workflow")
         if errors:
@@ -97,7 +97,7 @@ def _convert_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: 
     fewest: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=lambda _: 0, now=now)
-        errors = list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
+        errors = list_inexact_errors(converted, catalog) or read_graph(graph_to_json(converted.graph), "/workflow")[1]
         if not errors:
             return converted.graph, catalog
         fewest = min((fewest or errors, errors), key=len)

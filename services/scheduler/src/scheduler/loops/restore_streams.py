@@ -6,7 +6,7 @@ from time import monotonic
 from chassis.loop import Loop
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from chassis.telemetry.logs import log
 from contracts.registry import JOB_EVENTS, JOB_PROGRESS, JOB_PURGES
 from contracts.wire.topic import Stream
@@ -31,7 +31,7 @@ class StreamRestorer:
         event_bytes: largest size of the stream of job events.
     """
 
-    def __init__(self, bus: Bus, relay: Relay, relay_loop: Loop, *, replicas: int, event_bytes: int) -> None:
+    def __init__(self, bus: Bus, relay: OutboxRelay, relay_loop: Loop, *, replicas: int, event_bytes: int) -> None:
         self._bus, self._relay, self._relay_loop, self._replicas = bus, relay, relay_loop, replicas
         self._job_events = replace(JOB_EVENTS, max_bytes=event_bytes)
         self._streams = (self._job_events, JOB_PURGES, JOB_PROGRESS)
@@ -89,7 +89,7 @@ class StreamRestorer:
         if self._filled_at is not None and monotonic() - self._filled_at < FILL_EVERY_S:
             return
         try:
-            fill = await streams.read_fill(self._bus, self._job_events)
+            fill = await streams.read_stream_fill(self._bus, self._job_events)
         except streams.JetStreamUnavailable:
             return
         self._filled_at = monotonic()

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database.postgres import new_metadata
-from chassis.messaging.outbox import outbox_table
+from chassis.messaging.outbox import create_outbox_table
 
 METADATA = new_metadata()
 
@@ -461,4 +461,4 @@ CLASS_RULES = Table(
     comment="Operators' rules about node classes, for when auth is away.",
 )
 
-OUTBOX = outbox_table(METADATA)
+OUTBOX = create_outbox_table(METADATA)

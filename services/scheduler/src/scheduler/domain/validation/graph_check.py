@@ -7,7 +7,7 @@ from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.jobs import DrawnSeed
 from contracts.wire.show_values import printable, show
-from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
+from contracts.workflow import MAX_ERRORS, Graph, GraphNode, find_cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.validation.declared_inputs import Declared, resolve_inputs, unwrap_value
@@ -91,7 +91,7 @@ class _GraphCheck:
         self._check_classes()
         self._check_reachable_nodes()
         graph = {node_id: self._accepted[node_id] for node_id in self._graph if node_id in self._accepted}
-        if not self._findings and (circle := cycle_error(graph)):
+        if not self._findings and (circle := find_cycle_error(graph)):
             self._findings.append(Finding(GraphFault(circle.code, circle.message), circle.node_id))
         places = {node_id: place for place, node_id in enumerate(self._graph)}
         self._findings.sort(key=lambda finding: places.get(finding.node_id or "", -1))
@@ -205,7 +205,7 @@ class _GraphCheck:
         """Report a declared input. If the graph policy covers it, keep it unchanged so that the policy can check it."""
         given = self._graph[node_id]
         self._add_finding(node_id, name, fault)
-        if name in given.inputs and self._catalog.rules.decides_alone(given.class_type, name):
+        if name in given.inputs and self._catalog.rules.decides_values_alone(given.class_type, name):
             inputs[name] = given.inputs[name]
 
     def _add_finding(self, node_id: str, name: str, fault: GraphFault) -> None:
