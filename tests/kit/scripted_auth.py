@@ -146,7 +146,7 @@ class ScriptedAuth:
         bus.serve(REDEEM_TICKET, self.spend_ticket)
 
     async def hear(self, bus: Bus) -> None:
-        """Listen to what doors say; once the connection is there."""
+        """Subscribe to what services publish, once connected."""
 
         async def used(message: KeysUsed, _: Metadata) -> None:
             self.uses |= message.uses

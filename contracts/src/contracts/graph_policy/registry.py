@@ -143,7 +143,7 @@ def find_stock_class(name: str, module: str) -> StockClass | None:
 
 
 def is_unreviewed(name: str, module: str) -> bool:
-    """Whether this is a stock class that nobody has reviewed."""
+    """Whether this is a stock class that has not been reviewed."""
     return is_stock_module(module) and name not in STOCK_CLASSES
 
 

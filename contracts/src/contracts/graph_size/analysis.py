@@ -229,7 +229,7 @@ def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
 
 
 def _bound_extended_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """Return the input steps, multiplied by a number."""
+    """Return the steps of the input sigmas times the factor by which the node extends them."""
     return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
 
 

@@ -147,7 +147,10 @@ class NodeInputs:
                 yield key[len(prefix) :], self._bound_value(value)
 
     def key(self, name: str) -> str | None:
-        """Return the name under which an input is set: its own, or that of a family's part (``resize_type.width``)."""
+        """Return the name under which the graph sets an input.
+
+        It is its own name, or that of a part of a dynamic input (``resize_type.width``); None if it is not set.
+        """
         if name in self.raw:
             return name
         return self._family_parts.get(name)

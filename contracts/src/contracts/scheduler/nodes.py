@@ -24,7 +24,7 @@ class NodeOccupancy(TolerantModel):
 
     Attributes:
         prompt_id: id of the prompt on the node; None if unknown.
-        job_id: job whose attempt left the prompt behind, if it is one of ours.
+        job_id: job whose attempt left the prompt behind, if it was posted by this system.
     """
 
     by: OccupancyCause

@@ -56,7 +56,7 @@ class UnprefixedEnvSource(EnvSettingsSource):
         super().__init__(settings, env_prefix="")
 
     def __call__(self) -> dict[str, Any]:
-        """Return the values of names without prefix."""
+        """Return the values of settings whose names have no prefix."""
         found = super().__call__()
         return {name: value for name, value in found.items() if name in self.NAMES}
 

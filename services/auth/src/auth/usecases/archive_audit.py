@@ -1,4 +1,4 @@
-"""Moves old entries of the audit log to files. The hash chain goes on from one file to the next and into the table."""
+"""Moves old entries of the audit log to files. The hash chain continues from file to file and into the table."""
 
 import asyncio
 import hashlib

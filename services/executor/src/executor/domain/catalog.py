@@ -192,7 +192,7 @@ def _count_inputs(accepted: InputSpec) -> int:
 
 
 def _remove_written_options(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
-    """Return the class without options that nobody may choose."""
+    """Return the class without options that no tenant may choose."""
     roles = ClassRoles(class_type, spec)
     offered = {name: _build_offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
     changed = any(offered[name] is not accepted for name, accepted in spec.inputs.items())

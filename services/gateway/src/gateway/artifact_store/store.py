@@ -117,7 +117,7 @@ class ArtifactStoreRecord:
             return [row["key"] for row in await _NEWEST.all(connection, at_most=SAMPLED)]
 
     async def known(self, ids: Collection[UUID]) -> set[UUID]:
-        """Return those of these ids that belong to an upload or an output."""
+        """Return the ids that belong to an upload or an output."""
         async with self._database.single() as connection:
             return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}
 

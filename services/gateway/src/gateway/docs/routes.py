@@ -43,7 +43,7 @@ def router(*, title: str, document: str) -> APIRouter:
     policy = _build_content_security_policy(page)
     viewer = files("fastapi_offline") / "static"
     assets = {name: (viewer / name).read_bytes() for name in ASSETS}
-    door = json.dumps(build_nats_api_document(title)).encode()
+    asyncapi = json.dumps(build_nats_api_document(title)).encode()
 
     @routes.get("/docs")
     async def show_openapi() -> HTMLResponse:
@@ -57,7 +57,7 @@ def router(*, title: str, document: str) -> APIRouter:
 
     @routes.get("/asyncapi")
     async def read_asyncapi() -> Response:
-        return Response(door, media_type="application/json")
+        return Response(asyncapi, media_type="application/json")
 
     return routes
 

@@ -48,7 +48,7 @@ class Edge:
     link_owner: LinkOwner
 
     def middleware(self, *, used: Used) -> list[Middleware]:
-        """The middleware of the application, outermost first; ``used`` is told of each request of a known user."""
+        """The middleware of the application, outermost first; ``used`` is called for each request of a known user."""
         return [
             *_build_cors_middleware(self.settings.cors_origins or ""),
             Middleware(RequestGuard),

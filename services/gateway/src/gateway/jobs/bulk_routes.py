@@ -26,7 +26,7 @@ _EXAMPLE = {"action": "cancel", "job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffe
 
 
 def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
-    """Return the route; ``used`` is told whose use has changed."""
+    """Return the route; ``used`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(

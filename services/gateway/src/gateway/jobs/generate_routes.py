@@ -53,7 +53,7 @@ def router(
     used: Callable[[UUID], None],
     shutdown: Shutdown,
 ) -> APIRouter:
-    """Return the route; ``used`` is told whose use has changed, and ``shutdown`` ends the waiting."""
+    """Return the route; ``used`` is called with the user whose usage has changed, and ``shutdown`` ends the waiting."""
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(

@@ -92,7 +92,7 @@ def router(
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
-    """Return the routes of jobs; ``used`` is told whose use has changed."""
+    """Return the routes of jobs; ``used`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     async def submit_job(tenant: Writer, request: Request) -> Response:

@@ -53,7 +53,7 @@ def wire_jobs(
     Args:
         infra: settings and connections.
         identity: ends event streams when their credential ends.
-        users: has each user's limits, and is told when their use changes.
+        users: has each user's limits, and is notified when their usage changes.
         fleet: names the default model.
         saved: the saved workflows.
         uploads: the uploads that jobs take as inputs.

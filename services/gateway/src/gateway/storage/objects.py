@@ -61,7 +61,7 @@ class ArtifactStore:
 
     Args:
         url: ``file:///folder``, created if missing, or any URL of obstore, such as ``s3://bucket/prefix``.
-        status: is told how writes end, and says whether objects may be deleted.
+        status: records the results of writes, and says whether objects may be deleted.
         secret_access_key: of a bucket, instead of ``AWS_SECRET_ACCESS_KEY`` in the environment.
     """
 

@@ -170,7 +170,7 @@ class UploadStore:
             raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
 
     async def find_uploads(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
-        """Return those of these uploads that the tenant has."""
+        """Return the uploads that belong to the tenant."""
         async with self._database.single() as connection:
             rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
         return {row["id"]: Upload(**row) for row in rows}

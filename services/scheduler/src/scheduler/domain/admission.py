@@ -25,7 +25,7 @@ class Candidate:
         requirement_id: of what a node must have to run the job.
         images: that it will make.
         fingerprint: of its workflow.
-        refusal: why no node can run it today. What was accepted once stays accepted all the same.
+        refusal: why no node can run it today. A submit that was accepted before is replayed nevertheless.
         nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
         request_id: of the request that submits the job.
         deadline: by ``time.monotonic()``; None if it may be decided at any time.

@@ -331,7 +331,7 @@ async def end_attempt(
     Args:
         outcome: an ``Outcome`` or ``WITHDRAWN``.
         silent_boot_id: boot id of the executor, if the node's death is concluded only from its silence. If the same
-            boot id is heard again, the node did not die.
+            boot id sends a heartbeat again, the node did not die.
     """
     values = {
         "outcome": outcome,

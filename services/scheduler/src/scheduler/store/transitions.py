@@ -117,7 +117,8 @@ class LockedAttempt:
     Attributes:
         charged: GPU-seconds charged at the claim.
         tries: attempts so far, this one included, without those that were withdrawn or released.
-        node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
+        node_deaths: earlier attempts whose node died. If an executor was silent and sends heartbeats
+            again, its node did not die.
         other_failed_nodes: other nodes that failed while they ran the job.
         lapsed: whether the lease has lapsed.
         prefetched: claimed while its node had another attempt, and not started as far as is known.

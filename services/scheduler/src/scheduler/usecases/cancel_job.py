@@ -1,4 +1,4 @@
-"""Cancels a job: first the state changes, then the node is told, then the executor confirms the end."""
+"""Cancels a job: first the state changes, then the executor is notified, then it confirms the end."""
 
 from uuid import UUID
 

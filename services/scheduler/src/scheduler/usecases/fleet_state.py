@@ -118,7 +118,7 @@ class FleetState:
         return self._runnable.get(digest) if self._all_known else None
 
     def can_run(self, digest: str, requirement: int) -> bool:
-        """Whether a node with this catalog meets a requirement. Knows what was read last."""
+        """Whether a node with this catalog meets a requirement. Uses what was read last."""
         return requirement in self._runnable.get(digest, ())
 
     def find_shared_requirements(self, digests: Collection[str]) -> Set[int] | None:
@@ -130,7 +130,7 @@ class FleetState:
         return known[0] if len(known) == 1 else frozenset().union(*known)
 
     def rate_warmth(self, requirement: int, loaded: Set[str], loaded_elsewhere: Set[str] = frozenset()) -> Warmth:
-        """Rate how warm jobs with this requirement are on a node. Knows what was read last; what it does not is cold.
+        """Rate how warm jobs with this requirement are on a node, as last read. An unknown requirement is cold.
 
         Args:
             loaded, loaded_elsewhere: models that the node has loaded, and those that other nodes have.
@@ -139,7 +139,7 @@ class FleetState:
         return Warmth.COLD if models is None else rate_warmth(models, loaded, loaded_elsewhere)
 
     def get_models(self, requirement: int) -> frozenset[str]:
-        """Return the models of jobs with this requirement. Knows what was read last."""
+        """Return the models of jobs with this requirement. Uses what was read last."""
         return self._models.get(requirement, frozenset())
 
     async def learn_requirements(self) -> None:

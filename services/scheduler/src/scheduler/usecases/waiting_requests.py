@@ -87,7 +87,7 @@ class WaitingRequests:
     def close_request(self, request: WaitingRequest) -> None:
         """Remove an answered request and pass its wake-up to the next one.
 
-        Other requests of the same node claim once more: this one may have got an attempt, and nobody may hear of it.
+        Other requests of the same node claim once more: this one may have got an attempt whose reply is lost.
         """
         self._claiming.discard(request)
         others = self._by_node[request.node]

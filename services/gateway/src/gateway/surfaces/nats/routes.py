@@ -73,7 +73,10 @@ def serve_requests(
     rates: NatsApiRateLimits,
     used: Callable[[UUID], None],
 ) -> None:
-    """Answer outside systems; ``used`` is told whose use has changed. Call it before the bus starts."""
+    """Answer outside systems. Call it before the bus starts.
+
+    ``used`` is called with the user whose usage has changed.
+    """
 
     def body(job: Job) -> HttpBody:
         return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))

@@ -16,7 +16,7 @@ def serve_nats_api(
     Args:
         infra: settings and connections.
         limiter: None where requests are not limited.
-        users: has each user's limits, and is told when their use changes.
+        users: has each user's limits, and is notified when their usage changes.
         jobs: reads and cancels their jobs.
         submitter: submits their jobs.
     """
