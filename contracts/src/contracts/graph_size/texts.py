@@ -32,9 +32,9 @@ def _bound_replaced_text(node: NodeInputs) -> Outputs:
 
 
 def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
-    """Replace by a regular expression.
+    """Bound a text in which the matches of a regular expression are replaced.
 
-    It can match between all characters, and its replacement can repeat the match.
+    The expression can match between all characters, and the replacement can repeat the match.
     """
     whole, new = node.length("string"), node.length("replace")
     literal = node.literal("replace")

@@ -160,7 +160,7 @@ def archive() -> None:
 
 @audit.command("export")
 def export() -> None:
-    """Print every entry of the database as a line of JSON, oldest first. Archives are such files already."""
+    """Print every entry of the database as a line of JSON, oldest first. Archived entries are not printed."""
     asyncio.run(export_audit(load_settings(Settings), lambda entry: typer.echo(json.dumps(entry))))
 
 

@@ -369,7 +369,7 @@ def may_be_committed(refusal: Refusal) -> bool:
 
 
 def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
-    """Whether the same submission may have been accepted earlier, with other stored data."""
+    """Whether the submission may have been accepted before, when uploads or saved workflows still permitted it."""
     if isinstance(refusal, STORAGE_REFUSALS):
         return True
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
