@@ -1,7 +1,6 @@
 """Errors of the native API: how a route declares the refusals that it answers with, and what OpenAPI says of them."""
 
 import re
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -119,10 +118,7 @@ def open_problems(*answers: Answer) -> Responses:
     """Return the ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
     examples: dict[int, dict[str, Any]] = {}
     for answer in (*answers, *EVERY_ROUTE):
-        if isinstance(answer, HTTPStatus):
-            body = _build_http_problem(answer)
-        else:
-            body = _build_refusal_problem(answer)  # type: ignore[arg-type] # mypy takes the class for an instance
+        body = _build_http_problem(answer) if isinstance(answer, HTTPStatus) else _build_refusal_problem(answer)
         examples.setdefault(body["status"], {}).setdefault(body["code"], {"value": body})
     return {
         status: {
@@ -147,7 +143,6 @@ def list_declared_codes(responses: Responses) -> set[str]:
     }
 
 
-@cache
 def _build_refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     template = " ".join((refusal.__doc__ or "").split())
     if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
