@@ -12,14 +12,14 @@ from contracts.auth.accounts import UnknownTenant
 from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import (
-    Accepted,
-    Account,
+    AcceptedJob,
     Candidate,
-    DailyImages,
+    DailyImageUse,
     Decision,
     Earlier,
     Ledger,
-    Replayed,
+    ReplayedJob,
+    TenantAllowance,
 )
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.waiting import TenantFacts
@@ -29,14 +29,14 @@ from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
 
 
-class _Decided(NamedTuple):
+class _DecidedJob(NamedTuple):
     """A job that was accepted, now or before.
 
     Attributes:
         tenant: as the statement that inserted the job left it; None if the job was accepted before.
     """
 
-    decision: Accepted | Replayed
+    decision: AcceptedJob | ReplayedJob
     snapshot: JobSnapshot
     tenant: TenantFacts | None = None
 
@@ -59,7 +59,7 @@ class JobAdmission:
         """
         refreshing = asyncio.create_task(self._reader.refresh_estimates(), name="scheduler.refresh_estimates")
         try:
-            decided: Sequence[_Decided | Refusal | None] | None = None
+            decided: Sequence[_DecidedJob | Refusal | None] | None = None
             if not wait_for_locks:
                 decided = await self._decide_without_locks(candidates)
             if decided is None:
@@ -69,7 +69,7 @@ class JobAdmission:
         refreshing.result()
         return await self._build_answers(decided)
 
-    async def _decide_without_locks(self, candidates: Sequence[Candidate]) -> list[_Decided | Refusal] | None:
+    async def _decide_without_locks(self, candidates: Sequence[Candidate]) -> list[_DecidedJob | Refusal] | None:
         """Return the decisions; None if nothing was written because an account has changed or is locked."""
         async with self._database.single() as connection:
             found = await submits.load_admission_facts(connection, candidates)
@@ -80,14 +80,14 @@ class JobAdmission:
 
     async def _decide_under_locks(
         self, candidates: Sequence[Candidate], wait_for_locks: bool
-    ) -> list[_Decided | Refusal | None]:
+    ) -> list[_DecidedJob | Refusal | None]:
         async with self._database.direct() as connection:
             whose = {one.tenant_id for one in candidates}
             whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
             locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)
             # The locks may have taken seconds, so some deadlines may have passed.
             deciding = [one for one in candidates if one.tenant_id in locked and not has_passed(one.deadline)]
-            decided: Sequence[_Decided | Refusal] = []
+            decided: Sequence[_DecidedJob | Refusal] = []
             if deciding:
                 found = await submits.load_admission_facts(connection, deciding)
                 decided = await self._decide_and_write(connection, deciding, found) or []
@@ -100,56 +100,56 @@ class JobAdmission:
         self,
         connection: Connection,
         candidates: Sequence[Candidate],
-        found: Sequence[tuple[Account, Earlier | None]],
-    ) -> list[_Decided | Refusal] | None:
+        found: Sequence[tuple[TenantAllowance, Earlier | None]],
+    ) -> list[_DecidedJob | Refusal] | None:
         """Decide and insert the accepted jobs. None, and nothing inserted, if an account has changed or is locked."""
         ledgers: dict[UUID, Ledger] = {}
-        pools: dict[UUID, DailyImages] = {}  # by quota group
+        pools: dict[UUID, DailyImageUse] = {}  # by quota group
         decisions: list[Decision] = []
         for candidate, (account, earlier) in zip(candidates, found, strict=True):
             if account.id not in ledgers:
                 group = account.quota_group
-                shared = pools.setdefault(group, DailyImages(account.images_today)) if group is not None else None
+                shared = pools.setdefault(group, DailyImageUse(account.images_today)) if group is not None else None
                 ledgers[account.id] = Ledger(account, shared)
             decisions.append(ledgers[account.id].decide(candidate, earlier))
-        accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
-        decided: dict[UUID, _Decided] = {}
+        accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
+        decided: dict[UUID, _DecidedJob] = {}
         if accepted:
             whose = {decision.candidate.tenant_id for decision in accepted}
             written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
             if not written:
                 return None
             for decision, row in zip(accepted, written, strict=True):
-                decided[decision.job_id] = _Decided(decision, decision.to_snapshot(row), row.tenant)
-        replayed = {decision.job_id for decision in decisions if isinstance(decision, Replayed)} - decided.keys()
+                decided[decision.job_id] = _DecidedJob(decision, decision.to_snapshot(row), row.tenant)
+        replayed = {decision.job_id for decision in decisions if isinstance(decision, ReplayedJob)} - decided.keys()
         found_jobs = await jobs.find_jobs(connection, replayed) if replayed else {}
         return [
             decision if isinstance(decision, Refusal) else _find_decided(decision, decided, found_jobs)
             for decision in decisions
         ]
 
-    async def _build_answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
+    async def _build_answers(self, decided: Sequence[_DecidedJob | Refusal | None]) -> list[Answer | None]:
         """Return the answers, once the decisions are committed: accepted jobs as they stand."""
-        accepted = [one for one in decided if isinstance(one, _Decided)]
+        accepted = [one for one in decided if isinstance(one, _DecidedJob)]
         known = {one.tenant.id: one.tenant for one in accepted if one.tenant is not None}
         described = await self._reader.estimate_jobs([one.snapshot for one in accepted], known)
         for one, (job, estimate) in zip(accepted, described, strict=True):
-            if estimate is not None and isinstance(one.decision, Accepted):
+            if estimate is not None and isinstance(one.decision, AcceptedJob):
                 self._learner.record_estimate(job.job_id, estimate)
         jobs = iter(described)
         return [
-            SubmitReply(job=next(jobs).job, replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
-            if isinstance(one, _Decided)
+            SubmitReply(job=next(jobs).job, replayed=isinstance(one.decision, ReplayedJob), quota=one.decision.quota)
+            if isinstance(one, _DecidedJob)
             else one
             for one in decided
         ]
 
 
 def _find_decided(
-    decision: Accepted | Replayed, decided: Mapping[UUID, _Decided], found_jobs: Mapping[UUID, JobSnapshot]
-) -> _Decided | Refusal:
+    decision: AcceptedJob | ReplayedJob, decided: Mapping[UUID, _DecidedJob], found_jobs: Mapping[UUID, JobSnapshot]
+) -> _DecidedJob | Refusal:
     """Return the decision with its job. A job that is replayed may have been accepted in the same group."""
     job_id = decision.job_id
     if job_id in decided:
         return decided[job_id]._replace(decision=decision)
-    return _Decided(decision, found_jobs[job_id]) if job_id in found_jobs else IdempotencyKeyOfPurgedJob()
+    return _DecidedJob(decision, found_jobs[job_id]) if job_id in found_jobs else IdempotencyKeyOfPurgedJob()
