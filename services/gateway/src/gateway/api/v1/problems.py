@@ -1,7 +1,6 @@
 """Errors of the native API: how a route declares the refusals that it answers with, and what OpenAPI says of them."""
 
 import re
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -144,7 +143,6 @@ def list_declared_codes(responses: Responses) -> set[str]:
     }
 
 
-@cache
 def _build_refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     template = " ".join((refusal.__doc__ or "").split())
     if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
@@ -153,7 +151,6 @@ def _build_refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     return _build_example_problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
 
 
-@cache
 def _build_http_problem(status: HTTPStatus) -> dict[str, Any]:
     code = "http." + status.phrase.lower().replace(" ", "_").replace("-", "_")
     return _build_example_problem(status, code, status.phrase, "about:blank")
