@@ -14,9 +14,8 @@ from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import Message
 from contracts.wire.topic import Topic, Traffic
 
-
 MAX_NODE_ATTEMPTS = 8
-"""Live attempts of a node that messages and tables have room for. How many it may have is a setting of the scheduler."""
+"""Live attempts of a node that messages and tables have room for. The scheduler's setting can be lower."""
 
 
 class AttemptRef(StrictModel):

@@ -64,7 +64,8 @@ class WorkLoop:
         """Request work, or wait until there is something to do for the attempts that there are."""
         self._is_running = True
         self._raise_failures()
-        for record in self.journal.list_attempts():
+        running = {attempt.record.prompt_id for attempt in self._tasks.values()}
+        for record in self.journal.list_attempts(known=running):
             self._start(record, maybe_posted=False)
         self.live.changed.clear()
         if not self.live:
