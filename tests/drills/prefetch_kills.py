@@ -2,9 +2,9 @@
 
     ./dev drill prefetch_kills [--jobs 60] [--kills 12] [--seed 1]
 
-Two nodes, jobs of 10 ms to 1.2 s, ``kill -9`` of executors, scheduler, NATS and PostgreSQL in random order. It fails if a
-job does not end, a job that was not cancelled is run twice or interrupted, an attempt counts as a second try, a node has
-two prompts at a time, or the counters of the tenant do not match its attempts.
+Two nodes, jobs of 10 ms to 1.2 s, ``kill -9`` of executors, scheduler, NATS and PostgreSQL in random order. It fails if
+a job does not end, a job that was not cancelled is run twice or interrupted, an attempt counts as a second try, a node
+has two prompts at a time, or the counters of the tenant do not match its attempts.
 """
 
 import argparse
