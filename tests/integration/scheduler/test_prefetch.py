@@ -107,8 +107,7 @@ async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: Wo
     assert repeated == third.model_copy(update={"renewed": True})
     assert await node.request_work(held=third.ref, also_held=(second.ref, first.ref)) is None
     assert await world.read_counters(tenant) == (2, 3)
-    further = {"other_attempt": third.ref, "further_attempts": (first.ref,)}
-    reply = await node.send_heartbeat(second.ref, **further)
+    reply = await node.send_heartbeat(second.ref, other_attempt=third.ref, further_attempts=(first.ref,))
     assert [reply.lease, reply.other_lease, *reply.further_leases] == [LeaseState.KEPT] * 3
     assert reply.max_attempts == 3
     assert (await Operator(world.system.bus).nodes())[node.name].job_id == jobs[1]
@@ -118,8 +117,8 @@ async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: Wo
     assert fourth.ref.job_id == jobs[3]
     await world.cancel(tenant, jobs[1])
     await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: all are withdrawn
-    further = {"other_attempt": third.ref, "further_attempts": (first.ref, second.ref)}
-    reply = await node.send_heartbeat(fourth.ref, **further)
+    further = (first.ref, second.ref)
+    reply = await node.send_heartbeat(fourth.ref, other_attempt=third.ref, further_attempts=further)
     assert [reply.lease, reply.other_lease, reply.further_leases[0]] == [LeaseState.LOST] * 3
     assert reply.further_leases[1] is LeaseState.CANCELLED
     assert await node.finish(second.ref, Outcome.CANCELLED, error=None)
