@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from contracts.graph_policy.registry import Trait, stock_class
+from contracts.graph_policy.registry import Trait, find_stock_class
 from tests.e2e.conftest import REAL
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
@@ -129,7 +129,7 @@ def make(maker: GraphMaker, object_info: Mapping[str, Mapping[str, object]], tal
         if is_api(described):
             tally.skipped[class_type] = "calls somebody else's service"
             continue
-        reviewed = stock_class(class_type, str(described["python_module"]))
+        reviewed = find_stock_class(class_type, str(described["python_module"]))
         if reviewed is not None and not LASTING.isdisjoint(reviewed.traits):
             tally.skipped[class_type] = "leaves models or datasets on the node"
             continue

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 
 _LENGTH_BYTES = 4
 _ENDED = (OSError, asyncio.IncompleteReadError)
@@ -22,7 +22,7 @@ class CommitFaults:
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
-        (port,) = free_ports(1)
+        (port,) = find_free_ports(1)
         self._port, self.has_cut = port, False
         self._statement, self._is_before = b"", False
         self._server: asyncio.Server | None = None

@@ -29,7 +29,7 @@ from contracts.auth.credentials import (
     ReadKeyset,
     Scope,
     VerifyCredential,
-    scopes_of,
+    list_scopes,
 )
 from contracts.auth.erasure import READ_ERASURES, Erasure, Erasures, ReadErasures
 from contracts.auth.fields import Done
@@ -146,7 +146,7 @@ class ScriptedAuth:
         bus.serve(REDEEM_TICKET, self.spend_ticket)
 
     async def hear(self, bus: Bus) -> None:
-        """Listen to what doors say; once the connection is there."""
+        """Subscribe to what services publish, once connected."""
 
         async def used(message: KeysUsed, _: Metadata) -> None:
             self.uses |= message.uses
@@ -214,7 +214,7 @@ class ScriptedAuth:
         expires_at = self.expiries.get(text)
         if owner is None or user is None or not user.is_active or (expires_at and expires_at <= datetime.now(UTC)):
             raise InvalidCredential
-        allowed = scopes_of(user.role)
+        allowed = list_scopes(user.role)
         return Principal(
             user_id=owner, username=user.username, tier=user.tier, role=user.role, key_id=key_id(text),
             scopes=tuple(scope for scope in self.scopes.get(text, allowed) if scope in allowed),

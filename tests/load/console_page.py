@@ -31,7 +31,7 @@ from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
 from gateway.console.files import load_console
 from gateway.console.routes import router
-from stack.ports import LOOPBACK, free_ports
+from stack.ports import LOOPBACK, find_free_ports
 from tests.console.conftest import CONSOLE, FLAGS, HEIGHT, WIDTH
 
 SPEEDS = (1500, 4000, 12_000)
@@ -166,7 +166,7 @@ def page_of(request: Request, total: int, make: Callable[[int], Any], noun: str)
 @asynccontextmanager
 async def served(outputs: int, jobs: int) -> AsyncIterator[str]:
     """Run the made-up API in a process of its own."""
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     arguments = ("--serve", str(port), "--outputs", str(outputs), "--jobs", str(jobs))
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.load.console_page", *arguments)
     url = f"http://{LOOPBACK}:{port}"

@@ -15,7 +15,7 @@ from authn.authenticator import Authenticator
 from chassis.lifecycle import starting
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
-from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, scopes_of
+from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, list_scopes
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import bus_at, connected
@@ -100,7 +100,7 @@ async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(
     assert script.auth.asked == 1
     known = identity.find_cached(ALICE_KEY)
     assert known is not None
-    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), scopes_of(Role.USER))
+    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), list_scopes(Role.USER))
 
 
 @pytest.mark.requirement("B-30")
@@ -192,7 +192,7 @@ async def test_credentials_are_refused_until_all_revocations_are_read(script: Sc
         assert await is_refused(identity, revoked)
 
 
-async def test_stale_key_is_refreshed_in_the_background(script: Script, nats: NatsServer) -> None:
+async def test_stale_cached_key_is_verified_again_in_the_background(script: Script, nats: NatsServer) -> None:
     async with door(script, nats.url, revalidate_after_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)
         del script.auth.keys[ALICE_KEY]
@@ -300,7 +300,7 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
             return bob.tier is Tier.FREE and (await identity.authenticate(tokens["user"])).requests_per_minute == 7
 
         await until(newest)
-        assert (await identity.authenticate(tokens["admin"])).scopes == scopes_of(Role.USER)
+        assert (await identity.authenticate(tokens["admin"])).scopes == list_scopes(Role.USER)
         assert (await identity.authenticate("bob-key")).scopes == (Scope.JOBS_READ,)
 
 
@@ -416,7 +416,7 @@ NONSENSE = [
 
 @pytest.mark.requirement("F-152")
 @pytest.mark.parametrize("keyset", NONSENSE, ids=["empty", "garbage", "others", "huge"])
-async def test_unusable_keyset_leaves_the_current_one_in_place(
+async def test_keyset_without_a_usable_key_leaves_the_current_keyset_in_place(
     script: Script, nats: NatsServer, keyset: Keyset
 ) -> None:
     async with door(script, nats.url, refetch_s=0) as identity:
@@ -428,7 +428,7 @@ async def test_unusable_keyset_leaves_the_current_one_in_place(
 
 
 @pytest.mark.requirement("F-152")
-async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: Script, nats: NatsServer) -> None:
+async def test_malformed_keyset_reply_leaves_the_current_keyset_in_place(script: Script, nats: NatsServer) -> None:
     answered = []
 
     async def answer(message: Msg) -> None:

@@ -12,7 +12,7 @@ from gateway.accounts import (
     session_routes,
     ticket_routes,
 )
-from gateway.accounts.limit_changes import limit_change_loop
+from gateway.accounts.limit_changes import create_limit_change_loop
 from gateway.accounts.public_keys import PublicKeys
 from gateway.accounts.session_cookie import SessionCookie
 from gateway.accounts.user_cache import UserCache
@@ -42,5 +42,5 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
             ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
             jwks_routes.router(keys=PublicKeys(bus)),
         ),
-        loops=(limit_change_loop(bus, tier_changed=users.limits_changed, user_changed=users.user_changed),),
+        loops=(create_limit_change_loop(bus, tier_changed=users.expire_all_accounts, user_changed=users.user_changed),),
     )

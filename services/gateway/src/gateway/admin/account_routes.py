@@ -18,12 +18,12 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 _USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None, "graph_policy": "open"}}
 _TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
 
-Body = Annotated[Any, Depends(json_body)]
+Body = Annotated[Any, Depends(read_json_body)]
 
 
 async def change_user_or_preview(

@@ -14,7 +14,7 @@ from gateway.admin import (
 )
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
-from gateway.admin.node_orders import NodeOrders
+from gateway.admin.node_orders import NodeActionService
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
@@ -45,7 +45,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
     stats = StatsView(bus, StorageTotals(infra.database))
     dead_letters = FleetDeadLetters(bus, own_dead_letters)
     usernames = UsernameDirectory(bus)
-    orders = NodeOrders(operations, usernames)
+    orders = NodeActionService(operations, usernames)
     search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,

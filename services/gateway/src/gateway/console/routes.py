@@ -63,6 +63,6 @@ def router(files: Mapping[str, ConsoleFile]) -> APIRouter:
 
 
 def _response(file: ConsoleFile, accepted: str, headers: Mapping[str, str]) -> Response:
-    coding, content = file.best_for(accepted)
+    coding, content = file.choose_encoding(accepted)
     sent = {**headers, "Vary": "Accept-Encoding"} | ({"Content-Encoding": coding} if coding else {})
     return Response(content, media_type=file.media_type, headers=sent)

@@ -39,7 +39,7 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, s
 
 async def _send_frames(connection: Connection, viewer: Viewer, job_id: str) -> None:
     try:
-        while (frame := await viewer.next_frame()) is not None:
+        while (frame := await viewer.wait_for_next_frame()) is not None:
             await connection.send(frame)
     except ViewerTooSlow:
         raise close_slow_client() from None

@@ -90,7 +90,7 @@ class _Subscriptions:
         try:
             job_id, try_send = parse_job_id(message.job_id), self._connection.try_send
             async with self._hub.watch(self._tenant, job_id, message.after, try_send=try_send) as viewer:
-                while (frame := await viewer.next_frame()) is not None:
+                while (frame := await viewer.wait_for_next_frame()) is not None:
                     await self._connection.send(frame)
                 log_delivery(message.job_id, viewer)
         except Refusal as refusal:
