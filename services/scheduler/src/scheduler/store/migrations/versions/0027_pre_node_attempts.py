@@ -1,12 +1,12 @@
 """Let a node have up to eight live attempts.
 
-Revision ID: 0026
+Revision ID: 0027
 """
 
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0027"
+down_revision = "0026"
 oldest_code = "0016"
 
 
