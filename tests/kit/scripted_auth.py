@@ -60,7 +60,7 @@ TOKEN_S = 900
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScriptedUser:
     """A user with its limits, as auth stores it."""
 
     username: str = "u"
@@ -110,7 +110,7 @@ class ScriptedAuth:
         self.keys: dict[str, UUID] = dict(self._first_keys)
         self.scopes: dict[str, tuple[Scope, ...]] = {}
         self.expiries: dict[str, datetime] = {}
-        self.users: dict[UUID, Standing] = {}
+        self.users: dict[UUID, ScriptedUser] = {}
         self.tiers: dict[Tier, Limits] = dict.fromkeys(Tier, UNLIMITED)
         self.changes: list[UserChanged] = []
         self.uses: dict[str, datetime] = {}
@@ -145,7 +145,7 @@ class ScriptedAuth:
         bus.serve(CREATE_TICKET, self.make_ticket)
         bus.serve(REDEEM_TICKET, self.spend_ticket)
 
-    async def hear(self, bus: Bus) -> None:
+    async def subscribe_to_key_uses(self, bus: Bus) -> None:
         """Subscribe to what services publish, once connected."""
 
         async def used(message: KeysUsed, _: Metadata) -> None:
@@ -153,8 +153,8 @@ class ScriptedAuth:
 
         await bus.subscribe(KEYS_USED, used)
 
-    def user(self, user_id: UUID) -> Standing:
-        return self.users.setdefault(user_id, Standing())
+    def user(self, user_id: UUID) -> ScriptedUser:
+        return self.users.setdefault(user_id, ScriptedUser())
 
     def token(self, user_id: UUID, *, key: SigningKey | None = None, typ: str = "at+jwt", **claims: Any) -> str:
         """Return an access token of this user. ``claims`` replaces claims; None removes one."""

@@ -30,7 +30,7 @@ from PIL import Image
 from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
 from gateway.console.files import load_console
-from gateway.console.routes import router
+from gateway.console.routes import create_router
 from stack.ports import LOOPBACK, find_free_ports
 from tests.console.conftest import CONSOLE, FLAGS, HEIGHT, WIDTH
 
@@ -80,7 +80,7 @@ def made_up_api(outputs: int, jobs: int, port: int) -> FastAPI:
 
     add_outputs(app, outputs, f"http://{LOOPBACK}:{port}/api/v1/outputs")
     add_jobs(app, jobs)
-    app.include_router(router(load_console(CONSOLE / "dist")))
+    app.include_router(create_router(load_console(CONSOLE / "dist")))
     return app
 
 

@@ -14,7 +14,7 @@ from executor.domain.catalog import (
     NodeClasses,
     build_report,
     find_classes_keeping_png_info,
-    find_flexible_classes,
+    find_classes_with_undeclared_inputs,
     read_catalog,
 )
 from executor.domain.extra_data import filter_extra_data
@@ -189,7 +189,7 @@ def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
     }
     info["Pack"]["input"]["optional"] = info["Stock"]["input"]["optional"] = {}
     info["Fixed"]["input"]["optional"] = {"mask": ["MASK"]}
-    assert find_flexible_classes(info) == {"Pack"}
+    assert find_classes_with_undeclared_inputs(info) == {"Pack"}
 
 
 def test_tenant_files_inside_dynamic_inputs_are_omitted() -> None:

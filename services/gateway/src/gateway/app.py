@@ -95,7 +95,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         artifact_store, shares, console,
     ]  # fmt: skip
     if settings.docs_public:
-        features.append(Feature(routers=(docs_routes.router(title=TITLE, document=DOCUMENT),)))
+        features.append(Feature(routers=(docs_routes.create_router(title=TITLE, document=DOCUMENT),)))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

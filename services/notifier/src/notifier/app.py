@@ -102,6 +102,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     sockets = metrics.gauge(SOCKETS)
     for route in (watch, watch_many):
         app.include_router(
-            route.router(authenticator=authenticator, hub=hub, sockets=sockets, send_timeout_s=settings.send_timeout_s)
+            route.create_router(
+                authenticator=authenticator, hub=hub, sockets=sockets, send_timeout_s=settings.send_timeout_s
+            )
         )
     return app

@@ -166,7 +166,7 @@ def create_web_app(
     checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
 
     @asynccontextmanager
-    async def monitored(app: FastAPI) -> AsyncIterator[None]:
+    async def run_with_monitor(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
             checking.start(metrics)
             try:
@@ -177,7 +177,7 @@ def create_web_app(
 
     app = FastAPI(
         title=name,
-        lifespan=monitored,
+        lifespan=run_with_monitor,
         middleware=layers,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # otherwise each request looks up a provider

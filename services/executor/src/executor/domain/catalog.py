@@ -84,7 +84,7 @@ def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dic
     return dict(islice(offered, MAX_CLASSES))
 
 
-def find_flexible_classes(object_info: Any) -> frozenset[str]:
+def find_classes_with_undeclared_inputs(object_info: Any) -> frozenset[str]:
     """Return classes of packs whose optional inputs are an empty object: in ComfyUI that object may accept any name."""
     classes = object_info if isinstance(object_info, Mapping) else {}
     return frozenset(name for name, described in classes.items() if _is_flexible(described))
@@ -96,7 +96,7 @@ def find_classes_keeping_png_info(object_info: Any) -> frozenset[str]:
     Output nodes get a unique prefix per attempt, so their results are never reused for another job.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    flexible = find_flexible_classes(object_info)
+    flexible = find_classes_with_undeclared_inputs(object_info)
     return frozenset(
         name
         for name, described in classes.items()

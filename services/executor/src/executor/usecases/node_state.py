@@ -14,7 +14,7 @@ from executor.domain.catalog import (
     NodeClasses,
     build_report,
     find_classes_keeping_png_info,
-    find_flexible_classes,
+    find_classes_with_undeclared_inputs,
     read_catalog,
 )
 
@@ -155,4 +155,4 @@ class NodeState:
 def _read_and_report(object_info: dict[str, Any], written: frozenset[str]) -> tuple[NodeClasses, ReportCatalog]:
     specs = read_catalog(object_info, written)
     keeping_png_info = find_classes_keeping_png_info(object_info)
-    return NodeClasses(specs, find_flexible_classes(object_info), keeping_png_info), build_report(specs)
+    return NodeClasses(specs, find_classes_with_undeclared_inputs(object_info), keeping_png_info), build_report(specs)

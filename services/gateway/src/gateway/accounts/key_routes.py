@@ -48,7 +48,7 @@ _HEADERS: dict[str, Any] = {
 }
 
 
-def router(*, bus: Bus) -> APIRouter:
+def create_router(*, bus: Bus) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/keys", tags=["auth"])
 
     @routes.post(

@@ -19,7 +19,7 @@ from gateway.edge.request_body import read_json_body
 _EXAMPLE = {"token": "cfl_…", "session": "cookie"}
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/login-links", tags=["auth"])
 
     @routes.post(

@@ -34,7 +34,7 @@ _PASSWORDS = {"current_password": _ADA["password"], "new_password": "seventeen b
 Body = Annotated[Any, Depends(read_json_body)]
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(

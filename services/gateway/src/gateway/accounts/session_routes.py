@@ -41,7 +41,7 @@ async def read_login_body(request: Request) -> Credentials:
     return read_model(LoginRequest, await read_json_body(request))
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(

@@ -33,7 +33,7 @@ class TicketBody(BaseModel):
     url: str
 
 
-def router(*, bus: Bus, public_url: str) -> APIRouter:
+def create_router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
     socket = "ws" + public_url.removeprefix("http")
 

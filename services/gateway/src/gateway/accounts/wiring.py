@@ -33,14 +33,14 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
     return Accounts(
         users=users,
         routers=(
-            me_routes.router(users=users),
-            routes.router(bus=bus, cookie=cookie),
-            session_routes.router(bus=bus, cookie=cookie),
-            session_list_routes.router(bus=bus, cookie=cookie),
-            login_link_routes.router(bus=bus, cookie=cookie),
-            key_routes.router(bus=bus),
-            ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
-            jwks_routes.router(keys=PublicKeys(bus)),
+            me_routes.create_router(users=users),
+            routes.create_router(bus=bus, cookie=cookie),
+            session_routes.create_router(bus=bus, cookie=cookie),
+            session_list_routes.create_router(bus=bus, cookie=cookie),
+            login_link_routes.create_router(bus=bus, cookie=cookie),
+            key_routes.create_router(bus=bus),
+            ticket_routes.create_router(bus=bus, public_url=infra.settings.public_url),
+            jwks_routes.create_router(keys=PublicKeys(bus)),
         ),
         loops=(create_limit_change_loop(bus, tier_changed=users.expire_all_accounts, user_changed=users.user_changed),),
     )

@@ -42,7 +42,7 @@ async def change_tier_or_preview(bus: Bus, command: ChangeTier, *, admin: str, d
     return present_tier(await bus.request(CHANGE_TIER, command, tenant=admin))
 
 
-def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
+def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))

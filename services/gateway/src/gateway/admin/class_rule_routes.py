@@ -37,7 +37,7 @@ Name = Annotated[
 ]
 
 
-def router(*, bus: Bus) -> APIRouter:
+def create_router(*, bus: Bus) -> APIRouter:
     """Return the routes of class rules. ``:path`` permits names with a slash, which some packs have."""
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 

@@ -20,7 +20,7 @@ _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
 _HEADERS: dict[str, Any] = {"Location": {"description": "URL path of the invite.", "schema": {"type": "string"}}}
 
 
-def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
+def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/invites", tags=["admin"])
 
     @routes.post(

@@ -50,15 +50,15 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
     return Admin(
         operations=operations,
         routers=(
-            account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
-            login_link_routes.router(bus=bus, public_url=url),
-            class_rule_routes.router(bus=bus),
-            invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
+            account_routes.create_router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
+            login_link_routes.create_router(bus=bus, public_url=url),
+            class_rule_routes.create_router(bus=bus),
+            invite_routes.create_router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, orders=orders),
             operation_routes.node_orders_router(orders=orders),
             operation_routes.search_router(search=search, public_url=url),
-            load_routes.router(bus=bus, usernames=usernames),
-            dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),
+            load_routes.create_router(bus=bus, usernames=usernames),
+            dead_letter_routes.create_router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.jobs_router(operations=operations, public_url=url),
         ),
     )

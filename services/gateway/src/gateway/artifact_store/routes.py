@@ -21,7 +21,7 @@ from gateway.storage.status import StoreStatus
 Body = Annotated[Any, Depends(read_json_body)]
 
 
-def router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActions) -> APIRouter:
+def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActions) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/artifact-store", tags=["admin"])
 
     async def present() -> ArtifactStoreBody:

@@ -39,7 +39,7 @@ or set <code>GATEWAY_CONSOLE_DIR</code> to the folder of a built console.</p>
 """
 
 
-def router(files: Mapping[str, ConsoleFile]) -> APIRouter:
+def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     """Return the routes; without files the page says how to build the console."""
     routes = APIRouter(include_in_schema=False)
     index = files.get(INDEX)

@@ -23,7 +23,7 @@ _KEEP = {"Cache-Control": "public, max-age=86400"}
 _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def router(*, title: str, document: str) -> APIRouter:
+def create_router(*, title: str, document: str) -> APIRouter:
     """Return the routes of the pages.
 
     Args:

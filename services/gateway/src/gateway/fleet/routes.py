@@ -34,7 +34,7 @@ _IF_NONE_MATCH = {
 }
 
 
-def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
+def create_router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["fleet"])
 
     @routes.get(

@@ -31,7 +31,7 @@ _BODY = {**documented(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTE
 _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
-def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
+def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(

@@ -25,7 +25,7 @@ JOBS_PER_REQUEST = 10  # jobs that count as one request of the user's rate limit
 _EXAMPLE = {"action": "cancel", "job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
 
 
-def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
+def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
     """Return the route; ``used`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 

@@ -26,7 +26,7 @@ RECONNECT = b"retry: 1000\n\n"  # milliseconds that a client waits before it con
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
+def create_router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
     """Return the route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
     open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])

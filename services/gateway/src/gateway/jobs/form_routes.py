@@ -25,7 +25,7 @@ from gateway.workflows.submission_forms import read_submission
 _SAMPLER_CLASS = "KSampler"
 
 
-def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
+def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(

@@ -45,7 +45,7 @@ _BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters
 _LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
 
 
-def router(
+def create_router(
     *,
     bus: Bus,
     submitter: JobSubmitter,

@@ -85,7 +85,7 @@ HEADERS: dict[str, Any] = {
 }
 
 
-def router(
+def create_router(
     *,
     jobs: JobService,
     submitter: JobSubmitter,

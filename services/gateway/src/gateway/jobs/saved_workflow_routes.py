@@ -29,7 +29,7 @@ class ParametersBody(RootModel[dict[str, Any]]):
     """Values by parameter name. ``openapi.json`` of the workflow lists its parameters."""
 
 
-def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
+def create_router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(

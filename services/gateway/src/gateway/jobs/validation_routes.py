@@ -17,7 +17,7 @@ from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_forms import read_submission
 
 
-def router(*, submitter: JobSubmitter) -> APIRouter:
+def create_router(*, submitter: JobSubmitter) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(

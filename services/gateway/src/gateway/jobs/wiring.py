@@ -78,17 +78,17 @@ def wire_jobs(
         submitter=submitter,
         pins=pins,
         routers=(
-            routes.router(jobs=service, submitter=submitter, public_url=url, used=users.drop_cached_usage),
-            batch_routes.router(submitter=submitter, public_url=url),
-            bulk_routes.router(jobs=service, public_url=url, used=users.drop_cached_usage),
-            generate_routes.router(
+            routes.create_router(jobs=service, submitter=submitter, public_url=url, used=users.drop_cached_usage),
+            batch_routes.create_router(submitter=submitter, public_url=url),
+            bulk_routes.create_router(jobs=service, public_url=url, used=users.drop_cached_usage),
+            generate_routes.create_router(
                 bus=bus, submitter=submitter, public_url=url, used=users.drop_cached_usage, shutdown=infra.shutdown
             ),
-            history_routes.router(history=history),
-            validation_routes.router(submitter=submitter),
-            form_routes.router(bus=bus, submitter=submitter, fleet=fleet),
-            saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(
+            history_routes.create_router(history=history),
+            validation_routes.create_router(submitter=submitter),
+            form_routes.create_router(bus=bus, submitter=submitter, fleet=fleet),
+            saved_workflow_routes.create_router(submitter=submitter, saved=saved, public_url=url),
+            event_routes.create_router(
                 jobs=service,
                 watching=identity.watch_credential,
                 sockets=infra.metrics.gauge(SOCKETS),

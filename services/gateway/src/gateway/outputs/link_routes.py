@@ -21,7 +21,9 @@ from gateway.storage.objects import ArtifactStore
 Token = Annotated[str, Query(max_length=4000, description="from the list of outputs, which has the whole URL")]
 
 
-def router(*, results: ResultService, objects: ArtifactStore, converter: OutputConverter, links: LinkUrls) -> APIRouter:
+def create_router(
+    *, results: ResultService, objects: ArtifactStore, converter: OutputConverter, links: LinkUrls
+) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/outputs", tags=["results"])
     content: dict[int | str, dict[str, Any]] = {
         200: {"content": {"application/octet-stream": {}}, "description": "The bytes."},

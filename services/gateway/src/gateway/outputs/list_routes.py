@@ -36,7 +36,9 @@ _AFTER = Query(description="only outputs of jobs completed at this time or later
 _BEFORE = Query(description="only outputs of jobs completed before this time; RFC 3339 with zone")
 
 
-def router(*, lister: OutputLister, results: ResultService, objects: ArtifactStore, links: LinkUrls) -> APIRouter:
+def create_router(
+    *, lister: OutputLister, results: ResultService, objects: ArtifactStore, links: LinkUrls
+) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["results"])
 
     @routes.get("/outputs", summary="List the outputs of all own jobs, newest first", responses=problems(BadCursor))

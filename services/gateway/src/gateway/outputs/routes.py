@@ -35,7 +35,9 @@ Temporary = Annotated[bool | None, Query(description="true: only previews; false
 Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; scales down to fit, keeping the aspect ratio")]
 
 
-def router(*, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str) -> APIRouter:
+def create_router(
+    *, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str
+) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
         200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},

@@ -19,7 +19,7 @@ from gateway.signing.link_urls import LinkUrls
 _LOCATION = {"Location": {"description": "URL path of the share.", "schema": {"type": "string"}}}
 
 
-def router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
+def create_router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(

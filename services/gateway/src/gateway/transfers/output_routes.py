@@ -16,7 +16,7 @@ from gateway.transfers.output_uploads import OutputUploads
 MAX_TYPE = 200
 
 
-def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
+def create_router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     """Return the internal route of outputs.
 
     Args:

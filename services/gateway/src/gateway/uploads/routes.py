@@ -42,7 +42,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-def router(
+def create_router(
     *,
     bodies: UploadBodies,
     service: UploadService,

@@ -47,7 +47,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
     )
     ended = EndedJobs(infra.bus, store)
     sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, ended)
-    router = routes.router(
+    router = routes.create_router(
         bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
         service=service,
         own=OwnUploads(store, cursor_keys=infra.keys("cursors")),

@@ -24,6 +24,6 @@ def wire_usage(infra: Infrastructure, operations: AdminActions) -> Usage:
     counts = RequestCounts(store)
     return Usage(
         counts=counts,
-        routers=(routes.router(usage=UsageView(infra.bus, store), operations=operations),),
+        routers=(routes.create_router(usage=UsageView(infra.bus, store), operations=operations),),
         loops=create_usage_loops(counts, store, flush_s=infra.settings.usage_flush_s),
     )

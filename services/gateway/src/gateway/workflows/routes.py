@@ -30,7 +30,7 @@ _VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
 
 
-def router(*, saved: SavedWorkflows) -> APIRouter:
+def create_router(*, saved: SavedWorkflows) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))

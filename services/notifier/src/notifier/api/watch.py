@@ -15,7 +15,9 @@ from notifier.usecases.hub import Hub
 from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
 
 
-def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float) -> APIRouter:
+def create_router(
+    *, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float
+) -> APIRouter:
     routes, open_sockets = APIRouter(), sockets.labels("job")
 
     @routes.websocket("/ws/jobs/{job_id}")

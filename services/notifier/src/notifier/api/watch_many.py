@@ -26,7 +26,9 @@ from notifier.usecases.viewer import JobDeleted, ViewerTooSlow
 MAX_JOBS = 100  # each costs two NATS subscriptions and a periodic read, shared by all viewers of the job
 
 
-def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float) -> APIRouter:
+def create_router(
+    *, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float
+) -> APIRouter:
     routes, open_sockets = APIRouter(), sockets.labels("jobs")
 
     @routes.websocket("/ws")
