@@ -179,6 +179,9 @@ class AttemptRunner:
     async def _run_with_inputs(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
         """Run the attempt after its input files are staged. Time spent staging and waiting is not charged."""
         record = attempt.record
+        if maybe_posted or record.phase is not Phase.ASSIGNED:
+            # First of all, so that adopted attempts have the node in their order, before one that was never posted.
+            await attempt.take_node()
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
             return await self._run_prompt(attempt, {}, maybe_posted)
@@ -262,7 +265,7 @@ class AttemptRunner:
             images.on_drop()  # earlier frames are lost
         async with self.standby.open_for_attempt(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
-            prompt = await self._take_node(attempt, files, maybe_posted=maybe_posted)
+            prompt = await self._take_node(attempt, files)
             if record.assignment.free_memory and record.phase is Phase.ASSIGNED and not maybe_posted:
                 await self._free_memory()
             record, posted_at = attempt.record, time.monotonic()
@@ -300,16 +303,15 @@ class AttemptRunner:
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
         return entry_or_finish, time.monotonic() - posted_at if fresh else _compute_elapsed_s(attempt.record)
 
-    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str], *, maybe_posted: bool) -> Prompt | None:
-        """Wait until the node is free for this attempt. Meanwhile, build its prompt and check its policy.
+    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
+        """Wait for the node, unless the attempt has it. Meanwhile, build its prompt and check its policy.
 
         Raises:
             NotStarted: the attempt is to be handed back, because it waited too long or its node is not usable.
             StagingFailed: the tenant's policy refuses the graph.
         """
         record = attempt.record
-        if maybe_posted or record.phase is not Phase.ASSIGNED:
-            await attempt.take_node()
+        if attempt.place is AttemptPlace.ON_NODE:
             return None
         prompt = None
         if has_to_wait := self.live.is_node_taken:

@@ -45,6 +45,7 @@ class JobDispatcher:
     """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``.
 
     Args:
+        node_attempts: live attempts that a node may have.
         warm_bound_s: a job that was passed over for this long, for jobs whose models the node has loaded, is next.
             0: jobs are never passed over, and any suitable node is woken.
     """
@@ -59,10 +60,11 @@ class JobDispatcher:
         loaded: LoadedModels,
         lease_s: float,
         frames_per_image: int,
+        node_attempts: int,
         warm_bound_s: float,
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
-        self._policies, self._frames_per_image = policies, frames_per_image
+        self._policies, self._frames_per_image, self._node_attempts = policies, frames_per_image, node_attempts
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
@@ -111,8 +113,8 @@ class JobDispatcher:
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        A node that already has a live attempt gets that attempt again, with its lease renewed. With ``held``, the node
-        may have two: it gets the other one, or prefetches a job that no waiting node could start now.
+        A node that already has a live attempt gets that attempt again, with its lease renewed. With ``held``, it gets
+        one that the request does not name, or prefetches a job that no waiting node could start now.
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
@@ -121,7 +123,7 @@ class JobDispatcher:
         loaded = self._loaded.get_loaded_models(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
             waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded)
-            return WorkReply(assignment=await self._prefetch_attempt(waiting, request.held))
+            return WorkReply(assignment=await self._prefetch_attempt(waiting, request.all_held))
         waiting = self._requests.open_request(node, request.boot_id, loaded)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
@@ -147,7 +149,7 @@ class JobDispatcher:
     def has_waiting_nodes(self) -> bool:
         return self._requests.has_idle_requests
 
-    async def _prefetch_attempt(self, request: WaitingRequest, held: AttemptRef) -> Assignment | None:
+    async def _prefetch_attempt(self, request: WaitingRequest, held: Sequence[AttemptRef]) -> Assignment | None:
         """Lease a job to prefetch to a node that still runs another one. Does not wait for new jobs."""
         clock = asyncio.get_running_loop().time
         until = clock() + CONTENTION_S
@@ -180,24 +182,24 @@ class JobDispatcher:
         return None
 
     async def _claim_attempt(
-        self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None = None
+        self, waiting: WaitingRequest, *, fresh: bool, held: Sequence[AttemptRef] = ()
     ) -> Assignment | ClaimFailure:
         """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one.
 
         Args:
             fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
-            held: attempt that the node has already; the job is prefetched.
+            held: attempts that the node has already; the job is prefetched.
         """
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
         requirements, is_restricted = list[int](), False
-        is_repeated = state.has_attempt and held is None
+        is_repeated = state.has_attempt and not held
         if not is_repeated:
             if state.digest is None:
                 return ClaimFailure.RESTRICTED
             requirements = await self._list_requirements(state.digest, fresh=fresh)
-            requirements = requirements if held is None else self._skip_served_requirements(requirements, node)
+            requirements = requirements if not held else self._skip_served_requirements(requirements, node)
             too_large = await self._fleet.list_too_large_requirements(requirements, state.memory_gib)
             is_restricted = bool(too_large)
             requirements = [one for one in requirements if one not in too_large] if too_large else requirements
@@ -226,7 +228,7 @@ class JobDispatcher:
             job_id=str(assignment.ref.job_id),
             attempt=assignment.ref.attempt,
             node=node,
-            is_prefetch=held is not None,
+            is_prefetch=bool(held),
             request_id=assignment.request_id,
         )
         policy = await self._policies.load_policy(assignment.ref.tenant_id)
@@ -270,7 +272,7 @@ class JobDispatcher:
         return ClaimFailure.NOTHING
 
     async def _lease_job(
-        self, connection: Connection, node: str, digest: str, search: TenantSearch, held: AttemptRef | None
+        self, connection: Connection, node: str, digest: str, search: TenantSearch, held: Sequence[AttemptRef]
     ) -> tuple[attempts.LeasedJob | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
         turn = await self._placer.lock_tenant(connection, search, node=node)
@@ -279,7 +281,7 @@ class JobDispatcher:
         live = await attempts.renew_live_assignment(connection, node, self._lease_s, held=held)  # of an earlier request
         if live is not None:
             return live, None
-        slot = await attempts.find_free_slot(connection, node)
+        slot = await attempts.find_free_slot(connection, node, max_attempts=self._node_attempts)
         if slot is None:
             return None, None
         found = await self._placer.lock_job(connection, turn, search)
