@@ -215,6 +215,7 @@ class AttemptRunner:
             self._set_begun_at(attempt)
 
         def on_end() -> None:
+            self.journal.add_expanding_classes(collector.expansion.classes)  # the next prompt may be posted now
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
                 self._leave_node(attempt)
 
@@ -311,6 +312,7 @@ class AttemptRunner:
             return None
         prompt = None
         if has_to_wait := self.live.is_node_taken:
+            expanding = self.journal.list_expanding_classes()
             with suppress(NodeUnavailable):
                 prompt = await self.poster.builder.build(record, files)
             try:
@@ -320,6 +322,8 @@ class AttemptRunner:
                 raise NotStarted("the job before it takes too long") from None
             if not self.state.online or self.journal.has_orphans():
                 raise NotStarted("the node is offline or runs an unwanted prompt")
+            if self.journal.list_expanding_classes() != expanding:
+                prompt = None  # the graph of these classes needs markers, else it could show cached outputs of others
         else:
             await attempt.take_node()
         if has_to_wait or record.assignment.inputs:
