@@ -11,6 +11,7 @@ from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
 from contracts.workflow import Graph
+from executor.domain.named_files import RunPeriod
 from executor.domain.node_text import clean_name, truncate_text
 
 MAX_MESSAGE = 500  # characters; nodes may send megabytes
@@ -158,16 +159,11 @@ def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     return round(min(max(spent, 0.0), wall_s), 3)
 
 
-def find_start_ms(entry: Mapping[str, Any]) -> float | None:
-    """Return when a prompt started by the node's clock, milliseconds since the epoch; None when unknown."""
-    return next(
-        (
-            _parse_timestamp(data.get("timestamp"))
-            for name, data in _status_messages(entry)
-            if name == "execution_start"
-        ),
-        None,
-    )
+def find_run_period(entry: Mapping[str, Any]) -> RunPeriod | None:
+    """Return when a prompt that succeeded ran; None when unknown."""
+    stamps = {name: _parse_timestamp(data.get("timestamp")) for name, data in _status_messages(entry)}
+    start_ms, end_ms = stamps.get("execution_start"), stamps.get("execution_success")
+    return None if start_ms is None or end_ms is None else RunPeriod(start_ms, end_ms)
 
 
 def sanitise_message(message: Any) -> str:

@@ -25,7 +25,7 @@ from executor.domain.attempt_result import (
     SUCCEEDED,
     AttemptResult,
     classify_history,
-    find_start_ms,
+    find_run_period,
     measure_gpu_seconds,
     node_fault,
 )
@@ -369,7 +369,7 @@ class AttemptRunner:
             return _build_finish(record, result, gpu_s=gpu_s)
         try:
             located = await self.locator.locate(
-                await _collect_from_history(history, listeners.collector), find_start_ms(entry)
+                await _collect_from_history(history, listeners.collector), find_run_period(entry)
             )
             found = listeners.collector.merge(located)
             stored = await uploads.finish(found)
