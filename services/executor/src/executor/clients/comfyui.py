@@ -120,7 +120,7 @@ class ComfyUI:
         The first call is slow: the node scans its model folders.
         """
         listed = await self._get_optional("/experiment/models")
-        stats = await self._get_optional("/system_stats")
+        stats = await self.read_system_stats()
         system = stats.get("system") if isinstance(stats, dict) else None
         folders = find_output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
         files = {kind: await self._get_optional(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
@@ -128,7 +128,7 @@ class ComfyUI:
 
     async def read_system_stats(self) -> Any:
         """Return the node's versions and devices; None when the node cannot tell."""
-        return await self._get_optional("/system_stats")
+        return await self._get_optional("/system_stats", cap=SMALL_RESPONSE_BYTES)
 
     async def post_prompt(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
@@ -350,10 +350,10 @@ class ComfyUI:
             raise NodeUnavailable(f"GET {path} gave {status}")
         return await parse_json_object(text), len(text)
 
-    async def _get_optional(self, path: str) -> Any:
+    async def _get_optional(self, path: str, *, cap: int | None = None) -> Any:
         """Return the response, or None when the node has no such route or cannot answer."""
         try:
-            status, text = await self._send_request("GET", path, within_s=self._catalog_s)
+            status, text = await self._send_request("GET", path, within_s=self._catalog_s, cap=cap)
             return await parse_json(text) if status == 200 else None
         except UnreadableResponse:
             return None
