@@ -23,14 +23,16 @@ def bound_resized(node: NodeInputs) -> Outputs:
     if low > 0:
         return media.resized(width, height, ratio=node.ratio("width", "height"))
     return media.resized(
-        max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.rounded_ratio(_given_side(node))
+        max(width, height * media.ratio),
+        max(height, width * media.ratio),
+        ratio=media.rounded_ratio(_given_side(node, media)),
     )
 
 
-def _given_side(node: NodeInputs) -> float:
+def _given_side(node: NodeInputs, media: Size) -> float:
     """Return a lower bound of the shorter side of images that are scaled to a width or to a height."""
     given = [side for side in (node.interval("width")[0], node.interval("height")[0]) if side > 0]
-    return min(given, default=1) / node.media.ratio
+    return min(given, default=1) / media.ratio
 
 
 def bound_scaled_by(name: str) -> Rule:
@@ -100,7 +102,9 @@ def to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
     if exact:
         return media.resized(width, height, ratio=node.ratio("width", "height"))
     return media.resized(
-        max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.rounded_ratio(_given_side(node))
+        max(width, height * media.ratio),
+        max(height, width * media.ratio),
+        ratio=media.rounded_ratio(_given_side(node, media)),
     )
 
 
