@@ -28,7 +28,7 @@ class FileLocator:
     node: ComfyUI
     unreachable_s: float
 
-    async def locate(self, found: Sequence[FoundOutput], ran: RunPeriod | None) -> list[FoundOutput]:
+    async def locate_files(self, found: Sequence[FoundOutput], ran: RunPeriod | None) -> list[FoundOutput]:
         """Return the outputs, with the file in place of each text that names one written while the prompt ran.
 
         Args:
@@ -40,14 +40,14 @@ class FileLocator:
         if ran is None:
             return list(found)
         candidates = set(islice((item for item in found if item.possible_files), MAX_LOOKUPS))
-        located = [await self._locate_one(item, ran) if item in candidates else item for item in found]
+        located = [await self._locate_file(item, ran) if item in candidates else item for item in found]
         return list(drop_duplicate_files(located))
 
-    async def _locate_one(self, item: FoundOutput, ran: RunPeriod) -> FoundOutput:
+    async def _locate_file(self, item: FoundOutput, ran: RunPeriod) -> FoundOutput:
         for place in item.possible_files:
             modified = await self._read_modified_time(place)
             if modified is not None and is_written_during_prompt(modified, ran):
-                return item.as_file(place)
+                return item.to_file_output(place)
         return item
 
     async def _read_modified_time(self, place: NodeFilePath) -> ModifiedTime | None:

@@ -37,7 +37,7 @@ def choose_alternatives(text: str, choose: DrawNumber) -> str:
     Raises:
         InexactError: the text has more than ``MAX_BLOCKS`` blocks.
     """
-    text = _without_comments(text)
+    text = _remove_comments(text)
     if text.count("{") > MAX_BLOCKS:
         raise InexactError(f"One of its texts has more than {MAX_BLOCKS} alternatives in braces.")
     return _ESCAPED.sub(r"\1", _choose_alternative(text, choose) if "{" in text else text)
@@ -76,7 +76,7 @@ def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str],
     """
     size = len(prefix)
 
-    def fill(found: re.Match[str]) -> str:
+    def fill_placeholder(found: re.Match[str]) -> str:
         nonlocal size
         node, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
@@ -86,13 +86,13 @@ def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str],
             return found[0]
         if isinstance(value, list | dict):
             raise InexactError("A placeholder in its file name stands for several values.")
-        written = _as_text(value)
+        written = _format_value(value)
         size += len(written)
         _check_file_name(size)
         return _UNSAFE.sub("_", written)
 
     _check_file_name(size)
-    return _PLACEHOLDER.sub(fill, prefix)
+    return _PLACEHOLDER.sub(fill_placeholder, prefix)
 
 
 def _check_file_name(size: int) -> None:
@@ -122,7 +122,7 @@ def _join_parts(parts: Parts) -> str:
     return "".join(pieces)
 
 
-def _without_comments(text: str) -> str:
+def _remove_comments(text: str) -> str:
     """Remove ``/* */`` and ``//`` comments. Linear time."""
     pieces: list[str] = []
     place, has_ends = 0, True
@@ -143,7 +143,7 @@ def _without_comments(text: str) -> str:
     return "".join(pieces) + text[place:]
 
 
-def _as_text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -152,10 +152,10 @@ def _as_text(value: Any) -> str:
 def _format_date(form: str, now: datetime) -> str:
     numbers: Mapping[str, int] = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
-    def write(found: re.Match[str]) -> str:
+    def write_number(found: re.Match[str]) -> str:
         mark = found[0]
         if mark.startswith("y"):
             return str(now.year)[-len(mark) :]
         return str(numbers[mark[0]]).zfill(len(mark))
 
-    return _DATE.sub(write, form)
+    return _DATE.sub(write_number, form)
