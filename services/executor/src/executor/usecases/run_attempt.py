@@ -26,7 +26,7 @@ from executor.domain.attempt_result import (
     AttemptResult,
     build_node_fault,
     classify_history,
-    find_start_ms,
+    find_run_period,
     measure_gpu_seconds,
 )
 from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
@@ -218,6 +218,7 @@ class AttemptRunner:
             self._set_begun_at(attempt)
 
         def on_end() -> None:
+            self.journal.add_expanding_classes(collector.expansion.classes)  # the next prompt may be posted now
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
                 self._leave_node(attempt)
 
@@ -315,6 +316,7 @@ class AttemptRunner:
             return None
         prompt = None
         if has_to_wait := self.live.is_node_taken:
+            expanding = self.journal.list_expanding_classes()
             with suppress(NodeUnavailable):
                 prompt = await self.poster.builder.build_prompt(record, files)
             try:
@@ -324,6 +326,8 @@ class AttemptRunner:
                 raise NotStarted("the job before it takes too long") from None
             if not self.state.online or self.journal.has_orphans():
                 raise NotStarted("the node is offline or runs an unwanted prompt")
+            if self.journal.list_expanding_classes() != expanding:
+                prompt = None  # the graph of these classes needs markers, else it could show cached outputs of others
         else:
             await attempt.take_node()
         if has_to_wait or record.assignment.inputs:
@@ -369,7 +373,7 @@ class AttemptRunner:
             return _build_finish(record, result, gpu_s=gpu_s)
         try:
             located = await self.locator.locate_files(
-                await _collect_from_history(history, listeners.collector), find_start_ms(entry)
+                await _collect_from_history(history, listeners.collector), find_run_period(entry)
             )
             found = listeners.collector.merge_outputs(located)
             stored = await uploads.finish_uploads(found)
