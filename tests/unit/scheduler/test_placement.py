@@ -155,7 +155,7 @@ def test_job_is_left_to_a_warm_node_only_while_waiting_is_worth_a_load() -> None
 
 def test_demand_for_a_model_counts_recent_jobs_for_each_node_that_has_it() -> None:
     demand = ModelDemand()
-    for model in (BASE, OTHER, BASE):
+    for model in (BASE, BASE, OTHER, OTHER, BASE):
         demand.record_job([model])
     assert demand.rate(BASE, nodes=1) > demand.rate(OTHER, nodes=1) > demand.rate(BASE, nodes=2) > 0
     assert demand.rate(STYLE, nodes=1) == 0
