@@ -90,7 +90,7 @@ class LoadedModels:
     def predict_free_in(self, models: Set[str]) -> float | None:
         """Predict after how many seconds a node that has loaded all these models is free; None if none is known."""
         now = monotonic()
-        nodes = min((self._nodes.get(model, frozenset()) for model in models), key=len, default=frozenset())
+        nodes = min((self._nodes.get(model, set[str]()) for model in models), key=len, default=set[str]())
         reports = [self._reports[node] for node in islice(nodes, MAX_COMPARED)]
         return min(
             (
