@@ -29,7 +29,7 @@ import asyncpg
 from chassis.ids import new_id
 from contracts.scheduler.attempts import Assignment, Outcome, RequestWork
 from contracts.wire.errors import Unavailable
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.integration.scheduler.conftest import Auth, Node, System, World, bus_as, catalog
 from tests.kit.hammer import running
 from tests.kit.nats import NatsServer
@@ -190,7 +190,7 @@ async def measure(arguments: argparse.Namespace) -> None:
         await postgres.create()
         await nats.start()
         url = await postgres.database("scheduler")
-        (port,) = free_ports(1)
+        (port,) = find_free_ports(1)
         settings = {
             "SCHEDULER_NATS_URL": nats.url,
             "SCHEDULER_DATABASE_URL": url,

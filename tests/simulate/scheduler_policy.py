@@ -23,7 +23,7 @@ from scheduler.domain.placement import (
     may_yield_turn,
     rate_warmth,
 )
-from scheduler.domain.run_times import JobKind, Key, Run, RunTimes, add_run
+from scheduler.domain.run_times import HistogramKey, JobKind, RunTimes, SuccessfulRun, add_run
 from scheduler.domain.settlement import estimate_cost
 from scheduler.store.claims import FIRST_TENANTS
 from scheduler.usecases.dispatch_jobs import HEAD_START_S
@@ -78,19 +78,19 @@ class LearnedTimes:
 
     def __init__(self) -> None:
         self._run_times = RunTimes()
-        self._bins: dict[Key, dict[int, float]] = {}
+        self._bins: dict[HistogramKey, dict[int, float]] = {}
         self._predicted: dict[tuple[int, bool | None], float] = {}  # None: the time to load
 
     def add(self, model: int, seconds: float, *, loads: bool) -> None:
-        for key in Run(model, None, NODE_CLASS, loads, seconds).list_keys():
+        for key in SuccessfulRun(model, None, NODE_CLASS, loads, seconds).list_keys():
             self._bins[key] = add_run(self._bins.get(key, {}), seconds)
-            self._run_times.replace(key, self._bins[key])
+            self._run_times.replace_histogram(key, self._bins[key])
         for asked in (True, False, None):
             self._predicted.pop((model, asked), None)
 
     def predict_run(self, model: int, *, loads: bool) -> float:
         if (model, loads) not in self._predicted:
-            found = self._run_times.predict(_kind(model), loads_models=loads)
+            found = self._run_times.predict_run_time(_kind(model), loads_models=loads)
             self._predicted[model, loads] = found.p50_s if found else 0.0
         return self._predicted[model, loads]
 

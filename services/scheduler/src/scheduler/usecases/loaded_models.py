@@ -12,7 +12,7 @@ LATE_S = 10.0  # nobody waits for a node that should have been free so long ago
 MAX_COMPARED = 50  # nodes that have loaded the same model
 
 
-class _Report(NamedTuple):
+class _ModelReport(NamedTuple):
     """What is known of a node.
 
     Attributes:
@@ -36,7 +36,7 @@ class LoadedModels:
 
     def __init__(self, *, forgotten_s: float) -> None:
         self._forgotten_s = forgotten_s
-        self._reports: dict[str, _Report] = {}  # longest silent first
+        self._reports: dict[str, _ModelReport] = {}  # longest silent first
         self._nodes: dict[str, set[str]] = {}  # that have loaded a model
         self._demand = ModelDemand()
 
@@ -48,7 +48,7 @@ class LoadedModels:
         """
         now, earlier = monotonic(), self._reports.get(node)
         free_at = (earlier.free_at if earlier else None) if is_busy else now
-        self._replace(node, _Report(frozenset(models), now, claimed_at=now, free_at=free_at))
+        self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=free_at))
 
     def record_claim(
         self, node: str, models: Collection[str], *, run_s: float = 0.0, is_prefetch: bool = False
@@ -62,25 +62,25 @@ class LoadedModels:
         now, earlier = monotonic(), self._reports.get(node)
         self._demand.record_job(models)
         begin = max(now, earlier.free_at or now) if is_prefetch and earlier else now
-        self._replace(node, _Report(frozenset(models), now, claimed_at=now, free_at=begin + run_s))
+        self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=begin + run_s))
 
     def record_heartbeat(self, node: str, models: Collection[str]) -> None:
         """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
         now, earlier = monotonic(), self._reports.get(node)
         if earlier is not None and now < earlier.claimed_at + SETTLED_S:
-            self._replace(node, earlier._replace(at=now))
+            self._replace_report(node, earlier._replace(at=now))
         else:
             free_at = earlier.free_at if earlier else None
-            self._replace(node, _Report(frozenset(models), now, claimed_at=float("-inf"), free_at=free_at))
+            self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=float("-inf"), free_at=free_at))
 
-    def get_loaded(self, node: str) -> frozenset[str]:
+    def get_loaded_models(self, node: str) -> frozenset[str]:
         report = self._reports.get(node)
         return report.models if report else frozenset()
 
-    def list_elsewhere(self, node: str) -> frozenset[str]:
+    def list_models_elsewhere(self, node: str) -> frozenset[str]:
         """Return the models that other nodes have loaded."""
         self._forget_silent_nodes()
-        own = self.get_loaded(node)
+        own = self.get_loaded_models(node)
         return frozenset(model for model, nodes in self._nodes.items() if len(nodes) > (model in own))
 
     def rate_demand(self, models: Iterable[str]) -> float:
@@ -101,13 +101,13 @@ class LoadedModels:
             default=None,
         )
 
-    def _replace(self, node: str, report: _Report) -> None:
-        self._remove(node)
+    def _replace_report(self, node: str, report: _ModelReport) -> None:
+        self._remove_report(node)
         self._reports[node] = report
         for model in report.models:
             self._nodes.setdefault(model, set()).add(node)
 
-    def _remove(self, node: str) -> None:
+    def _remove_report(self, node: str) -> None:
         report = self._reports.pop(node, None)
         for model in report.models if report else ():
             self._nodes[model].discard(node)
@@ -117,4 +117,4 @@ class LoadedModels:
     def _forget_silent_nodes(self) -> None:
         until = monotonic() - self._forgotten_s
         while self._reports and next(iter(self._reports.values())).at < until:
-            self._remove(next(iter(self._reports)))
+            self._remove_report(next(iter(self._reports)))

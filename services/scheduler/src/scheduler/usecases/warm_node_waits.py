@@ -35,7 +35,7 @@ class WarmNodeWaits:
         """
         if self._bound_s <= 0:
             return {}
-        own, elsewhere = self._loaded.get_loaded(node), self._loaded.list_elsewhere(node)
+        own, elsewhere = self._loaded.get_loaded_models(node), self._loaded.list_models_elsewhere(node)
         if not elsewhere:
             return {}
         left: dict[int, float] = {}
@@ -61,7 +61,7 @@ class WarmNodeWaits:
 
     def predict_run(self, requirement: int, *, loads_models: bool) -> float:
         """Predict how long a job with this requirement runs; 0 without any history."""
-        found = self._history.run_times.predict(self._describe(requirement), loads_models=loads_models)
+        found = self._history.run_times.predict_run_time(self._describe(requirement), loads_models=loads_models)
         return found.p50_s if found else 0.0
 
     def predict_load(self, requirement: int) -> float:
