@@ -109,6 +109,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         publisher,
         policies=policies,
         loaded=loaded,
+        history=history,
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
         node_attempts=settings.node_attempts,

@@ -24,12 +24,19 @@ class AttemptSlot(NamedTuple):
 
 
 class PrefetchedAttempt(NamedTuple):
-    """A live attempt that was prefetched and has not started."""
+    """A live attempt that was prefetched and has not started.
+
+    Attributes:
+        loads_models: its node has to load models for it; None: unknown.
+        held_s: seconds since it was prefetched.
+    """
 
     job_id: UUID
     attempt: int
     node: str
     requirement_id: int
+    loads_models: bool | None
+    held_s: float
 
 
 class LeasedJob(NamedTuple):
@@ -99,7 +106,9 @@ UPDATE jobs SET started_at = now() WHERE id = :job_id
 """)
 # Jobs that avoid a node are left out: the node that waits may be the one that they avoid.
 _LIST_PREFETCHED = Statement("""
-SELECT a.job_id, a.attempt, a.node, j.requirement_id FROM attempts a JOIN jobs j ON j.id = a.job_id
+SELECT a.job_id, a.attempt, a.node, j.requirement_id, a.loads_models,
+    extract(epoch FROM now() - a.leased_at)::float AS held_s
+FROM attempts a JOIN jobs j ON j.id = a.job_id
 WHERE a.prefetched AND a.ended_at IS NULL AND j.state = 'leased'
     AND (j.avoid_node IS NULL OR j.avoid_until < now())
     AND a.node = coalesce(CAST(:node AS text), a.node)

@@ -20,9 +20,11 @@ from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.place_jobs import JobPlacer, TenantSearch
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
+from scheduler.usecases.run_time_history import RunTimeHistory
 from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
 from scheduler.usecases.waiting_requirements import WaitingRequirements
+from scheduler.usecases.warm_node_waits import WarmNodeWaits
 
 RECHECK_S = 5.0  # a notification may be lost; executors ask again after about as long, each at its own time
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
@@ -47,7 +49,8 @@ class JobDispatcher:
     Args:
         node_attempts: live attempts that a node may have.
         warm_bound_s: a job that was passed over for this long, for jobs whose models the node has loaded, is next.
-            0: jobs are never passed over, and any suitable node is woken.
+            0: jobs are never passed over, and any suitable node is woken. No node leaves a job to a busy one for
+            longer.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class JobDispatcher:
         *,
         policies: TenantPolicies,
         loaded: LoadedModels,
+        history: RunTimeHistory,
         lease_s: float,
         frames_per_image: int,
         node_attempts: int,
@@ -68,13 +72,15 @@ class JobDispatcher:
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
-        self._loaded, self._prefers_warm = loaded, warm_bound_s > 0
+        self._loaded, self._history, self._prefers_warm = loaded, history, warm_bound_s > 0
+        self._waits = WarmNodeWaits(fleet, loaded, history, bound_s=warm_bound_s)
         self._placer = JobPlacer(fleet, loaded, bound_s=warm_bound_s)
-        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth)
+        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth, loaded.rate_demand)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
         self._outwaited: Counter[int] = Counter()  # the same, once their head start is over
+        self._woken_later: set[int] = set()  # requirements of jobs that were left to busy nodes
         self._is_recheck_wanted, self._are_nodes_changed, self._is_recheck_outwaited = False, False, False
         self._recheck_at = 0.0
         self.waking = Loop("scheduler.wake_requests", self._wake_requests, every_s=RECHECK_S)
@@ -119,7 +125,7 @@ class JobDispatcher:
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
         if request.loaded is not None:
-            self._loaded.record_claim(node, request.loaded)
+            self._loaded.record_request(node, request.loaded, is_busy=request.held is not None)
         loaded = self._loaded.get_loaded_models(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
             waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded)
@@ -141,9 +147,20 @@ class JobDispatcher:
             log.warning("scheduler.next_attempt.not_leased", node=node, error=type(error).__name__)
             return None
 
-    def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
-        """Find a node whose request waits in this process and that could start a job with this requirement."""
-        return self._requests.find_waiting_node(requirement, excluded=excluded)
+    def find_waiting_node(
+        self, requirement: int, *, excluded: Set[str], held_on_warm_node_s: float | None = None
+    ) -> str | None:
+        """Find a node whose request waits in this process and that should start a job with this requirement.
+
+        Args:
+            held_on_warm_node_s: since when a busy node holds the job that has loaded its models; None: no such node.
+                Then only a node that has loaded them, too, should start it, until the load would have ended.
+        """
+        node = self._requests.find_waiting_node(requirement, excluded=excluded)
+        if node is None or held_on_warm_node_s is None:
+            return node
+        is_cold = not self._fleet.get_models(requirement) <= self._loaded.get_loaded_models(node)
+        return None if is_cold and held_on_warm_node_s < self._waits.predict_load(requirement) else node
 
     @property
     def has_waiting_nodes(self) -> bool:
@@ -203,6 +220,7 @@ class JobDispatcher:
             too_large = await self._fleet.list_too_large_requirements(requirements, state.memory_gib)
             is_restricted = bool(too_large)
             requirements = [one for one in requirements if one not in too_large] if too_large else requirements
+            requirements = self._skip_left_requirements(requirements, node)
             if not requirements:
                 return ClaimFailure.RESTRICTED if is_restricted else ClaimFailure.NOTHING
         transition = None
@@ -237,9 +255,19 @@ class JobDispatcher:
         return assignment.model_copy(update=more)
 
     def _skip_served_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
-        """Return the requirements that no other node could serve now."""
-        find = self._requests.find_waiting_node
-        return [one for one in requirements if find(one, excluded={node}) is None]
+        """Return the requirements that no other node could serve now, or that the others leave to this one."""
+        find, loaded = self._requests.find_waiting_node, self._loaded.get_loaded_models(node)
+        served = {one for one in requirements if find(one, excluded={node}) is not None}
+        warm = [one for one in served if self._fleet.get_models(one) <= loaded]
+        served -= self._waits.list_left(warm, "").keys()
+        return [one for one in requirements if one not in served]
+
+    def _skip_left_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
+        """Return the requirements that the node does not leave to a busy one. Some node is woken later for the rest."""
+        left = self._waits.list_left(requirements, node)
+        for requirement, wait_s in left.items():
+            self._wake_later(requirement, wait_s)
+        return [one for one in requirements if one not in left] if left else list(requirements)
 
     async def _list_requirements(self, digest: str, *, fresh: bool) -> list[int]:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
@@ -248,6 +276,7 @@ class JobDispatcher:
             async with self._database.single() as connection:
                 runnable = await self._fleet.load_runnable_requirements(connection, digest)
                 waiting = await self._waiting.load_requirements(connection, fresh=fresh)
+        self._waits.forget_others(waiting)
         return sorted(runnable & waiting)
 
     async def _search_tenants(
@@ -289,7 +318,9 @@ class JobDispatcher:
             return None, None
         models = self._fleet.get_models(found.requirement_id)
         loads_models = not models <= self._loaded.get_loaded_models(node)
-        self._loaded.record_claim(node, models)
+        run_s = self._waits.predict_run(found.requirement_id, loads_models=loads_models)
+        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=held is not None)
+        self._waits.record_claim(found.requirement_id, loads_models=loads_models)
         cost_s = await self._placer.load_job_cost(connection)
         leased = await attempts.insert_attempt(
             connection, found, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s, loads_models=loads_models
@@ -332,6 +363,10 @@ class JobDispatcher:
         outwaited, self._outwaited = self._outwaited, Counter()
         queued, self._queued = self._queued, Counter()
         later = self._list_head_starts(queued)
+        for requirement, wait_s in self._waits.list_left(later, "").items():
+            self._wake_later(requirement, wait_s, jobs=queued[requirement])
+            later -= {requirement}
+            del queued[requirement]
         for requirement, jobs in (
             outwaited + Counter({one: queued[one] for one in queued if one not in later})
         ).items():
@@ -366,7 +401,14 @@ class JobDispatcher:
 
     def _end_head_start(self, jobs: Counter[int]) -> None:
         self._outwaited += jobs
+        self._woken_later -= jobs.keys()
         self.waking.wake()
+
+    def _wake_later(self, requirement: int, wait_s: float, jobs: int = 1) -> None:
+        """Wake requests for jobs that are left to a busy node, if they still wait then."""
+        if requirement not in self._woken_later:
+            self._woken_later.add(requirement)
+            asyncio.get_running_loop().call_later(wait_s, self._end_head_start, Counter({requirement: jobs}))
 
     def _end_recheck_head_start(self) -> None:
         self._is_recheck_outwaited = True
@@ -375,6 +417,7 @@ class JobDispatcher:
     async def _read_waiting_requirements(self, *, are_nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
         async with self._database.single() as connection:
+            await self._history.refresh_history(connection)
             if are_nodes_changed:
                 digests = await claims.list_digests(connection, self._requests.list_idle_nodes())
                 for digest in {one for one in digests.values() if one is not None}:
