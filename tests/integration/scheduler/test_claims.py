@@ -39,7 +39,7 @@ class CountingConnection:
 
     async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         (text,) = await self.sql.fetchrow(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
-        self._count(orjson.loads(text)[0]["StackPlan"])
+        self._count(orjson.loads(text)[0]["Plan"])
         found: list[asyncpg.Record] = await self.sql.fetch(statement, *values)
         return found
 

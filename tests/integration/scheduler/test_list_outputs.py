@@ -90,7 +90,7 @@ async def test_page_of_outputs_reads_only_a_bounded_part_of_an_index(world: Worl
                 statement = Statement("EXPLAIN (ANALYZE, FORMAT JSON) " + build_output_query(given))
                 for tenant in (small, large):
                     plan = await statement.value(connection, **given, tenant_id=tenant, limit=101)
-                    scan = find_scan(json.loads(plan)[0]["StackPlan"])
+                    scan = find_scan(json.loads(plan)[0]["Plan"])
                     assert scan["Actual Rows"] < 110
                     assert tenant == large or scan["Index Name"] == "ix_jobs_ended"
         finally:
