@@ -14,7 +14,8 @@ from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 ENDPOINT = "POST /api/v1/jobs/batch"
-LARGE_AT_ONCE = 8  # concurrent submissions of a large batch: more would block the scheduler's event loop
+AT_ONCE = 24  # concurrent submissions of a batch: more would block the scheduler's event loop
+LARGE_AT_ONCE = 8  # the same for a large batch
 Outcome = AcceptedJob | Refusal
 
 
@@ -37,7 +38,7 @@ class BatchSubmitter:
         self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large
         self._key = idempotency_key(idempotency_keys)
         self._digest = ""
-        self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else len(items))
+        self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else AT_ONCE)
 
     async def submit_batch(self) -> list[Outcome]:
         """Return the outcome of each submission, in order.
