@@ -142,6 +142,21 @@ def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
     assert models.get_loaded("2") == {OTHER}
 
 
+def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
+    now = 0.0
+    models = LoadedModels(forgotten_s=60, clock=lambda: now)
+    models.record_claim("silent", {BASE})
+    models.record_claim("alive", {STYLE})
+    now = 50.0
+    models.record_heartbeat("alive", {STYLE})
+    assert models.list_elsewhere("asks") == {BASE, STYLE}
+    now = 61.0
+    assert models.list_elsewhere("asks") == {STYLE}
+    assert models.get_loaded("silent") == frozenset()
+    now = 111.0
+    assert models.list_elsewhere("asks") == frozenset()
+
+
 def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() -> None:
     models = LoadedModels(forgotten_s=60)
     models.record_heartbeat("1", {BASE})

@@ -1,7 +1,7 @@
 """Remembers which models each node has loaded."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import NamedTuple
 
@@ -21,21 +21,22 @@ class LoadedModels:
 
     Args:
         forgotten_s: a node that was not heard of for so long is left out.
+        clock: seconds.
     """
 
-    def __init__(self, *, forgotten_s: float) -> None:
-        self._forgotten_s = forgotten_s
+    def __init__(self, *, forgotten_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self._forgotten_s, self._clock = forgotten_s, clock
         self._reports: dict[str, _Report] = {}  # longest silent first
         self._nodes: Counter[str] = Counter()  # number of nodes that have loaded a model
 
     def record_claim(self, node: str, models: Collection[str]) -> None:
         """Record the models of a job that the node got, or those that it had loaded when it requested work."""
-        now = monotonic()
+        now = self._clock()
         self._replace(node, _Report(frozenset(models), now, claimed_at=now))
 
     def record_heartbeat(self, node: str, models: Collection[str]) -> None:
         """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
-        now, earlier = monotonic(), self._reports.get(node)
+        now, earlier = self._clock(), self._reports.get(node)
         if earlier is not None and now < earlier.claimed_at + SETTLED_S:
             self._replace(node, earlier._replace(at=now))
         else:
@@ -64,6 +65,6 @@ class LoadedModels:
                 del self._nodes[model]
 
     def _forget_silent_nodes(self) -> None:
-        until = monotonic() - self._forgotten_s
+        until = self._clock() - self._forgotten_s
         while self._reports and next(iter(self._reports.values())).at < until:
             self._remove(next(iter(self._reports)))
