@@ -16,6 +16,7 @@ from scheduler.domain.settlement import compute_claim_effects
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.place_jobs import JobPlacer, Search
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -54,6 +55,7 @@ class JobDispatcher:
         database: Database,
         fleet: FleetState,
         publisher: JobEventPublisher,
+        metrics: JobMetrics,
         *,
         policies: TenantPolicies,
         loaded: LoadedModels,
@@ -62,7 +64,7 @@ class JobDispatcher:
         warm_bound_s: float,
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
-        self._policies, self._frames_per_image = policies, frames_per_image
+        self._metrics, self._policies, self._frames_per_image = metrics, policies, frames_per_image
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
@@ -188,6 +190,16 @@ class JobDispatcher:
             fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
             held: attempt that the node has already; the job is prefetched.
         """
+        claim = await self._find_attempt(waiting, fresh=fresh, held=held)
+        if isinstance(claim, NoClaim):
+            self._metrics.count_claim(claim.name.lower())
+        else:
+            self._metrics.count_claim("renewed" if claim.renewed else "leased")
+        return claim
+
+    async def _find_attempt(
+        self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None
+    ) -> Assignment | NoClaim:
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
