@@ -1,13 +1,15 @@
 """Measures what many idle executors cost, and how soon one of them starts a job.
 
     python -m tests.load.parked_executors [--nodes 1000] [--submits 100] [--per-s 10] [--backlogs 0 100000 1000000]
-        [--heartbeat-s 0] [--compare 2 200]
+        [--heartbeat-s 0] [--long-idle] [--compare 2 200]
 
 One scheduler, PostgreSQL and NATS; this process acts as auth, gateway and executors, which request work again and again
 and have no jobs. Beside each backlog of jobs that no node can run, prints the cores of scheduler and PostgreSQL while
 nothing happens, then while jobs are submitted one by one: claims of the scheduler per submit by its own counter, less
-those that happen at rest; the time from the submit to its answer; and that to the assignment that an executor gets.
-Executors send no heartbeats unless ``--heartbeat-s`` gives their interval (in production 3 s).
+one for each request that ended without a job; the time from the submit to its answer, and to the assignment that an
+executor gets.
+Executors send no heartbeats unless ``--heartbeat-s`` gives their interval (in production 3 s); with
+``--long-idle`` they behave as after a minute without work.
 
 ``--compare`` instead runs a whole system for each size of fleet at the same time, and submits to one after the other in
 many short rounds.
@@ -16,6 +18,7 @@ many short rounds.
 import argparse
 import asyncio
 import statistics
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +39,7 @@ from contracts.scheduler.attempts import (
     RequestWork,
 )
 from contracts.wire.errors import Unavailable
+from executor.domain.request_timing import LONG_IDLE_REPLIES, REPLY_S, choose_wait_s
 from stack.ports import free_ports
 from tests.integration.scheduler.conftest import Auth, Node, System, World, bus_as, catalog
 from tests.kit.hammer import running
@@ -90,8 +94,9 @@ def measure_cpu(roots: Mapping[str, int]) -> dict[str, float]:
 class Executors:
     """Nodes that request work without a pause. A job that one gets is finished at once."""
 
-    def __init__(self, nodes: Sequence[Node], *, heartbeat_s: float = 0) -> None:
+    def __init__(self, nodes: Sequence[Node], *, heartbeat_s: float = 0, empty_replies: int = 0) -> None:
         self._nodes, self._heartbeat_s = nodes, heartbeat_s
+        self._empty_replies, self.requests = empty_replies, 0
         self.started: dict[UUID, float] = {}
 
     async def run(self) -> None:
@@ -104,12 +109,16 @@ class Executors:
 
     async def _request_work(self, node: Node, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        bus = node.system.bus
+        bus, empty_replies = node.system.bus, self._empty_replies
         while True:
             try:
-                request = RequestWork(boot_id=node.boot_id, wait_s=WAIT_S)
-                given = (await bus.request(REQUEST_WORK, request, key=node.name)).assignment
+                wait_s = choose_wait_s(WAIT_S, empty_replies=empty_replies)
+                request = RequestWork(boot_id=node.boot_id, wait_s=wait_s)
+                self.requests += 1
+                reply = await bus.request(REQUEST_WORK, request, key=node.name, within_s=wait_s + REPLY_S)
+                given, empty_replies = reply.assignment, empty_replies + 1
                 if given is not None:
+                    empty_replies = 0
                     self.started[given.ref.job_id] = perf_counter()
                     ending = FinishAttempt(ref=given.ref, outcome=Outcome.SUCCEEDED, images=1, gpu_seconds=1)
                     await bus.request(FINISH_ATTEMPT, ending, key=node.name)
@@ -149,11 +158,12 @@ class Fleet:
     def __post_init__(self) -> None:
         self.tenant = self.world.add_tenant()
 
-    async def count_claims(self) -> float:
-        """Return how many claims the scheduler has made."""
+    async def count_claims(self) -> Counter[str]:
+        """Return how many claims the scheduler has made, by outcome."""
         async with http_client() as client:
             text = (await client.get(self.metrics_url)).text
-        return Scrape({"scheduler": text}).only(CLAIMS.name).total(CLAIMS.name)
+        found = Scrape({"scheduler": text}).only(CLAIMS.name).find(CLAIMS.name)
+        return Counter({dict(series.labels)["outcome"]: int(value) for series, value in found})
 
     async def measure_idle(self) -> str:
         """Return the cores that each process takes while nothing happens."""
@@ -180,7 +190,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def run_fleet(nodes: int, *, heartbeat_s: float = 0) -> AsyncIterator[Fleet]:
+async def run_fleet(nodes: int, *, heartbeat_s: float = 0, empty_replies: int = 0) -> AsyncIterator[Fleet]:
     """Run a system with so many idle executors."""
     nats, postgres = NatsServer(), PostgresServer()
     try:
@@ -211,7 +221,7 @@ async def run_fleet(nodes: int, *, heartbeat_s: float = 0) -> AsyncIterator[Flee
             assert postgres._process is not None
             fleet = Fleet(
                 world,
-                Executors(joined, heartbeat_s=heartbeat_s),
+                Executors(joined, heartbeat_s=heartbeat_s, empty_replies=empty_replies),
                 await asyncpg.connect(url.replace("+asyncpg", "")),
                 {"scheduler": scheduler.pid, "postgres": postgres._process.pid},
                 f"http://127.0.0.1:{metrics_port}/metrics",
@@ -242,7 +252,8 @@ def describe(values: Sequence[float]) -> str:
 
 async def measure_backlogs(arguments: argparse.Namespace) -> None:
     """Print a line for each backlog."""
-    async with run_fleet(arguments.nodes, heartbeat_s=arguments.heartbeat_s) as fleet:
+    empty_replies = LONG_IDLE_REPLIES if arguments.long_idle else 0
+    async with run_fleet(arguments.nodes, heartbeat_s=arguments.heartbeat_s, empty_replies=empty_replies) as fleet:
         print(
             f"{'backlog':>10}   idle cores: scheduler, PostgreSQL   claims/submit   answered p50, p95 ms"
             "   started p50, p95 ms"
@@ -254,16 +265,19 @@ async def measure_backlogs(arguments: argparse.Namespace) -> None:
                     await fleet.sql.execute(statement, *([backlog - filled] if "$1" in statement else []), timeout=900)
                 filled = backlog
                 await asyncio.sleep(SETTLE_S)
-            before, began = await fleet.count_claims(), perf_counter()
+            requests, began = fleet.executors.requests, perf_counter()
             idle = await fleet.measure_idle()
-            resting_per_s = (await fleet.count_claims() - before) / (perf_counter() - began)
-            before, began = await fleet.count_claims(), perf_counter()
+            resting_per_s = (fleet.executors.requests - requests) / (perf_counter() - began)
+            requests, before = fleet.executors.requests, await fleet.count_claims()
             found = await fleet.submit_jobs(arguments.submits, every_s=1 / arguments.per_s)
-            claims = await fleet.count_claims() - before - resting_per_s * (perf_counter() - began)
+            made = await fleet.count_claims() - before
+            # Each job makes its executor request another one.
+            claims = made.total() - (fleet.executors.requests - requests) + len(found.started)
             print(
                 f"{backlog:10,}{'':8}{idle}{claims / arguments.submits:16.1f}{'':6}{describe(found.answered)}{'':5}"
                 f"{describe(found.started)}{len(found.started):7}/{arguments.submits}, "
-                f"at rest {resting_per_s:.0f} claims/s",
+                f"at rest {resting_per_s:.0f} requests/s; all claims while submitting: "
+                + ", ".join(f"{number} {outcome}" for outcome, number in made.most_common()),
                 flush=True,
             )
 
@@ -296,6 +310,7 @@ def main() -> None:
     parser.add_argument("--per-s", type=float, default=10.0)
     parser.add_argument("--backlogs", type=int, nargs="+", default=[0, 100_000, 1_000_000])
     parser.add_argument("--heartbeat-s", type=float, default=0.0)
+    parser.add_argument("--long-idle", action="store_true")
     parser.add_argument("--compare", type=int, nargs="+")
     arguments = parser.parse_args()
     if arguments.compare:

@@ -122,9 +122,9 @@ class JobDispatcher:
             self._loaded.record_claim(node, request.loaded)
         loaded = self._loaded.get_loaded(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
-            waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded)
+            waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded, may_wait=False)
             return WorkReply(assignment=await self._prefetch_attempt(waiting, request.held))
-        waiting = self._requests.open(node, request.boot_id, loaded)
+        waiting = self._requests.open(node, request.boot_id, loaded, may_wait=request.wait_s > 0)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
@@ -212,7 +212,9 @@ class JobDispatcher:
             requirements = requirements if held is None else self._skip_served_requirements(requirements, node)
             too_large = await self._fleet.list_too_large(requirements, state.memory_gib)
             is_restricted = bool(too_large)
-            requirements = [one for one in requirements if one not in too_large] if too_large else requirements
+            requirements = self._requests.skip_claimed_requirements(
+                waiting, [one for one in requirements if one not in too_large]
+            )
             if not requirements:
                 return NoClaim.RESTRICTED if is_restricted else NoClaim.NOTHING
         transition = None
@@ -316,7 +318,8 @@ class JobDispatcher:
             waiting = await self._read_waiting(are_nodes_changed=are_nodes_changed) if self._requests.has_idle else None
             self._wake_for_queued_jobs(waiting)
             if is_recheck:
-                self._requests.repeat_claims()
+                if waiting is None or waiting:
+                    self._requests.repeat_claims()
                 self._wake_each_kind(waiting or frozenset())
             if is_due:
                 self._recheck_at = clock() + RECHECK_S
