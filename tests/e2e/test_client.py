@@ -153,7 +153,23 @@ async def test_watching_survives_disconnects_and_yields_each_state_once(
     assert [state.status for state in states] == ["pending", "processing", "processing", "completed"]
     assert [type(event) for event in seen[-3:]] == [OutputMade, Status, End]
     assert sum(isinstance(event, Snapshot | OutputMade | End) for event in seen) == 3
-    assert any(isinstance(event, Progress) for event in seen)
+
+
+@simulated_only
+async def test_watching_yields_progress_and_the_end_of_a_cancelled_job(fleeting: AsyncClient) -> None:
+    graph = slow(1)
+    for node in range(10, 70):  # a minute, with progress each second
+        graph[str(node)] = graph["2"] | {"inputs": {"image": graph["3"]["inputs"]["images"], "seconds": 1}}
+        graph["3"]["inputs"]["images"] = [str(node), 0]
+    job = await fleeting.jobs.submit(workflow=graph)
+    shown = []
+    async for event in fleeting.jobs.watch(job):
+        shown.append(event)
+        if isinstance(event, Progress):
+            await fleeting.jobs.cancel(job)
+    assert any(isinstance(event, Progress) for event in shown)
+    assert isinstance(shown[-1], End)
+    assert shown[-1].status == "cancelled"
 
 
 @simulated_only
