@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +12,8 @@ import pytest
 
 from contracts.registry import DATABASES
 from stack.__main__ import _urls_of_environment
-from stack.linux import die_with_parent
 from stack.ports import free_ports
+from stack.processes import Child, ForkServerClient, PythonProcess
 from tests.kit.fleet import HELLO
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -36,20 +33,24 @@ class Told:
     logs: Path
 
 
-def started(running: ExitStack, name: str, *argv: str, log: Path, **environment: str) -> None:
-    """Start a process with only this environment."""
-    parent = os.getpid()
-    with (log / name).open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, *argv], env={"PATH": os.environ["PATH"], **environment}, stdout=out, stderr=out,
-            preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one system call
-        )  # fmt: skip
-    running.callback(process.wait, 10)
-    running.callback(process.kill)
+class Machine:
+    """Runs programs with exactly the given environment, as forks of a process that has imported them."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fork_server = ForkServerClient(folder / "fork_server.log")
 
-def migrate(service: str, environment: dict[str, str]) -> None:
-    subprocess.run([sys.executable, "-m", service, "migrate"], env=environment, check=True, timeout=60)
+    async def start(self, name: str, *argv: str, **environment: str) -> Child:
+        env = {"PATH": os.environ["PATH"], **environment}
+        module = f"{name}.__main__"
+        return await self._fork_server.spawn(PythonProcess(name, module, argv, env, str(self._folder / name)))
+
+    async def migrate(self, service: str, **environment: str) -> None:
+        async with asyncio.timeout(60):
+            assert await (await self.start(service, "migrate", **environment)).wait() == 0
+
+    async def stop(self) -> None:
+        await self._fork_server.close()
 
 
 async def databases(server: PostgresServer, statement: str) -> None:
@@ -65,7 +66,7 @@ async def databases(server: PostgresServer, statement: str) -> None:
 async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[Told]:
     node, *ports = free_ports(5)
     port = dict(zip(SERVICES, map(str, ports), strict=True))
-    nats = NatsServer()
+    nats, machine = NatsServer(), Machine(tmp_path)
     plain = {
         "NATS_URL": nats.url,
         "DATABASE_URL": postgres_server._dsn("").replace("postgresql://", "postgresql+asyncpg://"),
@@ -83,19 +84,17 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
     }
     await databases(postgres_server, 'CREATE DATABASE "{}"')
     try:
-        with ExitStack() as running:
-            await nats.start()
-            running.callback(nats.remove)
-            deploy = str(Path(__file__).parents[3] / "deploy")
-            started(running, "node", "-m", "simnode", "--port", str(node), log=tmp_path, PYTHONPATH=deploy)
-            for name in SERVICES:
-                if name in DATABASES:
-                    await asyncio.to_thread(migrate, name, {"PATH": os.environ["PATH"], **plain})
-                there = {f"{name.upper()}_PORT": port[name], **own.get(name, {})}
-                started(running, name, "-m", name, "serve", log=tmp_path, **plain, **there)
-            async with http_client(base_url=f"http://127.0.0.1:{port['gateway']}") as http:
-                yield Told(http, tmp_path / "uploads", tmp_path)
+        await nats.start()
+        await machine.start("simnode", "--port", str(node))
+        for name in SERVICES:
+            if name in DATABASES:
+                await machine.migrate(name, **plain)
+            await machine.start(name, "serve", **plain, **{f"{name.upper()}_PORT": port[name]}, **own.get(name, {}))
+        async with http_client(base_url=f"http://127.0.0.1:{port['gateway']}") as http:
+            yield Told(http, tmp_path / "uploads", tmp_path)
     finally:
+        await machine.stop()
+        nats.remove()
         await databases(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')
 
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter, Response
@@ -43,7 +44,7 @@ def router(*, title: str, document: str) -> APIRouter:
     policy = _policy(page)
     viewer = files("fastapi_offline") / "static"
     assets = {name: (viewer / name).read_bytes() for name in ASSETS}
-    door = json.dumps(nats_api_document(title)).encode()
+    nats_api = _render_nats_api(title)
 
     @routes.get("/docs")
     async def show_openapi() -> HTMLResponse:
@@ -57,9 +58,14 @@ def router(*, title: str, document: str) -> APIRouter:
 
     @routes.get("/asyncapi")
     async def read_asyncapi() -> Response:
-        return Response(door, media_type="application/json")
+        return Response(nats_api, media_type="application/json")
 
     return routes
+
+
+@cache
+def _render_nats_api(title: str) -> bytes:
+    return json.dumps(nats_api_document(title)).encode()
 
 
 def _policy(page: bytes) -> str:

@@ -1,6 +1,7 @@
 """Errors of the native API: how a route declares the refusals that it answers with, and what OpenAPI says of them."""
 
 import re
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -143,6 +144,7 @@ def declared_codes(responses: Responses) -> set[str]:
     }
 
 
+@cache
 def _refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     template = " ".join((refusal.__doc__ or "").split())
     if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
@@ -151,6 +153,7 @@ def _refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     return _example_problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
 
 
+@cache
 def _http_problem(status: HTTPStatus) -> dict[str, Any]:
     code = "http." + status.phrase.lower().replace(" ", "_").replace("-", "_")
     return _example_problem(status, code, status.phrase, "about:blank")
