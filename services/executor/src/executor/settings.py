@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
     journal_path: Path
 
     heartbeat_s: float = Field(default=3.0, gt=0)  # five of them fit into a lease of 15 s
-    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # below the 7 s timeout of a work request; doubled after 12 replies without work
+    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # below the 7 s timeout of a work request
     poll_s: float = Field(default=1.0, gt=0)  # delay of completion when the websocket is silent
     probe_s: float = Field(default=1.0, gt=0)  # delay until a node's death or return is noticed
     catalog_every_s: float = Field(default=60.0, gt=0)  # reading it makes the node scan its model folders

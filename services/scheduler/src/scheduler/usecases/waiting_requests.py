@@ -1,7 +1,7 @@
 """Requests for work that wait for a job. An event wakes one request that can take the job, not all of them."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -141,7 +141,7 @@ class WaitingRequests:
             if not self._wake_suitable(requirement):
                 break
 
-    def skip_claimed_requirements(self, request: WaitingRequest, requirements: Sequence[int]) -> Sequence[int]:
+    def skip_claimed_requirements(self, request: WaitingRequest, requirements: list[int]) -> list[int]:
         """Return the requirements whose jobs no other request was woken for that still claims.
 
         A request that comes in while another one claims a new job would only wait for the same lock and get nothing.
