@@ -36,9 +36,9 @@ What `warnings[].code` of a completed job may be.
 """
 
 
-def error_pages() -> str:
+def build_error_pages() -> str:
     """Return the page: one row per code, first those of problems, then those of jobs and their warnings."""
-    refusals = {*REFUSALS, *refusals_of("gateway"), *refusals_of("notifier")}
+    refusals = {*REFUSALS, *list_refusals("gateway"), *list_refusals("notifier")}
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
         for refusal in sorted(refusals, key=lambda refusal: refusal.code)
@@ -48,12 +48,12 @@ def error_pages() -> str:
     return HEAD + "".join(rows) + JOBS + "".join(failures) + WARNINGS + "".join(warnings)
 
 
-def refusals_of(service: str) -> list[type[Refusal]]:
+def list_refusals(service: str) -> list[type[Refusal]]:
     """Return the refusals that a service declares itself, by code."""
     import_module(f"{service}.app")
-    own = {refusal.code: refusal for refusal in Refusal.__subclasses__() if _package_of(refusal) == service}
+    own = {refusal.code: refusal for refusal in Refusal.__subclasses__() if _find_package(refusal) == service}
     return [own[code] for code in sorted(own)]
 
 
-def _package_of(refusal: type[Refusal]) -> str:
+def _find_package(refusal: type[Refusal]) -> str:
     return refusal.__module__.partition(".")[0]

@@ -13,12 +13,12 @@ has `_bucket`, `_sum` and `_count`. No label names a user or a job.
 """
 
 
-def metrics_page() -> str:
+def build_metrics_page() -> str:
     """Return the page."""
-    return HEAD + "".join(map(_row, METRICS))
+    return HEAD + "".join(map(_build_row, METRICS))
 
 
-def _row(metric: Metric) -> str:
+def _build_row(metric: Metric) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
     services = {ALL: "all", WITH_DATABASE: "all but executor"}.get(metric.services, ", ".join(metric.services))
     return f"| `{metric.name}` | {metric.kind} | {labels} | {services} | {metric.help} |\n"

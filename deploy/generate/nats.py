@@ -5,7 +5,7 @@ from stack.nats_config import NatsPlan, logins, render
 NODES = ("node-1",)
 
 
-def compose_config() -> str:
+def build_compose_config() -> str:
     """Return the file. Each login's password is ``$NATS_<LOGIN>_PASSWORD``."""
     names = [login for login, _, _ in logins(NODES)]
     return render(

@@ -11,7 +11,7 @@ _LEFT_OUT = {"example", "examples", "headers", "description", "summary"}
 _NAMED = {"properties", "schemas", "patternProperties"}  # their keys are names, not keywords
 
 
-def console_openapi() -> str:
+def build_console_openapi() -> str:
     """Return routes, parameters, request bodies and successful responses; no texts, examples, headers or errors."""
     settings = Settings.model_validate(
         {
@@ -30,14 +30,14 @@ def console_openapi() -> str:
                 operation["responses"] = {
                     status: body for status, body in operation["responses"].items() if status.startswith("2")
                 }
-    return json.dumps(_without_texts(document), indent=1) + "\n"
+    return json.dumps(_remove_texts(document), indent=1) + "\n"
 
 
-def _without_texts(value: Any, *, names: bool = False) -> Any:
+def _remove_texts(value: Any, *, names: bool = False) -> Any:
     if isinstance(value, list):
-        return [_without_texts(item) for item in value]
+        return [_remove_texts(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: _without_texts(item, names=key in _NAMED) for key, item in value.items() if names or key not in _LEFT_OUT
+        key: _remove_texts(item, names=key in _NAMED) for key, item in value.items() if names or key not in _LEFT_OUT
     }

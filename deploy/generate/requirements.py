@@ -18,7 +18,7 @@ requirement carries its id: `@pytest.mark.requirement("S-47")`. A row without a 
 
 def requirements(root: Path) -> str:
     """Return the page."""
-    tests = marked_tests(root)
+    tests = find_marked_tests(root)
     lines = [HEAD]
     for section in tomllib.loads((root / "tests/requirements.toml").read_text())["section"]:
         lines += [f"## {section['title']}", "", "| id | requirement | shown by |", "| --- | --- | --- |"]
@@ -30,7 +30,7 @@ def requirements(root: Path) -> str:
     return "\n".join(lines)
 
 
-def marked_tests(root: Path) -> dict[str, list[str]]:
+def find_marked_tests(root: Path) -> dict[str, list[str]]:
     """Return tests by the requirement in their marker, as ``e2e/test_x.py::test_y``."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted((root / "tests").rglob("test_*.py")):

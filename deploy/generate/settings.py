@@ -35,7 +35,7 @@ READ_BY = {"UPLOAD_DIR": "gateway", "MAX_UPLOAD_SIZE": "gateway", "COMFYUI_URLS"
 BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-def settings_page(root: Path) -> str:
+def build_settings_page(root: Path) -> str:
     """Return the page."""
     return "\n".join([HEAD, *_wrap_lines((root / ".env.example").read_text(), _fields())])
 
@@ -67,7 +67,7 @@ def _wrap_lines(text: str, fields: dict[str, tuple[FieldInfo, list[str]]]) -> It
             field, services = fields.get(name, (None, []))
             is_required = default.endswith("change-me") or (field is not None and field.is_required())
             shown = "required" if is_required else f"`{default}`" if default else ""
-            kind = _kind(name, field)
+            kind = _describe_kind(name, field)
             readers = ", ".join(services) or READ_BY.get(name, "Compose")
             yield f"| `{name}` | {kind} | {shown} | {readers} | {' '.join(comment)} |"
             in_group = True  # a setting without a comment of its own shares the one above
@@ -77,7 +77,7 @@ def _wrap_lines(text: str, fields: dict[str, tuple[FieldInfo, list[str]]]) -> It
     yield ""
 
 
-def _kind(name: str, field: FieldInfo | None) -> str:
+def _describe_kind(name: str, field: FieldInfo | None) -> str:
     """Type, unit and bounds of a setting."""
     if field is None:
         return "secret" if SECRET.search(name) else "text"

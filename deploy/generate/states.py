@@ -10,7 +10,7 @@ Generated from `scheduler.domain.states` by `./dev generate`. Every arrow is one
 """
 
 
-def state_machine() -> str:
+def build_state_machine_page() -> str:
     """Return the page: a diagram and the public state names."""
     arrows = [
         f"    {before.value if before else '[*]'} --> {after.value}: {cause.value}"

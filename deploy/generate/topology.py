@@ -17,7 +17,14 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 def topology() -> str:
     """Return the page: a diagram, the subjects, the streams, the NATS interface."""
     return "\n".join(
-        [HEAD, *_render_diagram(), *_render_subjects(), *_render_streams(), *_render_consumers(), *_other_systems()]
+        [
+            HEAD,
+            *_render_diagram(),
+            *_render_subjects(),
+            *_render_streams(),
+            *_render_consumers(),
+            *_render_other_systems(),
+        ]
     )
 
 
@@ -76,7 +83,7 @@ def _render_consumers() -> list[str]:
     ]
 
 
-def _other_systems() -> list[str]:
+def _render_other_systems() -> list[str]:
     asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
     fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
     return [

@@ -34,12 +34,12 @@ class Builder:
     def read_file(self, name: str, path: str) -> bytes:
         """Return the content of a file in an image."""
         if self.program != "buildah":
-            return _output(self.program, "run", "--rm", "--network", "none", "--entrypoint", "cat", name, path)
-        container = _output("buildah", "from", "--pull-never", name).decode().strip()
+            return _run_command(self.program, "run", "--rm", "--network", "none", "--entrypoint", "cat", name, path)
+        container = _run_command("buildah", "from", "--pull-never", name).decode().strip()
         try:
-            return _output("buildah", "run", container, "--", "cat", path)
+            return _run_command("buildah", "run", container, "--", "cat", path)
         finally:
-            _output("buildah", "rm", container)
+            _run_command("buildah", "rm", container)
 
 
 BUILDERS = {
@@ -68,5 +68,5 @@ def find_builder(wanted: str = "") -> Builder:
     raise NoBuilder(f"no program here can build images: {'; '.join(faults)}. Install one of {', '.join(PROGRAMS)}.")
 
 
-def _output(*command: str) -> bytes:
+def _run_command(*command: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=True).stdout

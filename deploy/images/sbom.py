@@ -27,7 +27,7 @@ VIA = re.compile(r"^    #(?: via|  ) +(?P<name>[a-z0-9.-]+)(?:\[[^]]*\])?$")
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class LockedPackage:
     """One package of a lock file; ``via`` are the packages that depend on it."""
 
     version: str
@@ -35,17 +35,19 @@ class Locked:
     via: tuple[str, ...]
 
 
-def read_lock(text: str) -> dict[str, Locked]:
+def read_lock(text: str) -> dict[str, LockedPackage]:
     """Return the packages of a lock file by name."""
     packages = {}
     for entry in re.split(r"\n(?=[a-z0-9])", text):
         if found := REQUIREMENT.match(entry):
             via = (match["name"] for match in map(VIA.match, entry.splitlines()) if match)
-            packages[found["name"]] = Locked(found["version"], tuple(HASH.findall(entry)), tuple(via))
+            packages[found["name"]] = LockedPackage(found["version"], tuple(HASH.findall(entry)), tuple(via))
     return packages
 
 
-def bill_of_materials(service: str, locked: dict[str, Locked], installed: dict[str, Distribution]) -> dict[str, Any]:
+def build_bill_of_materials(
+    service: str, locked: dict[str, LockedPackage], installed: dict[str, Distribution]
+) -> dict[str, Any]:
     """Return the CycloneDX document.
 
     Raises:
@@ -58,7 +60,7 @@ def bill_of_materials(service: str, locked: dict[str, Locked], installed: dict[s
     purls = {name: f"pkg:pypi/{name}@{distribution.version}" for name, distribution in installed.items()}
     uses: dict[str, set[str]] = {name: set() for name in installed}
     for name in installed:
-        for user in _users(name, locked, installed):
+        for user in _find_dependents(name, locked, installed):
             uses[user].add(purls[name])
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -66,9 +68,9 @@ def bill_of_materials(service: str, locked: dict[str, Locked], installed: dict[s
         "specVersion": "1.6",
         "serialNumber": uuid.uuid5(NAMESPACE, " ".join(sorted(purls.values()))).urn,
         "version": 1,
-        "metadata": {"component": {"type": "application", **_component(root, locked, installed[root])}},
+        "metadata": {"component": {"type": "application", **_build_component(root, locked, installed[root])}},
         "components": [
-            {"type": "library", **_component(name, locked, installed[name])}
+            {"type": "library", **_build_component(name, locked, installed[name])}
             for name in sorted(installed)
             if name != root
         ],
@@ -76,7 +78,7 @@ def bill_of_materials(service: str, locked: dict[str, Locked], installed: dict[s
     }
 
 
-def _users(name: str, locked: dict[str, Locked], installed: dict[str, Distribution]) -> Iterator[str]:
+def _find_dependents(name: str, locked: dict[str, LockedPackage], installed: dict[str, Distribution]) -> Iterator[str]:
     """Return the installed packages that depend on one."""
     if name in locked:
         yield from (user for user in locked[name].via if user in installed)
@@ -86,7 +88,7 @@ def _users(name: str, locked: dict[str, Locked], installed: dict[str, Distributi
             yield user
 
 
-def _component(name: str, locked: dict[str, Locked], distribution: Distribution) -> dict[str, Any]:
+def _build_component(name: str, locked: dict[str, LockedPackage], distribution: Distribution) -> dict[str, Any]:
     purl = f"pkg:pypi/{name}@{distribution.version}"
     component: dict[str, Any] = {"bom-ref": purl, "name": name, "version": distribution.version, "purl": purl}
     if "License-Expression" in distribution.metadata:
@@ -99,7 +101,7 @@ def _component(name: str, locked: dict[str, Locked], distribution: Distribution)
 
 def main(service: str, lock: str) -> None:
     installed = {re.sub(r"[-_.]+", "-", found.name).lower(): found for found in distributions()}
-    document = bill_of_materials(service, read_lock(Path(lock).read_text()), installed)
+    document = build_bill_of_materials(service, read_lock(Path(lock).read_text()), installed)
     json.dump(document, sys.stdout, indent=2)
 
 

@@ -22,10 +22,10 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
         SystemExit: status 1 if the sending loop failed, which ends ComfyUI too; 2 for bad arguments.
     """
-    options = _parser().parse_args(argv)
+    options = _create_parser().parse_args(argv)
     with contextlib.ExitStack() as stack:
         directory = options.directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simnode-")))
-        error = asyncio.run(_serve(_settings(options, directory)))
+        error = asyncio.run(_serve(_build_settings(options, directory)))
     if error is not None:
         traceback.print_exception(error)
         sys.exit(1)
@@ -49,7 +49,7 @@ async def _serve(settings: Settings) -> BaseException | None:
     return broken
 
 
-def _settings(options: argparse.Namespace, directory: Path) -> Settings:
+def _build_settings(options: argparse.Namespace, directory: Path) -> Settings:
     return Settings(
         directory=directory,
         host=options.host,
@@ -67,14 +67,14 @@ def _settings(options: argparse.Namespace, directory: Path) -> Settings:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simnode", description="A simulated ComfyUI server.")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to bind")
     add("--port", type=int, default=8188, help="port to bind; 0 takes a free one, which is printed")
     add("--directory", type=Path, help="holds input/, output/, temp/; a temporary one if not given")
-    add("--step-ms", type=_milliseconds, default=50.0, help="time of one sampler step")
-    add("--node-ms", type=_milliseconds, default=0.0, help="time of every other node")
+    add("--step-ms", type=_parse_milliseconds, default=50.0, help="time of one sampler step")
+    add("--node-ms", type=_parse_milliseconds, default=0.0, help="time of every other node")
     add("--version", choices=(NEW, OLD), default=NEW, help="which ComfyUI to behave like")
     add("--name", default="node-1", help="drawn into pictures")
     add("--preview", action=argparse.BooleanOptionalAction, default=False, help="send preview frames")
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _milliseconds(text: str) -> float:
+def _parse_milliseconds(text: str) -> float:
     value = float(text)
     if value < 0:
         raise argparse.ArgumentTypeError("must not be negative")

@@ -10,7 +10,7 @@ Key: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Cached:
+class CachedResult:
     """The result of a node: values for other nodes, the message for clients, and the ids that it ran under."""
 
     outputs: tuple[Any, ...]
@@ -22,7 +22,7 @@ class NodeCache:
     """Cache entries of the latest prompt. A result can outlive the files that it names."""
 
     def __init__(self) -> None:
-        self._entries: dict[Key, Cached] = {}
+        self._entries: dict[Key, CachedResult] = {}
         self._keys: dict[str, Key] = {}
 
     def begin(self, graph: Workflow) -> None:
@@ -31,20 +31,20 @@ class NodeCache:
         Raises:
             KeyError: a node without ``inputs``; ComfyUI's worker does not catch it either.
         """
-        self._keys = {node_id: _node_key(graph, node_id) for node_id in graph}
+        self._keys = {node_id: _build_node_key(graph, node_id) for node_id in graph}
         wanted = set(self._keys.values())
-        parents = {_child_key(graph, node_id) for node_id in graph}
+        parents = {_build_child_key(graph, node_id) for node_id in graph}
         self._entries = {key: entry for key, entry in self._entries.items() if key in wanted or key[:3] in parents}
 
     def extend(self, graph: Workflow, parent: str, children: list[str]) -> None:
         """Compute the keys of nodes that a node expanded into: under that node's id and class, whatever its inputs."""
-        self._keys |= {child: _child_key(graph, parent) + _node_key(graph, child) for child in children}
+        self._keys |= {child: _build_child_key(graph, parent) + _build_node_key(graph, child) for child in children}
 
-    def get(self, node_id: str) -> Cached | None:
+    def get(self, node_id: str) -> CachedResult | None:
         """Return the cached result of a node of this prompt; None if it must run."""
         return self._entries.get(self._keys[node_id])
 
-    def put(self, node_id: str, entry: Cached) -> None:
+    def put(self, node_id: str, entry: CachedResult) -> None:
         self._entries[self._keys[node_id]] = entry
 
     def known(self) -> list[str]:
@@ -55,17 +55,17 @@ class NodeCache:
         self._entries.clear()
 
 
-def _child_key(graph: Workflow, parent: str) -> Key:
+def _build_child_key(graph: Workflow, parent: str) -> Key:
     return ("under", parent, graph[parent]["class_type"])
 
 
-def _node_key(graph: Workflow, node_id: str) -> Key:
-    order = _ancestors(graph, node_id)
+def _build_node_key(graph: Workflow, node_id: str) -> Key:
+    order = _find_ancestors(graph, node_id)
     places = {known: index for index, known in enumerate(order)}
-    return tuple(_node_signature(graph, known, places) for known in order)
+    return tuple(_build_node_signature(graph, known, places) for known in order)
 
 
-def _ancestors(graph: Workflow, node_id: str) -> list[str]:
+def _find_ancestors(graph: Workflow, node_id: str) -> list[str]:
     order: dict[str, None] = {}
     stack = [node_id]
     while stack:
@@ -79,16 +79,20 @@ def _ancestors(graph: Workflow, node_id: str) -> list[str]:
     return list(order)
 
 
-def _node_signature(graph: Workflow, node_id: str, places: dict[str, int]) -> Key:
+def _build_node_signature(graph: Workflow, node_id: str, places: dict[str, int]) -> Key:
     if node_id not in graph:
         return (object(),)
     node = graph[node_id]
     changed = json.dumps(node.get("is_changed"))
     inputs = node["inputs"]
-    return (node["class_type"], changed, *((name, _input_signature(inputs[name], places)) for name in sorted(inputs)))
+    return (
+        node["class_type"],
+        changed,
+        *((name, _build_input_signature(inputs[name], places)) for name in sorted(inputs)),
+    )
 
 
-def _input_signature(value: Any, places: dict[str, int]) -> Any:
+def _build_input_signature(value: Any, places: dict[str, int]) -> Any:
     if _is_link(value):
         return ("link", places[value[0]], value[1])
     return json.dumps(value, sort_keys=True)

@@ -49,7 +49,7 @@ class Catalog:
         return self._classes[name]
 
 
-def linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
+def find_linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
     """Return the ids of nodes that are linked to the declared inputs of a node, in the order of its inputs."""
     node = graph[node_id]
     declared = {field.name for field in catalog.of(node).fields(node["inputs"])}

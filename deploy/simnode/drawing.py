@@ -29,7 +29,7 @@ def draw_latent(latent: Latent, node_name: str) -> "Images":
     Returns:
         ``latent.batch`` RGB images of ``latent.width`` x ``latent.height``.
     """
-    return [_decode_one(latent, index, node_name) for index in range(latent.batch)]
+    return [_decode_image(latent, index, node_name) for index in range(latent.batch)]
 
 
 def draw_preview(latent: Latent) -> bytes:
@@ -39,7 +39,7 @@ def draw_preview(latent: Latent) -> bytes:
     """
     share = PREVIEW_SIDE / max(latent.width, latent.height)
     size = (max(1, round(latent.width * share)), max(1, round(latent.height * share)))
-    sampling = latent.sampling or _no_sampling()
+    sampling = latent.sampling or _build_empty_sampling()
     picture = _draw_background(sampling.seed, size)
     left = 1.0 - sampling.done / max(1, sampling.steps)
     grain = Image.effect_noise(size, 24 + 16 * left).convert("RGB")
@@ -48,17 +48,17 @@ def draw_preview(latent: Latent) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_one(latent: Latent, index: int, node_name: str) -> Image.Image:
+def _decode_image(latent: Latent, index: int, node_name: str) -> Image.Image:
     pixels = latent.pixels[index % len(latent.pixels)].convert("RGB") if latent.pixels else None
     if pixels is not None and latent.sampling is None:
         return pixels
-    sampling = latent.sampling or _no_sampling()
+    sampling = latent.sampling or _build_empty_sampling()
     size = (latent.width, latent.height)
     share = min(1.0, MAX_SIDE / max(size))
     canvas = _draw_background(sampling.seed + index, (max(1, round(size[0] * share)), max(1, round(size[1] * share))))
     if pixels is not None:
         canvas = _draw_over(pixels.resize(canvas.size), canvas, latent, sampling)
-    _write(canvas, _text_lines(sampling, node_name, index, size))
+    _write_lines(canvas, _build_text_lines(sampling, node_name, index, size))
     return canvas if canvas.size == size else canvas.resize(size)
 
 
@@ -86,7 +86,7 @@ def _draw_background(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.composite(overlay, canvas, mask.filter(ImageFilter.GaussianBlur(max(size) / 120)))
 
 
-def _text_lines(sampling: Sampling, node_name: str, index: int, size: tuple[int, int]) -> list[str]:
+def _build_text_lines(sampling: Sampling, node_name: str, index: int, size: tuple[int, int]) -> list[str]:
     return [
         sampling.positive if sampling.positive is not None else "(no prompt text)",
         *([f"not: {sampling.negative}"] if sampling.negative else []),
@@ -97,7 +97,7 @@ def _text_lines(sampling: Sampling, node_name: str, index: int, size: tuple[int,
     ]
 
 
-def _write(canvas: Image.Image, lines: list[str]) -> None:
+def _write_lines(canvas: Image.Image, lines: list[str]) -> None:
     text_size = min(canvas.width // 24, canvas.height // 14)
     if text_size < SMALLEST_TEXT:
         return
@@ -122,5 +122,5 @@ def _load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _no_sampling() -> Sampling:
+def _build_empty_sampling() -> Sampling:
     return Sampling(0, 0, 0, 0.0, "none", "none", 1.0, "no sampling", None, None)

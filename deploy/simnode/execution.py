@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simnode.cache import Cached
-from simnode.catalog import linked_nodes
-from simnode.failures import exception_message, exception_type, traceback_lines
+from simnode.cache import CachedResult
+from simnode.catalog import find_linked_nodes
+from simnode.failures import exception_message, exception_type, format_traceback
 from simnode.interrupts import Interrupted
 from simnode.node_run import NodeRun
 from simnode.parts import Parts
@@ -63,13 +63,13 @@ class Execution:
         parts = self._parts
         parts.interrupts.clear()
         parts.hub.client_id = self._extra.get("client_id")
-        self._record("execution_start", {"prompt_id": self._prompt_id})
-        await asyncio.to_thread(self._compute_is_changed)
+        self._record_event("execution_start", {"prompt_id": self._prompt_id})
+        await asyncio.to_thread(self._set_is_changed)
         parts.cache.begin(self._graph)
-        self._record("execution_cached", {"nodes": parts.cache.known(), "prompt_id": self._prompt_id})
+        self._record_event("execution_cached", {"nodes": parts.cache.known(), "prompt_id": self._prompt_id})
         if await self._run_nodes():
             self._checkpoint("finished")
-            self._record("execution_success", {"prompt_id": self._prompt_id})
+            self._record_event("execution_success", {"prompt_id": self._prompt_id})
         parts.hub.last_node_id = None
         return self._outcome
 
@@ -77,7 +77,7 @@ class Execution:
         parts = self._parts
         schedule = Schedule(
             self._targets,
-            feeds=lambda node_id: linked_nodes(self._graph, parts.catalog, node_id),
+            feeds=lambda node_id: find_linked_nodes(self._graph, parts.catalog, node_id),
             is_cached=lambda node_id: parts.cache.get(node_id) is not None,
         )
         while schedule:
@@ -108,13 +108,13 @@ class Execution:
             progress=self._progress,
             checkpoint=self._checkpoint,
         )
-        result = await run.call(self._value_of)
+        result = await run.call(self._get_output)
         await self._run_expansion(node_id, result.expand or {})
         self._executed.append(node_id)
-        root = self._progress.root_of(node_id)
+        root = self._progress.find_root(node_id)
         parent = self._progress.parents.get(node_id)
         meta = {"node_id": node_id, "display_node": root, "parent_node": parent, "real_node_id": root}
-        entry = Cached(result.outputs, result.ui, meta)
+        entry = CachedResult(result.outputs, result.ui, meta)
         if result.ui:
             self._store_output(node_id, entry)
         self._parts.cache.put(node_id, entry)
@@ -129,32 +129,32 @@ class Execution:
         for child in children:
             await self._run_node(child)
 
-    def _send_cached(self, node_id: str, kept: Cached) -> None:
+    def _send_cached(self, node_id: str, kept: CachedResult) -> None:
         """Send the message of a cached output node again, without executing the node."""
         self._store_output(node_id, kept)
         self._progress.finish(node_id)
 
-    def _store_output(self, node_id: str, entry: Cached) -> None:
+    def _store_output(self, node_id: str, entry: CachedResult) -> None:
         if entry.ui:
             self._outcome.outputs[node_id] = entry.ui
             self._outcome.meta[node_id] = entry.meta
-        root = self._progress.root_of(node_id)
+        root = self._progress.find_root(node_id)
         shown = {"node": node_id, "display_node": root, "output": entry.ui, "prompt_id": self._prompt_id}
         self._send_event("executed", shown)
 
     def _announce_node(self, node_id: str) -> None:
-        hub, root = self._parts.hub, self._progress.root_of(node_id)
+        hub, root = self._parts.hub, self._progress.find_root(node_id)
         if hub.client_id is not None:
             hub.last_node_id = root
         self._send_event("executing", {"node": node_id, "display_node": root, "prompt_id": self._prompt_id})
 
-    def _value_of(self, node_id: str, slot: int) -> Any:
+    def _get_output(self, node_id: str, slot: int) -> Any:
         if node_id not in self._results:
             kept = self._parts.cache.get(node_id)
             self._results[node_id] = kept.outputs if kept is not None else ()
         return self._results[node_id][slot]
 
-    def _compute_is_changed(self) -> None:
+    def _set_is_changed(self) -> None:
         """Set ``is_changed`` on nodes whose result depends on more than their inputs, for example on files."""
         for node in self._graph.values():
             node_class = self._parts.catalog.get(node["class_type"])
@@ -166,20 +166,20 @@ class Execution:
 
     def _report_interrupt(self, node_id: str) -> None:
         self._outcome.kind = INTERRUPTED
-        self._record("execution_interrupted", self._node_place(node_id), broadcast=True)
+        self._record_event("execution_interrupted", self._describe_node(node_id), broadcast=True)
 
     def _report_error(self, node_id: str, error: Exception) -> None:
         self._outcome.kind = ERROR
         details = {
             "exception_message": exception_message(error),
             "exception_type": exception_type(error),
-            "traceback": traceback_lines(error),
-            "current_inputs": self._quoted_inputs(node_id),
+            "traceback": format_traceback(error),
+            "current_inputs": self._quote_inputs(node_id),
             "current_outputs": self._parts.cache.known(),
         }
-        self._record("execution_error", {**self._node_place(node_id), **details})
+        self._record_event("execution_error", {**self._describe_node(node_id), **details})
 
-    def _node_place(self, node_id: str) -> Document:
+    def _describe_node(self, node_id: str) -> Document:
         node_type = self._graph[node_id]["class_type"]
         return {
             "prompt_id": self._prompt_id,
@@ -188,14 +188,14 @@ class Execution:
             "executed": list(self._executed),
         }
 
-    def _quoted_inputs(self, node_id: str) -> Document:
+    def _quote_inputs(self, node_id: str) -> Document:
         quoted: Document = {}
         for name, value in self._graph[node_id]["inputs"].items():
-            real = self._value_of(value[0], value[1]) if isinstance(value, list) else value
+            real = self._get_output(value[0], value[1]) if isinstance(value, list) else value
             quoted[name] = [real if real is None or isinstance(real, int | float | str) else str(real)]
         return quoted
 
-    def _record(self, event: str, data: Document, *, broadcast: bool = False) -> None:
+    def _record_event(self, event: str, data: Document, *, broadcast: bool = False) -> None:
         stamped = {**data, "timestamp": now_ms()}
         self._outcome.messages.append([event, stamped])
         if self._parts.hub.client_id is not None or broadcast:

@@ -32,12 +32,12 @@ class WorkerDied(BaseException):
     """Ends the worker. The error handling of nodes must not catch it."""
 
 
-def out_of_memory() -> Failure:
+def build_out_of_memory() -> Failure:
     """Return the error of a node whose device is out of memory."""
     return Failure(OOM_TYPE, OOM_MESSAGE)
 
 
-def poisoned_device() -> Failure:
+def build_broken_device() -> Failure:
     """Return the error of every node after a kernel has broken the device context."""
     return Failure(CUDA_TYPE, CUDA_MESSAGE)
 
@@ -56,6 +56,6 @@ def exception_message(error: BaseException) -> str:
     return f"{error}\n{tip}"
 
 
-def traceback_lines(error: BaseException) -> list[str]:
+def format_traceback(error: BaseException) -> list[str]:
     """Return the stack as ComfyUI sends it, file paths included."""
     return traceback.format_tb(error.__traceback__)

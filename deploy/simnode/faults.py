@@ -57,7 +57,7 @@ DEFAULTS: dict[str, Document] = {
 }
 
 
-class FaultBoard:
+class ArmedFaults:
     """The armed faults, and how often each has occurred since the node started."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class FaultBoard:
         """Count one occurrence without using up the arming."""
         self._fired[name] = self._fired.get(name, 0) + 1
 
-    async def until_clear(self, name: str) -> None:
+    async def wait_until_cleared(self, name: str) -> None:
         """Wait until a fault is not armed."""
         while name in self._armed:
             await self._changed.wait()

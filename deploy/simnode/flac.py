@@ -25,38 +25,41 @@ def silence(samples: int, sample_rate: int, channels: int, comments: Mapping[str
         A complete stream: marker, STREAMINFO with the MD5 of the decoded bytes, VORBIS_COMMENT, frames.
     """
     frames = [
-        _silent_frame(index, min(BLOCK, samples - start), channels)
+        _encode_silent_frame(index, min(BLOCK, samples - start), channels)
         for index, start in enumerate(range(0, samples, BLOCK))
     ]
     sizes = [len(frame) for frame in frames] or [0]
     packed = (sample_rate << 44) | ((channels - 1) << 41) | ((BITS - 1) << 36) | samples
     info = struct.pack(">HH", BLOCK, BLOCK) + min(sizes).to_bytes(3, "big") + max(sizes).to_bytes(3, "big")
-    info += packed.to_bytes(8, "big") + _md5_of_zeros(samples * channels * BITS // 8)
+    info += packed.to_bytes(8, "big") + _compute_md5_of_zeros(samples * channels * BITS // 8)
     return (
-        b"fLaC" + _metadata_block(0x00, info) + _metadata_block(0x80 | 4, _vorbis_comment(comments)) + b"".join(frames)
+        b"fLaC"
+        + _encode_metadata_block(0x00, info)
+        + _encode_metadata_block(0x80 | 4, _encode_vorbis_comment(comments))
+        + b"".join(frames)
     )
 
 
-def _metadata_block(kind: int, content: bytes) -> bytes:
+def _encode_metadata_block(kind: int, content: bytes) -> bytes:
     return bytes([kind]) + len(content).to_bytes(3, "big") + content
 
 
-def _vorbis_comment(comments: Mapping[str, str]) -> bytes:
+def _encode_vorbis_comment(comments: Mapping[str, str]) -> bytes:
     texts = [b"simnode", *(f"{name}={text}".encode() for name, text in comments.items())]
     vendor, *named = (struct.pack("<I", len(text)) + text for text in texts)
     return vendor + struct.pack("<I", len(named)) + b"".join(named)
 
 
-def _silent_frame(index: int, length: int, channels: int) -> bytes:
+def _encode_silent_frame(index: int, length: int, channels: int) -> bytes:
     # sync and fixed block size; block size as 16-bit field; rate and bit depth from STREAMINFO
-    header = bytes([0xFF, 0xF8, 0x70, (channels - 1) << 4]) + _coded_number(index) + struct.pack(">H", length - 1)
-    header += bytes([_crc8(header)])
+    header = bytes([0xFF, 0xF8, 0x70, (channels - 1) << 4]) + _encode_number(index) + struct.pack(">H", length - 1)
+    header += bytes([_compute_crc8(header)])
     subframes = (b"\x00" + bytes(BITS // 8)) * channels
     body = header + subframes
-    return body + struct.pack(">H", _crc16(body))
+    return body + struct.pack(">H", _compute_crc16(body))
 
 
-def _coded_number(value: int) -> bytes:
+def _encode_number(value: int) -> bytes:
     """Encode a frame number in the extended UTF-8 of RFC 9639, section 9.1.5."""
     if value < 0x80:
         return bytes([value])
@@ -69,7 +72,7 @@ def _coded_number(value: int) -> bytes:
     return bytes([(~(room * 2 + 1) & 0xFF) | value, *tail])
 
 
-def _crc8(data: bytes) -> int:
+def _compute_crc8(data: bytes) -> int:
     crc = 0
     for byte in data:
         crc ^= byte
@@ -78,7 +81,7 @@ def _crc8(data: bytes) -> int:
     return crc
 
 
-def _crc16(data: bytes) -> int:
+def _compute_crc16(data: bytes) -> int:
     crc = 0
     for byte in data:
         crc ^= byte << 8
@@ -87,7 +90,7 @@ def _crc16(data: bytes) -> int:
     return crc
 
 
-def _md5_of_zeros(length: int) -> bytes:
+def _compute_md5_of_zeros(length: int) -> bytes:
     digest = hashlib.md5(usedforsecurity=False)
     while length > 0:
         digest.update(_ZEROS[:length])

@@ -56,7 +56,7 @@ class Folders:
         base = self.root / "input"
         return sorted(path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_dir())
 
-    def written_models(self, kind: str) -> list[str]:
+    def list_written_models(self, kind: str) -> list[str]:
         """Return the names of model files in a model folder of ``output``, sorted."""
         base = self.root / "output" / kind
         return sorted(path.relative_to(base).as_posix() for path in base.rglob("*.safetensors"))
@@ -68,7 +68,7 @@ def is_inside(path: Path, folder: Path) -> bool:
     return os.path.commonpath((real, base)) == base
 
 
-def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> SaveTarget:
+def choose_save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> SaveTarget:
     """Return folder, stem and next free counter for a ``filename_prefix``. Creates the folder.
 
     The counter is one more than the largest one in the folder. A prefix with ``%batch_num%`` never matches the files
@@ -90,7 +90,7 @@ def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> Sav
         raise Exception(message)  # noqa: TRY002 - the type is part of the contract
     folder.mkdir(parents=True, exist_ok=True)
     is_plain = os.path.basename(expanded) == stem  # noqa: PTH119 - as above; "a/" never finds what it wrote
-    return SaveTarget(folder, stem, _next_counter(folder, stem) if is_plain else 1, subfolder)
+    return SaveTarget(folder, stem, _find_next_counter(folder, stem) if is_plain else 1, subfolder)
 
 
 def _expand_placeholders(text: str, width: int, height: int) -> str:
@@ -110,13 +110,13 @@ def _expand_placeholders(text: str, width: int, height: int) -> str:
     return text
 
 
-def _next_counter(folder: Path, stem: str) -> int:
+def _find_next_counter(folder: Path, stem: str) -> int:
     start = f"{stem}_"
     with os.scandir(folder) as entries:
         tails = [entry.name[len(start) :] for entry in entries if entry.name.startswith(start)]
-    return max((_leading_number(tail) for tail in tails), default=0) + 1
+    return max((_parse_leading_number(tail) for tail in tails), default=0) + 1
 
 
-def _leading_number(tail: str) -> int:
+def _parse_leading_number(tail: str) -> int:
     digits = tail.split("_", 1)[0].split(".", 1)[0]
     return int(digits) if digits.isdigit() else 0

@@ -17,14 +17,14 @@ def preview(picture: bytes) -> bytes:
     return struct.pack(">II", PREVIEW_IMAGE, PNG if picture.startswith(PNG_MAGIC) else JPEG) + picture
 
 
-def preview_with_metadata(picture: bytes, metadata: Document) -> bytes:
+def encode_preview_with_metadata(picture: bytes, metadata: Document) -> bytes:
     """Encode frame type 4, for clients that declared ``supports_preview_metadata``: JSON ids before the image."""
     kind = "image/png" if picture.startswith(PNG_MAGIC) else "image/jpeg"
     text = json.dumps({**metadata, "image_type": kind}).encode()
     return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + picture
 
 
-def progress_text(node_id: str, text: str) -> bytes:
+def encode_progress_text(node_id: str, text: str) -> bytes:
     """Encode frame type 3: a line of text about a node."""
     name = node_id.encode()
     return struct.pack(">II", TEXT, len(name)) + name + text.encode()

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from simnode import frames
-from simnode.faults import FaultBoard
+from simnode.faults import ArmedFaults
 from simnode.wire import Document
 
 
@@ -24,7 +24,7 @@ class Hub:
         last_node_id: the executing node, sent to the owner on reconnection.
     """
 
-    def __init__(self, faults: FaultBoard) -> None:
+    def __init__(self, faults: ArmedFaults) -> None:
         self.client_id: Any = None
         self.last_node_id: str | None = None
         self._sockets: dict[str, web.WebSocketResponse] = {}
@@ -62,16 +62,16 @@ class Hub:
             self._outbox.put_nowait((event, {**data, "prompt_id": self._foreign_prompt}, sid))
         self._put_event(event, data, sid)
 
-    def send_frame(self, frame: bytes, sid: Any = None) -> None:
+    def queue_frame(self, frame: bytes, sid: Any = None) -> None:
         """Queue a binary frame for one session, or for every socket if ``sid`` is None."""
         if self._faults.fire("picture_lost"):
-            self.drop_all()
+            self.abort_connections()
             return
         self._put_event(frame, {}, sid)
 
     def send_text(self, node_id: str, text: str) -> None:
         """Queue a text frame (type 3), always for every socket."""
-        self.send_frame(frames.progress_text(node_id, text))
+        self.queue_frame(frames.encode_progress_text(node_id, text))
 
     async def greet(self, sid: str, queue_remaining: int) -> None:
         """Send a new connection its state: the queue length and, if its own prompt runs, the executing node."""
@@ -90,10 +90,10 @@ class Hub:
         while True:
             event, data, sid = await self._outbox.get()
             if self._faults.fire("ws_stall"):
-                await self._faults.until_clear("ws_stall")
+                await self._faults.wait_until_cleared("ws_stall")
             await self._deliver_event(event, data, sid)
 
-    def drop_all(self) -> int:
+    def abort_connections(self) -> int:
         """Abort every connection without a closing handshake; returns their number."""
         transports = [transport for transport in self._transports.values() if transport is not None]
         for transport in transports:
@@ -113,12 +113,12 @@ class Hub:
     async def _deliver_event(self, event: str | bytes, data: Document, sid: Any) -> None:
         if sid is None:
             for socket in list(self._sockets.values()):
-                await _write(socket, event, data)
+                await _write_frame(socket, event, data)
         elif sid in self._sockets:
-            await _write(self._sockets[sid], event, data)
+            await _write_frame(self._sockets[sid], event, data)
 
 
-async def _write(socket: web.WebSocketResponse, event: str | bytes, data: Document) -> None:
+async def _write_frame(socket: web.WebSocketResponse, event: str | bytes, data: Document) -> None:
     try:
         if isinstance(event, bytes):
             await socket.send_bytes(event)

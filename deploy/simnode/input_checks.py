@@ -5,7 +5,7 @@ from typing import Any
 
 from simnode.catalog import Catalog
 from simnode.node_class import MATCH_TYPE, Field, NodeClass
-from simnode.object_info import input_config
+from simnode.object_info import build_input_config
 from simnode.shelf import Shelf
 from simnode.wire import Document, Workflow
 
@@ -30,7 +30,7 @@ class InputChecker:
 
     def names(self, node_id: str) -> list[str]:
         """Return the names of a node's inputs, which depend on its class and its values."""
-        return list(self._node_fields(node_id))
+        return list(self._list_node_fields(node_id))
 
     def check(self, node_id: str, name: str) -> Document | None:
         """Return the first error of an input; None if it is valid. The target of a link is not checked.
@@ -39,14 +39,17 @@ class InputChecker:
             KeyError: a link to a missing node.
             IndexError: a link to a missing slot.
         """
-        node_class, inputs = self._node_class(node_id), self._prompt[node_id]["inputs"]
-        field = self._node_fields(node_id)[name]
+        node_class, inputs = self._find_node_class(node_id), self._prompt[node_id]["inputs"]
+        field = self._list_node_fields(node_id)[name]
         if name not in inputs:
             if field.group != "required":
                 return None
             told = name.rsplit(".", maxsplit=1)[-1] if node_class.schema_v3 and self._is_new else name
             return problem("required_input_missing", "Required input is missing", told, {"input_name": name})
-        facts = {"input_name": name, "input_config": input_config(field, self._shelf, schema_v3=node_class.schema_v3)}
+        facts = {
+            "input_name": name,
+            "input_config": build_input_config(field, self._shelf, schema_v3=node_class.schema_v3),
+        }
         if isinstance(inputs[name], list):
             return self._check_link(field, inputs[name], facts)
         wrong = _cast_value(field, inputs, facts)
@@ -57,7 +60,7 @@ class InputChecker:
 
     def custom(self, node_id: str) -> list[Document]:
         """Return the error of the class's own check, if any."""
-        node_class, inputs = self._node_class(node_id), self._prompt[node_id]["inputs"]
+        node_class, inputs = self._find_node_class(node_id), self._prompt[node_id]["inputs"]
         if node_class.validate is None:
             return []
         name, check = node_class.validate
@@ -70,14 +73,14 @@ class InputChecker:
         text = "Custom validation failed for node"
         return [problem("custom_validation_failed", text, details, {"input_name": name})]
 
-    def _node_fields(self, node_id: str) -> dict[str, Field]:
+    def _list_node_fields(self, node_id: str) -> dict[str, Field]:
         """Return the inputs of a node from its original values, because dynamic choices are made before unwrapping."""
         if node_id not in self._known_fields:
             inputs = self._prompt[node_id]["inputs"]
-            self._known_fields[node_id] = {one.name: one for one in self._node_class(node_id).fields(inputs)}
+            self._known_fields[node_id] = {one.name: one for one in self._find_node_class(node_id).fields(inputs)}
         return self._known_fields[node_id]
 
-    def _node_class(self, node_id: str) -> NodeClass:
+    def _find_node_class(self, node_id: str) -> NodeClass:
         return self._catalog.of(self._prompt[node_id])
 
     def _check_link(self, field: Field, link: list[Any], facts: Document) -> Document | None:
@@ -101,9 +104,9 @@ class InputChecker:
         choices = field.choices(self._shelf)
         if choices is None or value in choices or (schema_v3 and not self._is_new):  # 0.3.64 checks classic combos only
             return None
-        return self._not_in_list(field, value, choices, extra)
+        return self._build_not_in_list(field, value, choices, extra)
 
-    def _not_in_list(self, field: Field, value: Any, choices: list[str], extra: Document) -> Document:
+    def _build_not_in_list(self, field: Field, value: Any, choices: list[str], extra: Document) -> Document:
         listed = str(choices)
         if len(choices) > LONGEST_LIST:
             listed, extra = f"(list of length {len(choices)})", {**extra, "input_config": None}

@@ -2,7 +2,7 @@
 
 import time
 
-from simnode.faults import FaultBoard
+from simnode.faults import ArmedFaults
 
 
 class Interrupted(Exception):
@@ -15,7 +15,7 @@ class InterruptFlag:
     As in ComfyUI, a request between dequeue and start is lost.
     """
 
-    def __init__(self, faults: FaultBoard) -> None:
+    def __init__(self, faults: ArmedFaults) -> None:
         self._raised_at: float | None = None
         self._faults = faults
 

@@ -9,7 +9,7 @@ from simnode.wire import Document
 
 
 @dataclass(slots=True)
-class Entry:
+class LedgerEntry:
     """One acceptance of a prompt. A prompt_id that was accepted twice has two entries. Times are epoch seconds."""
 
     prompt_id: str
@@ -28,7 +28,7 @@ class Ledger:
     """
 
     boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    prompts: list[Entry] = field(default_factory=list)
+    prompts: list[LedgerEntry] = field(default_factory=list)
     interrupts: list[Document] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
     max_running: int = 0
@@ -36,24 +36,24 @@ class Ledger:
 
     def accepted(self, prompt_id: str, client_id: object) -> None:
         """A prompt was validated and queued."""
-        self.prompts.append(Entry(prompt_id, client_id, time.time()))
+        self.prompts.append(LedgerEntry(prompt_id, client_id, time.time()))
 
     def started(self, prompt_id: str) -> None:
         """The worker took a prompt: the oldest waiting acceptance of that id."""
-        entry = self._first_waiting(prompt_id, started=False)
+        entry = self._find_first_waiting(prompt_id, started=False)
         entry.started = time.time()
         self._running += 1
         self.max_running = max(self.max_running, self._running)
 
     def finished(self, prompt_id: str, outcome: str) -> None:
         """A started prompt ended as ``success``, ``error`` or ``interrupted``."""
-        entry = self._first_waiting(prompt_id, started=True)
+        entry = self._find_first_waiting(prompt_id, started=True)
         entry.finished, entry.outcome = time.time(), outcome
         self._running -= 1
 
     def deleted(self, prompt_id: str) -> None:
         """A waiting prompt was removed from the queue; its outcome is ``deleted`` and it never starts."""
-        entry = self._first_waiting(prompt_id, started=False)
+        entry = self._find_first_waiting(prompt_id, started=False)
         entry.finished, entry.outcome = time.time(), "deleted"
 
     def interrupted(self, prompt_id: str | None, *, effective: bool) -> None:
@@ -70,7 +70,7 @@ class Ledger:
             "max_running": self.max_running,
         }
 
-    def _first_waiting(self, prompt_id: str, *, started: bool) -> Entry:
+    def _find_first_waiting(self, prompt_id: str, *, started: bool) -> LedgerEntry:
         return next(
             entry
             for entry in self.prompts

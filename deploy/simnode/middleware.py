@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from simnode.routes.registry import parts_of
+from simnode.routes.registry import get_parts
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -18,7 +18,7 @@ async def counting(request: web.Request, handler: Handler) -> web.StreamResponse
     """Count every request in the ledger, whatever its result."""
     resource = request.match_info.route.resource
     if resource is not None:
-        parts_of(request).ledger.requests[f"{request.method} {resource.canonical}"] += 1
+        get_parts(request).ledger.requests[f"{request.method} {resource.canonical}"] += 1
     return await handler(request)
 
 
@@ -26,16 +26,16 @@ async def counting(request: web.Request, handler: Handler) -> web.StreamResponse
 async def slowness(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Delay responses while ``slow_http`` is armed, except those of ``/simnode/*``."""
     if not request.path.startswith("/simnode"):
-        late = parts_of(request).faults.fire("slow_http")
+        late = get_parts(request).faults.fire("slow_http")
         if late is not None:
             await asyncio.sleep(float(late["seconds"]))
     return await handler(request)
 
 
 @web.middleware
-async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def refuse_other_origins(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse cross-site requests of browsers (403, empty). Requests without ``Origin`` are allowed."""
-    is_new = parts_of(request).settings.is_new
+    is_new = get_parts(request).settings.is_new
     if is_new and request.headers.get("Sec-Fetch-Site") == "cross-site":
         return web.Response(status=403)
     if not _path_matches(request.headers.get("Host", ""), request.headers.get("Origin", "")):

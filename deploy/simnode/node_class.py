@@ -28,20 +28,20 @@ class Field:
     """
 
     name: str
-    kind: "str | Choices | DynamicChoice | Growing"
+    kind: "str | Choices | DynamicChoice | GrowingInputs"
     options: Mapping[str, Any] = field(default_factory=dict)
     group: str = "required"
 
     def choices(self, shelf: Shelf) -> list[str] | None:
         """Return the current options of a combo; None if this is not a combo."""
-        if isinstance(self.kind, str | DynamicChoice | Growing):
+        if isinstance(self.kind, str | DynamicChoice | GrowingInputs):
             return None
         return list(self.kind) if isinstance(self.kind, tuple) else self.kind(shelf)
 
     @property
     def type_name(self) -> str:
         """The type that a link to this input must have."""
-        if isinstance(self.kind, DynamicChoice | Growing):
+        if isinstance(self.kind, DynamicChoice | GrowingInputs):
             return self.kind.type_name
         return self.kind if isinstance(self.kind, str) else "COMBO"
 
@@ -55,7 +55,7 @@ class DynamicChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Growing:
+class GrowingInputs:
     """An input that expands to ``least`` to ``most`` inputs, named by a prefix and a number: ``images.image0``."""
 
     field: Field
@@ -66,7 +66,7 @@ class Growing:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class NodeResult:
     """The result of a node call: one value per declared output, and the message for clients (None for no message).
 
     Attributes:
@@ -119,7 +119,7 @@ class Call:
         return self.inputs[name]
 
 
-Run: TypeAlias = Callable[[Call], Awaitable[Result]]
+Run: TypeAlias = Callable[[Call], Awaitable[NodeResult]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +161,13 @@ class NodeClass:
 
     def fields(self, given: Document) -> tuple[Field, ...]:
         """Return inputs that a workflow with these values can set: ComfyUI's ``get_finalized_class_inputs``."""
-        return tuple(_expanded(self.visible(), given, ""))
+        return tuple(_expand_fields(self.visible(), given, ""))
 
 
-def _expanded(fields: Iterable[Field], given: Document, prefix: str) -> Iterator[Field]:
+def _expand_fields(fields: Iterable[Field], given: Document, prefix: str) -> Iterator[Field]:
     for one in fields:
         name = prefix + one.name
-        if isinstance(one.kind, Growing):
+        if isinstance(one.kind, GrowingInputs):
             for number in range(one.kind.most):
                 group = one.kind.field.group if number < one.kind.least else "optional"
                 yield replace(one.kind.field, name=f"{name}.{one.kind.prefix}{number}", group=group)
@@ -175,24 +175,24 @@ def _expanded(fields: Iterable[Field], given: Document, prefix: str) -> Iterator
             chosen = given.get(name)
             if isinstance(chosen, str) and chosen in one.kind.options:
                 yield replace(one, name=name)
-                yield from _expanded(one.kind.options[chosen], given, f"{name}.")
+                yield from _expand_fields(one.kind.options[chosen], given, f"{name}.")
         else:
             yield replace(one, name=name) if prefix else one
 
 
-def instantly(work: Callable[[Call], Result]) -> Run:
+def instantly(work: Callable[[Call], NodeResult]) -> Run:
     """Wrap work that is too short for a thread in a coroutine."""
 
-    async def run(call: Call) -> Result:
+    async def run(call: Call) -> NodeResult:
         return work(call)
 
     return run
 
 
-def in_thread(work: Callable[[Call], Result]) -> Run:
+def run_in_thread(work: Callable[[Call], NodeResult]) -> Run:
     """Wrap work on images or files in a coroutine that runs it in a thread, so that it does not block the server."""
 
-    async def run(call: Call) -> Result:
+    async def run(call: Call) -> NodeResult:
         return await asyncio.to_thread(work, call)
 
     return run
@@ -203,6 +203,6 @@ def socket(name: str, kind: str, tooltip: str | None = None) -> Field:
     return Field(name, kind, {} if tooltip is None else {"tooltip": tooltip})
 
 
-def hidden_metadata_inputs() -> tuple[Field, ...]:
+def build_hidden_metadata_inputs() -> tuple[Field, ...]:
     """Return the two hidden inputs of nodes that write the workflow into their files."""
     return (Field("prompt", "PROMPT", group="hidden"), Field("extra_pnginfo", "EXTRA_PNGINFO", group="hidden"))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from simnode import frames
-from simnode.failures import out_of_memory, poisoned_device
-from simnode.node_class import Call, Result
+from simnode.failures import build_broken_device, build_out_of_memory
+from simnode.node_class import Call, NodeResult
 from simnode.parts import Parts
-from simnode.progress import Progress, Throttle
+from simnode.progress import Progress, ProgressThrottle
 from simnode.wire import Document, Workflow
 
 
@@ -34,9 +34,9 @@ class NodeRun:
         self._extra = extra
         self._progress = progress
         self._checkpoint = checkpoint
-        self._throttle = Throttle(enabled=parts.settings.is_new)
+        self._throttle = ProgressThrottle(enabled=parts.settings.is_new)
 
-    async def call(self, value_of: Callable[[str, int], Any]) -> Result:
+    async def call(self, value_of: Callable[[str, int], Any]) -> NodeResult:
         """Call the node once.
 
         Args:
@@ -51,9 +51,9 @@ class NodeRun:
         node_class = self._parts.catalog.of(self._graph[self._node_id])
         if node_class.paced and self._parts.settings.node_s:
             await asyncio.sleep(self._parts.settings.node_s)
-        return await node_class.run(self._prepare(value_of))
+        return await node_class.run(self._prepare_inputs(value_of))
 
-    def _prepare(self, value_of: Callable[[str, int], Any]) -> Call:
+    def _prepare_inputs(self, value_of: Callable[[str, int], Any]) -> Call:
         node = self._graph[self._node_id]
         inputs: Document = {}
         for field in self._parts.catalog.of(node).fields(node["inputs"]):
@@ -68,13 +68,15 @@ class NodeRun:
             prompt=self._graph,
             pnginfo=self._extra.get("extra_pnginfo"),
             shelf=self._parts.shelf,
-            tick=self._tick,
+            tick=self._report_progress,
             tell=lambda text: self._parts.hub.send_text(self._node_id, text),
-            send_picture=lambda picture: self._parts.hub.send_frame(frames.preview(picture), self._parts.hub.client_id),
+            send_picture=lambda picture: self._parts.hub.queue_frame(
+                frames.preview(picture), self._parts.hub.client_id
+            ),
             die=self._parts.die,
         )
 
-    async def _tick(self, value: float, maximum: float, preview: Callable[[], bytes] | None) -> None:
+    async def _report_progress(self, value: float, maximum: float, preview: Callable[[], bytes] | None) -> None:
         self._parts.interrupts.check()
         self._checkpoint("step")
         if not self._throttle.passes(value, maximum, has_preview=preview is not None):
@@ -85,9 +87,9 @@ class NodeRun:
     def _break_device(self) -> None:
         parts = self._parts
         if parts.faults.fire("oom"):
-            raise out_of_memory()
+            raise build_out_of_memory()
         if parts.faults.params("poisoned") is not None:
             parts.poisoned = True
         if parts.poisoned:
             parts.faults.count_occurrence("poisoned")
-            raise poisoned_device()
+            raise build_broken_device()

@@ -6,7 +6,7 @@ Classic classes list a combo as ``[[values], {options}]``. Classes of the newer 
 
 from collections.abc import Iterable
 
-from simnode.node_class import DynamicChoice, Field, Growing, NodeClass
+from simnode.node_class import DynamicChoice, Field, GrowingInputs, NodeClass
 from simnode.shelf import Shelf
 from simnode.wire import Document
 
@@ -16,7 +16,7 @@ ONLY_NEW = ("is_input_list", "has_intermediate_output", "search_aliases")
 
 def describe(node: NodeClass, shelf: Shelf) -> Document:
     """Return the value of ``GET /object_info`` for one class."""
-    groups = _groups(node, shelf)
+    groups = _group_inputs(node, shelf)
     info: Document = {
         "input": groups,
         "input_order": {group: list(fields) for group, fields in groups.items()},
@@ -33,22 +33,24 @@ def describe(node: NodeClass, shelf: Shelf) -> Document:
         "has_intermediate_output": False,
         "search_aliases": list(node.search_aliases),
     }
-    info |= _v3_flags(node) if node.schema_v3 else _v1_flags(node)
+    info |= _build_v3_flags(node) if node.schema_v3 else _build_v1_flags(node)
     if not shelf.settings.is_new:
         for key in ONLY_NEW:
             info.pop(key)
     return info
 
 
-def input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]:
+def build_input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]:
     """Return ``[type, options]`` of one input. Validation errors contain it too."""
     options = dict(field.options)
     if isinstance(field.kind, DynamicChoice):
-        described = [{"key": key, "inputs": _listed(inner, shelf)} for key, inner in field.kind.options.items()]
+        described = [
+            {"key": key, "inputs": _group_dynamic_inputs(inner, shelf)} for key, inner in field.kind.options.items()
+        ]
         return [field.type_name, {**options, "options": described}]
-    if isinstance(field.kind, Growing):
+    if isinstance(field.kind, GrowingInputs):
         template = {
-            "input": _listed((field.kind.field,), shelf),
+            "input": _group_dynamic_inputs((field.kind.field,), shelf),
             "prefix": field.kind.prefix,
             "min": field.kind.least,
             "max": field.kind.most,
@@ -62,28 +64,28 @@ def input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]
     return [choices, options] if options else [choices]
 
 
-def _groups(node: NodeClass, shelf: Shelf) -> Document:
+def _group_inputs(node: NodeClass, shelf: Shelf) -> Document:
     groups: Document = {"required": {}}
     for group in GROUPS:
         fields = [field for field in node.inputs if field.group == group]
         if group == "hidden":
             values: Document = {field.name: field.kind for field in fields}
         else:
-            values = {field.name: input_config(field, shelf, schema_v3=node.schema_v3) for field in fields}
+            values = {field.name: build_input_config(field, shelf, schema_v3=node.schema_v3) for field in fields}
         if values:
             groups[group] = values
     return groups
 
 
-def _listed(fields: Iterable[Field], shelf: Shelf) -> Document:
+def _group_dynamic_inputs(fields: Iterable[Field], shelf: Shelf) -> Document:
     """Return the inputs of a dynamic input, by group."""
     groups: Document = {"required": {}}
     for field in fields:
-        groups.setdefault(field.group, {})[field.name] = input_config(field, shelf, schema_v3=True)
+        groups.setdefault(field.group, {})[field.name] = build_input_config(field, shelf, schema_v3=True)
     return groups
 
 
-def _v1_flags(node: NodeClass) -> Document:
+def _build_v1_flags(node: NodeClass) -> Document:
     flags: Document = {}
     if node.output_tooltips is not None:
         flags["output_tooltips"] = list(node.output_tooltips)
@@ -94,7 +96,7 @@ def _v1_flags(node: NodeClass) -> Document:
     return flags
 
 
-def _v3_flags(node: NodeClass) -> Document:
+def _build_v3_flags(node: NodeClass) -> Document:
     return {
         "output_tooltips": [None] * len(node.outputs),
         "output_matchtypes": None,

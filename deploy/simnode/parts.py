@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from simnode.cache import NodeCache
 from simnode.catalog import ONLY_NEW, Catalog
-from simnode.faults import FaultBoard
+from simnode.faults import ArmedFaults
 from simnode.folders import Folders
 from simnode.history import History
 from simnode.hub import Hub
@@ -33,7 +33,7 @@ class Parts:
     settings: Settings
     folders: Folders
     rng: random.Random
-    faults: FaultBoard
+    faults: ArmedFaults
     ledger: Ledger
     hub: Hub
     queue: PromptQueue
@@ -53,7 +53,7 @@ class Parts:
         """Construct the components of one node. Nothing is started and no folder is created."""
         folders = Folders(settings.directory)
         rng = random.Random(settings.seed)  # noqa: S311 - delays and orders, not secrets
-        faults = FaultBoard()
+        faults = ArmedFaults()
         hub = Hub(faults)
         return cls(
             settings=settings,

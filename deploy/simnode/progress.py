@@ -27,36 +27,36 @@ class Progress:
 
     def start(self, node_id: str) -> None:
         """Record that a node runs: 0 of 1."""
-        self._set(node_id, 0.0, 1.0, "running")
+        self._set_state(node_id, 0.0, 1.0, "running")
 
     def finish(self, node_id: str) -> None:
         """Record that a node is done or was served from the cache: its value is its maximum."""
         maximum = self._nodes.get(node_id, {"max": 1.0})["max"]
-        self._set(node_id, maximum, maximum, "finished")
+        self._set_state(node_id, maximum, maximum, "finished")
 
     def step(self, node_id: str, value: float, maximum: float, picture: bytes | None) -> None:
         """Record progress of a node.
 
         ``picture`` is a preview, or an image that it sends instead of saving it, or None.
         """
-        self._set(node_id, value, maximum, "running")
+        self._set_state(node_id, value, maximum, "running")
         progress = {"value": value, "max": maximum, "prompt_id": self._prompt_id, "node": node_id}
         sid = self._hub.client_id
         if picture is not None and self._hub.owner_supports_metadata():
-            self._hub.send_frame(frames.preview_with_metadata(picture, self._ids(node_id)), sid)
+            self._hub.queue_frame(frames.encode_preview_with_metadata(picture, self._build_ids(node_id)), sid)
             picture = None
         self._hub.send("progress", progress, sid)
         if picture is not None:
-            self._hub.send_frame(frames.preview(picture), sid)
+            self._hub.queue_frame(frames.preview(picture), sid)
 
-    def _set(self, node_id: str, value: float, maximum: float, state: str) -> None:
-        ids = self._ids(node_id)
+    def _set_state(self, node_id: str, value: float, maximum: float, state: str) -> None:
+        ids = self._build_ids(node_id)
         self._nodes[node_id] = {"value": value, "max": maximum, "state": state, **ids}
         nodes = {known: dict(entry) for known, entry in self._nodes.items()}
         self._hub.send("progress_state", {"prompt_id": self._prompt_id, "nodes": nodes}, self._hub.client_id)
 
-    def _ids(self, node_id: str) -> Document:
-        root = self.root_of(node_id)
+    def _build_ids(self, node_id: str) -> Document:
+        root = self.find_root(node_id)
         return {
             "node_id": node_id,
             "prompt_id": self._prompt_id,
@@ -65,14 +65,14 @@ class Progress:
             "real_node_id": root,
         }
 
-    def root_of(self, node_id: str) -> str:
+    def find_root(self, node_id: str) -> str:
         """Return the prompt's node that displays this one: itself, unless another one expanded into it."""
         while node_id in self.parents:
             node_id = self.parents[node_id]
         return node_id
 
 
-class Throttle:
+class ProgressThrottle:
     """Decides which steps of one progress bar are sent.
 
     ComfyUI 0.33 always sends the first, the last and those with a preview; others only if at least 0.1 s and 0.5 % have

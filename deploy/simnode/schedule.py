@@ -33,7 +33,7 @@ class Schedule:
     def pick(self) -> str:
         """Return the next node to run. Pass it to :meth:`done` before the next call."""
         ready = [node_id for node_id, needs in self._needs.items() if not needs]
-        return min(ready, key=self._distance_to_output)
+        return min(ready, key=self._compute_distance_to_output)
 
     def done(self, node_id: str) -> None:
         """Record that a node has its result, which can make dependent nodes ready."""
@@ -41,13 +41,13 @@ class Schedule:
         for needs in self._needs.values():
             needs.discard(node_id)
 
-    def _distance_to_output(self, node_id: str) -> int:
+    def _compute_distance_to_output(self, node_id: str) -> int:
         if node_id in self._outputs:
             return 0
-        blocked = self._blocked_nodes(node_id)
+        blocked = self._list_blocked_nodes(node_id)
         if blocked & self._outputs:
             return 1
-        return 2 if any(self._blocked_nodes(next_id) & self._outputs for next_id in blocked) else 3
+        return 2 if any(self._list_blocked_nodes(next_id) & self._outputs for next_id in blocked) else 3
 
-    def _blocked_nodes(self, node_id: str) -> set[str]:
+    def _list_blocked_nodes(self, node_id: str) -> set[str]:
         return {other for other, needs in self._needs.items() if node_id in needs}

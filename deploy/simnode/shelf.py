@@ -35,22 +35,22 @@ class Shelf:
 
     def models(self, folder: str) -> list[str] | None:
         """Return file names in a model folder; None if there is no such folder."""
-        return sorted({file["name"] for file in self.model_files(folder)}) if folder in MODEL_FOLDERS else None
+        return sorted({file["name"] for file in self.list_model_files(folder)}) if folder in MODEL_FOLDERS else None
 
     def set_models(self, folder: str, names: list[str]) -> None:
         """Set the files of a model folder."""
         self._models[folder] = sorted(names)
 
-    def model_folders(self, folder: str) -> list[str]:
+    def list_model_folders(self, folder: str) -> list[str]:
         """Return the folders of a kind of model: installed ones first, then for some kinds one in the output folder."""
         places = [self.folders.root / "models" / folder]
         if folder in WRITTEN:
             places.append(self.folders.root / "output" / WRITTEN[folder])
         return [str(place) for place in places]
 
-    def model_files(self, folder: str) -> list[Document]:
+    def list_model_files(self, folder: str) -> list[Document]:
         """Return the files of a kind of model, each with the index of its folder."""
-        written = self.folders.written_models(WRITTEN[folder]) if folder in WRITTEN else []
+        written = self.folders.list_written_models(WRITTEN[folder]) if folder in WRITTEN else []
         found = [(name, 0) for name in self._models.get(folder, [])] + [(name, 1) for name in written]
         return [{"name": name, "pathIndex": index} for name, index in found]
 
@@ -70,7 +70,7 @@ class Shelf:
     def input_files(self) -> list[str]:
         return self.folders.input_files()
 
-    def preview_letters(self, node_id: str) -> str:
+    def choose_preview_letters(self, node_id: str) -> str:
         """Return the five random letters in the temp file names of one preview node, constant until the node stops."""
         if node_id not in self._letters:
             self._letters[node_id] = "".join(self._rng.choice(LETTERS) for _ in range(5))

@@ -18,14 +18,14 @@ def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
     on are tried, each with the same comparison. The write is not atomic.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = name if overwrite else _free_name(folder, name, content)
+    chosen = name if overwrite else _choose_free_name(folder, name, content)
     target = folder / chosen
     if overwrite or not target.exists():
         target.write_bytes(content)
     return chosen
 
 
-def with_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None:
+def apply_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None:
     """Copy the alpha of an uploaded image to an earlier one; None if that is missing or may not be read."""
     name, folder = folders.annotated(str(original["filename"]), str(original.get("type", "output")))
     path = folder / str(original.get("subfolder", "")) / os.path.basename(name)  # noqa: PTH119 - a string from the wire
@@ -39,7 +39,7 @@ def with_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None
     return buffer.getvalue()
 
 
-def _free_name(folder: Path, name: str, content: bytes) -> str:
+def _choose_free_name(folder: Path, name: str, content: bytes) -> str:
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a string from the wire
     candidate, number = name, 1
     while (folder / candidate).exists() and not _has_same_content(folder / candidate, content):

@@ -22,7 +22,7 @@ class ValidationResult:
     node_errors: Document = field(default_factory=dict)
 
 
-class _Cycle(Exception):
+class _CycleFound(Exception):
     """A cycle. ComfyUI 0.3 recurses until it fails and reports nothing about the cycle."""
 
 
@@ -40,17 +40,17 @@ def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str
     """
     _check_shape(prompt, is_new=shelf.settings.is_new)
     for node_id in prompt:
-        error = _class_error(prompt[node_id], node_id, catalog, is_new=shelf.settings.is_new)
+        error = _find_class_error(prompt[node_id], node_id, catalog, is_new=shelf.settings.is_new)
         if error is not None:
             return ValidationResult(error)
     outputs = [node_id for node_id, node in prompt.items() if catalog.of(node).output_node]
     outputs = [node_id for node_id in outputs if targets is None or node_id in targets]
     if not outputs:
-        return ValidationResult(request_error("prompt_no_outputs", "Prompt has no outputs"))
+        return ValidationResult(build_request_error("prompt_no_outputs", "Prompt has no outputs"))
     return _Validation(prompt, catalog, shelf).judge(outputs)
 
 
-def request_error(kind: str, message: str, details: str = "", extra: Document | None = None) -> Document:
+def build_request_error(kind: str, message: str, details: str = "", extra: Document | None = None) -> Document:
     """Return the ``error`` object of a 400 body."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra or {}}
 
@@ -63,7 +63,7 @@ def _check_shape(prompt: object, *, is_new: bool) -> None:
             raise TypeError("a node is not an object with inputs")
 
 
-def _class_error(node: Document, node_id: str, catalog: Catalog, *, is_new: bool) -> Document | None:
+def _find_class_error(node: Document, node_id: str, catalog: Catalog, *, is_new: bool) -> Document | None:
     class_type = node.get("class_type")
     if class_type is not None and catalog.get(class_type) is not None:
         return None
@@ -74,7 +74,7 @@ def _class_error(node: Document, node_id: str, catalog: Catalog, *, is_new: bool
             if "class_type" not in node
             else f"Cannot execute because node {class_type} does not exist."
         )
-        return request_error("invalid_prompt", text, details)
+        return build_request_error("invalid_prompt", text, details)
     title = node.get("_meta", {}).get("title", class_type)
     message = f"Node '{title}' not found. The custom node may not be installed."
     if class_type is None:
@@ -82,7 +82,7 @@ def _class_error(node: Document, node_id: str, catalog: Catalog, *, is_new: bool
         shown = title or f"ID #{node_id}"
         message = f"Node '{shown}' has no class_type. The workflow may be corrupted or a custom node is missing."
     extra = {"node_id": node_id, "class_type": class_type, "node_title": title}
-    return request_error("missing_node_type", message, details, extra)
+    return build_request_error("missing_node_type", message, details, extra)
 
 
 class _Validation:
@@ -100,7 +100,7 @@ class _Validation:
         verdict = ValidationResult()
         own_errors: list[Document] = []
         for output in outputs:
-            valid, reasons = self._judge_output(output)
+            valid, reasons = self._validate_output(output)
             if valid:
                 verdict.outputs.append(output)
             else:
@@ -109,14 +109,14 @@ class _Validation:
         if not verdict.outputs:
             details = "\n".join(f"{one['message']}: {one['details']}" for one in own_errors)
             message = "Prompt outputs failed validation"
-            verdict.error = request_error("prompt_outputs_failed_validation", message, details)
+            verdict.error = build_request_error("prompt_outputs_failed_validation", message, details)
         return verdict
 
-    def _judge_output(self, output: str) -> tuple[bool, list[Document]]:
+    def _validate_output(self, output: str) -> tuple[bool, list[Document]]:
         self._path = []
         try:
             return self._validate_node(output)
-        except _Cycle:
+        except _CycleFound:
             return False, []
         except Exception as error:  # noqa: BLE001 - a graph that breaks the rules of the walk is reported, not raised
             reason = problem(
@@ -152,7 +152,7 @@ class _Validation:
     def _validate_link(self, name: str, link: list[str]) -> bool:
         try:
             return self._validate_node(link[0])[0]
-        except _Cycle:
+        except _CycleFound:
             raise
         except Exception as error:  # noqa: BLE001 - reported on the node that broke
             extra = {
@@ -169,7 +169,7 @@ class _Validation:
 
     def _report_cycle(self, node_id: str) -> tuple[bool, list[Document]]:
         if not self._is_new:
-            raise _Cycle
+            raise _CycleFound
         loop = [*self._path[self._path.index(node_id) :], node_id]
         told = " -> ".join(f"{one} ({self._prompt[one]['class_type']})" for one in loop)
         members = list(dict.fromkeys(loop))

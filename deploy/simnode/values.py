@@ -86,7 +86,7 @@ class LoadedSilence(Silence):
     file: LoadedFile
 
 
-def check_extent(values: int) -> None:
+def check_size_limit(values: int) -> None:
     """Refuse huge sizes as torch does.
 
     Args:

@@ -29,7 +29,7 @@ class Worker:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="prompt_worker")
-        self._task.add_done_callback(self._report)
+        self._task.add_done_callback(self._log_worker_error)
 
     async def stop(self) -> None:
         """Stop immediately; a running prompt is lost."""
@@ -58,13 +58,13 @@ class Worker:
         outcome = await Execution(parts, item, self._trigger_fault).run()
         await asyncio.sleep(parts.rng.uniform(*HISTORY_DELAY_S))
         if parts.faults.fire("history_held"):
-            await parts.faults.until_clear("history_held")
-        parts.queue.finish(item, lambda: self._write(item, outcome))
+            await parts.faults.wait_until_cleared("history_held")
+        parts.queue.finish(item, lambda: self._write_history(item, outcome))
         if parts.hub.client_id is not None:
             parts.hub.send("executing", {"node": None, "prompt_id": prompt_id}, parts.hub.client_id)
         parts.ledger.finished(prompt_id, outcome.kind)
 
-    def _write(self, item: QueueItem, outcome: Outcome) -> None:
+    def _write_history(self, item: QueueItem, outcome: Outcome) -> None:
         faults, history = self._parts.faults, self._parts.history
         status, outputs, meta = outcome.status(), outcome.outputs, outcome.meta
         if outcome.kind == "error" and faults.fire("error_as_success"):
@@ -82,7 +82,7 @@ class Worker:
         if self._parts.faults.fire("worker_death", when=moment):
             raise WorkerDied
 
-    def _report(self, task: asyncio.Task[None]) -> None:
+    def _log_worker_error(self, task: asyncio.Task[None]) -> None:
         """Log the worker's error like Python's message about a dead thread."""
         error = None if task.cancelled() else task.exception()
         if error is None:

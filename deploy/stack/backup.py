@@ -6,20 +6,20 @@ import shutil
 from pathlib import Path
 
 from contracts.registry import DATABASES
-from stack.layout import Layout, write_private
+from stack.layout import StateLayout, write_private
 from stack.options import Options
 from stack.postgres import binaries
-from stack.supervisor import Stack, running_pid
+from stack.supervisor import Stack, read_running_pid
 
 SCRIPT = Path(__file__).parents[1] / "backup.sh"
 
 
 async def backup(state: Path, target: Path) -> int:
     """Save databases and artifacts of a state directory, whether its stack is up or not. Returns the exit status."""
-    layout = Layout(state)
-    if running_pid(layout):
-        return await _run("create", target, layout)
-    return await _with_databases(layout, "create", target)
+    layout = StateLayout(state)
+    if read_running_pid(layout):
+        return await _run_for_each_database("create", target, layout)
+    return await _run_with_databases(layout, "create", target)
 
 
 async def restore(state: Path, source: Path) -> int:
@@ -27,12 +27,12 @@ async def restore(state: Path, source: Path) -> int:
 
     The stack must be down. Secrets and credentials stay: a backup does not contain them.
     """
-    layout = Layout(state)
-    if running_pid(layout):
+    layout = StateLayout(state)
+    if read_running_pid(layout):
         print("stop the system first: ./dev down")
         return 1
     credentials = layout.credentials.read_text() if layout.credentials.exists() else None
-    status = await _with_databases(layout, "restore", source)
+    status = await _run_with_databases(layout, "restore", source)
     if credentials is not None:
         write_private(layout.credentials, credentials)  # a new PostgreSQL server knows no users until it is restored
     if status == 0:
@@ -40,16 +40,16 @@ async def restore(state: Path, source: Path) -> int:
     return status
 
 
-async def _with_databases(layout: Layout, command: str, folder: Path) -> int:
+async def _run_with_databases(layout: StateLayout, command: str, folder: Path) -> int:
     stack = Stack(Options(layout.state, port=0, nodes=0, bare=True), lambda _: None)
     try:
         await stack.up()
-        return await _run(command, folder, layout)
+        return await _run_for_each_database(command, folder, layout)
     finally:
         await stack.down()
 
 
-async def _run(command: str, folder: Path, layout: Layout) -> int:
+async def _run_for_each_database(command: str, folder: Path, layout: StateLayout) -> int:
     environment = {"PATH": f"{binaries()}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "LC_ALL": "C.UTF-8"}
     for service in DATABASES:
         lines = (layout.environments / f"{service}.env").read_text().splitlines()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stack.layout import Layout
+from stack.layout import StateLayout
 from stack.nats_server import binary
 from stack.ports import PortTaken, listen
 from stack.postgres import binaries
-from stack.supervisor import running_pid
+from stack.supervisor import read_running_pid
 from stack.unprivileged import CannotRunPostgres, choose_runner
 
 GIB = 1 << 30
@@ -73,14 +73,14 @@ def _check_program(what: str, command: list[Path | str]) -> Finding:
 
 def _check_stack(state: Path) -> Finding:
     try:
-        runner = choose_runner(binaries() / "postgres", Layout(state).postgres)
+        runner = choose_runner(binaries() / "postgres", StateLayout(state).postgres)
     except CannotRunPostgres as refused:
         return Finding("PostgreSQL as", "no user", good=False, advice=str(refused))
     return Finding("PostgreSQL as", runner.how, good=True)
 
 
 def _check_port(port: int, state: Path) -> Finding:
-    pid = running_pid(Layout(state))
+    pid = read_running_pid(StateLayout(state))
     if pid:
         return Finding("port", f"a stack runs on {state}, process {pid}", good=True)
     try:

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from stack.credentials import Credentials
-from stack.layout import Layout
+from stack.layout import StateLayout
 from stack.login_links import NoLoginLink, create_login_link
 from stack.options import Options
 from stack.ports import PortTaken
 from stack.stop_signals import StopRequested, StopSignals
-from stack.supervisor import AlreadyUp, Stack, StackFailed, running_pid
+from stack.supervisor import AlreadyUp, Stack, StackFailed, read_running_pid
 from stack.unprivileged import CannotRunPostgres
 
 REFUSALS = (AlreadyUp, PortTaken, CannotRunPostgres, StackFailed)
@@ -50,14 +50,14 @@ async def up(options: Options, console: Console) -> int:
 
 def down(state: Path, console: Console) -> int:
     """Stop the stack of a state directory and wait until it has stopped. Returns the exit status."""
-    layout = Layout(state)
-    pid = running_pid(layout)
+    layout = StateLayout(state)
+    pid = read_running_pid(layout)
     if pid is None:
         console.print(f"nothing is running on {state}", highlight=False)
         return 0
     os.kill(pid, signal.SIGTERM)
     give_up = time.monotonic() + STOP_WITHIN_S
-    while running_pid(layout) == pid:
+    while read_running_pid(layout) == pid:
         if time.monotonic() > give_up:
             console.print(f"process {pid} did not stop within {STOP_WITHIN_S:.0f} s", highlight=False)
             return 1
@@ -74,7 +74,7 @@ def run(options: Options) -> int:
 def login(state: Path, username: str, console: Console) -> int:
     """Print a link that logs a user in to the console of a running stack. Returns the exit status."""
     try:
-        link = asyncio.run(create_login_link(Layout(state), username))
+        link = asyncio.run(create_login_link(StateLayout(state), username))
     except NoLoginLink as refused:
         console.print(f"[red]✗[/] {refused}", highlight=False, soft_wrap=True)
         return 1

@@ -80,62 +80,62 @@ class ForkServer:
         gc.disable()  # imports create objects that stay
         for module in modules:
             preload(module)
-            self._fork_waiting()
-            if not self._handle(wait_s=0):
+            self._fork_waiting_processes()
+            if not self._handle_messages(wait_s=0):
                 return
         gc.collect()
         gc.freeze()  # a garbage collection in a child would copy every page that it visits
         gc.enable()
         self._is_importing = False
-        self._fork_waiting()
-        while self._handle(wait_s=None):
+        self._fork_waiting_processes()
+        while self._handle_messages(wait_s=None):
             pass
 
-    def _handle(self, *, wait_s: float | None) -> bool:
+    def _handle_messages(self, *, wait_s: float | None) -> bool:
         """Handle what has arrived; returns whether the socket is open."""
         ready = {key.fileobj for key, _ in self._selector.select(wait_s)}
         if self._wake_r in ready:
             with suppress(BlockingIOError):
                 self._wake_r.recv(4096)
-            self._reap()
-        return self._control not in ready or self._read()
+            self._reap_children()
+        return self._control not in ready or self._read_commands()
 
     def kill_all(self) -> None:
         for pid in self._children:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _read(self) -> bool:
+    def _read_commands(self) -> bool:
         try:
             received = self._control.recv(1 << 20)
         except ConnectionError:
             return False
         *lines, self._partial = (self._partial + received).split(b"\n")
         for line in lines:
-            self._execute(json.loads(line))
+            self._execute_command(json.loads(line))
         return bool(received)
 
-    def _execute(self, command: dict[str, Any]) -> None:
+    def _execute_command(self, command: dict[str, Any]) -> None:
         if "spawn" in command:
             self._waiting.append(command)
-            self._fork_waiting()
+            self._fork_waiting_processes()
             return
         pid, number = command["signal"]
         if pid in self._children:  # not reaped yet, so its pid is not reused
             os.kill(pid, number)
 
-    def _fork_waiting(self) -> None:
+    def _fork_waiting_processes(self) -> None:
         """Fork the processes whose module is imported; all of them at the end of the imports."""
         waiting, self._waiting = self._waiting, []
         for command in waiting:
             if self._is_importing and command["spawn"]["module"] not in sys.modules:
                 self._waiting.append(command)
                 continue
-            pid = self._fork(command["spawn"])
+            pid = self._fork_process(command["spawn"])
             self._children.add(pid)
-            self._send({"pid": pid, "id": command["id"]})
+            self._send_message({"pid": pid, "id": command["id"]})
 
-    def _fork(self, call: dict[str, Any]) -> int:
+    def _fork_process(self, call: dict[str, Any]) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -171,7 +171,7 @@ class ForkServer:
         for descriptor in set(self._inherited) - set(keep):
             os.close(descriptor)
 
-    def _reap(self) -> None:
+    def _reap_children(self) -> None:
         while self._children:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -180,9 +180,9 @@ class ForkServer:
             if pid == 0:
                 return
             self._children.discard(pid)
-            self._send({"exit": [pid, os.waitstatus_to_exitcode(status)]})
+            self._send_message({"exit": [pid, os.waitstatus_to_exitcode(status)]})
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send_message(self, message: dict[str, Any]) -> None:
         with suppress(ConnectionError):  # the supervisor is gone; the next read says so
             self._control.sendall(json.dumps(message).encode() + b"\n")
 

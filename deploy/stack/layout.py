@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StateLayout:
     """The state directory of one stack. A stack writes only below ``state``."""
 
     state: Path
@@ -64,7 +64,7 @@ class Layout:
     def artifacts(self) -> Path:
         return self.state / "artifacts"
 
-    def directory_of(self, name: str) -> Path:
+    def get_directory(self, name: str) -> Path:
         """Return the private directory of one process."""
         return self.state / name
 

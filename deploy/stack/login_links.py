@@ -4,22 +4,22 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 
-from stack.layout import Layout, read_json
-from stack.supervisor import running_pid
+from stack.layout import StateLayout, read_json
+from stack.supervisor import read_running_pid
 
 
 class NoLoginLink(Exception):
     """No link could be created. The message says why."""
 
 
-async def create_login_link(layout: Layout, username: str) -> str:
+async def create_login_link(layout: StateLayout, username: str) -> str:
     """Return the URL of a new link for this user of a running stack.
 
     Raises:
         NoLoginLink: the stack is not up, or there is no such user.
     """
     credentials = read_json(layout.credentials)
-    if credentials is None or running_pid(layout) is None:
+    if credentials is None or read_running_pid(layout) is None:
         raise NoLoginLink(f"nothing is running on {layout.state}: start it with ./dev up")
     lines = (layout.environments / "auth.env").read_text().splitlines()
     process = await asyncio.create_subprocess_exec(

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from contracts.registry import DATABASES
-from stack.layout import Layout
+from stack.layout import StateLayout
 from stack.options import Options
-from stack.supervisor import Stack, running_pid
+from stack.supervisor import Stack, read_running_pid
 
 
 async def migrate(state: Path) -> int:
@@ -15,8 +15,8 @@ async def migrate(state: Path) -> int:
 
     If a stack is up, its server is used. Otherwise PostgreSQL and NATS run for the duration.
     """
-    layout = Layout(state)
-    if running_pid(layout):
+    layout = StateLayout(state)
+    if read_running_pid(layout):
         return await _migrate_all(layout)
     stack = Stack(Options(state, port=0, nodes=0, bare=True), lambda _: None)
     try:
@@ -26,7 +26,7 @@ async def migrate(state: Path) -> int:
         await stack.down()
 
 
-async def _migrate_all(layout: Layout) -> int:
+async def _migrate_all(layout: StateLayout) -> int:
     for service in DATABASES:
         lines = (layout.environments / f"{service}.env").read_text().splitlines()
         environment = dict(line.split("=", 1) for line in lines)

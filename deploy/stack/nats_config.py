@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, Permissions, permissions_of
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, Permissions, build_permissions
 from contracts.registry import SERVICES
 
 ANSWER_WITHIN = "30s"  # longer than any Rpc.timeout_s
@@ -63,12 +63,12 @@ def render(plan: NatsPlan) -> str:
     """Return the configuration file."""
     return "\n".join([
         "# Made by `stack.nats_config` from contracts/. Do not edit.",
-        f"server_name: {_quote(plan.server_name)}",
-        f"listen: {_quote(plan.listen)}",
-        f"http: {_quote(plan.monitor)}",
+        f"server_name: {_quote_text(plan.server_name)}",
+        f"listen: {_quote_text(plan.listen)}",
+        f"http: {_quote_text(plan.monitor)}",
         "max_payload: 16MB",
         "jetstream {",
-        f"  store_dir: {_quote(plan.store)}",
+        f"  store_dir: {_quote_text(plan.store)}",
         "  sync_interval: always",  # by default the server acknowledges up to two minutes before it syncs
         f"  max_file_store: {plan.max_file_store}",
         "  max_memory_store: 256M",
@@ -77,7 +77,7 @@ def render(plan: NatsPlan) -> str:
         "accounts {",
         f"  SYS {{ users: [ {{ user: sys, password: {_format_password(plan.passwords['sys'])} }} ] }}",
         *_render_accounts(plan),
-        *(line for outside in plan.outside for line in _external_account(outside)),
+        *(line for outside in plan.outside for line in _build_external_account(outside)),
         "}",
         "",
     ])  # fmt: skip
@@ -96,8 +96,8 @@ def _render_accounts(plan: NatsPlan) -> Iterator[str]:
         if login in plan.next_passwords:
             passwords[f"{login}-next"] = plan.next_passwords[login]
         for user, password in passwords.items():
-            yield f"      {{ user: {_quote(user)}, password: {_format_password(password)}, permissions: {{"
-            yield from (f"        {line}" for line in _render_permissions(permissions_of(service, node)))
+            yield f"      {{ user: {_quote_text(user)}, password: {_format_password(password)}, permissions: {{"
+            yield from (f"        {line}" for line in _render_permissions(build_permissions(service, node)))
             yield "      } }"
     yield "    ]"
     yield "  }"
@@ -106,9 +106,9 @@ def _render_accounts(plan: NatsPlan) -> Iterator[str]:
 def _render_exports(outside: ExternalSystem) -> Iterator[str]:
     """Export each tenant's subjects only to the account that acts for the tenant."""
     for topic in NATS_API_REQUESTS.values():
-        yield f"{{ service: {_quote(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
+        yield f"{{ service: {_quote_text(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
     for feed in NATS_API_FEEDS.values():
-        yield f"{{ stream: {_quote(f'{feed.name}.{outside.tenant}.>')}, accounts: [ {outside.account} ] }}"
+        yield f"{{ stream: {_quote_text(f'{feed.name}.{outside.tenant}.>')}, accounts: [ {outside.account} ] }}"
 
 
 def _render_permissions(permissions: Permissions) -> Iterator[str]:
@@ -119,19 +119,19 @@ def _render_permissions(permissions: Permissions) -> Iterator[str]:
         yield f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }}'
 
 
-def _external_account(outside: ExternalSystem) -> Iterator[str]:
+def _build_external_account(outside: ExternalSystem) -> Iterator[str]:
     """Return an account that reaches only its own tenant's subjects; the server sets the tenant."""
     feeds = [f"{local}.>" for local in NATS_API_FEEDS]
     yield f"  {outside.account} {{"
     yield "    imports: ["
     for local, topic in NATS_API_REQUESTS.items():
-        subject = _quote(topic.subject(outside.tenant))
-        yield f"      {{ service: {{ account: CORE, subject: {subject} }}, to: {_quote(local)} }}"
+        subject = _quote_text(topic.subject(outside.tenant))
+        yield f"      {{ service: {{ account: CORE, subject: {subject} }}, to: {_quote_text(local)} }}"
     for local, feed in zip(feeds, NATS_API_FEEDS.values(), strict=True):
-        subject = _quote(f"{feed.name}.{outside.tenant}.>")
-        yield f"      {{ stream: {{ account: CORE, subject: {subject} }}, to: {_quote(local)} }}"
+        subject = _quote_text(f"{feed.name}.{outside.tenant}.>")
+        yield f"      {{ stream: {{ account: CORE, subject: {subject} }}, to: {_quote_text(local)} }}"
     yield "    ]"
-    user, password = _quote(outside.user), _format_password(outside.password)
+    user, password = _quote_text(outside.user), _format_password(outside.password)
     yield f"    users: [ {{ user: {user}, password: {password}, permissions: {{"
     yield f"      publish: {_format_list(tuple(NATS_API_REQUESTS))}"
     yield f"      subscribe: {_format_list(('_INBOX.>', *feeds))}"
@@ -140,13 +140,13 @@ def _external_account(outside: ExternalSystem) -> Iterator[str]:
 
 
 def _format_list(subjects: tuple[str, ...]) -> str:
-    return f"[ {', '.join(map(_quote, subjects))} ]"
+    return f"[ {', '.join(map(_quote_text, subjects))} ]"
 
 
-def _quote(text: str) -> str:
+def _quote_text(text: str) -> str:
     return json.dumps(text)
 
 
 def _format_password(password: str) -> str:
     """Format a password. A reference to the environment must not be quoted, or it would be taken literally."""
-    return password if password.startswith("$") else _quote(password)
+    return password if password.startswith("$") else _quote_text(password)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from stack.credentials import OUTSIDE_USER, Secrets
 from stack.health_probe import responds
-from stack.layout import Layout, write_private
+from stack.layout import StateLayout, write_private
 from stack.nats_config import ExternalSystem, NatsPlan, logins, render
 from stack.ports import LOOPBACK
-from stack.processes import Child, start_program
+from stack.processes import ChildProcess, start_program
 
 
 def binary() -> Path:
@@ -23,7 +23,7 @@ def binary() -> Path:
 class Nats:
     """One server of one stack, on fixed ports."""
 
-    layout: Layout
+    layout: StateLayout
     secrets: Secrets
     port: int
     monitor: int
@@ -53,7 +53,7 @@ class Nats:
         )
         write_private(self.config, render(plan))
 
-    async def start(self) -> Child:
+    async def start(self) -> ChildProcess:
         return start_program([str(binary()), "--config", str(self.config)], self.layout.log_of("nats"))
 
     async def ready(self) -> bool:

@@ -9,13 +9,13 @@ from pathlib import Path
 from contracts.registry import DATABASES
 from stack.credentials import Secrets
 from stack.health_probe import responds
-from stack.layout import Layout, write_private
+from stack.layout import StateLayout, write_private
 from stack.nats_server import Nats
 from stack.options import Options
-from stack.ports import LOOPBACK, free_ports
-from stack.postgres import Postgres
-from stack.process_supervisor import Unit
-from stack.processes import Child, ForkServerClient, PythonProcess
+from stack.ports import LOOPBACK, find_free_ports
+from stack.postgres import PostgresServer
+from stack.process_supervisor import ProcessUnit
+from stack.processes import ChildProcess, ForkServerClient, PythonProcess
 from stack.schemas import are_schemas_current
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -34,7 +34,7 @@ class Node:
     port: int | None
 
 
-class Plan:
+class StackPlan:
     """The processes of one stack and their ports, which are chosen once.
 
     Attributes:
@@ -45,16 +45,16 @@ class Plan:
 
     def __init__(self, options: Options, listener: socket.socket, fork_server: ForkServerClient) -> None:
         self.options = options
-        self.layout = Layout(options.state)
+        self.layout = StateLayout(options.state)
         self.secrets = Secrets.load(self.layout.secrets)
         self.base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         count = len(options.comfyui) or options.nodes
-        ports = iter(free_ports(11 + 3 * count))
-        self.nodes = tuple(self._nodes(ports))
+        ports = iter(find_free_ports(11 + 3 * count))
+        self.nodes = tuple(self._plan_nodes(ports))
         services = (*DATABASES, *(f"executor-{n + 1}" for n in range(count)))
         self._ports = {name: next(ports) for name in services}
         self._metrics_ports = {name: next(ports) for name in services}
-        self.postgres = Postgres.for_state(self.layout, self.secrets, next(ports))
+        self.postgres = PostgresServer.for_state(self.layout, self.secrets, next(ports))
         names = tuple(node.name for node in self.nodes)
         self.nats = Nats(self.layout, self.secrets, next(ports), next(ports), names)
         self._listener = listener
@@ -64,24 +64,24 @@ class Plan:
         """Whether no database needs a migration."""
         return await are_schemas_current(self.postgres, self.databases)
 
-    def units(self) -> dict[str, list[Unit]]:
+    def units(self) -> dict[str, list[ProcessUnit]]:
         """Return the processes by layer. Each layer depends on the ones before it."""
-        postgres = Unit("postgres", self.postgres.start, self.postgres.ready, stop_signal=2, grace_s=20)
+        postgres = ProcessUnit("postgres", self.postgres.start, self.postgres.ready, stop_signal=2, grace_s=20)
         return {
             "postgres": [postgres],
-            "nats": [Unit("nats", self.nats.start, self.nats.ready)],
-            "nodes": [self._node(node, node.port) for node in self.nodes if node.port],
-            "services": [self._service(name) for name in self._ports] if not self.options.bare else [],
-            "proxy": [self._proxy()] if not self.options.bare else [],
+            "nats": [ProcessUnit("nats", self.nats.start, self.nats.ready)],
+            "nodes": [self._build_node_unit(node, node.port) for node in self.nodes if node.port],
+            "services": [self._build_service_unit(name) for name in self._ports] if not self.options.bare else [],
+            "proxy": [self._build_proxy_unit()] if not self.options.bare else [],
         }
 
-    def metrics_urls(self) -> dict[str, str]:
+    def list_metrics_urls(self) -> dict[str, str]:
         """Return the URL of each service's metrics."""
         return {name: f"http://{LOOPBACK}:{port}/metrics" for name, port in self._metrics_ports.items()}
 
     def environment(self, service: str, node: Node | None = None) -> dict[str, str]:
         """Return the whole environment of a service."""
-        name = f"executor-{_number(node)}" if node else service
+        name = f"executor-{_find_node_number(node)}" if node else service
         login = f"executor-{node.name}" if node else service
         values = {
             "NATS_URL": self.nats.url,
@@ -92,7 +92,7 @@ class Plan:
             "METRICS_HOST": LOOPBACK,
             "METRICS_PORT": str(self._metrics_ports[name]),
             "LOG_LEVEL": self.options.log_level,
-            **self._extra_settings(service, node),
+            **self._build_extra_settings(service, node),
         }
         if service in DATABASES:
             values["DATABASE_URL"] = self.postgres.url(service)
@@ -109,13 +109,13 @@ class Plan:
         for service in DATABASES:
             self._write_environment(service, self.environment(service))
         for node in self.nodes:
-            self._write_environment(f"executor-{_number(node)}", self.environment("executor", node))
+            self._write_environment(f"executor-{_find_node_number(node)}", self.environment("executor", node))
 
     def run_commands(self, name: str, argv: str) -> PythonProcess:
         """Return a process that runs commands one after another; see ``stack.run_commands``."""
         return PythonProcess(name, "stack.run_commands", (argv,), inherited(), str(self.layout.log_of(name)))
 
-    def _extra_settings(self, service: str, node: Node | None) -> dict[str, str]:
+    def _build_extra_settings(self, service: str, node: Node | None) -> dict[str, str]:
         if service == "gateway":
             return {
                 "ARTIFACTS_URL": self.layout.artifacts.resolve().as_uri(),
@@ -125,7 +125,7 @@ class Plan:
                 "INTERNAL_URL": os.environ.get("GATEWAY_INTERNAL_URL", f"http://{LOOPBACK}:{self._ports['gateway']}"),
             }
         if node:
-            journal = self.layout.directory_of(f"executor-{_number(node)}") / "journal.db"
+            journal = self.layout.get_directory(f"executor-{_find_node_number(node)}") / "journal.db"
             return {
                 "NODE": node.name,
                 "COMFYUI_URL": node.url,
@@ -135,7 +135,7 @@ class Plan:
             }
         return {}
 
-    def _nodes(self, ports: Iterator[int]) -> Iterator[Node]:
+    def _plan_nodes(self, ports: Iterator[int]) -> Iterator[Node]:
         if self.options.comfyui:
             for number, url in enumerate(self.options.comfyui, 1):
                 yield Node(f"node-{number}", url.rstrip("/"), None)
@@ -144,39 +144,42 @@ class Plan:
             port = next(ports)
             yield Node(f"node-{number}", f"http://{LOOPBACK}:{port}", port)
 
-    def _service(self, name: str) -> Unit:
+    def _build_service_unit(self, name: str) -> ProcessUnit:
         service, _, number = name.partition("-")
         node = self.nodes[int(number) - 1] if number else None
         if number:
-            self.layout.directory_of(name).mkdir(mode=0o700, exist_ok=True)
+            self.layout.get_directory(name).mkdir(mode=0o700, exist_ok=True)
         port = self._ports[name]
         call = PythonProcess(
             name, f"{service}.__main__", ("serve",), self.environment(service, node), str(self.layout.log_of(name))
         )
-        return Unit(name, self._starter(call), lambda: responds(LOOPBACK, port, "/readyz"))
+        return ProcessUnit(name, self._build_starter(call), lambda: responds(LOOPBACK, port, "/readyz"))
 
-    def _node(self, node: Node, port: int) -> Unit:
-        folder = self.layout.directory_of(node.name)
+    def _build_node_unit(self, node: Node, port: int) -> ProcessUnit:
+        folder = self.layout.get_directory(node.name)
         folder.mkdir(mode=0o700, exist_ok=True)
         flags = {"port": port, "directory": folder, "step-ms": self.options.step_ms, "name": node.name}
         argv = tuple(word for flag, value in flags.items() for word in (f"--{flag}", str(value)))
         call = PythonProcess(node.name, "simnode.__main__", argv, inherited(), str(self.layout.log_of(node.name)))
-        return Unit(
-            node.name, self._starter(call), lambda: responds(LOOPBACK, port, "/system_stats"), grace_s=SHORT_GRACE_S
+        return ProcessUnit(
+            node.name,
+            self._build_starter(call),
+            lambda: responds(LOOPBACK, port, "/system_stats"),
+            grace_s=SHORT_GRACE_S,
         )
 
-    def _proxy(self) -> Unit:
+    def _build_proxy_unit(self) -> ProcessUnit:
         descriptor = self._listener.fileno()
         argv = tuple(map(str, (descriptor, self._ports["gateway"], self._ports["notifier"])))
         call = PythonProcess(
             "proxy", "stack.proxy", argv, inherited(), str(self.layout.log_of("proxy")), keep=(descriptor,)
         )
         port = self._listener.getsockname()[1]
-        return Unit(
-            "proxy", self._starter(call), lambda: responds(LOOPBACK, port, "/readyz", 5.0), grace_s=SHORT_GRACE_S
+        return ProcessUnit(
+            "proxy", self._build_starter(call), lambda: responds(LOOPBACK, port, "/readyz", 5.0), grace_s=SHORT_GRACE_S
         )
 
-    def _starter(self, call: PythonProcess) -> Callable[[], Awaitable[Child]]:
+    def _build_starter(self, call: PythonProcess) -> Callable[[], Awaitable[ChildProcess]]:
         return lambda: self._fork_server.spawn(call)
 
     def _write_environment(self, name: str, environment: dict[str, str]) -> None:
@@ -189,5 +192,5 @@ def inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
-def _number(node: Node | None) -> str:
+def _find_node_number(node: Node | None) -> str:
     return node.name.partition("-")[2] if node else ""

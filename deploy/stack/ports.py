@@ -16,13 +16,13 @@ class PortTaken(Exception):
         super().__init__(f"port {port} is in use by another program; choose another with --port (0 picks a free one)")
 
 
-def free_ports(count: int) -> list[int]:
+def find_free_ports(count: int) -> list[int]:
     """Return different ports without a listener, below the range of ephemeral ports.
 
     A client that reconnects to a dead server on an ephemeral port can connect to itself, which blocks the port for the
     server.
     """
-    ceiling = _first_ephemeral()
+    ceiling = _find_first_ephemeral_port()
     ports: list[int] = []
     with ExitStack() as held:
         while len(ports) < count:
@@ -52,7 +52,7 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _first_ephemeral() -> int:
+def _find_first_ephemeral_port() -> int:
     try:
         return int(EPHEMERAL.read_text().split()[0])
     except (OSError, ValueError):

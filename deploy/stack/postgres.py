@@ -10,11 +10,11 @@ from pathlib import Path
 
 from contracts.registry import DATABASES
 from stack.credentials import Secrets
-from stack.layout import Layout, tail, write_private
+from stack.layout import StateLayout, tail, write_private
 from stack.linux import LINUX
 from stack.ports import LOOPBACK
-from stack.processes import Child, start_program
-from stack.unprivileged import CannotRunPostgres, Runner, choose_runner
+from stack.processes import ChildProcess, start_program
+from stack.unprivileged import CannotRunPostgres, UnprivilegedRunner, choose_runner
 
 SUPERUSER = "postgres"
 PROCESSES = Path("/proc")
@@ -41,16 +41,16 @@ def binaries() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Postgres:
+class PostgresServer:
     """One server of one stack, on a fixed port."""
 
-    layout: Layout
+    layout: StateLayout
     secrets: Secrets
     port: int
-    runner: Runner
+    runner: UnprivilegedRunner
 
     @classmethod
-    def for_state(cls, layout: Layout, secrets: Secrets, port: int) -> "Postgres":
+    def for_state(cls, layout: StateLayout, secrets: Secrets, port: int) -> "PostgresServer":
         """Return the server of a state directory, with a way to run it that works on this machine.
 
         Raises:
@@ -81,26 +81,28 @@ class Postgres:
             if self.runner.owner:
                 os.chown(path, *self.runner.owner)
         try:
-            await self._run(
+            await self._run_program(
                 "initdb", f"--pgdata={fresh}", f"--username={SUPERUSER}", f"--pwfile={password}",
                 "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions",
             )  # fmt: skip
             # Before the server listens, so that no client can connect to an incomplete one.
-            await self._run(
-                "postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_role_sql(self.secrets))
+            await self._run_program(
+                "postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_build_role_sql(self.secrets))
             )
         finally:
             password.unlink()
         fresh.rename(self.layout.postgres)
         return True
 
-    async def start(self) -> Child:
+    async def start(self) -> ChildProcess:
         """Start the server. It can take several tries until an old server's backends are gone."""
         await self._wait_for_killed_server()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         argv = [str(binaries() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
-        return start_program(argv, self.layout.log_of("postgres"), env=_clean_environment(), become=self.runner.become)
+        return start_program(
+            argv, self.layout.log_of("postgres"), env=_build_clean_environment(), become=self.runner.become
+        )
 
     async def ready(self) -> bool:
         """Whether it accepts connections, according to its pid file."""
@@ -123,7 +125,7 @@ class Postgres:
                     await asyncio.sleep(0.02)
             (self.layout.postgres / "postmaster.pid").unlink(missing_ok=True)
 
-    async def _run(self, program: str, *argv: str, said: str = "") -> None:
+    async def _run_program(self, program: str, *argv: str, said: str = "") -> None:
         log = self.layout.log_of(program)
         spoken = self.layout.state / "postgres.sql"
         write_private(spoken, said + "\n")
@@ -132,7 +134,7 @@ class Postgres:
                 child = start_program(
                     [str(binaries() / program), *argv],
                     log,
-                    env=_clean_environment(),
+                    env=_build_clean_environment(),
                     become=self.runner.become,
                     stdin=stdin,
                 )
@@ -143,7 +145,7 @@ class Postgres:
             raise CannotRunPostgres(f"{program} exited with status {code} (run as {self.runner.how}):\n{tail(log)}")
 
 
-def _role_sql(secrets: Secrets) -> list[str]:
+def _build_role_sql(secrets: Secrets) -> list[str]:
     """Return SQL with one statement per line, as the single-user server requires."""
     said = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
     for name in DATABASES:
@@ -165,6 +167,6 @@ def _is_in_use(data: Path) -> bool:
     return False
 
 
-def _clean_environment() -> dict[str, str]:
+def _build_clean_environment() -> dict[str, str]:
     """Return an environment without our own variables: PGDATA or a locale would change the server."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

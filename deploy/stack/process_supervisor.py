@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from stack.processes import Child, ForkServerExited
+from stack.processes import ChildProcess, ForkServerExited
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 5.0
@@ -16,7 +16,7 @@ READY_EVERY_S = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ProcessUnit:
     """One process of a stack.
 
     Attributes:
@@ -27,7 +27,7 @@ class Unit:
     """
 
     name: str
-    start: Callable[[], Awaitable[Child]]
+    start: Callable[[], Awaitable[ChildProcess]]
     ready: Callable[[], Awaitable[bool]]
     stop_signal: int = signal.SIGTERM
     grace_s: float = 10.0
@@ -42,18 +42,20 @@ class ProcessSupervisor:
         log: called with a line for the log.
     """
 
-    def __init__(self, unit: Unit, changed: Callable[[str, int | None], None], log: Callable[[str], None]) -> None:
+    def __init__(
+        self, unit: ProcessUnit, changed: Callable[[str, int | None], None], log: Callable[[str], None]
+    ) -> None:
         self.unit = unit
         self.restarts = 0
         self._changed = changed
         self._log = log
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._killed = False
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start supervising it. Returns immediately."""
-        self._running = asyncio.create_task(self._run(), name=f"keep {self.unit.name}")
+        self._running = asyncio.create_task(self._run_forever(), name=f"keep {self.unit.name}")
 
     async def until_ready(self) -> None:
         """Wait until it serves, however often it has to be restarted until then."""
@@ -80,11 +82,11 @@ class ProcessSupervisor:
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
 
-    async def _run(self) -> None:
+    async def _run_forever(self) -> None:
         backoff = 0.0
         while True:
             began = time.monotonic()
-            code = await self._run_once()
+            code = await self._run_process_once()
             self._changed(self.unit.name, None)
             backoff = 0.0 if time.monotonic() - began > STEADY_AFTER_S else backoff
             self._log(
@@ -94,7 +96,7 @@ class ProcessSupervisor:
             backoff = min(LAST_BACKOFF_S, backoff * 2 or FIRST_BACKOFF_S)
             self.restarts += 1
 
-    async def _run_once(self) -> int | None:
+    async def _run_process_once(self) -> int | None:
         """Run it once. Returns its exit status, or None if it could not be started."""
         try:
             # Shielded: a child that is being started during a stop must be stopped too.

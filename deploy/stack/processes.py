@@ -39,7 +39,7 @@ class PythonProcess:
     keep: tuple[int, ...] = ()
 
 
-class Child:
+class ChildProcess:
     """A running process. ``exited`` resolves to its exit status, negative for a signal."""
 
     def __init__(self, pid: int, send: Callable[[int], None]) -> None:
@@ -75,7 +75,7 @@ def start_program(
     become: Callable[[], None] = lambda: None,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     pass_fds: tuple[int, ...] = (),
-) -> Child:
+) -> ChildProcess:
     """Start a program in its own session. It logs to a file and is killed when this process dies.
 
     Args:
@@ -106,12 +106,12 @@ def start_program(
         )
     finally:
         os.close(descriptor)
-    child = Child(process.pid, process.send_signal)
+    child = ChildProcess(process.pid, process.send_signal)
     _watch(process, child)
     return child
 
 
-def _watch(process: subprocess.Popen[bytes], child: Child) -> None:
+def _watch(process: subprocess.Popen[bytes], child: ChildProcess) -> None:
     loop = asyncio.get_running_loop()
     if not hasattr(os, "pidfd_open"):
         loop.run_in_executor(None, process.wait).add_done_callback(lambda done: child.exited.set_result(done.result()))
@@ -137,12 +137,12 @@ class ForkServerClient:
         self._log = log
         self._inherited = inherited
         self._program = program
-        self._process: Child | None = None
+        self._process: ChildProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._pending: dict[int, asyncio.Future[Child]] = {}
+        self._pending: dict[int, asyncio.Future[ChildProcess]] = {}
         self._ids = itertools.count()
-        self._children: dict[int, Child] = {}
+        self._children: dict[int, ChildProcess] = {}
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
@@ -155,16 +155,16 @@ class ForkServerClient:
             with theirs:
                 self._process = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-            self._listening = asyncio.create_task(self._listen(reader, self._writer), name="fork_server")
+            self._listening = asyncio.create_task(self._read_messages(reader, self._writer), name="fork_server")
 
-    async def spawn(self, call: PythonProcess) -> Child:
+    async def spawn(self, call: PythonProcess) -> ChildProcess:
         """Fork one process.
 
         Raises:
             ForkServerExited: the fork server died meanwhile.
         """
         await self.start()
-        answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
         number = next(self._ids)
         self._pending[number] = answer
         self._send({"spawn": asdict(call), "id": number})
@@ -182,10 +182,10 @@ class ForkServerClient:
         if self._writer is not None:
             self._writer.write(json.dumps(command).encode() + b"\n")
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read_messages(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while line := await reader.readline():
-                self._receive(json.loads(line))
+                self._handle_message(json.loads(line))
         pending, self._pending = self._pending, {}
         for answer in pending.values():
             if not answer.done():  # the caller was cancelled meanwhile
@@ -195,10 +195,10 @@ class ForkServerClient:
         self._children.clear()
         writer.close()
 
-    def _receive(self, message: dict[str, Any]) -> None:
+    def _handle_message(self, message: dict[str, Any]) -> None:
         if "pid" in message:
             pid: int = message["pid"]
-            child = self._children[pid] = Child(pid, lambda number: self._send({"signal": [pid, number]}))
+            child = self._children[pid] = ChildProcess(pid, lambda number: self._send({"signal": [pid, number]}))
             asked = self._pending.pop(message["id"])
             if asked.done():  # the caller was cancelled meanwhile
                 child.signal(signal.SIGKILL)

@@ -107,7 +107,7 @@ class ClientSide(ProxySide):
         self._received = b""
         self._connecting: asyncio.Task[None] | None = None
         self._refused = False
-        self._deadline = asyncio.get_running_loop().call_later(FIRST_LINE_WITHIN_S, self._give_up)
+        self._deadline = asyncio.get_running_loop().call_later(FIRST_LINE_WITHIN_S, self._close_connection)
 
     def data_received(self, data: bytes) -> None:
         """Choose the target by the first line, then forward."""
@@ -122,7 +122,7 @@ class ClientSide(ProxySide):
             self._deadline.cancel()
             if self.transport:
                 self.transport.pause_reading()
-            self._connecting = asyncio.ensure_future(self._connect(line))
+            self._connecting = asyncio.ensure_future(self._connect_to_backend(line))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close the other side, or cancel the attempt to connect to it."""
@@ -131,7 +131,7 @@ class ClientSide(ProxySide):
             self._connecting.cancel()
         super().connection_lost(exc)
 
-    async def _connect(self, first_line: bytes) -> None:
+    async def _connect_to_backend(self, first_line: bytes) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + RETRY_FOR_S
         while True:
@@ -141,7 +141,7 @@ class ClientSide(ProxySide):
                 break
             except OSError:
                 if loop.time() > give_up:
-                    self._refuse()
+                    self._refuse_request()
                     return
             await asyncio.sleep(RETRY_EVERY_S)
         if self.transport is None or backend.transport is None:
@@ -152,7 +152,7 @@ class ClientSide(ProxySide):
         self.other, self._received = backend, b""
         self.transport.resume_reading()
 
-    def _refuse(self) -> None:
+    def _refuse_request(self) -> None:
         """Respond with 503 and read on for a moment: closing with unread bytes would discard the response."""
         if self.transport:
             self._refused = True
@@ -160,9 +160,9 @@ class ClientSide(ProxySide):
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             self.transport.resume_reading()
-            asyncio.get_running_loop().call_later(LINGER_S, self._give_up)
+            asyncio.get_running_loop().call_later(LINGER_S, self._close_connection)
 
-    def _give_up(self) -> None:
+    def _close_connection(self) -> None:
         if self.transport:
             self.transport.close()
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 if TYPE_CHECKING:
-    from stack.postgres import Postgres
+    from stack.postgres import PostgresServer
 
 
-async def are_schemas_current(postgres: "Postgres", services: Iterable[str]) -> bool:
+async def are_schemas_current(postgres: "PostgresServer", services: Iterable[str]) -> bool:
     """Whether every service's newest migration is the one that its database had last. Unknown counts as no."""
     current = await asyncio.gather(*(_is_current(postgres, service) for service in services))
     return all(current)
 
 
-async def _is_current(postgres: "Postgres", service: str) -> bool:
+async def _is_current(postgres: "PostgresServer", service: str) -> bool:
     try:
         connection = await asyncpg.connect(postgres.url(service).replace("+asyncpg", ""))
         try:

@@ -11,14 +11,14 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from stack.credentials import OUTSIDE_USER, Credentials, Identities, Identity
-from stack.layout import Layout, read_json, tail, write_private, write_private_json
+from stack.layout import StateLayout, read_json, tail, write_private, write_private_json
 from stack.options import Options
 from stack.ports import listen
 from stack.process_supervisor import ProcessSupervisor
 from stack.processes import ForkServerClient
 
 if TYPE_CHECKING:
-    from stack.plan import Plan
+    from stack.plan import StackPlan
 
 UP_WITHIN_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
@@ -46,7 +46,7 @@ class Stack:
     """
 
     def __init__(self, options: Options, log: Say) -> None:
-        self.layout = Layout(options.state)
+        self.layout = StateLayout(options.state)
         self._options = options
         self._log = log
         self._supervisors: dict[str, list[ProcessSupervisor]] = {}
@@ -54,7 +54,7 @@ class Stack:
         self._lock: IO[str] | None = None
         self._listener: socket.socket | None = None
         self._fork_server: ForkServerClient | None = None
-        self._plan: Plan | None = None
+        self._plan: StackPlan | None = None
         self._began = time.monotonic()
 
     async def up(self) -> Credentials:
@@ -76,9 +76,9 @@ class Stack:
         self._fork_server = ForkServerClient(self.layout.log_of("fork_server"), inherited=(self._listener.fileno(),))
         if self._options.nodes or not self._options.bare:
             await self._fork_server.start()  # it imports modules while this process does what follows
-        from stack.plan import Plan  # noqa: PLC0415 - it imports all contracts
+        from stack.plan import StackPlan  # noqa: PLC0415 - it imports all contracts
 
-        self._plan = plan = Plan(self._options, self._listener, self._fork_server)
+        self._plan = plan = StackPlan(self._options, self._listener, self._fork_server)
         plan.write_environments()
         self._write_processes()
         self._supervisors = {
@@ -102,7 +102,7 @@ class Stack:
         files = {name: self.layout.state / f"login-{name}" for name in USERS}
         try:
             steps = [
-                _step(self._plan, "auth", "login-link", "--username", name, "--url", self._plan.base_url,
+                _build_step(self._plan, "auth", "login-link", "--username", name, "--url", self._plan.base_url,
                       "--output", str(path))
                 for name, path in files.items()
             ]  # fmt: skip
@@ -130,19 +130,19 @@ class Stack:
         for supervisor in self._all_supervisors():
             supervisor.kill()
 
-    async def _start_layers(self, plan: "Plan") -> Credentials:
+    async def _start_layers(self, plan: "StackPlan") -> Credentials:
         for layer in ("nodes", "proxy"):
-            self._start(layer)
+            self._start_layer(layer)
         fresh = await plan.postgres.create()
-        self._start("postgres")
+        self._start_layer("postgres")
         known = None if fresh else Identities.load(self.layout.credentials)
         if known:
             self._start_nats(plan, known)
         await self._wait_for_layer("postgres")
-        identities = await self._prepare(plan, known)
+        identities = await self._prepare_databases(plan, known)
         if not known:
             self._start_nats(plan, identities)
-        self._start("services")
+        self._start_layer("services")
         async with asyncio.TaskGroup() as waiting:
             for layer in ("nats", "nodes", "services"):
                 waiting.create_task(self._wait_for_layer(layer))
@@ -156,27 +156,27 @@ class Stack:
             outside={"user": OUTSIDE_USER, "password": plan.secrets.password(f"nats-{OUTSIDE_USER}")},
             admin_user_id=identities.admin.user_id,
             demo_user_id=identities.demo.user_id,
-            metrics=plan.metrics_urls() if not self._options.bare else {},
+            metrics=plan.list_metrics_urls() if not self._options.bare else {},
         )
         write_private_json(self.layout.credentials, credentials.document())
         write_private(self.layout.ready, str(os.getpid()))
         return credentials
 
-    def _start_nats(self, plan: "Plan", identities: Identities) -> None:
+    def _start_nats(self, plan: "StackPlan", identities: Identities) -> None:
         plan.nats.configure(identities.demo.user_id)
-        self._start("nats")
+        self._start_layer("nats")
 
-    async def _prepare(self, plan: "Plan", known: Identities | None) -> Identities:
+    async def _prepare_databases(self, plan: "StackPlan", known: Identities | None) -> Identities:
         """Migrate the four databases and create the first two users, where that was not done before."""
         if self._options.bare:
             return known or Identities(Identity(NOBODY, ""), Identity(NOBODY, ""))
         if known and await plan.are_schemas_current():
             return known
-        steps = [_step(plan, service, "migrate") for service in plan.databases]
+        steps = [_build_step(plan, service, "migrate") for service in plan.databases]
         files = {name: self.layout.state / f"user-{name}.json" for name in USERS}
         if known is None:
             steps += [
-                _step(plan, "auth", "bootstrap", "--username", name, "--email", f"{name}@example.com",
+                _build_step(plan, "auth", "bootstrap", "--username", name, "--email", f"{name}@example.com",
                       "--role", role, "--tier", tier, "--output", str(files[name]), *EXTRA_ARGUMENTS.get(name, ()))
                 for name, (role, tier) in USERS.items()
             ]  # fmt: skip
@@ -188,7 +188,7 @@ class Stack:
             path.unlink()
         return Identities(**{name: Identity(user["user_id"], user["key"]) for name, user in made.items()})
 
-    async def _run_commands(self, plan: "Plan", name: str, steps: list[dict[str, object]]) -> None:
+    async def _run_commands(self, plan: "StackPlan", name: str, steps: list[dict[str, object]]) -> None:
         if self._fork_server is None:
             return
         began = time.monotonic()
@@ -203,7 +203,7 @@ class Stack:
             raise StackFailed(f"{name} exited with status {code}. The end of {log}:\n{tail(log)}")
         self._log(f"{name} done in {time.monotonic() - began:.1f} s")
 
-    def _start(self, layer: str) -> None:
+    def _start_layer(self, layer: str) -> None:
         for supervisor in self._supervisors[layer]:
             supervisor.start()
 
@@ -236,11 +236,11 @@ class Stack:
         return f"{name} did not become ready in {crashing.restarts + 1} tries. The end of {log}:\n{tail(log)}"
 
 
-def _step(plan: "Plan", service: str, *argv: str) -> dict[str, object]:
+def _build_step(plan: "StackPlan", service: str, *argv: str) -> dict[str, object]:
     return {"module": f"{service}.__main__", "argv": argv, "env": plan.environment(service)}
 
 
-def _lock_state(layout: Layout) -> IO[str]:
+def _lock_state(layout: StateLayout) -> IO[str]:
     """Lock the state directory for as long as the returned file is open."""
     lock = layout.lock.open("a+")
     try:
@@ -256,7 +256,7 @@ def _lock_state(layout: Layout) -> IO[str]:
     return lock
 
 
-def running_pid(layout: Layout) -> int | None:
+def read_running_pid(layout: StateLayout) -> int | None:
     """Return the pid of the supervisor that has locked this state directory; None if there is none."""
     with suppress(FileNotFoundError), layout.lock.open("r") as lock:
         try:

@@ -17,7 +17,7 @@ class CannotRunPostgres(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
+class UnprivilegedRunner:
     """The user that a program runs as.
 
     Attributes:
@@ -31,7 +31,7 @@ class Runner:
     owner: tuple[int, int] | None = None
 
 
-def choose_runner(program: Path, data: Path) -> Runner:
+def choose_runner(program: Path, data: Path) -> UnprivilegedRunner:
     """Return the first way that works here, tried with ``program --version``.
 
     Args:
@@ -42,8 +42,8 @@ def choose_runner(program: Path, data: Path) -> Runner:
         CannotRunPostgres: no way works.
     """
     if os.geteuid() != 0:
-        return Runner("you", lambda: None)
-    inside = Runner("root in a user namespace of its own", enter_user_namespace)
+        return UnprivilegedRunner("you", lambda: None)
+    inside = UnprivilegedRunner("root in a user namespace of its own", enter_user_namespace)
     if _can_run(inside, program, Path("/")):
         return inside
     for name in ACCOUNTS:
@@ -52,7 +52,7 @@ def choose_runner(program: Path, data: Path) -> Runner:
         except KeyError:
             continue
         data.parent.chmod(0o711)  # our own state directory: its content stays private
-        runner = Runner(f"user {name}", _drop_to(account), (account.pw_uid, account.pw_gid))
+        runner = UnprivilegedRunner(f"user {name}", _build_account_switch(account), (account.pw_uid, account.pw_gid))
         if _can_run(runner, program, data.parent):
             return runner
     raise CannotRunPostgres(
@@ -62,7 +62,7 @@ def choose_runner(program: Path, data: Path) -> Runner:
     )
 
 
-def _drop_to(account: pwd.struct_passwd) -> Callable[[], None]:
+def _build_account_switch(account: pwd.struct_passwd) -> Callable[[], None]:
     def drop() -> None:
         os.setgroups([])
         os.setgid(account.pw_gid)
@@ -71,7 +71,7 @@ def _drop_to(account: pwd.struct_passwd) -> Callable[[], None]:
     return drop
 
 
-def _can_run(runner: Runner, program: Path, folder: Path) -> bool:
+def _can_run(runner: UnprivilegedRunner, program: Path, folder: Path) -> bool:
     def become() -> None:
         runner.become()
         os.chdir(folder)

@@ -7,7 +7,7 @@ from tests.console.conftest import NewVisitor
 
 
 @pytest.mark.requirement("C-4")
-async def test_drain_says_what_it_does_and_takes_the_node_out(new_visitor: NewVisitor) -> None:
+async def test_drain_dialog_explains_its_effect_and_drains_the_node(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("operator", role="admin")
     page = visitor.page
     await visitor.open("/fleet/node-2")
@@ -26,7 +26,7 @@ async def test_drain_says_what_it_does_and_takes_the_node_out(new_visitor: NewVi
 
 
 @pytest.mark.requirement("C-4")
-async def test_tier_change_is_reviewed_and_applies(new_visitor: NewVisitor) -> None:
+async def test_tier_change_is_previewed_and_then_applied(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("operator", role="admin")
     page = visitor.page
     async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:

@@ -13,7 +13,7 @@ PROMPT = "What should the picture show?"
 
 
 @pytest.mark.requirement("C-5")
-async def test_first_picture_takes_a_sentence_and_a_click(new_visitor: NewVisitor) -> None:
+async def test_user_makes_the_first_image_with_a_prompt_and_one_click(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("maker")
     page = visitor.page
     await page.get_by_label(PROMPT).fill("A harbour at night")
@@ -51,7 +51,7 @@ async def test_job_shows_live_progress_and_cancel_reaches_the_node(new_visitor: 
 
 
 @pytest.mark.requirement("C-5")
-async def test_refused_field_says_what_is_valid(new_visitor: NewVisitor) -> None:
+async def test_refused_field_shows_its_valid_values(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("careful")
     page = visitor.page
     await page.get_by_role("button", name="Make picture").click()

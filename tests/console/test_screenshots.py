@@ -30,12 +30,12 @@ def source_digest() -> str:
 
 @pytest.mark.skipif(WRITES, reason="the pictures are taken anew")
 @pytest.mark.requirement("C-7")
-def test_pictures_show_the_present_console() -> None:
+def test_screenshots_in_the_documentation_show_the_current_console() -> None:
     assert DIGEST.read_text().strip() == source_digest(), "run this file with SCREENSHOTS=write"
 
 
 @pytest.mark.requirement("C-7")
-async def test_each_step_to_the_first_picture_is_photographed(new_visitor: NewVisitor, tmp_path: Path) -> None:
+async def test_screenshots_show_each_step_to_the_first_image(new_visitor: NewVisitor, tmp_path: Path) -> None:
     folder = IMAGES if WRITES else tmp_path
     folder.mkdir(exist_ok=True)
     visitor = await new_visitor("ada", role="admin", device_scale_factor=1)

@@ -28,7 +28,7 @@ async def test_session_survives_a_reload_and_ends_with_sign_out(new_visitor: New
 
 
 @pytest.mark.requirement("C-2")
-async def test_used_link_and_wrong_password_say_what_to_do(new_visitor: NewVisitor) -> None:
+async def test_used_login_link_and_wrong_password_tell_the_user_what_to_do(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("heidi", signed_in=False)
     await visitor.page.goto(f"{visitor.fleet.base_url}/#sign-in=cfl_{'x' * 40}")
     await expect(visitor.page.get_by_role("alert")).to_contain_text("login link is unknown, expired or already used")

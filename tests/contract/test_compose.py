@@ -43,7 +43,7 @@ def test_compose_schema_rejects_an_invalid_file() -> None:
         jsonschema.validate(wrong, json.loads(SCHEMA.read_text()))
 
 
-def test_merge_keys_resolve() -> None:
+def test_yaml_merge_keys_of_the_compose_file_are_resolved() -> None:
     assert "<<" not in json.dumps(read_compose())
     for name in (*SERVICES, *(f"{database}-migrate" for database in DATABASES)):
         assert OURS[name]["read_only"] is True, name
@@ -92,7 +92,7 @@ def test_every_container_has_a_memory_limit_and_bounded_logs() -> None:
         assert service["restart"] == ("on-failure" if name.endswith("-migrate") else "unless-stopped"), name
 
 
-def test_services_wait_until_nats_is_healthy() -> None:
+def test_compose_services_wait_until_nats_is_healthy() -> None:
     services = read_compose()["services"]
     assert services["nats"]["healthcheck"]["test"][-1] == "http://127.0.0.1:8222/healthz"
     for name in SERVICES:
@@ -110,7 +110,7 @@ def test_file_for_other_machines_publishes_only_nats_and_only_with_tls() -> None
     }
 
 
-def test_mounted_files_exist() -> None:
+def test_files_that_compose_mounts_exist() -> None:
     content = read_compose()
     volumes = [volume for service in content["services"].values() for volume in service.get("volumes", ())]
     for source in {volume.split(":")[0] for volume in volumes}:
@@ -137,7 +137,7 @@ def test_image_contains_the_code_of_one_service() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_copied_files_exist_and_are_not_ignored_by_the_build(service: str) -> None:
+def test_files_that_the_image_build_copies_exist_and_are_not_ignored(service: str) -> None:
     let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for source in copied():
         path = source.replace("${SERVICE}", service)
@@ -156,6 +156,6 @@ def test_lock_files_pin_package_hashes_and_contain_no_index_url(name: str) -> No
         assert "--hash=sha256:" in requirement, requirement
 
 
-def test_first_lines_explain_how_to_create_the_first_admin() -> None:
+def test_first_lines_of_the_compose_file_explain_how_to_create_the_first_admin() -> None:
     assert "run --rm auth bootstrap --username" in COMPOSE.read_text()
     assert yaml.safe_load(COMPOSE.read_text())["name"] == "comfyfleet"

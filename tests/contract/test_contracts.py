@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, permissions_of
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, build_permissions
 from contracts.registry import REFUSALS, SERVICES, STREAMS, TOPICS
 from contracts.wire.errors import InternalFault
 from contracts.wire.topic import Rpc, Topic, Traffic
@@ -68,7 +68,7 @@ def test_every_topic_is_owned_produced_and_consumed_by_known_parties() -> None:
 def test_only_the_owner_may_serve_or_publish_its_topics() -> None:
     for topic in TOPICS:
         for service in SERVICES:
-            granted = permissions_of(service, "node-1" if service == "executor" else None)
+            granted = build_permissions(service, "node-1" if service == "executor" else None)
             speaks = any(subject.startswith(topic.name) for subject in granted.publish)
             hears = any(subject.startswith(topic.name) for subject in granted.subscribe)
             assert speaks == (service in topic.producers), (service, topic.name)
@@ -78,7 +78,7 @@ def test_only_the_owner_may_serve_or_publish_its_topics() -> None:
 
 @pytest.mark.requirement("S-75")
 def test_executor_publishes_for_its_own_node_only() -> None:
-    granted = permissions_of("executor", "node-1")
+    granted = build_permissions("executor", "node-1")
     for topic in TOPICS:
         if topic.key == "node":
             assert topic.pattern not in granted.publish
@@ -89,7 +89,7 @@ def test_executor_publishes_for_its_own_node_only() -> None:
 @pytest.mark.requirement("S-75")
 def test_only_the_owner_may_create_a_stream_and_nobody_may_delete_it() -> None:
     for service in SERVICES:
-        granted = permissions_of(service, "node-1" if service == "executor" else None).publish
+        granted = build_permissions(service, "node-1" if service == "executor" else None).publish
         makes = {subject.rsplit(".", 1)[1] for subject in granted if "STREAM.CREATE" in subject}
         assert makes == {stream.name for stream in STREAMS if stream.owner == service}
         assert not any("DELETE" in subject or "PURGE" in subject or subject == ">" for subject in granted)

@@ -21,7 +21,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_in_documents_have_a_target(page: Path) -> None:
     for link in LINK.findall(CODE.sub("", page.read_text())):
         if re.match(r"\w+:", link):
             continue
@@ -31,7 +31,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_pages_of_the_site_link_to_nothing_outside_of_it() -> None:
+def test_pages_of_the_documentation_site_load_nothing_from_other_sites() -> None:
     """The site is built from docs/ alone."""
     docs = ROOT / "docs"
     for page in docs.rglob("*.md"):

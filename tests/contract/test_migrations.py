@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from chassis.database.migrate import config_for, oldest_code_of
+from chassis.database.migrate import build_alembic_config, find_oldest_code
 from contracts.registry import DATABASES
 from tests.kit.migrations import head_of, write_later_migration
 
@@ -32,7 +32,7 @@ def new_migrations(service: str) -> list[Script]:
 
 def rendered(service: str, span: str, folder: Path | None = None) -> str:
     """Return the SQL of the migrations in ``from:to``."""
-    config = config_for(service, "postgresql://nowhere/x")
+    config = build_alembic_config(service, "postgresql://nowhere/x")
     if folder is not None:
         config.set_main_option("script_location", str(folder))
     config.output_buffer = io.StringIO()
@@ -56,7 +56,7 @@ def test_revisions_are_consecutive_numbers_of_four_digits(service: str) -> None:
 def test_new_migrations_name_the_oldest_code_that_works_with_them(service: str) -> None:
     for script in new_migrations(service):
         assert hasattr(script.module, "oldest_code"), f"{script.path}: add oldest_code (docs/operations/upgrade.md)"
-        assert BEFORE[service] <= oldest_code_of(script) <= script.revision, script.path
+        assert BEFORE[service] <= find_oldest_code(script) <= script.revision, script.path
 
 
 @pytest.mark.parametrize("service", DATABASES)
@@ -76,7 +76,7 @@ def test_new_migrations_build_indexes_concurrently(service: str) -> None:
         ('create_index_concurrently("ix_later", "outbox", ["subject"])', []),
     ],
 )
-def test_blocking_index_is_found(body: str, blocked: list[str], tmp_path: Path) -> None:
+def test_index_that_blocks_writes_is_detected_in_a_migration(body: str, blocked: list[str], tmp_path: Path) -> None:
     head = head_of("scheduler")
     folder = write_later_migration(tmp_path, "scheduler", f"\ndef upgrade():\n    {body}\n")
     assert tables_blocked_by(rendered("scheduler", f"{head}:{int(head) + 1:04}", folder)) == blocked

@@ -43,7 +43,7 @@ def promtool(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_expressions_use_metrics_that_services_export() -> None:
+def test_alerts_and_dashboards_use_only_exported_metrics() -> None:
     unknown = {place: set(NAMES.findall(text)) - EXPORTED for place, text in expressions().items()}
     assert {place: names for place, names in unknown.items() if names} == {}
 

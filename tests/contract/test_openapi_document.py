@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 
 from contracts.registry import REFUSALS
 from contracts.wire.errors import STATUS
-from gateway.api.v1.problems import declared_codes
-from generate.errors import refusals_of
+from gateway.api.v1.problems import list_declared_codes
+from generate.errors import list_refusals
 from tests.kit.gateway_document import gateway_app
 
 PROBLEM = "application/problem+json"
@@ -22,7 +22,7 @@ NOWHERE = (
     "/{workflow_name}",
 )  # what they create has no URL, or that of the request
 HEALTH = ("/healthz", "/readyz")
-CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in (*REFUSALS, *refusals_of("gateway"))}
+CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in (*REFUSALS, *list_refusals("gateway"))}
 
 
 def document() -> dict[str, Any]:
@@ -113,5 +113,5 @@ def test_problem_responses_list_every_possible_code(path: str, operation: dict[s
 
 def test_each_refusal_of_the_gateway_is_declared_by_a_route() -> None:
     routes = [route for route in gateway_app().router.routes if isinstance(route, APIRoute)]
-    declared = set().union(*(declared_codes(route.responses) for route in routes))
-    assert {refusal.code for refusal in refusals_of("gateway")} <= declared
+    declared = set().union(*(list_declared_codes(route.responses) for route in routes))
+    assert {refusal.code for refusal in list_refusals("gateway")} <= declared

@@ -11,7 +11,7 @@ import pytest
 from chassis.settings import UnprefixedEnvSource
 from contracts.auth.tiers import Tier
 from contracts.registry import DATABASES, STREAMS
-from generate.requirements import marked_tests
+from generate.requirements import find_marked_tests
 from tests.e2e.test_access_matrix import routes
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +25,13 @@ PLAIN_SETTINGS = {*UnprefixedEnvSource.NAMES, "upload_dir", "max_upload_size", "
 
 
 def test_each_requirement_has_a_test_or_a_reason() -> None:
-    tests = marked_tests(ROOT)
+    tests = find_marked_tests(ROOT)
     untested = {id_ for id_, row in ROWS.items() if not isinstance(row, str)}
     assert ROWS.keys() - tests.keys() == untested
 
 
 def test_each_marker_names_a_requirement() -> None:
-    assert marked_tests(ROOT).keys() <= ROWS.keys()
+    assert find_marked_tests(ROOT).keys() <= ROWS.keys()
 
 
 def test_no_requirement_is_listed_twice() -> None:
@@ -43,7 +43,7 @@ def test_each_route_has_a_requirement(route: str) -> None:
     assert route in ROWS, f"add {route} to tests/requirements.toml and mark a test with it"
 
 
-def test_each_tier_and_plain_setting_has_a_requirement() -> None:
+def test_each_tier_and_setting_without_a_prefix_has_a_requirement() -> None:
     names = {f"tier {tier.value}" for tier in Tier} | {f"setting {name.upper()}" for name in PLAIN_SETTINGS}
     assert names <= ROWS.keys()
 

@@ -56,7 +56,7 @@ def test_every_setting_reaches_its_container(service: str) -> None:
     assert {name for name, value in container.items() if value is None} <= explained
 
 
-def test_plain_setting_names_are_explained() -> None:
+def test_setting_names_without_a_prefix_are_explained() -> None:
     assert {name.upper() for name in UnprefixedEnvSource.NAMES} <= EXPLAINED.keys()
 
 

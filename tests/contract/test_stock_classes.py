@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from contracts.graph_policy.input_roles import pattern_role
+from contracts.graph_policy.input_roles import find_role_by_pattern
 from contracts.graph_policy.registry import STOCK_CLASSES, is_stock_module, is_unreviewed
 from executor.domain.catalog import read_catalog
 from tests.contract.simnode.driver import driven
@@ -31,7 +31,7 @@ def unreviewed(object_info: dict[str, Any]) -> list[str]:
             found.extend(
                 f"{name}.{given} ({role})"
                 for given, described in spec.inputs.items()
-                if (role := pattern_role(given, described, output_node=spec.output_node)) is not None
+                if (role := find_role_by_pattern(given, described, output_node=spec.output_node)) is not None
                 and reviewed.role_of(given) is None
                 and given not in reviewed.plain
             )
@@ -62,7 +62,7 @@ async def test_every_stock_class_of_a_real_node_is_reviewed() -> None:
     assert not unreviewed(object_info), HOW_TO_REVIEW
 
 
-def test_message_names_classes_and_inputs_to_review() -> None:
+def test_failure_message_names_the_stock_classes_and_inputs_to_review() -> None:
     stock = {"python_module": "nodes", "output": [], "output_node": True}
     object_info = {
         "Telepathy": {**stock, "input": {"required": {}}},

@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import HELLO, ROOT, Fleet, running_fleet
 from tests.kit.waiting import until
 
@@ -41,7 +41,7 @@ def faster(rules: str) -> str:
 @asynccontextmanager
 async def prometheus(targets: dict[str, str], folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run Prometheus on these metrics URLs by service, and yield a client of its API."""
-    (port,) = free_ports(1)
+    (port,) = find_free_ports(1)
     (folder / "alerts.yml").write_text(faster((ROOT / "deploy/monitoring/alerts.yml").read_text()))
     hosts = [url.removeprefix("http://").removesuffix("/metrics") for url in targets.values()]
     scrape = {"job_name": "comfyfleet", "static_configs": [{"targets": hosts}]}

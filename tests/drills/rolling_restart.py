@@ -36,8 +36,8 @@ from websockets.exceptions import ConnectionClosed
 
 from scheduler.domain.settlement import FREE_OUTCOMES
 from stack.health_probe import responds
-from stack.ports import LOOPBACK, free_ports
-from stack.process_supervisor import ProcessSupervisor, Unit
+from stack.ports import LOOPBACK, find_free_ports
+from stack.process_supervisor import ProcessSupervisor, ProcessUnit
 from stack.processes import ForkServerClient, PythonProcess
 from stack.proxy import ClientSide, is_for_notifier
 from tests.kit.fleet import Fleet, running_fleet
@@ -330,7 +330,7 @@ def first_replica(fleet: Fleet, name: str) -> Replica:
 @asynccontextmanager
 async def second_replica(fleet: Fleet, fork_server: ForkServerClient, name: str) -> AsyncIterator[Replica]:
     """Run another process of a service during the block, like ``./dev up`` runs the first."""
-    port, pids = free_ports(1)[0], dict[str, int | None]()
+    port, pids = find_free_ports(1)[0], dict[str, int | None]()
     environment = read_environment(fleet, name) | {
         f"{name.upper()}_PORT": str(port),
         f"{name.upper()}_METRICS_PORT": "0",
@@ -338,7 +338,7 @@ async def second_replica(fleet: Fleet, fork_server: ForkServerClient, name: str)
     call = PythonProcess(
         f"{name}-b", f"{name}.__main__", ("serve",), environment, str(fleet.state / f"logs/{name}-b.log")
     )
-    unit = Unit(f"{name}-b", lambda: fork_server.spawn(call), lambda: responds(LOOPBACK, port, "/readyz"))
+    unit = ProcessUnit(f"{name}-b", lambda: fork_server.spawn(call), lambda: responds(LOOPBACK, port, "/readyz"))
     supervisor = ProcessSupervisor(unit, pids.__setitem__, lambda _line: None)
     supervisor.start()
     try:

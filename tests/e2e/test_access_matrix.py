@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import create_app as create_gateway
 from gateway.console.routes import PAGES
-from gateway.edge.access import requirement_of
+from gateway.edge.access import find_requirement
 from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
 from notifier.settings import Settings as NotifierSettings
@@ -308,7 +308,7 @@ def test_each_route_declares_the_access_in_its_matrix_row() -> None:
     there = routes()
     assert there.keys() == ROWS.keys()
     for name, route in there.items():
-        needs = requirement_of(route) if isinstance(route, APIRoute) else None
+        needs = find_requirement(route) if isinstance(route, APIRoute) else None
         declared = None if needs is None else (needs.scope or "")
         assert declared == ROWS[name].scope, name
 

@@ -13,21 +13,21 @@ import pytest
 from comfyfleet_client import (
     AsyncClient,
     Client,
-    Damaged,
+    DamagedDownload,
     End,
     Forbidden,
-    Invalid,
+    InvalidRequest,
+    JobStillRunning,
     NotFound,
     Output,
     OutputMade,
     Progress,
     Retry,
+    ServerUnreachable,
     Session,
     Snapshot,
     Status,
-    StillRunning,
     Unauthenticated,
-    Unreachable,
 )
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_identity import PASSWORD, slow
@@ -200,7 +200,7 @@ async def test_corrupted_download_is_not_saved(fleet: Fleet, fleeting: AsyncClie
     job = await fleeting.jobs.wait(await fleeting.jobs.submit(workflow=HELLO), timeout=60)
     async with network(fleet) as (bad, url), AsyncClient(url, key=fleet.key) as client:
         bad.swap = (b"IDAT", b"IDAX")
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedDownload):
             await client.jobs.download(job, to=tmp_path / "picture.png")
     assert files(tmp_path) == []
 
@@ -241,7 +241,7 @@ async def unknown(client: AsyncClient) -> bool:
 
 
 async def test_api_refusal_raises_an_exception(fleet: Fleet, fleeting: AsyncClient) -> None:
-    with pytest.raises(Invalid) as invalid:
+    with pytest.raises(InvalidRequest) as invalid:
         await fleeting.jobs.submit("a cat", width=65, steps=0)
     assert {error.pointer for error in invalid.value.errors} == {"/width", "/steps"}
     assert invalid.value.request_id
@@ -258,16 +258,16 @@ async def test_api_refusal_raises_an_exception(fleet: Fleet, fleeting: AsyncClie
         with pytest.raises(Unauthenticated):
             await anext(aiter(stranger.jobs.watch("nope")))
     async with AsyncClient("http://127.0.0.1:1", key="k", retry=Retry(tries=2, first_delay_s=0.01)) as nobody:
-        with pytest.raises(Unreachable):
+        with pytest.raises(ServerUnreachable):
             await nobody.me()
-        with pytest.raises(Unreachable):
+        with pytest.raises(ServerUnreachable):
             await anext(aiter(nobody.jobs.watch("nope")))
 
 
 @simulated_only
 async def test_wait_timeout_leaves_the_job_running_until_cancelled(fleeting: AsyncClient) -> None:
     job = await fleeting.jobs.submit(workflow=slow(60))
-    with pytest.raises(StillRunning):
+    with pytest.raises(JobStillRunning):
         await fleeting.jobs.wait(job, timeout=0.3)
     waiting = asyncio.create_task(fleeting.jobs.wait(job, timeout=60))
     await fleeting.jobs.cancel(job)

@@ -126,7 +126,7 @@ async def test_ended_jobs_are_purged_when_retention_is_shortened(fleet: Fleet) -
 
 
 @pytest.mark.requirement("DELETE /api/v1/admin/users/{user_id}")
-async def test_erasing_a_user_deletes_everything_of_theirs(fleet: Fleet) -> None:
+async def test_erasing_a_user_deletes_all_data_of_the_user(fleet: Fleet) -> None:
     async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
         person, other = await registered(http, "erased"), await registered(http, "bystander")
         await asyncio.to_thread(fleet.unhurried, person["id"])

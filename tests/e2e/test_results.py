@@ -183,7 +183,7 @@ async def test_downloaded_files_keep_the_requested_names(fleet: Fleet, client: h
 
 
 @pytest.mark.requirement("GET /api/v1/outputs", "S-9")
-async def test_a_page_shows_the_outputs_of_its_user_by_links_only(
+async def test_page_downloads_outputs_through_signed_links_without_a_credential(
     fleet: Fleet, client: httpx.AsyncClient, job_id: str
 ) -> None:
     listed = (await client.get("/outputs", params={"job_id": job_id, "kind": "image"})).json()["outputs"]

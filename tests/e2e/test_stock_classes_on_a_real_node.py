@@ -16,12 +16,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from contracts.graph_policy.registry import Trait, stock_class
+from contracts.graph_policy.registry import Trait, find_stock_class
 from tests.e2e.conftest import REAL
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
 from tests.stock_classes.graphs import GraphMaker, Impossible, Workflow, is_api, with_names
-from tests.stock_classes.outputs import Failed, Kept, Outputs, kept, run_on_node
+from tests.stock_classes.outputs import Failed, Outputs, StoredOutput, build_stored_output, run_on_node
 
 pytestmark = [pytest.mark.skipif(not REAL, reason="needs a real ComfyUI (COMFYUI_URL)"), pytest.mark.timeout(3000)]
 
@@ -129,7 +129,7 @@ def make(maker: GraphMaker, object_info: Mapping[str, Mapping[str, object]], tal
         if is_api(described):
             tally.skipped[class_type] = "calls somebody else's service"
             continue
-        reviewed = stock_class(class_type, str(described["python_module"]))
+        reviewed = find_stock_class(class_type, str(described["python_module"]))
         if reviewed is not None and not LASTING.isdisjoint(reviewed.traits):
             tally.skipped[class_type] = "leaves models or datasets on the node"
             continue
@@ -172,18 +172,18 @@ async def run_through_fleet(
                 tally.refused[name] = answer.json()["errors"][0]["code"]
                 continue
             if answer.status_code != 201:
-                return Counter([Kept("refused", "", answer.content)])
+                return Counter([StoredOutput("refused", "", answer.content)])
             tally.refused.pop(name, None)
             if person.policy == "open":
                 tally.open_policy.append(name)
             job = await fleet.ended(client, answer.json()["job_id"], within_s=300)
             if job["status"] != "completed":
-                return Counter([Kept(job["status"], "", json.dumps(job["error"]).encode())])
+                return Counter([StoredOutput(job["status"], "", json.dumps(job["error"]).encode())])
             outputs: Outputs = Counter()
             for output in job["outputs"]:
                 content = await client.get(output["url"].removeprefix(f"{fleet.base_url}/api/v1"))
                 suffix = PurePosixPath(output["name"]).suffix
-                outputs[kept(output["node_id"], suffix, content.raise_for_status().content)] += 1
+                outputs[build_stored_output(output["node_id"], suffix, content.raise_for_status().content)] += 1
             return outputs
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from comfyfleet_client import AsyncClient, Client, Invalid, NotFound
+from comfyfleet_client import AsyncClient, Client, InvalidRequest, NotFound
 from tests.kit.fleet import Fleet
 from tests.kit.pictures import file_of
 
@@ -56,7 +56,7 @@ async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path
                 assert made.id == upload_id
             assert (made.width, made.height, made.content_type) == (4, 4, "image/png")
             assert next(client.uploads.list(page=1)).id == upload_id
-            with pytest.raises(Invalid):
+            with pytest.raises(InvalidRequest):
                 client.uploads.add(gif)
 
     await asyncio.to_thread(with_the_client)

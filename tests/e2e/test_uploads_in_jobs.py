@@ -100,7 +100,7 @@ async def test_inpainting_changes_only_the_masked_area(fleet: Fleet, client: htt
 
 
 @pytest.mark.requirement("submission.upload-ids")
-async def test_upload_works_in_every_file_input(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_upload_can_be_used_in_every_file_input(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image = await upload(client, png((10, 20, 30)))
     graph = loading(image)
     assert pixel(await made(fleet, client, workflow=graph), 5, 5) == (245, 235, 225)
@@ -233,7 +233,9 @@ async def test_job_survives_an_executor_kill_between_staging_and_posting(
 
 
 @simulated_only
-async def test_upload_is_kept_while_its_job_runs_and_is_repeated(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_upload_is_kept_while_its_job_runs_and_when_the_job_runs_again(
+    fleet: Fleet, client: httpx.AsyncClient
+) -> None:
     image = await upload(client, png("orange"))
     slow = loading(image) | {"2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": 1.5}}}
     job = await fleet.submit(client, workflow=slow)

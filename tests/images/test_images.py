@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from contracts.registry import DATABASES, SERVICES
-from stack.ports import LOOPBACK, free_ports
+from stack.ports import LOOPBACK, find_free_ports
 from stack.postgres import binaries
 from tests.integration.compose.test_environment import JOB, PYTHON, Machine, filled_in
 from tests.kit.compose import ROOT, VARIABLE, read_env
@@ -147,7 +147,7 @@ class ImageMachine(Machine):
 async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ImageMachine]:
     """The server without its executor."""
     folder = tmp_path_factory.mktemp("images")
-    public = f"https://{SERVER}:{free_ports(1)[0]}"
+    public = f"https://{SERVER}:{find_free_ports(1)[0]}"
     env = read_env(filled_in(folder)) | {
         "PUBLIC_URL": public,
         "PUBLIC_ADDRESS": public,

@@ -12,7 +12,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
 from chassis.database import migrate
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.waiting import until
 
 NATS_IMAGE = "nats:2.15-alpine"
@@ -40,7 +40,7 @@ class _Container:
     """A container on a fixed port of the host, because Docker would assign a new one after a restart."""
 
     def __init__(self, image: str, inside: int, stop_signal: str) -> None:
-        self.port = free_ports(1)[0]
+        self.port = find_free_ports(1)[0]
         self.host = "127.0.0.1"
         self._stop_signal = stop_signal
         self._container = DockerContainer(image).with_bind_ports(inside, self.port)

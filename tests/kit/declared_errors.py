@@ -7,12 +7,12 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.wire.errors import InternalFault
-from gateway.api.v1.problems import PROBLEM_JSON, declared_codes
+from gateway.api.v1.problems import PROBLEM_JSON, list_declared_codes
 
 
 def is_declared(route: APIRoute, code: str) -> bool:
     """Whether the route declares this code. Codes of HTTP itself and of bugs are not declared by routes."""
-    return code.startswith("http.") or code == InternalFault.code or code in declared_codes(route.responses)
+    return code.startswith("http.") or code == InternalFault.code or code in list_declared_codes(route.responses)
 
 
 class DeclaredErrorsOnly:
@@ -51,6 +51,6 @@ def _undeclared(scope: Scope, body: Message) -> str | None:
     if not isinstance(route, APIRoute) or not body.get("body"):
         return None
     code = json.loads(body["body"])["code"]
-    if not declared_codes(route.responses):  # of another service
+    if not list_declared_codes(route.responses):  # of another service
         return None
     return None if is_declared(route, code) else f"{code} is not declared by {scope['method']} {route.path}"

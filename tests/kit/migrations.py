@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from chassis.database.migrate import config_for
+from chassis.database.migrate import build_alembic_config
 
 HEADER = """
 import sqlalchemy as sa
@@ -41,6 +41,6 @@ def write_later_migration(folder: Path, service: str, body: str) -> Path:
 
 async def apply_later_migration(folder: Path, service: str, url: str, body: str) -> None:
     """Migrate a database to a revision that this code does not know."""
-    config = config_for(service, url)
+    config = build_alembic_config(service, url)
     config.set_main_option("script_location", str(write_later_migration(folder, service, body)))
     await asyncio.to_thread(command.upgrade, config, "head")

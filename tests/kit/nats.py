@@ -12,7 +12,7 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from stack.linux import die_with_parent
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.http import http_client
 from tests.kit.waiting import until
 
@@ -36,7 +36,7 @@ class NatsServer:
     def __init__(self, config: str = "") -> None:
         self.config = config
         self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-nats-"))
-        self.port, self._monitor = free_ports(2)
+        self.port, self._monitor = find_free_ports(2)
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 from stack.linux import die_with_parent
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from stack.unprivileged import choose_runner
 from tests.kit.waiting import until
 
@@ -31,7 +31,7 @@ class PgBouncer:
         self._server = urlsplit(server)
         self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-pgbouncer-"))
         self.folder.chmod(0o755)
-        self.port = free_ports(1)[0]
+        self.port = find_free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
         login = f'"{self._server.username}" "{unquote(self._server.password or "")}"\n'
         (self.folder / "users").write_text(login)

@@ -14,7 +14,7 @@ import asyncpg
 
 from chassis.database import migrate
 from stack.linux import die_with_parent
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from stack.unprivileged import choose_runner
 from tests.kit.waiting import until
 
@@ -38,7 +38,7 @@ class PostgresServer:
         self._data.mkdir(mode=0o700)
         self._runner = choose_runner(self._binaries / "postgres", self._data)
         self._password = secrets.token_hex(16)
-        self.port = free_ports(1)[0]
+        self.port = find_free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
         self._templates: set[str] = set()  # databases with the schema of a service, to be copied
         self._creating = asyncio.Lock()

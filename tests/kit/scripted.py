@@ -264,11 +264,11 @@ class Script:
         else:
             await self.auth_bus.publish(USER_CHANGED, said, tenant=str(said.user_id))
 
-    async def auth_goes(self) -> None:
+    async def stop_auth(self) -> None:
         """Stop auth: its requests have no responder."""
         await self.auth_bus.stop()
 
-    async def auth_returns(self) -> None:
+    async def restart_auth(self) -> None:
         """Restart auth with the same data."""
         self.auth_bus = self._bus("auth")
         self.auth.serve(self.auth_bus)

@@ -29,7 +29,7 @@ from contracts.auth.credentials import (
     ReadKeyset,
     Scope,
     VerifyCredential,
-    scopes_of,
+    list_scopes,
 )
 from contracts.auth.erasure import READ_ERASURES, Erasure, Erasures, ReadErasures
 from contracts.auth.fields import Done
@@ -60,7 +60,7 @@ TOKEN_S = 900
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScriptedUser:
     """A user with its limits, as auth stores it."""
 
     username: str = "u"
@@ -110,7 +110,7 @@ class ScriptedAuth:
         self.keys: dict[str, UUID] = dict(self._first_keys)
         self.scopes: dict[str, tuple[Scope, ...]] = {}
         self.expiries: dict[str, datetime] = {}
-        self.users: dict[UUID, Standing] = {}
+        self.users: dict[UUID, ScriptedUser] = {}
         self.tiers: dict[Tier, Limits] = dict.fromkeys(Tier, UNLIMITED)
         self.changes: list[UserChanged] = []
         self.uses: dict[str, datetime] = {}
@@ -145,16 +145,16 @@ class ScriptedAuth:
         bus.serve(CREATE_TICKET, self.make_ticket)
         bus.serve(REDEEM_TICKET, self.spend_ticket)
 
-    async def hear(self, bus: Bus) -> None:
-        """Listen to what doors say; once the connection is there."""
+    async def subscribe_to_key_uses(self, bus: Bus) -> None:
+        """Subscribe to what services publish, once connected."""
 
         async def used(message: KeysUsed, _: Metadata) -> None:
             self.uses |= message.uses
 
         await bus.subscribe(KEYS_USED, used)
 
-    def user(self, user_id: UUID) -> Standing:
-        return self.users.setdefault(user_id, Standing())
+    def user(self, user_id: UUID) -> ScriptedUser:
+        return self.users.setdefault(user_id, ScriptedUser())
 
     def token(self, user_id: UUID, *, key: SigningKey | None = None, typ: str = "at+jwt", **claims: Any) -> str:
         """Return an access token of this user. ``claims`` replaces claims; None removes one."""
@@ -214,7 +214,7 @@ class ScriptedAuth:
         expires_at = self.expiries.get(text)
         if owner is None or user is None or not user.is_active or (expires_at and expires_at <= datetime.now(UTC)):
             raise InvalidCredential
-        allowed = scopes_of(user.role)
+        allowed = list_scopes(user.role)
         return Principal(
             user_id=owner, username=user.username, tier=user.tier, role=user.role, key_id=key_id(text),
             scopes=tuple(scope for scope in self.scopes.get(text, allowed) if scope in allowed),

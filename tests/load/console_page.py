@@ -30,8 +30,8 @@ from PIL import Image
 from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
 from gateway.console.files import load_console
-from gateway.console.routes import router
-from stack.ports import LOOPBACK, free_ports
+from gateway.console.routes import create_router
+from stack.ports import LOOPBACK, find_free_ports
 from tests.console.conftest import CONSOLE, FLAGS, HEIGHT, WIDTH
 
 SPEEDS = (1500, 4000, 12_000)
@@ -80,7 +80,7 @@ def made_up_api(outputs: int, jobs: int, port: int) -> FastAPI:
 
     add_outputs(app, outputs, f"http://{LOOPBACK}:{port}/api/v1/outputs")
     add_jobs(app, jobs)
-    app.include_router(router(load_console(CONSOLE / "dist")))
+    app.include_router(create_router(load_console(CONSOLE / "dist")))
     return app
 
 
@@ -166,7 +166,7 @@ def page_of(request: Request, total: int, make: Callable[[int], Any], noun: str)
 @asynccontextmanager
 async def served(outputs: int, jobs: int) -> AsyncIterator[str]:
     """Run the made-up API in a process of its own."""
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     arguments = ("--serve", str(port), "--outputs", str(outputs), "--jobs", str(jobs))
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.load.console_page", *arguments)
     url = f"http://{LOOPBACK}:{port}"

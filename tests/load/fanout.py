@@ -45,7 +45,7 @@ from chassis.messaging import streams
 from contracts.executor.progress import PROGRESS, Progress
 from contracts.registry import STREAMS
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobState
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import ROOT
 from tests.kit.hammer import running
 from tests.kit.nats import NatsServer
@@ -383,7 +383,7 @@ async def measure(arguments: argparse.Namespace) -> int:
         await streams.declare(script.bus, STREAMS)
         database_url = await postgres.database("notifier")
         async with AsyncExitStack() as stack:
-            port, metrics_port = free_ports(2)
+            port, metrics_port = find_free_ports(2)
             notifier = {
                 "NOTIFIER_NATS_URL": nats_server.url,
                 "NOTIFIER_DATABASE_URL": database_url,
@@ -393,7 +393,7 @@ async def measure(arguments: argparse.Namespace) -> int:
             }
             servers = [Server("notifier", port, "/ws/jobs/{job}", ("notifier", "serve"), notifier)]
             if arguments.other:
-                port, metrics_port = free_ports(2)
+                port, metrics_port = find_free_ports(2)
                 changes = {
                     "NOTIFIER_PORT": str(port),
                     "NOTIFIER_METRICS_PORT": str(metrics_port),
@@ -401,7 +401,7 @@ async def measure(arguments: argparse.Namespace) -> int:
                 }
                 servers.append(Server("other", port, "/ws/jobs/{job}", ("notifier", "serve"), notifier | changes))
             for name in ("uvicorn", "websockets"):
-                (port,) = free_ports(1)
+                (port,) = find_free_ports(1)
                 argv = ("tests.load.fanout", "--bare", name, "--port", str(port))
                 servers.append(Server(name, port, "/bare/{tenant}/{job}", argv, {"FANOUT_NATS": nats_server.url}))
             chosen = [server for server in servers if server.name in arguments.sides]

@@ -28,7 +28,7 @@ from contracts.registry import DATABASES
 from notifier.store.events import EventStore
 from scheduler.usecases.purge_jobs import JobPurger
 from stack.credentials import Secrets
-from stack.layout import Layout
+from stack.layout import StateLayout
 from tests.kit.fleet import ENDED, Fleet, running_fleet
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -54,7 +54,7 @@ class Ledger:
         lines = (fleet.state / "env/auth.env").read_text().splitlines()
         url = next(line.split("=", 1)[1] for line in lines if "DATABASE_URL=" in line)
         self._address = url.rpartition("@")[2].rpartition("/")[0]
-        self._password = Secrets.load(Layout(fleet.state).secrets).password("postgres-superuser")
+        self._password = Secrets.load(StateLayout(fleet.state).secrets).password("postgres-superuser")
         nats = (fleet.state / "nats/nats.conf").read_text()
         self._monitor = next(line.split()[-1].strip('"') for line in nats.splitlines() if line.startswith("http"))
 

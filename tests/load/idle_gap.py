@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from stack.processes import ForkServerClient
 from tests.integration.executor.processes import Forked
 from tests.kit.fleet import Fleet, running_fleet
@@ -41,7 +41,7 @@ class DelayingProxy:
     def __init__(self) -> None:
         self.target = ("127.0.0.1", 0)
         self.delay_s = 0.0
-        (self.port,) = free_ports(1)
+        (self.port,) = find_free_ports(1)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -96,7 +96,7 @@ async def running_executor(
     fleet: Fleet, forking: ForkServerClient, nats: DelayingProxy, *, prefetch: bool
 ) -> AsyncIterator[None]:
     """Run an executor of the node behind the proxy."""
-    folder, (port, metrics_port) = Path(tempfile.mkdtemp(prefix="comfyfleet-idle-gap-")), free_ports(2)
+    folder, (port, metrics_port) = Path(tempfile.mkdtemp(prefix="comfyfleet-idle-gap-")), find_free_ports(2)
     environment = {
         name: value for name, value in read_environment(fleet, "executor-1").items() if name.startswith("EXECUTOR_")
     } | {

@@ -25,7 +25,7 @@ import httpx
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import Fleet, running_fleet
 from tests.kit.hammer import running
 
@@ -249,7 +249,7 @@ async def send(client: httpx.AsyncClient, door: Client, one: Input, body: bytes)
 @asynccontextmanager
 async def measured(fillers_: int) -> AsyncIterator[tuple[Fleet, httpx.AsyncClient, Client]]:
     """Run a system with one large node; yields a client of a user without limits and a NATS connection."""
-    (port,) = free_ports(1)
+    (port,) = find_free_ports(1)
     node = f"http://127.0.0.1:{port}"
     argv = ("--port", str(port), "--filler-classes", str(fillers_))
     async with (

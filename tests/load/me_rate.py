@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from chassis.settings import ServiceSettings
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import running_fleet
 from tests.kit.hammer import Load, gateway_of, generated, running, serve_bare
 
@@ -42,7 +42,7 @@ def bare_app(_: ServiceSettings) -> FastAPI:
 
 async def measure(arguments: argparse.Namespace) -> None:
     """Alternate all sides and print their rates."""
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     bare = f"http://127.0.0.1:{port}/bare"
     async with (
         running_fleet("--nodes", "1") as fleet,

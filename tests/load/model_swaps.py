@@ -22,7 +22,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import Fleet, running_fleet
 from tests.kit.hammer import running
 from tests.kit.waiting import until
@@ -61,7 +61,7 @@ async def running_system(arguments: argparse.Namespace, models: Sequence[str], b
     """Run nodes that have these models, and the whole system with this bound of warm placement."""
     async with AsyncExitStack() as stack:
         urls = []
-        for number, port in enumerate(free_ports(arguments.nodes), 1):
+        for number, port in enumerate(find_free_ports(arguments.nodes), 1):
             options = ["--port", str(port), "--name", f"node-{number}", "--node-ms", str(arguments.node_ms)]
             options += [word for model in models for word in ("--checkpoint", model)]
             url = f"http://127.0.0.1:{port}"

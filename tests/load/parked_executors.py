@@ -40,7 +40,7 @@ from contracts.scheduler.attempts import (
 )
 from contracts.wire.errors import Unavailable
 from executor.domain.request_timing import LONG_IDLE_REPLIES, REPLY_S, choose_wait_s
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.integration.scheduler.conftest import Auth, Node, System, World, bus_as, catalog
 from tests.kit.hammer import running
 from tests.kit.http import http_client
@@ -197,7 +197,7 @@ async def run_fleet(nodes: int, *, heartbeat_s: float = 0, empty_replies: int = 
         await postgres.create()
         await nats.start()
         url = await postgres.database("scheduler")
-        port, metrics_port = free_ports(2)
+        port, metrics_port = find_free_ports(2)
         settings = {
             "SCHEDULER_NATS_URL": nats.url,
             "SCHEDULER_DATABASE_URL": url,

@@ -35,7 +35,7 @@ from gateway.edge.denials import DenialReporter
 from gateway.edge.rate_limits.domain import policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -53,7 +53,7 @@ ADMITTED = 404
 @asynccontextmanager
 async def gateway(nats_url: str, database_url: str, folder: str, **more: str) -> AsyncIterator[tuple[str, Process]]:
     """Run a gateway in its own process; yields its origin and the process."""
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     environment = {
         "PATH": os.environ["PATH"],
         "GATEWAY_PORT": str(port),

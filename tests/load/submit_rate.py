@@ -28,7 +28,7 @@ from fastapi import FastAPI
 
 from chassis.settings import ServiceSettings
 from contracts.gateway.submissions import Submission
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.kit.fleet import ROOT, Fleet, running_fleet
 from tests.kit.hammer import Load, gateway_of, generated, running, serve_bare
 from tests.kit.waiting import until
@@ -116,7 +116,7 @@ async def busy(fleet: Fleet) -> AsyncIterator[None]:
 
 async def measure(arguments: argparse.Namespace) -> None:
     """Alternate all sides and print their rates."""
-    bare_port, served_port, node_port = free_ports(3)
+    bare_port, served_port, node_port = find_free_ports(3)
     bare, served, node = (f"http://127.0.0.1:{port}" for port in (bare_port, served_port, node_port))
     async with (
         running_fleet("--nodes", "1", "--step-ms", str(STEP_MS)) as fleet,

@@ -24,7 +24,7 @@ from chassis.database.statement import Connection
 from scheduler.store import claims
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.loaded_models import LoadedModels
-from scheduler.usecases.place_jobs import JobPlacer, Search
+from scheduler.usecases.place_jobs import JobPlacer, TenantSearch
 from tests.kit.postgres import PostgresServer
 
 NODE = "node-1"
@@ -162,7 +162,7 @@ class WarmSelection:
     async def select(self, connection: Connection, runnable: Sequence[int]) -> UUID | None:
         self._loaded.record_claim("another node", self._fleet.get_models(runnable[0]))
         self._loaded.record_claim(NODE, self._fleet.get_models(runnable[-1]))
-        search = Search(await claims.find_tenants(connection, runnable, node=NODE), runnable, NODE)
+        search = TenantSearch(await claims.find_tenants(connection, runnable, node=NODE), runnable, NODE)
         turn = await self._placer.lock_tenant(connection, search, node=NODE) if search.tenants else None
         found = await self._placer.lock_job(connection, turn, search) if turn else None
         return found.job.id if found else None

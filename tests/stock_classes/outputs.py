@@ -22,7 +22,7 @@ _ADDRESS = re.compile(rb"0x[0-9a-f]{6,}")
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredOutput:
     """One output. ``content``: bytes of a file or text, without memory addresses."""
 
     node_id: str
@@ -39,15 +39,15 @@ class Kept:
         return f"{self.node_id}{self.suffix} ({len(self.content)} bytes: {start!r})"
 
 
-Outputs = Counter[Kept]
+Outputs = Counter[StoredOutput]
 
 
-def kept(node_id: str, suffix: str, content: bytes) -> Kept:
+def build_stored_output(node_id: str, suffix: str, content: bytes) -> StoredOutput:
     if suffix == ".txt":
         content = _ADDRESS.sub(b"0x", content)
     if suffix == ".json":
         content = json.dumps(json.loads(content), sort_keys=True).encode()
-    return Kept(node_id, suffix.lower(), content)
+    return StoredOutput(node_id, suffix.lower(), content)
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,13 @@ async def outputs_of(client: httpx.AsyncClient, node_id: str, key: str, item: An
     found: Outputs = Counter()
     for file in files:
         answer = (await client.get("/view", params=file)).raise_for_status()
-        found[kept(node_id, PurePosixPath(file["filename"]).suffix, answer.content)] += 1
+        found[build_stored_output(node_id, PurePosixPath(file["filename"]).suffix, answer.content)] += 1
     if not files and item is not None:
         is_text = isinstance(item, str)
         found[
-            kept(node_id, ".txt", item.encode()) if is_text else kept(node_id, ".json", json.dumps(item).encode())
+            build_stored_output(node_id, ".txt", item.encode())
+            if is_text
+            else build_stored_output(node_id, ".json", json.dumps(item).encode())
         ] += 1
     return found
 

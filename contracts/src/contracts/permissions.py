@@ -30,17 +30,19 @@ class Permissions:
     answers: bool
 
 
-def permissions_of(service: str, node: str | None = None) -> Permissions:
+def build_permissions(service: str, node: str | None = None) -> Permissions:
     """Return the permissions of a service's login; those of an executor are restricted to its ``node``."""
-    publish = {_of_node(topic, service, node) for topic in TOPICS if service in topic.producers}
+    publish = {_build_pattern(topic, service, node) for topic in TOPICS if service in topic.producers}
     subscribe = {
-        _of_node(topic, service, node) for topic in TOPICS if service in topic.consumers and topic.kind != Traffic.EVT
+        _build_pattern(topic, service, node)
+        for topic in TOPICS
+        if service in topic.consumers and topic.kind != Traffic.EVT
     }
     for stream in STREAMS:
-        publish.update(_stream_api(stream, service))
+        publish.update(_list_stream_api_subjects(stream, service))
     for consumer in CONSUMERS:
         if consumer.service == service:
-            publish.update(_consumer_api(consumer))
+            publish.update(_list_consumer_api_subjects(consumer))
     return Permissions(
         publish=tuple(sorted(publish | {SERVER_TIME_SUBJECT})),
         subscribe=tuple(sorted(subscribe | {f"{inbox_prefix(service, node)}.>"})),
@@ -53,14 +55,14 @@ def inbox_prefix(service: str, node: str | None = None) -> str:
     return f"_INBOX_{service}" + (f"_{node}" if node else "")
 
 
-def _of_node(topic: Topic[Any], service: str, node: str | None) -> str:
+def _build_pattern(topic: Topic[Any], service: str, node: str | None) -> str:
     """Return the topic's pattern, restricted to one node if its key is the node and the login is an executor's."""
     if service == "executor" and node and topic.key == "node":
         return topic.pattern.removesuffix("*") + node
     return topic.pattern
 
 
-def _stream_api(stream: Stream, service: str) -> Iterator[str]:
+def _list_stream_api_subjects(stream: Stream, service: str) -> Iterator[str]:
     """Return the JetStream API subjects that a service needs as owner, reader or direct reader of a stream."""
     if service == stream.owner:
         yield from (f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "CREATE", "UPDATE"))
@@ -68,7 +70,7 @@ def _stream_api(stream: Stream, service: str) -> Iterator[str]:
         yield f"$JS.API.DIRECT.GET.{stream.name}.>"
 
 
-def _consumer_api(consumer: DurableConsumer[Any]) -> Iterator[str]:
+def _list_consumer_api_subjects(consumer: DurableConsumer[Any]) -> Iterator[str]:
     """Return the JetStream API subjects that create, read and acknowledge one durable consumer."""
     path = f"{consumer.stream.name}.{consumer.name}"
     yield from (f"$JS.API.CONSUMER.{verb}.{path}" for verb in ("INFO", "MSG.NEXT", "CREATE", "DURABLE.CREATE"))

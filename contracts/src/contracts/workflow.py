@@ -72,7 +72,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         return {}, (FieldError(pointer=pointer, code="workflow_too_large", message=message),)
     graph, errors = _read_nodes(raw, pointer)
     if not errors:
-        errors.extend(islice(_integer_range_errors(graph, pointer), MAX_ERRORS))
+        errors.extend(islice(_find_integer_range_errors(graph, pointer), MAX_ERRORS))
     links = sum(type(value) is list for node in graph.values() for value in node.inputs.values())
     if not errors and links > MAX_LINKS:
         message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
@@ -85,7 +85,7 @@ def is_ui_format(raw: object) -> bool:
     return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
 
 
-def graph_as_json(graph: Graph) -> dict[str, Any]:
+def graph_to_json(graph: Graph) -> dict[str, Any]:
     """Serialise the graph to the JSON that a node accepts."""
     return {
         node_id: {"class_type": node.class_type, "inputs": node.inputs} | ({"_meta": node.meta} if node.meta else {})
@@ -104,7 +104,7 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
     while todo:
         current = todo.pop()
         yield current
-        for source in _linked_nodes(graph, current):
+        for source in _iterate_linked_nodes(graph, current):
             if source not in seen:
                 seen.add(source)
                 todo.append(source)
@@ -124,7 +124,7 @@ def is_topologically_sorted(graph: Graph) -> bool:
     """Whether every node comes after its sources; then there is no cycle."""
     before: set[str] = set()
     for node_id in graph:
-        if not before.issuperset(_linked_nodes(graph, node_id)):
+        if not before.issuperset(_iterate_linked_nodes(graph, node_id)):
             return False
         before.add(node_id)
     return True
@@ -142,7 +142,7 @@ def has_valid_links(graph: Graph) -> bool:
     return not _find_cycle(graph)
 
 
-def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
+def find_cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
     """Return an error about one cycle of the graph, if there is one."""
     knot = _find_cycle(graph)
     if not knot:
@@ -157,7 +157,7 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
     graph: Graph = {}
     errors: list[FieldError] = []
     for node_id, body in raw.items():
-        fault = _shape_fault(body)
+        fault = _find_shape_fault(body)
         if fault is None:
             meta = body["_meta"] if isinstance(body.get("_meta"), dict) else None
             graph[str(node_id)] = GraphNode(body["class_type"], body["inputs"], meta)
@@ -171,7 +171,7 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
     return graph, errors
 
 
-def _shape_fault(body: object) -> str | None:
+def _find_shape_fault(body: object) -> str | None:
     """Return why this is not a valid node, if it is not."""
     if not isinstance(body, dict):
         return 'is no object. A node is {"class_type": text, "inputs": object}.'
@@ -182,7 +182,7 @@ def _shape_fault(body: object) -> str | None:
     return None
 
 
-def _integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:
+def _find_integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:
     """Return an error for every input, then for metadata, with an integer that would lose precision."""
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
@@ -212,13 +212,13 @@ def _find_cycle(graph: Graph) -> list[str]:
     if is_topologically_sorted(graph):
         return []
     try:
-        TopologicalSorter({node_id: _linked_nodes(graph, node_id) for node_id in graph}).prepare()
+        TopologicalSorter({node_id: _iterate_linked_nodes(graph, node_id) for node_id in graph}).prepare()
     except CycleError as found:
         knot: list[str] = found.args[1]
         return knot
     return []
 
 
-def _linked_nodes(graph: Graph, node_id: str) -> list[str]:
+def _iterate_linked_nodes(graph: Graph, node_id: str) -> list[str]:
     """Return the nodes that a node is linked to."""
     return [value[0] for value in graph[node_id].inputs.values() if is_link(value) and value[0] in graph]

@@ -3,51 +3,51 @@
 import json
 
 from simnode.flac import silence
-from simnode.folders import save_target
+from simnode.folders import choose_save_target
 from simnode.node_class import (
     SEED_MAX,
     Call,
     Field,
     NodeClass,
-    Result,
-    hidden_metadata_inputs,
-    in_thread,
+    NodeResult,
+    build_hidden_metadata_inputs,
     instantly,
+    run_in_thread,
     socket,
 )
-from simnode.nodes.saving import file_entry
-from simnode.values import Silence, check_extent
+from simnode.nodes.saving import build_file_entry
+from simnode.values import Silence, check_size_limit
 
 
-def _empty(call: Call) -> Result:
+def _create_silence(call: Call) -> NodeResult:
     rate, channels = call["sample_rate"], call["channels"]
     samples = round(call["duration"] * rate)
-    check_extent(samples * channels)
-    return Result((Silence(samples, rate, channels),))
+    check_size_limit(samples * channels)
+    return NodeResult((Silence(samples, rate, channels),))
 
 
-def _save(call: Call) -> Result:
-    return _write(call, call["filename_prefix"], "output")
+def _save_audio(call: Call) -> NodeResult:
+    return _write_audio(call, call["filename_prefix"], "output")
 
 
-def _preview(call: Call) -> Result:
-    return _write(call, f"ComfyUI_temp_{call.shelf.preview_letters(call.node_id)}", "temp")
+def _preview_audio(call: Call) -> NodeResult:
+    return _write_audio(call, f"ComfyUI_temp_{call.shelf.choose_preview_letters(call.node_id)}", "temp")
 
 
-def _write(call: Call, prefix: str, kind: str) -> Result:
+def _write_audio(call: Call, prefix: str, kind: str) -> NodeResult:
     sound = call["audio"]
-    target = save_target(prefix, call.shelf.folders.root / kind)
+    target = choose_save_target(prefix, call.shelf.folders.root / kind)
     name = target.name(0, ".flac")
     path = target.folder / name
     comments = {key: json.dumps(value) for key, value in {"prompt": call.prompt, **(call.pnginfo or {})}.items()}
     path.write_bytes(silence(sound.samples, sound.sample_rate, sound.channels, comments))
-    return Result((sound,), {"audio": [file_entry(target, name, kind)]})
+    return NodeResult((sound,), {"audio": [build_file_entry(target, name, kind)]})
 
 
 CLASSES = (
     NodeClass(
         name="EmptyAudio",
-        run=instantly(_empty),
+        run=instantly(_create_silence),
         inputs=(
             Field("duration", "FLOAT", {"default": 60.0, "min": 0.0, "max": SEED_MAX, "step": 0.01}),
             Field("sample_rate", "INT", {"default": 44100, "min": 1, "max": 192000, "advanced": True}),
@@ -62,11 +62,11 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveAudio",
-        run=in_thread(_save),
+        run=run_in_thread(_save_audio),
         inputs=(
             socket("audio", "AUDIO"),
             Field("filename_prefix", "STRING", {"default": "audio/ComfyUI"}),
-            *hidden_metadata_inputs(),
+            *build_hidden_metadata_inputs(),
         ),
         outputs=("AUDIO",),
         output_node=True,
@@ -80,8 +80,8 @@ CLASSES = (
     ),
     NodeClass(
         name="PreviewAudio",
-        run=in_thread(_preview),
-        inputs=(socket("audio", "AUDIO"), *hidden_metadata_inputs()),
+        run=run_in_thread(_preview_audio),
+        inputs=(socket("audio", "AUDIO"), *build_hidden_metadata_inputs()),
         outputs=("AUDIO",),
         output_names=("audio",),
         output_node=True,

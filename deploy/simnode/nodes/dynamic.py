@@ -2,9 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from simnode.node_class import MATCH_TYPE, Call, DynamicChoice, Field, Growing, NodeClass, Result, in_thread, instantly
+from simnode.node_class import (
+    MATCH_TYPE,
+    Call,
+    DynamicChoice,
+    Field,
+    GrowingInputs,
+    NodeClass,
+    NodeResult,
+    instantly,
+    run_in_thread,
+)
 from simnode.nodes.pictures import scaled
-from simnode.values import check_extent
+from simnode.values import check_size_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,19 +25,19 @@ MAX_SIDE = 16384
 CROP = Field("crop", ("disabled", "center"), {"default": "center"})
 
 
-def _side(name: str) -> Field:
+def _build_side_field(name: str) -> Field:
     return Field(name, "INT", {"default": 512, "min": 0, "max": MAX_SIDE, "step": 1})
 
 
-def _resize(call: Call) -> Result:
+def _resize_image(call: Call) -> NodeResult:
     images: Images = call["input"]
-    width, height = _size(call, images[0].width, images[0].height)
-    check_extent(width * height * 3 * len(images))
+    width, height = _compute_size(call, images[0].width, images[0].height)
+    check_size_limit(width * height * 3 * len(images))
     center = call.inputs.get("resize_type.crop") == "center"
-    return Result((scaled(images, max(1, width), max(1, height), call["scale_method"], center=center),))
+    return NodeResult((scaled(images, max(1, width), max(1, height), call["scale_method"], center=center),))
 
 
-def _size(call: Call, width: int, height: int) -> tuple[int, int]:
+def _compute_size(call: Call, width: int, height: int) -> tuple[int, int]:
     """Return width and height of the chosen option."""
 
     def given(name: str) -> float:
@@ -55,32 +65,32 @@ def _size(call: Call, width: int, height: int) -> tuple[int, int]:
     return round(width * factor), round(height * factor)
 
 
-def _batch(call: Call) -> Result:
+def _batch_images(call: Call) -> NodeResult:
     named = [call.inputs[name] for name in call.inputs if name.startswith("images.")]
     batches: list[Images] = [images for images in named if images is not None]
     first = batches[0][0]
     fitted = [scaled(images, first.width, first.height, "bilinear", center=True) for images in batches]
-    return Result(([image.convert("RGB") for images in fitted for image in images],))
+    return NodeResult(([image.convert("RGB") for images in fitted for image in images],))
 
 
 CLASSES = (
     NodeClass(
         name="ResizeImageMaskNode",
-        run=in_thread(_resize),
+        run=run_in_thread(_resize_image),
         inputs=(
             Field("input", MATCH_TYPE, {"template": {"template_id": "input_type", "allowed_types": "IMAGE,MASK"}}),
             Field(
                 "resize_type",
                 DynamicChoice(
                     {
-                        "scale dimensions": (_side("width"), _side("height"), CROP),
+                        "scale dimensions": (_build_side_field("width"), _build_side_field("height"), CROP),
                         "scale by multiplier": (
                             Field("multiplier", "FLOAT", {"default": 1.0, "min": 0.01, "max": 8.0, "step": 0.01}),
                         ),
-                        "scale longer dimension": (_side("longer_size"),),
-                        "scale shorter dimension": (_side("shorter_size"),),
-                        "scale width": (_side("width"),),
-                        "scale height": (_side("height"),),
+                        "scale longer dimension": (_build_side_field("longer_size"),),
+                        "scale shorter dimension": (_build_side_field("shorter_size"),),
+                        "scale width": (_build_side_field("width"),),
+                        "scale height": (_build_side_field("height"),),
                         "scale total pixels": (
                             Field("megapixels", "FLOAT", {"default": 1.0, "min": 0.01, "max": 16.0, "step": 0.01}),
                         ),
@@ -100,8 +110,8 @@ CLASSES = (
     ),
     NodeClass(
         name="BatchImagesNode",
-        run=in_thread(_batch),
-        inputs=(Field("images", Growing(Field("image", "IMAGE"), "image", 1, 50)),),
+        run=run_in_thread(_batch_images),
+        inputs=(Field("images", GrowingInputs(Field("image", "IMAGE"), "image", 1, 50)),),
         outputs=("IMAGE",),
         category="image/batch",
         module="comfy_extras.nodes_post_processing",
@@ -110,7 +120,7 @@ CLASSES = (
     ),
     NodeClass(
         name="CustomCombo",
-        run=instantly(lambda call: Result((call["choice"], call.inputs.get("index") or 0))),
+        run=instantly(lambda call: NodeResult((call["choice"], call.inputs.get("index") or 0))),
         inputs=(Field("choice", ()),),
         outputs=("STRING", "INT"),
         output_names=("STRING", "INDEX"),

@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from simnode.folders import save_target
-from simnode.node_class import Call, Field, NodeClass, Result, in_thread, socket
-from simnode.nodes.loaders import annotated_path
-from simnode.nodes.saving import file_entry
+from simnode.folders import choose_save_target
+from simnode.node_class import Call, Field, NodeClass, NodeResult, run_in_thread, socket
+from simnode.nodes.loaders import find_annotated_path
+from simnode.nodes.saving import build_file_entry
 from simnode.shelf import Shelf
 from simnode.values import LoadedFile, LoadedLatent, LoadedSilence
 from simnode.wire import Document
@@ -16,51 +16,51 @@ from simnode.wire import Document
 MODELS = (".gltf", ".glb", ".obj", ".fbx", ".stl", ".spz", ".splat", ".ply", ".ksplat")
 
 
-def _read(call: Call, name: str) -> LoadedFile:
-    path = annotated_path(str(call[name]), call.shelf)
+def _read_file(call: Call, name: str) -> LoadedFile:
+    path = find_annotated_path(str(call[name]), call.shelf)
     if path is None:
         raise FileNotFoundError(call[name])
     return LoadedFile(path.read_bytes(), path.suffix)
 
 
-def _audio(call: Call) -> Result:
-    return Result((LoadedSilence(44_100, 44_100, 2, file=_read(call, "audio")),))
+def _load_audio(call: Call) -> NodeResult:
+    return NodeResult((LoadedSilence(44_100, 44_100, 2, file=_read_file(call, "audio")),))
 
 
-def _video(call: Call) -> Result:
-    return Result((_read(call, "file"),))
+def _load_video(call: Call) -> NodeResult:
+    return NodeResult((_read_file(call, "file"),))
 
 
-def _latent(call: Call) -> Result:
-    file = _read(call, "latent")
+def _load_latent(call: Call) -> NodeResult:
+    file = _read_file(call, "latent")
     header = json.loads(file.content[8 : 8 + int.from_bytes(file.content[:8], "little")])
     batch, _, height, width = header["latent_tensor"]["shape"]
-    return Result((LoadedLatent(width * 8, height * 8, batch, file=file),))
+    return NodeResult((LoadedLatent(width * 8, height * 8, batch, file=file),))
 
 
-def _model(call: Call) -> Result:
-    return Result((None, None, call["model_file"], None, None, None, _read(call, "model_file"), None))
+def _load_model(call: Call) -> NodeResult:
+    return NodeResult((None, None, call["model_file"], None, None, None, _read_file(call, "model_file"), None))
 
 
-def _save_file(call: Call) -> Result:
+def _save_file(call: Call) -> NodeResult:
     file = call["source"] if isinstance(call["source"], LoadedFile) else call["source"].file
-    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output")
+    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output")
     name = target.name(0, "_" + file.suffix)
     (target.folder / name).write_bytes(file.content)
-    return Result((), {"files": [file_entry(target, name, "output")]})
+    return NodeResult((), {"files": [build_file_entry(target, name, "output")]})
 
 
-def _check(what: str) -> Callable[[object, Shelf], bool | str]:
+def _build_check(what: str) -> Callable[[object, Shelf], bool | str]:
     def check(name: object, shelf: Shelf) -> bool | str:
-        path = annotated_path(str(name), shelf)
+        path = find_annotated_path(str(name), shelf)
         return True if path is not None and path.exists() else f"Invalid {what} file: {name}"
 
     return check
 
 
-def _hash(name: str) -> Callable[[Document, Shelf], str]:
+def _build_fingerprint(name: str) -> Callable[[Document, Shelf], str]:
     def fingerprint(inputs: Document, shelf: Shelf) -> str:
-        path = annotated_path(str(inputs[name]), shelf)
+        path = find_annotated_path(str(inputs[name]), shelf)
         if path is None:
             raise FileNotFoundError(inputs[name])
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -81,7 +81,7 @@ def _files(folder: Path, *, deep: bool) -> list[Path]:
     return [path for path in (folder.rglob("*") if deep else folder.glob("*")) if path.is_file()]
 
 
-def _with_none_option(files: Callable[[Shelf], list[str]]) -> Callable[[Shelf], list[str]]:
+def _add_none_option(files: Callable[[Shelf], list[str]]) -> Callable[[Shelf], list[str]]:
     return lambda shelf: ["none", *files(shelf)]
 
 
@@ -90,7 +90,7 @@ _SIDE = {"default": 1024, "min": 1, "max": 4096, "step": 1}
 CLASSES = (
     NodeClass(
         name="LoadAudio",
-        run=in_thread(_audio),
+        run=run_in_thread(_load_audio),
         inputs=(Field("audio", _named((".wav", ".mp3", ".flac", ".ogg", ".mp4")), {"audio_upload": True}),),
         outputs=("AUDIO",),
         category="audio",
@@ -99,12 +99,12 @@ CLASSES = (
         search_aliases=("import audio", "open audio", "audio file"),
         essentials="Audio",
         schema_v3=True,
-        validate=("audio", _check("audio")),
-        fingerprint=_hash("audio"),
+        validate=("audio", _build_check("audio")),
+        fingerprint=_build_fingerprint("audio"),
     ),
     NodeClass(
         name="LoadVideo",
-        run=in_thread(_video),
+        run=run_in_thread(_load_video),
         inputs=(Field("file", _named((".mp4", ".webm", ".mkv", ".mov")), {"video_upload": True}),),
         outputs=("VIDEO",),
         category="video",
@@ -113,25 +113,25 @@ CLASSES = (
         search_aliases=("import video", "open video", "video file"),
         essentials="Basics",
         schema_v3=True,
-        validate=("file", _check("video")),
-        fingerprint=_hash("file"),
+        validate=("file", _build_check("video")),
+        fingerprint=_build_fingerprint("file"),
     ),
     NodeClass(
         name="LoadLatent",
-        run=in_thread(_latent),
+        run=run_in_thread(_load_latent),
         inputs=(Field("latent", _named((".latent",))),),
         outputs=("LATENT",),
         category="model/latent",
         display_name="Load Latent",
         search_aliases=("import latent", "open latent"),
-        validate=("latent", _check("latent")),
-        fingerprint=_hash("latent"),
+        validate=("latent", _build_check("latent")),
+        fingerprint=_build_fingerprint("latent"),
     ),
     NodeClass(
         name="Load3D",
-        run=in_thread(_model),
+        run=run_in_thread(_load_model),
         inputs=(
-            Field("model_file", _with_none_option(_named(MODELS, "3d")), {"file_upload": True}),
+            Field("model_file", _add_none_option(_named(MODELS, "3d")), {"file_upload": True}),
             Field("image", "LOAD_3D"),
             Field("width", "INT", _SIDE),
             Field("height", "INT", _SIDE),
@@ -146,11 +146,11 @@ CLASSES = (
         display_name="Load 3D & Animation",
         essentials="Basics",
         schema_v3=True,
-        validate=("model_file", _check("3D model")),
+        validate=("model_file", _build_check("3D model")),
     ),
     NodeClass(
         name="SimSaveFile",
-        run=in_thread(_save_file),
+        run=run_in_thread(_save_file),
         inputs=(socket("source", "*"), Field("filename_prefix", "STRING", {"default": "ComfyUI"})),
         output_node=True,
         category="simnode",

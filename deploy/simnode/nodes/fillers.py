@@ -1,12 +1,12 @@
 """Generates classes that do nothing, to simulate a node with many packs and long model lists."""
 
-from simnode.node_class import Call, Field, NodeClass, Result, instantly
+from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly
 
 OPTIONS = 5_000  # per list: the file names of a large model collection
 
 
-def _nothing(_: Call) -> Result:
-    return Result(("",))
+def _return_nothing(_: Call) -> NodeResult:
+    return NodeResult(("",))
 
 
 def classes(count: int) -> list[NodeClass]:
@@ -20,7 +20,7 @@ def classes(count: int) -> list[NodeClass]:
     return [
         NodeClass(
             name=f"Filler{number:04}",
-            run=instantly(_nothing),
+            run=instantly(_return_nothing),
             inputs=(text, model) if number % 100 == 0 else (text,),
             outputs=("STRING",),
             output_node=number == 1,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageFilter
 
-from simnode.node_class import Call, Field, NodeClass, Result, in_thread, socket
+from simnode.node_class import Call, Field, NodeClass, NodeResult, run_in_thread, socket
 from simnode.nodes.pictures import scaled
 
 if TYPE_CHECKING:
@@ -20,24 +20,24 @@ MODES: "dict[str, Callable[[Image.Image, Image.Image], Image.Image]]" = {
 }
 
 
-def _blend(call: Call) -> Result:
+def _blend_images(call: Call) -> NodeResult:
     first, second = call["image1"], call["image2"]
     if first[0].size != second[0].size:
         second = scaled(second, first[0].width, first[0].height, "bicubic", center=True)
     mix = MODES[call["blend_mode"]]
     pairs = [(one.convert("RGB"), second[min(i, len(second) - 1)].convert("RGB")) for i, one in enumerate(first)]
-    return Result(([Image.blend(one, mix(one, two), call["blend_factor"]) for one, two in pairs],))
+    return NodeResult(([Image.blend(one, mix(one, two), call["blend_factor"]) for one, two in pairs],))
 
 
-def _blur(call: Call) -> Result:
+def _blur_image(call: Call) -> NodeResult:
     soften = ImageFilter.GaussianBlur(min(call["sigma"], call["blur_radius"]))
-    return Result(([image.filter(soften) for image in call["image"]],))
+    return NodeResult(([image.filter(soften) for image in call["image"]],))
 
 
 CLASSES = (
     NodeClass(
         name="ImageBlend",
-        run=in_thread(_blend),
+        run=run_in_thread(_blend_images),
         inputs=(
             socket("image1", "IMAGE"),
             socket("image2", "IMAGE"),
@@ -54,7 +54,7 @@ CLASSES = (
     ),
     NodeClass(
         name="ImageBlur",
-        run=in_thread(_blur),
+        run=run_in_thread(_blur_image),
         inputs=(
             socket("image", "IMAGE"),
             Field("blur_radius", "INT", {"default": 1, "min": 1, "max": 31, "step": 1}),

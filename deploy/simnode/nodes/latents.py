@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from simnode.drawing import draw_latent
-from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, Result, in_thread, instantly, socket
-from simnode.values import Conditioning, Latent, Model, check_extent
+from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, NodeResult, instantly, run_in_thread, socket
+from simnode.values import Conditioning, Latent, Model, check_size_limit
 
 NO_CLIP = (
     "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your checkpoint does not "
@@ -12,51 +12,51 @@ NO_CLIP = (
 )
 
 
-def _empty(call: Call) -> Result:
+def _create_empty_latent(call: Call) -> NodeResult:
     width, height, batch = call["width"] // 8 * 8, call["height"] // 8 * 8, call["batch_size"]
-    check_extent(width * height * batch // 16)
-    return Result((Latent(width, height, batch),))
+    check_size_limit(width * height * batch // 16)
+    return NodeResult((Latent(width, height, batch),))
 
 
-def _encode_text(call: Call) -> Result:
+def _encode_text(call: Call) -> NodeResult:
     if call["clip"] is None:
         raise RuntimeError(NO_CLIP)
-    return Result((Conditioning(call["text"]),))
+    return NodeResult((Conditioning(call["text"]),))
 
 
-def _encode(call: Call) -> Result:
-    pixels, step = call["pixels"], _compression(call["vae"])
+def _encode_image(call: Call) -> NodeResult:
+    pixels, step = call["pixels"], _find_compression(call["vae"])
     width, height = pixels[0].width // step * step, pixels[0].height // step * step
     cut = tuple(image.crop((0, 0, width, height)) for image in pixels)
-    return Result((Latent(width, height, len(cut), pixels=cut),))
+    return NodeResult((Latent(width, height, len(cut), pixels=cut),))
 
 
-def _encode_inpaint(call: Call) -> Result:
-    latent = _encode(call).outputs[0]
-    return Result((replace(latent, mask=tuple(call["mask"])),))
+def _encode_for_inpainting(call: Call) -> NodeResult:
+    latent = _encode_image(call).outputs[0]
+    return NodeResult((replace(latent, mask=tuple(call["mask"])),))
 
 
-def _set_mask(call: Call) -> Result:
-    return Result((replace(call["samples"], mask=tuple(call["mask"])),))
+def _set_mask(call: Call) -> NodeResult:
+    return NodeResult((replace(call["samples"], mask=tuple(call["mask"])),))
 
 
-def _repeat(call: Call) -> Result:
+def _repeat_latent(call: Call) -> NodeResult:
     latent, amount = call["samples"], call["amount"]
-    check_extent(latent.width * latent.height * latent.batch * amount // 16)
-    return Result((replace(latent, batch=latent.batch * amount),))
+    check_size_limit(latent.width * latent.height * latent.batch * amount // 16)
+    return NodeResult((replace(latent, batch=latent.batch * amount),))
 
 
-def _decode(call: Call) -> Result:
+def _decode_latent(call: Call) -> NodeResult:
     latent = call["samples"]
-    check_extent(latent.width * latent.height * latent.batch * 3)
-    return Result((draw_latent(latent, call.shelf.settings.name),))
+    check_size_limit(latent.width * latent.height * latent.batch * 3)
+    return NodeResult((draw_latent(latent, call.shelf.settings.name),))
 
 
-def _compression(vae: Model) -> int:
+def _find_compression(vae: Model) -> int:
     return 1 if vae.pixel_space else 8
 
 
-def _size(name: str) -> Field:
+def _build_size_field(name: str) -> Field:
     options = {"default": 512, "min": 16, "max": MAX_RESOLUTION, "step": 8}
     return Field(name, "INT", {**options, "tooltip": f"The {name} of the latent images in pixels."})
 
@@ -77,7 +77,7 @@ CLASSES = (
     ),
     NodeClass(
         name="CLIPSetLastLayer",
-        run=instantly(lambda call: Result((call["clip"],))),
+        run=instantly(lambda call: NodeResult((call["clip"],))),
         inputs=(
             socket("clip", "CLIP"),
             Field("stop_at_clip_layer", "INT", {"default": -1, "min": -24, "max": -1, "step": 1, "advanced": True}),
@@ -88,7 +88,7 @@ CLASSES = (
     ),
     NodeClass(
         name="LotusConditioning",
-        run=instantly(lambda _: Result((Conditioning(None),))),
+        run=instantly(lambda _: NodeResult((Conditioning(None),))),
         outputs=("CONDITIONING",),
         output_names=("conditioning",),
         category="model/conditioning/lotus",
@@ -97,10 +97,10 @@ CLASSES = (
     ),
     NodeClass(
         name="EmptyLatentImage",
-        run=instantly(_empty),
+        run=instantly(_create_empty_latent),
         inputs=(
-            _size("width"),
-            _size("height"),
+            _build_size_field("width"),
+            _build_size_field("height"),
             Field(
                 "batch_size", "INT", {"default": 1, "min": 1, "max": 4096, "tooltip": "The number of latent images."}
             ),
@@ -113,7 +113,7 @@ CLASSES = (
     ),
     NodeClass(
         name="VAEEncode",
-        run=in_thread(_encode),
+        run=run_in_thread(_encode_image),
         inputs=(socket("pixels", "IMAGE"), socket("vae", "VAE")),
         outputs=("LATENT",),
         category="model/latent",
@@ -122,7 +122,7 @@ CLASSES = (
     ),
     NodeClass(
         name="VAEEncodeForInpaint",
-        run=in_thread(_encode_inpaint),
+        run=run_in_thread(_encode_for_inpainting),
         inputs=(
             socket("pixels", "IMAGE"),
             socket("vae", "VAE"),
@@ -143,7 +143,7 @@ CLASSES = (
     ),
     NodeClass(
         name="RepeatLatentBatch",
-        run=instantly(_repeat),
+        run=instantly(_repeat_latent),
         inputs=(socket("samples", "LATENT"), Field("amount", "INT", {"default": 1, "min": 1, "max": 64})),
         outputs=("LATENT",),
         category="model/latent/batch",
@@ -151,7 +151,7 @@ CLASSES = (
     ),
     NodeClass(
         name="VAEDecode",
-        run=in_thread(_decode),
+        run=run_in_thread(_decode_latent),
         inputs=(
             socket("samples", "LATENT", "The latent to be decoded."),
             socket("vae", "VAE", "The VAE model used for decoding the latent."),

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageOps
 
 from simnode.folders import is_inside
-from simnode.node_class import Call, Field, NodeClass, Result, in_thread, instantly, socket
+from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly, run_in_thread, socket
 from simnode.shelf import Shelf
 from simnode.values import Model
 from simnode.wire import Document
@@ -14,23 +14,23 @@ from simnode.wire import Document
 CHANNELS = ("alpha", "red", "green", "blue")
 
 
-def _checkpoint(call: Call) -> Result:
+def _load_checkpoint(call: Call) -> NodeResult:
     model = Model(call["ckpt_name"])
-    return Result((model, model, model))
+    return NodeResult((model, model, model))
 
 
-def _lora(call: Call) -> Result:
+def _load_lora(call: Call) -> NodeResult:
     model, clip = call["model"], call["clip"]
     loras = (*model.loras, call["lora_name"])
-    return Result((Model(model.file, loras), Model(clip.file, loras)))
+    return NodeResult((Model(model.file, loras), Model(clip.file, loras)))
 
 
-def _vae(call: Call) -> Result:
+def _load_vae(call: Call) -> NodeResult:
     name = call["vae_name"]
-    return Result((Model(name, pixel_space=name == "pixel_space"),))
+    return NodeResult((Model(name, pixel_space=name == "pixel_space"),))
 
 
-def annotated_path(name: str, shelf: Shelf) -> Path | None:
+def find_annotated_path(name: str, shelf: Shelf) -> Path | None:
     """Return the file that a loader names.
 
     ComfyUI 0.33 keeps it inside its folder; 0.3 allows ``..`` and absolute names.
@@ -41,36 +41,36 @@ def annotated_path(name: str, shelf: Shelf) -> Path | None:
 
 
 def _check_file(name: object, shelf: Shelf) -> bool | str:
-    path = annotated_path(str(name), shelf)
+    path = find_annotated_path(str(name), shelf)
     return True if path is not None and path.exists() else f"Invalid image file: {name}"
 
 
 def _hash_file(inputs: Document, shelf: Shelf) -> str:
-    path = annotated_path(str(inputs["image"]), shelf)
+    path = find_annotated_path(str(inputs["image"]), shelf)
     if path is None:
         raise FileNotFoundError(inputs["image"])
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _open(call: Call) -> Image.Image:
-    path = annotated_path(str(call["image"]), call.shelf)
+def _open_image(call: Call) -> Image.Image:
+    path = find_annotated_path(str(call["image"]), call.shelf)
     if path is None:
         raise FileNotFoundError(call["image"])
     with Image.open(path) as image:
         return ImageOps.exif_transpose(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
 
 
-def _image(call: Call) -> Result:
-    image = _open(call)
-    return Result(([image.convert("RGB")], [_mask_of(image)]))
+def _load_image(call: Call) -> NodeResult:
+    image = _open_image(call)
+    return NodeResult(([image.convert("RGB")], [_extract_mask(image)]))
 
 
-def _image_mask(call: Call) -> Result:
-    image, channel = _open(call), call["channel"][0].upper()
-    return Result(([_mask_of(image) if channel == "A" else image.getchannel(channel)],))
+def _load_image_mask(call: Call) -> NodeResult:
+    image, channel = _open_image(call), call["channel"][0].upper()
+    return NodeResult(([_extract_mask(image) if channel == "A" else image.getchannel(channel)],))
 
 
-def _mask_of(image: Image.Image) -> Image.Image:
+def _extract_mask(image: Image.Image) -> Image.Image:
     """Return the inverted alpha channel; 64 x 64 zeros if there is none."""
     return ImageChops.invert(image.getchannel("A")) if image.mode == "RGBA" else Image.new("L", (64, 64), 0)
 
@@ -81,7 +81,7 @@ _STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}
 CLASSES = (
     NodeClass(
         name="CheckpointLoaderSimple",
-        run=instantly(_checkpoint),
+        run=instantly(_load_checkpoint),
         inputs=(Field("ckpt_name", Shelf.checkpoints, {"tooltip": "The name of the checkpoint (model) to load."}),),
         outputs=("MODEL", "CLIP", "VAE"),
         category="model/loaders",
@@ -91,7 +91,7 @@ CLASSES = (
     ),
     NodeClass(
         name="LoraLoader",
-        run=instantly(_lora),
+        run=instantly(_load_lora),
         inputs=(
             socket("model", "MODEL"),
             socket("clip", "CLIP"),
@@ -107,7 +107,7 @@ CLASSES = (
     ),
     NodeClass(
         name="VAELoader",
-        run=instantly(_vae),
+        run=instantly(_load_vae),
         inputs=(Field("vae_name", Shelf.vaes),),
         outputs=("VAE",),
         category="model/loaders",
@@ -115,7 +115,7 @@ CLASSES = (
     ),
     NodeClass(
         name="LoadImage",
-        run=in_thread(_image),
+        run=run_in_thread(_load_image),
         inputs=(_FILE,),
         outputs=("IMAGE", "MASK"),
         category="image",
@@ -127,7 +127,7 @@ CLASSES = (
     ),
     NodeClass(
         name="LoadImageMask",
-        run=in_thread(_image_mask),
+        run=run_in_thread(_load_image_mask),
         inputs=(_FILE, Field("channel", CHANNELS)),
         outputs=("MASK",),
         category="image",

@@ -2,52 +2,52 @@
 
 import json
 
-from simnode.folders import save_target
+from simnode.folders import choose_save_target
 from simnode.node_class import (
     MAX_RESOLUTION,
     Call,
     Field,
     NodeClass,
-    Result,
-    hidden_metadata_inputs,
-    in_thread,
+    NodeResult,
+    build_hidden_metadata_inputs,
     instantly,
+    run_in_thread,
     socket,
 )
-from simnode.nodes.saving import file_entry
-from simnode.values import Latent, check_extent
+from simnode.nodes.saving import build_file_entry
+from simnode.values import Latent, check_size_limit
 
 EBML = bytes.fromhex("1a45dfa3")  # signature of WebM files
 COMPRESSION = 4  # video frames per latent frame, after the first
 
 
-def _empty_video(call: Call) -> Result:
+def _create_empty_video(call: Call) -> NodeResult:
     width, height = call["width"] // 16 * 16, call["height"] // 16 * 16
     frames = (call["length"] - 1) // COMPRESSION * COMPRESSION + 1
-    check_extent(width * height * frames * call["batch_size"] // 16)
-    return Result((Latent(width, height, frames * call["batch_size"]),))
+    check_size_limit(width * height * frames * call["batch_size"] // 16)
+    return NodeResult((Latent(width, height, frames * call["batch_size"]),))
 
 
-def _save_webm(call: Call) -> Result:
+def _save_webm(call: Call) -> NodeResult:
     images = call["images"]
-    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
+    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
     name = target.name(0, "_.webm")
     told = {"prompt": call.prompt, "frames": len(images), "fps": call["fps"], "codec": call["codec"]}
     (target.folder / name).write_bytes(EBML + json.dumps(told).encode())
-    return Result((images,), {"images": [file_entry(target, name, "output")], "animated": [True]})
+    return NodeResult((images,), {"images": [build_file_entry(target, name, "output")], "animated": [True]})
 
 
-def _size(name: str, default: int) -> Field:
+def _build_size_field(name: str, default: int) -> Field:
     return Field(name, "INT", {"default": default, "min": 16, "max": MAX_RESOLUTION, "step": 16})
 
 
 CLASSES = (
     NodeClass(
         name="EmptyHunyuanLatentVideo",
-        run=instantly(_empty_video),
+        run=instantly(_create_empty_video),
         inputs=(
-            _size("width", 848),
-            _size("height", 480),
+            _build_size_field("width", 848),
+            _build_size_field("height", 480),
             Field("length", "INT", {"default": 25, "min": 1, "max": MAX_RESOLUTION, "step": 4}),
             Field("batch_size", "INT", {"default": 1, "min": 1, "max": 4096}),
         ),
@@ -59,14 +59,14 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveWEBM",
-        run=in_thread(_save_webm),
+        run=run_in_thread(_save_webm),
         inputs=(
             socket("images", "IMAGE"),
             Field("filename_prefix", "STRING", {"default": "ComfyUI"}),
             Field("codec", ("vp9", "av1")),
             Field("fps", "FLOAT", {"default": 24.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
             Field("crf", "FLOAT", {"default": 32.0, "min": 0, "max": 63.0, "step": 1}),
-            *hidden_metadata_inputs(),
+            *build_hidden_metadata_inputs(),
         ),
         outputs=("IMAGE",),
         output_names=("images",),
@@ -79,7 +79,7 @@ CLASSES = (
     ),
     NodeClass(
         name="PrimitiveInt",
-        run=instantly(lambda call: Result((call["value"],))),
+        run=instantly(lambda call: NodeResult((call["value"],))),
         inputs=(Field("value", "INT", {"min": -(2**63 - 1), "max": 2**63 - 1, "control_after_generate": "fixed"}),),
         outputs=("INT",),
         category="utilities/primitive",

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops
 
-from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, Result, in_thread, instantly, socket
-from simnode.values import check_extent
+from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, NodeResult, instantly, run_in_thread, socket
+from simnode.values import check_size_limit
 
 if TYPE_CHECKING:
     from simnode.values import Images
@@ -25,10 +25,10 @@ def scaled(images: "Images", width: int, height: int, method: str, *, center: bo
 
     If no pixel is left, the image is black, as with ComfyUI's lanczos.
     """
-    return [_scale_one(image, width, height, method, center=center) for image in images]
+    return [_scale_image(image, width, height, method, center=center) for image in images]
 
 
-def _scale_one(image: Image.Image, width: int, height: int, method: str, *, center: bool) -> Image.Image:
+def _scale_image(image: Image.Image, width: int, height: int, method: str, *, center: bool) -> Image.Image:
     if center:
         old, new = image.width / image.height, width / height
         x = round((image.width - image.width * (new / old)) / 2) if old > new else 0
@@ -37,73 +37,73 @@ def _scale_one(image: Image.Image, width: int, height: int, method: str, *, cent
     return image.resize((width, height), RESAMPLING[method])
 
 
-def _empty(call: Call) -> Result:
+def _create_empty_image(call: Call) -> NodeResult:
     width, height, batch, color = call["width"], call["height"], call["batch_size"], call["color"]
-    check_extent(width * height * batch * 3)
+    check_size_limit(width * height * batch * 3)
     rgb = ((color >> 16) & 255, (color >> 8) & 255, color & 255)
-    return Result(([Image.new("RGB", (width, height), rgb)] * batch,))
+    return NodeResult(([Image.new("RGB", (width, height), rgb)] * batch,))
 
 
-def _invert(call: Call) -> Result:
-    return Result(([ImageChops.invert(image) for image in call["image"]],))
+def _invert_image(call: Call) -> NodeResult:
+    return NodeResult(([ImageChops.invert(image) for image in call["image"]],))
 
 
-def _scale(call: Call) -> Result:
+def _scale_to_size(call: Call) -> NodeResult:
     images, width, height = call["image"], call["width"], call["height"]
     if width == 0 and height == 0:
-        return Result((images,))
+        return NodeResult((images,))
     first = images[0]
     width = width or max(1, round(first.width * height / first.height))
     height = height or max(1, round(first.height * width / first.width))
-    check_extent(width * height * 3 * len(images))
-    return Result((scaled(images, width, height, call["upscale_method"], center=call["crop"] == "center"),))
+    check_size_limit(width * height * 3 * len(images))
+    return NodeResult((scaled(images, width, height, call["upscale_method"], center=call["crop"] == "center"),))
 
 
-def _scale_by(call: Call) -> Result:
+def _scale_by_factor(call: Call) -> NodeResult:
     images, factor = call["image"], call["scale_by"]
     width, height = round(images[0].width * factor), round(images[0].height * factor)
-    return Result((scaled(images, width, height, call["upscale_method"], center=False),))
+    return NodeResult((scaled(images, width, height, call["upscale_method"], center=False),))
 
 
-def _batch(call: Call) -> Result:
+def _batch_images(call: Call) -> NodeResult:
     first, second = call["image1"], call["image2"]
     if first[0].size != second[0].size:
         second = scaled(second, first[0].width, first[0].height, "bilinear", center=True)
     mode = "RGBA" if "RGBA" in (first[0].mode, second[0].mode) else "RGB"
-    return Result(([image.convert(mode) for image in (*first, *second)],))
+    return NodeResult(([image.convert(mode) for image in (*first, *second)],))
 
 
-def _repeat(call: Call) -> Result:
+def _repeat_image(call: Call) -> NodeResult:
     images = call["image"]
-    check_extent(images[0].width * images[0].height * 3 * len(images) * call["amount"])
-    return Result((images * call["amount"],))
+    check_size_limit(images[0].width * images[0].height * 3 * len(images) * call["amount"])
+    return NodeResult((images * call["amount"],))
 
 
-def _to_mask(call: Call) -> Result:
+def _convert_to_mask(call: Call) -> NodeResult:
     channel = "RGBA".index(call["channel"][0].upper())
-    return Result(([image.convert("RGBA").getchannel(channel) for image in call["image"]],))
+    return NodeResult(([image.convert("RGBA").getchannel(channel) for image in call["image"]],))
 
 
-def _measure(call: Call) -> Result:
+def _measure_image(call: Call) -> NodeResult:
     images = call["image"]
     width, height = images[0].size
     call.tell(f"width: {width}, height: {height}\n batch size: {len(images)}")
-    return Result((width, height, len(images)))
+    return NodeResult((width, height, len(images)))
 
 
-def _size(name: str, least: int) -> Field:
+def _build_size_field(name: str, least: int) -> Field:
     return Field(name, "INT", {"default": 512, "min": least, "max": MAX_RESOLUTION, "step": 1})
 
 
 CLASSES = (
     NodeClass(
         name="ImageScale",
-        run=in_thread(_scale),
+        run=run_in_thread(_scale_to_size),
         inputs=(
             socket("image", "IMAGE"),
             Field("upscale_method", METHODS),
-            _size("width", 0),
-            _size("height", 0),
+            _build_size_field("width", 0),
+            _build_size_field("height", 0),
             Field("crop", ("disabled", "center")),
         ),
         outputs=("IMAGE",),
@@ -114,7 +114,7 @@ CLASSES = (
     ),
     NodeClass(
         name="ImageScaleBy",
-        run=in_thread(_scale_by),
+        run=run_in_thread(_scale_by_factor),
         inputs=(
             socket("image", "IMAGE"),
             Field("upscale_method", METHODS),
@@ -127,7 +127,7 @@ CLASSES = (
     ),
     NodeClass(
         name="ImageInvert",
-        run=in_thread(_invert),
+        run=run_in_thread(_invert_image),
         inputs=(socket("image", "IMAGE"),),
         outputs=("IMAGE",),
         category="image/color",
@@ -137,7 +137,7 @@ CLASSES = (
     ),
     NodeClass(
         name="ImageBatch",
-        run=in_thread(_batch),
+        run=run_in_thread(_batch_images),
         inputs=(socket("image1", "IMAGE"), socket("image2", "IMAGE")),
         outputs=("IMAGE",),
         category="image/batch",
@@ -147,10 +147,10 @@ CLASSES = (
     ),
     NodeClass(
         name="EmptyImage",
-        run=in_thread(_empty),
+        run=run_in_thread(_create_empty_image),
         inputs=(
-            _size("width", 1),
-            _size("height", 1),
+            _build_size_field("width", 1),
+            _build_size_field("height", 1),
             Field("batch_size", "INT", {"default": 1, "min": 1, "max": 4096}),
             Field("color", "INT", {"default": 0, "min": 0, "max": 0xFFFFFF, "step": 1, "display": "color"}),
         ),
@@ -160,7 +160,7 @@ CLASSES = (
     ),
     NodeClass(
         name="RepeatImageBatch",
-        run=instantly(_repeat),
+        run=instantly(_repeat_image),
         inputs=(socket("image", "IMAGE"), Field("amount", "INT", {"default": 1, "min": 1, "max": 4096})),
         outputs=("IMAGE",),
         category="image/batch",
@@ -171,7 +171,7 @@ CLASSES = (
     ),
     NodeClass(
         name="ImageToMask",
-        run=in_thread(_to_mask),
+        run=run_in_thread(_convert_to_mask),
         inputs=(socket("image", "IMAGE"), Field("channel", ("red", "green", "blue", "alpha"))),
         outputs=("MASK",),
         category="image/mask",
@@ -181,7 +181,7 @@ CLASSES = (
     ),
     NodeClass(
         name="GetImageSize",
-        run=instantly(_measure),
+        run=instantly(_measure_image),
         inputs=(socket("image", "IMAGE"), Field("unique_id", "UNIQUE_ID", group="hidden")),
         outputs=("INT", "INT", "INT"),
         output_names=("width", "height", "batch_size"),

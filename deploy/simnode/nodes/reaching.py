@@ -6,8 +6,17 @@ from pathlib import Path
 
 from PIL import Image
 
-from simnode.folders import is_inside, save_target
-from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata_inputs, in_thread, instantly, socket
+from simnode.folders import choose_save_target, is_inside
+from simnode.node_class import (
+    Call,
+    Field,
+    NodeClass,
+    NodeResult,
+    build_hidden_metadata_inputs,
+    instantly,
+    run_in_thread,
+    socket,
+)
 from simnode.shelf import Shelf
 
 MATCHED = "COMFY_MATCHTYPE_V3"  # a template type: the type of its links
@@ -15,53 +24,53 @@ PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 DATASETS = "comfy_extras.nodes_dataset"
 
 
-def _inside(base: Path, name: str) -> Path:
+def _resolve_inside(base: Path, name: str) -> Path:
     path = base / name
     if not is_inside(path, base):
         raise ValueError(f"Invalid folder: {name}")
     return path
 
 
-def _load_folder(call: Call) -> Result:
-    folder = _inside(call.shelf.folders.root / "input", str(call["folder"]))
+def _load_folder(call: Call) -> NodeResult:
+    folder = _resolve_inside(call.shelf.folders.root / "input", str(call["folder"]))
     images = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES]
-    return Result((images,))
+    return NodeResult((images,))
 
 
-def _save_folder(call: Call) -> Result:
-    folder = _inside(call.shelf.folders.root / "output", str(call["folder_name"]))
+def _save_folder(call: Call) -> NodeResult:
+    folder = _resolve_inside(call.shelf.folders.root / "output", str(call["folder_name"]))
     folder.mkdir(parents=True, exist_ok=True)
     for index, image in enumerate(call["images"]):
         image.save(folder / f"{call['filename_prefix']}_{index:05}.png")
-    return Result()
+    return NodeResult()
 
 
-def _save_checkpoint(call: Call) -> Result:
-    target = save_target(str(call["filename_prefix"]), call.shelf.folders.root / "output")
-    (target.folder / target.name(0, "_.safetensors")).write_bytes(_no_tensors())
-    return Result()
+def _save_checkpoint(call: Call) -> NodeResult:
+    target = choose_save_target(str(call["filename_prefix"]), call.shelf.folders.root / "output")
+    (target.folder / target.name(0, "_.safetensors")).write_bytes(_encode_empty_tensors())
+    return NodeResult()
 
 
-def _save_lora(call: Call) -> Result:
-    target = save_target(str(call["prefix"]), call.shelf.folders.root / "output")
-    (target.folder / target.name(0, "_.safetensors")).write_bytes(_no_tensors())
-    return Result()
+def _save_lora(call: Call) -> NodeResult:
+    target = choose_save_target(str(call["prefix"]), call.shelf.folders.root / "output")
+    (target.folder / target.name(0, "_.safetensors")).write_bytes(_encode_empty_tensors())
+    return NodeResult()
 
 
-def _no_tensors() -> bytes:
+def _encode_empty_tensors() -> bytes:
     return struct.pack("<Q", 2) + b"{}"
 
 
-def _switch(call: Call) -> Result:
-    return Result((call["on_true"] if call["switch"] else call["on_false"],))
+def _switch(call: Call) -> NodeResult:
+    return NodeResult((call["on_true"] if call["switch"] else call["on_false"],))
 
 
-def _match(call: Call) -> Result:
+def _match(call: Call) -> NodeResult:
     flags = re.IGNORECASE if call["case_insensitive"] else 0
-    return Result((bool(re.search(str(call["regex_pattern"]), str(call["string"]), flags)),))
+    return NodeResult((bool(re.search(str(call["regex_pattern"]), str(call["string"]), flags)),))
 
 
-def _chat(call: Call) -> Result:
+def _chat(call: Call) -> NodeResult:
     raise Exception(f"Unauthorized: Please login first to use this node. ({call.node_id})")  # noqa: TRY002 - as ComfyUI
 
 
@@ -94,7 +103,7 @@ CLASSES = (
     ),
     NodeClass(
         name="LoadImageDataSetFromFolder",
-        run=in_thread(_load_folder),
+        run=run_in_thread(_load_folder),
         inputs=(Field("folder", Shelf.input_folders, {"tooltip": "The folder to load images from."}),),
         outputs=("IMAGE",),
         output_names=("images",),
@@ -105,13 +114,13 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveImageDataSetToFolder",
-        run=in_thread(_save_folder),
+        run=run_in_thread(_save_folder),
         inputs=(
             socket("images", "IMAGE", "List of images to save."),
             Field("folder_name", "STRING", {"default": "dataset", "multiline": False}),
             Field("filename_prefix", "STRING", {"default": "image", "multiline": False}),
             Field("mode", ("overwrite", "increment"), {"default": "overwrite"}),
-            *hidden_metadata_inputs(),
+            *build_hidden_metadata_inputs(),
         ),
         output_node=True,
         category="image",
@@ -121,13 +130,13 @@ CLASSES = (
     ),
     NodeClass(
         name="CheckpointSave",
-        run=in_thread(_save_checkpoint),
+        run=run_in_thread(_save_checkpoint),
         inputs=(
             socket("model", "MODEL"),
             socket("clip", "CLIP"),
             socket("vae", "VAE"),
             Field("filename_prefix", "STRING", {"default": "checkpoints/ComfyUI"}),
-            *hidden_metadata_inputs(),
+            *build_hidden_metadata_inputs(),
         ),
         output_node=True,
         category="model/merging",
@@ -136,12 +145,12 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveLoRA",
-        run=in_thread(_save_lora),
+        run=run_in_thread(_save_lora),
         inputs=(
             socket("lora", "LORA_MODEL"),
             Field("prefix", "STRING", {"default": "loras/ComfyUI_trained_lora", "multiline": False}),
             Field("steps", "INT", {}, "optional"),
-            *hidden_metadata_inputs(),
+            *build_hidden_metadata_inputs(),
         ),
         output_node=True,
         category="model/training",

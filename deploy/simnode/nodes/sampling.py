@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from simnode.drawing import draw_preview
-from simnode.node_class import SEED_MAX, Call, Field, NodeClass, Result, socket
+from simnode.node_class import SEED_MAX, Call, Field, NodeClass, NodeResult, socket
 from simnode.values import Latent, Sampling
 
 SAMPLERS = (
@@ -24,7 +24,7 @@ SCHEDULERS = (
 )  # fmt: skip
 
 
-async def _sample(call: Call, *, seed: int, first: int, last: int, denoise: float) -> Result:
+async def _sample_latent(call: Call, *, seed: int, first: int, last: int, denoise: float) -> NodeResult:
     steps = call["steps"]
     plan = Sampling(
         seed=seed,
@@ -43,29 +43,31 @@ async def _sample(call: Call, *, seed: int, first: int, last: int, denoise: floa
     for step in range(first, last):
         await asyncio.sleep(settings.step_s)
         plan = replace(plan, done=step + 1)
-        await call.tick(step + 1 - first, last - first, _previewer(replace(latent, sampling=plan), settings.preview))
-    return Result((replace(latent, sampling=plan),))
+        await call.tick(
+            step + 1 - first, last - first, _build_previewer(replace(latent, sampling=plan), settings.preview)
+        )
+    return NodeResult((replace(latent, sampling=plan),))
 
 
-def _previewer(latent: Latent, wanted: bool) -> Callable[[], bytes] | None:
+def _build_previewer(latent: Latent, wanted: bool) -> Callable[[], bytes] | None:
     return partial(draw_preview, latent) if wanted else None
 
 
-async def _simple(call: Call) -> Result:
-    return await _sample(call, seed=call["seed"], first=0, last=call["steps"], denoise=call["denoise"])
+async def _run_ksampler(call: Call) -> NodeResult:
+    return await _sample_latent(call, seed=call["seed"], first=0, last=call["steps"], denoise=call["denoise"])
 
 
-async def _advanced(call: Call) -> Result:
+async def _run_advanced_ksampler(call: Call) -> NodeResult:
     first = min(call["start_at_step"], call["steps"])
     last = max(first, min(call["end_at_step"], call["steps"]))
-    return await _sample(call, seed=call["noise_seed"], first=first, last=last, denoise=1.0)
+    return await _sample_latent(call, seed=call["noise_seed"], first=first, last=last, denoise=1.0)
 
 
-def _seed(name: str) -> Field:
+def _build_seed_field(name: str) -> Field:
     return Field(name, "INT", {"default": 0, "min": 0, "max": SEED_MAX, "control_after_generate": True})
 
 
-def _step(name: str, default: int) -> Field:
+def _build_step_field(name: str, default: int) -> Field:
     return Field(name, "INT", {"default": default, "min": 0, "max": 10000, "advanced": True})
 
 
@@ -82,10 +84,10 @@ _COMMON = (
 CLASSES = (
     NodeClass(
         name="KSampler",
-        run=_simple,
+        run=_run_ksampler,
         inputs=(
             socket("model", "MODEL"),
-            _seed("seed"),
+            _build_seed_field("seed"),
             _STEPS,
             _CFG,
             *_COMMON,
@@ -99,16 +101,16 @@ CLASSES = (
     ),
     NodeClass(
         name="KSamplerAdvanced",
-        run=_advanced,
+        run=_run_advanced_ksampler,
         inputs=(
             socket("model", "MODEL"),
             Field("add_noise", ("enable", "disable"), {"advanced": True}),
-            _seed("noise_seed"),
+            _build_seed_field("noise_seed"),
             _STEPS,
             _CFG,
             *_COMMON,
-            _step("start_at_step", 0),
-            _step("end_at_step", 10000),
+            _build_step_field("start_at_step", 0),
+            _build_step_field("end_at_step", 10000),
             Field("return_with_leftover_noise", ("disable", "enable"), {"advanced": True}),
         ),
         outputs=("LATENT",),

@@ -9,31 +9,31 @@ from functools import partial
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from simnode.folders import SaveTarget, save_target
-from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata_inputs, in_thread, socket
+from simnode.folders import SaveTarget, choose_save_target
+from simnode.node_class import Call, Field, NodeClass, NodeResult, build_hidden_metadata_inputs, run_in_thread, socket
 from simnode.wire import Document
 
 COMPRESSION = {"default": 4, "fastest": 0, "slowest": 6}
 
 
-def file_entry(target: SaveTarget, name: str, kind: str) -> Document:
+def build_file_entry(target: SaveTarget, name: str, kind: str) -> Document:
     """Return a file reference in ComfyUI's format."""
     return {"filename": name, "subfolder": target.subfolder, "type": kind}
 
 
 def _write_pngs(call: Call, prefix: str, kind: str, compress_level: int) -> list[Document]:
     images = call["images"]
-    target = save_target(prefix, call.shelf.folders.root / kind, *images[0].size)
-    chunks = _chunks(call)
+    target = choose_save_target(prefix, call.shelf.folders.root / kind, *images[0].size)
+    chunks = _build_png_chunks(call)
     entries = []
     for index, image in enumerate(images):
         name = target.name(index, "_.png")
         image.save(target.folder / name, pnginfo=chunks, compress_level=compress_level)
-        entries.append(file_entry(target, name, kind))
+        entries.append(build_file_entry(target, name, kind))
     return entries
 
 
-def _chunks(call: Call) -> PngInfo:
+def _build_png_chunks(call: Call) -> PngInfo:
     chunks = PngInfo()
     chunks.add_text("prompt", json.dumps(call.prompt))
     for name, value in (call.pnginfo or {}).items():
@@ -41,31 +41,31 @@ def _chunks(call: Call) -> PngInfo:
     return chunks
 
 
-def _save(call: Call) -> Result:
-    return Result((call["images"],), {"images": _write_pngs(call, call["filename_prefix"], "output", 4)})
+def _save_images(call: Call) -> NodeResult:
+    return NodeResult((call["images"],), {"images": _write_pngs(call, call["filename_prefix"], "output", 4)})
 
 
-def _preview(call: Call) -> Result:
-    prefix = f"ComfyUI_temp_{call.shelf.preview_letters(call.node_id)}"
-    return Result((call["images"],), {"images": _write_pngs(call, prefix, "temp", 1)})
+def _preview_images(call: Call) -> NodeResult:
+    prefix = f"ComfyUI_temp_{call.shelf.choose_preview_letters(call.node_id)}"
+    return NodeResult((call["images"],), {"images": _write_pngs(call, prefix, "temp", 1)})
 
 
-async def _send(call: Call) -> Result:
+async def _send_images(call: Call) -> NodeResult:
     images = call["images"]
     for step, image in enumerate(images):
-        await call.tick(step, len(images), partial(_png, image))
-    return Result()
+        await call.tick(step, len(images), partial(_encode_png, image))
+    return NodeResult()
 
 
-def _png(image: Image.Image) -> bytes:
+def _encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
-def _save_animation(call: Call) -> Result:
+def _save_animation(call: Call) -> NodeResult:
     images = call["images"]
-    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
+    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
     name = target.name(0, "_.webp")
     images[0].save(
         target.folder / name,
@@ -76,20 +76,20 @@ def _save_animation(call: Call) -> Result:
         quality=call["quality"],
         method=COMPRESSION[call["method"]],
     )
-    return Result((images,), {"images": [file_entry(target, name, "output")], "animated": [len(images) > 1]})
+    return NodeResult((images,), {"images": [build_file_entry(target, name, "output")], "animated": [len(images) > 1]})
 
 
-def _save_latent(call: Call) -> Result:
+def _save_latent(call: Call) -> NodeResult:
     latent = call["samples"]
-    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output")
+    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output")
     name = target.name(0, "_.latent")
     shape = [latent.batch, 4, latent.height // 8, latent.width // 8]
     path = target.folder / name
-    path.write_bytes(_safetensors(shape, {"prompt": json.dumps(call.prompt)}))
-    return Result((latent,), {"latents": [file_entry(target, name, "output")]})
+    path.write_bytes(_encode_safetensors(shape, {"prompt": json.dumps(call.prompt)}))
+    return NodeResult((latent,), {"latents": [build_file_entry(target, name, "output")]})
 
 
-def _safetensors(shape: list[int], metadata: Document) -> bytes:
+def _encode_safetensors(shape: list[int], metadata: Document) -> bytes:
     """Return a ``.latent`` file with its two tensors: zeros of ``float32[shape]`` and the version marker."""
     size = 4 * shape[0] * shape[1] * shape[2] * shape[3]
     header = {
@@ -102,15 +102,19 @@ def _safetensors(shape: list[int], metadata: Document) -> bytes:
     return struct.pack("<Q", len(text)) + text + bytes(size)
 
 
-def _prefix(default: str) -> Field:
+def _build_prefix_field(default: str) -> Field:
     return Field("filename_prefix", "STRING", {"default": default})
 
 
 CLASSES = (
     NodeClass(
         name="SaveImage",
-        run=in_thread(_save),
-        inputs=(socket("images", "IMAGE", "The images to save."), _prefix("ComfyUI"), *hidden_metadata_inputs()),
+        run=run_in_thread(_save_images),
+        inputs=(
+            socket("images", "IMAGE", "The images to save."),
+            _build_prefix_field("ComfyUI"),
+            *build_hidden_metadata_inputs(),
+        ),
         outputs=("IMAGE",),
         output_names=("images",),
         output_node=True,
@@ -121,8 +125,8 @@ CLASSES = (
     ),
     NodeClass(
         name="PreviewImage",
-        run=in_thread(_preview),
-        inputs=(socket("images", "IMAGE"), *hidden_metadata_inputs()),
+        run=run_in_thread(_preview_images),
+        inputs=(socket("images", "IMAGE"), *build_hidden_metadata_inputs()),
         outputs=("IMAGE",),
         output_names=("images",),
         output_node=True,
@@ -133,7 +137,7 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveImageWebsocket",
-        run=_send,
+        run=_send_images,
         inputs=(socket("images", "IMAGE"),),
         output_node=True,
         category="image",
@@ -143,15 +147,15 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveAnimatedWEBP",
-        run=in_thread(_save_animation),
+        run=run_in_thread(_save_animation),
         inputs=(
             socket("images", "IMAGE"),
-            _prefix("ComfyUI"),
+            _build_prefix_field("ComfyUI"),
             Field("fps", "FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
             Field("lossless", "BOOLEAN", {"default": True}),
             Field("quality", "INT", {"default": 80, "min": 0, "max": 100}),
             Field("method", tuple(COMPRESSION)),
-            *hidden_metadata_inputs(),
+            *build_hidden_metadata_inputs(),
         ),
         outputs=("IMAGE",),
         output_names=("images",),
@@ -163,8 +167,8 @@ CLASSES = (
     ),
     NodeClass(
         name="SaveLatent",
-        run=in_thread(_save_latent),
-        inputs=(socket("samples", "LATENT"), _prefix("latents/ComfyUI"), *hidden_metadata_inputs()),
+        run=run_in_thread(_save_latent),
+        inputs=(socket("samples", "LATENT"), _build_prefix_field("latents/ComfyUI"), *build_hidden_metadata_inputs()),
         outputs=("LATENT",),
         output_names=("samples",),
         output_node=True,

@@ -3,19 +3,19 @@
 import json
 from typing import Any
 
-from simnode.node_class import Call, Field, NodeClass, Result, instantly
+from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly
 
 
-def _concatenate(call: Call) -> Result:
-    return Result((call["delimiter"].join((call["string_a"], call["string_b"])),))
+def _concatenate_texts(call: Call) -> NodeResult:
+    return NodeResult((call["delimiter"].join((call["string_a"], call["string_b"])),))
 
 
-def _show(call: Call) -> Result:
-    text = _as_text(call["source"])
-    return Result((text,), {"text": [text]})
+def _show_text(call: Call) -> NodeResult:
+    text = _convert_to_text(call["source"])
+    return NodeResult((text,), {"text": [text]})
 
 
-def _as_text(source: Any) -> str:
+def _convert_to_text(source: Any) -> str:
     if isinstance(source, str):
         return source
     if source is None or isinstance(source, int | float):
@@ -29,7 +29,7 @@ def _as_text(source: Any) -> str:
 CLASSES = (
     NodeClass(
         name="PrimitiveString",
-        run=instantly(lambda call: Result((call["value"],))),
+        run=instantly(lambda call: NodeResult((call["value"],))),
         inputs=(Field("value", "STRING", {"multiline": False}),),
         outputs=("STRING",),
         category="utilities/primitive",
@@ -40,7 +40,7 @@ CLASSES = (
     ),
     NodeClass(
         name="StringConcatenate",
-        run=instantly(_concatenate),
+        run=instantly(_concatenate_texts),
         inputs=(
             Field("string_a", "STRING", {"multiline": True}),
             Field("string_b", "STRING", {"multiline": True}),
@@ -55,7 +55,7 @@ CLASSES = (
     ),
     NodeClass(
         name="PreviewAny",
-        run=instantly(_show),
+        run=instantly(_show_text),
         inputs=(Field("source", "*"),),
         outputs=("STRING",),
         output_node=True,

@@ -12,71 +12,71 @@ import math
 import time
 
 from simnode.failures import EXIT_STATUS, Failure, WorkerDied
-from simnode.node_class import Call, Field, NodeClass, Result, instantly, socket
+from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly, socket
 
 TICK_S = 0.1
 
 
-async def _sleep(call: Call) -> Result:
+async def _sleep_for_seconds(call: Call) -> NodeResult:
     seconds = call["seconds"]
     ticks = max(1, math.ceil(seconds / TICK_S))
     for done in range(1, ticks + 1):
         await asyncio.sleep(seconds / ticks)
         await call.tick(done, ticks, None)
-    return Result((call["image"],))
+    return NodeResult((call["image"],))
 
 
-def _fail(call: Call) -> Result:
+def _fail_with_exception(call: Call) -> NodeResult:
     """Fail with the message. After ``json:`` it is decoded as JSON, for characters that a request cannot contain."""
     message = call["message"]
     raise Failure(call["exception_type"], json.loads(message[5:]) if message.startswith("json:") else message)
 
 
-def _exit(call: Call) -> Result:
+def _exit(call: Call) -> NodeResult:
     call.die(EXIT_STATUS)
-    return Result((call["image"],))
+    return NodeResult((call["image"],))
 
 
-def _kill_worker(_: Call) -> Result:
+def _kill_worker(_: Call) -> NodeResult:
     raise WorkerDied
 
 
-def _freeze(call: Call) -> Result:
+def _freeze_node(call: Call) -> NodeResult:
     time.sleep(call["seconds"])  # blocks the event loop on purpose
-    return Result((call["image"],))
+    return NodeResult((call["image"],))
 
 
-def _multiply(call: Call) -> Result:
-    return Result((call["image"] * call["copies"],))
+def _multiply_images(call: Call) -> NodeResult:
+    return NodeResult((call["image"] * call["copies"],))
 
 
-def _send(call: Call) -> Result:
+def _send(call: Call) -> NodeResult:
     """Send frames of type 1 and a report without a name, like the classes of the tooling pack."""
     for image in call["images"]:
         buffer = io.BytesIO()
         image.save(buffer, call["format"])
         call.send_picture(buffer.getvalue())
     entry = {"source": "websocket", "content-type": f"image/{call['format'].lower()}", "type": "output"}
-    return Result((), {"images": [entry] * len(call["images"])})
+    return NodeResult((), {"images": [entry] * len(call["images"])})
 
 
-def _repeat(call: Call) -> Result:
+def _repeat(call: Call) -> NodeResult:
     """Expand into several previews of the image that differ in an unused input. A cached call expands into none."""
     link = call.prompt[call.node_id]["inputs"]["image"]
     children = {
         f"{call.node_id}.0.0.{number}": {"class_type": "PreviewImage", "inputs": {"images": link, "number": number}}
         for number in range(1, call["times"] + 1)
     }
-    return Result((call["image"],), expand=children)
+    return NodeResult((call["image"],), expand=children)
 
 
-def _report(call: Call) -> Result:
+def _write_files_and_report(call: Call) -> NodeResult:
     """Write the files, then send clients the JSON report, like the nodes of some custom packs."""
     for path, content in json.loads(call["writes"]).items():
         file = call.shelf.folders.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    return Result((), json.loads(call["report"]) or None)
+    return NodeResult((), json.loads(call["report"]) or None)
 
 
 _MODULE = "custom_nodes.simnode"
@@ -84,7 +84,7 @@ _MODULE = "custom_nodes.simnode"
 CLASSES = (
     NodeClass(
         name="SimSleep",
-        run=_sleep,
+        run=_sleep_for_seconds,
         inputs=(
             socket("image", "IMAGE"),
             Field("seconds", "FLOAT", {"default": 1.0, "min": 0.0, "max": 86400.0, "step": 0.01}),
@@ -97,7 +97,7 @@ CLASSES = (
     ),
     NodeClass(
         name="SimFail",
-        run=instantly(_fail),
+        run=instantly(_fail_with_exception),
         inputs=(
             socket("image", "IMAGE"),
             Field("message", "STRING", {"default": "it was told to fail"}),
@@ -128,7 +128,7 @@ CLASSES = (
     ),
     NodeClass(
         name="SimFreeze",
-        run=instantly(_freeze),
+        run=instantly(_freeze_node),
         inputs=(
             socket("image", "IMAGE"),
             Field("seconds", "FLOAT", {"default": 60.0, "min": 0.0, "max": 86400.0, "step": 0.01}),
@@ -140,7 +140,7 @@ CLASSES = (
     ),
     NodeClass(
         name="SimMultiply",
-        run=instantly(_multiply),
+        run=instantly(_multiply_images),
         inputs=(socket("image", "IMAGE"), Field("copies", "INT", {"default": 1, "min": 1, "max": 4096})),
         outputs=("IMAGE",),
         category="simnode",
@@ -167,7 +167,7 @@ CLASSES = (
     ),
     NodeClass(
         name="SimReport",
-        run=instantly(_report),
+        run=instantly(_write_files_and_report),
         inputs=(
             Field("report", "STRING", {"default": "{}", "multiline": True}),
             Field("writes", "STRING", {"default": "{}", "multiline": True}),

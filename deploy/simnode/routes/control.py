@@ -6,7 +6,7 @@ from aiohttp import web
 
 from simnode.faults import NAMES
 from simnode.parts import Parts
-from simnode.routes.registry import parts_of
+from simnode.routes.registry import get_parts
 from simnode.wire import Document
 
 routes = web.RouteTableDef()
@@ -15,13 +15,13 @@ routes = web.RouteTableDef()
 @routes.get("/simnode/ledger")
 async def get_ledger(request: web.Request) -> web.Response:
     """Return everything that the node did since it started."""
-    return web.json_response(parts_of(request).ledger.describe())
+    return web.json_response(get_parts(request).ledger.describe())
 
 
 @routes.get("/simnode/faults")
 async def get_faults(request: web.Request) -> web.Response:
     """Return every fault that was armed since the start, whether it still is, and how often it occurred."""
-    return web.json_response(parts_of(request).faults.describe())
+    return web.json_response(get_parts(request).faults.describe())
 
 
 @routes.post("/simnode/faults")
@@ -34,8 +34,8 @@ async def post_fault(request: web.Request) -> web.Response:
     name = body.pop("name", None) if isinstance(body, dict) else None
     if name not in NAMES:
         return web.json_response({"error": f"no such fault: {name}", "known": sorted(NAMES)}, status=400)
-    parts = parts_of(request)
-    if not _strike_now(parts, name, body):
+    parts = get_parts(request)
+    if not _trigger_immediate_fault(parts, name, body):
         parts.faults.arm(name, body)
     return web.json_response(parts.faults.describe())
 
@@ -43,7 +43,7 @@ async def post_fault(request: web.Request) -> web.Response:
 @routes.delete("/simnode/faults")
 async def delete_faults(request: web.Request) -> web.Response:
     """Disarm one fault (``?name=``) or all."""
-    parts = parts_of(request)
+    parts = get_parts(request)
     parts.faults.clear(request.rel_url.query.get("name"))
     return web.json_response(parts.faults.describe())
 
@@ -52,7 +52,7 @@ async def delete_faults(request: web.Request) -> web.Response:
 async def post_log(request: web.Request) -> web.Response:
     """Write texts to the node's log, one entry each."""
     for text in await request.json():
-        parts_of(request).log.write(text)
+        get_parts(request).log.write(text)
     return web.Response()
 
 
@@ -60,7 +60,7 @@ async def post_log(request: web.Request) -> web.Response:
 async def post_models(request: web.Request) -> web.Response:
     """Set the files in the model folder ``folder`` to ``names``."""
     body = await request.json()
-    shelf = parts_of(request).shelf
+    shelf = get_parts(request).shelf
     shelf.set_models(body["folder"], body["names"])
     return web.json_response(shelf.models(body["folder"]))
 
@@ -68,15 +68,15 @@ async def post_models(request: web.Request) -> web.Response:
 @routes.post("/simnode/gpu")
 async def post_gpu(request: web.Request) -> web.Response:
     """Set the GPU memory that the node reports, in GiB (``gib``). Prompts are not affected."""
-    parts = parts_of(request)
+    parts = get_parts(request)
     parts.vram_gib = (await request.json())["gib"]
     return web.json_response({"gib": parts.vram_gib})
 
 
-def _strike_now(parts: Parts, name: str, params: Document) -> bool:
+def _trigger_immediate_fault(parts: Parts, name: str, params: Document) -> bool:
     """Trigger faults that occur on request instead of being armed."""
     if name == "ws_drop":
-        parts.hub.drop_all()
+        parts.hub.abort_connections()
     elif name == "history_cleared" and "count" not in params:
         parts.history.clear()
     else:

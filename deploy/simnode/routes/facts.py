@@ -5,10 +5,10 @@ import sys
 
 from aiohttp import web
 
-from simnode.failures import poisoned_device
+from simnode.failures import build_broken_device
 from simnode.object_info import describe
 from simnode.parts import Parts
-from simnode.routes.registry import parts_of
+from simnode.routes.registry import get_parts
 from simnode.shelf import MODEL_FOLDERS
 from simnode.wire import Document
 
@@ -17,7 +17,7 @@ routes = web.RouteTableDef()
 GIB = 2**30
 
 
-def feature_flags(parts: Parts) -> Document:
+def build_feature_flags(parts: Parts) -> Document:
     """Return the server's features, for ``GET /features`` and in reply to a client's flags."""
     flags: Document = {"supports_preview_metadata": True, "max_upload_size": parts.settings.max_upload_bytes}
     if parts.settings.is_new:
@@ -33,13 +33,13 @@ def feature_flags(parts: Parts) -> Document:
 @routes.get("/features")
 async def get_features(request: web.Request) -> web.Response:
     """Feature flags of the server."""
-    return web.json_response(feature_flags(parts_of(request)))
+    return web.json_response(build_feature_flags(get_parts(request)))
 
 
 @routes.get("/object_info")
 async def get_object_info(request: web.Request) -> web.Response:
     """Every node class."""
-    parts = parts_of(request)
+    parts = get_parts(request)
     classes = (parts.catalog.get(name) for name in parts.catalog.names())
     return web.json_response({one.name: describe(one, parts.shelf) for one in classes if one is not None})
 
@@ -47,7 +47,7 @@ async def get_object_info(request: web.Request) -> web.Response:
 @routes.get("/object_info/{name}")
 async def get_one_object_info(request: web.Request) -> web.Response:
     """One node class, or ``{}``."""
-    parts, name = parts_of(request), request.match_info["name"]
+    parts, name = get_parts(request), request.match_info["name"]
     found = parts.catalog.get(name)
     return web.json_response({} if found is None else {name: describe(found, parts.shelf)})
 
@@ -61,15 +61,15 @@ async def get_models(_request: web.Request) -> web.Response:
 @routes.get("/models/{folder}")
 async def get_model_folder(request: web.Request) -> web.Response:
     """File names in a model folder; 404 if there is no such folder."""
-    names = parts_of(request).shelf.models(request.match_info["folder"])
+    names = get_parts(request).shelf.models(request.match_info["folder"])
     return web.Response(status=404) if names is None else web.json_response(names)
 
 
 @routes.get("/experiment/models")
 async def get_model_folders(request: web.Request) -> web.Response:
     """The folders of each kind of model."""
-    shelf = parts_of(request).shelf
-    return web.json_response([{"name": name, "folders": shelf.model_folders(name)} for name in MODEL_FOLDERS])
+    shelf = get_parts(request).shelf
+    return web.json_response([{"name": name, "folders": shelf.list_model_folders(name)} for name in MODEL_FOLDERS])
 
 
 @routes.get("/experiment/models/{folder}")
@@ -77,7 +77,7 @@ async def get_model_files(request: web.Request) -> web.Response:
     """The files of a kind of model, each with the index of its folder."""
     folder = request.match_info["folder"]
     known = folder in MODEL_FOLDERS
-    return web.json_response(parts_of(request).shelf.model_files(folder)) if known else web.Response(status=404)
+    return web.json_response(get_parts(request).shelf.list_model_files(folder)) if known else web.Response(status=404)
 
 
 @routes.get("/embeddings")
@@ -93,10 +93,10 @@ async def get_system_stats(request: web.Request) -> web.Response:
     Raises:
         Failure: the device context is broken; answered with 500.
     """
-    parts = parts_of(request)
+    parts = get_parts(request)
     if parts.poisoned:
-        raise poisoned_device()
-    system = _system_stats(parts)
+        raise build_broken_device()
+    system = _build_system_stats(parts)
     device = {
         "name": f"cuda:0 Simulated {parts.settings.name} : native",
         "type": "cuda",
@@ -109,7 +109,7 @@ async def get_system_stats(request: web.Request) -> web.Response:
     return web.json_response({"system": system, "devices": [device]})
 
 
-def _system_stats(parts: Parts) -> Document:
+def _build_system_stats(parts: Parts) -> Document:
     page = os.sysconf("SC_PAGE_SIZE")
     system = {
         "os": sys.platform if parts.settings.is_new else os.name,

@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from simnode.job_view import STATUSES, detailed, finished_job, waiting_job
+from simnode.job_view import STATUSES, describe_finished_job, describe_waiting_job, detailed
 from simnode.parts import Parts
 from simnode.routes.queue import delete_waiting, interrupt_if_running
-from simnode.routes.registry import parts_of
+from simnode.routes.registry import get_parts
 from simnode.wire import Document
 
 routes = web.RouteTableDef()
@@ -25,16 +25,16 @@ async def get_jobs(request: web.Request) -> web.Response:
     query = request.rel_url.query
     try:
         statuses = _parse_statuses(query.get("status"))
-        key = _one_of(query.get("sort_by", "created_at"), "sort_by", ("created_at", "execution_duration"))
-        order = _one_of(query.get("sort_order", "desc"), "sort_order", ("asc", "desc"))
+        key = _parse_choice(query.get("sort_by", "created_at"), "sort_by", ("created_at", "execution_duration"))
+        order = _parse_choice(query.get("sort_order", "desc"), "sort_order", ("asc", "desc"))
         limit = _parse_limit(query.get("limit"))
         offset = max(0, _parse_integer(query.get("offset", "0"), "offset"))
     except _BadQuery as error:
         return web.json_response({"error": str(error)}, status=400)
     wanted = query.get("workflow_id")
-    jobs = [job for job in _all_jobs(parts_of(request)) if wanted is None or job.get("workflow_id") == wanted]
+    jobs = [job for job in _list_jobs(get_parts(request)) if wanted is None or job.get("workflow_id") == wanted]
     jobs = [job for job in jobs if statuses is None or job["status"] in statuses]
-    jobs.sort(key=_creation_time if key == "created_at" else _execution_time, reverse=order == "desc")
+    jobs.sort(key=_get_creation_time if key == "created_at" else _get_execution_time, reverse=order == "desc")
     page = jobs[offset:] if limit is None else jobs[offset : offset + limit]
     more = offset + len(page) < len(jobs)
     pagination = {"offset": offset, "limit": limit, "total": len(jobs), "has_more": more}
@@ -44,11 +44,11 @@ async def get_jobs(request: web.Request) -> web.Response:
 @routes.get("/api/jobs/{job_id}")
 async def get_job(request: web.Request) -> web.Response:
     """One job; finished ones with outputs and workflow."""
-    parts, job_id = parts_of(request), request.match_info["job_id"]
+    parts, job_id = get_parts(request), request.match_info["job_id"]
     entry = parts.history.one(job_id).get(job_id)
     if entry is not None:
-        return web.json_response({**finished_job(entry), **detailed(entry)})
-    job = next((one for one in _all_jobs(parts) if one["id"] == job_id), None)
+        return web.json_response({**describe_finished_job(entry), **detailed(entry)})
+    job = next((one for one in _list_jobs(parts) if one["id"] == job_id), None)
     if job is None:
         return web.json_response({"error": "Job not found"}, status=404)
     return web.json_response(job)
@@ -68,7 +68,7 @@ async def post_cancel_many(request: web.Request) -> web.Response:
     if invalid:
         answer = {"error": "job_ids contains invalid id(s)", "invalid_ids": invalid}
         return web.json_response(answer, status=400)
-    parts = parts_of(request)
+    parts = get_parts(request)
     cancelled = [_cancel_jobs(parts, one) for one in ids]
     return web.json_response({"cancelled": any(cancelled)})
 
@@ -76,24 +76,24 @@ async def post_cancel_many(request: web.Request) -> web.Response:
 @routes.post("/api/jobs/{job_id}/cancel")
 async def post_cancel(request: web.Request) -> web.Response:
     """Cancel one job, running or waiting; false if it is neither."""
-    return web.json_response({"cancelled": _cancel_jobs(parts_of(request), request.match_info["job_id"])})
+    return web.json_response({"cancelled": _cancel_jobs(get_parts(request), request.match_info["job_id"])})
 
 
 def _cancel_jobs(parts: Parts, job_id: str) -> bool:
     return interrupt_if_running(parts, job_id) or delete_waiting(parts, job_id)
 
 
-def _all_jobs(parts: Parts) -> list[Document]:
-    waiting = [waiting_job(item, "pending") for item in parts.queue.pending]
-    running = [waiting_job(item, "in_progress") for item in parts.queue.running]
-    return [*running, *waiting, *(finished_job(entry) for entry in parts.history.page(None, 0).values())]
+def _list_jobs(parts: Parts) -> list[Document]:
+    waiting = [describe_waiting_job(item, "pending") for item in parts.queue.pending]
+    running = [describe_waiting_job(item, "in_progress") for item in parts.queue.running]
+    return [*running, *waiting, *(describe_finished_job(entry) for entry in parts.history.page(None, 0).values())]
 
 
-def _creation_time(job: Document) -> int:
+def _get_creation_time(job: Document) -> int:
     return int(job.get("create_time", 0))
 
 
-def _execution_time(job: Document) -> int:
+def _get_execution_time(job: Document) -> int:
     return int(job.get("execution_end_time", 0) - job.get("execution_start_time", 0))
 
 
@@ -107,7 +107,7 @@ def _parse_statuses(text: str | None) -> set[str] | None:
     return set(names)
 
 
-def _one_of(value: str, name: str, allowed: tuple[str, str]) -> str:
+def _parse_choice(value: str, name: str, allowed: tuple[str, str]) -> str:
     if value not in allowed:
         raise _BadQuery(f"{name} must be '{allowed[0]}' or '{allowed[1]}'")
     return value

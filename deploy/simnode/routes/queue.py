@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from simnode.parts import Parts
-from simnode.routes.registry import parts_of
+from simnode.routes.registry import get_parts
 from simnode.wire import QueueItem
 
 routes = web.RouteTableDef()
@@ -37,7 +37,7 @@ def shown(items: list[QueueItem]) -> list[list[Any]]:
 @routes.get("/queue")
 async def get_queue(request: web.Request) -> web.Response:
     """Return running and waiting prompts, the latter in heap order."""
-    parts = parts_of(request)
+    parts = get_parts(request)
     queue = parts.queue
     if queue.running and parts.faults.fire("queue_hidden"):
         return web.json_response({"queue_running": [], "queue_pending": []})
@@ -47,7 +47,7 @@ async def get_queue(request: web.Request) -> web.Response:
 @routes.post("/queue")
 async def post_queue(request: web.Request) -> web.Response:
     """Clear the waiting prompts or delete some. Always 200 with an empty body."""
-    parts, body = parts_of(request), await request.json()
+    parts, body = get_parts(request), await request.json()
     if body.get("clear"):
         for item in parts.queue.wipe():
             parts.ledger.deleted(item[1])
@@ -59,7 +59,7 @@ async def post_queue(request: web.Request) -> web.Response:
 @routes.post("/interrupt")
 async def post_interrupt(request: web.Request) -> web.Response:
     """Interrupt the running prompt, or a given one if it is running. Always 200."""
-    parts = parts_of(request)
+    parts = get_parts(request)
     try:
         body = await request.json()
     except json.JSONDecodeError:
@@ -76,7 +76,7 @@ async def post_interrupt(request: web.Request) -> web.Response:
 @routes.post("/free")
 async def post_free(request: web.Request) -> web.Response:
     """Request that memory be freed. Applied between prompts."""
-    queue, body = parts_of(request).queue, await request.json()
+    queue, body = get_parts(request).queue, await request.json()
     for name in ("unload_models", "free_memory"):
         if body.get(name):
             queue.set_flag(name)
@@ -88,19 +88,19 @@ async def get_history(request: web.Request) -> web.Response:
     """Return ended prompts, all or a page. A parameter that is not an integer gives 500."""
     query = request.rel_url.query
     max_items = int(query["max_items"]) if "max_items" in query else None
-    return web.json_response(parts_of(request).history.page(max_items, int(query.get("offset", -1))))
+    return web.json_response(get_parts(request).history.page(max_items, int(query.get("offset", -1))))
 
 
 @routes.get("/history/{prompt_id}")
 async def get_one_history(request: web.Request) -> web.Response:
     """Return one ended prompt, or ``{}``."""
-    return web.json_response(parts_of(request).history.one(request.match_info["prompt_id"]))
+    return web.json_response(get_parts(request).history.one(request.match_info["prompt_id"]))
 
 
 @routes.post("/history")
 async def post_history(request: web.Request) -> web.Response:
     """Clear the history or delete entries."""
-    history, body = parts_of(request).history, await request.json()
+    history, body = get_parts(request).history, await request.json()
     if body.get("clear"):
         history.clear()
     for prompt_id in body.get("delete", []):

@@ -7,12 +7,12 @@ from simnode.parts import Parts
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
 
 
-def parts_of(request: web.Request) -> Parts:
+def get_parts(request: web.Request) -> Parts:
     """Return the node that serves a request."""
     return request.app[PARTS]
 
 
-def add_both(app: web.Application, routes: web.RouteTableDef) -> None:
+def add_routes_with_prefix(app: web.Application, routes: web.RouteTableDef) -> None:
     """Register every route with and without the prefix ``/api``, as ComfyUI does.
 
     ``/api/jobs`` is also ``/api/api/jobs``.

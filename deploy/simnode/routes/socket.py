@@ -6,8 +6,8 @@ import uuid
 from aiohttp import WSMsgType, web
 
 from simnode.hub import Hub
-from simnode.routes.facts import feature_flags
-from simnode.routes.registry import parts_of
+from simnode.routes.facts import build_feature_flags
+from simnode.routes.registry import get_parts
 from simnode.wire import Document
 
 routes = web.RouteTableDef()
@@ -16,7 +16,7 @@ routes = web.RouteTableDef()
 @routes.get("/ws")
 async def open_socket(request: web.Request) -> web.StreamResponse:
     """Register a socket under its session id and read until it closes. A plain GET gives 400."""
-    parts = parts_of(request)
+    parts = get_parts(request)
     if parts.faults.fire("ws_refuse"):
         return web.Response(status=503)
     socket = web.WebSocketResponse()
@@ -25,7 +25,7 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
     parts.hub.register(sid, socket, request.transport)
     try:
         await parts.hub.greet(sid, parts.queue.remaining)
-        await _receive_messages(socket, sid, parts.hub, feature_flags(parts))
+        await _receive_messages(socket, sid, parts.hub, build_feature_flags(parts))
     finally:
         parts.hub.forget(sid, socket)
     return socket
@@ -37,13 +37,13 @@ async def _receive_messages(socket: web.WebSocketResponse, sid: str, hub: Hub, o
     async for message in socket:
         if message.type is WSMsgType.TEXT and first:
             first = False
-            flags = _feature_flags(message.data)
+            flags = _parse_feature_flags(message.data)
             if flags is not None:
                 hub.set_flags(sid, flags)
                 hub.send("feature_flags", own_flags, sid)
 
 
-def _feature_flags(text: str) -> Document | None:
+def _parse_feature_flags(text: str) -> Document | None:
     try:
         message = json.loads(text)
     except json.JSONDecodeError:

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from simnode.folders import is_inside
 from simnode.parts import Parts
-from simnode.routes.registry import parts_of
-from simnode.uploads import store, with_mask
+from simnode.routes.registry import get_parts
+from simnode.uploads import apply_mask, store
 
 routes = web.RouteTableDef()
 
@@ -20,33 +20,33 @@ routes = web.RouteTableDef()
 async def post_image(request: web.Request) -> web.Response:
     """Store any file, whatever its content. The response contains its name."""
     form = await request.post()
-    target = _target_path(parts_of(request), form)
+    target = _choose_target_path(get_parts(request), form)
     if target is None:
         return web.Response(status=400)
     folder, name, content = target
     overwrite = form.get("overwrite") in {"true", "1"}
     stored = await asyncio.to_thread(store, folder, name, content, overwrite=overwrite)
-    if parts_of(request).faults.fire("upload_lost"):
+    if get_parts(request).faults.fire("upload_lost"):
         (folder / stored).unlink()
-    return _upload_response(stored, form)
+    return _build_upload_response(stored, form)
 
 
 @routes.post("/upload/mask")
 async def post_mask(request: web.Request) -> web.Response:
     """Store an uploaded image with a new alpha channel. If the image is missing, respond with 200 and store nothing."""
-    parts, form = parts_of(request), await request.post()
-    target = _target_path(parts, form)
+    parts, form = get_parts(request), await request.post()
+    target = _choose_target_path(parts, form)
     if target is None:
         return web.Response(status=400)
     folder, name, content = target
     original = json.loads(str(form.get("original_ref")))
-    masked = await asyncio.to_thread(with_mask, parts.folders, original, content)
+    masked = await asyncio.to_thread(apply_mask, parts.folders, original, content)
     if masked is not None:
         name = await asyncio.to_thread(store, folder, name, masked, overwrite=True)
-    return _upload_response(name, form)
+    return _build_upload_response(name, form)
 
 
-def _target_path(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
+def _choose_target_path(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
     """Return folder, file name and bytes of an upload; None if there is no file or it would leave its folder.
 
     Raises:
@@ -64,6 +64,6 @@ def _target_path(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
     return folder, image.filename, image.file.read()
 
 
-def _upload_response(name: str, form: Any) -> web.Response:
+def _build_upload_response(name: str, form: Any) -> web.Response:
     kind = str(form.get("type", "input"))
     return web.json_response({"name": name, "subfolder": str(form.get("subfolder", "")), "type": kind})

@@ -11,7 +11,7 @@ from PIL import Image
 
 from simnode.folders import is_inside
 from simnode.parts import Parts
-from simnode.routes.registry import parts_of
+from simnode.routes.registry import get_parts
 
 routes = web.RouteTableDef()
 
@@ -33,23 +33,23 @@ DEFAULT_QUALITY = 90
 @routes.get("/view")
 async def get_view(request: web.Request) -> web.StreamResponse:
     """Return a file by exact name, subfolder and type. 400, 403 and 404 have empty bodies."""
-    parts, query = parts_of(request), request.rel_url.query
+    parts, query = get_parts(request), request.rel_url.query
     path = _find_file(parts, query.get("filename", ""), query.get("type", "output"), query.get("subfolder", ""))
     if isinstance(path, int):
         return web.Response(status=path)
     if parts.faults.fire("view_404") or not await asyncio.to_thread(path.is_file):
         return web.Response(status=404)
     if parts.faults.fire("view_truncated"):
-        return await _truncate(request, path)
+        return await _truncate_response(request, path)
     channel = query.get("channel", "rgba")
     disposition = {"Content-Disposition": f'filename="{path.name}"'}
     if "preview" in query:
-        body, kind = await asyncio.to_thread(_preview_response, path, query["preview"], channel)
+        body, kind = await asyncio.to_thread(_build_preview_response, path, query["preview"], channel)
         return web.Response(body=body, content_type=kind, headers=disposition)
     if channel in {"rgb", "a"}:
         body = await asyncio.to_thread(_extract_channel, path, channel)
         return web.Response(body=body, content_type="image/png", headers=disposition)
-    return web.FileResponse(path, headers=_response_headers(path, is_new=parts.settings.is_new))
+    return web.FileResponse(path, headers=_build_response_headers(path, is_new=parts.settings.is_new))
 
 
 def _find_file(parts: Parts, filename: str, kind: str, subfolder: str) -> Path | int:
@@ -67,7 +67,7 @@ def _find_file(parts: Parts, filename: str, kind: str, subfolder: str) -> Path |
     return base / subfolder / os.path.basename(name)  # noqa: PTH119 - a string from the wire
 
 
-def _response_headers(path: Path, *, is_new: bool) -> dict[str, str]:
+def _build_response_headers(path: Path, *, is_new: bool) -> dict[str, str]:
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     disposition = f'filename="{path.name}"'
     if kind in ACTIVE_TYPES:
@@ -76,7 +76,7 @@ def _response_headers(path: Path, *, is_new: bool) -> dict[str, str]:
     return {**headers, "X-Content-Type-Options": "nosniff"} if is_new else headers
 
 
-def _preview_response(path: Path, wish: str, channel: str) -> tuple[bytes, str]:
+def _build_preview_response(path: Path, wish: str, channel: str) -> tuple[bytes, str]:
     """Re-encode without resizing. A channel with alpha requires WebP."""
     kind, _, quality = wish.partition(";")
     if kind not in {"webp", "jpeg"} or "a" in channel:
@@ -101,7 +101,7 @@ def _extract_channel(path: Path, channel: str) -> bytes:
     return buffer.getvalue()
 
 
-async def _truncate(request: web.Request, path: Path) -> web.StreamResponse:
+async def _truncate_response(request: web.Request, path: Path) -> web.StreamResponse:
     """Announce the whole file, send half of it, and abort the connection."""
     content = await asyncio.to_thread(path.read_bytes)
     response = web.StreamResponse(headers={"Content-Type": "image/png"})

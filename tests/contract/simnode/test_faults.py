@@ -14,7 +14,7 @@ async def worker_is_dead(driver: Driver) -> None:
     await until(look)
 
 
-async def test_unknown_faults_are_refused_and_clearing_disarms(driver: Driver) -> None:
+async def test_unknown_fault_is_refused_and_cleared_fault_has_no_effect(driver: Driver) -> None:
     assert (await driver.request("POST", "/simnode/faults", json={"name": "nope"}))[0] == 400
     await driver.arm("prompt_500")
     await driver.clear_faults()
@@ -54,7 +54,7 @@ async def test_websocket_stall_delays_all_messages_and_then_sends_them(driver: D
         await stream.until_over(prompt_id)
 
 
-async def test_websocket_refuse_and_drop_faults(driver: Driver) -> None:
+async def test_websocket_faults_refuse_and_drop_connections(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         await driver.arm("ws_drop")
         with pytest.raises(ConnectionError):
@@ -123,7 +123,7 @@ async def test_prompt_500_fault_accepts_no_prompt(driver: Driver) -> None:
     assert await driver.fired("prompt_500") == 1
 
 
-async def test_history_fault_returns_false_entries(driver: Driver) -> None:
+async def test_history_faults_return_wrong_entries(driver: Driver) -> None:
     await driver.arm("error_as_success")
     status = (await driver.run(failing()))["status"]
     assert (status["status_str"], status["messages"][-1][0]) == ("success", "execution_error")
@@ -184,7 +184,7 @@ async def test_interrupt_latency_delays_the_stop(driver: Driver) -> None:
     assert await driver.fired("interrupt_latency") == 1
 
 
-async def test_an_unreachable_node_without_inputs_kills_the_worker(driver: Driver) -> None:
+async def test_graph_node_without_inputs_that_feeds_no_output_kills_the_worker(driver: Driver) -> None:
     await driver.submit({**saved(), "9": {"class_type": "EmptyImage"}})
     await worker_is_dead(driver)
     assert len((await driver.get("/queue"))["queue_running"]) == 1
@@ -205,7 +205,7 @@ async def test_a_client_id_that_is_no_string_ends_the_sending_loop(driver: Drive
     assert isinstance(await asyncio.wait_for(driver.node.failed(), DEADLINE_S), TypeError)
 
 
-async def test_null_pnginfo_poisons_the_jobs_list(driver: Driver) -> None:
+async def test_prompt_with_null_pnginfo_makes_the_jobs_list_fail(driver: Driver) -> None:
     prompt_id = await driver.submit(saved(), extra_data={"extra_pnginfo": None})
     await driver.entry(prompt_id)
     assert (await driver.request("GET", "/api/jobs"))[0] == 500
@@ -213,11 +213,11 @@ async def test_null_pnginfo_poisons_the_jobs_list(driver: Driver) -> None:
     assert (await driver.request("GET", "/api/jobs"))[0] == 200
 
 
-async def test_unread_websocket_blocks_the_others_until_it_closes(driver: Driver) -> None:
+async def test_client_that_does_not_read_blocks_other_clients_until_it_disconnects(driver: Driver) -> None:
     hub = driver.node.parts.hub
     async with driver.socket("slow") as slow, driver.socket("quick") as quick:
         for _ in range(32):
-            hub.send_frame(bytes(1_000_000), "slow")
+            hub.queue_frame(bytes(1_000_000), "slow")
         prompt_id = await driver.submit(saved(), client_id="quick")
         await driver.entry(prompt_id)
         assert not hub._outbox.empty()

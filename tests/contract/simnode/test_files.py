@@ -90,14 +90,16 @@ async def test_uploads_and_results_can_be_loaded(driver: Driver) -> None:
         ("filename=x_00001_.png [output]&subfolder=t&type=input", 200),
     ],
 )
-async def test_view_returns_existing_files_and_refuses_others(driver: Driver, query: str, status: int) -> None:
+async def test_view_route_returns_existing_files_and_refuses_other_paths(
+    driver: Driver, query: str, status: int
+) -> None:
     await driver.run(saved())
     answer, body = await driver.request("GET", f"/view?{query}")
     assert answer == status
     assert body == b"" or status == 200
 
 
-async def test_view_supports_ranges_etags_and_file_names(driver: Driver) -> None:
+async def test_view_route_supports_ranges_etags_and_file_names(driver: Driver) -> None:
     await driver.run(saved())
     url = f"{driver.node.url}/api/view?filename=x_00001_.png&subfolder=t&type=output"
     async with driver.http.get(url) as whole:
@@ -113,7 +115,7 @@ async def test_view_supports_ranges_etags_and_file_names(driver: Driver) -> None
         assert unchanged.status == 304
 
 
-async def test_view_re_encodes_and_splits_channels(driver: Driver) -> None:
+async def test_view_route_re_encodes_images_and_returns_single_channels(driver: Driver) -> None:
     await upload(driver, form(png()))
 
     async def picture(**query: str) -> tuple[str, Image.Image]:

@@ -147,7 +147,7 @@ async def test_cycle_is_reported_by_the_new_version_only(driver: Driver, old: Dr
     assert (status, hidden["node_errors"]) == (400, {})
 
 
-async def test_valid_outputs_run_and_invalid_outputs_are_reported(driver: Driver) -> None:
+async def test_valid_outputs_of_a_prompt_run_and_invalid_outputs_are_reported(driver: Driver) -> None:
     graph = {"1": picture(), "2": node("PreviewImage", images=["1", 0]), "3": node("SaveImage", images=["1", 0])}
     status, body = await driver.post(graph)
     assert status == 200
@@ -166,7 +166,7 @@ async def test_values_are_cast_in_the_stored_workflow(driver: Driver) -> None:
     assert list(entry["prompt"][3]) == ["create_time"]
 
 
-async def test_partial_targets_choose_outputs(driver: Driver) -> None:
+async def test_partial_execution_targets_determine_which_outputs_run(driver: Driver) -> None:
     graph = {"1": picture(), "2": node("PreviewImage", images=["1", 0]), "3": node("PreviewImage", images=["1", 0])}
     status, body = await driver.post(graph, partial_execution_targets=["3"])
     assert status == 200

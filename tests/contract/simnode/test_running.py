@@ -109,7 +109,7 @@ async def test_loaded_file_is_cached_by_content(driver: Driver) -> None:
         assert "is_changed" in json.loads(str(shown.info["prompt"]))["1"]
 
 
-async def test_loaders_stay_in_their_folder_in_the_new_version_only(driver: Driver, old: Driver) -> None:
+async def test_loaders_cannot_leave_their_folder_in_the_new_version_only(driver: Driver, old: Driver) -> None:
     for one in (driver, old):
         Image.new("RGB", (8, 8)).save(one.node.parts.folders.root / "secret.png")
     graph = {"1": node("LoadImage", image="../secret.png"), "2": node("PreviewImage", images=["1", 0])}
@@ -121,7 +121,7 @@ async def test_loaders_stay_in_their_folder_in_the_new_version_only(driver: Driv
     assert (await old.run(graph))["status"]["completed"] is True
 
 
-async def test_prefixes_stay_in_the_output_folder(driver: Driver) -> None:
+async def test_file_name_prefixes_cannot_leave_the_output_folder(driver: Driver) -> None:
     entry = await driver.run(saved(prefix="../evil"))
     name, error = entry["status"]["messages"][-1]
     assert (name, error["exception_type"]) == ("execution_error", "Exception")
@@ -226,7 +226,7 @@ async def test_oversized_images_fail_like_torch(driver: Driver) -> None:
     assert "can't allocate memory" in error["exception_message"]
 
 
-async def test_restart_keeps_only_files(tmp_path: Path) -> None:
+async def test_restarted_node_keeps_only_its_files(tmp_path: Path) -> None:
     async with driven(tmp_path) as driver:
         await driver.run(saved())
         await driver.run({"1": picture(), "2": node("PreviewImage", images=["1", 0])})

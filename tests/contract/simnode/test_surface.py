@@ -5,7 +5,7 @@ import pytest
 from tests.contract.simnode.driver import Driver, driven, failing, fresh_id, picture, saved, slept
 
 
-async def test_unknown_paths_and_methods(driver: Driver) -> None:
+async def test_unknown_paths_and_methods_are_refused_as_comfyui_does(driver: Driver) -> None:
     async with driver.http.get(f"{driver.node.url}/health") as answer:
         assert (answer.status, answer.content_type, await answer.read()) == (404, "application/octet-stream", b"")
     async with driver.http.delete(f"{driver.node.url}/prompt") as answer:
@@ -45,7 +45,7 @@ async def test_object_info_has_the_shape_of_each_version(driver: Driver, old: Dr
     assert "search_aliases" not in (await old.get("/object_info/EmptyImage"))["EmptyImage"]
 
 
-async def test_system_facts_differ_by_version(driver: Driver, old: Driver) -> None:
+async def test_system_statistics_differ_by_version(driver: Driver, old: Driver) -> None:
     assert (await driver.get("/system_stats"))["system"]["comfyui_version"] == "0.33.0"
     assert (await driver.get("/system_stats"))["system"]["os"] == "linux"
     assert (await old.get("/system_stats"))["system"]["os"] == "posix"
@@ -62,7 +62,7 @@ async def test_hidden_classes_are_unknown(tmp_path_factory: pytest.TempPathFacto
         assert (await driver.post(saved()))[1]["error"]["type"] == "missing_node_type"
 
 
-async def test_jobs_list_filters_and_details(driver: Driver) -> None:
+async def test_jobs_list_can_be_filtered_and_shows_details(driver: Driver) -> None:
     extra = {"extra_pnginfo": {"workflow": {"id": "wf-1"}}}
     done = await driver.submit(saved(), extra_data=extra)
     await driver.entry(done)
@@ -136,7 +136,7 @@ async def test_old_version_has_no_jobs_route(old: Driver) -> None:
     assert (await old.run(saved()))["prompt"][3] == {}
 
 
-async def test_interrupt_takes_any_body_but_a_list(driver: Driver) -> None:
+async def test_interrupt_route_accepts_any_body_except_a_list(driver: Driver) -> None:
     for body in ("", "{", json.dumps({"prompt_id": fresh_id()})):
         assert await driver.request("POST", "/interrupt", data=body) == (200, b"")
     assert (await driver.request("POST", "/interrupt", data="[]"))[0] == 500

@@ -16,7 +16,7 @@ from auth.app import bootstrap_user
 from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import Role
 from contracts.auth.changes import USER_CHANGED, UserChanged
-from contracts.auth.credentials import VERIFY_CREDENTIAL, Principal, Scope, VerifyCredential, scopes_of
+from contracts.auth.credentials import VERIFY_CREDENTIAL, Principal, Scope, VerifyCredential, list_scopes
 from contracts.auth.keys import CREATE_KEY, CreatedKey, CreateKey
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Refused, Relayed
@@ -45,7 +45,7 @@ class Person:
         return relayed.value.refused
 
     def key_request(self, **fields: Any) -> CreateKey:
-        return CreateKey(**({"name": "laptop", "scopes": JOBS, "granted": scopes_of(self.role)} | fields))
+        return CreateKey(**({"name": "laptop", "scopes": JOBS, "granted": list_scopes(self.role)} | fields))
 
     async def make_key(self, **fields: Any) -> CreatedKey:
         made: CreatedKey = await self.ask(CREATE_KEY, self.key_request(**fields))

@@ -22,7 +22,7 @@ async def read_back(person: Person, since: datetime | None = None) -> list[UserC
 
 
 @pytest.mark.requirement("F-156", "table auth.changes")
-async def test_unpublished_change_is_read_back(system: System) -> None:
+async def test_user_change_that_was_not_published_can_be_read(system: System) -> None:
     user = await somebody(system)
     database = Database(system.database_url, name="crashed")
     try:
@@ -37,7 +37,7 @@ async def test_unpublished_change_is_read_back(system: System) -> None:
 
 
 @pytest.mark.requirement("F-156")
-async def test_published_change_is_read_back_unchanged(system: System) -> None:
+async def test_user_change_can_be_read_as_it_was_published(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     made = await user.make_key()
     async with told_of(user) as heard:
@@ -61,7 +61,7 @@ async def test_user_changes_are_read_since_a_time(system: System) -> None:
     assert len(await read_back(user, now - timedelta(hours=2))) == 2
 
 
-async def test_full_page_of_changes_says_where_to_continue(system: System) -> None:
+async def test_full_page_of_user_changes_has_a_position_to_continue_from(system: System) -> None:
     user = await somebody(system)
     database = Database(system.database_url, name="many")
     try:
@@ -83,7 +83,7 @@ async def test_full_page_of_changes_says_where_to_continue(system: System) -> No
         await database.close()
 
 
-async def test_no_simultaneous_change_is_lost_between_pages(system: System) -> None:
+async def test_simultaneous_user_changes_are_not_lost_between_pages(system: System) -> None:
     user, database = await somebody(system), Database(system.database_url, name="twins")
     try:
         async with database.direct() as connection:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from auth.domain.api_key import ApiKey, new_api_key, parse_api_key
 from contracts.auth.accounts import Role
-from contracts.auth.credentials import VERIFY_CREDENTIAL, Scope, VerifyCredential, scopes_of
+from contracts.auth.credentials import VERIFY_CREDENTIAL, Scope, VerifyCredential, list_scopes
 from contracts.auth.keys import (
     CREATE_KEY,
     KEYS_USED,
@@ -183,9 +183,9 @@ async def test_api_key_cannot_exceed_the_rights_of_its_creator(system: System) -
 @pytest.mark.requirement("S-24")
 async def test_api_key_loses_the_rights_that_its_user_loses(system: System) -> None:
     admin = await somebody(system, Role.ADMIN)
-    assert (await verified(system, admin.key)).scopes == scopes_of(Role.ADMIN)
+    assert (await verified(system, admin.key)).scopes == list_scopes(Role.ADMIN)
     await system.sql.execute("UPDATE users SET role = 'user' WHERE id = $1", admin.id)
-    assert (await verified(system, admin.key)).scopes == scopes_of(Role.USER)
+    assert (await verified(system, admin.key)).scopes == list_scopes(Role.USER)
 
 
 @pytest.mark.requirement("B-36")

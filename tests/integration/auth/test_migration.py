@@ -8,9 +8,9 @@ import pytest
 from alembic import command
 
 from auth.domain.api_key import ApiKeyPepper, new_api_key
-from chassis.database.migrate import config_for, upgrade
+from chassis.database.migrate import build_alembic_config, upgrade
 from contracts.auth.accounts import Role
-from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.credentials import Scope, list_scopes
 from tests.integration.auth.conftest import SECRET, system_at
 from tests.integration.auth.people import verified
 from tests.kit.nats import NatsServer
@@ -25,14 +25,14 @@ async def test_migrated_key_keeps_all_scopes_of_its_user(
 ) -> None:
     url = await postgres_server.database("auth")
     async with system_at(nats_server.url, url) as system:
-        await asyncio.to_thread(command.downgrade, config_for("auth", url), "0001")
+        await asyncio.to_thread(command.downgrade, build_alembic_config("auth", url), "0001")
         keys = {role: new_api_key() for role in Role}
         for number, (role, key) in enumerate(keys.items()):
             await system.sql.execute(MAKE_USER, UUID(int=number), role, role)
             await system.sql.execute(MAKE_KEY, key.id, UUID(int=number), ApiKeyPepper(SECRET).digest(key))
         await asyncio.to_thread(upgrade, "auth", url)
         found = {role: (await verified(system, key.text)).scopes for role, key in keys.items()}
-    assert found == {role: scopes_of(role) for role in Role}
+    assert found == {role: list_scopes(role) for role in Role}
     assert Scope.ADMIN not in found[Role.USER]
 
 
@@ -43,7 +43,7 @@ async def test_only_a_new_installation_gets_a_retention_for_enterprise(postgres_
     retention = "SELECT result_days, upload_days FROM tiers WHERE name = 'enterprise'"
     try:
         assert tuple(await sql.fetchrow(retention)) == (365, 90)
-        await asyncio.to_thread(command.downgrade, config_for("auth", url), "0009")
+        await asyncio.to_thread(command.downgrade, build_alembic_config("auth", url), "0009")
         await sql.execute("UPDATE tiers SET result_days = NULL, upload_days = NULL WHERE name = 'enterprise'")
         await sql.execute(MAKE_USER, UUID(int=1), "ada", "user")
         await asyncio.to_thread(upgrade, "auth", url)

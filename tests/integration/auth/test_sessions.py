@@ -157,7 +157,9 @@ async def test_reuse_of_an_older_refresh_token_ends_the_session_within_the_grace
 
 
 @pytest.mark.requirement("S-48")
-async def test_next_rotation_spends_sibling_tokens(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+async def test_next_rotation_invalidates_other_refresh_tokens_of_the_session(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
     session = await login(bus, person)
     one, sibling = await refresh(bus, session), await refresh(bus, session)
     await refresh(bus, one)

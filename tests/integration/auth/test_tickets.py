@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from auth.loops.prune import Pruner
 from chassis.database.postgres import Database
 from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
-from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.credentials import Principal, list_scopes
 from contracts.auth.keys import REVOKE_KEY, RevokeKey
 from contracts.auth.sessions import END_SESSION, EndSession
 from contracts.auth.tickets import (
@@ -59,7 +59,7 @@ async def session_principal(system: System) -> Principal:
     said = jwt.decode(session.access_token.get_secret_value(), options={"verify_signature": False})
     return Principal(
         user_id=person.id, username=person.username, tier=said["tier"], role=said["role"], version=said["ver"],
-        scopes=scopes_of(Role.USER), session_id=session_id(session), expires_at=said["exp"],
+        scopes=list_scopes(Role.USER), session_id=session_id(session), expires_at=said["exp"],
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ async def test_ticket_works_once(system: System) -> None:
 
 
 @pytest.mark.requirement("B-80")
-async def test_ticket_is_spent_by_any_use(system: System) -> None:
+async def test_ticket_is_invalid_after_any_use(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     for origin in (None, "https://evil.example"):
         ticket = await ticket_of(system, principal)

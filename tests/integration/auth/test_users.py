@@ -23,7 +23,7 @@ from contracts.auth.accounts import (
     Role,
     UserPage,
 )
-from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.credentials import Scope, list_scopes
 from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import Kind, Relayed
 from tests.integration.auth.conftest import AuthCommand, AuthCommands, System, system_at
@@ -259,7 +259,7 @@ async def test_repeated_bootstrap_creates_one_user_with_two_keys(
     again = json.loads(output.read_text())
     assert again["user_id"] == answer["user_id"]
     principals = [await verified(system, each["key"]) for each in (answer, again)]
-    assert [each.scopes for each in principals] == [scopes_of(Role.ADMIN)] * 2
+    assert [each.scopes for each in principals] == [list_scopes(Role.ADMIN)] * 2
     assert {(each.username, each.tier, each.expires_at) for each in principals} == {(name, Tier.FREE, None)}
     assert Scope.ADMIN in principals[0].scopes
     user = Person(system, UUID(answer["user_id"]), name, Role.ADMIN, answer["key"])

@@ -15,7 +15,7 @@ from authn.authenticator import Authenticator
 from chassis.lifecycle import starting
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
-from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, scopes_of
+from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, list_scopes
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import bus_at, connected
@@ -40,7 +40,9 @@ async def scripted(url: str) -> AsyncIterator[Script]:
 
 
 @asynccontextmanager
-async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Authenticator]:
+async def authenticator_at(
+    script: Script, url: str, *, ready: bool = True, **paces: float
+) -> AsyncIterator[Authenticator]:
     """A resolver that has all changes so far, and polls only on request."""
     bus = bus_at(url, "notifier")
     identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
@@ -69,7 +71,7 @@ async def script(nats: NatsServer) -> AsyncIterator[Script]:
 
 @pytest.fixture
 async def identity(script: Script, nats: NatsServer) -> AsyncIterator[Authenticator]:
-    async with door(script, nats.url) as identity:
+    async with authenticator_at(script, nats.url) as identity:
         yield identity
 
 
@@ -100,7 +102,7 @@ async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(
     assert script.auth.asked == 1
     known = identity.find_cached(ALICE_KEY)
     assert known is not None
-    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), scopes_of(Role.USER))
+    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), list_scopes(Role.USER))
 
 
 @pytest.mark.requirement("B-30")
@@ -127,11 +129,11 @@ async def test_access_token_is_verified_without_a_request_to_auth(script: Script
 async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_do_not(
     script: Script, nats: NatsServer
 ) -> None:
-    async with door(script, nats.url, revalidate_after_s=SOON_S) as identity:
+    async with authenticator_at(script, nats.url, revalidate_after_s=SOON_S) as identity:
         old = script.auth.token(script.alice)
         assert await is_good(identity, ALICE_KEY)
         assert await is_good(identity, old)
-        await script.auth_goes()
+        await script.stop_auth()
         new = script.auth.token(script.bob)
         started = time.monotonic()
         while time.monotonic() < started + 4 * SOON_S:  # the key becomes stale meanwhile
@@ -142,15 +144,15 @@ async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_d
             with pytest.raises(Unavailable):
                 await identity.authenticate(unknown)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("k1")))
-        await script.auth_returns()
+        await script.restart_auth()
         await until(lambda: is_good(identity, "bob-key"))
 
 
 @pytest.mark.requirement("F-150")
 async def test_cached_key_expires_while_auth_is_down(script: Script, nats: NatsServer) -> None:
-    async with door(script, nats.url, revalidate_after_s=SOON_S, max_age_s=0.3) as identity:
+    async with authenticator_at(script, nats.url, revalidate_after_s=SOON_S, max_age_s=0.3) as identity:
         assert await is_good(identity, ALICE_KEY)
-        await script.auth_goes()
+        await script.stop_auth()
         await until(lambda: identity.find_cached(ALICE_KEY) is None)
         with pytest.raises(Unavailable):
             await identity.authenticate(ALICE_KEY)
@@ -160,12 +162,12 @@ async def test_credentials_are_refused_while_revocations_are_unknown(script: Scr
     token = script.auth.token(script.alice)
     revoked = script.auth.token(script.bob)
     script.auth.change(script.bob, void_tokens=True)
-    await script.auth_goes()
-    async with door(script, nats.url, ready=False) as identity:
+    await script.stop_auth()
+    async with authenticator_at(script, nats.url, ready=False) as identity:
         for credential in (token, revoked, ALICE_KEY):
             with pytest.raises(Unavailable):
                 await identity.authenticate(credential)
-        await script.auth_returns()
+        await script.restart_auth()
         await until(lambda: is_good(identity, token))
         assert await is_refused(identity, revoked)
 
@@ -182,7 +184,7 @@ async def test_credentials_are_refused_until_all_revocations_are_read(script: Sc
             await go_on.wait()
 
     script.auth.before_read = wait
-    async with door(script, nats.url, ready=False) as identity:
+    async with authenticator_at(script, nats.url, ready=False) as identity:
         await reached.wait()
         for credential in (token, revoked):
             with pytest.raises(Unavailable):
@@ -192,8 +194,8 @@ async def test_credentials_are_refused_until_all_revocations_are_read(script: Sc
         assert await is_refused(identity, revoked)
 
 
-async def test_stale_key_is_refreshed_in_the_background(script: Script, nats: NatsServer) -> None:
-    async with door(script, nats.url, revalidate_after_s=SOON_S) as identity:
+async def test_stale_cached_key_is_verified_again_in_the_background(script: Script, nats: NatsServer) -> None:
+    async with authenticator_at(script, nats.url, revalidate_after_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)
         del script.auth.keys[ALICE_KEY]
         await until(lambda: identity.find_cached(ALICE_KEY) is None)
@@ -206,7 +208,7 @@ SAID = pytest.mark.parametrize("said", [True, False], ids=["said", "lost"])
 @asynccontextmanager
 async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Authenticator]:
     """A resolver that either only receives live changes or only polls them."""
-    async with door(script, nats.url, reread_s=NEVER_S if said else SOON_S) as identity:
+    async with authenticator_at(script, nats.url, reread_s=NEVER_S if said else SOON_S) as identity:
         yield identity
 
 
@@ -300,7 +302,7 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
             return bob.tier is Tier.FREE and (await identity.authenticate(tokens["user"])).requests_per_minute == 7
 
         await until(newest)
-        assert (await identity.authenticate(tokens["admin"])).scopes == scopes_of(Role.USER)
+        assert (await identity.authenticate(tokens["admin"])).scopes == list_scopes(Role.USER)
         assert (await identity.authenticate("bob-key")).scopes == (Scope.JOBS_READ,)
 
 
@@ -395,7 +397,7 @@ async def test_verification_older_than_a_change_is_repeated(
 
 @pytest.mark.requirement("F-156")
 async def test_changes_missed_during_a_nats_outage_are_read_on_reconnect(own_nats: NatsServer) -> None:
-    async with scripted(own_nats.url) as script, door(script, own_nats.url) as identity:
+    async with scripted(own_nats.url) as script, authenticator_at(script, own_nats.url) as identity:
         with identity.watch_credential(await identity.authenticate(ALICE_KEY)) as ended:
             own_nats.kill()
             await until(lambda: not script.auth_bus.connected)
@@ -416,10 +418,10 @@ NONSENSE = [
 
 @pytest.mark.requirement("F-152")
 @pytest.mark.parametrize("keyset", NONSENSE, ids=["empty", "garbage", "others", "huge"])
-async def test_unusable_keyset_leaves_the_current_one_in_place(
+async def test_keyset_without_a_usable_key_leaves_the_current_keyset_in_place(
     script: Script, nats: NatsServer, keyset: Keyset
 ) -> None:
-    async with door(script, nats.url, refetch_s=0) as identity:
+    async with authenticator_at(script, nats.url, refetch_s=0) as identity:
         before = script.auth.keysets
         script.auth.keyset = keyset
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
@@ -428,15 +430,15 @@ async def test_unusable_keyset_leaves_the_current_one_in_place(
 
 
 @pytest.mark.requirement("F-152")
-async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: Script, nats: NatsServer) -> None:
+async def test_malformed_keyset_reply_leaves_the_current_keyset_in_place(script: Script, nats: NatsServer) -> None:
     answered = []
 
     async def answer(message: Msg) -> None:
         answered.append(message)
         await message.respond(json.dumps({"keys": "garbage" * 1000}).encode())
 
-    async with door(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
-        await script.auth_goes()
+    async with authenticator_at(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
+        await script.stop_auth()
         await raw._client.subscribe(READ_KEYSET.pattern, cb=answer)
         await settled(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
@@ -480,8 +482,8 @@ async def test_expired_credential_is_refused(script: Script, identity: Authentic
 
 @pytest.mark.requirement("S-23")
 async def test_last_use_of_keys_is_published_on_shutdown(script: Script, nats: NatsServer) -> None:
-    await script.auth.hear(script.auth_bus)
-    async with door(script, nats.url) as identity:
+    await script.auth.subscribe_to_key_uses(script.auth_bus)
+    async with authenticator_at(script, nats.url) as identity:
         for _ in range(3):
             await identity.authenticate(ALICE_KEY)
         await identity.authenticate(script.auth.token(script.bob))

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Rpc, Stream, Topic, Traffic
 from tests.kit.nats import NatsServer
@@ -92,10 +92,10 @@ class Outbox:
     sql: asyncpg.Connection
     relays: list[Database] = field(default_factory=list)
 
-    def relay(self, bus: Bus) -> Relay:
+    def relay(self, bus: Bus) -> OutboxRelay:
         database = Database(self.url, name="relay")
         self.relays.append(database)
-        return Relay(database, bus)
+        return OutboxRelay(database, bus)
 
     async def write(self, notes: Iterator[Note] | list[Note], topic: Topic[Note] = NOTED) -> None:
         rows = [(topic.subject(key=note.letter), note.model_dump_json().encode()) for note in notes]

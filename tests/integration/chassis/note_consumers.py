@@ -10,7 +10,7 @@ from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from chassis.messaging.metadata import Metadata
-from chassis.messaging.stream_consumer import Received, StreamConsumer
+from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
 from contracts.wire.topic import DurableConsumer
 from tests.integration.chassis.conftest import NOTED, NOTES, Note
@@ -47,7 +47,7 @@ class Handler:
         self.metadata: list[Metadata] = []
         self.attempts: list[tuple[int, int]] = []  # failed notes: seq and attempt
 
-    async def __call__(self, messages: Sequence[Received[Note]]) -> None:
+    async def __call__(self, messages: Sequence[ReceivedMessage[Note]]) -> None:
         for note, metadata in messages:
             error = self.fails(note, metadata)
             if error is not None:

@@ -13,7 +13,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect as connect_socket
 
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.http.connection import Limits
 from chassis.http.writing import find_send_text
 from chassis.shutdown import Shutdown
@@ -31,7 +31,7 @@ async def _nothing(_: FastAPI) -> AsyncIterator[None]:
 
 
 def app(shutdown: Shutdown | None = None) -> FastAPI:
-    made = create_web("test", lifespan=_nothing, probes={}, shutdown=shutdown)
+    made = create_web_app("test", lifespan=_nothing, probes={}, shutdown=shutdown)
 
     @made.get("/crash")
     async def crash() -> None:
@@ -213,7 +213,7 @@ async def test_ipv6_addresses_share_a_connection_limit_per_64_prefix() -> None:
 @pytest.mark.requirement("O-18")
 async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_received() -> None:
     shutdown, release = Shutdown(), asyncio.Event()
-    shutdown.before_closing(release.wait)
+    shutdown.register_drain(release.wait)
     made = app(shutdown)
     begun, go_on = asyncio.Event(), asyncio.Event()
 

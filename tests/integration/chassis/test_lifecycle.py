@@ -28,7 +28,7 @@ async def is_served(asker: Bus) -> bool:
     return True
 
 
-async def test_start_goes_on_when_its_faults_are_mended(own_nats: NatsServer, postgres_server: PostgresServer) -> None:
+async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, postgres_server: PostgresServer) -> None:
     url = DatabaseUrl.parse(await postgres_server.database("notifier"))
     name, password = f"late_{secrets.token_hex(4)}", secrets.token_hex(8)
     database, bus = Database(replace(url, user=name, password=password), name="late"), bus_at(own_nats.url)

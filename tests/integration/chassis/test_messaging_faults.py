@@ -26,7 +26,7 @@ async def guarded() -> AsyncIterator[NatsServer]:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
-async def test_nothing_is_stuck_or_lost_over_every_fault_of_nats(
+async def test_no_message_is_stuck_or_lost_through_any_fault_of_nats(
     guarded: NatsServer, postgres_server: PostgresServer
 ) -> None:
     async with letters_at(await postgres_server.database("notifier")) as letters:

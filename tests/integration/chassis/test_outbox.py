@@ -13,7 +13,7 @@ import pytest
 from chassis.loop import Loop
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from tests.integration.chassis.conftest import (
     ASHES,
     BURNT,
@@ -46,7 +46,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @asynccontextmanager
-async def running(*relays: Relay) -> AsyncIterator[list[Loop]]:
+async def running(*relays: OutboxRelay) -> AsyncIterator[list[Loop]]:
     loops = [Loop("test.relay", relay.tick, every_s=0.05) for relay in relays]
     try:
         for loop in loops:

@@ -71,7 +71,7 @@ async def pooled_url(server_url: DatabaseUrl, certificate: Path) -> AsyncIterato
     pooler = PgBouncer(server_url.render(), certificate)
     try:
         await pooler.start()
-        yield DatabaseUrl.parse(pooler.url(server_url.render())).verified_by(certificate)
+        yield DatabaseUrl.parse(pooler.url(server_url.render())).add_ca(certificate)
     finally:
         pooler.remove()
 
@@ -93,7 +93,7 @@ async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_ur
     await database.close()
 
 
-async def test_timeouts_hold_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
+async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test")
     async with database.single() as connection:
         found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in TIMEOUTS}
@@ -101,9 +101,7 @@ async def test_timeouts_hold_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
     await database.close()
 
 
-async def test_notifications_come_over_a_connection_of_their_own(
-    pooled_url: DatabaseUrl, server_url: DatabaseUrl
-) -> None:
+async def test_notifications_use_a_separate_connection(pooled_url: DatabaseUrl, server_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test", listen_url=server_url)
     heard = asyncio.Semaphore(0)
     listening = asyncio.create_task(database.listen({"channel": lambda _: heard.release()}))
@@ -117,7 +115,7 @@ async def test_notifications_come_over_a_connection_of_their_own(
     await database.close()
 
 
-async def test_listening_through_a_pooler_is_reported(pooled_url: DatabaseUrl) -> None:
+async def test_listening_for_notifications_through_a_pooler_is_reported(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test")
     with capture_logs() as lines:
         listening = asyncio.create_task(database.listen({"channel": lambda _: None}))
@@ -132,7 +130,7 @@ async def test_database_server_with_an_untrusted_certificate_is_refused(
 ) -> None:
     write_certificate(tmp_path / "other.pem")
     plain = DatabaseUrl.parse(pooled_url.render().partition("?")[0])
-    database = Database(plain.verified_by(tmp_path / "other.pem"), name="test")
+    database = Database(plain.add_ca(tmp_path / "other.pem"), name="test")
     with pytest.raises(OSError, match="certificate verify failed"):
         await database.probe()
     await database.close()

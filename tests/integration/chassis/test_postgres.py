@@ -50,7 +50,7 @@ async def test_next_host_is_used_if_the_first_does_not_answer(postgres_server: P
     await opened.close()
 
 
-async def test_database_keeps_to_its_number_of_connections(postgres_server: PostgresServer) -> None:
+async def test_database_opens_at_most_its_configured_number_of_connections(postgres_server: PostgresServer) -> None:
     opened = Database(await postgres_server.database("scheduler"), name="counted", pool_size=3)
 
     async def work() -> None:

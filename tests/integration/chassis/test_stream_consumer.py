@@ -211,7 +211,7 @@ async def test_redriven_message_is_handled_and_its_dead_letter_deleted(stream: B
             await dead.redrive(RedriveDeadLetter(id=letter.id))
 
 
-async def test_message_that_was_not_kept_whole_cannot_be_redriven(stream: Bus, letters: DeadLetterStore) -> None:
+async def test_truncated_dead_letter_cannot_be_redriven(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.declare(stream, (NOTES,))
     await stream.jetstream.publish(NOTED.subject(key="a"), POISON["too large"])
     await stream.jetstream.publish(NOTED.subject(key="a"), POISON["null"])
@@ -301,6 +301,6 @@ async def test_consumer_resumes_after_a_server_restart(own_nats: NatsServer, let
 @pytest.mark.parametrize(
     "fields", [{"topic": BURNT}, {"max_deliver": 0}, {"backoff_s": ()}], ids=["topic", "deliveries", "backoff"]
 )
-def test_consumer_declaration_that_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+def test_contradictory_consumer_declaration_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=NOTES.name if "topic" in fields else CONSUMER.name):
         DurableConsumer(**({"stream": NOTES, "topic": NOTED, "service": "reader"} | fields))  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
 from contracts.wire.topic import Stream
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.integration.chassis.conftest import BURNT, NOTED, NOTES, Note, connected, count
 from tests.integration.chassis.note_consumers import store_notes
 from tests.kit.nats import NatsServer
@@ -93,7 +93,7 @@ async def test_change_that_would_discard_messages_is_refused(stream: Bus) -> Non
     await store_notes(stream, 1, 2, 3)
 
     async def has_aged() -> bool:
-        fill = await streams.read_fill(stream, NOTES)
+        fill = await streams.read_stream_fill(stream, NOTES)
         return fill is not None and fill.kept_s > 0.2
 
     await until(has_aged)
@@ -125,7 +125,7 @@ async def test_replicas_are_refused_without_a_cluster(stream: Bus) -> None:
 @asynccontextmanager
 async def cluster() -> AsyncIterator[list[NatsServer]]:
     """Three servers that form a JetStream cluster."""
-    routes = free_ports(3)
+    routes = find_free_ports(3)
     peers = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
     servers = [
         NatsServer(f'server_name: "n{port}"\ncluster {{ name: c, listen: "127.0.0.1:{port}", routes: [ {peers} ] }}')

@@ -22,7 +22,7 @@ import pytest
 
 from contracts.registry import DATABASES, SERVICES
 from stack.linux import die_with_parent
-from stack.ports import LOOPBACK, free_ports
+from stack.ports import LOOPBACK, find_free_ports
 from stack.postgres import binaries
 from tests.kit.compose import COMPOSE, EXAMPLE, ROOT, environment, read_compose, read_env
 from tests.kit.http import http_client
@@ -69,7 +69,7 @@ class Machine:
 
     def __init__(self, folder: Path, env: dict[str, str], postgres: PostgresServer, running: ExitStack) -> None:
         names = (*SERVICES, "nats", "monitor")
-        self.loopback = Loopback(folder, dict(zip(names, free_ports(len(names)), strict=True)))
+        self.loopback = Loopback(folder, dict(zip(names, find_free_ports(len(names)), strict=True)))
         self.loopback.ports["postgres"] = postgres.port
         self._folder = folder
         self._env = env
@@ -152,7 +152,7 @@ def filled_in(folder: Path) -> Path:
 async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
     """All processes of compose, started in its order, until every service is ready."""
     folder = tmp_path_factory.mktemp("compose")
-    node = free_ports(1)[0]
+    node = find_free_ports(1)[0]
     env = read_env(filled_in(folder)) | {
         "COMFYUI_URL": f"http://{LOOPBACK}:{node}",
         "NATS_AUTH_PASSWORD": "1234567890",  # NATS would parse it as a number

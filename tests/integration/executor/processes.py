@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from stack.ports import free_ports
-from stack.processes import Child, ForkServerClient, PythonProcess
+from stack.ports import find_free_ports
+from stack.processes import ChildProcess, ForkServerClient, PythonProcess
 from tests.kit.http import http_client
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ class Forked:
         self._call = PythonProcess(
             module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log)
         )
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
 
     async def start(self) -> None:
         self._child = await self._fork_server.spawn(self._call)
@@ -107,7 +107,7 @@ class Node:
     """A simulated node with its control routes. With a fork server its start saves a second of CPU."""
 
     def __init__(self, folder: Path, *options: str, fork_server: ForkServerClient | None = None) -> None:
-        self.port = free_ports(1)[0]
+        self.port = find_free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         argv = ["--port", str(self.port), "--directory", str(folder / "node"), *options]
         log, env = folder / "simnode.log", {"COLUMNS": "200"}
@@ -160,7 +160,7 @@ class Nats:
     """A NATS server that can stop and restart at the same address."""
 
     def __init__(self, folder: Path) -> None:
-        port = free_ports(1)[0]
+        port = find_free_ports(1)[0]
         self.url = f"nats://127.0.0.1:{port}"
         self._port = port
         command = [str(BIN / "nats-server"), "-a", "127.0.0.1", "-p", str(port)]

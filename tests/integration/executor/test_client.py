@@ -18,7 +18,7 @@ from executor.store.journal import Journal
 from executor.usecases.find_prompt import PromptState, find_prompt
 from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from stack.processes import ForkServerClient
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
@@ -130,7 +130,7 @@ async def test_downloading_a_missing_file_reports_it_as_missing(client: ComfyUI)
 
 
 async def test_request_to_an_unreachable_node_counts_as_never_received() -> None:
-    client = ComfyUI(f"http://127.0.0.1:{free_ports(1)[0]}", **LIMITS)
+    client = ComfyUI(f"http://127.0.0.1:{find_free_ports(1)[0]}", **LIMITS)
     with pytest.raises(NodeUnavailable) as away:
         await client.post_prompt({}, str(uuid4()), "c")
     assert not away.value.may_have_arrived

@@ -43,7 +43,7 @@ class Defective(PromptPoster):
     async def post(
         self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool, prompt: Prompt | None = None
     ) -> AttemptResult | None:
-        assert await PromptPoster.post(self, record, files, maybe_posted=maybe_posted, prompt=prompt) is None
+        assert await PromptPoster.post_prompt(self, record, files, maybe_posted=maybe_posted, prompt=prompt) is None
         raise ZeroDivisionError
 
 
@@ -81,10 +81,10 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
     await bus.start()
     try:
         given = await scheduler.give(slow(60))
-        assigned = await requester.request()
+        assigned = await requester.request_work()
         assert assigned is not None
         attempt = live.add(assigned.record)
-        finish = await runner.run(attempt, maybe_posted=False)
+        finish = await runner.run_attempt(attempt, maybe_posted=False)
         assert finish is not None
         assert finish.error is not None
         assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", False)
@@ -93,7 +93,7 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
         journal.clear_attempt(assigned.record.prompt_id)
         live.remove(attempt)
         await scheduler.give(hello())
-        assert await requester.request() is not None
+        assert await requester.request_work() is not None
         assert journal.list_orphans() == []
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "interrupted"

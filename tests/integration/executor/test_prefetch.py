@@ -31,7 +31,9 @@ async def hold_one(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assign
 
 
 @pytest.mark.requirement("F-114")
-async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(start_executor, scheduler, node) -> None:
+async def test_prefetched_job_starts_while_outputs_of_the_previous_job_are_reported(
+    start_executor, scheduler, node
+) -> None:
     first, second, third = [await scheduler.give(slow(0.5)) for _ in range(3)]
     scheduler.holds_ends_of = first.ref.job_id
     await start_executor(prefetch=True)
@@ -57,7 +59,7 @@ async def test_held_job_starts_while_outputs_of_the_previous_one_are_reported(st
 
 
 @pytest.mark.requirement("F-114")
-async def test_held_job_is_posted_before_the_history_of_the_previous_prompt_exists(
+async def test_prefetched_job_is_posted_before_the_history_of_the_previous_prompt_exists(
     start_executor, scheduler, node
 ) -> None:
     await node.arm("history_held")
@@ -77,7 +79,9 @@ async def test_held_job_is_posted_before_the_history_of_the_previous_prompt_exis
 
 @pytest.mark.requirement("F-114")
 @pytest.mark.parametrize("why", ["cancelled", "released", "held_too_long"])
-async def test_held_job_ends_without_touching_the_running_prompt(start_executor, scheduler, node, why: str) -> None:
+async def test_cancelled_prefetched_job_ends_without_touching_the_running_prompt(
+    start_executor, scheduler, node, why: str
+) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=1 if why == "held_too_long" else 600)
     first, second = await scheduler.give(slow(5)), await scheduler.give(hello())
     if why != "held_too_long":
@@ -98,7 +102,9 @@ async def test_held_job_ends_without_touching_the_running_prompt(start_executor,
 
 
 @pytest.mark.requirement("F-114")
-async def test_job_runs_after_the_cancelled_one_before_it_is_stopped(start_executor, scheduler, node) -> None:
+async def test_prefetched_job_runs_after_the_cancelled_job_before_it_is_stopped(
+    start_executor, scheduler, node
+) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=600)
     first, second = await hold_one(scheduler)
     await scheduler.hint_cancel(first)
@@ -109,7 +115,7 @@ async def test_job_runs_after_the_cancelled_one_before_it_is_stopped(start_execu
 
 
 @pytest.mark.requirement("F-114")
-async def test_stopping_executor_hands_the_held_job_back_at_once_and_ends_the_running_one(
+async def test_stopping_executor_hands_back_the_prefetched_job_and_finishes_the_running_one(
     spawn_executor, scheduler, node
 ) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
@@ -148,7 +154,7 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
 
 
 @pytest.mark.requirement("F-114")
-async def test_held_job_is_handed_back_when_the_node_dies(start_executor, scheduler, node) -> None:
+async def test_prefetched_job_is_handed_back_when_the_node_dies(start_executor, scheduler, node) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=600)
     first, second = await hold_one(scheduler)
     await node.end()

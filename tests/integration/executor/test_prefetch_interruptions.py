@@ -65,7 +65,7 @@ async def read_outcomes(node: Node, job: Assignment) -> list[str]:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_killed_executor_runs_both_jobs_once(
+async def test_running_and_prefetched_job_run_once_when_the_executor_is_killed(
     spawn_executor, scheduler: Scheduler, node: Node, moment: str, when: str
 ) -> None:
     jobs = await give_two(scheduler)
@@ -90,7 +90,7 @@ async def test_killed_executor_runs_both_jobs_once(
         ("start of the second", "first"),
     ],
 )
-async def test_cancelled_job_does_not_disturb_the_other_one(
+async def test_cancelling_the_running_or_prefetched_job_does_not_disturb_the_other(
     start_executor, scheduler: Scheduler, node: Node, moment: str, cancelled: str
 ) -> None:
     jobs = await give_two(scheduler)

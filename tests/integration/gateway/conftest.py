@@ -18,7 +18,7 @@ from gateway.app import create_app
 from gateway.artifact_store.domain import Identity, format_marker
 from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -192,7 +192,7 @@ async def process(
 ) -> AsyncIterator[tuple[Gateway, int]]:
     """The gateway as a process of its own, on this port or a free one; with its pid. It may be killed meanwhile."""
     mark(folder)
-    at = port or free_ports(1)[0]
+    at = port or find_free_ports(1)[0]
     told = {
         "GATEWAY_NATS_URL": nats_url, "GATEWAY_DATABASE_URL": database_url,
         "GATEWAY_SECRET_KEY": "0123456789abcdef0123456789abcdef",

@@ -195,7 +195,7 @@ async def test_open_routes_work_during_an_auth_outage(own_nats: NatsServer, data
     async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         await until_ready(http)
         assert (await http.get(MODELS, headers=ALICE)).status_code == 200
-        await script.auth_goes()
+        await script.stop_auth()
         answer = await http.get(MODELS, headers={"X-API-Key": "bob-key"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert (await http.get(MODELS, headers=ALICE)).status_code == 200, "verified before"

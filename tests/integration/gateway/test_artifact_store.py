@@ -130,7 +130,7 @@ def make_admin(script: Script) -> None:
 
 
 @pytest.mark.requirement("F-146", "table gateway.artifact_store")
-async def test_store_of_another_database_is_not_ready_and_loses_nothing(
+async def test_gateway_with_the_artifact_store_of_another_database_is_not_ready_and_deletes_nothing(
     nats_server: NatsServer, postgres_server: PostgresServer, own_database: str, script: Script, tmp_path: Path
 ) -> None:
     folder, empty = tmp_path / "store", tmp_path / "empty"
@@ -162,7 +162,7 @@ async def test_store_of_another_database_is_not_ready_and_loses_nothing(
 
 
 @pytest.mark.requirement("F-146")
-async def test_restored_database_is_recognized_and_its_store_is_adopted_by_command(
+async def test_restored_database_is_detected_and_paired_with_its_artifact_store_by_command(
     nats_server: NatsServer, own_database: str, script: Script, tmp_path: Path
 ) -> None:
     sql = await asyncpg.connect(own_database.replace("+asyncpg", ""))
@@ -184,7 +184,7 @@ async def test_restored_database_is_recognized_and_its_store_is_adopted_by_comma
     await sql.close()
 
 
-async def test_store_and_database_from_before_identities_become_a_pair(
+async def test_artifact_store_and_database_without_ids_are_paired_at_start(
     nats_server: NatsServer, own_database: str, script: Script, tmp_path: Path
 ) -> None:
     sql = await asyncpg.connect(own_database.replace("+asyncpg", ""))
@@ -251,7 +251,7 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
         assert stored_files(tmp_path) == [kept]
 
 
-async def test_first_sweep_waits_for_a_full_interval(own_database: str, tmp_path: Path) -> None:
+async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: str, tmp_path: Path) -> None:
     now = 1000.0
     database = Database(own_database, name="test", pool_size=1)
     record, objects = ArtifactStoreRecord(database), ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0))

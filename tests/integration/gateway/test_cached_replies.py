@@ -48,7 +48,7 @@ async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: 
         users, who = UserCache(bus), await _alice(script)
         early = asyncio.create_task(users.read_user(who))
         await until(lambda: asked == [1])
-        users.usage_changed(who.user_id)
+        users.drop_cached_usage(who.user_id)
         assert (await users.read_user(who)).used_today == 2
         gate.set()
         assert (await early).used_today == 1, "it was asked before"
@@ -57,7 +57,7 @@ async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: 
         await script.stop()
 
 
-async def test_keyset_readers_share_one_request(nats_server: NatsServer, bus: Bus) -> None:
+async def test_concurrent_readers_of_the_keyset_share_one_request(nats_server: NatsServer, bus: Bus) -> None:
     gate, asked = asyncio.Event(), list[int]()
     auth = Bus(nats_server.url, name="auth", user=None, password=None, inbox=inbox_prefix("auth"))
 

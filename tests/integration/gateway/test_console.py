@@ -54,7 +54,7 @@ async def test_console_files_are_compressed_and_cached_under_a_strict_policy(
 
 
 @pytest.mark.requirement("C-1")
-async def test_without_a_build_the_first_page_says_how_to_make_one(
+async def test_console_that_was_not_built_shows_how_to_build_it(
     nats_server: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
     settings = settings_for(nats_server.url, database_url, tmp_path, console_dir=tmp_path / "missing")

@@ -114,10 +114,10 @@ async def test_export_with_an_unreadable_source_fails_without_blocking_the_next(
     gateway: Gateway, script: Script
 ) -> None:
     alice = await session(gateway, script, script.alice)
-    await script.auth_goes()
+    await script.stop_auth()
     refused = await gateway.http.get(PATH, headers=alice)
     assert (refused.status_code, refused.json()["code"]) == (503, "service.unavailable")
-    await script.auth_returns()
+    await script.restart_auth()
 
     async def is_there() -> bool:
         return (await gateway.http.get(PATH, headers=alice)).status_code == 200

@@ -137,7 +137,7 @@ async def test_replayed_submission_adds_no_pin(gateway: Gateway, script: Script,
     assert not await held(database_url, other)
 
 
-async def test_unsent_submission_pins_nothing_and_an_uncertain_one_keeps_its_pins(
+async def test_unsent_submission_pins_no_upload_and_one_with_a_lost_reply_keeps_its_pins(
     gateway: Gateway, script: Script
 ) -> None:
     asked = {"prompt": "a", "model": "m"}
@@ -179,7 +179,7 @@ async def test_editor_file_is_sent_with_the_uploads_in_its_widgets(gateway: Gate
         (JobNotRepeatable(state=JobState.FAILED), False),
     ],
 )
-async def test_uncertain_retry_keeps_its_uploads_pinned(
+async def test_retry_with_a_lost_reply_keeps_its_uploads_pinned(
     gateway: Gateway, script: Script, database_url: str, refusal: Refusal, kept: bool
 ) -> None:
     """The scheduler may have committed it before its database went away, and it would run without them."""

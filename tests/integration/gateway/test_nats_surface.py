@@ -158,7 +158,7 @@ async def test_changed_rate_limit_applies_to_the_nats_api_at_once(script: Script
 
 async def test_nats_api_serves_known_tenants_during_an_auth_outage(script: Script, outside: Client) -> None:
     assert code_of(await ask_door(outside, script)) == "201"
-    await script.auth_goes()
+    await script.stop_auth()
     assert code_of(await ask_door(outside, script)) == "201"
     stranger = await outside.request(NATS_SUBMIT_JOB.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
     assert code_of(stranger) == "503"

@@ -71,7 +71,7 @@ async def test_three_replicas_together_enforce_the_rate_limit(rates_url: str, li
         assert 0.95 * limit <= passed <= allowed
 
 
-async def test_unused_rate_tokens_are_returned(rates_url: str, database: Database) -> None:
+async def test_unused_rate_limit_tokens_are_returned_to_the_shared_bucket(rates_url: str, database: Database) -> None:
     policy = Policy("read", 600, window_s=86400)
 
     async def shared() -> float:
@@ -81,17 +81,17 @@ async def test_unused_rate_tokens_are_returned(rates_url: str, database: Databas
     async with limiters(rates_url, 1) as (idle,):
         assert (await idle.take("idle", policy)).remaining == 599
         assert await shared() == 570
-        assert idle.take_now("idle", policy) is not None, "the rest of its share is in its hand"
+        assert idle.try_take_cached_tokens("idle", policy) is not None, "the rest of its share is in its hand"
 
         async def back() -> bool:
             await idle.return_idle_tokens()
             return await shared() == 598
 
         await until(back)
-        assert idle.take_now("idle", policy) is None
+        assert idle.try_take_cached_tokens("idle", policy) is None
 
 
-async def test_stopping_replica_returns_its_rate_tokens(rates_url: str) -> None:
+async def test_stopping_replica_returns_its_rate_limit_tokens(rates_url: str) -> None:
     policy = Policy("read", 600, window_s=86400)
     async with limiters(rates_url, 2) as (stopped, other):
         assert (await stopped.take("stopped", policy)).allowed
@@ -114,7 +114,7 @@ async def test_concurrent_requests_share_one_token_lease(database: Database) -> 
     assert drawn == [50]
 
 
-async def test_token_leases_and_returns_respect_the_bucket_size(database: Database) -> None:
+async def test_leased_and_returned_tokens_never_exceed_the_bucket_size(database: Database) -> None:
     buckets, policy = RateLimitStore(database), Policy("read", 100, window_s=86400)
     assert (await buckets.lease_tokens("plain", policy, need=1, held=0)).taken == 5
     assert (await buckets.lease_tokens("plain", policy, need=0, held=5)).taken == 0

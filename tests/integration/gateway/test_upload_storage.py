@@ -16,7 +16,7 @@ from PIL import Image
 
 from comfyfleet_client import AsyncClient, Retry
 from gateway.app import create_app
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.http import http_client
@@ -150,7 +150,7 @@ async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600", "GATEWAY_DELETE_ORPHANS": "1"}
-    port, content = free_ports(1)[0], some_png()
+    port, content = find_free_ports(1)[0], some_png()
     patient = Retry(tries=100, max_delay_s=0.2)  # a gateway may take its time to start
     async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"], retry=patient) as client:
         async with (

@@ -35,7 +35,7 @@ def event(tenant: UUID, job_id: UUID, seq: int, state: JobState, at: datetime = 
     return JobEvent(job_id=job_id, tenant_id=tenant, seq=seq, state=state, cause=f"cause {seq}", attempt=1, at=at)
 
 
-async def test_each_event_of_a_batch_is_stored_once_unchanged(events: EventStore, sql: asyncpg.Connection) -> None:
+async def test_each_job_event_of_a_batch_is_stored_once_unchanged(events: EventStore, sql: asyncpg.Connection) -> None:
     alice, bob, first, second = (uuid4() for _ in range(4))
     told = [
         event(alice, first, 1, JobState.QUEUED),

@@ -149,5 +149,5 @@ async def test_websocket_opened_by_ticket_closes_with_the_credential_that_create
 @pytest.mark.requirement("F-150")
 async def test_ticket_is_refused_with_retry_while_auth_is_down(world: World) -> None:
     text = await ticket(world)
-    await world.script.auth_goes()
+    await world.script.stop_auth()
     assert await refused(world, f"?ticket={text}", browser()) == (503, "service.unavailable")

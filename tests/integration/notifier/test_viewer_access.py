@@ -161,7 +161,7 @@ async def test_authenticated_viewer_keeps_watching_while_auth_is_down(world: Wor
     job_id = world.job()
     async with world.watch(job_id) as before:
         await frame(before)
-        await world.script.auth_goes()
+        await world.script.stop_auth()
         async with world.watch(job_id) as by_key, world.watch(job_id, headers=bearer(token)) as by_token:
             for socket in (by_key, by_token):
                 assert (await frame(socket))["type"] == "snapshot"

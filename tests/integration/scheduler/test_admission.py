@@ -16,7 +16,7 @@ from chassis.ids import new_id
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
-from scheduler.domain.admission import Accepted, Account, Candidate, Ledger
+from scheduler.domain.admission import AcceptedJob, Candidate, Ledger, TenantAllowance
 from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
 from tests.kit.waiting import until
@@ -53,7 +53,7 @@ async def decided_on_cache(world: World, second: asyncpg.Connection, tenant: UUI
     return found == [True], await submitting
 
 
-async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
+async def test_reply_to_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=100)
     first = await world.submit(tenant, images=2)
@@ -79,7 +79,7 @@ async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
     assert (await world.submit(tenant, priority=-3)).job.queue_position == 9
 
 
-async def test_cancelled_job_gives_its_images_back(world: World) -> None:
+async def test_cancelled_job_releases_its_reserved_images(world: World) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=3)
     job = await world.submit_job(tenant, images=2)
@@ -152,7 +152,9 @@ async def job_gets_lowest_priority(world: World, _: asyncpg.Connection, tenant: 
 
 
 @pytest.mark.parametrize("change", [job_gets_lowest_priority, limits_change, row_is_updated, held_job_is_cancelled])
-async def test_changed_account_is_read_again(world: World, second_sql: asyncpg.Connection, change: Change) -> None:
+async def test_changed_tenant_allowance_is_read_again(
+    world: World, second_sql: asyncpg.Connection, change: Change
+) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=50)
     await cache_account(world, tenant)
@@ -167,14 +169,16 @@ def candidate(tenant: UUID, requirement: int) -> Candidate:
 
 
 @pytest.mark.parametrize("wrong", ["version", "day", "one of two", "nothing"])
-async def test_nothing_is_written_for_a_stale_account(world: World, second_sql: asyncpg.Connection, wrong: str) -> None:
+async def test_submit_with_an_outdated_tenant_allowance_writes_nothing(
+    world: World, second_sql: asyncpg.Connection, wrong: str
+) -> None:
     await world.add_node()
     tenants = [world.add_tenant(), world.add_tenant()]
     await asyncio.gather(*(cache_account(world, tenant) for tenant in tenants))
     requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
     candidates = [candidate(tenant, requirement) for tenant in tenants]
     accounts = {account.id: account for account, _ in await submits.load_admission_facts(second_sql, candidates)}
-    changed: dict[str, Callable[[Account], Account]] = {
+    changed: dict[str, Callable[[TenantAllowance], TenantAllowance]] = {
         "version": lambda account: replace(account, version=account.version - 1),
         "day": lambda account: replace(account, now=account.now - timedelta(days=1)),
         "one of two": lambda account: replace(account, version=account.version - (account.id == tenants[1])),
@@ -182,7 +186,7 @@ async def test_nothing_is_written_for_a_stale_account(world: World, second_sql: 
     }
     accounts = {one: changed[wrong](account) for one, account in accounts.items()}
     accepted = [Ledger(accounts[one.tenant_id]).decide(one) for one in candidates]
-    found = [one for one in accepted if isinstance(one, Accepted)]
+    found = [one for one in accepted if isinstance(one, AcceptedJob)]
     written = await submits.insert_jobs(second_sql, found, accounts)
     assert len(found) == 2
     assert [one.behind for one in written] == ([0, 0] if wrong == "nothing" else [])

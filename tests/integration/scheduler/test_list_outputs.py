@@ -10,7 +10,7 @@ from chassis.ids import new_id
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.output_lists import LIST_OUTPUTS, ListOutputs, OutputPage, OutputPosition
 from contracts.scheduler.outputs import Output, OutputKind
-from scheduler.store.outputs import build_sql
+from scheduler.store.outputs import build_output_query
 from tests.integration.scheduler.conftest import World
 
 FEW, MANY = 500, 20_000  # jobs of two tenants
@@ -71,7 +71,7 @@ async def test_outputs_of_the_job_that_ended_last_come_first_and_filters_apply(w
     assert await names(world, other, job_id=first) == []
 
 
-async def test_a_page_of_outputs_reads_an_index_from_its_end_and_stops(world: World) -> None:
+async def test_page_of_outputs_reads_only_a_bounded_part_of_an_index(world: World) -> None:
     small, large = world.add_tenant(), world.add_tenant()
     await world.add_node()
     for tenant in (small, large):
@@ -87,7 +87,7 @@ async def test_a_page_of_outputs_reads_an_index_from_its_end_and_stops(world: Wo
             await connection.execute(INSERT_JOBS, large, MANY, made)
             await connection.execute("ANALYZE jobs")
             for given in filters:
-                statement = Statement("EXPLAIN (ANALYZE, FORMAT JSON) " + build_sql(given))
+                statement = Statement("EXPLAIN (ANALYZE, FORMAT JSON) " + build_output_query(given))
                 for tenant in (small, large):
                     plan = await statement.value(connection, **given, tenant_id=tenant, limit=101)
                     scan = find_scan(json.loads(plan)[0]["Plan"])

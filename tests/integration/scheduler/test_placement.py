@@ -153,7 +153,7 @@ async def test_failed_workflow_is_not_retried(world: World) -> None:
     assert await world.list_causes(tenant, job_id) == ["submitted", "claimed", "failed"]
 
 
-async def test_unrequested_cancellation_is_retried_like_a_node_fault(world: World) -> None:
+async def test_attempt_that_the_node_cancelled_unasked_is_retried_like_a_node_fault(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant)
     given = await node.claim_attempt()

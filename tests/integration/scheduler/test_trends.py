@@ -20,7 +20,7 @@ TABLES = ("trend_jobs", "trend_durations", "trend_failures", "trend_nodes")
     "table scheduler.trend_jobs",
     "table scheduler.trend_nodes",
 )
-async def test_ended_minutes_are_added_up_and_the_present_one_is_counted(world: World) -> None:
+async def test_trends_combine_stored_totals_with_counts_of_the_current_minute(world: World) -> None:
     operator, sql = Operator(world.system.bus), world.system.sql
     before = await operator.trends(hours=2, step_s=60)
     tenant, node = world.add_tenant(), await world.add_node()
@@ -81,7 +81,7 @@ async def test_ended_minutes_are_added_up_and_the_present_one_is_counted(world: 
     assert measured.run_p95_s == pytest.approx(10, rel=0.1)
 
 
-async def test_window_is_cut_to_whole_buckets_of_a_bounded_number(world: World) -> None:
+async def test_trend_window_is_rounded_to_a_bounded_number_of_whole_buckets(world: World) -> None:
     operator = Operator(world.system.bus)
     now = datetime.now(UTC)
     day = await operator.trends()

@@ -9,9 +9,9 @@ import pytest
 from nats.aio.client import Client
 
 from stack.credentials import Secrets
-from stack.layout import Layout
+from stack.layout import StateLayout
 from stack.nats_server import Nats
-from stack.ports import free_ports
+from stack.ports import find_free_ports
 
 TENANT = "0193a6c0-0000-7000-8000-000000000001"
 OTHER_TENANT = "0193a6c0-0000-7000-8000-000000000002"
@@ -61,9 +61,9 @@ class Clients:
 
 @pytest.fixture(scope="package")
 async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nats]:
-    layout = Layout(tmp_path_factory.mktemp("nats"))
+    layout = StateLayout(tmp_path_factory.mktemp("nats"))
     layout.create()
-    port, monitor = free_ports(2)
+    port, monitor = find_free_ports(2)
     server = Nats(layout, Secrets.load(layout.secrets), port, monitor, ("node-1", "node-2"))
     server.configure(TENANT)
     child = await server.start()
@@ -80,7 +80,7 @@ async def connect(nats_server: Nats) -> AsyncIterator[Clients]:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path / "state")
+def layout(tmp_path: Path) -> StateLayout:
+    layout = StateLayout(tmp_path / "state")
     layout.create()
     return layout

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from stack.layout import Layout, tail
-from stack.process_supervisor import ProcessSupervisor, Unit
-from stack.processes import Child, ForkServerClient, PythonProcess, start_program
+from stack.layout import StateLayout, tail
+from stack.process_supervisor import ProcessSupervisor, ProcessUnit
+from stack.processes import ChildProcess, ForkServerClient, PythonProcess, start_program
 from tests.integration.stack.conftest import until
 
 
 @pytest.fixture
-async def fork_server(layout: Layout) -> AsyncIterator[ForkServerClient]:
+async def fork_server(layout: StateLayout) -> AsyncIterator[ForkServerClient]:
     fork_server = ForkServerClient(layout.log_of("fork_server"))
     await fork_server.start()
     yield fork_server
     await fork_server.close()
 
 
-def call(layout: Layout, *steps: dict[str, object], name: str = "child") -> PythonProcess:
+def call(layout: StateLayout, *steps: dict[str, object], name: str = "child") -> PythonProcess:
     env = {"PATH": os.defpath, "ONLY": "this"}
     return PythonProcess(name, "stack.run_commands", (json.dumps(steps),), env, str(layout.log_of(name)))
 
@@ -32,7 +32,7 @@ def step(code: str) -> dict[str, object]:
     return {"module": "tests.integration.stack.snippet", "argv": [code], "env": {}}
 
 
-def unimported(layout: Layout) -> PythonProcess:
+def unimported(layout: StateLayout) -> PythonProcess:
     """Return a call of a module that the fork server does not import."""
     env = {"PATH": os.defpath}
     log = str(layout.log_of("unimported"))
@@ -64,7 +64,9 @@ async def until_gone(pid: int) -> None:
     await until(gone)
 
 
-async def test_child_process_has_its_environment_name_and_log(fork_server: ForkServerClient, layout: Layout) -> None:
+async def test_child_process_has_its_environment_name_and_log(
+    fork_server: ForkServerClient, layout: StateLayout
+) -> None:
     said = step("import os; print(dict(os.environ), open('/proc/self/comm').read())")
     child = await fork_server.spawn(call(layout, said, name="scheduler"))
     assert await asyncio.wait_for(child.wait(), 30) == 0
@@ -73,7 +75,7 @@ async def test_child_process_has_its_environment_name_and_log(fork_server: ForkS
     assert "scheduler" in log
 
 
-async def test_child_exit_status_is_reported(fork_server: ForkServerClient, layout: Layout) -> None:
+async def test_child_exit_status_is_reported(fork_server: ForkServerClient, layout: StateLayout) -> None:
     ends = {"raise SystemExit(3)": 3, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": -9, "1 / 0": 70}
     for code, expected in ends.items():
         child = await fork_server.spawn(call(layout, step(code)))
@@ -83,7 +85,7 @@ async def test_child_exit_status_is_reported(fork_server: ForkServerClient, layo
 
 @pytest.mark.requirement("F-166")
 async def test_child_starts_while_the_fork_server_imports_what_others_need(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
+    layout: StateLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = layout.state / "released"
     monkeypatch.setenv("RELEASED", str(released))
@@ -100,7 +102,7 @@ async def test_child_starts_while_the_fork_server_imports_what_others_need(
         await fork_server.close()
 
 
-async def test_ctrl_c_and_sigterm_work_in_a_child(fork_server: ForkServerClient, layout: Layout) -> None:
+async def test_ctrl_c_and_sigterm_work_in_a_child(fork_server: ForkServerClient, layout: StateLayout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)
         child = await fork_server.spawn(call(layout, SLEEP))
@@ -110,7 +112,7 @@ async def test_ctrl_c_and_sigterm_work_in_a_child(fork_server: ForkServerClient,
 
 
 async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(
-    fork_server: ForkServerClient, layout: Layout
+    fork_server: ForkServerClient, layout: StateLayout
 ) -> None:
     child = await fork_server.spawn(call(layout, SLEEP))
     await until_said(layout.log_of("child"), "up")
@@ -121,10 +123,10 @@ async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(
     assert await asyncio.wait_for(again.wait(), 30) == 0
 
 
-async def test_crashed_process_is_restarted(layout: Layout) -> None:
+async def test_crashed_process_is_restarted(layout: StateLayout) -> None:
     pids: asyncio.Queue[int] = asyncio.Queue()
 
-    async def start() -> Child:
+    async def start() -> ChildProcess:
         return start_program(["sleep", "600"], layout.log_of("sleep"))
 
     async def ready() -> bool:
@@ -134,7 +136,7 @@ async def test_crashed_process_is_restarted(layout: Layout) -> None:
         if pid:
             pids.put_nowait(pid)
 
-    keeper = ProcessSupervisor(Unit("sleep", start, ready), changed, lambda _: None)
+    keeper = ProcessSupervisor(ProcessUnit("sleep", start, ready), changed, lambda _: None)
     keeper.start()
     async with asyncio.timeout(10):
         seen = [await pids.get()]

@@ -17,10 +17,10 @@ from chassis.database.url import DatabaseUrl
 from contracts.registry import DATABASES
 from stack import unprivileged
 from stack.credentials import Secrets
-from stack.layout import Layout
-from stack.ports import free_ports
-from stack.postgres import Postgres, binaries
-from stack.process_supervisor import ProcessSupervisor, Unit
+from stack.layout import StateLayout
+from stack.ports import find_free_ports
+from stack.postgres import PostgresServer, binaries
+from stack.process_supervisor import ProcessSupervisor, ProcessUnit
 from stack.schemas import are_schemas_current
 from stack.unprivileged import CannotRunPostgres, choose_runner
 from tests.integration.stack.conftest import until
@@ -31,9 +31,9 @@ def quietly(*_: object) -> None:
 
 
 @asynccontextmanager
-async def kept(postgres: Postgres) -> AsyncIterator[ProcessSupervisor]:
+async def kept(postgres: PostgresServer) -> AsyncIterator[ProcessSupervisor]:
     keeper = ProcessSupervisor(
-        Unit("postgres", postgres.start, postgres.ready, stop_signal=signal.SIGINT), quietly, quietly
+        ProcessUnit("postgres", postgres.start, postgres.ready, stop_signal=signal.SIGINT), quietly, quietly
     )
     keeper.start()
     try:
@@ -45,23 +45,23 @@ async def kept(postgres: Postgres) -> AsyncIterator[ProcessSupervisor]:
 
 
 @pytest.fixture
-async def postgres(layout: Layout) -> Postgres:
-    server = Postgres.for_state(layout, Secrets.load(layout.secrets), free_ports(1)[0])
+async def postgres(layout: StateLayout) -> PostgresServer:
+    server = PostgresServer.for_state(layout, Secrets.load(layout.secrets), find_free_ports(1)[0])
     assert await server.create()
     return server
 
 
-def dsn(server: Postgres, role: str, database: str | None = None) -> str:
+def dsn(server: PostgresServer, role: str, database: str | None = None) -> str:
     url = server.url(role).replace("+asyncpg", "")
     return url.removesuffix(f"/{role}") + f"/{database or role}"
 
 
-async def postmaster_of(server: Postgres) -> int:
+async def postmaster_of(server: PostgresServer) -> int:
     return int((server.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
 
 
 @pytest.mark.requirement("S-78")
-async def test_database_role_reaches_its_own_database_only(postgres: Postgres) -> None:
+async def test_database_role_reaches_its_own_database_only(postgres: PostgresServer) -> None:
     async with kept(postgres):
         for role in DATABASES:
             own = await asyncpg.connect(dsn(postgres, role))
@@ -72,13 +72,13 @@ async def test_database_role_reaches_its_own_database_only(postgres: Postgres) -
                     await asyncpg.connect(dsn(postgres, role, other))
 
 
-async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
+async def test_a_wrong_password_is_refused(postgres: PostgresServer) -> None:
     async with kept(postgres):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
 
 
-async def test_database_without_the_newest_migration_is_not_current(postgres: Postgres) -> None:
+async def test_database_without_the_newest_migration_is_not_current(postgres: PostgresServer) -> None:
     async def is_current() -> bool:
         return await are_schemas_current(postgres, ["notifier"])
 
@@ -97,7 +97,7 @@ async def test_database_without_the_newest_migration_is_not_current(postgres: Po
 
 
 @pytest.mark.requirement("F-85")
-async def test_committed_rows_survive_a_killed_postgres(postgres: Postgres) -> None:
+async def test_committed_rows_survive_a_killed_postgres(postgres: PostgresServer) -> None:
     async with kept(postgres) as keeper:
         before = await asyncpg.connect(dsn(postgres, "auth"))
         await before.execute("create table kept as select 42 as answer")
@@ -119,7 +119,7 @@ async def test_committed_rows_survive_a_killed_postgres(postgres: Postgres) -> N
 
 
 @pytest.mark.requirement("F-168")
-async def test_postgres_starts_although_its_old_pid_is_reused(postgres: Postgres) -> None:
+async def test_postgres_starts_although_its_old_pid_is_reused(postgres: PostgresServer) -> None:
     async with kept(postgres):
         pass
     lines = [str(os.getpid()), str(postgres.layout.postgres), "1", str(postgres.port), "", "127.0.0.1", "1 1", "ready"]
@@ -129,11 +129,11 @@ async def test_postgres_starts_although_its_old_pid_is_reused(postgres: Postgres
         await connection.close()
 
 
-async def test_existing_data_directory_is_left_alone(postgres: Postgres) -> None:
+async def test_existing_data_directory_is_left_alone(postgres: PostgresServer) -> None:
     assert not await postgres.create()
 
 
-async def test_incomplete_data_directory_is_recreated(postgres: Postgres) -> None:
+async def test_incomplete_data_directory_is_recreated(postgres: PostgresServer) -> None:
     postgres.layout.postgres.rename(postgres.layout.state / "postgres.new")
     assert await postgres.create()
     async with kept(postgres):
@@ -141,18 +141,18 @@ async def test_incomplete_data_directory_is_recreated(postgres: Postgres) -> Non
 
 
 @pytest.fixture
-def open_layout() -> Iterator[Layout]:
+def open_layout() -> Iterator[StateLayout]:
     """A state directory that another user can access, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
-        layout = Layout(Path(folder) / "state")
+        layout = StateLayout(Path(folder) / "state")
         layout.create()
         yield layout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another way")
 async def test_root_without_user_namespaces_runs_postgres_as_an_account(
-    open_layout: Layout, monkeypatch: pytest.MonkeyPatch
+    open_layout: StateLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
     reachable = await asyncio.create_subprocess_exec(
@@ -160,7 +160,7 @@ async def test_root_without_user_namespaces_runs_postgres_as_an_account(
     )
     if await reachable.wait() != 0:
         pytest.skip("this checkout is closed to other accounts")
-    server = Postgres.for_state(open_layout, Secrets.load(open_layout.secrets), free_ports(1)[0])
+    server = PostgresServer.for_state(open_layout, Secrets.load(open_layout.secrets), find_free_ports(1)[0])
     await server.create()
     assert server.runner.owner is not None
     assert os.stat(server.layout.postgres).st_uid == server.runner.owner[0]  # noqa: PTH116 - a test

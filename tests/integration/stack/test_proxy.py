@@ -10,8 +10,8 @@ import pytest
 import websockets
 from aiohttp import web
 
-from stack.layout import Layout
-from stack.ports import free_ports, listen
+from stack.layout import StateLayout
+from stack.ports import find_free_ports, listen
 from stack.processes import start_program
 from stack.proxy import Routes
 from tests.kit.http import http_client
@@ -52,11 +52,11 @@ async def run() -> AsyncIterator[Run]:
 
 @pytest.fixture
 def routes() -> Routes:
-    return Routes(*free_ports(2))
+    return Routes(*find_free_ports(2))
 
 
 @pytest.fixture
-async def origin(routes: Routes, layout: Layout) -> AsyncIterator[str]:
+async def origin(routes: Routes, layout: StateLayout) -> AsyncIterator[str]:
     with listen(0) as listener:
         code = f"from stack.proxy import main; main(['{listener.fileno()}', '{routes.gateway}', '{routes.notifier}'])"
         log = layout.log_of("proxy")

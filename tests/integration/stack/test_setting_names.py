@@ -12,8 +12,8 @@ import pytest
 
 from contracts.registry import DATABASES
 from stack.__main__ import _urls_of_environment
-from stack.ports import free_ports
-from stack.processes import Child, ForkServerClient, PythonProcess
+from stack.ports import find_free_ports
+from stack.processes import ChildProcess, ForkServerClient, PythonProcess
 from tests.kit.fleet import HELLO
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -40,7 +40,7 @@ class Machine:
         self._folder = folder
         self._fork_server = ForkServerClient(folder / "fork_server.log")
 
-    async def start(self, name: str, *argv: str, **environment: str) -> Child:
+    async def start(self, name: str, *argv: str, **environment: str) -> ChildProcess:
         env = {"PATH": os.environ["PATH"], **environment}
         module = f"{name}.__main__"
         return await self._fork_server.spawn(PythonProcess(name, module, argv, env, str(self._folder / name)))
@@ -64,7 +64,7 @@ async def databases(server: PostgresServer, statement: str) -> None:
 
 @pytest.fixture
 async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[Told]:
-    node, *ports = free_ports(5)
+    node, *ports = find_free_ports(5)
     port = dict(zip(SERVICES, map(str, ports), strict=True))
     nats, machine = NatsServer(), Machine(tmp_path)
     plain = {
@@ -109,7 +109,7 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
     "setting COMFYUI_URL",
     "setting MAX_UPLOAD_SIZE",
 )
-async def test_services_take_their_settings_by_plain_names(told: Told) -> None:
+async def test_services_read_settings_from_names_without_a_prefix(told: Told) -> None:
     async def ready() -> bool:
         try:
             return (await told.http.get("/readyz")).status_code == 200

@@ -12,8 +12,8 @@ import asyncpg
 import httpx
 import pytest
 
-from stack.ports import free_ports
-from stack.processes import Child, ForkServerClient, PythonProcess
+from stack.ports import find_free_ports
+from stack.processes import ChildProcess, ForkServerClient, PythonProcess
 from tests.kit.http import http_client
 from tests.kit.migrations import apply_later_migration, head_of
 from tests.kit.nats import NatsServer
@@ -41,7 +41,7 @@ def upgrade():
 class Process:
     """A service as a process of its own."""
 
-    child: Child
+    child: ChildProcess
     port: int
     log: Path
 
@@ -87,7 +87,7 @@ class Machine:
         return process
 
     async def _run(self, service: str, command: str, settings: dict[str, str]) -> Process:
-        port = free_ports(1)[0]
+        port = find_free_ports(1)[0]
         log = self._folder / f"{service}-{command}-{port}.log"
         executor = {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(self._folder / "journal.db")}
         env = {
@@ -157,7 +157,7 @@ async def test_start_without_a_dependency_says_why_and_ends_with_status_1(
 
 
 @pytest.mark.timeout(300)
-async def test_service_follows_its_schema_window(
+async def test_service_starts_and_stops_with_the_schema_versions_that_it_supports(
     machine: Machine, own_nats: NatsServer, empty_database: str, tmp_path: Path
 ) -> None:
     head = head_of("scheduler")

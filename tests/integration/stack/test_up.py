@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stack.layout import Layout, read_json
+from stack.layout import StateLayout, read_json
 from stack.ports import listen
 from tests.integration.stack.conftest import until
 from tests.integration.stack.test_child_processes import stat_of, until_gone
@@ -29,7 +29,7 @@ NAMES = {
 class Up:
     """A running ``python -m stack up``."""
 
-    def __init__(self, layout: Layout, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, layout: StateLayout, process: asyncio.subprocess.Process) -> None:
         self.layout = layout
         self.process = process
 
@@ -59,14 +59,14 @@ class Up:
             return False
 
 
-async def start(layout: Layout, *options: str) -> Up:
+async def start(layout: StateLayout, *options: str) -> Up:
     argv = ("-m", "stack", "up", "--state", str(layout.state), "--port", "0", *options)
     pipe = asyncio.subprocess.PIPE
     return Up(layout, await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=pipe, stderr=pipe))
 
 
 @asynccontextmanager
-async def running(layout: Layout, *options: str) -> AsyncIterator[Up]:
+async def running(layout: StateLayout, *options: str) -> AsyncIterator[Up]:
     up = await start(layout, *options)
     try:
         await until(up.ready, 60)
@@ -77,7 +77,7 @@ async def running(layout: Layout, *options: str) -> AsyncIterator[Up]:
             await asyncio.wait_for(up.process.wait(), 60)
 
 
-async def test_dev_up_starts_a_working_system(layout: Layout) -> None:
+async def test_dev_up_starts_a_working_system(layout: StateLayout) -> None:
     async with running(layout, "--step-ms", "1") as up:
         assert set(up.pids) == NAMES
         credentials = up.credentials
@@ -102,7 +102,7 @@ async def test_dev_up_starts_a_working_system(layout: Layout) -> None:
     assert up.pids == {}
 
 
-async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout: Layout) -> None:
+async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout: StateLayout) -> None:
     up = await start(layout)
     await until(up.ready, 60)
     pids, before = up.pids, up.credentials
@@ -119,7 +119,7 @@ async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout
             assert (await client.get("/api/v1/jobs")).status_code == 401
 
 
-async def test_occupied_public_port_is_named(layout: Layout) -> None:
+async def test_occupied_public_port_is_named(layout: StateLayout) -> None:
     with listen(0) as taken:
         port = taken.getsockname()[1]
         up = await start(layout, "--port", str(port))
@@ -127,7 +127,7 @@ async def test_occupied_public_port_is_named(layout: Layout) -> None:
         assert f"port {port} is in use" in await up.said()
 
 
-async def test_dev_down_stops_the_system(layout: Layout) -> None:
+async def test_dev_down_stops_the_system(layout: StateLayout) -> None:
     async with running(layout, "--bare") as up:
         pids = up.pids
         argv = ("-m", "stack", "down", "--state", str(layout.state))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from auth.domain.key_request import MAX_LIFETIME, hash_request, validate_expiry, validate_name, validate_scopes
 from contracts.auth.accounts import Role
-from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.credentials import Scope, list_scopes
 from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -28,7 +28,7 @@ def test_key_gets_requested_scopes_only_if_its_creator_has_them(
     scopes: tuple[Scope, ...], granted: tuple[Scope, ...], role: Role
 ) -> None:
     command = asked(scopes=scopes, granted=granted)
-    if set(scopes) <= set(granted) and set(scopes) <= set(scopes_of(role)):
+    if set(scopes) <= set(granted) and set(scopes) <= set(list_scopes(role)):
         given_ = validate_scopes(command, role)
         assert set(given_) == set(scopes)
         assert len(given_) == len(set(scopes))

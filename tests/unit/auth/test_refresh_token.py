@@ -52,7 +52,7 @@ def test_refresh_token_digest_is_unique_to_its_token() -> None:
 
 
 @pytest.mark.requirement("S-48")
-def test_only_the_immediate_predecessor_has_a_grace_period() -> None:
+def test_only_the_previous_refresh_token_has_a_grace_period() -> None:
     assert [use(FAMILY, generation) for generation in (5, 4, 3, 1)] == [
         RefreshDecision.ROTATE, RefreshDecision.REISSUE, RefreshDecision.REUSED, RefreshDecision.REUSED,
     ]  # fmt: skip
@@ -74,7 +74,7 @@ def test_ended_session_refuses_every_token(generation: int) -> None:
 
 @pytest.mark.requirement("S-47")
 @given(st.integers(1, 100), st.integers(0, 99), st.timedeltas(timedelta(0), timedelta(days=10)))
-def test_only_the_current_generation_rotates(current: int, back: int, since: timedelta) -> None:
+def test_only_the_current_refresh_token_can_be_rotated(current: int, back: int, since: timedelta) -> None:
     family = replace(FAMILY, generation=current, rotated_at=NOW - since)
     assert (use(family, current - back) is RefreshDecision.ROTATE) == (back == 0 and since < IDLE)
     assert (use(family, current - back) is RefreshDecision.REISSUE) == (back == 1 and since <= GRACE)

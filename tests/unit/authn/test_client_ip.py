@@ -3,10 +3,10 @@ import pytest
 from authn.client_address import (
     UNKNOWN_ADDRESS,
     ClientAddressResolver,
-    network_of,
+    find_network,
+    find_rate_limit_address,
+    find_rate_limit_group,
     parse_networks,
-    rate_limit_address,
-    rate_limit_group,
 )
 
 BEHIND = ClientAddressResolver(parse_networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
@@ -55,9 +55,11 @@ def test_ipv4_mapped_peer_is_treated_as_ipv4() -> None:
 
 @pytest.mark.requirement("B-23")
 def test_ipv6_is_counted_per_64_prefix() -> None:
-    assert rate_limit_group("2001:db8:1:2::1") == rate_limit_group("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
-    assert rate_limit_group("2001:db8:1:3::1") != rate_limit_group("2001:db8:1:2::1")
-    assert rate_limit_group("203.0.113.9") != rate_limit_group("203.0.113.10")
+    assert (
+        find_rate_limit_group("2001:db8:1:2::1") == find_rate_limit_group("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    )
+    assert find_rate_limit_group("2001:db8:1:3::1") != find_rate_limit_group("2001:db8:1:2::1")
+    assert find_rate_limit_group("203.0.113.9") != find_rate_limit_group("203.0.113.10")
 
 
 @pytest.mark.requirement("S-59")
@@ -75,13 +77,13 @@ def test_text_after_a_forwarded_address_is_not_echoed() -> None:
 
 @pytest.mark.requirement("B-23")
 def test_connections_and_requests_are_counted_by_the_same_address() -> None:
-    assert rate_limit_address("2001:db8:1:2::1") == rate_limit_address("2001:db8:1:2:ffff::9")
+    assert find_rate_limit_address("2001:db8:1:2::1") == find_rate_limit_address("2001:db8:1:2:ffff::9")
     assert (
-        rate_limit_address("::ffff:203.0.113.9")
-        == rate_limit_address("203.0.113.9")
-        != rate_limit_address("203.0.113.10")
+        find_rate_limit_address("::ffff:203.0.113.9")
+        == find_rate_limit_address("203.0.113.9")
+        != find_rate_limit_address("203.0.113.10")
     )
-    assert rate_limit_address("/run/socket") == UNKNOWN_ADDRESS
+    assert find_rate_limit_address("/run/socket") == UNKNOWN_ADDRESS
 
 
 @pytest.mark.parametrize(
@@ -94,4 +96,4 @@ def test_connections_and_requests_are_counted_by_the_same_address() -> None:
     ],
 )
 def test_network_is_an_ipv4_24_or_ipv6_48_prefix(client: str, network: str) -> None:
-    assert network_of(client) == network
+    assert find_network(client) == network

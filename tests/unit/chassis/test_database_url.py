@@ -72,9 +72,9 @@ def test_unusable_url_is_refused_without_its_password(text: str, message: str) -
     assert "secret" not in str(raised.value)
 
 
-def test_tls_is_never_plain_where_it_is_required() -> None:
+def test_connection_is_never_unencrypted_where_tls_is_required() -> None:
     def tls(query: str) -> object:
-        return DatabaseUrl.parse(f"postgresql://u:p@db/x{query}").connect_arguments().get("ssl")
+        return DatabaseUrl.parse(f"postgresql://u:p@db/x{query}").build_connect_arguments().get("ssl")
 
     assert tls("?sslmode=disable") is False
     assert tls("?sslmode=require") == "require"
@@ -87,8 +87,8 @@ def test_tls_is_never_plain_where_it_is_required() -> None:
 
 def test_several_hosts_are_searched_for_the_primary() -> None:
     one, two = DatabaseUrl.parse("postgresql://a/x"), DatabaseUrl.parse("postgresql://a,b/x")
-    assert one.connect_arguments()["target_session_attrs"] == "any"
-    assert two.connect_arguments()["target_session_attrs"] == "read-write"
+    assert one.build_connect_arguments()["target_session_attrs"] == "any"
+    assert two.build_connect_arguments()["target_session_attrs"] == "read-write"
 
 
 @pytest.mark.requirement("setting DATABASE_CA", "setting LISTEN_URL")

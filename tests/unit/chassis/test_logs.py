@@ -33,7 +33,7 @@ LINK = "http://gateway:8000/internal/outputs/WyJhIiwiYiJd.Zm9v_YmFy-YmF6"
         ("job 0199f2b0 key=value a://b cf_short", "job 0199f2b0 key=value a://b cf_short"),
     ],
 )
-def test_credentials_are_replaced(text: str, shown: str) -> None:
+def test_credentials_in_log_lines_are_redacted(text: str, shown: str) -> None:
     line = Redactor(['"setting"']).redact(json.dumps({"event": text}).encode())
     assert json.loads(line)["event"] == shown
 

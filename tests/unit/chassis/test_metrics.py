@@ -23,7 +23,7 @@ class Clock:
         return self.now
 
 
-async def test_loop_exports_its_last_success_and_not_a_failure() -> None:
+async def test_loop_metric_shows_the_last_success_and_ignores_failures() -> None:
     clock, ran = Clock(), asyncio.Event()
     metrics = Metrics("auth", clock)
     fails = True
@@ -63,7 +63,7 @@ async def test_loop_without_a_period_is_not_exported() -> None:
     assert metrics.registry.get_sample_value(SUCCESS, {"service": "executor", "loop": "executor.run"}) is None
 
 
-def test_values_kept_elsewhere_are_read_at_each_scrape() -> None:
+def test_metric_with_a_callback_is_read_at_each_scrape() -> None:
     metrics = Metrics("scheduler")
     values: dict[tuple[str, ...], float] = {("rpc.a",): 1.0}
     metrics.read_at_scrape(RPC_EXPIRED, lambda: values)
@@ -82,7 +82,7 @@ def test_metrics_are_served_and_a_taken_port_is_refused() -> None:
         metrics.serve("127.0.0.1", port)
 
 
-def test_declared_metrics_have_valid_types_and_no_label_of_a_person() -> None:
+def test_declared_metrics_have_valid_types_and_no_label_that_identifies_a_user() -> None:
     metrics = Metrics("declared")
     common = {metric.name for metric in METRICS} - {
         family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()

@@ -2,21 +2,24 @@
 
 import pytest
 
-from chassis.messaging.servers import Servers, parse_servers
+from chassis.messaging.servers import NatsServers, parse_servers
 
 
 @pytest.mark.requirement("O-6")
 @pytest.mark.parametrize(
     ("text", "servers"),
     [
-        ("nats://a", Servers(("nats://a:4222",), None, None, requires_tls=False)),
-        ("nats://a:1, nats://b:2", Servers(("nats://a:1", "nats://b:2"), None, None, requires_tls=False)),
-        ("tls://a,nats://[::1]:2/", Servers(("tls://a:4222", "nats://[::1]:2"), None, None, requires_tls=True)),
-        ("nats://u:p%40%3A%2F%23%25@a", Servers(("nats://a:4222",), "u", "p@:/#%", requires_tls=False)),
-        ("nats://t%20k@a,nats://t%20k@b", Servers(("nats://a:4222", "nats://b:4222"), "t k", None, requires_tls=False)),
+        ("nats://a", NatsServers(("nats://a:4222",), None, None, requires_tls=False)),
+        ("nats://a:1, nats://b:2", NatsServers(("nats://a:1", "nats://b:2"), None, None, requires_tls=False)),
+        ("tls://a,nats://[::1]:2/", NatsServers(("tls://a:4222", "nats://[::1]:2"), None, None, requires_tls=True)),
+        ("nats://u:p%40%3A%2F%23%25@a", NatsServers(("nats://a:4222",), "u", "p@:/#%", requires_tls=False)),
+        (
+            "nats://t%20k@a,nats://t%20k@b",
+            NatsServers(("nats://a:4222", "nats://b:4222"), "t k", None, requires_tls=False),
+        ),
     ],
 )
-def test_servers_are_read_from_urls(text: str, servers: Servers) -> None:
+def test_servers_are_read_from_urls(text: str, servers: NatsServers) -> None:
     assert parse_servers(text) == servers
 
 

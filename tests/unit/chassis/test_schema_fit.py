@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from chassis.database.schema import Fit, Schema, fit
+from chassis.database.schema import Schema, SchemaFit, fit
 from chassis.faults import Fault, FaultLog
 
 KNOWN = ("0001", "0002", "0003")
@@ -10,18 +10,18 @@ KNOWN = ("0001", "0002", "0003")
 @pytest.mark.parametrize(
     ("revision", "oldest_code", "found"),
     [
-        (None, None, Fit.MISSING),
-        ("0002", "0001", Fit.OLDER),
-        ("0003", "0001", Fit.CURRENT),
-        ("0003", "0009", Fit.CURRENT),
-        ("0005", "0003", Fit.NEWER),
-        ("0005", "0001", Fit.NEWER),
-        ("0005", "0004", Fit.INCOMPATIBLE),
-        ("0005", None, Fit.INCOMPATIBLE),
+        (None, None, SchemaFit.MISSING),
+        ("0002", "0001", SchemaFit.OLDER),
+        ("0003", "0001", SchemaFit.CURRENT),
+        ("0003", "0009", SchemaFit.CURRENT),
+        ("0005", "0003", SchemaFit.NEWER),
+        ("0005", "0001", SchemaFit.NEWER),
+        ("0005", "0004", SchemaFit.INCOMPATIBLE),
+        ("0005", None, SchemaFit.INCOMPATIBLE),
     ],
 )
 def test_code_works_with_its_own_schema_and_with_newer_ones_that_allow_it(
-    revision: str | None, oldest_code: str | None, found: Fit
+    revision: str | None, oldest_code: str | None, found: SchemaFit
 ) -> None:
     assert fit(Schema(revision, oldest_code), head="0003", known=KNOWN) is found
 

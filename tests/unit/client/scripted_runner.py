@@ -8,7 +8,7 @@ from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Credentials
 from comfyfleet_client.errors import ComfyfleetError
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Emit, Exclusive, Fetch, Flow, Pause, Response, Send
+from comfyfleet_client.steps import EmitValue, FetchBody, Flow, Pause, Response, RunExclusively, Send
 
 URL = "https://api.example"
 
@@ -54,22 +54,26 @@ class Script:
 
     @property
     def sent(self) -> list[Send]:
-        return [step.send if isinstance(step, Fetch) else step for step in self.asked if isinstance(step, Send | Fetch)]
+        return [
+            step.send if isinstance(step, FetchBody) else step
+            for step in self.asked
+            if isinstance(step, Send | FetchBody)
+        ]
 
     def is_over(self) -> bool:
         return not self._answers
 
     def _do(self, step: Any) -> Any:
-        if isinstance(step, Exclusive):
+        if isinstance(step, RunExclusively):
             return self.run(step.flow)
-        if isinstance(step, Emit):
+        if isinstance(step, EmitValue):
             return self.emitted.append(step.value)
         self.asked.append(step)
         return None if isinstance(step, Pause) else self._next(step)
 
     def _next(self, step: Any) -> Any:
         scripted = self._answers.pop(0)
-        if isinstance(step, Fetch):
+        if isinstance(step, FetchBody):
             told, chunks, failure = scripted
             if not step.sink.accept_response(told.status, told.headers):
                 return told
@@ -82,7 +86,7 @@ class Script:
         return scripted
 
     @staticmethod
-    def _pour(step: Fetch, chunks: Iterable[bytes]) -> None:
+    def _pour(step: FetchBody, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             step.sink.write(chunk)
 

@@ -7,8 +7,8 @@ import pytest
 
 from comfyfleet_client import AsyncClient, Client, FieldError, access_calls, calls, workflow_calls
 from comfyfleet_client.call import quote_segment
-from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.json_values import from_json, to_json
+from comfyfleet_client.errors import UnreadableResponse
+from comfyfleet_client.json_values import build_json_value, from_json
 from comfyfleet_client.results import Account, Job, Limits, Me
 from comfyfleet_client.setup import build_submission, normalise_url
 
@@ -57,8 +57,8 @@ def test_unknown_response_fields_are_ignored() -> None:
     job = from_json(Job, JOB | {"new_field": 1})
     assert (job.progress, job.created_at, job.outputs) == (100.0, datetime(2026, 11, 23, 9, tzinfo=UTC), ())
     assert (job.ended, job.succeeded, job.timings.total_seconds) == (True, True, None)
-    assert to_json(job)["created_at"] == "2026-11-23T09:00:00Z"
-    assert from_json(Job, to_json(job)) == job
+    assert build_json_value(job)["created_at"] == "2026-11-23T09:00:00Z"
+    assert from_json(Job, build_json_value(job)) == job
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_unknown_response_fields_are_ignored() -> None:
     ],
 )
 def test_malformed_response_raises_a_clear_error(wrong: Any) -> None:
-    with pytest.raises(Unreadable, match="not a valid Job"):
+    with pytest.raises(UnreadableResponse, match="not a valid Job"):
         from_json(Job, wrong)
 
 
@@ -110,7 +110,7 @@ def test_invite_creation_is_not_repeated_and_its_repr_hides_the_secret() -> None
     assert "secret" not in repr(made)
 
 
-def test_missing_graph_limits_default_to_strict() -> None:
+def test_missing_graph_policy_defaults_to_strict() -> None:
     assert from_json(Limits, {"graph_policy": "open", "run_seconds": 60}).run_seconds == 60.0
     assert from_json(Limits, {}).graph_policy == "strict"
 
@@ -146,7 +146,7 @@ def test_validation_is_parsed_with_errors_and_warnings() -> None:
     assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
 
 
-def test_choices_are_listed_once_in_a_message() -> None:
+def test_error_text_does_not_repeat_valid_values_of_its_message() -> None:
     assert str(FieldError('Valid: "a", "b".', allowed=("a", "b"))) == 'Valid: "a", "b".'
     assert str(FieldError('Nearest: "a".', allowed=("a", "b"))) == 'Nearest: "a". (valid: a, b)'
 

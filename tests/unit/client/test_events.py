@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.errors import UnreadableResponse
 from comfyfleet_client.events import (
     End,
     EventFilter,
@@ -71,7 +71,7 @@ def test_unknown_frames_and_previews_are_skipped() -> None:
 
 @pytest.mark.parametrize("message", ["", "{", '{"type": "status"}', '{"type": "end", "job_id": 3}', "[" * 100_000])
 def test_malformed_frame_raises_a_clear_error(message: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableResponse):
         parse_event(message)
 
 

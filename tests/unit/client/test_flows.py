@@ -12,19 +12,19 @@ from comfyfleet_client import calls
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.download import download
 from comfyfleet_client.errors import (
-    Damaged,
-    Invalid,
-    Limited,
+    DamagedDownload,
+    InvalidRequest,
+    JobStillRunning,
+    LimitReached,
     NotFound,
-    StillRunning,
+    ServerUnreachable,
     Unauthenticated,
     Unavailable,
-    Unreachable,
-    Unreadable,
+    UnreadableResponse,
 )
 from comfyfleet_client.pages import iterate_pages
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Closed, Connect, HandshakeRefused, Pause, Receive, SendText
+from comfyfleet_client.steps import HandshakeRefused, OpenWebSocket, Pause, Receive, SendText, WebSocketClosed
 from comfyfleet_client.watch import MAX_JOBS_PER_SOCKET, wait_until_ended, watch, watch_many
 from tests.unit.client.scripted_runner import URL, Script, answer, caller, problem
 from tests.unit.client.test_calls import JOB
@@ -51,7 +51,7 @@ def bearer(step: Any) -> str | None:
 
 
 def test_retried_submission_keeps_its_idempotency_key() -> None:
-    script = Script(Unreachable("cut"), problem(503, retry_after="1"), problem(429), answer(201, JOB))
+    script = Script(ServerUnreachable("cut"), problem(503, retry_after="1"), problem(429), answer(201, JOB))
     call = calls.submit_job({"prompt": "a cat"}, idempotency_key="once")
     job = script.run(caller(key="cf_k").execute(call))
     assert job.job_id == "01a2"
@@ -74,17 +74,17 @@ def test_exhausted_retries_raise_the_last_failure() -> None:
 
 
 def test_registration_with_a_lost_reply_is_not_retried() -> None:
-    script = Script(Unreachable("cut"))
-    with pytest.raises(Unreachable):
+    script = Script(ServerUnreachable("cut"))
+    with pytest.raises(ServerUnreachable):
         script.run(caller().execute(calls.register("ada", "a@b", "pw")))
-    script = Script(Unreachable("refused", sent=False), problem(422))
-    with pytest.raises(Invalid):
+    script = Script(ServerUnreachable("refused", sent=False), problem(422))
+    with pytest.raises(InvalidRequest):
         script.run(caller().execute(calls.register("ada", "a@b", "pw")))
 
 
 def test_response_that_is_not_json_raises_a_clear_error() -> None:
     page = answer().__class__(200, {}, b"<html>")
-    with pytest.raises(Unreadable, match="address"):
+    with pytest.raises(UnreadableResponse, match="address"):
         Script(page).run(caller().execute(calls.read_me()))
 
 
@@ -144,7 +144,7 @@ def test_interrupted_download_resumes() -> None:
     rest = answer(206, content_range=f"bytes 1000-{len(PICTURE) - 1}/{len(PICTURE)}")
     script = Script(
         OUTPUTS,
-        (WHOLE, [PICTURE[:600], PICTURE[600:1000]], Unreachable("cut")),
+        (WHOLE, [PICTURE[:600], PICTURE[600:1000]], ServerUnreachable("cut")),
         (problem(503), [], None),
         (rest, [PICTURE[1000:]], None),
     )
@@ -156,7 +156,7 @@ def test_interrupted_download_resumes() -> None:
 
 def test_download_restarts_when_the_server_ignores_the_range() -> None:
     file = BytesIO()
-    script = Script(OUTPUTS, (WHOLE, [b"other" * 99], Unreachable("cut")), (WHOLE, [PICTURE], None))
+    script = Script(OUTPUTS, (WHOLE, [b"other" * 99], ServerUnreachable("cut")), (WHOLE, [PICTURE], None))
     script.run(download(caller(key="k"), "j", 0, file))
     assert file.getvalue() == PICTURE
 
@@ -164,12 +164,12 @@ def test_download_restarts_when_the_server_ignores_the_range() -> None:
 @pytest.mark.parametrize("wrong", [PICTURE[:-1], PICTURE + b"x", b"", PICTURE[:-1] + b"x"])
 @pytest.mark.parametrize("index", [None, 0])
 def test_download_with_a_wrong_digest_raises(wrong: bytes, index: int | None) -> None:
-    with pytest.raises(Damaged, match=r"a\.png"):
+    with pytest.raises(DamagedDownload, match=r"a\.png"):
         Script(OUTPUTS, (WHOLE, [wrong], None)).run(download(caller(), "j", index, BytesIO()))
 
 
 def test_download_without_a_digest_raises() -> None:
-    with pytest.raises(Damaged, match="no record"):
+    with pytest.raises(DamagedDownload, match="no record"):
         Script(OUTPUTS, (answer(etag='"x"'), [PICTURE], None)).run(download(caller(), "j", None, BytesIO()))
 
 
@@ -179,8 +179,8 @@ END = (frame("status", seq=4, status="completed"), frame("end", seq=4, status="c
 
 def test_watching_continues_after_a_disconnect() -> None:
     script = Script(
-        None, frame("snapshot", seq=1, status="pending"), STATES[1], Closed(1006, "cut"),
-        Unreachable("away"),
+        None, frame("snapshot", seq=1, status="pending"), STATES[1], WebSocketClosed(1006, "cut"),
+        ServerUnreachable("away"),
         HandshakeRefused(problem(503, retry_after="2")),
         None, frame("snapshot", seq=3, status="processing"), STATES[2], None, b"preview", *END,
     )  # fmt: skip
@@ -188,7 +188,7 @@ def test_watching_continues_after_a_disconnect() -> None:
     assert [(event.type, event.seq) for event in script.emitted] == [
         ("snapshot", 1), ("status", 2), ("status", 3), ("status", 4), ("end", 4),
     ]  # fmt: skip
-    opened = script.of(Connect)
+    opened = script.of(OpenWebSocket)
     base = "wss://api.example/ws/jobs/j"
     assert [step.url for step in opened] == [base] + [f"{base}?after=2"] * 3
     assert {bearer(step) for step in opened} == {"Bearer k"}
@@ -199,31 +199,31 @@ def test_watching_an_unknown_job_ends_with_an_error() -> None:
     with pytest.raises(NotFound):
         Script(HandshakeRefused(problem(404))).run(watch(caller(key="k"), "j"))
     with pytest.raises(Unauthenticated, match=r"auth\.credential\.invalid"):
-        Script(None, Closed(4401, "auth.credential.invalid")).run(watch(caller(key="k"), "j"))
-    with pytest.raises(Limited):
+        Script(None, WebSocketClosed(4401, "auth.credential.invalid")).run(watch(caller(key="k"), "j"))
+    with pytest.raises(LimitReached):
         Script(HandshakeRefused(problem(429))).run(watch(caller(Retry(tries=1)), "j"))
 
 
 def test_session_is_refreshed_while_watching() -> None:
     script = Script(
-        None, frame("snapshot", seq=1, status="pending"), Closed(4401, "auth.credential.invalid"),
+        None, frame("snapshot", seq=1, status="pending"), WebSocketClosed(4401, "auth.credential.invalid"),
         HandshakeRefused(problem(401)), answer(body=FRESH),
         None, *END,
     )  # fmt: skip
     script.run(watch(caller(session=session()), "j"))
-    assert [bearer(step) for step in script.of(Connect)] == ["Bearer a1", "Bearer a1", "Bearer a2"]
+    assert [bearer(step) for step in script.of(OpenWebSocket)] == ["Bearer a1", "Bearer a1", "Bearer a2"]
 
 
 def test_repeatedly_failing_connections_are_bounded() -> None:
-    lost = (None, frame("snapshot", seq=1, status="pending"), Closed(1006, "cut"))
+    lost = (None, frame("snapshot", seq=1, status="pending"), WebSocketClosed(1006, "cut"))
     script = Script(*lost * 3)
-    with pytest.raises(Unreachable, match="closed"):
+    with pytest.raises(ServerUnreachable, match="closed"):
         script.run(watch(caller(Retry(tries=3)), "j"))
-    assert len(script.of(Connect)) == 3
+    assert len(script.of(OpenWebSocket)) == 3
 
 
 def test_wait_respects_its_timeout() -> None:
-    with pytest.raises(StillRunning, match="goes on"):
+    with pytest.raises(JobStillRunning, match="goes on"):
         Script(None, None).run(watch(caller(), "j", timeout=0))
     script = Script(None, *END, answer(body=JOB))
     assert script.run(wait_until_ended(caller(), "j", timeout=60)).succeeded
@@ -239,10 +239,10 @@ def test_several_jobs_are_watched_over_one_reconnecting_socket() -> None:
     begun = [told("a", "snapshot", 1), told("b", "snapshot", 1), told("a", "status", 2)]
     again = [told("a", "snapshot", 2), told("b", "snapshot", 1)]
     rest = [told("b", "status", 2, "completed"), told("b", "end", 2, "completed"), told("a", "end", 2, "completed")]
-    script = Script(None, None, None, *begun, Closed(1006, ""), None, None, None, *again, *rest)
+    script = Script(None, None, None, *begun, WebSocketClosed(1006, ""), None, None, None, *again, *rest)
     script.run(watch_many(caller(key="k"), ["a", "b", "a"]))
     assert script.is_over()
-    assert [step.url for step in script.of(Connect)] == ["wss://api.example/ws"] * 2
+    assert [step.url for step in script.of(OpenWebSocket)] == ["wss://api.example/ws"] * 2
     asked = [json.loads(step.text) for step in script.of(SendText)]
     assert asked == [
         {"type": "subscribe", "job_id": "a"}, {"type": "subscribe", "job_id": "b"},
@@ -260,7 +260,7 @@ def test_many_jobs_are_watched_in_turn() -> None:
     script = Script(None, *[None] * MAX_JOBS_PER_SOCKET, ends[0], None, *ends[1:])
     script.run(watch_many(caller(key="k"), jobs))
     assert script.is_over()
-    assert len(script.of(Connect)) == 1
+    assert len(script.of(OpenWebSocket)) == 1
     assert [json.loads(step.text)["job_id"] for step in script.of(SendText)] == jobs
 
 

@@ -7,12 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from comfyfleet_client.cli import login_file, show
-from comfyfleet_client.cli.failures import exit_code
+from comfyfleet_client.cli.failures import find_exit_code
 from comfyfleet_client.cli.job_commands import _file_name
 from comfyfleet_client.cli.login_file import Login
 from comfyfleet_client.cli.main import app
 from comfyfleet_client.cli.parameters import parse_values
-from comfyfleet_client.errors import ComfyfleetError, Damaged, Unreachable, api_error
+from comfyfleet_client.errors import ComfyfleetError, DamagedDownload, ServerUnreachable, build_api_error
 from comfyfleet_client.json_values import from_json
 from comfyfleet_client.results import Job, Output
 from tests.unit.client.test_calls import JOB
@@ -69,7 +69,7 @@ def test_cli_exits_with_2_for_wrong_usage(command: str) -> None:
     assert CliRunner().invoke(app, command).exit_code == 2
 
 
-def test_unsendable_key_is_wrong_usage() -> None:
+def test_api_key_with_invalid_characters_is_a_usage_error() -> None:
     said = CliRunner().invoke(app, "whoami", env={"COMFYFLEET_KEY": "ä"})
     assert said.exit_code == 2
     assert "ä" not in said.output
@@ -78,14 +78,14 @@ def test_unsendable_key_is_wrong_usage() -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        *((api_error(status, {}, b""), 3) for status in (400, 401, 403, 404, 409, 413, 422, 429)),
-        *((api_error(status, {}, b""), 4) for status in (500, 502, 503)),
-        (Unreachable("cut"), 4),
-        (Damaged("other bytes"), 4),
+        *((build_api_error(status, {}, b""), 3) for status in (400, 401, 403, 404, 409, 413, 422, 429)),
+        *((build_api_error(status, {}, b""), 4) for status in (500, 502, 503)),
+        (ServerUnreachable("cut"), 4),
+        (DamagedDownload("other bytes"), 4),
     ],
 )
-def test_each_failure_has_its_exit_status(error: ComfyfleetError, status: int) -> None:
-    assert exit_code(error) == status
+def test_each_kind_of_failure_has_its_own_exit_status(error: ComfyfleetError, status: int) -> None:
+    assert find_exit_code(error) == status
 
 
 def test_cli_parameters_are_parsed_as_json_when_valid() -> None:

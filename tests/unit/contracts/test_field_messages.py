@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from contracts.wire.field_messages import field_message
+from contracts.wire.field_messages import build_field_message
 
 
 class Color(StrEnum):
@@ -50,7 +50,7 @@ class Body(BaseModel):
 def messages_of(sent: object) -> list[str]:
     with pytest.raises(ValidationError) as raised:
         Body.model_validate(sent)
-    return [field_message(error, Body.model_fields) for error in raised.value.errors()]
+    return [build_field_message(error, Body.model_fields) for error in raised.value.errors()]
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_missing_field_is_named() -> None:
 
     with pytest.raises(ValidationError) as raised:
         Needed.model_validate({})
-    assert field_message(raised.value.errors()[0]) == '"name" is required, and is missing.'
+    assert build_field_message(raised.value.errors()[0]) == '"name" is required, and is missing.'

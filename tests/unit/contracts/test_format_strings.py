@@ -7,7 +7,7 @@ from contracts.graph_policy.format_strings import is_plain_format
     "text",
     ["", "no field", "{a}", "{a}, {b}, masterpiece", "{0} {}", "{a:.2f}", "{a:>10}", "{a:05d}", "{{a.b}}", "{a!r}"],
 )
-def test_accepts_plain_fields(text: str) -> None:
+def test_format_string_with_plain_fields_is_accepted(text: str) -> None:
     assert is_plain_format(text)
 
 
@@ -29,5 +29,5 @@ def test_accepts_plain_fields(text: str) -> None:
         "{\u00e4.b}",
     ],
 )
-def test_refuses_attribute_and_index_access(text: str) -> None:
+def test_format_string_with_attribute_or_index_access_is_refused(text: str) -> None:
     assert not is_plain_format(text)

@@ -268,5 +268,5 @@ def test_refused_class_is_reported_once_and_errors_are_bounded() -> None:
     assert len(violations(graph, CLASSES, STRICT, frozenset())) == MAX_ERRORS
 
 
-def test_classes_missing_from_the_catalog_are_not_judged() -> None:
+def test_classes_missing_from_the_catalog_are_not_checked() -> None:
     assert codes("Nothing", {"folder": "x"}) == []

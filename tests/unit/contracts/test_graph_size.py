@@ -483,7 +483,7 @@ def test_number_of_size_errors_is_bounded() -> None:
     assert len(check_bounds(measured(raw), FREE)) == MOST_ERRORS
 
 
-def test_unset_bounds_refuse_nothing() -> None:
+def test_graph_is_not_refused_by_bounds_that_are_not_set() -> None:
     raw = chain(latent(4096, 16384, 16384), node("KSampler", steps=10_000, latent_image=["a", 0]), save("b"))
     assert check_bounds(measured(raw), GraphBounds()) == ()
 
@@ -536,7 +536,7 @@ def linked(class_type: str, nodes: int, links: int, **inputs: Any) -> Raw:
     ],
     ids=["custom", "joins", "lists", "texts", "samplers", "outputs", "backwards", "chain"],
 )
-def test_twice_as_large_a_graph_takes_twice_as_many_calls(make: Callable[[int], Raw]) -> None:
+def test_effort_of_the_size_analysis_grows_linearly_with_the_graph(make: Callable[[int], Raw]) -> None:
     def calls(nodes: int) -> int:
         graph, errors = read_graph(make(nodes))
         assert not errors

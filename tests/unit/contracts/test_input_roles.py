@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.input_roles import ClassRoles, NamedValue, pattern_role, role_of
+from contracts.graph_policy.input_roles import ClassRoles, NamedValue, find_role_by_pattern, role_of
 from contracts.graph_policy.registry import InputRole
 
 
@@ -46,34 +46,35 @@ PLAIN = (
 
 @pytest.mark.parametrize(("name", "role"), [(name, role) for role, names in READS.items() for name in names.split()])
 def test_text_input_of_a_custom_class_is_classified_by_name(name: str, role: InputRole) -> None:
-    assert pattern_role(name, text(), output_node=False) is role
-    assert pattern_role(f"group.{name}", None, output_node=False) is role
+    assert find_role_by_pattern(name, text(), output_node=False) is role
+    assert find_role_by_pattern(f"group.{name}", None, output_node=False) is role
 
 
 @pytest.mark.parametrize("name", PLAIN.split())
 def test_names_that_merely_resemble_paths_have_no_role(name: str) -> None:
-    assert pattern_role(name, text(), output_node=False) is None
+    assert find_role_by_pattern(name, text(), output_node=False) is None
 
 
 @pytest.mark.parametrize("name", ["path", "filename", "folder", "subfolder", "directory", "prefix", "file_name"])
 def test_path_input_of_an_output_node_is_a_write_target(name: str) -> None:
-    assert pattern_role(name, text(), output_node=True) is InputRole.OUTPUT_NAME
+    assert find_role_by_pattern(name, text(), output_node=True) is InputRole.OUTPUT_NAME
 
 
 @pytest.mark.parametrize("kind", ["INT", "FLOAT", "BOOLEAN", "IMAGE", "MODEL"])
 def test_numbers_and_sockets_have_no_role(kind: str) -> None:
     for name in ("resize_folder", "overwrite_files", "filename_prefix"):
-        assert pattern_role(name, InputSpec(type=kind, required=True), output_node=True) is None
+        assert find_role_by_pattern(name, InputSpec(type=kind, required=True), output_node=True) is None
 
 
 @pytest.mark.parametrize("kind", ["WEBCAM", "AUDIO_RECORD", "LOAD_3D"])
 def test_upload_widgets_are_file_inputs(kind: str) -> None:
-    assert pattern_role("thing", InputSpec(type=kind, required=True), output_node=False) is InputRole.FILE
+    assert find_role_by_pattern("thing", InputSpec(type=kind, required=True), output_node=False) is InputRole.FILE
 
 
 def test_upload_flag_makes_any_input_a_file_input() -> None:
     assert (
-        pattern_role("thing", InputSpec(type="STRING", required=True, upload=True), output_node=False) is InputRole.FILE
+        find_role_by_pattern("thing", InputSpec(type="STRING", required=True, upload=True), output_node=False)
+        is InputRole.FILE
     )
 
 
@@ -102,13 +103,13 @@ def test_upload_flag_makes_any_input_a_file_input() -> None:
 def test_option_input_is_classified_by_options_and_name(
     name: str, options: tuple[str, ...], role: InputRole | None
 ) -> None:
-    assert pattern_role(name, combo(*options), output_node=False) is role
-    assert pattern_role(name, combo(*options), output_node=True) is role
+    assert find_role_by_pattern(name, combo(*options), output_node=False) is role
+    assert find_role_by_pattern(name, combo(*options), output_node=True) is role
 
 
 def test_long_input_names_are_classified_by_their_suffix() -> None:
-    assert pattern_role("x" * 100_000 + "_path", text(), output_node=False) is InputRole.FILE
-    assert pattern_role("path" * 100_000 + "_mode", text(), output_node=False) is None
+    assert find_role_by_pattern("x" * 100_000 + "_path", text(), output_node=False) is InputRole.FILE
+    assert find_role_by_pattern("path" * 100_000 + "_mode", text(), output_node=False) is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_catalog_without_module_names_is_classified_by_pattern() -> None:
 def test_values_with_a_role_are_found_in_records_links_and_wrapped_lists() -> None:
     recording = {"image": "a.png", "mask": ["7", 0], "camera_info": {"x": 1}}
     load = Described(module="comfy_extras.nodes_load_3d", inputs={"image": InputSpec(type="LOAD_3D", required=True)})
-    assert list(ClassRoles("Load3D", load).named_values({"image": recording, "width": 5})) == [
+    assert list(ClassRoles("Load3D", load).iterate_named_values({"image": recording, "width": 5})) == [
         NamedValue(("image",), InputRole.RECORD, recording),
         NamedValue(("image", "image"), InputRole.FILE, "a.png"),
         NamedValue(("image", "mask"), InputRole.FILE, ["7", 0]),
@@ -165,11 +166,13 @@ def test_values_with_a_role_are_found_in_records_links_and_wrapped_lists() -> No
     save = Described(module="nodes", output_node=True)
     for value in (["4", 0], {"__value__": "checkpoints/evil"}, None, 7, True):
         found: list[NamedValue] = list(
-            ClassRoles("SaveImage", save).named_values({"filename_prefix": value, "images": ["1", 0]})
+            ClassRoles("SaveImage", save).iterate_named_values({"filename_prefix": value, "images": ["1", 0]})
         )
         assert found == [NamedValue(("filename_prefix",), InputRole.OUTPUT_NAME, value)]
 
 
 def test_unknown_inputs_of_a_graph_are_classified_by_name() -> None:
     inputs: dict[str, Any] = {"videos.video_path3": "x", "note": "y"}
-    assert [found.place for found in ClassRoles("Any", Described()).named_values(inputs)] == [("videos.video_path3",)]
+    assert [found.place for found in ClassRoles("Any", Described()).iterate_named_values(inputs)] == [
+        ("videos.video_path3",)
+    ]

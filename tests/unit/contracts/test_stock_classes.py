@@ -12,8 +12,8 @@ from contracts.graph_policy.registry import (
     STRICT_REASONS,
     InputRole,
     Trait,
+    find_stock_class,
     is_unreviewed,
-    stock_class,
 )
 
 ROLE_NEEDS = {
@@ -128,29 +128,29 @@ def test_open_policy_refuses_fewer_classes_and_every_reason_is_a_sentence() -> N
 
 @pytest.mark.parametrize("module", ["nodes", "comfy_extras.nodes_images", "comfy_extras.nodes_new_home"])
 def test_stock_class_is_found_in_any_stock_module(module: str) -> None:
-    assert stock_class("SaveImage", module) is STOCK_CLASSES["SaveImage"]
+    assert find_stock_class("SaveImage", module) is STOCK_CLASSES["SaveImage"]
 
 
 @pytest.mark.parametrize("module", ["custom_nodes.pack", "custom_nodes.comfy_extras", "comfy_extras", "", "nodes.x"])
 def test_class_of_a_custom_pack_is_custom_whatever_its_name(module: str) -> None:
-    assert stock_class("SaveImage", module) is None
+    assert find_stock_class("SaveImage", module) is None
     assert not is_unreviewed("SaveImage", module)
 
 
 def test_new_stock_class_counts_as_unreviewed() -> None:
-    assert stock_class("SaveEverything", "comfy_extras.nodes_new") is None
+    assert find_stock_class("SaveEverything", "comfy_extras.nodes_new") is None
     assert is_unreviewed("SaveEverything", "comfy_extras.nodes_new")
     assert not is_unreviewed("SaveImage", "nodes")
 
 
 def test_new_partner_api_class_is_known_to_use_the_network() -> None:
-    found = stock_class("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
+    found = find_stock_class("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
     assert found is not None
     assert found.refusal is Trait.NETWORK
     assert is_unreviewed("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
 
 
-def test_rows_of_a_group_share_their_role() -> None:
+def test_numbered_inputs_of_a_growing_group_share_their_role() -> None:
     loader = STOCK_CLASSES["LoadLoraModel"]
     assert loader.role_of("loras.0.lora_name") is loader.role_of("loras.17.lora_name") is InputRole.MODEL
     assert loader.role_of("loras.0.strength") is None

@@ -30,7 +30,7 @@ def test_subject_key_is_required_exactly_where_declared() -> None:
         SUBMIT_JOB.subject("t", "k")
 
 
-def test_names_are_unique_and_streams_store_known_topics() -> None:
+def test_topic_names_are_unique_and_streams_store_declared_topics() -> None:
     names = [topic.name for topic in TOPICS]
     assert len(names) == len(set(names))
     assert all(topic in TOPICS for stream in STREAMS for topic in stream.topics)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.workflow import MAX_LINKS, MAX_NODES, ancestors, cycle_error, graph_as_json, has_valid_links, read_graph
+from contracts.workflow import (
+    MAX_LINKS,
+    MAX_NODES,
+    ancestors,
+    find_cycle_error,
+    graph_to_json,
+    has_valid_links,
+    read_graph,
+)
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 NODE = {"class_type": "EmptyImage", "inputs": {}}
@@ -70,7 +78,7 @@ def test_cycle_error_lists_only_the_cycle(backwards: bool) -> None:
     raw["2"] = {"class_type": "X", "inputs": {"a": ["1", 0], "b": ["4", 0]}}
     graph, errors = read_graph(dict(reversed(raw.items())) if backwards else raw)
     assert not errors
-    error = cycle_error(graph, "/workflow")
+    error = find_cycle_error(graph, "/workflow")
     assert error is not None
     knot = (
         error.message.removeprefix("The nodes ")
@@ -85,7 +93,7 @@ def test_chain_without_a_cycle_reports_no_cycle() -> None:
     raw = {**chain(3), "x": {"class_type": "X", "inputs": {"a": ["nowhere", 0], "b": [1, 0], "c": [[], {}], "d": []}}}
     graph, errors = read_graph(raw)
     assert not errors
-    assert cycle_error(graph) is None
+    assert find_cycle_error(graph) is None
     assert set(ancestors(graph, "x")) == {"x"}
 
 
@@ -96,7 +104,7 @@ def test_unknown_node_keys_are_dropped() -> None:
     }
     graph, errors = read_graph(raw)
     assert not errors
-    assert graph_as_json(graph) == {"1": {**NODE, "_meta": {"title": "b"}}, "2": NODE}
+    assert graph_to_json(graph) == {"1": {**NODE, "_meta": {"title": "b"}}, "2": NODE}
 
 
 @given(
@@ -129,7 +137,7 @@ def test_error_of_a_long_cycle_names_some_of_its_nodes() -> None:
     raw = {f"n{n}": {"class_type": "A", "inputs": {"x": [f"n{(n + 1) % count}", 0]}} for n in range(count)}
     graph, errors = read_graph(raw)
     assert not errors
-    error = cycle_error(graph)
+    error = find_cycle_error(graph)
     assert error is not None
     assert error.code == "workflow_cycle"
     assert " more -> " in error.message

@@ -34,7 +34,7 @@ def test_successful_history_entry_is_a_success() -> None:
     assert classify_history(entry("success", ("execution_start", {}), ("execution_success", {}))) == SUCCEEDED
 
 
-def test_an_error_among_the_messages_wins_over_the_status() -> None:
+def test_error_message_in_the_history_overrides_a_success_status() -> None:
     result = classify_history(entry("success", error("graph.DependencyCycleError", "Dependency cycle detected")))
     assert result.outcome is Outcome.FAILED
     assert result.error is not None
@@ -94,7 +94,7 @@ def test_allocation_beyond_any_host_is_a_workflow_fault() -> None:
 
 
 @pytest.mark.requirement("F-111")
-def test_unrequested_interruption_is_a_node_fault() -> None:
+def test_interruption_that_nobody_requested_is_a_node_fault() -> None:
     assert classify_history(entry("error", ("execution_interrupted", {"node_id": "4"}))).outcome is Outcome.NODE_FAULT
 
 

@@ -14,10 +14,10 @@ from executor.domain.catalog import (
     NodeClasses,
     build_report,
     find_classes_keeping_png_info,
-    find_flexible_classes,
+    find_classes_with_undeclared_inputs,
     read_catalog,
 )
-from executor.domain.extra_data import extra_data_for
+from executor.domain.extra_data import filter_extra_data
 
 
 def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def inputs(required: dict[str, Any], optional: dict[str, Any] | None = None) -> 
     return read_catalog(described(required, optional))["X"].inputs
 
 
-def test_reads_both_declarations_of_combo_inputs() -> None:
+def test_both_declarations_of_combo_inputs_are_read() -> None:
     read = inputs({
         "v1": [["euler", "heun"], {"tooltip": "which"}],
         "bare": [["a", "b"]],
@@ -96,7 +96,7 @@ def test_upload_inputs_accept_any_file_name() -> None:
     assert all(spec.upload and spec.options is None for spec in read.values())
 
 
-def test_reads_numeric_bounds_and_optional_inputs() -> None:
+def test_numeric_bounds_and_optional_inputs_are_read() -> None:
     read = inputs({"seed": ["INT", {"min": 0, "max": 2**64 - 1}]}, {"mask": ["MASK"], "odd": ["FLOAT", {"min": "a"}]})
     assert (read["seed"].min, read["seed"].max, read["seed"].required) == (0, 2**64 - 1, True)
     assert (read["mask"].type, read["mask"].required) == ("MASK", False)
@@ -189,7 +189,7 @@ def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
     }
     info["Pack"]["input"]["optional"] = info["Stock"]["input"]["optional"] = {}
     info["Fixed"]["input"]["optional"] = {"mask": ["MASK"]}
-    assert find_flexible_classes(info) == {"Pack"}
+    assert find_classes_with_undeclared_inputs(info) == {"Pack"}
 
 
 def test_tenant_files_inside_dynamic_inputs_are_omitted() -> None:
@@ -261,7 +261,7 @@ def test_metadata_is_withheld_when_a_cached_result_could_keep_it() -> None:
     keeping = {"1": GraphNode("Reads", {}), "2": GraphNode("Saves", {})}
     classes = NodeClasses({}, keeps_png_info=frozenset({"Reads"}))
     sent = {"extra_pnginfo": {"workflow": {}}, "preview_method": "none"}
-    assert extra_data_for(keeping, sent, classes) == {"preview_method": "none"}
-    assert extra_data_for(keeping, {"extra_pnginfo": {}}, classes) is None
-    assert extra_data_for({"2": keeping["2"]}, sent, classes) == sent
-    assert extra_data_for(keeping, None, classes) is None
+    assert filter_extra_data(keeping, sent, classes) == {"preview_method": "none"}
+    assert filter_extra_data(keeping, {"extra_pnginfo": {}}, classes) is None
+    assert filter_extra_data({"2": keeping["2"]}, sent, classes) == sent
+    assert filter_extra_data(keeping, None, classes) is None

@@ -21,7 +21,7 @@ def file(name: str, kind: str = "output", **more: Any) -> dict[str, Any]:
     return {"filename": name, "subfolder": "job/1", "type": kind, **more}
 
 
-def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
+def test_outputs_under_every_key_are_collected_in_graph_order() -> None:
     outputs = {
         "7": {"gifs": [file("v.mp4", format="video/h264-mp4", fullpath="/srv/v.mp4")]},
         "3": {"images": [file("a_00001_.png"), file("a_00002_.png")], "animated": [False]},
@@ -49,7 +49,9 @@ def found_in(shape: Shape) -> list[FoundOutput]:
         NodeFilePath(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]
     }
     found = collect_outputs({"outputs": {"9": shape.report}}, {"9": {}})
-    named = [next((item.as_file(place) for place in item.possible_files if place in written), item) for item in found]
+    named = [
+        next((item.to_file_output(place) for place in item.possible_files if place in written), item) for item in found
+    ]
     return list(drop_duplicate_files(named))
 
 
@@ -119,7 +121,7 @@ def test_file_named_by_two_nodes_is_an_output_of_each() -> None:
     assert [(item.node_id, item.filename) for item in found] == [("1", "a.png"), ("2", "a.png")]
 
 
-def test_an_entry_without_outputs_has_none() -> None:
+def test_history_entry_without_outputs_yields_no_outputs() -> None:
     assert collect_outputs({"outputs": {"1": None, "2": {}, "3": {"images": []}}}, {}) == []
     assert collect_outputs({"outputs": None}, {}) == []
     assert collect_outputs({}, {}) == []
@@ -139,7 +141,7 @@ def test_too_deeply_nested_value_is_reported() -> None:
         collect_outputs({"outputs": {"1": {"value": [deep]}}}, {})
 
 
-def test_number_of_harvested_values_is_bounded() -> None:
+def test_number_of_collected_values_is_bounded() -> None:
     wide = {"images": [file(f"{number}.png") for number in range(30_000)]}
     assert len(collect_outputs({"outputs": {"1": wide}}, {})) == 10_000
     many = {f"key {number}": ["t"] for number in range(30_000)}

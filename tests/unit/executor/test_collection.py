@@ -26,7 +26,7 @@ def test_two_nodes_that_share_a_cache_entry_have_one_output_each() -> None:
         "outputs": {"2": report("a~2e~2eb_00001_.png"), "3": report("a~2e~2eb_00001_.png")},
         "meta": {"2": of_the_first, "3": of_the_first},
     }
-    found = collector.merge(collector.collect_from_history(entry))
+    found = collector.merge_outputs(collector.collect_from_history(entry))
     assert [(item.node_id, item.name, item.filename) for item in found] == [
         ("2", "a..b_00001_.png", "a~2e~2eb_00001_.png"),
         ("3", "a..b_00001_.png", "a~2e~2eb_00001_.png"),
@@ -39,14 +39,14 @@ def test_expanded_node_output_is_identical_in_events_and_history() -> None:
     collector.expansion.apply_event("executed", {"node": "7.0.0.2", "display_node": "2"})
     early = collector.collect_during_run({"7.0.0.2": report("x.png")})
     entry = {"outputs": {"7.0.0.2": report("x.png")}, "meta": {"7.0.0.2": {"node_id": "7.0.0.2", "display_node": "7"}}}
-    assert collector.merge(collector.collect_from_history(entry)) == early
+    assert collector.merge_outputs(collector.collect_from_history(entry)) == early
     assert [item.node_id for item in early] == ["2"]
 
 
 def test_expanded_node_belongs_to_its_parent_by_default() -> None:
     collector = OutputCollector(GRAPH, FOLDER)
     entry = {"outputs": {f"7.0.0.{place}": report(f"{place}.png") for place in range(15)}, "meta": {}}
-    found = collector.merge(collector.collect_from_history(entry))
+    found = collector.merge_outputs(collector.collect_from_history(entry))
     assert [item.node_id for item in found] == ["7"] * 15
 
 
@@ -61,7 +61,7 @@ def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
             "7": report("y.png"),
         }
     }
-    found = collector.merge(collector.collect_from_history(entry))
+    found = collector.merge_outputs(collector.collect_from_history(entry))
     assert [item.node_id for item in found] == ["2", "5", "5", "7"]
     assert found[1:3] == [first, second]
     assert [(item.name, item.content_type, item.position) for item in found[1:3]] == [
@@ -73,6 +73,6 @@ def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
 def test_subfolder_within_a_file_name_is_requested_as_subfolder() -> None:
     collector = OutputCollector(GRAPH, FOLDER)
     entry = {"outputs": {"7": {"images": [{"filename": "sub/x.png", "subfolder": "a"}, {"filename": "/x.png"}]}}}
-    inner, absolute = collector.merge(collector.collect_from_history(entry))
+    inner, absolute = collector.merge_outputs(collector.collect_from_history(entry))
     assert (inner.filename, inner.subfolder, inner.is_downloadable) == ("x.png", "a/sub", True)
     assert not absolute.is_downloadable

@@ -100,7 +100,7 @@ def test_orphaned_prompts_are_bounded_in_number_and_age(journal: Journal) -> Non
     for number in range(MAX_ORPHANS + 10):
         journal.add_orphan(f"{number:03}")
     assert journal.list_orphans() == [f"{number:03}" for number in range(10, MAX_ORPHANS + 10)]
-    journal._execute(
+    journal._run_on_database(
         lambda db: db.execute(
             "UPDATE left_behind SET left_at = left_at - ? WHERE prompt_id < '050'", (ORPHAN_MAX_AGE_S,)
         )

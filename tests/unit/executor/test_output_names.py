@@ -3,7 +3,13 @@
 import pytest
 
 from executor.domain.node_text import is_servable
-from executor.domain.output_names import MAX_NAME_BYTES, OutputNameTranslator, encode_name, encode_part, encode_prefix
+from executor.domain.output_names import (
+    MAX_NAME_BYTES,
+    OutputNameTranslator,
+    encode_file_name,
+    encode_name_part,
+    encode_prefix,
+)
 
 FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
 LONGEST_FILE_NAME = 255  # maximum bytes of a file name
@@ -68,9 +74,9 @@ def test_output_file_keeps_the_requested_name(requested: str) -> None:
         ("\ud800", "_", "_"),
     ],
 )
-def test_prefix_stays_in_its_folder(requested: str, prefix: str, name: str) -> None:
+def test_output_prefix_cannot_leave_the_attempt_folder(requested: str, prefix: str, name: str) -> None:
     assert encode_prefix(requested) == prefix
-    assert encode_name(requested) == prefix.rpartition("/")[2]
+    assert encode_file_name(requested) == prefix.rpartition("/")[2]
     assert named(requested) == f"{name}_00001_.png"
 
 
@@ -95,7 +101,7 @@ def test_files_of_one_batch_get_distinct_names() -> None:
 
 @pytest.mark.parametrize(("requested", "part"), [(".", "."), ("_", "_"), ("/", "_"), ("..", "~2e~2e"), ("", "")])
 def test_suffix_or_delimiter_in_a_prefix_creates_no_folder(requested: str, part: str) -> None:
-    assert encode_part(requested) == part
+    assert encode_name_part(requested) == part
 
 
 def test_name_of_a_file_outside_the_attempt_folder_is_unchanged() -> None:

@@ -5,16 +5,16 @@ from executor.domain.prefetch_timing import PrefetchTiming
 
 def test_next_job_is_requested_at_once_after_short_prompts_and_late_after_long_ones() -> None:
     timing = PrefetchTiming(hold_s=3)
-    assert math.isinf(timing.due_in_s(0))
+    assert math.isinf(timing.compute_delay_s(0))
     timing.begin_prompt(10)
-    assert timing.due_in_s(10) == 0
+    assert timing.compute_delay_s(10) == 0
     timing.end_prompt(30)  # it took 20 s
-    assert timing.due_in_s(30) == 0
+    assert timing.compute_delay_s(30) == 0
     timing.begin_prompt(30)
-    assert timing.due_in_s(31) == 17.5
+    assert timing.compute_delay_s(31) == 17.5
     timing.end_prompt(31)
     timing.begin_prompt(31)
-    assert timing.due_in_s(31) == 0
+    assert timing.compute_delay_s(31) == 0
 
 
 def test_requests_without_a_job_become_rarer_and_end_after_a_job_was_handed_back() -> None:
@@ -22,10 +22,10 @@ def test_requests_without_a_job_become_rarer_and_end_after_a_job_was_handed_back
     timing.begin_prompt(0)
     waits = []
     for _ in range(5):
-        timing.find_nothing(0)
-        waits.append(timing.due_in_s(0))
+        timing.record_no_job(0)
+        waits.append(timing.compute_delay_s(0))
     assert waits == [1, 2, 4, 5, 5]
-    timing.hand_back()
-    assert math.isinf(timing.due_in_s(100))
+    timing.record_hand_back()
+    assert math.isinf(timing.compute_delay_s(100))
     timing.begin_prompt(1)
-    assert timing.due_in_s(1) == 0
+    assert timing.compute_delay_s(1) == 0

@@ -120,4 +120,4 @@ def test_cached_node_sends_no_images(images: SentImageDecoder) -> None:
 
 
 def test_graph_without_websocket_image_nodes_expects_no_images() -> None:
-    assert not SentImageDecoder({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_expected
+    assert not SentImageDecoder({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_images_expected

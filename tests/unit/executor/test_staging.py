@@ -153,7 +153,7 @@ def test_output_node_without_prefix_is_unique_to_its_attempt(shown: str) -> None
     assert again != once
 
 
-def test_class_without_filename_prefix_gets_none() -> None:
+def test_class_without_a_filename_prefix_input_gets_no_prefix() -> None:
     for class_type in ("PreviewAny", "PackShow", "PackFlexible", "ImageInvert"):
         staged = stage_graph(graph_of(class_type, "ImageInvert"), REF, FILES, CLASSES)
         assert not any("filename_prefix" in node["inputs"] for node in staged.values())

@@ -10,7 +10,7 @@ from executor.domain.system_stats import NodeHardware, parse_system_stats
 DEVICE = {"name": "cuda:0 NVIDIA H200 : cudaMallocAsync", "vram_total": 100, "vram_free": 60}
 
 
-def test_versions_and_memory_are_read() -> None:
+def test_comfyui_version_and_gpu_memory_are_read() -> None:
     stats = {"system": {"comfyui_version": "0.33.0"}, "devices": [DEVICE, {**DEVICE, "name": "cpu"}]}
     gpus = tuple(Gpu(name=name, memory_total_bytes=100, memory_free_bytes=60) for name in ("NVIDIA H200", "cpu"))
     assert parse_system_stats(stats) == NodeHardware("0.33.0", gpus)
@@ -26,5 +26,5 @@ def test_versions_and_memory_are_read() -> None:
         {"devices": [{**DEVICE, "vram_total": float("nan")}, {**DEVICE, "name": 5}, {**DEVICE, "vram_free": 2**60}]},
     ],
 )
-def test_malformed_parts_are_left_out(stats: Any) -> None:
+def test_malformed_parts_of_system_stats_are_left_out(stats: Any) -> None:
     assert parse_system_stats(stats) == NodeHardware()

@@ -30,7 +30,7 @@ def test_client_share_and_total_of_body_memory_are_enforced() -> None:
 
 
 @pytest.mark.requirement("B-12")
-def test_body_memory_is_released_whatever_happens() -> None:
+def test_body_memory_is_released_after_success_and_after_failure() -> None:
     room = BodyMemoryLimit(total=10, each=10, clock=Clock())
     with suppress(LookupError), room.reserve("a") as take:
         take(10)

@@ -19,8 +19,8 @@ from gateway.signing.keys import derive
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.transfers import input_token, output_token
 from gateway.transfers.errors import BadOutputToken
-from gateway.transfers.input_token import InputRight
-from gateway.transfers.output_token import OutputRight
+from gateway.transfers.input_token import InputTokenClaims
+from gateway.transfers.output_token import OutputTokenClaims
 from gateway.uploads.references import upload_ids
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import text_to_image
@@ -62,7 +62,7 @@ def test_image_with_a_prompt_selects_image_to_image(
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD} | over)
     graph, errors = read_graph(built_in.build(submission, model="m", seed=5))
     assert not errors
-    assert built_in.name_of(submission) == name
+    assert built_in.find_workflow_name(submission) == name
     assert classes <= {node.class_type for node in graph.values()}
     assert graph["sampler"].inputs["denoise"] == denoise
     assert reserve(measure(graph)).images == over.get("num_images", 1)
@@ -106,7 +106,7 @@ def test_cursor_is_bound_to_tenant_filter_and_key() -> None:
 
 
 def test_output_token_is_valid_until_it_expires() -> None:
-    right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
+    right = OutputTokenClaims(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEYS, right)
     assert output_token.verify(KEYS, token, now_s=1_000) == right
     assert right.key == f"{right.tenant_id}/{right.job_id}/2/{right.output_id}"
@@ -116,7 +116,7 @@ def test_output_token_is_valid_until_it_expires() -> None:
 
 @given(st.integers(min_value=0), st.sampled_from("ABCXYZabcxyz0189-_."))
 def test_altered_token_is_invalid(place: int, other: str) -> None:
-    right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
+    right = OutputTokenClaims(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEYS, right)
     place %= len(token) - 1  # the last character has bits without meaning
     modified = token[:place] + other + token[place + 1 :]
@@ -126,7 +126,7 @@ def test_altered_token_is_invalid(place: int, other: str) -> None:
 
 
 def test_token_of_one_kind_is_refused_as_another() -> None:
-    token = input_token.sign(KEYS, InputRight(uuid4(), uuid4(), expires_s=1_000))
+    token = input_token.sign(KEYS, InputTokenClaims(uuid4(), uuid4(), expires_s=1_000))
     assert input_token.verify(KEYS, token, now_s=1_000).expires_s == 1_000
     with pytest.raises(BadOutputToken):
         output_token.verify(KEYS, token, now_s=1_000)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from gateway.images.converter import HELPER
-from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, format_of
-from gateway.storage.file_names import MAX_BYTES, ArchiveNames, safe_name
+from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, detect_format
+from gateway.storage.file_names import MAX_BYTES, UniqueFileNames, make_safe_name
 
 PIXELS = 4096 * 4096
 FORMATS = [format_.value for format_ in ImageFormat]
@@ -49,7 +49,7 @@ def run(
 def converted(source: bytes, wanted: str = "png", **more: Any) -> Any:
     status, result, _ = run(source, wanted, **more)
     assert status == ExitStatus.CONVERTED
-    assert format_of(result) == wanted
+    assert detect_format(result) == wanted
     picture = Image.open(BytesIO(result))
     picture.load()
     assert not picture.getexif()
@@ -231,7 +231,7 @@ def test_etag_depends_on_source_and_conversion() -> None:
 
 
 def test_archive_file_names_are_safe_and_unique() -> None:
-    names = ArchiveNames()
+    names = UniqueFileNames()
     asked = [
         "a/b/c.png",
         "../../etc/c.PNG",
@@ -265,4 +265,4 @@ def test_archive_file_names_are_safe_and_unique() -> None:
     ],
 )
 def test_download_name_keeps_portable_characters(asked: str, safe: str) -> None:
-    assert safe_name(asked) == safe
+    assert make_safe_name(asked) == safe

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.edge.prefer import preferred_wait_s
+from gateway.edge.prefer import parse_preferred_wait_s
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ from gateway.edge.prefer import preferred_wait_s
     ],
 )
 def test_prefer_header_uses_the_first_wait_within_bounds(sent: list[str], seconds: int | None) -> None:
-    assert preferred_wait_s(sent) == seconds
+    assert parse_preferred_wait_s(sent) == seconds

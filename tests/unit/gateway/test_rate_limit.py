@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.rate_limits.domain import Bucket, Policy, PrefetchedTokens, RateLimitDecision, headers, policy
+from gateway.edge.rate_limits.domain import Policy, PrefetchedTokens, RateLimitDecision, TokenBucket, headers, policy
 
 READ = Policy("read", 600)
 
@@ -24,7 +24,7 @@ def test_rate_policy_is_cached_and_its_bucket_survives_limit_changes() -> None:
 
 
 def test_bucket_allows_a_full_burst_and_then_refills_over_time() -> None:
-    bucket = Bucket(Policy("open", 30), now=100.0)
+    bucket = TokenBucket(Policy("open", 30), now=100.0)
     assert [bucket.take(100.0).remaining for _ in range(30)] == list(range(29, -1, -1))
     assert bucket.take(100.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=2)
     assert not bucket.take(101.9).allowed
@@ -36,14 +36,14 @@ def test_bucket_allows_a_full_burst_and_then_refills_over_time() -> None:
 @pytest.mark.requirement("B-23")
 @given(st.integers(1, 1000), st.lists(st.floats(0, 5), max_size=300))
 def test_bucket_admits_no_more_than_its_policy(limit: int, pauses: list[float]) -> None:
-    bucket, now, passed = Bucket(Policy("open", limit), now=0.0), 0.0, 0
+    bucket, now, passed = TokenBucket(Policy("open", limit), now=0.0), 0.0, 0
     for pause in pauses:
         now += pause
         passed += bucket.take(now).allowed
         assert passed <= limit + now * limit / 60 + 1e-6
 
 
-def test_prefetched_tokens_serve_only_what_was_leased() -> None:
+def test_requests_are_served_only_from_leased_tokens() -> None:
     tokens = PrefetchedTokens(READ)
     assert tokens.take(0.0) is None
     tokens.add(2, 500.0, now=1.0)
@@ -57,10 +57,10 @@ def test_prefetched_tokens_serve_only_what_was_leased() -> None:
 @pytest.mark.parametrize(
     ("limit", "left", "wait_s"), [(600, 0.5, 0.05), (30, 0.0, 2.0), (30, 0.75, 0.5), (600, 7.0, 0)]
 )
-def test_prefetched_tokens_know_when_the_next_token_arrives(limit: int, left: float, wait_s: float) -> None:
+def test_time_until_the_next_token_is_computed_from_prefetched_tokens(limit: int, left: float, wait_s: float) -> None:
     tokens = PrefetchedTokens(Policy("read", limit))
     tokens.add(0, left, now=5.0)
-    assert tokens.refill_wait_s() == pytest.approx(wait_s)
+    assert tokens.compute_refill_wait_s() == pytest.approx(wait_s)
 
 
 def test_refused_request_gets_a_sufficient_retry_delay() -> None:
@@ -90,12 +90,12 @@ def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
     tokens = PrefetchedTokens(READ)
     tokens.add(5, 100.0, now=0.0)
     tokens.restore()
-    assert tokens.take_all(0.0) == 6
+    assert tokens.take_all_tokens(0.0) == 6
     assert tokens.take(0.0) is None
 
 
 def test_bucket_takes_several_tokens_all_or_none() -> None:
-    bucket = Bucket(Policy("write", 30), now=100.0)
+    bucket = TokenBucket(Policy("write", 30), now=100.0)
     assert bucket.take(100.0, 20) == RateLimitDecision(allowed=True, remaining=10, reset_s=2)
     assert bucket.take(100.0, 20) == RateLimitDecision(allowed=False, remaining=10, reset_s=20)
     assert bucket.take(100.0, 10) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)

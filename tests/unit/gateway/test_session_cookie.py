@@ -30,7 +30,7 @@ def test_cookie_is_sent_over_tls_only_where_clients_use_https() -> None:
         ("null", False),
     ],
 )
-def test_origin_header_decides_whether_a_page_is_own(origin: str, *, is_own: bool) -> None:
+def test_origin_header_decides_whether_a_request_comes_from_the_services_own_page(origin: str, *, is_own: bool) -> None:
     headers = [(b"origin", origin.encode()), (b"host", b"internal:8000")]
     request = Request({"type": "http", "headers": headers})
     assert SessionCookie("https://api.example").is_from_own_page(request) is is_own

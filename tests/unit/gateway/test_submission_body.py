@@ -11,7 +11,7 @@ from gateway.edge.json_body import read_json
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.uploads.references import upload_ids
-from gateway.workflows.submission_forms import read_submission, with_workflow
+from gateway.workflows.submission_forms import read_submission, unwrap_workflow
 
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
 FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
@@ -58,13 +58,13 @@ def test_api_graph_is_preferred_in_image_metadata_with_both_formats(body: dict[s
     assert read_submission(body).submission.workflow == GRAPH
 
 
-def test_graph_as_prompt_keeps_the_fields_beside_it() -> None:
+def test_graph_in_the_prompt_field_keeps_the_other_fields() -> None:
     body = {"prompt": GRAPH, "client_id": "x", "extra_data": PNG, "priority": 3, "labels": {"a": "b"}}
     submission = read_submission(body).submission
     assert (submission.extra_data, submission.priority, submission.labels) == (PNG, 3, {"a": "b"})
 
 
-def test_text_as_prompt_stays_a_prompt() -> None:
+def test_text_in_the_prompt_field_is_a_prompt() -> None:
     submission = read_submission({"prompt": "a {red} cat", "steps": 3}).submission
     assert (submission.prompt, submission.workflow, submission.steps) == ("a {red} cat", None, 3)
 
@@ -132,9 +132,12 @@ def test_unrecognized_body_shape_is_refused(body: Any) -> None:
 
 
 def test_saved_workflow_may_be_sent_as_json_text() -> None:
-    assert with_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {"workflow": GRAPH, "description": "a"}
-    assert with_workflow({"description": "a"}) == {"description": "a"}
-    assert with_workflow([1]) == [1]
+    assert unwrap_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {
+        "workflow": GRAPH,
+        "description": "a",
+    }
+    assert unwrap_workflow({"description": "a"}) == {"description": "a"}
+    assert unwrap_workflow([1]) == [1]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_nan_in_an_input_is_refused_with_its_place() -> None:
 
 
 def test_extra_data_of_listed_keys_reaches_nodes() -> None:
-    keys = ExtraDataKeys.of("api_key_comfy_org")
+    keys = ExtraDataKeys.from_setting("api_key_comfy_org")
     sent = {**PNG, "preview_method": "auto", "api_key_comfy_org": "k", "client_id": "x", "auth_token_comfy_org": None}
     assert keys.filter_extra_data(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
     assert keys.filter_extra_data({"client_id": "x"}) is None

@@ -59,7 +59,7 @@ def add_waiting(viewer: Viewer, read: Job) -> None:
 
 async def next_frames(viewer: Viewer, count: int) -> list[dict[str, Any]]:
     async with asyncio.timeout(5):
-        return [json.loads(await viewer.next_frame() or "null") for _ in range(count)]
+        return [json.loads(await viewer.wait_for_next_frame() or "null") for _ in range(count)]
 
 
 @given(st.integers(0, 5), st.lists(st.integers(1, 12), max_size=60), st.integers(0, 60))
@@ -118,7 +118,7 @@ async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None
     found = await next_frames(viewer, 5)
     assert [frame["type"] for frame in found] == ["snapshot", "progress", "output", "status", "end"]
     assert found[1]["progress"] == 60
-    assert await viewer.next_frame() is None
+    assert await viewer.wait_for_next_frame() is None
 
 
 async def test_progress_is_sent_at_once_unless_an_earlier_frame_waits() -> None:
@@ -150,7 +150,7 @@ async def test_new_client_of_an_ended_job_receives_all_events() -> None:
     viewer = Viewer(never_sends)
     viewer.start(job(4, JobState.SUCCEEDED, outputs=(OUTPUT,)), 100, [], after=None)
     assert [frame["type"] for frame in await next_frames(viewer, 4)] == ["snapshot", "output", "status", "end"]
-    assert await viewer.next_frame() is None
+    assert await viewer.wait_for_next_frame() is None
 
 
 async def test_client_that_saw_the_end_receives_only_the_end() -> None:
@@ -162,14 +162,14 @@ async def test_client_that_saw_the_end_receives_only_the_end() -> None:
 async def test_deleted_job_and_overflowing_client_end_the_feed() -> None:
     viewer = Viewer(never_sends)
     viewer.start(job(1), 0, [], after=None)
-    await viewer.next_frame()
+    await viewer.wait_for_next_frame()
     viewer.mark_deleted()
     with pytest.raises(JobDeleted):
-        await viewer.next_frame()
+        await viewer.wait_for_next_frame()
     for seq in range(2, MAX_STATES + 4):
         add_event(viewer, event(seq))
     with pytest.raises(ViewerTooSlow):
-        await viewer.next_frame()
+        await viewer.wait_for_next_frame()
 
 
 def test_frames_use_public_status_names() -> None:

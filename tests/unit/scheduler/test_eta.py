@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
-from scheduler.domain.eta_accuracy import EtaResult, EtaStage, add_up, compare, measure_accuracy
-from scheduler.domain.fair_order import EXACT, FairOrder, Rival, WaitingTenant
+from scheduler.domain.eta import Concurrency, Eta, NodeSchedule, estimate_eta
+from scheduler.domain.eta_accuracy import EtaResult, EtaStage, compare_estimate, count_comparisons, measure_accuracy
+from scheduler.domain.fair_order import EXACT, CompetingTenant, FairOrder, WaitingTenant
 from scheduler.domain.run_times import RunTime
 
 UNLIMITED = Concurrency(None, 0, 0)
@@ -47,7 +47,7 @@ def test_position_matches_a_simulated_weighted_fair_order(
     ahead = data.draw(st.integers(0, queued - 1))
     cost_s = 4.0  # with these weights and times, all sums are exact
     rivals = [
-        Rival(WaitingTenant(UUID(int=number), vtime, weight, queued), cost_s)
+        CompetingTenant(WaitingTenant(UUID(int=number), vtime, weight, queued), cost_s)
         for vtime, number, weight, queued in sorted(
             (vtime, number, weight, queued) for number, (vtime, weight, queued) in enumerate(tenants)
         )
@@ -64,12 +64,12 @@ def test_position_matches_a_simulated_weighted_fair_order(
     ),
     st.integers(0, 4_000),
 )
-def test_position_beyond_the_exact_range_is_within_one_job_per_tenant(
+def test_estimated_position_beyond_the_exact_range_is_within_one_job_per_tenant(
     tenants: list[tuple[float, float, int]], ahead: int
 ) -> None:
     tenants = [*tenants, (50.0, 1.0, ahead + 1)]
     rivals = [
-        Rival(WaitingTenant(UUID(int=number), vtime, weight, queued), 4.0)
+        CompetingTenant(WaitingTenant(UUID(int=number), vtime, weight, queued), 4.0)
         for number, (vtime, weight, queued) in enumerate(tenants)
     ]
     own = UUID(int=len(tenants) - 1)
@@ -83,7 +83,7 @@ def test_position_beyond_the_exact_range_is_within_one_job_per_tenant(
 
 
 def test_job_of_a_tenant_with_few_jobs_starts_before_the_backlog_of_others() -> None:
-    heavy = [Rival(WaitingTenant(UUID(int=number), 1000.0, 1.0, 10_000), 1.0) for number in range(1, 4)]
+    heavy = [CompetingTenant(WaitingTenant(UUID(int=number), 1000.0, 1.0, 10_000), 1.0) for number in range(1, 4)]
     light, order = UUID(int=99), FairOrder(heavy)
     assert order.count_jobs_before(tenant_id=light, vtime=999.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 0
     assert order.count_jobs_before(tenant_id=light, vtime=1000.0, weight=1.0, jobs_ahead=0, cost_s=1.0) == 3
@@ -102,27 +102,31 @@ def test_estimated_start_is_within_one_job_of_a_simulation(busy_s: list[float], 
     for _ in range(position):
         started = heapq.heappop(free)
         heapq.heappush(free, started + job_s)
-    assert Nodes(busy_s).compute_start(position, job_s) == pytest.approx(started, abs=max(job_s, 10 / len(busy_s)))
+    assert NodeSchedule(busy_s).compute_start(position, job_s) == pytest.approx(
+        started, abs=max(job_s, 10 / len(busy_s))
+    )
 
 
 @example([0.0, 0.0, 5.616470994322784, 5.616470994322784], 5.616470994322784)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8), st.floats(min_value=0.1, max_value=20))
 def test_estimated_start_never_decreases_with_the_position(busy_s: list[float], job_s: float) -> None:
-    nodes = Nodes(busy_s)
+    nodes = NodeSchedule(busy_s)
     starts = [nodes.compute_start(position, job_s) for position in range(1, 30)]
     assert all(earlier <= later + 1e-6 for earlier, later in pairwise(starts))
 
 
 def test_estimate_adds_the_wait_for_nodes_and_for_the_limit_of_the_tenant() -> None:
     own = RunTime(8.0, 10.0)
-    idle = estimate_eta(Nodes([0.0, 5.0]), position=1, own=own, job_s=4.0, spread_s=1.0, concurrency=UNLIMITED)
+    idle = estimate_eta(NodeSchedule([0.0, 5.0]), position=1, own=own, job_s=4.0, spread_s=1.0, concurrency=UNLIMITED)
     assert idle == Eta(0.0, 0.0, 8.0, 10.0)
-    queued = estimate_eta(Nodes([2.0, 2.0]), position=10, own=own, job_s=4.0, spread_s=1.0, concurrency=UNLIMITED)
+    queued = estimate_eta(
+        NodeSchedule([2.0, 2.0]), position=10, own=own, job_s=4.0, spread_s=1.0, concurrency=UNLIMITED
+    )
     assert queued.start_s == pytest.approx(2 + 8 * 4 / 2)
     assert queued.end_s == pytest.approx(queued.start_s + 8)
     assert queued.end_s < queued.end_p90_s < queued.end_s + 8
     limited = Concurrency(limit=1, running=1, jobs_ahead=3)
-    waiting = estimate_eta(Nodes([0.0] * 9), position=4, own=own, job_s=4.0, spread_s=1.0, concurrency=limited)
+    waiting = estimate_eta(NodeSchedule([0.0] * 9), position=4, own=own, job_s=4.0, spread_s=1.0, concurrency=limited)
     assert waiting.start_s == pytest.approx(3.5 * 4)
 
 
@@ -131,12 +135,12 @@ def test_accuracy_counts_results_and_ratios_by_stage() -> None:
     found = [
         one
         for started_s, ended_s in ((3.0, 9.0), (5.0, 10.0), (9.0, 29.0), (4.0, 8.0))
-        for one in compare(estimate, started_s=started_s, ended_s=ended_s)
+        for one in compare_estimate(estimate, started_s=started_s, ended_s=ended_s)
     ]
     assert [one.result for one in found if one.stage is EtaStage.END] == [
         EtaResult.EARLY, EtaResult.LATE, EtaResult.MISSED, EtaResult.EARLY,
     ]  # fmt: skip
-    accuracy = measure_accuracy(add_up(found))
+    accuracy = measure_accuracy(count_comparisons(found))
     start, end = accuracy[EtaStage.START], accuracy[EtaStage.END]
     assert (start.jobs, start.within_p50, start.within_p90) == (4, 0.5, 0.75)
     assert (end.jobs, end.within_p50, end.within_p90) == (4, 0.5, 0.75)

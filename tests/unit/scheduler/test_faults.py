@@ -7,7 +7,7 @@ import pytest
 from contracts.scheduler.attempts import Outcome
 from scheduler.domain.failing_nodes import FailedJob, is_at_fault
 from scheduler.domain.gpu_memory import GIB, MemoryFault, to_gib
-from scheduler.domain.settlement import next_cause
+from scheduler.domain.settlement import decide_transition_cause
 from scheduler.domain.states import Cause
 
 ANN, BEN = UUID(int=1), UUID(int=2)
@@ -47,20 +47,22 @@ def test_node_is_at_fault_when_jobs_of_several_tenants_or_jobs_that_succeed_else
     ],
 )
 def test_second_out_of_memory_on_the_largest_node_fails_the_job(fault: MemoryFault, cause: Cause) -> None:
-    assert next_cause(Outcome.NODE_FAULT, tries=2, max_attempts=9, memory=fault) is cause
+    assert decide_transition_cause(Outcome.NODE_FAULT, tries=2, max_attempts=9, memory=fault) is cause
 
 
-def test_attempts_bound_retries_on_larger_nodes() -> None:
+def test_maximum_of_attempts_bounds_retries_on_larger_nodes() -> None:
     fault = MemoryFault(node_gib=24, earlier=2, has_larger_node=True)
-    assert next_cause(Outcome.NODE_FAULT, tries=3, max_attempts=3, memory=fault) is Cause.ATTEMPTS_EXHAUSTED
+    assert (
+        decide_transition_cause(Outcome.NODE_FAULT, tries=3, max_attempts=3, memory=fault) is Cause.ATTEMPTS_EXHAUSTED
+    )
 
 
 @pytest.mark.parametrize(("nodes", "cause"), [(0, Cause.NODE_FAULT), (1, Cause.NODE_FAULT), (2, Cause.POISONED)])
 def test_failure_on_a_second_node_fails_the_job(nodes: int, cause: Cause) -> None:
-    assert next_cause(Outcome.NODE_FAULT, tries=1, max_attempts=9, failed_nodes=nodes) is cause
+    assert decide_transition_cause(Outcome.NODE_FAULT, tries=1, max_attempts=9, failed_nodes=nodes) is cause
 
 
-def test_gpus_of_one_kind_have_the_same_size() -> None:
+def test_gpu_memory_is_rounded_so_that_equal_gpus_have_the_same_size() -> None:
     sizes = (25_757_220_864, 25_438_126_080, 24 * GIB)  # as an RTX 4090 and an RTX 3090 report it, and the nominal size
     assert {to_gib(size) for size in sizes} == {24}
     assert to_gib(None) == 0

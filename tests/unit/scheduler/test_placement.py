@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from scheduler.domain.placement import (
-    Choice,
     FirstJob,
+    JobChoice,
     TenantTurn,
     WarmTenant,
     Warmth,
@@ -89,9 +89,9 @@ def test_job_that_waited_long_may_be_passed_over_for_a_tenth_of_that_time() -> N
 
 def test_turn_goes_to_another_tenant_only_for_a_cold_job_that_is_not_overdue() -> None:
     cold, overdue, warm = job(1, Warmth.COLD), job(1, Warmth.COLD, passed_over_s=BOUND_S), job(2, Warmth.WARM)
-    assert may_yield_turn(cold, Choice(cold, None), bound_s=BOUND_S)
-    assert not may_yield_turn(cold, Choice(warm, cold), bound_s=BOUND_S)
-    assert not may_yield_turn(overdue, Choice(overdue, None), bound_s=BOUND_S)
+    assert may_yield_turn(cold, JobChoice(cold, None), bound_s=BOUND_S)
+    assert not may_yield_turn(cold, JobChoice(warm, cold), bound_s=BOUND_S)
+    assert not may_yield_turn(overdue, JobChoice(overdue, None), bound_s=BOUND_S)
 
 
 def test_warm_job_of_another_tenant_is_preferred_only_within_the_cost_of_one_job() -> None:
@@ -99,7 +99,7 @@ def test_warm_job_of_another_tenant_is_preferred_only_within_the_cost_of_one_job
     assert not prefers(warm_tenant(DUE.vtime + COST_S + 0.1))
 
 
-def test_weights_of_both_tenants_limit_the_advance() -> None:
+def test_weights_of_both_tenants_limit_how_far_a_warm_tenant_gets_ahead() -> None:
     assert not prefers(warm_tenant(DUE.vtime + COST_S, weight=4))
     assert prefers(warm_tenant(DUE.vtime + COST_S / 4, weight=4))
     assert not prefers(warm_tenant(DUE.vtime + COST_S), due=DUE._replace(weight=4))
@@ -135,11 +135,11 @@ def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
     models.record_claim("1", {BASE})
     models.record_claim("2", {BASE, STYLE})
     models.record_heartbeat("3", {OTHER})
-    assert models.list_elsewhere("1") == {BASE, STYLE, OTHER}
-    assert models.list_elsewhere("3") == {BASE, STYLE}
+    assert models.list_models_elsewhere("1") == {BASE, STYLE, OTHER}
+    assert models.list_models_elsewhere("3") == {BASE, STYLE}
     models.record_claim("2", {OTHER})
-    assert models.list_elsewhere("1") == {OTHER}
-    assert models.get_loaded("2") == {OTHER}
+    assert models.list_models_elsewhere("1") == {OTHER}
+    assert models.get_loaded_models("2") == {OTHER}
 
 
 def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
@@ -149,12 +149,12 @@ def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
     models.record_claim("alive", {STYLE})
     now = 50.0
     models.record_heartbeat("alive", {STYLE})
-    assert models.list_elsewhere("asks") == {BASE, STYLE}
+    assert models.list_models_elsewhere("asks") == {BASE, STYLE}
     now = 61.0
-    assert models.list_elsewhere("asks") == {STYLE}
-    assert models.get_loaded("silent") == frozenset()
+    assert models.list_models_elsewhere("asks") == {STYLE}
+    assert models.get_loaded_models("silent") == frozenset()
     now = 111.0
-    assert models.list_elsewhere("asks") == frozenset()
+    assert models.list_models_elsewhere("asks") == frozenset()
 
 
 def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() -> None:
@@ -162,7 +162,7 @@ def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() ->
     models.record_heartbeat("1", {BASE})
     models.record_claim("1", {OTHER})
     models.record_heartbeat("1", {BASE})
-    assert models.get_loaded("1") == {OTHER}
+    assert models.get_loaded_models("1") == {OTHER}
 
 
 @dataclass
@@ -193,7 +193,7 @@ class Backlog:
             preferred = list_preferred_tenants(turns[0], warm, cost_s=COST_S, bound_s=BOUND_S)
             if preferred:
                 tenant = preferred[0].id.int
-                choice = Choice(min(self._list_first_jobs(tenant), key=lambda one: one.warmth), due)
+                choice = JobChoice(min(self._list_first_jobs(tenant), key=lambda one: one.warmth), due)
         if choice.passed_over is not None:
             self.passed_over_at.setdefault(choice.passed_over.id, self.now)
         self._run(tenant, choice.job.id)

@@ -7,29 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.domain.durations import BINS, RATIO, compute_mean, compute_midpoint, compute_percentile, find_bin
-from scheduler.domain.run_times import WINDOW, JobKind, Run, RunTimes, add_run
+from scheduler.domain.run_times import WINDOW, JobKind, RunTimes, SuccessfulRun, add_run
 
 FINGERPRINT, REQUIREMENT, GPU = 7, 3, "H200"
 KIND = JobKind(REQUIREMENT, FINGERPRINT, {GPU: 2})
 
 
-def learned(*runs: Run) -> RunTimes:
+def learned(*runs: SuccessfulRun) -> RunTimes:
     bins: dict[tuple[object, ...], dict[int, float]] = {}
     run_times = RunTimes()
     for run in runs:
         for key in run.list_keys():
             bins[key] = add_run(bins.get(key, {}), run.seconds)
-            run_times.replace(key, bins[key])
+            run_times.replace_histogram(key, bins[key])
     return run_times
 
 
 def run(seconds: float, *, fingerprint: int = FINGERPRINT, requirement: int = REQUIREMENT, node_class: str = GPU,
-        loads_models: bool = False) -> Run:  # fmt: skip
-    return Run(requirement, fingerprint, node_class, loads_models, seconds)
+        loads_models: bool = False) -> SuccessfulRun:  # fmt: skip
+    return SuccessfulRun(requirement, fingerprint, node_class, loads_models, seconds)
 
 
 def predict(run_times: RunTimes, kind: JobKind = KIND, *, loads_models: bool = False) -> float | None:
-    found = run_times.predict(kind, loads_models=loads_models)
+    found = run_times.predict_run_time(kind, loads_models=loads_models)
     return found and found.p50_s
 
 
@@ -98,7 +98,7 @@ def test_prediction_adds_load_time_for_models_that_are_not_loaded() -> None:
 
 def test_estimate_from_few_runs_has_a_wide_range() -> None:
     few, many = learned(run(10)), learned(*[run(10)] * 50)
-    narrow, wide = many.predict(KIND, loads_models=False), few.predict(KIND, loads_models=False)
+    narrow, wide = many.predict_run_time(KIND, loads_models=False), few.predict_run_time(KIND, loads_models=False)
     assert narrow is not None
     assert wide is not None
     assert wide.p90_s == pytest.approx(2 * wide.p50_s)

@@ -7,13 +7,13 @@ import pytest
 
 from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
 from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, JobState
-from scheduler.domain.settlement import is_node_death, next_cause
-from scheduler.domain.states import TRANSITIONS, Cause, is_final, next_state
+from scheduler.domain.settlement import decide_transition_cause, is_node_death
+from scheduler.domain.states import TRANSITIONS, Cause, find_next_state, is_final
 
 
 def test_final_states_never_change() -> None:
     for state, cause in product(FINAL_STATES, Cause):
-        assert next_state(state, cause) is None
+        assert find_next_state(state, cause) is None
 
 
 def test_every_state_is_reachable_and_every_open_state_has_an_exit() -> None:
@@ -30,7 +30,7 @@ def test_a_final_state_is_reachable_from_every_state() -> None:
 
 
 def test_only_a_queued_job_can_be_claimed() -> None:
-    claimable = [state for state in JobState if next_state(state, Cause.CLAIMED)]
+    claimable = [state for state in JobState if find_next_state(state, Cause.CLAIMED)]
     assert claimable == [JobState.QUEUED]
 
 
@@ -53,7 +53,7 @@ def test_every_state_has_a_public_name() -> None:
     ],
 )
 def test_only_node_faults_are_retried_up_to_the_maximum_of_attempts(outcome: Outcome, tries: int, cause: Cause) -> None:
-    assert next_cause(outcome, tries=tries, max_attempts=3) is cause
+    assert decide_transition_cause(outcome, tries=tries, max_attempts=3) is cause
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_only_node_faults_are_retried_up_to_the_maximum_of_attempts(outcome: Out
     ],
 )
 def test_job_is_not_retried_after_two_node_deaths(outcome: Outcome, tries: int, node_deaths: int, cause: Cause) -> None:
-    assert next_cause(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
+    assert decide_transition_cause(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
 
 
 def test_only_a_node_fault_can_be_a_node_death() -> None:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
 from scheduler.domain.catalog import MissingNeeds, OptionNeed
-from scheduler.domain.waiting import NodeFacts, QueuedFacts, TenantFacts, explain_waiting, survey_nodes
+from scheduler.domain.waiting import NodeFacts, QueuedJobFacts, TenantFacts, explain_waiting, survey_nodes
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-JOB = QueuedFacts(since=NOW - timedelta(minutes=10), now=NOW, jobs_ahead=3)
+JOB = QueuedJobFacts(since=NOW - timedelta(minutes=10), now=NOW, jobs_ahead=3)
 TENANT = TenantFacts(id=UUID(int=1), is_active=True, running=1, max_running=2)
 FLUX = OptionNeed("CheckpointLoaderSimple", "ckpt_name", "flux.safetensors")
 LORA = OptionNeed("LoraLoader", "lora_name", "style.safetensors")
@@ -28,7 +28,7 @@ def node(name: str = "gpu-1", **facts: Any) -> NodeFacts:
 def why(
     *nodes: NodeFacts,
     lacking: dict[str, MissingNeeds] | None = None,
-    job: QueuedFacts = JOB,
+    job: QueuedJobFacts = JOB,
     tenant: TenantFacts = TENANT,
 ) -> Waiting:
     return explain_waiting(job, tenant, survey_nodes(nodes, lacking or {}))

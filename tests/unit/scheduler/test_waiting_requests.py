@@ -38,7 +38,7 @@ class Fleet:
         self, node: str, digest: str = SMALL, boot_id: UUID | None = None, loaded: frozenset[str] = frozenset()
     ) -> WaitingRequest:
         """Add a request that claims."""
-        request = self.requests.open(node, boot_id or uuid4(), loaded)
+        request = self.requests.open_request(node, boot_id or uuid4(), loaded)
         request.digest = digest
         return request
 
@@ -65,7 +65,7 @@ class Fleet:
             await asyncio.sleep(0)
 
     async def _wait(self, request: WaitingRequest) -> None:
-        is_woken = await self.requests.wait(request, LONG_S)
+        is_woken = await self.requests.wait_for_wake(request, LONG_S)
         (self.woken if is_woken else self.answered).append(request.node)
 
 
@@ -80,50 +80,50 @@ async def fleet() -> AsyncIterator[Fleet]:
 async def test_queued_jobs_wake_the_suitable_nodes_that_wait_longest(fleet: Fleet) -> None:
     for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
         await fleet.wait(node, digest)
-    fleet.requests.wake_for(RARE)
+    fleet.requests.wake_for_jobs(RARE)
     assert await fleet.settle() == ["large-1"]
-    fleet.requests.wake_for(COMMON, 2)
+    fleet.requests.wake_for_jobs(COMMON, 2)
     assert await fleet.settle() == ["small-1", "small-2"]
-    fleet.requests.wake_for(COMMON, 3)
+    fleet.requests.wake_for_jobs(COMMON, 3)
     assert await fleet.settle() == ["large-2"]
 
 
 async def test_event_that_comes_twice_wakes_one_node_which_claims_again_if_it_finds_nothing(fleet: Fleet) -> None:
     first, _ = await fleet.wait("1"), await fleet.wait("2")
-    fleet.requests.wake_for(COMMON)
+    fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == ["1"]
-    fleet.requests.wake_for(COMMON)
+    fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == []
     first.wake = None  # it found nothing
     await fleet.wait_again(first)
     assert await fleet.settle() == ["1"]
 
 
-async def test_node_that_may_not_take_the_job_passes_the_wake_to_each_other_node_once(fleet: Fleet) -> None:
+async def test_node_that_may_not_take_the_job_wakes_each_other_node_once(fleet: Fleet) -> None:
     requests = [await fleet.wait(node, digest) for node, digest in (("1", SMALL), ("2", LARGE), ("3", SMALL))]
-    fleet.requests.wake_for(COMMON)
+    fleet.requests.wake_for_jobs(COMMON)
     woken = []
     for request in requests:
         woken.append(await fleet.settle())
-        fleet.requests.pass_on(request)
+        fleet.requests.pass_wake_on(request)
         await fleet.wait_again(request)
     assert woken == [["1"], ["2"], ["3"]]
     assert await fleet.settle() == []
 
 
-async def test_answered_request_passes_its_wake_up_to_the_next_waiting_request(fleet: Fleet) -> None:
+async def test_answered_request_passes_its_wake_up_on_to_the_next_waiting_request(fleet: Fleet) -> None:
     first, _ = await fleet.wait("1"), await fleet.wait("2")
-    fleet.requests.wake_for(COMMON)
-    fleet.requests.close(first)
+    fleet.requests.wake_for_jobs(COMMON)
+    fleet.requests.close_request(first)
     assert await fleet.settle() == ["1", "2"]
 
 
 async def test_job_that_is_queued_while_all_suitable_nodes_claim_makes_them_claim_again(fleet: Fleet) -> None:
     small, large = fleet.open("small", SMALL), fleet.open("large", LARGE)
-    unknown = fleet.requests.open("unknown", uuid4())  # its first claim has not read its catalog yet
-    fleet.requests.wake_for(RARE)
-    assert await fleet.requests.wait(large, LONG_S)
-    assert await fleet.requests.wait(unknown, LONG_S)
+    unknown = fleet.requests.open_request("unknown", uuid4())  # its first claim has not read its catalog yet
+    fleet.requests.wake_for_jobs(RARE)
+    assert await fleet.requests.wait_for_wake(large, LONG_S)
+    assert await fleet.requests.wait_for_wake(unknown, LONG_S)
     await fleet.wait_again(small)
     await fleet.wait_again(large)
     assert await fleet.settle() == []
@@ -132,12 +132,12 @@ async def test_job_that_is_queued_while_all_suitable_nodes_claim_makes_them_clai
 async def test_request_leaves_a_new_job_to_the_node_that_was_woken_for_it(fleet: Fleet) -> None:
     first = await fleet.wait("1")
     late = fleet.open("late", LARGE)
-    fleet.requests.wake_for(COMMON)
+    fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == ["1"]
     assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
     assert fleet.requests.skip_claimed_requirements(first, [COMMON]) == [COMMON]
     await fleet.wait_again(late)
-    fleet.requests.pass_on(first)  # it may not take the job
+    fleet.requests.pass_wake_on(first)  # it may not take the job
     assert await fleet.settle() == ["late"]
     late.wake = None  # it found nothing
     assert fleet.requests.skip_claimed_requirements(first, [COMMON, RARE]) == [COMMON, RARE]
@@ -146,33 +146,33 @@ async def test_request_leaves_a_new_job_to_the_node_that_was_woken_for_it(fleet:
 async def test_recheck_wakes_one_node_of_each_catalog_with_work(fleet: Fleet) -> None:
     for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
         await fleet.wait(node, digest)
-    fleet.requests.wake_each_kind([RARE])
+    fleet.requests.wake_each_catalog([RARE])
     assert await fleet.settle() == ["large-1"]
-    fleet.requests.wake_each_kind([COMMON, RARE])
+    fleet.requests.wake_each_catalog([COMMON, RARE])
     assert await fleet.settle() == ["small-1", "large-2"]
 
 
 async def test_node_that_has_loaded_the_models_of_a_job_is_woken_first_then_one_without_models(fleet: Fleet) -> None:
     for node, loaded in (("rare", MODELS[RARE]), ("none", frozenset[str]()), ("common", MODELS[COMMON])):
         await fleet.wait(node, LARGE, loaded=loaded)
-    fleet.requests.wake_for(COMMON, 2)
+    fleet.requests.wake_for_jobs(COMMON, 2)
     assert await fleet.settle() == ["common", "none"]
-    fleet.requests.wake_for(COMMON, 3)
+    fleet.requests.wake_for_jobs(COMMON, 3)
     assert await fleet.settle() == ["rare"]
 
 
-async def test_idle_warmth_is_that_of_the_warmest_suitable_node(fleet: Fleet) -> None:
+async def test_idle_nodes_are_rated_by_the_warmest_suitable_one(fleet: Fleet) -> None:
     await fleet.wait("small", SMALL, loaded=MODELS[RARE])
-    assert fleet.requests.rate_idle(RARE) is None
-    assert fleet.requests.rate_idle(COMMON) is Warmth.COLD
+    assert fleet.requests.rate_idle_nodes(RARE) is None
+    assert fleet.requests.rate_idle_nodes(COMMON) is Warmth.COLD
     await fleet.wait("large", LARGE, loaded=MODELS[COMMON])
-    assert fleet.requests.rate_idle(COMMON) is Warmth.WARM
+    assert fleet.requests.rate_idle_nodes(COMMON) is Warmth.WARM
 
 
 async def test_recheck_wakes_the_node_that_has_loaded_the_models_of_a_waiting_job(fleet: Fleet) -> None:
     for node, loaded in (("rare", MODELS[RARE]), ("common", MODELS[COMMON])):
         await fleet.wait(node, LARGE, loaded=loaded)
-    fleet.requests.wake_each_kind([COMMON])
+    fleet.requests.wake_each_catalog([COMMON])
     assert await fleet.settle() == ["common"]
 
 
@@ -180,19 +180,19 @@ async def test_waiting_node_with_a_new_catalog_is_woken_for_what_it_can_run_now(
     await fleet.wait("1", SMALL)
     await fleet.wait("2", SMALL)
     fleet.requests.set_digests({"1": LARGE})  # the other one is cordoned
-    fleet.requests.wake_for(RARE)
+    fleet.requests.wake_for_jobs(RARE)
     assert await fleet.settle() == ["1"]
-    fleet.requests.wake_for(COMMON)
+    fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == []
     assert fleet.requests.list_idle_nodes() == ["2"]
 
 
-async def test_request_of_a_node_claims_again_once_another_of_the_same_node_is_answered(fleet: Fleet) -> None:
+async def test_request_of_a_node_claims_again_once_another_request_of_the_node_is_answered(fleet: Fleet) -> None:
     earlier, _ = await fleet.wait("1"), await fleet.wait("1")
-    fleet.requests.wake_for(COMMON)
+    fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == ["1"]
     earlier.wake = None  # it got a job, and its executor is gone
-    fleet.requests.close(earlier)
+    fleet.requests.close_request(earlier)
     assert await fleet.settle() == ["1"]
 
 
@@ -200,9 +200,9 @@ async def test_requests_of_a_stopping_executor_are_answered(fleet: Fleet) -> Non
     stopping = uuid4()
     await fleet.wait("1", boot_id=stopping)
     await fleet.wait("2")
-    fleet.requests.end_executor(stopping)
+    fleet.requests.end_requests_of_executor(stopping)
     await fleet.settle()
     assert fleet.answered == ["1"]
-    fleet.requests.end_all()
+    fleet.requests.end_all_requests()
     await fleet.settle()
     assert fleet.answered == ["1", "2"]

@@ -77,7 +77,7 @@ def test_fingerprint_covers_structure_classes_models_and_sizes(raw: dict[str, An
     assert fingerprint(raw) != fingerprint(GRAPH)
 
 
-def test_fingerprint_is_a_signed_integer_of_64_bits_and_stays_the_same() -> None:
+def test_fingerprint_is_a_signed_64_bit_integer_that_never_changes() -> None:
     assert fingerprint(GRAPH) == -7350473398002890234
     odd = changed("5", width=float(2**200), height=-3, batch_size=0)
     assert -(2**63) <= fingerprint(odd) < 2**63

@@ -96,7 +96,7 @@ def test_editor_file_is_converted_before_its_inputs_are_described() -> None:
     assert [(one.input, one.value) for one in form.inputs] == [("width", 640), ("height", 512), ("batch_size", 2)]
 
 
-def test_rejects_text_that_is_not_a_graph() -> None:
+def test_text_that_is_not_a_graph_is_refused() -> None:
     with pytest.raises(InvalidWorkflow):
         describe({"1": {"inputs": {}}})
     with pytest.raises(InvalidWorkflow):

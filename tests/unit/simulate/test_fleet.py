@@ -92,7 +92,7 @@ def test_policy_that_drops_or_repeats_a_job_is_refused() -> None:
         Fleet(workload).run(Repeating)
 
 
-def test_loads_and_swaps_are_counted() -> None:
+def test_model_loads_and_swaps_are_counted() -> None:
     models = (0, 0, 1, 0, 2, 2)
     ledger = Fleet(build_workload(*((0.0, 0, model) for model in models))).run(FirstComeFirstServed)
     assert ledger.loads == [5, 0, 5, 5, 5, 0]
@@ -108,7 +108,7 @@ def test_node_keeps_the_models_that_it_used_last() -> None:
     assert ledger.swaps == [False, False, False, True, False, True]
 
 
-def test_job_that_fits_on_no_node_is_refused_and_small_nodes_leave_large_models() -> None:
+def test_job_that_fits_on_no_node_is_refused_and_small_nodes_get_no_large_models() -> None:
     with pytest.raises(ValueError, match="model-1: 10 GB"):
         build_workload((0, 0, 1), vram_gb=9.0)
     models = [Model("small", 5.0, 5.0), Model("large", 20.0, 5.0)]
@@ -125,18 +125,18 @@ def test_fifo_policy_starts_jobs_in_submission_order() -> None:
     assert list_order(ledger) == [0, 1, 2]
 
 
-def test_round_robin_alternates_between_tenants() -> None:
+def test_round_robin_policy_alternates_between_tenants() -> None:
     ledger = Fleet(build_workload((0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 1, 0), (0, 1, 0))).run(RoundRobin)
     assert list_order(ledger) == [0, 1, 3, 2, 4]
 
 
-def test_least_loaded_sends_each_job_to_the_shortest_queue_at_once() -> None:
+def test_least_loaded_policy_sends_each_job_to_the_shortest_queue_at_once() -> None:
     jobs = [(0.0, 0, 0), (0.0, 0, 1), (0.0, 0, 1), (16.0, 0, 0), (16.0, 0, 0)]
     ledger = Fleet(build_workload(*jobs, nodes=2)).run(LeastLoaded)
     assert ledger.nodes == [0, 1, 0, 1, 0]
 
 
-def test_pressure_loads_the_model_with_most_requests_after_the_minimum_wait() -> None:
+def test_pressure_policy_loads_the_model_with_most_requests_after_a_minimum_wait() -> None:
     jobs = [(0.0, 0, 0), (0.0, 0, 1), (0.0, 0, 1)]
     ledger = Fleet(build_workload(*jobs, nodes=2)).run(Pressure)
     assert ledger.starts[0] == 2.0  # after the second pass of the loop; then the other node is the only idle one
@@ -153,20 +153,20 @@ def test_exhaustive_policy_leaves_a_model_only_when_no_job_needs_it() -> None:
     assert list_order(ledger) == [0, 2, 5, 1, 4, 3]
 
 
-def test_scheduler_prefers_warm_jobs_until_the_bound() -> None:
+def test_scheduler_policy_prefers_warm_jobs_until_the_warm_bound() -> None:
     jobs = [(0.0, 0, 0), *((1.0, 0, model) for model in (1, 0, 0, 0, 0, 0, 0))]
     ledger = Fleet(build_workload(*jobs)).run(SchedulerPolicy)
     assert list_order(ledger) == [0, 2, 3, 4, 1, 5, 6, 7]  # passed over first at 15 s, due at 45 s
     assert sum(load > 0 for load in ledger.loads) == 3
 
 
-def test_scheduler_serves_tenants_by_weight() -> None:
+def test_scheduler_policy_serves_tenants_by_weight() -> None:
     jobs = [(0.0, tenant, 0) for tenant in (0, 1) for _ in range(30)]
     ledger = Fleet(build_workload(*jobs, weights=(1.0, 2.0))).run(SchedulerPolicy)
     assert sum(number >= 30 for number in list_order(ledger)[:30]) == pytest.approx(20, abs=1)
 
 
-def test_scheduler_runs_a_job_on_the_node_that_has_loaded_its_model() -> None:
+def test_scheduler_policy_runs_a_job_on_the_node_that_has_loaded_its_model() -> None:
     jobs = [(0.0, 0, 0), (0.0, 0, 1), (20.0, 0, 1), (20.0, 0, 0)]
     ledger = Fleet(build_workload(*jobs, nodes=2)).run(SchedulerPolicy)
     assert ledger.nodes == [0, 1, 1, 0]

@@ -22,7 +22,7 @@ from comfyfleet_client.fleet_results import UsageDay
 from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Job, Key, Me, NewKey, Output, User
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.setup import USER_AGENT, build_submission, create_caller, job_id_of, new_idempotency_key
+from comfyfleet_client.setup import USER_AGENT, build_submission, create_caller, get_job_id, new_idempotency_key
 
 
 class AsyncClient:
@@ -148,7 +148,7 @@ class Jobs(_Resource):
 
     async def get(self, job: Job | str) -> Job:
         """Return the job's current state."""
-        return await self._runner.run(self._caller.execute(calls.read_job(job_id_of(job))))
+        return await self._runner.run(self._caller.execute(calls.read_job(get_job_id(job))))
 
     def list(
         self,
@@ -173,7 +173,7 @@ class Jobs(_Resource):
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancel the job and return its state. A job that has ended stays unchanged."""
-        return await self._runner.run(self._caller.execute(calls.cancel_job(job_id_of(job))))
+        return await self._runner.run(self._caller.execute(calls.cancel_job(get_job_id(job))))
 
     async def purge(self, job: Job | str) -> None:
         """Delete an ended job with its inputs and outputs permanently.
@@ -183,7 +183,7 @@ class Jobs(_Resource):
                 it.
             NotFound: there is no such job.
         """
-        await self._runner.run(self._caller.execute(calls.purge_job(job_id_of(job))))
+        await self._runner.run(self._caller.execute(calls.purge_job(get_job_id(job))))
 
     def watch(
         self, job: Job | str, *, after: int | None = None, timeout: float | None = None
@@ -195,19 +195,19 @@ class Jobs(_Resource):
             after: also yield the states after this ``seq``; 0 for all.
             timeout: seconds in total; then StillRunning is raised.
         """
-        return self._runner.iterate(watch.watch(self._caller, job_id_of(job), after=after, timeout=timeout))
+        return self._runner.iterate(watch.watch(self._caller, get_job_id(job), after=after, timeout=timeout))
 
     def watch_many(self, jobs: Iterable[Job | str], *, timeout: float | None = None) -> AsyncIterator[JobEvent]:
         """Yield the events of several jobs until all have ended, over one websocket. Raises like ``watch``."""
-        return self._runner.iterate(watch.watch_many(self._caller, [job_id_of(job) for job in jobs], timeout=timeout))
+        return self._runner.iterate(watch.watch_many(self._caller, [get_job_id(job) for job in jobs], timeout=timeout))
 
     async def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
         """Wait until the job ends and return it. Raises StillRunning after ``timeout`` seconds."""
-        return await self._runner.run(watch.wait_until_ended(self._caller, job_id_of(job), timeout=timeout))
+        return await self._runner.run(watch.wait_until_ended(self._caller, get_job_id(job), timeout=timeout))
 
     async def outputs(self, job: Job | str) -> tuple[Output, ...]:
         """Return the outputs of a completed job, in the order of their ``index``."""
-        return (await self._runner.run(self._caller.execute(calls.read_outputs(job_id_of(job))))).outputs
+        return (await self._runner.run(self._caller.execute(calls.read_outputs(get_job_id(job))))).outputs
 
     @overload
     async def download(self, job: Job | str, index: int | None = None, *, to: None = None) -> bytes: ...
@@ -224,8 +224,8 @@ class Jobs(_Resource):
         is not a preview, else the first preview, else the first text or other value.
         """
         if to is None:
-            return await self._runner.run(download.download_to_memory(self._caller, job_id_of(job), index))
-        return await self._runner.run(download.download_to_file(self._caller, job_id_of(job), index, Path(to)))
+            return await self._runner.run(download.download_to_memory(self._caller, get_job_id(job), index))
+        return await self._runner.run(download.download_to_file(self._caller, get_job_id(job), index, Path(to)))
 
 
 class Keys(_Resource):

@@ -9,7 +9,7 @@ from comfyfleet_client.caller import Caller
 from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
 from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Job
-from comfyfleet_client.setup import job_id_of
+from comfyfleet_client.setup import get_job_id
 
 
 class Fleet:
@@ -83,28 +83,28 @@ class Fleet:
 
     async def job(self, job: Job | str) -> FleetJob:
         """Return any job, with its attempts."""
-        return await self._runner.run(self._caller.execute(calls.read_fleet_job(job_id_of(job))))
+        return await self._runner.run(self._caller.execute(calls.read_fleet_job(get_job_id(job))))
 
     async def cancel(self, job: Job | str) -> FleetJob:
         """Cancel any job, as its owner would."""
-        return await self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "cancel")))
+        return await self._runner.run(self._caller.execute(calls.run_job_action(get_job_id(job), "cancel")))
 
     async def hold(self, job: Job | str) -> FleetJob:
         """Keep a pending job from starting."""
-        return await self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "hold")))
+        return await self._runner.run(self._caller.execute(calls.run_job_action(get_job_id(job), "hold")))
 
     async def release(self, job: Job | str) -> FleetJob:
         """Let a held job start."""
-        return await self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "release")))
+        return await self._runner.run(self._caller.execute(calls.run_job_action(get_job_id(job), "release")))
 
     async def requeue(self, job: Job | str) -> FleetJob:
         """Return a running job to the queue, or run a failed one again as a new job; returns that job."""
-        call = calls.run_job_action(job_id_of(job), "requeue", repeatable=False)
+        call = calls.run_job_action(get_job_id(job), "requeue", repeatable=False)
         return await self._runner.run(self._caller.execute(call))
 
     async def prioritise(self, job: Job | str, priority: int) -> FleetJob:
         """Change the job's priority among its owner's jobs, -100 to 100."""
-        return await self._runner.run(self._caller.execute(calls.prioritise_job(job_id_of(job), priority)))
+        return await self._runner.run(self._caller.execute(calls.prioritise_job(get_job_id(job), priority)))
 
     def audit(
         self,

@@ -9,9 +9,20 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
-from comfyfleet_client.errors import ComfyfleetError, Unreachable
+from comfyfleet_client.errors import ComfyfleetError, ServerUnreachable
 from comfyfleet_client.http import MAX_FRAME, lower_case_names, to_closed_error, to_handshake_refused, to_unreachable
-from comfyfleet_client.steps import Connect, Emit, Exclusive, Fetch, Flow, Pause, Receive, Response, Send, SendText
+from comfyfleet_client.steps import (
+    EmitValue,
+    FetchBody,
+    Flow,
+    OpenWebSocket,
+    Pause,
+    Receive,
+    Response,
+    RunExclusively,
+    Send,
+    SendText,
+)
 
 T = TypeVar("T")
 
@@ -50,7 +61,7 @@ class AsyncRunner:
                     step = resume()
                 except StopIteration:
                     return
-                if isinstance(step, Emit):
+                if isinstance(step, EmitValue):
                     yield step.value
                 resume = await self._execute_and_resume(flow, step, websocket)
 
@@ -65,12 +76,12 @@ class AsyncRunner:
         match step:
             case Send():
                 return await self._send(step)
-            case Fetch():
+            case FetchBody():
                 return await self._fetch(step)
             case Pause():
                 await asyncio.sleep(step.seconds)
                 return None
-            case Exclusive():
+            case RunExclusively():
                 async with self._exclusive_lock:
                     return await self.run(step.flow)
             case _:
@@ -85,7 +96,7 @@ class AsyncRunner:
             raise to_unreachable(error) from error
         return Response(response.status_code, lower_case_names(response.headers), response.content)
 
-    async def _fetch(self, fetch: Fetch) -> Response:
+    async def _fetch(self, fetch: FetchBody) -> Response:
         send = fetch.send
         try:
             async with self._client.stream(send.method, send.url, params=send.params, headers=send.headers) as response:
@@ -116,7 +127,7 @@ class _WebSocket:
     async def execute(self, step: Any) -> str | bytes | None:
         """Execute a step that concerns the websocket."""
         match step:
-            case Connect():
+            case OpenWebSocket():
                 await self._connect(step)
                 return None
             case SendText():
@@ -124,22 +135,22 @@ class _WebSocket:
                 return None
             case Receive():
                 return await self._receive(step)
-            case Emit():  # dropped
+            case EmitValue():  # dropped
                 return None
         raise TypeError(step)
 
-    async def _connect(self, step: Connect) -> None:
+    async def _connect(self, step: OpenWebSocket) -> None:
         await self.__aexit__()
         try:
             self._socket = await connect(step.url, additional_headers=step.headers, max_size=MAX_FRAME, close_timeout=1)
         except InvalidStatus as refused:
             raise to_handshake_refused(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
-            raise Unreachable(f"No websocket: {error}") from error
+            raise ServerUnreachable(f"No websocket: {error}") from error
 
     async def _send_text(self, step: SendText) -> None:
         if self._socket is None:
-            raise Unreachable("There is no websocket.")
+            raise ServerUnreachable("There is no websocket.")
         try:
             await self._socket.send(step.text)
         except ConnectionClosed as closed:
@@ -147,7 +158,7 @@ class _WebSocket:
 
     async def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:
-            raise Unreachable("There is no websocket.")
+            raise ServerUnreachable("There is no websocket.")
         try:
             async with asyncio.timeout(step.within_s):
                 return await self._socket.recv()

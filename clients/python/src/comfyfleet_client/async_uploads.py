@@ -26,7 +26,7 @@ class Uploads:
 
     async def get(self, upload: Upload | str) -> Upload:
         """Return one upload."""
-        return await self._runner.run(self._caller.execute(calls.read_upload(calls.upload_id_of(upload))))
+        return await self._runner.run(self._caller.execute(calls.read_upload(calls.get_upload_id(upload))))
 
     def list(self, *, page: int = PAGE_SIZE) -> AsyncIterator[Upload]:
         """Yield own uploads, newest first, fetching pages as needed."""
@@ -36,4 +36,4 @@ class Uploads:
 
     async def delete(self, upload: Upload | str) -> None:
         """Delete an upload. Raises Conflict while an active job uses it."""
-        await self._runner.run(self._caller.execute(calls.delete_upload(calls.upload_id_of(upload))))
+        await self._runner.run(self._caller.execute(calls.delete_upload(calls.get_upload_id(upload))))

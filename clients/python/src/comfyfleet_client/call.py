@@ -33,7 +33,7 @@ class Request:
     @property
     def parameters(self) -> dict[str, str]:
         """The query parameters to send."""
-        return {name: _query_text(value) for name, value in self.query.items() if value is not None}
+        return {name: _format_query_value(value) for name, value in self.query.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Call(Generic[T]):
     parse: Callable[[Any], T]
 
 
-def parse_as(kind: type[T]) -> Callable[[Any], T]:
+def build_parser(kind: type[T]) -> Callable[[Any], T]:
     """Return a parser of responses into this dataclass."""
     return lambda body: from_json(kind, body)
 
@@ -64,5 +64,5 @@ def omit_none(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _query_text(value: Any) -> str:
+def _format_query_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

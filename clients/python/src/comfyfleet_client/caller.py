@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from comfyfleet_client import calls
 from comfyfleet_client.call import Call, Request
 from comfyfleet_client.credentials import Credentials, Session
-from comfyfleet_client.errors import ComfyfleetError, Unauthenticated, Unreadable, api_error
+from comfyfleet_client.errors import ComfyfleetError, Unauthenticated, UnreadableResponse, build_api_error
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Exclusive, Flow, Pause, Response, Send
+from comfyfleet_client.steps import Flow, Pause, Response, RunExclusively, Send
 
 T = TypeVar("T")
 
@@ -59,14 +59,14 @@ class Caller:
         credentials = self.credentials
         used = credentials.session
         if credentials.has_session and (used is None or used.is_expiring(datetime.now(UTC))):
-            yield Exclusive(self._renew_session(used))
+            yield RunExclusively(self._renew_session(used))
             used = credentials.session
         try:
             return (yield from attempt(credentials.headers()))
         except Unauthenticated:
             if not credentials.has_session:
                 raise
-        yield Exclusive(self._renew_session(used))
+        yield RunExclusively(self._renew_session(used))
         return (yield from attempt(credentials.headers()))
 
     def run_with_retries(self, attempt: Callable[[], Flow[T]], *, repeatable: bool = True) -> Flow[T]:
@@ -77,7 +77,7 @@ class Caller:
                 return (yield from attempt())
             except ComfyfleetError as failure:
                 failed += 1
-                delay_s = self.retry.next_delay_s(failure, failed, random(), repeatable=repeatable)  # noqa: S311 - jitter
+                delay_s = self.retry.compute_next_delay_s(failure, failed, random(), repeatable=repeatable)  # noqa: S311 - jitter
                 if delay_s is None:
                     raise
             yield Pause(delay_s)
@@ -124,7 +124,7 @@ class Caller:
 def check_status(response: Response) -> Response:
     """Return a successful response. Raises ApiError."""
     if response.status >= 300:
-        raise api_error(response.status, response.headers, response.body)
+        raise build_api_error(response.status, response.headers, response.body)
     return response
 
 
@@ -132,4 +132,4 @@ def _decode_body(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
     except (ValueError, RecursionError):
-        raise Unreadable("The answer is no JSON. Is this the address of a comfyfleet?") from None
+        raise UnreadableResponse("The answer is no JSON. Is this the address of a comfyfleet?") from None

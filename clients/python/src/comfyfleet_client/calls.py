@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
+from comfyfleet_client.call import Call, Request, build_parser, omit_none, parse_empty, quote_segment
 from comfyfleet_client.results import (
     Account,
     AccountPage,
@@ -25,18 +25,18 @@ from comfyfleet_client.results import (
 
 def register(username: str, email: str, password: str, invite: str | None = None) -> Call[User]:
     body = omit_none(username=username, email=email, password=password, invite=invite)
-    return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), parse_as(User))
+    return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), build_parser(User))
 
 
 def login(username: str, password: str) -> Call[Tokens]:
     body = {"username": username, "password": password}
-    return Call(Request("POST", "/auth/login", body=body, anonymous=True), parse_as(Tokens))
+    return Call(Request("POST", "/auth/login", body=body, anonymous=True), build_parser(Tokens))
 
 
 def refresh(refresh_token: str) -> Call[Tokens]:
     """Refresh a session. The API accepts a repetition within seconds."""
     body = {"refresh_token": refresh_token}
-    return Call(Request("POST", "/auth/refresh", body=body, anonymous=True), parse_as(Tokens))
+    return Call(Request("POST", "/auth/refresh", body=body, anonymous=True), build_parser(Tokens))
 
 
 def logout(*, everywhere: bool = False) -> Call[None]:
@@ -50,7 +50,7 @@ def change_password(current: str, new: str) -> Call[None]:
 
 
 def read_me() -> Call[Me]:
-    return Call(Request("GET", "/auth/me"), parse_as(Me))
+    return Call(Request("GET", "/auth/me"), build_parser(Me))
 
 
 def export_me(*, files: bool) -> Request:
@@ -70,11 +70,11 @@ def create_key(
 ) -> Call[NewKey]:
     expiry = expires_at.isoformat() if expires_at else None
     body = omit_none(name=name, scopes=list(scopes) if scopes else None, expires_at=expiry)
-    return Call(_creating_request("/auth/keys", body, idempotency_key), parse_as(NewKey))
+    return Call(_creating_request("/auth/keys", body, idempotency_key), build_parser(NewKey))
 
 
 def list_keys() -> Call[tuple[Key, ...]]:
-    return Call(Request("GET", "/auth/keys"), lambda body: parse_as(Keys)(body).keys)
+    return Call(Request("GET", "/auth/keys"), lambda body: build_parser(Keys)(body).keys)
 
 
 def revoke_key(key_id: str) -> Call[None]:
@@ -82,11 +82,11 @@ def revoke_key(key_id: str) -> Call[None]:
 
 
 def submit_job(build_submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
-    return Call(_creating_request("/jobs", omit_none(**build_submission), idempotency_key), parse_as(Job))
+    return Call(_creating_request("/jobs", omit_none(**build_submission), idempotency_key), build_parser(Job))
 
 
 def read_job(job_id: str) -> Call[Job]:
-    return Call(Request("GET", f"/jobs/{quote_segment(job_id)}"), parse_as(Job))
+    return Call(Request("GET", f"/jobs/{quote_segment(job_id)}"), build_parser(Job))
 
 
 def list_jobs(
@@ -104,12 +104,12 @@ def list_jobs(
         status=status, workflow=workflow, label=label, created_after=after, created_before=before, limit=limit,
         cursor=cursor,
     )  # fmt: skip
-    return Call(Request("GET", "/jobs", query=query), parse_as(JobPage))
+    return Call(Request("GET", "/jobs", query=query), build_parser(JobPage))
 
 
 def cancel_job(job_id: str) -> Call[Job]:
     """Cancel a job; one that has ended stays unchanged."""
-    return Call(Request("DELETE", f"/jobs/{quote_segment(job_id)}"), parse_as(Job))
+    return Call(Request("DELETE", f"/jobs/{quote_segment(job_id)}"), build_parser(Job))
 
 
 def purge_job(job_id: str) -> Call[None]:
@@ -118,7 +118,7 @@ def purge_job(job_id: str) -> Call[None]:
 
 
 def read_outputs(job_id: str) -> Call[Outputs]:
-    return Call(Request("GET", f"/jobs/{quote_segment(job_id)}/outputs"), parse_as(Outputs))
+    return Call(Request("GET", f"/jobs/{quote_segment(job_id)}/outputs"), build_parser(Outputs))
 
 
 def download_result(job_id: str, index: int | None) -> Request:
@@ -127,7 +127,7 @@ def download_result(job_id: str, index: int | None) -> Request:
 
 
 def list_models() -> Call[Mapping[str, list[str]]]:
-    return Call(Request("GET", "/models"), lambda body: parse_as(Models)(body).models)
+    return Call(Request("GET", "/models"), lambda body: build_parser(Models)(body).models)
 
 
 def list_users(
@@ -140,11 +140,11 @@ def list_users(
     cursor: str | None = None,
 ) -> Call[AccountPage]:
     query = omit_none(search=search, tier=tier, role=role, is_active=is_active, limit=limit, cursor=cursor)
-    return Call(Request("GET", "/admin/users", query=query), parse_as(AccountPage))
+    return Call(Request("GET", "/admin/users", query=query), build_parser(AccountPage))
 
 
 def read_user(user_id: str) -> Call[Account]:
-    return Call(Request("GET", f"/admin/users/{quote_segment(user_id)}"), parse_as(Account))
+    return Call(Request("GET", f"/admin/users/{quote_segment(user_id)}"), build_parser(Account))
 
 
 def change_user(
@@ -158,15 +158,17 @@ def change_user(
 ) -> Call[Account]:
     own = dict(limits) if limits is not None else None
     body = omit_none(tier=tier, role=role, is_active=is_active, limits=own, shares_quota=shares_quota)
-    return Call(Request("PATCH", f"/admin/users/{quote_segment(user_id)}", body=body), parse_as(Account))
+    return Call(Request("PATCH", f"/admin/users/{quote_segment(user_id)}", body=body), build_parser(Account))
 
 
 def list_tiers() -> Call[tuple[Tier, ...]]:
-    return Call(Request("GET", "/admin/tiers"), lambda body: parse_as(Tiers)(body).tiers)
+    return Call(Request("GET", "/admin/tiers"), lambda body: build_parser(Tiers)(body).tiers)
 
 
 def change_tier(name: str, limits: Mapping[str, float | str | None]) -> Call[Tier]:
-    return Call(Request("PATCH", f"/admin/tiers/{quote_segment(name)}", body={"limits": dict(limits)}), parse_as(Tier))
+    return Call(
+        Request("PATCH", f"/admin/tiers/{quote_segment(name)}", body={"limits": dict(limits)}), build_parser(Tier)
+    )
 
 
 def _creating_request(path: str, body: dict[str, Any], idempotency_key: str) -> Request:

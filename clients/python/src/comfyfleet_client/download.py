@@ -11,13 +11,13 @@ from typing import IO
 
 from comfyfleet_client import calls
 from comfyfleet_client.caller import Caller, check_status
-from comfyfleet_client.errors import Damaged, Unreachable
+from comfyfleet_client.errors import DamagedDownload, ServerUnreachable
 from comfyfleet_client.results import Output
-from comfyfleet_client.steps import Fetch, Flow, Response
+from comfyfleet_client.steps import FetchBody, Flow, Response
 
 
 class PartialDownload:
-    """The bytes received so far. As a ``Sink`` it accepts complete responses and continuations."""
+    """The bytes received so far. As a ``DownloadSink`` it accepts complete responses and continuations."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.etag = ""
@@ -70,7 +70,7 @@ def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
         part, request = PartialDownload(file), calls.export_me(files=files)
 
         def attempt(auth_headers: dict[str, str]) -> Flow[None]:
-            response: Response = yield Fetch(caller.build_send(request, auth_headers), part)
+            response: Response = yield FetchBody(caller.build_send(request, auth_headers), part)
             check_status(response)
 
         yield from caller.run_authenticated(
@@ -85,7 +85,7 @@ def _replace_when_complete(path: Path) -> Iterator[IO[bytes]]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
-        Path(name).chmod(0o666 & ~_current_umask())
+        Path(name).chmod(0o666 & ~_read_umask())
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -110,9 +110,9 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
 
     def attempt(auth_headers: dict[str, str]) -> Flow[None]:
         sent = caller.build_send(request, auth_headers | part.headers())
-        response: Response = yield Fetch(sent, part)
+        response: Response = yield FetchBody(sent, part)
         if response.status == 206 and response.body:
-            raise Unreachable("The service answered with another part than was asked for.")
+            raise ServerUnreachable("The service answered with another part than was asked for.")
         check_status(response)
 
     yield from caller.run_authenticated(
@@ -128,13 +128,15 @@ def _verify_download(part: PartialDownload, outputs: tuple[Output, ...], index: 
     else:
         expected = outputs[index] if 0 <= index < len(outputs) else None
     if expected is None:
-        raise Damaged("The service sent bytes of which it has no record.")
+        raise DamagedDownload("The service sent bytes of which it has no record.")
     if (part.size, part.sha256) != (expected.size_bytes, expected.sha256):
-        raise Damaged(f"{expected.name}: {part.size} bytes came that are not the {expected.size_bytes} that were made.")
+        raise DamagedDownload(
+            f"{expected.name}: {part.size} bytes came that are not the {expected.size_bytes} that were made."
+        )
     return expected
 
 
-def _current_umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

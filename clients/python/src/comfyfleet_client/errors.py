@@ -94,11 +94,11 @@ class Conflict(ApiError):
     """The current state does not allow the request."""
 
 
-class Invalid(ApiError):
+class InvalidRequest(ApiError):
     """The request is invalid; ``errors`` says what would be valid."""
 
 
-class Limited(ApiError):
+class LimitReached(ApiError):
     """Too many requests, or a quota is used up."""
 
 
@@ -106,7 +106,7 @@ class Unavailable(ApiError):
     """The service, or a part of it, is unavailable."""
 
 
-class Unreachable(ComfyfleetError):
+class ServerUnreachable(ComfyfleetError):
     """There was no response.
 
     Attributes:
@@ -118,15 +118,15 @@ class Unreachable(ComfyfleetError):
         self.sent = sent
 
 
-class Damaged(ComfyfleetError):
+class DamagedDownload(ComfyfleetError):
     """The downloaded bytes do not match their digest."""
 
 
-class Unreadable(ComfyfleetError):
+class UnreadableResponse(ComfyfleetError):
     """The response has an unexpected shape."""
 
 
-class StillRunning(ComfyfleetError, TimeoutError):
+class JobStillRunning(ComfyfleetError, TimeoutError):
     """The job did not end in time. It continues."""
 
 
@@ -135,12 +135,12 @@ _CLASSES: dict[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
-    422: Invalid,
-    429: Limited,
+    422: InvalidRequest,
+    429: LimitReached,
 }
 
 
-def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+def build_api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Return the error in a response, also if a proxy sent it.
 
     Args:
@@ -152,9 +152,9 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     kind = Unavailable if status >= 500 else _CLASSES.get(status, BadRequest)
     return kind(
         status,
-        str(problem.get("detail") or _status_phrase(status)),
+        str(problem.get("detail") or _find_status_phrase(status)),
         code=str(problem.get("code", "")),
-        errors=tuple(map(_field_error, _only_objects(problem.get("errors")))),
+        errors=tuple(map(_parse_field_error, _keep_objects(problem.get("errors")))),
         request_id=str(problem.get("request_id") or headers.get("x-request-id", "")),
         retry_after=parse_retry_after(headers),
     )
@@ -174,11 +174,11 @@ def _parse_problem(body: bytes) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _only_objects(value: Any) -> list[dict[str, Any]]:
+def _keep_objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _field_error(item: dict[str, Any]) -> FieldError:
+def _parse_field_error(item: dict[str, Any]) -> FieldError:
     allowed = item.get("allowed")
     return FieldError(
         message=str(item.get("message", "")),
@@ -190,7 +190,7 @@ def _field_error(item: dict[str, Any]) -> FieldError:
     )
 
 
-def _status_phrase(status: int) -> str:
+def _find_status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.errors import UnreadableResponse
 from comfyfleet_client.json_values import from_json
 from comfyfleet_client.results import COMPLETED, FINAL_STATUSES, JobError, Output, Waiting
 
@@ -139,7 +139,7 @@ def _parse_frame(message: str | bytes) -> dict[str, Any]:
     try:
         frame = json.loads(message)
     except (ValueError, RecursionError):
-        raise Unreadable("The service sent a frame that is no JSON.") from None
+        raise UnreadableResponse("The service sent a frame that is no JSON.") from None
     return frame if isinstance(frame, dict) else {}
 
 

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from comfyfleet_client.errors import Unreachable
-from comfyfleet_client.steps import Closed, HandshakeRefused, Response
+from comfyfleet_client.errors import ServerUnreachable
+from comfyfleet_client.steps import HandshakeRefused, Response, WebSocketClosed
 
 MAX_FRAME = 1 << 24  # bytes; a snapshot contains every output of a job
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-def to_unreachable(error: httpx.HTTPError) -> Unreachable:
+def to_unreachable(error: httpx.HTTPError) -> ServerUnreachable:
     """Translate a missing or incomplete response."""
-    return Unreachable(f"{error or type(error).__name__}", sent=not isinstance(error, NOT_SENT))
+    return ServerUnreachable(f"{error or type(error).__name__}", sent=not isinstance(error, NOT_SENT))
 
 
 def lower_case_names(headers: httpx.Headers) -> Mapping[str, str]:
@@ -29,6 +29,6 @@ def to_handshake_refused(refused: InvalidStatus) -> HandshakeRefused:
     return HandshakeRefused(Response(response.status_code, headers, bytes(response.body or b"")))
 
 
-def to_closed_error(closed: ConnectionClosed) -> Closed:
+def to_closed_error(closed: ConnectionClosed) -> WebSocketClosed:
     """Translate how a websocket was closed."""
-    return Closed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else Closed(1006, "cut")
+    return WebSocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else WebSocketClosed(1006, "cut")

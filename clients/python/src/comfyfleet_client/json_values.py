@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.errors import UnreadableResponse
 
 T = TypeVar("T")
 
@@ -21,9 +21,9 @@ def from_json(kind: type[T], value: Any) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise Unreadable(f"The answer is not a valid {kind.__name__}: {error}") from error
+        raise UnreadableResponse(f"The answer is not a valid {kind.__name__}: {error}") from error
 
 
-def to_json(value: Any) -> Any:
+def build_json_value(value: Any) -> Any:
     """Convert dataclasses to a JSON value. Times become RFC 3339 text."""
     return msgspec.to_builtins(value)

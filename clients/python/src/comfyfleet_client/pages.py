@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from comfyfleet_client.call import Call
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.steps import Emit, Flow
+from comfyfleet_client.steps import EmitValue, Flow
 
 PAGE_SIZE = 100  # the API's maximum page size
 
@@ -31,7 +31,7 @@ def iterate_pages(caller: Caller, page: Callable[[str | None], Call[P]]) -> Flow
     while True:
         response = yield from caller.execute(page(cursor))
         for item in response.items:
-            yield Emit(item)
+            yield EmitValue(item)
         cursor = response.next_cursor
         if cursor is None:
             return

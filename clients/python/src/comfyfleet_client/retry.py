@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from comfyfleet_client.errors import ApiError, ComfyfleetError, Limited, Unreachable
+from comfyfleet_client.errors import ApiError, ComfyfleetError, LimitReached, ServerUnreachable
 
 STOPPING = "job.stopping"  # purging a cancelled job: its node stops it in a moment
 
@@ -23,7 +23,7 @@ class Retry:
     max_delay_s: float = 15.0
     max_retry_after_s: float = 60.0
 
-    def next_delay_s(
+    def compute_next_delay_s(
         self, failure: ComfyfleetError, failed: int, jitter: float, *, repeatable: bool = True
     ) -> float | None:
         """Return the seconds until the next attempt; None if there is none.
@@ -45,8 +45,8 @@ class Retry:
 
 def _is_temporary(failure: ComfyfleetError, *, repeatable: bool) -> bool:
     """Whether the failure is temporary."""
-    if isinstance(failure, Unreachable):
+    if isinstance(failure, ServerUnreachable):
         return repeatable or not failure.sent
     if isinstance(failure, ApiError) and failure.status in {502, 503, 504}:
         return repeatable
-    return isinstance(failure, Limited) or (isinstance(failure, ApiError) and failure.code == STOPPING)
+    return isinstance(failure, LimitReached) or (isinstance(failure, ApiError) and failure.code == STOPPING)

@@ -55,7 +55,7 @@ def new_idempotency_key() -> str:
     return uuid4().hex
 
 
-def job_id_of(job: Job | str) -> str:
+def get_job_id(job: Job | str) -> str:
     """Return the id of a job."""
     return job if isinstance(job, str) else job.job_id
 

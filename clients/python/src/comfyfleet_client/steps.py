@@ -35,7 +35,7 @@ class Send:
     content: bytes | None = None
 
 
-class Sink(Protocol):
+class DownloadSink(Protocol):
     """Receives the bytes of a body as they arrive."""
 
     def accept_response(self, status: int, headers: Mapping[str, str]) -> bool:
@@ -46,14 +46,14 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class FetchBody:
     """Send a request and stream the body into the sink. Returns a Response, without the body if the sink accepted it.
 
     Raises Unreachable.
     """
 
     send: Send
-    sink: Sink
+    sink: DownloadSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusive:
+class RunExclusively:
     """Run a flow while no other such flow of this client runs; returns its result."""
 
     flow: Flow[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Connect:
+class OpenWebSocket:
     """Open a websocket, replacing the previous one. Raises Unreachable, HandshakeRefused."""
 
     url: str
@@ -93,7 +93,7 @@ class Receive:
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
+class EmitValue:
     """Yield this to the caller's iterator."""
 
     value: Any
@@ -107,7 +107,7 @@ class HandshakeRefused(ComfyfleetError):
         self.response = response
 
 
-class Closed(ComfyfleetError):
+class WebSocketClosed(ComfyfleetError):
     """The websocket is closed: ``code`` as in RFC 6455, 1006 without a close frame."""
 
     def __init__(self, code: int, reason: str) -> None:

@@ -8,7 +8,7 @@ from comfyfleet_client.caller import Caller
 from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
 from comfyfleet_client.pages import PAGE_SIZE, iterate_pages
 from comfyfleet_client.results import Job
-from comfyfleet_client.setup import job_id_of
+from comfyfleet_client.setup import get_job_id
 from comfyfleet_client.sync_runner import SyncRunner
 
 
@@ -83,28 +83,28 @@ class Fleet:
 
     def job(self, job: Job | str) -> FleetJob:
         """Return any job, with its attempts."""
-        return self._runner.run(self._caller.execute(calls.read_fleet_job(job_id_of(job))))
+        return self._runner.run(self._caller.execute(calls.read_fleet_job(get_job_id(job))))
 
     def cancel(self, job: Job | str) -> FleetJob:
         """Cancel any job, as its owner would."""
-        return self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "cancel")))
+        return self._runner.run(self._caller.execute(calls.run_job_action(get_job_id(job), "cancel")))
 
     def hold(self, job: Job | str) -> FleetJob:
         """Keep a pending job from starting."""
-        return self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "hold")))
+        return self._runner.run(self._caller.execute(calls.run_job_action(get_job_id(job), "hold")))
 
     def release(self, job: Job | str) -> FleetJob:
         """Let a held job start."""
-        return self._runner.run(self._caller.execute(calls.run_job_action(job_id_of(job), "release")))
+        return self._runner.run(self._caller.execute(calls.run_job_action(get_job_id(job), "release")))
 
     def requeue(self, job: Job | str) -> FleetJob:
         """Return a running job to the queue, or run a failed one again as a new job; returns that job."""
-        call = calls.run_job_action(job_id_of(job), "requeue", repeatable=False)
+        call = calls.run_job_action(get_job_id(job), "requeue", repeatable=False)
         return self._runner.run(self._caller.execute(call))
 
     def prioritise(self, job: Job | str, priority: int) -> FleetJob:
         """Change the job's priority among its owner's jobs, -100 to 100."""
-        return self._runner.run(self._caller.execute(calls.prioritise_job(job_id_of(job), priority)))
+        return self._runner.run(self._caller.execute(calls.prioritise_job(get_job_id(job), priority)))
 
     def audit(
         self,

@@ -11,9 +11,20 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from comfyfleet_client.errors import ComfyfleetError, Unreachable
+from comfyfleet_client.errors import ComfyfleetError, ServerUnreachable
 from comfyfleet_client.http import MAX_FRAME, lower_case_names, to_closed_error, to_handshake_refused, to_unreachable
-from comfyfleet_client.steps import Connect, Emit, Exclusive, Fetch, Flow, Pause, Receive, Response, Send, SendText
+from comfyfleet_client.steps import (
+    EmitValue,
+    FetchBody,
+    Flow,
+    OpenWebSocket,
+    Pause,
+    Receive,
+    Response,
+    RunExclusively,
+    Send,
+    SendText,
+)
 
 T = TypeVar("T")
 
@@ -51,7 +62,7 @@ class SyncRunner:
                 except StopIteration as done:
                     return done.value  # type: ignore[no-any-return]
                 result = None
-                if isinstance(step, Emit):
+                if isinstance(step, EmitValue):
                     yield step.value
                 else:
                     try:
@@ -65,12 +76,12 @@ class SyncRunner:
         match step:
             case Send():
                 return self._send(step)
-            case Fetch():
+            case FetchBody():
                 return self._fetch(step)
             case Pause():
                 time.sleep(step.seconds)
                 return None
-            case Exclusive():
+            case RunExclusively():
                 with self._exclusive_lock:
                     return self.run(step.flow)
             case _:
@@ -85,7 +96,7 @@ class SyncRunner:
             raise to_unreachable(error) from error
         return Response(response.status_code, lower_case_names(response.headers), response.content)
 
-    def _fetch(self, fetch: Fetch) -> Response:
+    def _fetch(self, fetch: FetchBody) -> Response:
         send = fetch.send
         try:
             with self._client.stream(send.method, send.url, params=send.params, headers=send.headers) as response:
@@ -116,7 +127,7 @@ class _WebSocket:
     def execute(self, step: Any) -> str | bytes | None:
         """Execute a step that concerns the websocket."""
         match step:
-            case Connect():
+            case OpenWebSocket():
                 self._connect(step)
                 return None
             case SendText():
@@ -124,11 +135,11 @@ class _WebSocket:
                 return None
             case Receive():
                 return self._receive(step)
-            case Emit():  # dropped
+            case EmitValue():  # dropped
                 return None
         raise TypeError(step)
 
-    def _connect(self, step: Connect) -> None:
+    def _connect(self, step: OpenWebSocket) -> None:
         self.__exit__()
         opening = partial(connect, step.url, additional_headers=step.headers, max_size=MAX_FRAME, close_timeout=1)
         try:
@@ -136,11 +147,11 @@ class _WebSocket:
         except InvalidStatus as refused:
             raise to_handshake_refused(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
-            raise Unreachable(f"No websocket: {error}") from error
+            raise ServerUnreachable(f"No websocket: {error}") from error
 
     def _send_text(self, step: SendText) -> None:
         if self._socket is None:
-            raise Unreachable("There is no websocket.")
+            raise ServerUnreachable("There is no websocket.")
         try:
             self._socket.send(step.text)
         except ConnectionClosed as closed:
@@ -148,7 +159,7 @@ class _WebSocket:
 
     def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:
-            raise Unreachable("There is no websocket.")
+            raise ServerUnreachable("There is no websocket.")
         try:
             return self._socket.recv(step.within_s)
         except TimeoutError:

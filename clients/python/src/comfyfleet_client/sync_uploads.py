@@ -25,7 +25,7 @@ class Uploads:
 
     def get(self, upload: Upload | str) -> Upload:
         """Return one upload."""
-        return self._runner.run(self._caller.execute(calls.read_upload(calls.upload_id_of(upload))))
+        return self._runner.run(self._caller.execute(calls.read_upload(calls.get_upload_id(upload))))
 
     def list(self, *, page: int = PAGE_SIZE) -> Iterator[Upload]:
         """Yield own uploads, newest first, fetching pages as needed."""
@@ -35,4 +35,4 @@ class Uploads:
 
     def delete(self, upload: Upload | str) -> None:
         """Delete an upload. Raises Conflict while an active job uses it."""
-        self._runner.run(self._caller.execute(calls.delete_upload(calls.upload_id_of(upload))))
+        self._runner.run(self._caller.execute(calls.delete_upload(calls.get_upload_id(upload))))

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
+from comfyfleet_client.call import Call, Request, build_parser, omit_none, parse_empty, quote_segment
 
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
 """Where a file is: a path, its bytes, or a file that is open for reading bytes."""
@@ -54,7 +54,7 @@ def read_content(source: Source) -> bytes:
     return source.read()
 
 
-def upload_id_of(upload: Upload | str) -> str:
+def get_upload_id(upload: Upload | str) -> str:
     return upload if isinstance(upload, str) else upload.id
 
 
@@ -62,15 +62,15 @@ def add_upload(content: bytes, *, exact: bool = False) -> Call[Upload]:
     """Upload a file. The same bytes always give the same upload."""
     headers = {"Content-Type": "application/octet-stream"}  # the service detects the type by content
     query = {"exact": "true"} if exact else {}
-    return Call(Request("POST", "/upload", body=content, headers=headers, query=query), parse_as(Upload))
+    return Call(Request("POST", "/upload", body=content, headers=headers, query=query), build_parser(Upload))
 
 
 def list_uploads(*, limit: int | None = None, cursor: str | None = None) -> Call[UploadPage]:
-    return Call(Request("GET", "/uploads", query=omit_none(limit=limit, cursor=cursor)), parse_as(UploadPage))
+    return Call(Request("GET", "/uploads", query=omit_none(limit=limit, cursor=cursor)), build_parser(UploadPage))
 
 
 def read_upload(upload_id: str) -> Call[Upload]:
-    return Call(Request("GET", f"/uploads/{quote_segment(upload_id)}"), parse_as(Upload))
+    return Call(Request("GET", f"/uploads/{quote_segment(upload_id)}"), build_parser(Upload))
 
 
 def delete_upload(upload_id: str) -> Call[None]:

@@ -9,10 +9,25 @@ from urllib.parse import urlencode
 from comfyfleet_client import calls
 from comfyfleet_client.call import quote_segment
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.errors import ComfyfleetError, StillRunning, Unauthenticated, Unreachable, api_error
+from comfyfleet_client.errors import (
+    ComfyfleetError,
+    JobStillRunning,
+    ServerUnreachable,
+    Unauthenticated,
+    build_api_error,
+)
 from comfyfleet_client.events import EventFilter, JobEvent, parse_event, parse_refusal
 from comfyfleet_client.results import Job
-from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive, SendText
+from comfyfleet_client.steps import (
+    EmitValue,
+    Flow,
+    HandshakeRefused,
+    OpenWebSocket,
+    Pause,
+    Receive,
+    SendText,
+    WebSocketClosed,
+)
 
 STABLE_CONNECTION_S = 30.0  # seconds; a connection that lasted this long resets the failure count
 MAX_JOBS_PER_SOCKET = 100  # jobs per socket, the service's maximum
@@ -43,17 +58,17 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
                 None, lambda auth_headers: _connect_to_job(caller, job_id, event_filter, auth_headers)
             )
             while not event_filter.ended:
-                message = yield Receive(_remaining_s(deadline, job_id))
+                message = yield Receive(_compute_remaining_s(deadline, job_id))
                 event = parse_event(message) if message is not None else None
                 if event is not None and event_filter.is_new(event):
                     failed = 0
-                    yield Emit(event)
+                    yield EmitValue(event)
         except ComfyfleetError as failure:
             failed = 1 if monotonic() - opened_at >= STABLE_CONNECTION_S else failed + 1
-            delay_s = _next_delay_s(caller, failure, failed)
+            delay_s = _compute_next_delay_s(caller, failure, failed)
         else:
             return
-        remaining_s = _remaining_s(deadline, job_id)
+        remaining_s = _compute_remaining_s(deadline, job_id)
         yield Pause(delay_s if remaining_s is None else min(delay_s, remaining_s))
 
 
@@ -72,15 +87,15 @@ def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None 
     deadline = None if timeout is None else monotonic() + timeout
     url = f"ws{caller.base_url.removeprefix('http')}/ws"
     while remaining := [job_id for job_id, event_filter in filters.items() if not event_filter.ended]:
-        opened_at, known = monotonic(), _positions_of(filters)
+        opened_at, known = monotonic(), _list_positions(filters)
         try:
             yield from caller.run_authenticated(None, lambda auth_headers: _open_socket(url, auth_headers))
             yield from _watch_over_socket(remaining, filters, deadline)
         except ComfyfleetError as failure:
-            has_progressed = monotonic() - opened_at >= STABLE_CONNECTION_S or _positions_of(filters) != known
+            has_progressed = monotonic() - opened_at >= STABLE_CONNECTION_S or _list_positions(filters) != known
             failed = 1 if has_progressed else failed + 1
-            delay_s = _next_delay_s(caller, failure, failed)
-            remaining_s = _remaining_s(deadline, remaining[0])
+            delay_s = _compute_next_delay_s(caller, failure, failed)
+            remaining_s = _compute_remaining_s(deadline, remaining[0])
             yield Pause(delay_s if remaining_s is None else min(delay_s, remaining_s))
 
 
@@ -100,23 +115,23 @@ def _connect_to_job(caller: Caller, job_id: str, event_filter: EventFilter, auth
 def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], deadline: float | None) -> Flow[None]:
     """Follow the remaining jobs over the open socket until all end."""
     for job_id in remaining[:MAX_JOBS_PER_SOCKET]:
-        yield _subscribe_message(job_id, filters[job_id])
+        yield _build_subscribe_message(job_id, filters[job_id])
     waiting = remaining[MAX_JOBS_PER_SOCKET:]
     while not all(event_filter.ended for event_filter in filters.values()):
-        event = _parse_message((yield Receive(_remaining_s(deadline, remaining[0]))))
+        event = _parse_message((yield Receive(_compute_remaining_s(deadline, remaining[0]))))
         event_filter = filters.get(event.job_id) if event is not None else None
         if event is None or event_filter is None or not event_filter.is_new(event):
             continue
-        yield Emit(event)
+        yield EmitValue(event)
         if event_filter.ended and waiting:
-            yield _subscribe_message(waiting[0], filters[waiting.pop(0)])
+            yield _build_subscribe_message(waiting[0], filters[waiting.pop(0)])
 
 
-def _positions_of(filters: dict[str, EventFilter]) -> list[tuple[int | None, bool]]:
+def _list_positions(filters: dict[str, EventFilter]) -> list[tuple[int | None, bool]]:
     return [(event_filter.after, event_filter.ended) for event_filter in filters.values()]
 
 
-def _subscribe_message(job_id: str, event_filter: EventFilter) -> SendText:
+def _build_subscribe_message(job_id: str, event_filter: EventFilter) -> SendText:
     after = {} if event_filter.after is None else {"after": event_filter.after}
     return SendText(json.dumps({"type": "subscribe", "job_id": job_id} | after))
 
@@ -127,24 +142,26 @@ def _parse_message(message: str | bytes | None) -> JobEvent | None:
         return None
     refusal = parse_refusal(message)
     if refusal is not None:
-        raise api_error(_STATUS_BY_CODE.get(refusal["code"], 422), {}, json.dumps(refusal).encode())
+        raise build_api_error(_STATUS_BY_CODE.get(refusal["code"], 422), {}, json.dumps(refusal).encode())
     return parse_event(message)
 
 
 def _open_socket(url: str, auth_headers: dict[str, str]) -> Flow[None]:
     try:
-        yield Connect(url, auth_headers)
+        yield OpenWebSocket(url, auth_headers)
     except HandshakeRefused as refused:
         response = refused.response
-        raise api_error(response.status, response.headers, response.body) from None
+        raise build_api_error(response.status, response.headers, response.body) from None
 
 
-def _next_delay_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
+def _compute_next_delay_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
     """Return the seconds until the next attempt. Raises the failure if it is permanent."""
     known = _to_api_failure(failure)
     if failure is not known and isinstance(known, Unauthenticated) and caller.credentials.has_session:
-        known = Unreachable("The session ended while its job was watched.")  # the next attempt refreshes the session
-    delay_s = caller.retry.next_delay_s(known, failed, random())  # noqa: S311 - jitter
+        known = ServerUnreachable(
+            "The session ended while its job was watched."
+        )  # the next attempt refreshes the session
+    delay_s = caller.retry.compute_next_delay_s(known, failed, random())  # noqa: S311 - jitter
     if delay_s is None:
         raise known from None
     return delay_s
@@ -152,18 +169,18 @@ def _next_delay_s(caller: Caller, failure: ComfyfleetError, failed: int) -> floa
 
 def _to_api_failure(failure: ComfyfleetError) -> ComfyfleetError:
     """Translate a close code to an exception."""
-    if not isinstance(failure, Closed):
+    if not isinstance(failure, WebSocketClosed):
         return failure
     if failure.code not in _STATUS_BY_CLOSE_CODE:
-        return Unreachable(f"The connection was closed ({failure}).")
+        return ServerUnreachable(f"The connection was closed ({failure}).")
     problem = {"code": failure.reason, "detail": f"The service ended the watching: {failure.reason or failure.code}."}
-    return api_error(_STATUS_BY_CLOSE_CODE[failure.code], {}, json.dumps(problem).encode())
+    return build_api_error(_STATUS_BY_CLOSE_CODE[failure.code], {}, json.dumps(problem).encode())
 
 
-def _remaining_s(deadline: float | None, job_id: str) -> float | None:
+def _compute_remaining_s(deadline: float | None, job_id: str) -> float | None:
     if deadline is None:
         return None
     remaining_s = deadline - monotonic()
     if remaining_s <= 0:
-        raise StillRunning(f"Job {job_id} has not ended in time; it goes on.")
+        raise JobStillRunning(f"Job {job_id} has not ended in time; it goes on.")
     return remaining_s

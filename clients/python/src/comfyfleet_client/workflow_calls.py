@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from comfyfleet_client.call import Call, Request, omit_none, parse_as, parse_empty, quote_segment
+from comfyfleet_client.call import Call, Request, build_parser, omit_none, parse_empty, quote_segment
 from comfyfleet_client.errors import FieldError
 
 
@@ -63,13 +63,13 @@ class Validation:
 
 
 def list_workflows(*, limit: int | None = None, cursor: str | None = None) -> Call[SavedWorkflowPage]:
-    return Call(Request("GET", "/workflows", query={"limit": limit, "cursor": cursor}), parse_as(SavedWorkflowPage))
+    return Call(Request("GET", "/workflows", query={"limit": limit, "cursor": cursor}), build_parser(SavedWorkflowPage))
 
 
 def read_workflow(name: str, version: int | None = None) -> Call[WorkflowVersion]:
     """Read one version of a saved workflow, by default the newest."""
     return Call(
-        Request("GET", f"/workflows/{quote_segment(name)}", query={"version": version}), parse_as(WorkflowVersion)
+        Request("GET", f"/workflows/{quote_segment(name)}", query={"version": version}), build_parser(WorkflowVersion)
     )
 
 
@@ -82,7 +82,7 @@ def save_workflow(
 ) -> Call[WorkflowVersion]:
     """Save a graph under a name; unchanged content creates no new version."""
     body = omit_none(workflow=workflow, parameters=parameters, description=description)
-    return Call(Request("PUT", f"/workflows/{quote_segment(name)}", body=body), parse_as(WorkflowVersion))
+    return Call(Request("PUT", f"/workflows/{quote_segment(name)}", body=body), build_parser(WorkflowVersion))
 
 
 def delete_workflow(name: str) -> Call[None]:
@@ -91,4 +91,4 @@ def delete_workflow(name: str) -> Call[None]:
 
 def validate(build_submission: Mapping[str, Any]) -> Call[Validation]:
     """Validate a submission without running it."""
-    return Call(Request("POST", "/workflows/validate", body=omit_none(**build_submission)), parse_as(Validation))
+    return Call(Request("POST", "/workflows/validate", body=omit_none(**build_submission)), build_parser(Validation))

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.auth.fields import Done, Ip, Secret
-from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, auth_rpc
+from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, declare_auth_rpc
 from contracts.auth.tiers import Limits, LimitsPatch, Tier
 from contracts.preview import Preview
 from contracts.wire.errors import Kind, Refusal
@@ -186,18 +186,22 @@ class RegistrationClosed(Refusal):
     kind, code = Kind.FORBIDDEN, "auth.registration.closed"
 
 
-READ_TENANT = auth_rpc(
+READ_TENANT = declare_auth_rpc(
     "tenant", "read", ReadTenant, Tenant, "Read tier and limits of a tenant.", producers=("scheduler",)
 )
-READ_ACCOUNT = auth_rpc("account", "read", ReadAccount, Account, "Read an account and its limits.", timeout_s=1.5)
-REGISTER = auth_rpc("account", "make", Register, User, "Create an account.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
-CHANGE_PASSWORD = auth_rpc(
+READ_ACCOUNT = declare_auth_rpc(
+    "account", "read", ReadAccount, Account, "Read an account and its limits.", timeout_s=1.5
+)
+REGISTER = declare_auth_rpc("account", "make", Register, User, "Create an account.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
+CHANGE_PASSWORD = declare_auth_rpc(
     "password", "change", ChangePassword, Done, "Change the password of an account.", timeout_s=PASSWORD_HASH_TIMEOUT_S
 )
-LIST_USERS = auth_rpc("user", "list", ListUsers, UserPage, "An admin lists users.")
-READ_USERNAMES = auth_rpc("user", "names", ReadUsernames, Usernames, "Read names of users, for admins.", timeout_s=1.5)
-CHANGE_USER = auth_rpc("user", "change", ChangeUser, Account, "An admin changes a user.")
-PREVIEW_USER_CHANGE = auth_rpc(
+LIST_USERS = declare_auth_rpc("user", "list", ListUsers, UserPage, "An admin lists users.")
+READ_USERNAMES = declare_auth_rpc(
+    "user", "names", ReadUsernames, Usernames, "Read names of users, for admins.", timeout_s=1.5
+)
+CHANGE_USER = declare_auth_rpc("user", "change", ChangeUser, Account, "An admin changes a user.")
+PREVIEW_USER_CHANGE = declare_auth_rpc(
     "user", "preview", ChangeUser, Preview, "An admin asks what a change of a user would do."
 )
 

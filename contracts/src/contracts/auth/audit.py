@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.auth.fields import Done, Ip, KeyId
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -81,10 +81,12 @@ class AuditPage(TolerantModel):
     more: bool
 
 
-RECORD_DENIAL = auth_rpc("denial", "record", RecordDenial, Done, "Record in the audit log that a request was denied.")
-RECORD_ACTION = auth_rpc(
+RECORD_DENIAL = declare_auth_rpc(
+    "denial", "record", RecordDenial, Done, "Record in the audit log that a request was denied."
+)
+RECORD_ACTION = declare_auth_rpc(
     "action", "record", RecordAction, Done, "Record in the audit log what an admin is about to do."
 )
-READ_AUDIT = auth_rpc("audit", "read", ReadAudit, AuditPage, "An admin reads the audit log.")
+READ_AUDIT = declare_auth_rpc("audit", "read", ReadAudit, AuditPage, "An admin reads the audit log.")
 
 TOPICS = (RECORD_DENIAL, RECORD_ACTION, READ_AUDIT)

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.auth.accounts import Role
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.tiers import Limits, Tier, TierLimits
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Topic, Traffic
@@ -50,7 +50,7 @@ class ReadChanges(StrictModel):
     since: datetime | None = None
 
 
-READ_CHANGES = auth_rpc(
+READ_CHANGES = declare_auth_rpc(
     "changes",
     "read",
     ReadChanges,

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import model_validator
 
 from contracts.auth.fields import Ip
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.graph_policy.policy import ClassName, ClassRules, OperatorRules, PackName
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel
@@ -46,7 +46,7 @@ class TooManyClassRules(Refusal):
     kind, code = Kind.CONFLICT, "auth.class_rules.too_many"
 
 
-READ_CLASS_RULES = auth_rpc(
+READ_CLASS_RULES = declare_auth_rpc(
     "class_rules",
     "read",
     ReadClassRules,
@@ -55,7 +55,7 @@ READ_CLASS_RULES = auth_rpc(
     producers=("gateway", "scheduler"),
     timeout_s=1.5,
 )
-CHANGE_CLASS_RULE = auth_rpc(
+CHANGE_CLASS_RULE = declare_auth_rpc(
     "class_rule", "change", ChangeClassRule, OperatorRules, "An admin changes a rule about a node class or a pack."
 )
 CLASS_RULES_CHANGED = Topic(

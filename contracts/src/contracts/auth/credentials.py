@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts.auth.accounts import Role
 from contracts.auth.fields import Secret
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -30,7 +30,7 @@ class Scope(StrEnum):
     ADMIN = "admin"  # manage users and limits; admins only
 
 
-def scopes_of(role: Role) -> tuple[Scope, ...]:
+def list_scopes(role: Role) -> tuple[Scope, ...]:
     """Return all scopes that a user of this role has and can grant to its keys."""
     return tuple(scope for scope in Scope if scope is not Scope.ADMIN or role is Role.ADMIN)
 
@@ -104,7 +104,7 @@ class MissingScope(Refusal):
     kind, code = Kind.FORBIDDEN, "auth.scope.missing"
 
 
-VERIFY_CREDENTIAL = auth_rpc(
+VERIFY_CREDENTIAL = declare_auth_rpc(
     "credential",
     "verify",
     VerifyCredential,
@@ -113,7 +113,7 @@ VERIFY_CREDENTIAL = auth_rpc(
     producers=("gateway", "notifier"),
     timeout_s=1.5,
 )
-READ_KEYSET = auth_rpc(
+READ_KEYSET = declare_auth_rpc(
     "keyset",
     "read",
     ReadKeyset,

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.auth.fields import Done, Ip, Secret
-from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, auth_rpc
+from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, declare_auth_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -47,11 +47,11 @@ class Erasures(TolerantModel):
     now: datetime
 
 
-ERASE_ACCOUNT = auth_rpc(
+ERASE_ACCOUNT = declare_auth_rpc(
     "account", "erase", EraseAccount, Done, "A user erases the own account.", timeout_s=PASSWORD_HASH_TIMEOUT_S
 )
-ERASE_USER = auth_rpc("user", "erase", EraseUser, Done, "An admin erases an account.")
-READ_ERASURES = auth_rpc(
+ERASE_USER = declare_auth_rpc("user", "erase", EraseUser, Done, "An admin erases an account.")
+READ_ERASURES = declare_auth_rpc(
     "erasures", "read", ReadErasures, Erasures, "Read which accounts were erased.", producers=("gateway", "scheduler")
 )
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.auth.fields import Done, Ip, Secret
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -98,8 +98,8 @@ class InviteUsed(Refusal):
     kind, code = Kind.CONFLICT, "auth.invite.used"
 
 
-CREATE_INVITE = auth_rpc("invite", "create", CreateInvite, CreatedInvite, "An admin creates an invite.")
-LIST_INVITES = auth_rpc("invite", "list", ListInvites, InvitePage, "An admin lists invites.")
-REVOKE_INVITE = auth_rpc("invite", "revoke", RevokeInvite, Done, "An admin revokes an invite.")
+CREATE_INVITE = declare_auth_rpc("invite", "create", CreateInvite, CreatedInvite, "An admin creates an invite.")
+LIST_INVITES = declare_auth_rpc("invite", "list", ListInvites, InvitePage, "An admin lists invites.")
+REVOKE_INVITE = declare_auth_rpc("invite", "revoke", RevokeInvite, Done, "An admin revokes an invite.")
 
 TOPICS = (CREATE_INVITE, LIST_INVITES, REVOKE_INVITE)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.auth.credentials import Scope
 from contracts.auth.fields import Done, Ip, KeyId, Secret
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Topic, Traffic
@@ -109,9 +109,9 @@ class KeyRequestReused(Refusal):
     kind, code = Kind.INVALID, "auth.key.idempotency_reused"
 
 
-CREATE_KEY = auth_rpc("key", "create", CreateKey, CreatedKey, "Create an API key.")
-LIST_KEYS = auth_rpc("key", "list", ListKeys, Keys, "List the API keys of a user.")
-REVOKE_KEY = auth_rpc("key", "revoke", RevokeKey, Done, "Revoke an API key.")
+CREATE_KEY = declare_auth_rpc("key", "create", CreateKey, CreatedKey, "Create an API key.")
+LIST_KEYS = declare_auth_rpc("key", "list", ListKeys, Keys, "List the API keys of a user.")
+REVOKE_KEY = declare_auth_rpc("key", "revoke", RevokeKey, Done, "Revoke an API key.")
 KEYS_USED = Topic(
     kind=Traffic.CMD,
     owner="auth",

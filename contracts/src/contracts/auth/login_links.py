@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.auth.fields import Ip, Secret, UserAgent
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.sessions import Session
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -46,9 +46,9 @@ class UserInactive(Refusal):
     kind, code = Kind.CONFLICT, "auth.user.inactive"
 
 
-CREATE_LOGIN_LINK = auth_rpc(
+CREATE_LOGIN_LINK = declare_auth_rpc(
     "login_link", "create", CreateLoginLink, CreatedLoginLink, "An admin creates a login link for a user."
 )
-REDEEM_LOGIN_LINK = auth_rpc("login_link", "redeem", RedeemLoginLink, Session, "Log in with a login link.")
+REDEEM_LOGIN_LINK = declare_auth_rpc("login_link", "redeem", RedeemLoginLink, Session, "Log in with a login link.")
 
 TOPICS = (CREATE_LOGIN_LINK, REDEEM_LOGIN_LINK)

@@ -12,7 +12,7 @@ R = TypeVar("R", bound=BaseModel)
 PASSWORD_HASH_TIMEOUT_S = 4.0  # for requests that hash a password, which may wait for a free hashing thread
 
 
-def auth_rpc(
+def declare_auth_rpc(
     noun: str,
     verb: str,
     payload: type[P],

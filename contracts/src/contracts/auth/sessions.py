@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.auth.fields import Done, Ip, Secret, UserAgent
-from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, auth_rpc
+from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, declare_auth_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
@@ -114,10 +114,12 @@ class Sessions(TolerantModel):
     sessions: tuple[SessionRecord, ...]
 
 
-OPEN_SESSION = auth_rpc("session", "open", OpenSession, Session, "Log in.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
-REFRESH_SESSION = auth_rpc("session", "refresh", RefreshSession, Session, "Exchange a refresh token for new tokens.")
-END_SESSION = auth_rpc("session", "end", EndSession, Done, "Log out of one session or of all sessions.")
-REVOKE_SESSION = auth_rpc("session", "revoke", RevokeSession, Done, "A user ends one of its sessions.")
-LIST_SESSIONS = auth_rpc("session", "list", ListSessions, Sessions, "List the sessions of a user.")
+OPEN_SESSION = declare_auth_rpc("session", "open", OpenSession, Session, "Log in.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
+REFRESH_SESSION = declare_auth_rpc(
+    "session", "refresh", RefreshSession, Session, "Exchange a refresh token for new tokens."
+)
+END_SESSION = declare_auth_rpc("session", "end", EndSession, Done, "Log out of one session or of all sessions.")
+REVOKE_SESSION = declare_auth_rpc("session", "revoke", RevokeSession, Done, "A user ends one of its sessions.")
+LIST_SESSIONS = declare_auth_rpc("session", "list", ListSessions, Sessions, "List the sessions of a user.")
 
 TOPICS = (OPEN_SESSION, REFRESH_SESSION, END_SESSION, REVOKE_SESSION, LIST_SESSIONS)

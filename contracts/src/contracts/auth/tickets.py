@@ -6,7 +6,7 @@ from pydantic import Field
 
 from contracts.auth.credentials import Principal
 from contracts.auth.fields import Secret
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
@@ -47,8 +47,8 @@ class InvalidTicket(Refusal):
     kind, code = Kind.UNAUTHENTICATED, "auth.ticket.invalid"
 
 
-CREATE_TICKET = auth_rpc("ticket", "make", CreateTicket, Ticket, "Create a ticket that opens one WebSocket.")
-REDEEM_TICKET = auth_rpc(
+CREATE_TICKET = declare_auth_rpc("ticket", "make", CreateTicket, Ticket, "Create a ticket that opens one WebSocket.")
+REDEEM_TICKET = declare_auth_rpc(
     "ticket",
     "spend",
     RedeemTicket,

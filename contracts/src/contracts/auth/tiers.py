@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from contracts.auth.fields import Ip
-from contracts.auth.rpc import auth_rpc
+from contracts.auth.rpc import declare_auth_rpc
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.preview import Preview
 from contracts.wire.model import StrictModel, TolerantModel
@@ -131,9 +131,9 @@ class ChangeTier(StrictModel):
     ip: Ip | None = None
 
 
-LIST_TIERS = auth_rpc("tier", "list", ListTiers, Tiers, "An admin lists the tiers.")
-CHANGE_TIER = auth_rpc("tier", "change", ChangeTier, TierLimits, "An admin changes the limits of a tier.")
-PREVIEW_TIER_CHANGE = auth_rpc(
+LIST_TIERS = declare_auth_rpc("tier", "list", ListTiers, Tiers, "An admin lists the tiers.")
+CHANGE_TIER = declare_auth_rpc("tier", "change", ChangeTier, TierLimits, "An admin changes the limits of a tier.")
+PREVIEW_TIER_CHANGE = declare_auth_rpc(
     "tier", "preview", ChangeTier, Preview, "An admin asks what a change of a tier would do."
 )
 TIER_CHANGED = Topic(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contracts.catalog import ClassSpec
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
-from contracts.graph_policy.registry import OPEN_REFUSES, STRICT_REASONS, StockClass, is_stock_module, stock_class
+from contracts.graph_policy.registry import OPEN_REFUSES, STRICT_REASONS, StockClass, find_stock_class, is_stock_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class ClassPolicy:
         self._allowed_packs, self._denied_packs = frozenset(rules.allowed_packs), frozenset(rules.denied_packs)
 
     def decide(self, class_type: str, spec: ClassSpec) -> ClassDecision:
-        if class_type in self._denied or any(pack in self._denied_packs for pack in _module_and_parents(spec.module)):
+        if class_type in self._denied or any(
+            pack in self._denied_packs for pack in _iterate_module_and_parents(spec.module)
+        ):
             return ClassDecision(
                 allowed=False,
                 reason="An operator denied it.",
@@ -46,8 +48,8 @@ class ClassPolicy:
             )
         if self.allows_explicitly(class_type, spec):
             return ALLOWED
-        stock = stock_class(class_type, spec.module)
-        reason = _strict_reason(spec, stock) if self.mode is GraphPolicy.STRICT else _open_reason(stock)
+        stock = find_stock_class(class_type, spec.module)
+        reason = _find_strict_reason(spec, stock) if self.mode is GraphPolicy.STRICT else _find_open_reason(stock)
         if reason is None:
             return ALLOWED
         pack = f" or its pack {spec.module}" if spec.module else ""
@@ -60,11 +62,11 @@ class ClassPolicy:
             return True
         # A custom pack's name can contain a dot, so only stock modules have parent packages.
         return is_stock_module(spec.module) and any(
-            pack in self._allowed_packs for pack in _module_and_parents(spec.module)
+            pack in self._allowed_packs for pack in _iterate_module_and_parents(spec.module)
         )
 
 
-def _strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
+def _find_strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
     if stock is not None:
         return None if stock.refusal is None else STRICT_REASONS[stock.refusal]
     if is_stock_module(spec.module):
@@ -72,13 +74,13 @@ def _strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
     return "It is not one of ComfyUI's own classes, so what it does has not been reviewed."
 
 
-def _open_reason(stock: StockClass | None) -> str | None:
+def _find_open_reason(stock: StockClass | None) -> str | None:
     if stock is None:
         return None
     return next((STRICT_REASONS[trait] for trait in STRICT_REASONS if trait in stock.traits & OPEN_REFUSES), None)
 
 
-def _module_and_parents(module: str) -> Iterator[str]:
+def _iterate_module_and_parents(module: str) -> Iterator[str]:
     """Return the module and its parent packages: "comfy_extras.nodes_train", then "comfy_extras"."""
     while module:
         yield module

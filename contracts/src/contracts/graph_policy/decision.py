@@ -17,7 +17,7 @@ from contracts.graph_policy.expressions import is_bounded
 from contracts.graph_policy.format_strings import is_plain_format
 from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
+from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, find_stock_class, is_stock_module
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import printable, show
 from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
@@ -56,9 +56,9 @@ class GraphRules:
             policy: of the tenant.
             uploads: upload ids that are valid where an input expects a file.
         """
-        return (self.class_errors(graph, policy) + self.input_errors(graph, policy, uploads))[:MAX_ERRORS]
+        return (self.find_class_errors(graph, policy) + self.find_input_errors(graph, policy, uploads))[:MAX_ERRORS]
 
-    def class_errors(self, graph: Graph, policy: TenantPolicy) -> tuple[FieldError, ...]:
+    def find_class_errors(self, graph: Graph, policy: TenantPolicy) -> tuple[FieldError, ...]:
         """Return the classes that the policy refuses, each at its first node, at most ``MAX_ERRORS``."""
         first: dict[str, str] = {}
         for node_id, node in graph.items():
@@ -66,10 +66,10 @@ class GraphRules:
                 first.setdefault(node.class_type, node_id)
         rules = ClassPolicy(policy)
         decided = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
-        errors = (_class_error(node_id, name, one) for name, node_id, one in decided if not one.allowed)
+        errors = (_build_class_error(node_id, name, one) for name, node_id, one in decided if not one.allowed)
         return tuple(islice(errors, MAX_ERRORS))
 
-    def input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+    def find_input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
         """Return violations by inputs of allowed classes, at most ``MAX_ERRORS``."""
         rules = ClassPolicy(policy)
         allowed: dict[str, bool] = {}
@@ -82,7 +82,7 @@ class GraphRules:
                 allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
             if allowed[node.class_type]:
                 check = _NodeInputCheck(self, node_id, node.class_type, spec, rules, uploads)
-                errors.extend(self._of_inputs(graph, node, check))
+                errors.extend(self._find_violations_of_inputs(graph, node, check))
             if len(errors) >= MAX_ERRORS:
                 break
         return tuple(errors[:MAX_ERRORS])
@@ -94,11 +94,11 @@ class GraphRules:
         Classes of custom packs can receive any name.
         """
         spec = self._classes[class_type]
-        if name not in spec.inputs and "." not in name and stock_class(class_type, spec.module) is not None:
+        if name not in spec.inputs and "." not in name and find_stock_class(class_type, spec.module) is not None:
             return None
         return self.roles_of(class_type).role_of(name)
 
-    def decides_alone(self, class_type: str, name: str) -> bool:
+    def decides_values_alone(self, class_type: str, name: str) -> bool:
         """Whether ``violations`` alone decides which values the input accepts."""
         return self.role(class_type, name) in _LITERALS_ONLY
 
@@ -119,18 +119,20 @@ class GraphRules:
             self._options[class_type, name] = known
         return value in known
 
-    def _of_inputs(self, graph: Graph, node: GraphNode, check: "_NodeInputCheck") -> Iterator[FieldError]:
+    def _find_violations_of_inputs(
+        self, graph: Graph, node: GraphNode, check: "_NodeInputCheck"
+    ) -> Iterator[FieldError]:
         for name, value in node.inputs.items():
             role = self.role(node.class_type, name)
             if role is not None and role is not InputRole.OUTPUT_NAME:
                 yield from check.errors_of(name, role, value)
             if is_link(value) and role not in _LITERALS_ONLY:
                 accepted = check.spec.inputs.get(name)
-                if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
+                if accepted is not None and accepted.type == COMBO and self._may_choose_option(graph, value, role):
                     message = f"{check.label(name)} takes one of its options, not a link to a text. Write the option."
-                    yield _input_error(check.node_id, name, "link_not_allowed", message)
+                    yield _build_input_error(check.node_id, name, "link_not_allowed", message)
 
-    def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
+    def _may_choose_option(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
         """Whether a link passes text to a combo, or anything to a combo that names a file, folder or model."""
         node = graph.get(link[0])
         source = self._classes.get(node.class_type) if node is not None else None
@@ -171,11 +173,11 @@ class _NodeInputCheck:
     def errors_of(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
         accepted = self.spec.inputs.get(name)
         if role is InputRole.RECORD:
-            yield from self._record(name, value)
+            yield from self._check_record(name, value)
         elif role in _LITERALS_ONLY or (role in _STRICT_TEXTS and self._is_strict()):
             if isinstance(value, list):
                 message = f"{self.label(name)} takes a value, not a link. Write the value itself."
-                yield _input_error(self.node_id, name, "link_not_allowed", message)
+                yield _build_input_error(self.node_id, name, "link_not_allowed", message)
             elif (error := self._check_literal(name, role, value, accepted)) is not None:
                 yield error
 
@@ -187,7 +189,7 @@ class _NodeInputCheck:
             return self._check_file(name, value, may_be_empty=_may_be_empty(accepted))
         if isinstance(value, str) and value in self.uploads:
             message = f"{self.label(name)} takes no file. Give the id of an upload to a loader node, such as LoadImage."
-            return _input_error(self.node_id, name, "upload_misplaced", message)
+            return _build_input_error(self.node_id, name, "upload_misplaced", message)
         if role is InputRole.FOLDER:
             return self._check_folder(name, value, accepted)
         return (
@@ -197,16 +199,16 @@ class _NodeInputCheck:
     def _check_text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
         if role is InputRole.FORMAT and not (isinstance(value, str) and is_plain_format(value)):
             message = f"{self.label(name)} takes plain fields such as {{a}} or {{a:.2f}}, nothing else."
-            return _input_error(self.node_id, name, "format_not_allowed", message)
+            return _build_input_error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
             message = (
                 f"{self.label(name)} is {show(value)}, and must be short arithmetic with numbers, one-letter names "
                 "and at most two small powers."
             )
-            return _input_error(self.node_id, name, "expression_not_allowed", message)
+            return _build_input_error(self.node_id, name, "expression_not_allowed", message)
         if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
             message = f"{self.label(name)} takes a text of at most {MAX_SHORT_TEXT} characters."
-            return _input_error(self.node_id, name, "text_too_long", message)
+            return _build_input_error(self.node_id, name, "text_too_long", message)
         return None
 
     def _check_file(self, name: str, value: Any, *, may_be_empty: bool) -> FieldError | None:
@@ -219,42 +221,42 @@ class _NodeInputCheck:
             '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of '
             "your jobs made."
         )
-        return _input_error(self.node_id, name, "file_not_uploaded", message)
+        return _build_input_error(self.node_id, name, "file_not_uploaded", message)
 
     def _check_folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         options = accepted.options or () if accepted is not None else ()
         if not self.rules.allows_explicitly(self.class_type, self.spec):
             message = f"{self.label(name)} names a folder of the ComfyUI server, which is not allowed here."
-            return _input_error(self.node_id, name, "folder_not_allowed", message)
+            return _build_input_error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
         message = f"{self.label(name)} is {show(value)}, which is none of the {len(options)} folders that a node has."
-        return _input_error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
+        return _build_input_error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
 
     def _check_model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
             message = f"{self.label(name)} is {show(value)}, and must be the name of one of its options."
-            return _input_error(self.node_id, name, "literal_required", message)
+            return _build_input_error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
                 return None
-            return self._not_listed(name, value, accepted.options)
+            return self._build_not_listed_error(name, value, accepted.options)
         listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())
         is_listed = accepted is None and self.graph_rules.has_option(self.class_type, name, value)
         if is_listed or (isinstance(value, str) and value in listed):
             return None
         if self.rules.allows_explicitly(self.class_type, self.spec) and _is_plain_path(value):
             return None
-        return self._not_listed(name, value, ())
+        return self._build_not_listed_error(name, value, ())
 
-    def _not_listed(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
+    def _build_not_listed_error(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
         message = f"{self.label(name)} is {show(value)}, which no ComfyUI server of the fleet has."
-        return _input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
+        return _build_input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
-    def _record(self, name: str, value: Any) -> Iterator[FieldError]:
+    def _check_record(self, name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, dict) or WRAPPER in value:
             code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
-            yield _input_error(
+            yield _build_input_error(
                 self.node_id, name, code, f"{self.label(name)} takes an object. Write the object itself."
             )
             return
@@ -277,7 +279,7 @@ def _is_plain_path(value: Any) -> bool:
     return isinstance(value, str) and bool(_PLAIN_PATH.fullmatch(value)) and ".." not in value.split("/")
 
 
-def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> FieldError:
+def _build_class_error(node_id: str, class_type: str, decision: ClassDecision) -> FieldError:
     return FieldError(
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
@@ -294,7 +296,7 @@ def _sentence_to_clause(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:].removesuffix(".")
 
 
-def _input_error(
+def _build_input_error(
     node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None
 ) -> FieldError:
     pointer = f"/workflow/{node_id}/inputs/{name}"

@@ -60,9 +60,9 @@ def _powers_are_bounded(tokens: list[str]) -> bool:
             not _is_exponent(tokens[index + 1 : index + 2]) or tokens[index + 2 : index + 3] == ["**"]
         ):
             return False
-        if word == "pow" and not _is_exponent(_last_argument(tokens, index + 1)):
+        if word == "pow" and not _is_exponent(_find_last_argument(tokens, index + 1)):
             return False
-        if word == "round" and _last_argument(tokens, index + 1) is not None:
+        if word == "round" and _find_last_argument(tokens, index + 1) is not None:
             return False
     return True
 
@@ -76,7 +76,7 @@ def _is_exponent(tokens: list[str] | None) -> bool:
     )
 
 
-def _last_argument(tokens: list[str], at: int) -> list[str] | None:
+def _find_last_argument(tokens: list[str], at: int) -> list[str] | None:
     """Return the tokens of a call's last argument; None without a comma or a call."""
     depth, comma = 0, None
     for index in range(at, len(tokens)):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from contracts.graph_policy.registry import InputRole, stock_class
+from contracts.graph_policy.registry import InputRole, find_stock_class
 from contracts.workflow import MODEL_SUFFIXES
 
 COMBO, STRING = "COMBO", "STRING"
@@ -156,7 +156,7 @@ class ClassRoles:
     """
 
     def __init__(self, class_type: str, spec: ClassDescription) -> None:
-        self._stock = stock_class(class_type, getattr(spec, "module", ""))
+        self._stock = find_stock_class(class_type, getattr(spec, "module", ""))
         self._output_node = spec.output_node
         self._declared = {name: self._decide_role(name, described) for name, described in spec.inputs.items()}
         self._roles_of_nested_inputs: dict[str, list[Any]] = {}
@@ -176,7 +176,7 @@ class ClassRoles:
         """Return the catalog's descriptions of a part of a dynamic input, one per option that has the part."""
         return self._roles_of_nested_inputs.get(input_name, ())
 
-    def named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
+    def iterate_named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
         """Yield every value of a node that has a role, including links, wrapped values and parts of records."""
         for name, value in inputs.items():
             role = self.role_of(name)
@@ -194,7 +194,7 @@ class ClassRoles:
                 return role
             if name in self._stock.plain:
                 return None
-        return pattern_role(name, described, output_node=self._output_node)
+        return find_role_by_pattern(name, described, output_node=self._output_node)
 
 
 def _roles_of_nested_inputs(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -215,7 +215,7 @@ def role_of(class_type: str, input_name: str, spec: ClassDescription) -> InputRo
     return ClassRoles(class_type, spec).role_of(input_name)
 
 
-def pattern_role(name: str, described: InputDescription | None, *, output_node: bool) -> InputRole | None:
+def find_role_by_pattern(name: str, described: InputDescription | None, *, output_node: bool) -> InputRole | None:
     """Return the role of an input from its name, type, upload flag and options alone."""
     if described is not None:
         if described.upload or described.type in _UPLOAD_TYPES:
@@ -223,31 +223,31 @@ def pattern_role(name: str, described: InputDescription | None, *, output_node: 
         if described.type in _PLAIN_TYPES:
             return None
         if described.type == COMBO and described.options is not None:
-            return _combo_role(name, described.options)
-    return _name_role(_last_part(name), output_node=output_node)
+            return _find_combo_role(name, described.options)
+    return _find_role_by_name(_find_last_part(name), output_node=output_node)
 
 
-def _combo_role(name: str, options: Sequence[Any]) -> InputRole | None:
+def _find_combo_role(name: str, options: Sequence[Any]) -> InputRole | None:
     """Return the role of a combo from its options, then from its name."""
-    words = _split_words(_last_part(name)[-_MAX_NAME:])
-    if "_".join(words) in _MODEL_NAMES or any(_is_file(option, _MODELS) for option in options):
+    words = _split_words(_find_last_part(name)[-_MAX_NAME:])
+    if "_".join(words) in _MODEL_NAMES or any(_is_file_name(option, _MODELS) for option in options):
         return InputRole.MODEL
-    if any(_is_file(option, MEDIA_SUFFIXES) for option in options):
+    if any(_is_file_name(option, MEDIA_SUFFIXES) for option in options):
         return InputRole.FILE
-    role = _name_role(_last_part(name), output_node=False)
+    role = _find_role_by_name(_find_last_part(name), output_node=False)
     if role in {InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.URL}:
         return role
-    return _empty_combo_role(words[-1]) if words and not options else None
+    return _find_empty_combo_role(words[-1]) if words and not options else None
 
 
-def _empty_combo_role(last: str) -> InputRole | None:
+def _find_empty_combo_role(last: str) -> InputRole | None:
     """Return the role of a combo without options: this node has none of the files that it would list."""
     if last == "name" or last in _MODEL_WORDS:
         return InputRole.MODEL
     return InputRole.FILE if last in _MEDIA_WORDS else None
 
 
-def _name_role(name: str, *, output_node: bool) -> InputRole | None:
+def _find_role_by_name(name: str, *, output_node: bool) -> InputRole | None:
     name = name[-_MAX_NAME:]
     words = _split_words(name) if _HINT.search(name.lower()) else []
     if not words:
@@ -255,14 +255,14 @@ def _name_role(name: str, *, output_node: bool) -> InputRole | None:
     normal, said, last = "_".join(words), frozenset(words), words[-1]
     if normal in _MODEL_NAMES:
         return InputRole.MODEL
-    if (role := _text_role(said, normal, last)) is not None:
+    if (role := _find_text_role(said, normal, last)) is not None:
         return role
-    if _names_output(said, normal, last, output_node=output_node):
+    if _is_output_name(said, normal, last, output_node=output_node):
         return InputRole.OUTPUT_NAME
-    return _read_role(said, last)
+    return _find_read_role(said, last)
 
 
-def _text_role(said: frozenset[str], normal: str, last: str) -> InputRole | None:
+def _find_text_role(said: frozenset[str], normal: str, last: str) -> InputRole | None:
     if normal in _CODE_NAMES:
         return InputRole.CODE
     if said & {"regex", "regexp"}:
@@ -270,32 +270,32 @@ def _text_role(said: frozenset[str], normal: str, last: str) -> InputRole | None
     return InputRole.URL if last in _URL_WORDS else None
 
 
-def _names_output(said: frozenset[str], normal: str, last: str, *, output_node: bool) -> bool:
+def _is_output_name(said: frozenset[str], normal: str, last: str, *, output_node: bool) -> bool:
     if normal in _OUTPUT_NAMES or (last in _NAME_PARTS and said & (_FILE_WORDS | _FOLDER_WORDS)):
         return True
-    is_place = last in _FILE_WORDS | _FOLDER_WORDS or _is_name_of(said, last)
+    is_place = last in _FILE_WORDS | _FOLDER_WORDS or _is_file_or_folder_name(said, last)
     return (is_place and bool(output_node or said & _SAVE_WORDS)) or (output_node and normal == "prefix")
 
 
-def _read_role(said: frozenset[str], last: str) -> InputRole | None:
+def _find_read_role(said: frozenset[str], last: str) -> InputRole | None:
     if last in _FOLDER_WORDS or (last in {"name", "path"} and said & _FOLDER_WORDS):
         return InputRole.FOLDER
-    if last in _FILE_WORDS or _is_name_of(said, last):
+    if last in _FILE_WORDS or _is_file_or_folder_name(said, last):
         return InputRole.MODEL if said & _MODEL_WORDS else InputRole.FILE
     return None
 
 
-def _is_name_of(said: frozenset[str], last: str) -> bool:
+def _is_file_or_folder_name(said: frozenset[str], last: str) -> bool:
     """Whether an input holds the name of a file or folder ("file_name")."""
     return last in {"name", "names"} and bool(said & (_FILE_WORDS | _FOLDER_WORDS))
 
 
-def _is_file(option: Any, suffixes: tuple[str, ...]) -> bool:
+def _is_file_name(option: Any, suffixes: tuple[str, ...]) -> bool:
     """Whether an option is a file name and not just an extension such as ".png"."""
     return isinstance(option, str) and option[:1] != "." and option.lower().endswith(suffixes)
 
 
-def _last_part(name: str) -> str:
+def _find_last_part(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 

@@ -127,7 +127,7 @@ def is_stock_module(module: str) -> bool:
     return module in _STOCK_MODULES or module.startswith(_STOCK_PREFIXES)
 
 
-def stock_class(name: str, module: str) -> StockClass | None:
+def find_stock_class(name: str, module: str) -> StockClass | None:
     """Return the reviewed class of this name, if the node's catalog says that its module is stock.
 
     Returns None for a class of a custom pack, whatever its name, and for an unreviewed stock class. An unreviewed class
@@ -143,7 +143,7 @@ def stock_class(name: str, module: str) -> StockClass | None:
 
 
 def is_unreviewed(name: str, module: str) -> bool:
-    """Whether this is a stock class that nobody has reviewed."""
+    """Whether this is a stock class that has not been reviewed."""
     return is_stock_module(module) and name not in STOCK_CLASSES
 
 

@@ -18,11 +18,11 @@ from contracts.graph_size.node import (
     MAX_SIDE,
     MAX_STEPS,
     TYPICAL_SIDE,
+    KnownBounds,
     NodeInputs,
     Outputs,
-    Sources,
     UnknownNumber,
-    utf8_bytes,
+    count_utf8_bytes,
 )
 from contracts.graph_size.size import MOST, NOTHING, STILL, Size, bounded
 from contracts.workflow import Graph, is_link, is_topologically_sorted
@@ -97,17 +97,17 @@ def measure(
         specs: classes of the fleet.
         uploads: width and height of uploaded images, by the id in the graph.
     """
-    sources = Sources(specs or {}, uploads or {})
+    sources = KnownBounds(specs or {}, uploads or {})
     samplings: list[Sampling] = []
     text_bytes, most_text, find_longest_text = 0, -1, ""
     for node_id in _topological_order(graph):
         node = NodeInputs(node_id, graph[node_id], sources)
-        rule = _RULES.get(node.class_type, _bounds_by_usual_inputs)
+        rule = _RULES.get(node.class_type, _bound_by_usual_inputs)
         made = rule(node)
         if "steps" in node.raw or node.class_type in _STEPS:
-            made = _with_steps(node, made, samplings)
+            made = _add_steps(node, made, samplings)
         sources.keep(node_id, made)
-        taken = _text_of(node)
+        taken = _count_input_text(node)
         text_bytes = min(text_bytes + taken, MOST)
         if taken > most_text:
             most_text, find_longest_text = taken, node_id
@@ -139,18 +139,18 @@ def _topological_order(graph: Graph) -> Iterator[str]:
                 ready.append(fed)
 
 
-def _bounds_by_usual_inputs(node: NodeInputs) -> Outputs:
+def _bound_by_usual_inputs(node: NodeInputs) -> Outputs:
     """Return the largest input, changed by inputs with the usual names."""
     raw, kinds = node.raw, node.kinds
     text = node.length() if "text" in raw or any(size.text for size in kinds) else 0
     steps = max([size.steps for size in kinds], default=0)
     if not _may_hold_images(node):
         return NOTHING._replace(items=node.runs, text=bounded(text), steps=steps)
-    made = _usual_images(node)
+    made = _bound_usual_images(node)
     return made._replace(text=bounded(text), steps=steps) if text or steps else made
 
 
-def _usual_images(node: NodeInputs) -> Size:
+def _bound_usual_images(node: NodeInputs) -> Size:
     raw, media = node.raw, node.media
     batch = max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1) if "batch_size" in raw else 1
     frames = max([node.number(name, 1, MAX_LENGTH, counts=True) for name in FRAMES if name in raw], default=1)
@@ -178,26 +178,26 @@ def _may_hold_images(node: NodeInputs) -> bool:
     return (bool(spec.outputs) and not NO_IMAGES.issuperset(spec.outputs)) or (not spec.outputs and bool(node.links))
 
 
-def _text_of(node: NodeInputs) -> int:
+def _count_input_text(node: NodeInputs) -> int:
     """Return the bytes of text in a node's inputs, over all its runs."""
     linked = sum([size.text * size.items for size in node.links]) if any(size.text for size in node.kinds) else 0
     own = 0
     for value in node.raw.values():
         kind = type(value)
         if kind is str:
-            own += utf8_bytes(value)
+            own += count_utf8_bytes(value)
         elif kind is dict or (kind is list and not is_link(value)):
-            own += _nested_text(value)
+            own += _count_nested_text(value)
     return bounded(linked + own)
 
 
-def _nested_text(value: Any) -> int:
+def _count_nested_text(value: Any) -> int:
     """Return the bytes of all texts and keys in a value."""
     total, todo = 0, [value]
     while todo:
         one = todo.pop()
         if isinstance(one, str):
-            total += utf8_bytes(one)
+            total += count_utf8_bytes(one)
         elif isinstance(one, dict):
             todo += [*one.keys(), *one.values()]
         elif isinstance(one, list):
@@ -205,9 +205,9 @@ def _nested_text(value: Any) -> int:
     return total
 
 
-def _with_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> Outputs:
+def _add_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> Outputs:
     """Count the steps of a sampler, or pass them on if the node outputs sigmas."""
-    give = _STEPS.get(node.class_type, _usual_steps)
+    give = _STEPS.get(node.class_type, _bound_usual_steps)
     name, steps = give(node)
     first = made if isinstance(made, Size) else made[0]
     if node.class_type in _SAMPLERS or (first.is_media and node.class_type not in _SCHEDULERS):
@@ -220,7 +220,7 @@ def _with_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> O
     return tuple(size._replace(steps=steps) for size in made)
 
 
-def _usual_steps(node: NodeInputs) -> tuple[str, int]:
+def _bound_usual_steps(node: NodeInputs) -> tuple[str, int]:
     return "steps", bounded(node.number("steps", 20, MAX_STEPS))
 
 
@@ -228,12 +228,12 @@ def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
     return "sigmas", node.one("sigmas").steps
 
 
-def _extended_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """Return the input steps, multiplied by a number."""
+def _bound_extended_sigmas(node: NodeInputs) -> tuple[str, int]:
+    """Return the steps of the input sigmas times the factor by which the node extends them."""
     return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
 
 
-def _literal_sigmas(node: NodeInputs) -> tuple[str, int]:
+def _bound_literal_sigmas(node: NodeInputs) -> tuple[str, int]:
     """Return the sigmas in a text: numbers that are separated by commas or spaces."""
     return "sigmas", bounded(node.length("sigmas") // 2 + 1)
 
@@ -243,6 +243,6 @@ _SCHEDULERS = frozenset({"ExtendIntermediateSigmas", "ManualSigmas", "SaveLoRA",
 _STEPS: dict[str, Callable[[NodeInputs], tuple[str, int]]] = {
     "SamplerCustom": _bound_sigmas,
     "SamplerCustomAdvanced": _bound_sigmas,
-    "ExtendIntermediateSigmas": _extended_sigmas,
-    "ManualSigmas": _literal_sigmas,
+    "ExtendIntermediateSigmas": _bound_extended_sigmas,
+    "ManualSigmas": _bound_literal_sigmas,
 }

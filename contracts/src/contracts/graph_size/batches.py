@@ -9,7 +9,7 @@ LATENT_SIDE = 8
 GUIDE_FRAMES = 8  # additional frames of a guide, at most
 
 
-def bound_sized_like(*names: str) -> Rule:
+def bound_images_sized_like(*names: str) -> Rule:
     """Size of the first linked input of these, with the image count of the largest batch."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -21,11 +21,11 @@ def bound_sized_like(*names: str) -> Rule:
     return rule
 
 
-def bound_joined_like(*names: str) -> Rule:
+def bound_images_joined_like(*names: str) -> Rule:
     """Bound all images in one batch, resized to one of the inputs."""
 
     def rule(node: NodeInputs) -> Outputs:
-        pattern, joined = node.one(*names), node.all_media()
+        pattern, joined = node.one(*names), node.join_images()
         if not pattern.is_media:
             return joined
         return joined.resized(pattern.width, pattern.height, pixels=pattern.pixels, ratio=pattern.ratio)
@@ -33,12 +33,12 @@ def bound_joined_like(*names: str) -> Rule:
     return rule
 
 
-def bound_as_one_batch(node: NodeInputs) -> Outputs:
+def bound_inputs_as_one_batch(node: NodeInputs) -> Outputs:
     """Bound all input images as one batch."""
-    return node.all_media()
+    return node.join_images()
 
 
-def bound_passed_through(*names: str) -> Rule:
+def bound_passed_through_input(*names: str) -> Rule:
     """Bound one input, unchanged."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -47,7 +47,7 @@ def bound_passed_through(*names: str) -> Rule:
     return rule
 
 
-def bound_repeated(most: int) -> Rule:
+def bound_repeated_images(most: int) -> Rule:
     """Images multiplied by the input ``amount``."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -56,12 +56,12 @@ def bound_repeated(most: int) -> Rule:
     return rule
 
 
-def bound_interpolated(node: NodeInputs) -> Outputs:
+def bound_interpolated_frames(node: NodeInputs) -> Outputs:
     """Frames multiplied by the input ``multiplier``."""
     return node.media.times(max(node.number("multiplier", 2, 16, counts=True), 1))
 
 
-def bound_selected(name: str) -> Rule:
+def bound_selected_images(name: str) -> Rule:
     """At most a given number of the input images; an unknown number changes nothing."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -71,7 +71,7 @@ def bound_selected(name: str) -> Rule:
     return rule
 
 
-def bound_rebatched(node: NodeInputs) -> Outputs:
+def bound_rebatched_images(node: NodeInputs) -> Outputs:
     """Lists split into batches; if sizes differ, each image may become its own batch."""
     media = node.media
     batch = node.interval("batch_size")
@@ -82,19 +82,19 @@ def bound_rebatched(node: NodeInputs) -> Outputs:
     return media._replace(batch=bounded(in_each), items=max(items, 1))
 
 
-def bound_as_list(node: NodeInputs) -> Outputs:
+def bound_inputs_as_list(node: NodeInputs) -> Outputs:
     """Bound all inputs as one list."""
     items, total = sum(size.items for size in node.links), sum(size.total for size in node.links)
     return largest(node.links)._replace(items=bounded(max(items, 1)), total=bounded(total))
 
 
-def bound_split_into_list(node: NodeInputs) -> Outputs:
+def bound_batch_split_into_list(node: NodeInputs) -> Outputs:
     """Bound a list with one element per image."""
     media = node.media
     return media._replace(items=max(media.total, media.items, 1))
 
 
-def bound_tiles(node: NodeInputs) -> Outputs:
+def bound_image_tiles(node: NodeInputs) -> Outputs:
     """Bound a list with one batch per tile."""
     media = node.media
     width, height = (node.number(name, 1024, MAX_SIDE) for name in ("tile_width", "tile_height"))
@@ -113,7 +113,7 @@ def steps(side: int, tile: float, overlap: float) -> int:
     return ceil(max(side - tile, 0) / max(round(max(tile * 0.25, tile - overlap)), 1)) + 1
 
 
-def bound_chunks(node: NodeInputs) -> Outputs:
+def bound_video_chunks(node: NodeInputs) -> Outputs:
     """Bound a list with one latent per chunk of a video; chunks overlap."""
     media, overlap = node.media, node.number("temporal_overlap", 0, MAX_LENGTH)
     most = bounded(media.batch * (1 + min(overlap, media.batch)))
@@ -123,26 +123,26 @@ def bound_chunks(node: NodeInputs) -> Outputs:
     )
 
 
-def bound_merged(node: NodeInputs) -> Outputs:
+def bound_merged_images(node: NodeInputs) -> Outputs:
     """Bound all elements of a list as one batch."""
     media = node.media
     return media._replace(batch=media.total, items=1)
 
 
-def bound_concatenated(node: NodeInputs) -> Outputs:
+def bound_concatenated_images(node: NodeInputs) -> Outputs:
     """Two latents joined along width, height or time."""
     first, second, joined = node.one("samples1"), node.one("samples2"), node.media
     dim = node.literal("dim")
     ratio = first.ratio + second.ratio
     wide = joined.resized(first.width + second.width, joined.height, ratio=ratio)
     high = joined.resized(joined.width, first.height + second.height, ratio=ratio)
-    long = node.all_media()
+    long = node.join_images()
     if isinstance(dim, str):
         return wide if "x" in dim else high if "y" in dim else long
     return largest((wide, high, long))
 
 
-def bound_cut_to_batch(node: NodeInputs) -> Outputs:
+def bound_images_cut_to_batch(node: NodeInputs) -> Outputs:
     """Slices of each image as separate images."""
     media, dim, least = node.media, node.literal("dim"), max(node.interval("slice_size")[0], 1)
     if isinstance(dim, str) and "t" in dim:
@@ -151,7 +151,7 @@ def bound_cut_to_batch(node: NodeInputs) -> Outputs:
     return media.times(max(ceil(slices), 1))
 
 
-def bound_guided(node: NodeInputs) -> Outputs:
+def bound_guided_video(node: NodeInputs) -> Outputs:
     """Bound a video with additional guide frames."""
     latent, guide = node.one("latent"), node.one("image")
     return latent._replace(
@@ -160,20 +160,20 @@ def bound_guided(node: NodeInputs) -> Outputs:
     )
 
 
-def bound_components(node: NodeInputs) -> Outputs:
+def bound_video_components(node: NodeInputs) -> Outputs:
     """Frames, sound, frame rate and bit depth of a video."""
-    return node.media.as_medium(STILL), NOTHING, number(1000, 0), number(16, 0)
+    return node.media.set_medium(STILL), NOTHING, number(1000, 0), number(16, 0)
 
 
-def bound_unchanged(node: NodeInputs) -> Outputs:
+def bound_unchanged_input(node: NodeInputs) -> Outputs:
     """Bound all input images, unchanged."""
     return node.media
 
 
-def bound_decoded(node: NodeInputs) -> Outputs:
+def bound_decoded_images(node: NodeInputs) -> Outputs:
     """Images decoded from a latent."""
-    return node.media.as_medium(STILL) if node.media.is_media else node.media
+    return node.media.set_medium(STILL) if node.media.is_media else node.media
 
 
-def bound_no_images(node: NodeInputs) -> Outputs:
+def bound_output_without_images(node: NodeInputs) -> Outputs:
     return NOTHING._replace(items=node.runs)

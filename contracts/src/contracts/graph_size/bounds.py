@@ -50,64 +50,64 @@ def check_bounds(
         nodes: number of nodes in the graph as it was sent, if nodes that no output needs were removed before measuring.
     """
     sent = len(size.graph) if nodes is None else nodes
-    return tuple(islice(_bound_errors(size, bounds, pointer, sent), MOST_ERRORS))
+    return tuple(islice(_find_bound_errors(size, bounds, pointer, sent), MOST_ERRORS))
 
 
 def check_unknown_counts(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
     """Return an error for every image count that comes by a link and cannot be computed; at most ``MOST_ERRORS``."""
     counts = (one for one in size.unknown if one.counts)
-    return tuple(_by_link(size, one, pointer) for one in islice(counts, MOST_ERRORS))
+    return tuple(_build_link_error(size, one, pointer) for one in islice(counts, MOST_ERRORS))
 
 
-def _bound_errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> Iterator[FieldError]:
+def _find_bound_errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> Iterator[FieldError]:
     if bounds.nodes is not None and nodes > bounds.nodes:
         message = f"The workflow has {nodes} nodes; your tier allows {bounds.nodes}. Split it into several jobs."
         yield FieldError(pointer=pointer, code="too_many_nodes", message=message)
     if bounds.text_bytes is not None and size.text_bytes > bounds.text_bytes:
-        name = _largest_literal(size)
+        name = _find_largest_literal(size)
         what = f"the text {name} of" if name is not None else "the texts that go to"
         message = (
             f"The workflow has {_format_number(size.text_bytes)} bytes of text, counted at every node that a "
             "text reaches; "
             f"your tier allows {bounds.text_bytes}. Shorten {what} node {size.find_longest_text}."
         )
-        yield _size_error(pointer, size.find_longest_text, name, "too_much_text", message)
+        yield _build_size_error(pointer, size.find_longest_text, name, "too_much_text", message)
     unknown = {(one.node_id, one.input): one for one in size.unknown}
     if bounds.pixels is not None:
-        yield from _too_large(size, bounds.pixels, unknown, pointer)
+        yield from _build_too_large_error(size, bounds.pixels, unknown, pointer)
     for sampling in size.samplings if bounds.steps is not None else ():
         if bounds.steps is not None and sampling.steps > bounds.steps:
             message = (
-                f"The {_node_label(size, sampling.node_id)} may take {_format_number(sampling.steps)} steps; "
+                f"The {_build_node_label(size, sampling.node_id)} may take {_format_number(sampling.steps)} steps; "
                 "your tier allows "
                 f"{bounds.steps}."
-                f"{_advise(unknown.get((sampling.node_id, sampling.input)), 'Use fewer steps.')}"
+                f"{_choose_advice(unknown.get((sampling.node_id, sampling.input)), 'Use fewer steps.')}"
             )
-            yield _size_error(pointer, sampling.node_id, sampling.input, "too_many_steps", message)
+            yield _build_size_error(pointer, sampling.node_id, sampling.input, "too_many_steps", message)
     work = bounded(sum(sampling.pixel_steps for sampling in size.samplings))
     if bounds.pixel_steps is not None and work > bounds.pixel_steps:
         largest = max(size.samplings, key=lambda sampling: sampling.pixel_steps)
         message = (
             f"The workflow may need {_format_number(work)} pixels times steps, of which "
             f"{_format_number(largest.pixel_steps)} at "
-            f"{_node_label(size, largest.node_id)}; your tier allows {bounds.pixel_steps}."
-            f"{_advise(next(iter(size.unknown), None), 'Use fewer steps, fewer images or smaller ones.')}"
+            f"{_build_node_label(size, largest.node_id)}; your tier allows {bounds.pixel_steps}."
+            f"{_choose_advice(next(iter(size.unknown), None), 'Use fewer steps, fewer images or smaller ones.')}"
         )
-        yield _size_error(pointer, largest.node_id, largest.input, "too_much_work", message)
+        yield _build_size_error(pointer, largest.node_id, largest.input, "too_much_work", message)
 
 
-def _largest_literal(size: GraphSize) -> str | None:
+def _find_largest_literal(size: GraphSize) -> str | None:
     """Return the input with the longest literal text of the node with the most text, if any."""
     inputs = size.graph[size.find_longest_text].inputs if size.find_longest_text in size.graph else {}
     texts = {name: len(value) for name, value in inputs.items() if isinstance(value, str)}
     return max(texts, key=texts.__getitem__, default=None)
 
 
-def _too_large(
+def _build_too_large_error(
     size: GraphSize, most: int, unknown: dict[tuple[str, str], UnknownNumber], pointer: str
 ) -> Iterator[FieldError]:
     """Return the first node of every path whose output is too large; later nodes only pass it on."""
-    large = {node_id for node_id in size.graph if _largest_pixels(size, node_id) > most}
+    large = {node_id for node_id in size.graph if _find_largest_pixels(size, node_id) > most}
     for node_id in size.graph if large else ():
         node = size.graph[node_id]
         if node_id not in large or any(is_link(value) and value[0] in large for value in node.inputs.values()):
@@ -117,36 +117,36 @@ def _too_large(
             (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
         )
         message = (
-            f"The {_node_label(size, node_id)} would make up to {_format_number(made.total)} images of "
+            f"The {_build_node_label(size, node_id)} would make up to {_format_number(made.total)} images of "
             f"{_format_number(made.width)} x "
-            f"{_format_number(made.height)}, together {_format_number(_largest_pixels(size, node_id))} pixels, "
+            f"{_format_number(made.height)}, together {_format_number(_find_largest_pixels(size, node_id))} pixels, "
             f"and your tier allows {most} "
             f"per node (such as one image of {isqrt(most)} x {isqrt(most)})."
-            f"{_advise(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
+            f"{_choose_advice(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
         )
-        yield _size_error(pointer, node_id, name, "graph_too_large", message)
+        yield _build_size_error(pointer, node_id, name, "graph_too_large", message)
 
 
-def _largest_pixels(size: GraphSize, node_id: str) -> int:
+def _find_largest_pixels(size: GraphSize, node_id: str) -> int:
     made = size.of(node_id)
     return made.pixels * made.total
 
 
-def _node_label(size: GraphSize, node_id: str) -> str:
+def _build_node_label(size: GraphSize, node_id: str) -> str:
     node = size.graph.get(node_id)
     return f"node {show(node_id)} ({printable(node.class_type)})" if node is not None else f"node {show(node_id)}"
 
 
-def _by_link(size: GraphSize, one: UnknownNumber, pointer: str) -> FieldError:
+def _build_link_error(size: GraphSize, one: UnknownNumber, pointer: str) -> FieldError:
     message = (
-        f"{one.input} of {_node_label(size, one.node_id)} decides how many images are made, but its link gives "
+        f"{one.input} of {_build_node_label(size, one.node_id)} decides how many images are made, but its link gives "
         "a number that "
         "is known only when the job runs. Use a number here."
     )
-    return _size_error(pointer, one.node_id, one.input, "size_by_link", message)
+    return _build_size_error(pointer, one.node_id, one.input, "size_by_link", message)
 
 
-def _advise(unknown: UnknownNumber | None, otherwise: str) -> str:
+def _choose_advice(unknown: UnknownNumber | None, otherwise: str) -> str:
     if unknown is None:
         return f" {otherwise}"
     return f" {unknown.input} comes by a link, so it is taken as {unknown.assumed:g}: use a number here."
@@ -156,6 +156,6 @@ def _format_number(value: int) -> str:
     return "more than 10^15" if value > 10**15 else str(value)
 
 
-def _size_error(pointer: str, node_id: str, name: str | None, code: str, message: str) -> FieldError:
+def _build_size_error(pointer: str, node_id: str, name: str | None, code: str, message: str) -> FieldError:
     where = f"{pointer}/{node_id}" if name is None else f"{pointer}/{node_id}/inputs/{name}"
     return FieldError(pointer=where, code=code, message=message, node_id=node_id, input=name)

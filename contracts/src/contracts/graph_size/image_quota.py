@@ -13,14 +13,14 @@ from math import ceil
 from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import GraphSize
 from contracts.graph_size.node import UnknownNumber
-from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, over_all_runs
+from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, bound_over_all_runs
 from contracts.workflow import Graph, GraphNode, is_link
 
 FRAMES_PER_IMAGE = 16
 MOST_RESERVED = 100_000  # maximum of one job; no node can produce so many
 
 
-class StoredAs(Enum):
+class StoredForm(Enum):
     """How an output node stores its input."""
 
     STILLS = auto()
@@ -29,16 +29,16 @@ class StoredAs(Enum):
     NOTHING_COUNTED = auto()
 
 
-_STOCK: dict[str, StoredAs] = {
+_STOCK: dict[str, StoredForm] = {
     **dict.fromkeys(
         ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"),
-        StoredAs.STILLS,
+        StoredForm.STILLS,
     ),
-    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), StoredAs.STILLS),
+    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), StoredForm.STILLS),
     **dict.fromkeys(
-        ("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), StoredAs.VIDEO
+        ("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), StoredForm.VIDEO
     ),
-    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), StoredAs.LATENTS),
+    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), StoredForm.LATENTS),
     **dict.fromkeys(
         (
             "SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "PreviewAudio", "SaveText", "PreviewAny",
@@ -47,7 +47,7 @@ _STOCK: dict[str, StoredAs] = {
             "ModelSave", "CheckpointSave", "ImageOnlyCheckpointSave", "CLIPSave", "VAESave", "CreateBoundingBoxes",
             "ImageCompositor",
         ),
-        StoredAs.NOTHING_COUNTED,
+        StoredForm.NOTHING_COUNTED,
     ),
 }  # fmt: skip
 _PREVIEWS = frozenset({"MaskPreview", "ImageCompare", "SAM3_TrackPreview"})
@@ -56,7 +56,7 @@ _VIDEO_WORDS, _VIDEO_INPUTS = ("video", "webm", "gif", "animat"), frozenset({"fp
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ImageCost:
     """Image quota that the outputs of one node use.
 
     Attributes:
@@ -75,7 +75,7 @@ class Cost:
         return self.files * self.each
 
 
-FREE = Cost(0, 0, previewed=False)
+FREE = ImageCost(0, 0, previewed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
     for node_id, node in size.graph.items():
         if not _is_output(node, size.specs):
             continue
-        cost = node_cost(size, node_id, frames_per_image)
+        cost = compute_node_cost(size, node_id, frames_per_image)
         if cost.previewed:
             previewed += cost.total
         else:
@@ -106,34 +106,34 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
     return Reservation(min(max(saved, previewed), MOST_RESERVED), unknown)
 
 
-def node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
+def compute_node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> ImageCost:
     """Return the cost of the files that a node stores."""
     node = size.graph[node_id]
-    seen = _incoming_images(size, node)
+    seen = _find_incoming_images(size, node)
     keeps = _STOCK.get(node.class_type) or _guess_stored_as(node, seen)
     previewed = node.class_type in _PREVIEWS or node.class_type.startswith("Preview")
     match keeps:
-        case StoredAs.STILLS:
+        case StoredForm.STILLS:
             factor = 2 if node.class_type in _COMPARES_BOTH else 1
-            return Cost(max(seen.total, 1) * factor, 1, previewed)
-        case StoredAs.VIDEO:
-            return Cost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
-        case StoredAs.LATENTS if seen.medium == SOUND:
+            return ImageCost(max(seen.total, 1) * factor, 1, previewed)
+        case StoredForm.VIDEO:
+            return ImageCost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
+        case StoredForm.LATENTS if seen.medium == SOUND:
             return FREE
-        case StoredAs.LATENTS if seen.medium == MOVING:
-            return Cost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
-        case StoredAs.LATENTS:
-            return Cost(seen.items, max(seen.batch, 1), previewed)
-        case StoredAs.NOTHING_COUNTED:
+        case StoredForm.LATENTS if seen.medium == MOVING:
+            return ImageCost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
+        case StoredForm.LATENTS:
+            return ImageCost(seen.items, max(seen.batch, 1), previewed)
+        case StoredForm.NOTHING_COUNTED:
             return FREE
 
 
-def file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: bool) -> int:
+def compute_file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: bool) -> int:
     """Return the images that one animation, video or latent of a node counts as; 1 if the node is not in the graph."""
     node = size.graph.get(node_id)
     if node is None:
         return 1
-    seen = _incoming_images(size, node)
+    seen = _find_incoming_images(size, node)
     if latent and seen.medium == SOUND:
         return 0
     return max(seen.batch, 1) if latent and seen.medium != MOVING else _count_moving_images(seen, frames_per_image)
@@ -145,14 +145,14 @@ def stores_video(graph: Graph, node_id: str) -> bool:
     if node is None:
         return False
     keeps = _STOCK.get(node.class_type)
-    return keeps is StoredAs.VIDEO or (keeps is None and _writes_moving_image(node))
+    return keeps is StoredForm.VIDEO or (keeps is None and _writes_moving_image(node))
 
 
 def _count_moving_images(seen: Size, frames_per_image: int) -> int:
     return max(ceil(seen.batch / frames_per_image), 1)
 
 
-def _incoming_images(size: GraphSize, node: GraphNode) -> Size:
+def _find_incoming_images(size: GraphSize, node: GraphNode) -> Size:
     """Return the images that enter an output node over all its runs: the largest of its links."""
     largest, runs, lists = NOTHING, 1, 0
     for value in node.inputs.values():
@@ -162,7 +162,7 @@ def _incoming_images(size: GraphSize, node: GraphNode) -> Size:
             runs, lists = max(runs, one.items), lists + (one.items > 1)
             if (one.total, one.medium) > (largest.total, largest.medium):
                 largest = one
-    return over_all_runs(largest, runs, lists)
+    return bound_over_all_runs(largest, runs, lists)
 
 
 def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
@@ -172,14 +172,14 @@ def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
     return spec is not None and spec.output_node
 
 
-def _guess_stored_as(node: GraphNode, seen: Size) -> StoredAs:
+def _guess_stored_as(node: GraphNode, seen: Size) -> StoredForm:
     """Estimate from its name and inputs how a custom class stores its input."""
     name = node.class_type.lower()
     if not seen.is_media or "audio" in name:
-        return StoredAs.NOTHING_COUNTED
+        return StoredForm.NOTHING_COUNTED
     if _writes_moving_image(node):
-        return StoredAs.VIDEO
-    return StoredAs.LATENTS if "latent" in name else StoredAs.STILLS
+        return StoredForm.VIDEO
+    return StoredForm.LATENTS if "latent" in name else StoredForm.STILLS
 
 
 def _writes_moving_image(node: GraphNode) -> bool:

@@ -14,12 +14,12 @@ VIDEO = (480, 270, 64)  # assumed width, height and frames of a video file
 DATASET = (1024, 1024, 64)  # assumed width, height and number of images in a folder
 
 
-def width_of(node: NodeInputs, name: str = "width", absent: float = 1024) -> float:
+def bound_width(node: NodeInputs, name: str = "width", absent: float = 1024) -> float:
     """Largest width that an input sets."""
     return node.number(name, absent, MAX_SIDE)
 
 
-def height_of(node: NodeInputs, name: str = "height", absent: float = 1024) -> float:
+def bound_height(node: NodeInputs, name: str = "height", absent: float = 1024) -> float:
     """Largest height that an input sets."""
     return node.number(name, absent, MAX_SIDE)
 
@@ -31,7 +31,7 @@ def batch(node: NodeInputs) -> float:
 
 def bound_still_images(node: NodeInputs) -> Outputs:
     """Images of one size."""
-    return node.made(width_of(node), height_of(node), batch(node))
+    return node.made(bound_width(node), bound_height(node), batch(node))
 
 
 def bound_video(frames: str = "length", absent: int = 81) -> Rule:
@@ -41,7 +41,7 @@ def bound_video(frames: str = "length", absent: int = 81) -> Rule:
         count = max(node.number(frames, absent, MAX_LENGTH, counts=True), 1)
         has_reference = any("ref" in name and is_link(value) for name, value in node.raw.items())
         size = node.one("video_latent")
-        width, height = width_of(node, absent=size.width or 1024), height_of(node, absent=size.height or 1024)
+        width, height = bound_width(node, absent=size.width or 1024), bound_height(node, absent=size.height or 1024)
         return node.made(width, height, (count + REFERENCE_FRAMES * has_reference) * batch(node), MOVING)
 
     return rule
@@ -50,16 +50,16 @@ def bound_video(frames: str = "length", absent: int = 81) -> Rule:
 def bound_video_second(node: NodeInputs) -> Outputs:
     """Frames as images instead of a latent."""
     made = bound_video("frames", 1)(node)
-    return made.as_medium(STILL) if isinstance(made, Size) else made
+    return made.set_medium(STILL) if isinstance(made, Size) else made
 
 
-def bound_layers(node: NodeInputs) -> Outputs:
+def bound_layered_image(node: NodeInputs) -> Outputs:
     """Bound a layered image: one image, and one per layer."""
     layers = node.number("layers", 3, MAX_LENGTH, counts=True)
-    return node.made(width_of(node), height_of(node), (layers + 1) * batch(node))
+    return node.made(bound_width(node), bound_height(node), (layers + 1) * batch(node))
 
 
-def bound_sound(node: NodeInputs) -> Outputs:
+def bound_sound_latent(node: NodeInputs) -> Outputs:
     """Bound a sound latent. It has a size because a hostile graph can decode it as images."""
     seconds = node.number("seconds", 120, 1000)
     frames = node.number("frames_number", 0, 1000)
@@ -79,7 +79,7 @@ def bound_unknown_folder(_: NodeInputs) -> Outputs:
     return made, NOTHING._replace(items=count)
 
 
-def bound_keyframes(node: NodeInputs) -> Outputs:
+def bound_video_segments(node: NodeInputs) -> Outputs:
     """Segments of a video, as a list."""
     segments = node.number("num_segments", 1, 100, counts=True)
     frames = max(node.number("segment_length", 149, 10_000, counts=True), 1)
@@ -88,7 +88,7 @@ def bound_keyframes(node: NodeInputs) -> Outputs:
     )
 
 
-def bound_square(name: str) -> Rule:
+def bound_square_image(name: str) -> Rule:
     """Bound one square image whose side an input sets."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -98,7 +98,7 @@ def bound_square(name: str) -> Rule:
     return rule
 
 
-def bound_grid(node: NodeInputs) -> Outputs:
+def bound_image_grid(node: NodeInputs) -> Outputs:
     """Bound all input images as the cells of one image."""
     columns = max(node.number("columns", 4, 20), 1)
     padding = node.number("padding", 4, 50)

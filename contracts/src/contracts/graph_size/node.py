@@ -7,7 +7,16 @@ from math import inf, isfinite
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from contracts.graph_size.size import NOTHING, STILL, Size, bounded, images, images_in_runs, largest, over_all_runs
+from contracts.graph_size.size import (
+    NOTHING,
+    STILL,
+    Size,
+    bound_over_all_runs,
+    bounded,
+    count_images_in_runs,
+    images,
+    largest,
+)
 from contracts.workflow import GraphNode, is_link
 
 Outputs = Size | tuple[Size, ...]
@@ -35,7 +44,7 @@ class UnknownNumber:
 
 
 @dataclass(slots=True, weakref_slot=False)
-class Sources:
+class KnownBounds:
     """What is known when the upper bounds of a graph's outputs are computed.
 
     Attributes:
@@ -73,12 +82,12 @@ class NodeInputs:
         runs: how often the node runs: once per element of its longest input list.
     """
 
-    def __init__(self, node_id: str, node: GraphNode, sources: Sources) -> None:
+    def __init__(self, node_id: str, node: GraphNode, sources: KnownBounds) -> None:
         self.node_id, self.class_type, self.raw, self._sources = node_id, node.class_type, node.inputs, sources
         of_link = sources.of_link
         self.links = [of_link(value) for value in self.raw.values() if is_link(value)]
         if sources.uploads:
-            self.links += self._upload_sizes()
+            self.links += self._list_upload_sizes()
         self.kinds = list({id(size): size for size in self.links}.values())
         self.runs = max([size.items for size in self.kinds], default=1)
         self._lists = sum(size.items > 1 for size in self.links) if self.runs > 1 else 0
@@ -91,22 +100,22 @@ class NodeInputs:
     @cached_property
     def joined(self) -> Size:
         """Any one of the inputs, without numbers."""
-        return self._any_of(self.kinds)
+        return self._bound_any_of(self.kinds)
 
     @cached_property
     def media(self) -> Size:
         """Any one of the input images, without other values."""
-        return self._any_of([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
+        return self._bound_any_of([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
 
-    def all_media(self) -> Size:
+    def join_images(self) -> Size:
         """Return all input images joined to one batch."""
         given = [size for size in self.links if size.batch]
         return self.media._replace(
             batch=bounded(sum(size.batch for size in given)),
-            total=bounded(sum(images_in_runs(size, self.runs, self._lists) for size in given)),
+            total=bounded(sum(count_images_in_runs(size, self.runs, self._lists) for size in given)),
         )
 
-    def _any_of(self, sizes: list[Size]) -> Size:
+    def _bound_any_of(self, sizes: list[Size]) -> Size:
         """Any one of these per run of the node.
 
         Different runs can use different ones, because a shorter list repeats its last element.
@@ -114,7 +123,7 @@ class NodeInputs:
         runs, known = self.runs, largest(sizes)
         total = known.total
         if runs > 1:
-            together = sum(images_in_runs(size, runs, self._lists) for size in sizes)
+            together = sum(count_images_in_runs(size, runs, self._lists) for size in sizes)
             total = bounded(min(together, runs * known.batch))
         return known._replace(items=runs, total=total, high=inf, minus_low=inf)
 
@@ -123,13 +132,13 @@ class NodeInputs:
         for name in names:
             key = self.key(name)
             if key is not None and is_link(self.raw[key]):
-                return over_all_runs(self._sources.of_link(self.raw[key]), self.runs, self._lists)
+                return bound_over_all_runs(self._sources.of_link(self.raw[key]), self.runs, self._lists)
         return NOTHING
 
     def value(self, name: str) -> Size:
         """Return the bounds of an input, linked or literal."""
         key = self.key(name)
-        return NOTHING if key is None else over_all_runs(self._bound_value(self.raw[key]), self.runs, self._lists)
+        return NOTHING if key is None else bound_over_all_runs(self._bound_value(self.raw[key]), self.runs, self._lists)
 
     def several(self, prefix: str) -> Iterator[tuple[str, Size]]:
         """Return the inputs of a family (``values.a``, ``values.b``), by their last part."""
@@ -138,7 +147,10 @@ class NodeInputs:
                 yield key[len(prefix) :], self._bound_value(value)
 
     def key(self, name: str) -> str | None:
-        """Return the name under which an input is set: its own, or that of a family's part (``resize_type.width``)."""
+        """Return the name under which the graph sets an input.
+
+        It is its own name, or that of a part of a dynamic input (``resize_type.width``); None if it is not set.
+        """
         if name in self.raw:
             return name
         return self._family_parts.get(name)
@@ -174,7 +186,7 @@ class NodeInputs:
         if names:
             keys = [key for name in names if (key := self.key(name)) is not None]
             return sum(self._bound_value(self.raw[key]).text for key in keys)
-        written = sum([utf8_bytes(value) for value in self.raw.values() if type(value) is str])
+        written = sum([count_utf8_bytes(value) for value in self.raw.values() if type(value) is str])
         wrapped = sum([self._bound_value(value).text for value in self.raw.values() if type(value) is dict])
         return written + wrapped + sum([size.text for size in self.links])
 
@@ -206,30 +218,30 @@ class NodeInputs:
         value = _unwrap_value(value)
         if type(value) is list:
             return self._sources.of_link(value) if _is_link(value, self._sources.outputs) else NOTHING
-        return literal_size(value)
+        return bound_literal(value)
 
-    def _upload_sizes(self) -> list[Size]:
+    def _list_upload_sizes(self) -> list[Size]:
         known = self._sources.uploads
         named = [value for value in self.raw.values() if type(value) is str and value in known]
         return [images(*known[value]) for value in named]
 
 
-def utf8_bytes(value: str) -> int:
+def count_utf8_bytes(value: str) -> int:
     return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
 
 
-def literal_size(value: Any) -> Size:
+def bound_literal(value: Any) -> Size:
     """Return the bounds of a literal value. ComfyUI also accepts a number written as text."""
     kind = type(value)
     if kind is str:
-        high = _number_in_text(value) if len(value) <= 64 else inf
-        return NOTHING._replace(text=utf8_bytes(value), high=high, minus_low=-high)
+        high = _parse_number(value) if len(value) <= 64 else inf
+        return NOTHING._replace(text=count_utf8_bytes(value), high=high, minus_low=-high)
     if kind in (int, float, bool) and isfinite(value):
         return NOTHING._replace(high=float(value), minus_low=-float(value))
     return NOTHING
 
 
-def _number_in_text(value: str) -> float:
+def _parse_number(value: str) -> float:
     try:
         number = float(value)
     except ValueError:

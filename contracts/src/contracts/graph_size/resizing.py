@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from math import sqrt
 
-from contracts.graph_size.new_images import height_of, width_of
+from contracts.graph_size.new_images import bound_height, bound_width
 from contracts.graph_size.node import MAX_SIDE, NodeInputs, Outputs, Rule
 from contracts.graph_size.size import Size, largest
 
@@ -14,9 +14,9 @@ KONTEXT = (1568, 1568, 1_100_000)  # the largest width, height and area of FluxK
 KONTEXT_RATIO = 2.5
 
 
-def bound_resized(node: NodeInputs) -> Outputs:
+def bound_resized_images(node: NodeInputs) -> Outputs:
     """Resized to a width and height; if one is 0, the aspect ratio is kept."""
-    media, width, height = node.media, width_of(node), height_of(node)
+    media, width, height = node.media, bound_width(node), bound_height(node)
     low = min(node.interval("width")[0], node.interval("height")[0])
     if width <= 0 and height <= 0:
         return media
@@ -25,7 +25,7 @@ def bound_resized(node: NodeInputs) -> Outputs:
     return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
 
 
-def bound_scaled_by(name: str) -> Rule:
+def bound_images_scaled_by(name: str) -> Rule:
     """Bound both sides multiplied by an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -34,7 +34,7 @@ def bound_scaled_by(name: str) -> Rule:
     return rule
 
 
-def bound_upscaled(factor: int) -> Rule:
+def bound_upscaled_images(factor: int) -> Rule:
     """Bound both sides multiplied by the factor of an upscale model."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -43,20 +43,20 @@ def bound_upscaled(factor: int) -> Rule:
     return rule
 
 
-def in_pixels(media: Size, pixels: float, step: float = 1) -> Size:
+def resize_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
     """Resized to a number of pixels, each side rounded up to a multiple."""
     long = sqrt(pixels * media.ratio) + step
     short = sqrt(pixels) + step
     return media.resized(long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.ratio)
 
 
-def bound_total_pixels(node: NodeInputs) -> Outputs:
+def bound_images_of_total_pixels(node: NodeInputs) -> Outputs:
     """Resized to a number of megapixels, keeping the aspect ratio."""
     step = max(node.number("resolution_steps", 1, 256), 1)
-    return in_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
+    return resize_to_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
 
 
-def bound_to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
+def bound_images_by_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Resized so that the longer side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -66,7 +66,7 @@ def bound_to_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
     return rule
 
 
-def bound_to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
+def bound_images_by_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Resized so that the shorter side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
@@ -77,67 +77,67 @@ def bound_to_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     return rule
 
 
-def bound_kontext(node: NodeInputs) -> Outputs:
+def bound_kontext_image(node: NodeInputs) -> Outputs:
     """Resized to one of Flux Kontext's sizes."""
     width, height, pixels = KONTEXT
     return node.media.resized(width, height, pixels=pixels, ratio=KONTEXT_RATIO)
 
 
-def to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
+def resize_to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
     """Resized to a width and height; if one is 0, the aspect ratio is kept."""
-    width, height = width_of(node, absent=0), height_of(node, absent=0)
+    width, height = bound_width(node, absent=0), bound_height(node, absent=0)
     exact = min(node.interval("width")[0], node.interval("height")[0]) > 0 and min(width, height) > 0
     if exact:
         return media.resized(width, height, ratio=node.ratio("width", "height"))
     return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
 
 
-def to_longer(node: NodeInputs, media: Size) -> Size:
+def resize_to_longer_side(node: NodeInputs, media: Size) -> Size:
     """Resized so that the longer side has a given length."""
     side = node.number("longer_size", 512, MAX_SIDE)
     return media.resized(side, side, ratio=media.ratio)
 
 
-def to_shorter(node: NodeInputs, media: Size) -> Size:
+def resize_to_shorter_side(node: NodeInputs, media: Size) -> Size:
     """Resized so that the shorter side has a given length."""
     side = node.number("shorter_size", 512, MAX_SIDE)
     long = side * media.ratio
     return media.resized(long, long, pixels=side * long, ratio=media.ratio)
 
 
-def to_multiple(node: NodeInputs, media: Size) -> Size:
+def resize_to_multiple(node: NodeInputs, media: Size) -> Size:
     """Rounded up to a multiple of a number."""
     step = node.number("multiple", 8, MAX_SIDE)
     return media.resized(media.width + step, media.height + step, ratio=media.ratio + step)
 
 
-def to_match(node: NodeInputs, media: Size) -> Size:
+def resize_to_match(node: NodeInputs, media: Size) -> Size:
     """Resized to the size of another image."""
     match = node.one("match")
     return media.resized(match.width, match.height, pixels=match.pixels, ratio=match.ratio)
 
 
 WAYS: dict[str, Callable[[NodeInputs, Size], Size]] = {
-    "width": to_size_or_ratio,
-    "height": to_size_or_ratio,
+    "width": resize_to_size_or_ratio,
+    "height": resize_to_size_or_ratio,
     "multiplier": lambda node, media: media.scaled(node.number("multiplier", 1, 8)),
-    "longer_size": to_longer,
-    "shorter_size": to_shorter,
-    "megapixels": lambda node, media: in_pixels(media, node.number("megapixels", 1, 16) * MEGAPIXEL),
-    "multiple": to_multiple,
-    "match": to_match,
+    "longer_size": resize_to_longer_side,
+    "shorter_size": resize_to_shorter_side,
+    "megapixels": lambda node, media: resize_to_pixels(media, node.number("megapixels", 1, 16) * MEGAPIXEL),
+    "multiple": resize_to_multiple,
+    "match": resize_to_match,
 }
 """How ResizeImageMaskNode resizes, by the input that says how far."""
 
 
-def bound_resized_by_choice(node: NodeInputs) -> Outputs:
+def bound_images_resized_by_choice(node: NodeInputs) -> Outputs:
     """Bound the largest result of all resize modes for which the graph has an input; the node applies one of them."""
     media = node.one("input")
     media = media if media.is_media else node.media
     return largest([resize(node, media) for name, resize in WAYS.items() if node.key(name)] or [media])
 
 
-def bound_padded(node: NodeInputs) -> Outputs:
+def bound_padded_images(node: NodeInputs) -> Outputs:
     """Extended by margins on all sides."""
     left, top, right, bottom = (node.number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
     media = node.media
@@ -145,16 +145,16 @@ def bound_padded(node: NodeInputs) -> Outputs:
     return media.resized(width, height, ratio=max(width, height))
 
 
-def bound_to_exact_size(width: str, height: str) -> Rule:
+def bound_images_of_exact_size(width: str, height: str) -> Rule:
     """Resized to exactly this size."""
 
     def rule(node: NodeInputs) -> Outputs:
-        return node.media.resized(width_of(node, width), height_of(node, height), ratio=node.ratio(width, height))
+        return node.media.resized(bound_width(node, width), bound_height(node, height), ratio=node.ratio(width, height))
 
     return rule
 
 
-def bound_cropped(node: NodeInputs) -> Outputs:
+def bound_cropped_images(node: NodeInputs) -> Outputs:
     """Not larger than the input. An unknown number changes nothing."""
     media = node.one("image", "images", "samples", "mask")
     media = media if media.is_media else node.media
@@ -163,7 +163,7 @@ def bound_cropped(node: NodeInputs) -> Outputs:
     return media.resized(width, height, ratio=max(width, height, 1))  # a crop at the edge can leave a side of one pixel
 
 
-def bound_stitched(node: NodeInputs) -> Outputs:
+def bound_stitched_images(node: NodeInputs) -> Outputs:
     """Two images side by side or stacked."""
     first, second = node.one("image1"), node.one("image2")
     space = node.number("spacing_width", 0, 1024)

@@ -51,7 +51,7 @@ class Size(NamedTuple):
     ) -> "Size":
         width, height = bounded(width), bounded(height)
         area = bounded(width * height if pixels is None else min(pixels, width * height))
-        return self._replace(width=width, height=height, pixels=area, ratio=_aspect_ratio(width, height, ratio))
+        return self._replace(width=width, height=height, pixels=area, ratio=_compute_aspect_ratio(width, height, ratio))
 
     def scaled(self, factor: float) -> "Size":
         """Return the same images with both sides multiplied."""
@@ -70,7 +70,7 @@ class Size(NamedTuple):
         """Return the same images, with a maximum number in each batch."""
         return self._replace(batch=min(self.batch, count), total=min(self.total, bounded(count * self.items)))
 
-    def as_medium(self, medium: int) -> "Size":
+    def set_medium(self, medium: int) -> "Size":
         return self._replace(medium=medium)
 
 
@@ -109,7 +109,7 @@ def largest(sizes: Iterable[Size]) -> Size:
     return Size(*map(max, *each))
 
 
-def images_in_runs(size: Size, runs: int, lists: int) -> int:
+def count_images_in_runs(size: Size, runs: int, lists: int) -> int:
     """Return the maximum number of images that an input supplies while its node runs ``runs`` times.
 
     A list that is shorter than others repeats its last element. ``items`` only bounds its length: if two or more inputs
@@ -120,12 +120,12 @@ def images_in_runs(size: Size, runs: int, lists: int) -> int:
     return min(size.batch * runs, size.total + size.batch * (runs - 1))
 
 
-def over_all_runs(size: Size, runs: int, lists: int) -> Size:
-    """Return the bounds of an input over all runs of its node; see ``images_in_runs``."""
-    return size._replace(items=runs, total=bounded(images_in_runs(size, runs, lists))) if runs > 1 else size
+def bound_over_all_runs(size: Size, runs: int, lists: int) -> Size:
+    """Return the bounds of an input over all runs of its node; see ``count_images_in_runs``."""
+    return size._replace(items=runs, total=bounded(count_images_in_runs(size, runs, lists))) if runs > 1 else size
 
 
-def _aspect_ratio(width: int, height: int, known: float | None) -> float:
+def _compute_aspect_ratio(width: int, height: int, known: float | None) -> float:
     if known is not None:
         return known
     short, long = sorted((max(width, 1), max(height, 1)))

@@ -32,9 +32,9 @@ def _bound_replaced_text(node: NodeInputs) -> Outputs:
 
 
 def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
-    """Replace by a regular expression.
+    """Bound a text in which the matches of a regular expression are replaced.
 
-    It can match between all characters, and its replacement can repeat the match.
+    The expression can match between all characters, and the replacement can repeat the match.
     """
     whole, new = node.length("string"), node.length("replace")
     literal = node.literal("replace")
@@ -47,7 +47,7 @@ def _bound_formatted_text(node: NodeInputs) -> Outputs:
     template = node.literal("f_string")
     if not isinstance(template, str) or len(template) > LONGEST_TEMPLATE:
         return text(inf, items=node.runs)  # can specify any width
-    longest = max((_printed_bytes(size) for _, size in node.several("values.")), default=0)
+    longest = max((_count_printed_bytes(size) for _, size in node.several("values.")), default=0)
     if "!" in template:
         longest *= ESCAPED
     fields, padding = 0, 0.0
@@ -55,18 +55,18 @@ def _bound_formatted_text(node: NodeInputs) -> Outputs:
         for _, name, form, _ in Formatter().parse(template):
             if name is not None:
                 fields += 1
-                padding += _largest_width(form or "") + (PRINTED if "." in name or "[" in name else 0)
+                padding += _find_largest_width(form or "") + (PRINTED if "." in name or "[" in name else 0)
     except ValueError:
         return NOTHING._replace(items=node.runs)  # the node refuses it as well
     return text(node.length("f_string") + fields * longest + padding, items=node.runs)
 
 
-def _printed_bytes(size: Size) -> int:
+def _count_printed_bytes(size: Size) -> int:
     """Return the bytes of a value as text: a text, a number, or anything else."""
     return size.text or (NUMBER if size.high < inf else PRINTED)
 
 
-def _largest_width(form: str) -> float:
+def _find_largest_width(form: str) -> float:
     """Return the largest width or precision of a format; unlimited if it comes from a value."""
     return inf if "{" in form else max((float(digits[:20]) for digits in _DIGITS.findall(form)), default=0)
 
@@ -87,7 +87,7 @@ def _bound_generated_text(node: NodeInputs) -> Outputs:
     return text(TOKEN_BYTES * node.number("max_length", 512, 32_768), items=node.runs)
 
 
-def _joined_list(node: NodeInputs) -> Outputs:
+def _bound_joined_list(node: NodeInputs) -> Outputs:
     items = sum(size.items for size in node.links)
     return text(max((size.text for size in node.links), default=0), items=bounded(max(items, 1)))
 
@@ -116,7 +116,7 @@ def _bound_measured_size(node: NodeInputs) -> Outputs:
     return tuple(number(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
 
 
-def _measured_text(node: NodeInputs) -> Outputs:
+def _bound_measured_text(node: NodeInputs) -> Outputs:
     return number(node.length(), 0, items=node.runs)
 
 
@@ -161,10 +161,10 @@ RULES: dict[str, Callable[[NodeInputs], Outputs]] = {
     "RegexReplace": _bound_pattern_replacement,
     "RegexExtract": _bound_found_matches,
     "StringFormat": _bound_formatted_text,
-    "MergeTextLists": _joined_list,
+    "MergeTextLists": _bound_joined_list,
     "ComfyMathExpression": _bound_calculation,
     "GetImageSize": _bound_measured_size,
-    "StringLength": _measured_text,
+    "StringLength": _bound_measured_text,
     "ResolutionSelector": _bound_resolution,
     "LTXVDurationPredictor": _bound_duration,
     "WanCameraEmbedding": _bound_camera_text,

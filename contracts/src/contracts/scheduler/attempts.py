@@ -9,7 +9,7 @@ from pydantic import Field
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.jobs import JobError, JobWarning
 from contracts.scheduler.outputs import Output
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import Message
 from contracts.wire.topic import Topic, Traffic
@@ -177,7 +177,7 @@ class FinishReply(AttemptWriteReply):
     assignment: Assignment | None = None
 
 
-REQUEST_WORK = scheduler_rpc(
+REQUEST_WORK = declare_scheduler_rpc(
     "attempt",
     "ask",
     RequestWork,
@@ -198,7 +198,7 @@ CANCEL_WORK_REQUESTS = Topic(
     producers=("executor",),
     consumers=("scheduler",),
 )
-START_ATTEMPT = scheduler_rpc(
+START_ATTEMPT = declare_scheduler_rpc(
     "attempt",
     "start",
     StartAttempt,
@@ -207,10 +207,10 @@ START_ATTEMPT = scheduler_rpc(
     producers=("executor",),
     key="node",
 )
-FINISH_ATTEMPT = scheduler_rpc(
+FINISH_ATTEMPT = declare_scheduler_rpc(
     "attempt", "finish", FinishAttempt, FinishReply, "An attempt ended.", producers=("executor",), key="node"
 )
-RESERVE_IMAGES = scheduler_rpc(
+RESERVE_IMAGES = declare_scheduler_rpc(
     "images",
     "reserve",
     ReserveImages,

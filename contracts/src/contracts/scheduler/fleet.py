@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.catalog import ClassSpec
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -72,10 +72,10 @@ class ClassPage(TolerantModel):
     more: bool
 
 
-READ_FLEET = scheduler_rpc(
+READ_FLEET = declare_scheduler_rpc(
     "fleet", "read", ReadFleet, Fleet, "Read which models and node classes the fleet can run.", timeout_s=1.2
 )
-READ_CLASSES = scheduler_rpc(
+READ_CLASSES = declare_scheduler_rpc(
     "classes", "read", ReadClasses, ClassPage, "List node classes and their inputs.", timeout_s=1.8
 )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import Message, Name
 
@@ -128,7 +128,7 @@ class ReportCatalog(StrictModel):
     classes_zlib: str
 
 
-HEARTBEAT = scheduler_rpc(
+HEARTBEAT = declare_scheduler_rpc(
     "node",
     "beat",
     Heartbeat,
@@ -138,7 +138,7 @@ HEARTBEAT = scheduler_rpc(
     key="node",
     timeout_s=2.0,
 )
-REPORT_CATALOG = scheduler_rpc(
+REPORT_CATALOG = declare_scheduler_rpc(
     "node",
     "report",
     ReportCatalog,

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.scheduler.jobs import Job
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
@@ -55,6 +55,8 @@ class JobNotRepeatable(Refusal):
     kind, code = Kind.CONFLICT, "job.not_repeatable"
 
 
-RUN_JOB_ACTION = scheduler_rpc("job", "order", RunJobAction, JobActionReply, "An operator runs an action on a job.")
+RUN_JOB_ACTION = declare_scheduler_rpc(
+    "job", "order", RunJobAction, JobActionReply, "An operator runs an action on a job."
+)
 
 TOPICS = (RUN_JOB_ACTION,)

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.scheduler.outputs import Output
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.scheduler.waiting import Waiting
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -69,38 +69,41 @@ JOB_ERRORS = {
     "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
     "job.no_outputs": "The job ran, but none of its nodes left an output, and the submission had set "
     "`on_no_outputs` to `fail`. Add a node that saves or previews something.",
-    "job.poison": "Two nodes failed while they ran the job, or one stopped answering twice. Check the workflow before "
-    "a new try.",
+    "job.poison": "Two nodes failed while they ran the job, or one node stopped answering twice. Check the workflow "
+    "before you submit it again.",
     "job.run_time_exceeded": "The job ran longer than `run_within_seconds`, or than the tier allows. Allow more time, "
     "or make it smaller.",
     "job.start_time_passed": "The job did not start within `start_within_seconds`, or within the limit of the tier. "
     "Allow more time, or submit it later.",
     "job.storage_unavailable": "The results could not be stored: the server's storage was full or unavailable for too "
     "long. Submit the job again.",
-    "job.undeliverable": "An internal fault kept the job from being handed to a node. Report it to the operator.",
-    "node.answer_unusable": "The node's answer about the job could not be used. Check what the workflow outputs.",
+    "job.undeliverable": "The job could not be sent to a node because of an internal fault. Report it to the operator.",
+    "node.answer_unusable": "ComfyUI returned an invalid response about the job. Check the outputs of the workflow.",
     "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",
     "node.lost": "The nodes that ran the job were lost. Submit the job again.",
     "node.out_of_memory": "The nodes that ran the job ran out of memory. Make its images or batches smaller.",
     "quota.images_exceeded": "The day's image quota is used up, so nothing that the job made was stored.",
-    "workflow.answer_too_large": "The node's record of the job is too large: the workflow makes megabytes of text.",
-    "workflow.answer_unreadable": "The node's record of the job cannot be read. Check what the workflow outputs.",
-    "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
-    "and who can allow it.",
-    "workflow.execution_failed": "A node of the workflow raised an exception. The message is its own.",
-    "workflow.output_name_invalid": "The node does not give out a file that a custom node saved, because of its name: "
-    "not valid UTF-8, two dots in a row, or outside of the node's folders.",
+    "workflow.answer_too_large": "ComfyUI's history entry of the job is too large, because the workflow outputs "
+    "megabytes of text. Output less text.",
+    "workflow.answer_unreadable": "ComfyUI's history entry of the job cannot be read. Check the workflow's outputs.",
+    "workflow.class_not_allowed": "Your account may not use a node class of the workflow. The error message names the "
+    "class, says why it is not allowed, and who can allow it.",
+    "workflow.execution_failed": "A node of the workflow raised an exception. The error message is the exception's.",
+    "workflow.output_name_invalid": "A file that a custom node saved cannot be fetched from ComfyUI because of its "
+    "name: it is not valid UTF-8, has two dots in a row, or lies outside of ComfyUI's folders.",
     "workflow.output_too_large": "An output is larger than what can be stored. Make it smaller.",
-    "workflow.rejected": "ComfyUI did not accept the workflow. The message is its own.",
+    "workflow.rejected": "ComfyUI did not accept the workflow. The error message is ComfyUI's.",
     "workflow.too_many_outputs": "The job has too many outputs. Split it into several jobs.",
-    "workflow.value_not_allowed": "An input that names a file, folder or model has a value that it may not have.",
+    "workflow.value_not_allowed": "An input that takes the name of a file, folder or model has a value that your "
+    "account may not use.",
 }
 
 
 # Warning codes of completed jobs. A code is stable and never reused.
 JOB_WARNINGS = {
     "job.no_outputs": "The job ran, but none of its nodes left an output.",
-    "job.node_without_outputs": "An output node ran or was skipped without leaving an output. The message names it.",
+    "job.node_without_outputs": "An output node ran or was skipped without leaving an output. The warning names the "
+    "node.",
     "quota.images_exceeded": "The day's image quota was used up, so not every output was stored.",
 }
 
@@ -263,7 +266,7 @@ class JobGraph(TolerantModel):
     extra_data: dict[str, Any] | None = None
 
 
-READ_JOB = scheduler_rpc(
+READ_JOB = declare_scheduler_rpc(
     "job",
     "read",
     ReadJob,
@@ -272,8 +275,10 @@ READ_JOB = scheduler_rpc(
     producers=("gateway", "notifier"),
     timeout_s=1.5,
 )
-LIST_JOBS = scheduler_rpc("job", "list", ListJobs, JobPage, "List the jobs of a tenant, newest first.", timeout_s=1.8)
-CANCEL_JOB = scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)
+LIST_JOBS = declare_scheduler_rpc(
+    "job", "list", ListJobs, JobPage, "List the jobs of a tenant, newest first.", timeout_s=1.8
+)
+CANCEL_JOB = declare_scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)
 JOB_CHANGED = Topic(
     kind=Traffic.EVT,
     owner="scheduler",
@@ -296,6 +301,8 @@ JOB_CHANGED_LIVE = Topic(
     producers=("scheduler",),
     consumers=("gateway", "notifier"),
 )
-READ_JOB_GRAPH = scheduler_rpc("job", "graph", ReadJobGraph, JobGraph, "Read the workflow of a job.", timeout_s=1.8)
+READ_JOB_GRAPH = declare_scheduler_rpc(
+    "job", "graph", ReadJobGraph, JobGraph, "Read the workflow of a job.", timeout_s=1.8
+)
 
 TOPICS = (READ_JOB, LIST_JOBS, CANCEL_JOB, JOB_CHANGED, JOB_CHANGED_LIVE, READ_JOB_GRAPH)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from contracts.preview import Preview
 from contracts.scheduler.heartbeats import NodeSystem, OccupancyCause
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
@@ -24,7 +24,7 @@ class NodeOccupancy(TolerantModel):
 
     Attributes:
         prompt_id: id of the prompt on the node; None if unknown.
-        job_id: job whose attempt left the prompt behind, if it is one of ours.
+        job_id: job whose attempt left the prompt behind, if it was posted by this system.
     """
 
     by: OccupancyCause
@@ -175,11 +175,11 @@ class NodeAlive(Refusal):
     kind, code = Kind.CONFLICT, "node.alive"
 
 
-LIST_NODES = scheduler_rpc("node", "list", ListNodes, Nodes, "An operator lists the nodes.")
-RUN_NODE_ACTION = scheduler_rpc(
+LIST_NODES = declare_scheduler_rpc("node", "list", ListNodes, Nodes, "An operator lists the nodes.")
+RUN_NODE_ACTION = declare_scheduler_rpc(
     "node", "order", RunNodeAction, NodeActionReply, "An operator runs an action on a node."
 )
-PREVIEW_NODE_ACTION = scheduler_rpc(
+PREVIEW_NODE_ACTION = declare_scheduler_rpc(
     "node", "preview", RunNodeAction, Preview, "An operator asks what an action on a node would do."
 )
 

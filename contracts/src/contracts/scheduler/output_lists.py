@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.scheduler.outputs import Output, OutputKind
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -66,7 +66,7 @@ class OutputPage(TolerantModel):
     more: bool
 
 
-LIST_OUTPUTS = scheduler_rpc(
+LIST_OUTPUTS = declare_scheduler_rpc(
     "outputs", "list", ListOutputs, OutputPage, "List the outputs of a tenant, newest first.", timeout_s=1.8
 )
 

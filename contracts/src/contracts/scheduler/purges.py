@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Topic, Traffic
@@ -63,10 +63,10 @@ class JobStopping(Refusal):
     kind, code = Kind.CONFLICT, "job.stopping"
 
 
-PURGE_JOB = scheduler_rpc(
+PURGE_JOB = declare_scheduler_rpc(
     "job", "purge", PurgeJob, PurgeReply, "Delete an ended job and everything that belongs to it.", timeout_s=1.8
 )
-FIND_JOBS = scheduler_rpc(
+FIND_JOBS = declare_scheduler_rpc(
     "job", "find", FindJobs, ExistingJobs, "Find which of these jobs exist and which of them have ended.", timeout_s=1.8
 )
 JOB_PURGED = Topic(

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.auth.tiers import Tier
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.scheduler.statistics import TierQueue
 from contracts.scheduler.waiting import Waiting
 from contracts.wire.model import StrictModel, TolerantModel
@@ -70,6 +70,6 @@ class Queue(TolerantModel):
     tenants: tuple[QueuedTenant, ...]
 
 
-READ_QUEUE = scheduler_rpc("queue", "read", ReadQueue, Queue, "An operator reads the queue by tenant.")
+READ_QUEUE = declare_scheduler_rpc("queue", "read", ReadQueue, Queue, "An operator reads the queue by tenant.")
 
 TOPICS = (READ_QUEUE,)

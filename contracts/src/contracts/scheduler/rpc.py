@@ -10,7 +10,7 @@ P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
 
-def scheduler_rpc(
+def declare_scheduler_rpc(
     noun: str,
     verb: str,
     payload: type[P],

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.scheduler.jobs import Job, JobError, JobState
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -74,7 +74,11 @@ class JobWithAttempts(TolerantModel):
     attempts: tuple[AttemptSummary, ...]
 
 
-SEARCH_JOBS = scheduler_rpc("job", "search", SearchJobs, AdminJobPage, "An operator searches the jobs of all tenants.")
-INSPECT_JOB = scheduler_rpc("job", "inspect", InspectJob, JobWithAttempts, "An operator reads a job and its attempts.")
+SEARCH_JOBS = declare_scheduler_rpc(
+    "job", "search", SearchJobs, AdminJobPage, "An operator searches the jobs of all tenants."
+)
+INSPECT_JOB = declare_scheduler_rpc(
+    "job", "inspect", InspectJob, JobWithAttempts, "An operator reads a job and its attempts."
+)
 
 TOPICS = (SEARCH_JOBS, INSPECT_JOB)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contracts.auth.tiers import Tier
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -79,6 +79,6 @@ class Stats(TolerantModel):
     eta_end: EtaAccuracy | None = None
 
 
-READ_STATS = scheduler_rpc("stats", "read", ReadStats, Stats, "Read statistics of the queue and the nodes.")
+READ_STATS = declare_scheduler_rpc("stats", "read", ReadStats, Stats, "Read statistics of the queue and the nodes.")
 
 TOPICS = (READ_STATS,)

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.scheduler.jobs import DrawnSeed, Job
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.scheduler.usage import Quota
 from contracts.wire.errors import FieldError, Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
@@ -126,8 +126,8 @@ class IdempotencyKeyOfPurgedJob(Refusal):
     kind, code = Kind.INVALID, "idempotency.job_purged"
 
 
-SUBMIT_JOB = scheduler_rpc("job", "submit", SubmitJob, SubmitReply, "Submit a job.", timeout_s=1.2)
-VALIDATE_WORKFLOW = scheduler_rpc(
+SUBMIT_JOB = declare_scheduler_rpc("job", "submit", SubmitJob, SubmitReply, "Submit a job.", timeout_s=1.2)
+VALIDATE_WORKFLOW = declare_scheduler_rpc(
     "workflow", "validate", SubmitJob, ValidationReply, "Validate a workflow without submitting it."
 )
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 
 MAX_HOURS = 31 * 24
@@ -100,6 +100,8 @@ class Trends(TolerantModel):
     nodes: tuple[NodeTrend, ...]
 
 
-READ_TRENDS = scheduler_rpc("trends", "read", ReadTrends, Trends, "An operator reads how the fleet did over time.")
+READ_TRENDS = declare_scheduler_rpc(
+    "trends", "read", ReadTrends, Trends, "An operator reads how the fleet did over time."
+)
 
 TOPICS = (READ_TRENDS,)

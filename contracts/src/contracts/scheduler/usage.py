@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
@@ -87,9 +87,11 @@ class DailyUsage(TolerantModel):
     days: tuple[UsageDay, ...]
 
 
-READ_TENANT_USAGE = scheduler_rpc(
+READ_TENANT_USAGE = declare_scheduler_rpc(
     "use", "read", ReadTenantUsage, TenantUsage, "Read what a tenant uses now.", timeout_s=1.5
 )
-READ_DAILY_USAGE = scheduler_rpc("usage", "read", ReadDailyUsage, DailyUsage, "Read what a tenant used on each day.")
+READ_DAILY_USAGE = declare_scheduler_rpc(
+    "usage", "read", ReadDailyUsage, DailyUsage, "Read what a tenant used on each day."
+)
 
 TOPICS = (READ_TENANT_USAGE, READ_DAILY_USAGE)

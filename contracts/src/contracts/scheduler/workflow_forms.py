@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from contracts.catalog import Scalar
-from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import FieldError
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import Name
@@ -80,7 +80,7 @@ class WorkflowForm(TolerantModel):
     warnings: tuple[FieldError, ...] = ()
 
 
-DESCRIBE_WORKFLOW = scheduler_rpc(
+DESCRIBE_WORKFLOW = declare_scheduler_rpc(
     "workflow", "describe", DescribeWorkflow, WorkflowForm, "Describe the inputs of a workflow without running it."
 )
 

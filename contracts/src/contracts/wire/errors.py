@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from contracts.wire.field_messages import field_message
+from contracts.wire.field_messages import build_field_message
 from contracts.wire.model import TolerantModel
 
 
@@ -150,7 +150,7 @@ MAX_COUNTED_ERRORS = 1000  # describing more takes longer than finding them
 MAX_POINTER = 256  # characters; a pointer contains keys of the request, which can be as long as the request
 
 
-def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
+def build_field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
     """Return the first ``MAX_FIELD_ERRORS`` errors of a validation, without repeating what was sent.
 
     With more than ``MAX_COUNTED_ERRORS`` errors it returns only their number, because pydantic describes all or none.
@@ -163,7 +163,7 @@ def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, 
         FieldError(
             pointer=(prefix + "".join(f"/{part}" for part in item["loc"]))[:MAX_POINTER],
             code=item["type"],
-            message=field_message(item),
+            message=build_field_message(item),
         )
         for item in found[:MAX_FIELD_ERRORS]
     )

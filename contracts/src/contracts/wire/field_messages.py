@@ -45,7 +45,7 @@ _PREDICATES = {
 }
 
 
-def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
+def build_field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
     """Return a sentence about what is wrong with a field and, if that does not already say it, one about what to do.
 
     It contains the name of the field and never its value. A ``ValueError`` of a validator is its own message. Error
@@ -57,15 +57,15 @@ def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_field(str(error["loc"][-1]), fields)
+        return _describe_unknown_field(str(error["loc"][-1]), fields)
     if kind == "value_error":
         return str(context.get("error", error["msg"]))
     if kind in _PREDICATES:
-        return f"{_field_phrase(error['loc'])} {_PREDICATES[kind].format(**context)}."
+        return f"{_describe_field(error['loc'])} {_PREDICATES[kind].format(**context)}."
     return error["msg"]
 
 
-def _unknown_field(name: str, fields: Collection[str]) -> str:
+def _describe_unknown_field(name: str, fields: Collection[str]) -> str:
     near = get_close_matches(name, fields, MAX_SUGGESTIONS, SIMILARITY) if len(name) <= MAX_COMPARED else []
     if near:
         return (
@@ -74,7 +74,7 @@ def _unknown_field(name: str, fields: Collection[str]) -> str:
     return f'There is no field "{printable(name)}". Remove it.'
 
 
-def _field_phrase(location: tuple[int | str, ...]) -> str:
+def _describe_field(location: tuple[int | str, ...]) -> str:
     if not location:
         return "The body"
     last = location[-1]

@@ -26,7 +26,7 @@ def clean(text: str, longest: int) -> str:
     return _UNFIT.sub(REPLACEMENT, text[:longest])
 
 
-def is_clean(text: str) -> bool:
+def is_clean_text(text: str) -> bool:
     """Whether ``clean`` would leave the text unchanged."""
     return _UNFIT.search(text) is None
 

@@ -26,7 +26,7 @@ from contracts.auth.credentials import (
     InvalidCredential,
     Jwk,
     Principal,
-    scopes_of,
+    list_scopes,
 )
 from contracts.auth.tiers import Tier
 from contracts.wire.model import TolerantModel
@@ -40,7 +40,7 @@ PUBLIC_KEY_PATTERN = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes
 Keys = Mapping[str, Ed25519PublicKey]
 
 
-class Claims(TolerantModel):
+class AccessTokenClaims(TolerantModel):
     """Claims of a token, strictly typed."""
 
     model_config = ConfigDict(strict=True)
@@ -75,7 +75,7 @@ def parse_key_id(token: str) -> str:
         InvalidCredential: the text does not have the shape of an access token.
     """
     shape = TOKEN_PATTERN.fullmatch(token)
-    header = _read(shape[1]) if shape else {}
+    header = _decode_segment(shape[1]) if shape else {}
     kid = header.get("kid")
     if (
         set(header) != {"alg", "typ", "kid"}
@@ -106,21 +106,22 @@ def verify_access_token(token: str, keys: Keys) -> Principal:
             leeway=LEEWAY_S,
             options={"require": ["exp", "iat", "aud", "iss", "sub", "jti", "sid", "ver"], "strict_aud": True},
         )
-        claims = Claims.model_validate_json(json.dumps(_read(token.split(".")[1])))
+        claims = AccessTokenClaims.model_validate_json(json.dumps(_decode_segment(token.split(".")[1])))
     except (jwt.PyJWTError, ValueError, ArithmeticError) as error:
         raise InvalidCredential from error
-    return _principal(claims)
+    return _build_principal(claims)
 
 
-def _principal(claims: Claims) -> Principal:
+def _build_principal(claims: AccessTokenClaims) -> Principal:
     return Principal(
-        user_id=claims.sub, username=claims.username, tier=claims.tier, role=claims.role, scopes=scopes_of(claims.role),
-        requests_per_minute=claims.rpm, own_limits=claims.own, version=claims.ver, session_id=claims.sid,
+        user_id=claims.sub, username=claims.username, tier=claims.tier, role=claims.role,
+        scopes=list_scopes(claims.role), requests_per_minute=claims.rpm, own_limits=claims.own, version=claims.ver,
+        session_id=claims.sid,
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
     )  # fmt: skip
 
 
-def _read(segment: str) -> dict[str, Any]:
+def _decode_segment(segment: str) -> dict[str, Any]:
     try:
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
         read = jiter.from_json(decoded, allow_inf_nan=False, catch_duplicate_keys=True)  # which one counts is ambiguous

@@ -121,7 +121,7 @@ class Authenticator:
             return None
         if known.valid_until <= (now := time()):
             return None
-        user_change = self._users.last_change_of(known.principal.user_id)
+        user_change = self._users.find_last_change(known.principal.user_id)
         is_current = user_change is known.user_change and self._users.tiers is known.tiers
         if not is_current and not self._apply_changes(digest, known):
             return None
@@ -185,7 +185,7 @@ class Authenticator:
         """Ask auth about a key, with one request at a time per key."""
         task = self._verifications.get(digest)
         if task is None:
-            task = self._verifications[digest] = _background(self._verify_key(digest, key))
+            task = self._verifications[digest] = _run_in_background(self._verify_key(digest, key))
             task.add_done_callback(lambda _: self._verifications.pop(digest, None))
         return task
 
@@ -203,7 +203,7 @@ class Authenticator:
         except ValidationError as error:
             log.warning("identity.reply_invalid", topic=VERIFY_CREDENTIAL.name)
             raise Unavailable(service="auth", retry_after_s=1) from error
-        self._reject(digest)
+        self._mark_invalid(digest)
         raise InvalidCredential
 
     def _cache_principal(self, digest: bytes, principal: Principal) -> Principal:
@@ -212,7 +212,7 @@ class Authenticator:
         if principal.expires_at is not None:
             valid_until = min(valid_until, principal.expires_at.timestamp())
         principal = self._users.update_principal(principal)
-        user_change, tiers = self._users.last_change_of(principal.user_id), self._users.tiers
+        user_change, tiers = self._users.find_last_change(principal.user_id), self._users.tiers
         self._cache[digest] = _CachedPrincipal(
             principal, valid_until, now + self._revalidate_after_s, user_change, tiers
         )
@@ -221,19 +221,19 @@ class Authenticator:
     def _apply_changes(self, digest: bytes, known: _CachedPrincipal) -> bool:
         """Apply later changes to a cached credential; returns whether it is still valid."""
         if self._users.has_ended(known.principal):
-            self._reject(digest)
+            self._mark_invalid(digest)
             return False
         if self._users.is_outdated(known.principal):
             del self._cache[digest]
             return False
-        user_change = self._users.last_change_of(known.principal.user_id)
+        user_change = self._users.find_last_change(known.principal.user_id)
         if user_change is not known.user_change:
             known.revalidate_at = 0
         known.principal = self._users.update_principal(known.principal)
         known.user_change, known.tiers = user_change, self._users.tiers
         return True
 
-    def _reject(self, digest: bytes) -> None:
+    def _mark_invalid(self, digest: bytes) -> None:
         self._cache.pop(digest, None)
         self._invalid[digest] = True
 
@@ -265,7 +265,7 @@ class Authenticator:
         """Read the keyset unless an unknown key id already caused that recently."""
         if monotonic() >= self._refetch_due:
             self._refetch_due = monotonic() + self._refetch_s
-            self._refetching = _background(self._read_keyset())
+            self._refetching = _run_in_background(self._read_keyset())
         if self._refetching is not None:
             await asyncio.shield(self._refetching)
 
@@ -301,7 +301,7 @@ class Authenticator:
                 self._end_if_invalid(watch)
 
 
-def _background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+def _run_in_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # waiting callers receive the exception
     return task

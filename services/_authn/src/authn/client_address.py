@@ -88,7 +88,7 @@ def _normalise_address(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def rate_limit_group(client: str) -> str:
+def find_rate_limit_group(client: str) -> str:
     """Return what an address is counted as: IPv4 itself; IPv6 its /64, since one client may change within it."""
     found = ip_address(client)
     if isinstance(found, IPv4Address):
@@ -97,13 +97,13 @@ def rate_limit_group(client: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def network_of(client: str) -> str:
+def find_network(client: str) -> str:
     """Return the IPv4 /24 or IPv6 /48 network of an address: changing the address within it is cheap."""
     found = ip_address(client)
     return str(ip_network((found, NETWORK_PREFIX[found.version]), strict=False))
 
 
-def rate_limit_address(peer: str) -> str:
+def find_rate_limit_address(peer: str) -> str:
     """Return what the peer of a socket is counted as."""
     found = parse_address(peer)
-    return UNKNOWN_ADDRESS if found is None else rate_limit_group(str(found))
+    return UNKNOWN_ADDRESS if found is None else find_rate_limit_group(str(found))

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from contracts.auth.changes import UserChanged
-from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.credentials import Principal, list_scopes
 from contracts.auth.tiers import Limits, Tier, TierLimits
 
 MAX_AGE_S = 3600.0  # seconds; longer than the lifetime of tokens and cached keys
@@ -46,7 +46,7 @@ class UserStates:
         if self.tiers.get(change.tier) != change.limits:
             self.tiers = MappingProxyType({**self.tiers, change.tier: change.limits})
 
-    def last_change_of(self, user_id: UUID) -> ReceivedUserChange | None:
+    def find_last_change(self, user_id: UUID) -> ReceivedUserChange | None:
         """Return the last change of a user: the same object until a newer one arrives."""
         return self._users.get(user_id)
 
@@ -71,7 +71,7 @@ class UserStates:
         received = self._users.get(principal.user_id)
         if received is not None and received[0].version > principal.version:
             user = received[0]
-            allowed = scopes_of(user.role)
+            allowed = list_scopes(user.role)
             scopes = allowed if principal.key_id is None else tuple(one for one in principal.scopes if one in allowed)
             principal = principal.model_copy(
                 update={

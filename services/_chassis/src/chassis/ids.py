@@ -22,6 +22,6 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.fullmatch(text) is not None
 
 
-def request_id_from(text: str) -> str:
+def choose_request_id(text: str) -> str:
     """Return the client's request id if it is valid, else a new one."""
     return text if is_request_id(text) else new_id().hex

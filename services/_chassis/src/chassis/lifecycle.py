@@ -12,9 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from chassis import process
-from chassis.database.connection_faults import connection_fault
+from chassis.database.connection_faults import describe_connection_fault
 from chassis.database.postgres import Database, is_unavailable
-from chassis.database.schema import Fit, SchemaCheck
+from chassis.database.schema import SchemaCheck, SchemaFit
 from chassis.faults import Fault, FaultLog
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
@@ -54,7 +54,7 @@ async def running(
     recheck = Loop("schema.recheck", lambda: _end_if_incompatible(schema), every_s=RECHECK_S)
 
     async def check_schema() -> None:
-        await _until_usable(database, schema, waiting)
+        await _wait_until_database_is_usable(database, schema, waiting)
         checked.set()
         recheck.start(metrics)
 
@@ -92,7 +92,7 @@ async def starting(
         within_s: seconds.
     """
     tasks = [asyncio.create_task(step) for step in steps]
-    supervising = asyncio.create_task(_supervise(tasks, faults, within_s), name="start")
+    supervising = asyncio.create_task(_supervise_start(tasks, faults, within_s), name="start")
     try:
         yield
     finally:
@@ -114,7 +114,7 @@ async def retry_with_backoff(find_fault: Callable[[], Coroutine[Any, Any, Fault 
     waiting.clear()
 
 
-async def _supervise(
+async def _supervise_start(
     tasks: Sequence[asyncio.Task[None]], faults: Callable[[], Iterable[Fault | None]], within_s: float
 ) -> None:
     done, pending = await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
@@ -130,12 +130,12 @@ async def _supervise(
     process.fail()
 
 
-async def _until_usable(database: Database, schema: SchemaCheck, waiting: FaultLog) -> None:
+async def _wait_until_database_is_usable(database: Database, schema: SchemaCheck, waiting: FaultLog) -> None:
     async def find_fault() -> Fault | None:
         try:
-            return schema.fault_of(await schema.read())
+            return schema.find_fault(await schema.read())
         except Exception as error:
-            fault = connection_fault(error, database.where)
+            fault = describe_connection_fault(error, database.where)
             if fault is None:
                 raise
             return fault
@@ -151,7 +151,7 @@ async def _end_if_incompatible(schema: SchemaCheck) -> None:
         if not is_unavailable(error):
             raise
         return  # requests report an outage; the schema is checked again
-    fault = schema.fault_of(found)
-    if fault is not None and schema.fit_of(found) is Fit.INCOMPATIBLE:
+    fault = schema.find_fault(found)
+    if fault is not None and schema.compare_with_code(found) is SchemaFit.INCOMPATIBLE:
         log.error("service.schema_incompatible", **asdict(fault))
         process.fail()

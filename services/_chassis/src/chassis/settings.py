@@ -56,7 +56,7 @@ class UnprefixedEnvSource(EnvSettingsSource):
         super().__init__(settings, env_prefix="")
 
     def __call__(self) -> dict[str, Any]:
-        """Return the values of names without prefix."""
+        """Return the values of settings whose names have no prefix."""
         found = super().__call__()
         return {name: value for name, value in found.items() if name in self.NAMES}
 
@@ -103,7 +103,7 @@ class SecretFileSource(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def _password_in(url: str) -> str:
+def _find_password(url: str) -> str:
     """Return the password in a URL, which may contain unescaped special characters."""
     login, _, _ = url.partition("://")[2].rpartition("@")
     return login.partition(":")[2]
@@ -178,7 +178,7 @@ class ServiceSettings(BaseSettings):
             value = getattr(self, name)
             if is_secret(field) and value is not None:
                 text = value.get_secret_value()
-                secret = _password_in(text) if "://" in text else text
+                secret = _find_password(text) if "://" in text else text
                 if secret:
                     yield f"{prefix}{name}".upper(), secret
 
@@ -206,7 +206,7 @@ class SecretKeySettings(ServiceSettings):
     @property
     def accepted_secret_keys(self) -> tuple[str, ...]:
         """The secret keys: the first signs and hashes, the others are accepted."""
-        several = _parts(self.secret_keys)
+        several = _split_secrets(self.secret_keys)
         return several or ((self.secret_key.get_secret_value(),) if self.secret_key else ())
 
     @model_validator(mode="after")
@@ -227,7 +227,7 @@ class SecretKeySettings(ServiceSettings):
     def secret_values(self) -> Iterator[tuple[str, str]]:
         """Yield every configured secret; each of ``SECRET_KEYS`` by itself."""
         for name, value in super().secret_values():
-            for part in _parts(SecretStr(value)) if name.endswith("SECRET_KEYS") else (value,):
+            for part in _split_secrets(SecretStr(value)) if name.endswith("SECRET_KEYS") else (value,):
                 yield name, part
 
 
@@ -250,30 +250,30 @@ class DatabaseSettings(ServiceSettings):
 
     @field_validator("database_url", "listen_url")
     @classmethod
-    def _own_database(cls, text: SecretStr | None) -> SecretStr | None:
+    def _set_default_database(cls, text: SecretStr | None) -> SecretStr | None:
         if text is None:
             return None
         url = DatabaseUrl.parse(text.get_secret_value())
-        return text if url.database else SecretStr(url.in_database(cls.service).render())
+        return text if url.database else SecretStr(url.replace_database(cls.service).render())
 
     @model_validator(mode="after")
-    def _urls_agree_with_the_ca(self) -> Self:
+    def _check_urls_with_ca(self) -> Self:
         _ = self.database, self.listening
         return self
 
     @property
     def database(self) -> DatabaseUrl:
         """The service's database, or the pooler before it."""
-        return self._with_ca(self.database_url)
+        return self._add_ca(self.database_url)
 
     @property
     def listening(self) -> DatabaseUrl:
         """The service's database without a pooler, for LISTEN and migrations."""
-        return self._with_ca(self.listen_url or self.database_url)
+        return self._add_ca(self.listen_url or self.database_url)
 
-    def _with_ca(self, text: SecretStr) -> DatabaseUrl:
+    def _add_ca(self, text: SecretStr) -> DatabaseUrl:
         url = DatabaseUrl.parse(text.get_secret_value())
-        return url.verified_by(self.database_ca) if self.database_ca else url
+        return url.add_ca(self.database_ca) if self.database_ca else url
 
 
 def is_secret(field: FieldInfo) -> bool:
@@ -287,5 +287,5 @@ def is_placeholder(secret: str) -> bool:
     return plain in PLACEHOLDERS or "change-me" in plain or "changeme" in plain
 
 
-def _parts(secrets: SecretStr | None) -> tuple[str, ...]:
+def _split_secrets(secrets: SecretStr | None) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in (secrets.get_secret_value() if secrets else "").split(","))))

@@ -19,7 +19,7 @@ class Shutdown:
         self.begun, self.closing, self.hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._drains: list[Callable[[], Awaitable[object]]] = []
 
-    def before_closing(self, drain: Callable[[], Awaitable[object]]) -> None:
+    def register_drain(self, drain: Callable[[], Awaitable[object]]) -> None:
         """Register work to finish between ``begun`` and ``closing``. It must end by itself, soon after ``hurried``."""
         self._drains.append(drain)
 
@@ -27,10 +27,10 @@ class Shutdown:
         """Set ``begun``; return when everything registered is drained, and not before ``delay_s`` unless hurried."""
         self.begun.set()
         log.info("service.draining", delay_s=delay_s)
-        drains = (self._drain(drain) for drain in self._drains)
+        drains = (self._run_drain(drain) for drain in self._drains)
         await asyncio.gather(wait_for_any(self.hurried, within_s=delay_s), *drains)
 
-    async def _drain(self, drain: Callable[[], Awaitable[object]]) -> None:
+    async def _run_drain(self, drain: Callable[[], Awaitable[object]]) -> None:
         try:
             await drain()
         except Exception:  # noqa: BLE001 - a bug must not keep the process from stopping

@@ -64,7 +64,7 @@ def bootstrap(
 
 
 @cli.command("login-link")
-def login_link(
+def print_login_link(
     *,
     username: Annotated[str, typer.Option(help="the user whom the link logs in")],
     url: Annotated[str, typer.Option(help="public address of the gateway")] = "",
@@ -95,7 +95,7 @@ def _write_secret(output: Path, text: str) -> None:
 
 
 @cli.command("rotate-keys")
-def rotate_keys_() -> None:
+def rotate_keys_command() -> None:
     """Create the next key that signs access tokens. It signs after a minute, when every service knows it."""
     settings = load_settings(Settings)
     configure_logs("auth", settings)
@@ -104,7 +104,7 @@ def rotate_keys_() -> None:
 
 
 @cli.command("secret-usage")
-def secret_usage() -> None:
+def print_secret_usage() -> None:
     """Count the API keys whose hashes still depend on an earlier SECRET_KEY.
 
     A key is hashed under the current one when it is used. Remove the earlier one when none is left that matters.
@@ -160,7 +160,7 @@ def archive() -> None:
 
 @audit.command("export")
 def export() -> None:
-    """Print every entry of the database as a line of JSON, oldest first. Archives are such files already."""
+    """Print every entry of the database as a line of JSON, oldest first. Archived entries are not printed."""
     asyncio.run(export_audit(load_settings(Settings), lambda entry: typer.echo(json.dumps(entry))))
 
 

@@ -36,9 +36,9 @@ from auth.usecases.list_sessions import SessionLister
 from auth.usecases.list_tiers import TierLister
 from auth.usecases.list_users import UserLister
 from auth.usecases.manage_class_rules import ClassRuleChanger, ClassRuleReader
-from auth.usecases.manage_invites import Invites
+from auth.usecases.manage_invites import InviteService
 from auth.usecases.manage_login_links import LoginLinkCreator, LoginLinkRedeemer
-from auth.usecases.manage_tickets import Tickets
+from auth.usecases.manage_tickets import TicketService
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.read_account import AccountReader
 from auth.usecases.read_audit import AuditReader
@@ -55,7 +55,7 @@ from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
@@ -91,11 +91,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         bus,
         verifier=CredentialVerifier(database, pepper),
         changes=ChangeReader(database),
-        tickets=Tickets(database),
+        tickets=TicketService(database),
     )
     announcer = Announcer(bus)
     users.register(bus, tenants=TenantReader(database), accounts=AccountReader(database))
-    users.register_admin(
+    users.register_user_administration(
         bus,
         lister=UserLister(database),
         changer=UserChanger(database, announcer),
@@ -106,7 +106,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     class_rules.register(
         bus, reader=ClassRuleReader(database, rules), changer=ClassRuleChanger(database, rules, announcer)
     )
-    registration.register(bus, invites=Invites(database))
+    registration.register(bus, invites=InviteService(database))
     audit.register(bus, recorder=ActionRecorder(database), reader=AuditReader(database))
     life = timedelta(days=settings.key_days)
     keys.register(
@@ -115,9 +115,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         lister=KeyLister(database),
         revoker=KeyRevoker(database, announcer),
     )
-    signer = _signer(settings, database)
+    signer = _create_signer(settings, database)
     hashing = HashingPool(
-        PasswordHasher(), threads=settings.hashing_threads or _spare_cores(), queue=settings.hashing_queue
+        PasswordHasher(), threads=settings.hashing_threads or _count_spare_cores(), queue=settings.hashing_queue
     )
     _register_sessions(bus, settings, database, announcer=announcer, signer=signer, hashing=hashing)
     eraser = AccountEraser(database, hashing, announcer)
@@ -140,7 +140,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         ),
     ]
 
-    if (archiver := _archiver(settings, database)) is not None:
+    if (archiver := _create_archiver(settings, database)) is not None:
         loops.append(Loop("auth.archive_audit", archiver.tick, every_s=ARCHIVE_EVERY_S))
 
     @asynccontextmanager
@@ -159,7 +159,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     dependencies = {"nats": bus.probe, "postgres": database.probe}
     probes = {**dependencies, "schema": schema.probe}
-    return create_web(
+    return create_web_app(
         "auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
     )
 
@@ -211,7 +211,7 @@ def _register_sessions(
     )
 
 
-def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
+def _create_signer(settings: Settings, database: Database) -> AccessTokenSigner:
     return AccessTokenSigner(
         database,
         SigningKeyCipher(*settings.accepted_secret_keys),
@@ -220,13 +220,13 @@ def _signer(settings: Settings, database: Database) -> AccessTokenSigner:
     )
 
 
-def _archiver(settings: Settings, database: Database) -> AuditArchiver | None:
+def _create_archiver(settings: Settings, database: Database) -> AuditArchiver | None:
     if settings.audit_days is None or settings.audit_archive is None:
         return None
     return AuditArchiver(database, settings.audit_archive, age=timedelta(days=settings.audit_days))
 
 
-def _spare_cores() -> int:
+def _count_spare_cores() -> int:
     """Return one core fewer than this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
 
@@ -235,7 +235,7 @@ async def rotate_keys(settings: Settings) -> str | None:
     """Create the next signing key and return its id, or None when one is already scheduled."""
     database = Database(settings.database, name="auth")
     try:
-        return await _signer(settings, database).rotate_now()
+        return await _create_signer(settings, database).rotate_keys_now()
     finally:
         await database.close()
 
@@ -290,7 +290,7 @@ async def archive_audit(settings: Settings) -> int | None:
     """Archive old entries now; their number, or None without ``audit_days``; raises ``ArchiveDamaged``."""
     database = Database(settings.database, name="auth")
     try:
-        archiver = _archiver(settings, database)
+        archiver = _create_archiver(settings, database)
         return None if archiver is None else await archiver.archive_old_entries()
     finally:
         await database.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from chassis.faults import Fault, FaultLog
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.ids import new_id
 from chassis.lifecycle import retry_with_backoff, starting
 from chassis.loop import Loop
@@ -21,7 +21,7 @@ from contracts.executor.attempts import CANCEL_ATTEMPT, RELEASE_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
-from executor.consumers import on_cancel, on_release
+from executor.consumers import build_cancel_subscriber, build_release_subscriber
 from executor.domain.occupancy import Occupancy
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.loops.run_jobs import WorkLoop
@@ -82,7 +82,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        built = _build(settings, node_metrics, metrics)
+        built = _build_components(settings, node_metrics, metrics)
         components.append(built)
         async with AsyncExitStack() as stack:
             stack.callback(built.journal.close)
@@ -96,7 +96,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             waiting = FaultLog()
             await stack.enter_async_context(
                 starting(
-                    (_start(built, settings, metrics, waiting),),
+                    (_start_components(built, settings, metrics, waiting),),
                     faults=lambda: (waiting.latest, built.bus.fault),
                     within_s=settings.start_within_s,
                 )
@@ -107,21 +107,21 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         await components[0].work.drain(within_s=settings.drain_s, hurried=hurried)
 
     if settings.on_stop == "hand_back":
-        shutdown.before_closing(drain)
+        shutdown.register_drain(drain)
 
-    def probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
-        async def check() -> None:
+    def build_probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
+        async def check_readiness() -> None:
             if not is_ready(components[0]):
                 raise NotReady
 
-        return check
+        return check_readiness
 
     probes = {
-        "nats": probe(lambda components: components.bus.connected),
-        "node": probe(lambda components: components.state.online),
-        "catalog": probe(lambda components: components.state.is_catalog_reported),
+        "nats": build_probe(lambda components: components.bus.connected),
+        "node": build_probe(lambda components: components.state.online),
+        "catalog": build_probe(lambda components: components.state.is_catalog_reported),
     }
-    return create_web(
+    return create_web_app(
         "executor",
         lifespan=lifespan,
         metrics=metrics,
@@ -131,7 +131,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
 
 
-def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> Components:
+def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> Components:
     name, boot_id = settings.node, new_id()
     password = settings.nats_password
     bus = Bus(
@@ -176,12 +176,12 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
         clear=clear,
         clear_now=clear_loop.wake,
     )
-    heartbeat_loop = Loop("executor.heartbeat", heartbeat.send, every_s=settings.heartbeat_s)
-    heartbeat.when_unanswered(heartbeat_loop.wake_within)
+    heartbeat_loop = Loop("executor.heartbeat", heartbeat.send_heartbeat, every_s=settings.heartbeat_s)
+    heartbeat.register_unanswered_callback(heartbeat_loop.wake_within)
     probe_loop = Loop("executor.probe", state.check_node, every_s=settings.probe_s)
     for source in (state, occupancy, clear):
-        source.when_changed(heartbeat_loop.wake)
-    state.when_catalog_is_due(probe_loop.wake)
+        source.register_change_callback(heartbeat_loop.wake)
+    state.register_catalog_callback(probe_loop.wake)
     report = AttemptReporter(bus=bus, node_name=name, live=live)
     stager = InputStager(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     poster = PromptPoster(
@@ -258,7 +258,7 @@ def _build(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> C
     return Components(bus, node, artifacts, journal, live, state, heartbeat_loop, loops, standby, work)
 
 
-async def _start(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
+async def _start_components(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
     """Start all loops. Load the journal first: the scheduler ends attempts that are missing from a heartbeat."""
     await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
     for record in await asyncio.to_thread(components.journal.list_attempts):
@@ -268,8 +268,8 @@ async def _start(components: Components, settings: Settings, metrics: Metrics, w
         loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
-    await components.bus.subscribe(CANCEL_ATTEMPT, on_cancel(components.live), key=settings.node)
-    await components.bus.subscribe(RELEASE_ATTEMPT, on_release(components.live), key=settings.node)
+    await components.bus.subscribe(CANCEL_ATTEMPT, build_cancel_subscriber(components.live), key=settings.node)
+    await components.bus.subscribe(RELEASE_ATTEMPT, build_release_subscriber(components.live), key=settings.node)
 
 
 async def _open_journal(journal: Journal, path: Path) -> Fault | None:

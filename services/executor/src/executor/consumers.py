@@ -7,19 +7,19 @@ from executor.domain.attempt import StopReason
 from executor.usecases.live_attempts import LiveAttempts
 
 
-def on_cancel(live: LiveAttempts) -> Subscriber[CancelAttempt]:
+def build_cancel_subscriber(live: LiveAttempts) -> Subscriber[CancelAttempt]:
     """Return the subscriber to ``cmd.executor.attempt.cancel``. The next heartbeat reply says the same."""
 
-    async def stop(hint: CancelAttempt, _: Metadata) -> None:
+    async def stop_attempt(hint: CancelAttempt, _: Metadata) -> None:
         live.request_stop(StopReason.CANCELLED, hint.job_id, hint.attempt)
 
-    return stop
+    return stop_attempt
 
 
-def on_release(live: LiveAttempts) -> Subscriber[ReleaseAttempt]:
+def build_release_subscriber(live: LiveAttempts) -> Subscriber[ReleaseAttempt]:
     """Return the subscriber to ``cmd.executor.attempt.release``. An attempt that has started stays."""
 
-    async def release(hint: ReleaseAttempt, _: Metadata) -> None:
-        live.release(hint.job_id, hint.attempt)
+    async def release_attempt(hint: ReleaseAttempt, _: Metadata) -> None:
+        live.release_attempt(hint.job_id, hint.attempt)
 
-    return release
+    return release_attempt

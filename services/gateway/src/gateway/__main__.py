@@ -4,7 +4,7 @@ import asyncio
 
 import typer
 
-from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
+from authn.client_address import ClientAddressResolver, find_rate_limit_address, parse_networks
 from chassis.cli import Service, commands, configure_logs, load_settings
 from chassis.http.connection import Limits
 from gateway.app import adopt_store, create_app
@@ -14,7 +14,7 @@ from gateway.settings import Settings
 def limits(settings: Settings) -> Limits:
     """Connection limits. Uploads by executors may be slow, and trusted proxies may open any number of connections."""
     trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted
-    return Limits(patient=(b"/internal/",), trusted=trusted, whose=rate_limit_address)
+    return Limits(patient=(b"/internal/",), trusted=trusted, whose=find_rate_limit_address)
 
 
 SERVICE = Service(
@@ -28,7 +28,7 @@ cli = commands(SERVICE)
 
 
 @cli.command("adopt-store")
-def adopt_store_() -> None:
+def adopt_store_command() -> None:
     """Pair the artifact store with the database after a deliberate restore or move. Safe to repeat."""
     settings = load_settings(Settings)
     configure_logs(SERVICE.name, settings)

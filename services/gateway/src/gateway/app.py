@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
@@ -54,7 +54,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     It serves at once; ``/readyz`` says whether its dependencies are there.
     """
     metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
-    infra = _infrastructure(settings, metrics, shutdown)
+    infra = _create_infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
     links = LinkUrls(infra.keys("output links"), settings.public_url)
@@ -95,7 +95,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         artifact_store, shares, console,
     ]  # fmt: skip
     if settings.docs_public:
-        features.append(Feature(routers=(docs_routes.router(title=TITLE, document=DOCUMENT),)))
+        features.append(Feature(routers=(docs_routes.create_router(title=TITLE, document=DOCUMENT),)))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -114,7 +114,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         await usage.counts.stop()
         await infra.database.close()
 
-    app = create_web(
+    app = create_web_app(
         TITLE,
         lifespan=lifespan,
         metrics=metrics,
@@ -153,14 +153,14 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
     Returns:
         What was found before, and the new id of the store; None if they were a pair already.
     """
-    infra = _infrastructure(settings, Metrics("gateway"), Shutdown())
+    infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown())
     try:
         return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
     finally:
         await infra.database.close()
 
 
-def _infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
+def _create_infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
     database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
     metrics.watch_pools(database.count_connections)
     bus = Bus(

@@ -37,7 +37,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         if self.value is not None and monotonic() < self.until:
             return self.value
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(ask), name="gateway.ask")
+            self._asking = asyncio.create_task(self._request_value(ask), name="gateway.ask")
         return await asyncio.shield(self._asking)
 
     def expire(self) -> None:
@@ -49,7 +49,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         self.expire()
         self.value = None
 
-    async def _ask(self, ask: Ask[T]) -> T:
+    async def _request_value(self, ask: Ask[T]) -> T:
         value, fresh_s = self.value, self._fresh_s
         try:
             value = await ask(None if value is None else STALE_TIMEOUT_S)

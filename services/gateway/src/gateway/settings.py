@@ -145,7 +145,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
 
     @field_validator("extra_data_keys")
     @classmethod
-    def _extra_data_keys(cls, text: str | None) -> str | None:
+    def _normalise_extra_data_keys(cls, text: str | None) -> str | None:
         names = [name.strip() for name in (text or "").split(",") if name.strip()]
         if any(not _EXTRA_KEY.fullmatch(name) for name in names):
             raise ValueError("names of letters, digits and _, comma separated")
@@ -153,7 +153,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _old_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _accept_old_names(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Accept ``UPLOAD_DIR`` and ``MAX_UPLOAD_SIZE`` without prefix."""
         folder, size = os.environ.get("UPLOAD_DIR"), os.environ.get("MAX_UPLOAD_SIZE")
         if folder and not values.get("artifacts_url"):

@@ -1,6 +1,6 @@
 """``python -m notifier``: serve, migrate."""
 
-from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
+from authn.client_address import ClientAddressResolver, find_rate_limit_address, parse_networks
 from chassis.cli import Service, commands
 from chassis.http.connection import Limits
 from notifier.app import create_app
@@ -11,7 +11,7 @@ def limits(settings: Settings) -> Limits:
     """Connection limits. Trusted proxies may open any number."""
     return Limits(
         trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
-        whose=rate_limit_address,
+        whose=find_rate_limit_address,
     )
 
 

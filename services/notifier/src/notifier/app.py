@@ -9,7 +9,7 @@ from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
@@ -20,9 +20,9 @@ from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
 from notifier.api.handshake import WebSocketAuthenticator
 from notifier.consumers import dead_letters
-from notifier.consumers.job_events import job_event_consumer
+from notifier.consumers.job_events import create_job_event_consumer
 from notifier.consumers.purges import purge_consumer
-from notifier.loops.prune import prune_loop
+from notifier.loops.prune import create_prune_loop
 from notifier.settings import Settings
 from notifier.store.events import EventStore
 from notifier.usecases.hub import Hub
@@ -60,14 +60,14 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
     dead_letter_store = DeadLetterStore(database)
-    job_events = job_event_consumer(bus, events, dead_letter_store)
+    job_events = create_job_event_consumer(bus, events, dead_letter_store)
     purges = purge_consumer(bus, events, dead_letter_store)
     dead_letters.register(bus, DeadLetters("notifier", dead_letter_store, (job_events, purges)))
     loops = (
         *identity.loops,
         job_events.loop("notifier.store_job_events"),
         purges.loop("notifier.delete_purged"),
-        prune_loop(events, dead_letter_store, keep_days=settings.keep_days),
+        create_prune_loop(events, dead_letter_store, keep_days=settings.keep_days),
     )
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             yield
         await database.close()
 
-    app = create_web(
+    app = create_web_app(
         "notifier",
         lifespan=lifespan,
         metrics=metrics,
@@ -102,6 +102,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     sockets = metrics.gauge(SOCKETS)
     for route in (watch, watch_many):
         app.include_router(
-            route.router(authenticator=authenticator, hub=hub, sockets=sockets, send_timeout_s=settings.send_timeout_s)
+            route.create_router(
+                authenticator=authenticator, hub=hub, sockets=sockets, send_timeout_s=settings.send_timeout_s
+            )
         )
     return app

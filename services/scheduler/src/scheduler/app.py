@@ -8,12 +8,12 @@ from fastapi import FastAPI
 
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
-from chassis.http.app import create_web
+from chassis.http.app import create_web_app
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
@@ -163,7 +163,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_operations(
         bus,
         nodes=AdminNodeActions(
-            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.recheck
+            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.schedule_recheck
         ),
         previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
@@ -181,7 +181,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_dead_letters(bus, dead_letters=dead_letters)
     purger = JobPurger(database)
     consumers.register_retention(bus, purger=purger)
-    relay = Relay(database, bus)
+    relay = OutboxRelay(database, bus)
     relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
     attempt_ender = end_attempts.AttemptEnder(
         bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
@@ -208,11 +208,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             every_s=reclaim_prefetched.EVERY_S,
         ),
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
-        Loop("scheduler.measure_fleet", meter.measure, every_s=MEASURE_EVERY_S),
+        Loop("scheduler.measure_fleet", meter.measure_fleet, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),
-        Loop("scheduler.learn_run_times", learner.learn, every_s=LEARN_EVERY_S),
-        Loop("scheduler.prune_run_times", learner.prune, every_s=PRUNE_EVERY_S),
-        Loop("scheduler.prune_trends", recorder.prune, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.learn_run_times", learner.save_recorded, every_s=LEARN_EVERY_S),
+        Loop("scheduler.prune_run_times", learner.prune_run_times, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.prune_trends", recorder.prune_totals, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_catalogs", fleet.prune_catalogs, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),
@@ -252,6 +252,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     dependencies = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
     probes = {**dependencies, "schema": schema.probe}
-    return create_web(
+    return create_web_app(
         "scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
     )

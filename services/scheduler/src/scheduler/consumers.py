@@ -196,7 +196,7 @@ def register_attempts(
     async def finish_attempt(command: FinishAttempt, address: Address) -> FinishReply:
         node = _node_name(address)
         applied = (await lifecycle.finish_attempt(node, command)).applied
-        assignment = await dispatcher.lease_requested(node, command.request) if command.request else None
+        assignment = await dispatcher.lease_requested_attempt(node, command.request) if command.request else None
         return FinishReply(applied=applied, assignment=assignment)
 
     async def reserve_images(command: ReserveImages, address: Address) -> ImagesReserved:
@@ -236,7 +236,7 @@ def register_operations(
         return await nodes.run_action(command)
 
     async def preview_node_action(command: RunNodeAction, _: Address) -> Preview:
-        return await previewer.preview(command)
+        return await previewer.preview_action(command)
 
     async def search_jobs(query: SearchJobs, _: Address) -> AdminJobPage:
         return await searcher.search_jobs(query)
@@ -323,14 +323,14 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
             log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
     async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
-        limits.drop_cached()
+        limits.drop_cached_limits()
 
     async def subscribe() -> None:
         if not subscriptions:
             subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
             subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
 
-    bus.when_connected(limits.drop_cached)
+    bus.when_connected(limits.drop_cached_limits)
     return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.workflow import MAX_ERRORS, Graph, graph_as_json, read_graph
+from contracts.workflow import MAX_ERRORS, Graph, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.graph_check import GraphCheckResult, check_graph
 from tests.kit.catalogs import catalog_of, simulated_catalog
@@ -241,7 +241,7 @@ def test_large_integers_are_compared_exactly_with_bounds() -> None:
     ]
 
 
-def test_unlisted_choice_is_accepted_if_the_class_validates_itself() -> None:
+def test_unlisted_option_is_accepted_if_the_class_validates_the_input_itself() -> None:
     combo = {"class_type": "CustomCombo", "inputs": {"choice": "x", "option1": "x", "index": 0}}
     verdict = judge({"1": combo, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert not verdict.findings
@@ -299,7 +299,7 @@ def test_undeclared_inputs_and_unknown_node_fields_are_left_out() -> None:
         "2": {"class_type": "SaveImage", "inputs": {**SAVE["inputs"], "no_such_input": 1, "x": ["nowhere", 0]}},  # type: ignore[dict-item]
     }
     raw["2"]["_meta"] = {"title": "kept"}
-    assert graph_as_json(judge(raw).graph) == {"1": IMAGE, "2": {**SAVE, "_meta": {"title": "kept"}}}
+    assert graph_to_json(judge(raw).graph) == {"1": IMAGE, "2": {**SAVE, "_meta": {"title": "kept"}}}
 
 
 @pytest.mark.parametrize("value", ["photo.png", 3, {"__value__": "x"}])
@@ -488,7 +488,7 @@ def test_values_in_messages_are_bounded_and_printable() -> None:
     assert len(finding.fault.message) < 200
 
 
-def test_needs_list_classes_and_chosen_models() -> None:
+def test_needs_of_a_graph_list_its_classes_and_models() -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
     verdict = judge({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert verdict.needs == ("CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "PreviewAny")

@@ -26,7 +26,7 @@ def class_rules(context: typer.Context, *, json: Json = False) -> None:
         _show_rules(client.admin.class_rules(), json=json)
 
 
-def _rule_command(verb: str, kind: str, says: str) -> None:
+def _add_rule_command(verb: str, kind: str, says: str) -> None:
     def command(context: typer.Context, name: Name, *, json: Json = False) -> None:
         with open_client(context) as client:
             change: Callable[[str], ClassRules] = getattr(client.admin, f"{verb}_{kind}")
@@ -35,12 +35,12 @@ def _rule_command(verb: str, kind: str, says: str) -> None:
     app.command(f"{verb}-{kind}", help=says)(command)
 
 
-_rule_command("allow", "class", "Let every tenant use a node class, unless a denial forbids it.")
-_rule_command("deny", "class", "Let nobody use a node class.")
-_rule_command("reset", "class", "Remove the rule about a node class.")
-_rule_command("allow", "pack", "Let every tenant use the classes of a pack, unless a denial forbids it.")
-_rule_command("deny", "pack", "Let nobody use the classes of a pack.")
-_rule_command("reset", "pack", "Remove the rule about a pack.")
+_add_rule_command("allow", "class", "Let every tenant use a node class, unless a denial forbids it.")
+_add_rule_command("deny", "class", "Let nobody use a node class.")
+_add_rule_command("reset", "class", "Remove the rule about a node class.")
+_add_rule_command("allow", "pack", "Let every tenant use the classes of a pack, unless a denial forbids it.")
+_add_rule_command("deny", "pack", "Let nobody use the classes of a pack.")
+_add_rule_command("reset", "pack", "Remove the rule about a pack.")
 
 
 @app.command()

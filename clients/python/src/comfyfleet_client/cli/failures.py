@@ -2,7 +2,7 @@
 
 from comfyfleet_client.cli.connection import NotLoggedIn
 from comfyfleet_client.cli.show import print_note
-from comfyfleet_client.errors import ApiError, ComfyfleetError, Limited
+from comfyfleet_client.errors import ApiError, ComfyfleetError, LimitReached
 
 OK = 0
 JOB_FAILED = 1
@@ -11,7 +11,7 @@ REFUSED = 3
 UNAVAILABLE = 4
 
 
-def exit_code(error: ComfyfleetError) -> int:
+def find_exit_code(error: ComfyfleetError) -> int:
     """Return REFUSED when the request was refused, UNAVAILABLE when it could not be answered."""
     refused = error.status < 500 if isinstance(error, ApiError) else isinstance(error, NotLoggedIn)
     return REFUSED if refused else UNAVAILABLE
@@ -24,7 +24,7 @@ def print_error(error: ComfyfleetError) -> None:
         return
     for each in error.errors:
         print_note(f"  {each}")
-    if isinstance(error, Limited) and error.retry_after is not None:
+    if isinstance(error, LimitReached) and error.retry_after is not None:
         print_note(f"  Try again in {error.retry_after:g} s.")
-    if exit_code(error) == UNAVAILABLE and error.request_id:
+    if find_exit_code(error) == UNAVAILABLE and error.request_id:
         print_note(f"  The operator knows it as request {error.request_id}.")

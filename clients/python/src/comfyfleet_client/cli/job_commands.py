@@ -23,27 +23,27 @@ _UPLOAD_ID = re.compile(r"(?:output:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
 
-def _image_option(help_: str, *names: str) -> Any:
+def _build_image_option(help_: str, *names: str) -> Any:
     return typer.Option(*names, help=help_, rich_help_panel=_IMAGE_PANEL)
 
 
 def submit(
     context: typer.Context,
     *,
-    prompt: Annotated[str | None, _image_option("What the picture shows.", "--prompt", "-p")] = None,
-    negative: Annotated[str | None, _image_option("What it does not show.")] = None,
-    width: Annotated[int | None, _image_option("Pixels.")] = None,
-    height: Annotated[int | None, _image_option("Pixels.")] = None,
-    steps: Annotated[int | None, _image_option("Sampling steps.")] = None,
-    cfg_scale: Annotated[float | None, _image_option("How closely to follow the prompt.")] = None,
-    sampler: Annotated[str | None, _image_option("Name of the sampler.")] = None,
-    scheduler: Annotated[str | None, _image_option("Name of its scheduler.")] = None,
-    seed: Annotated[int | None, _image_option("-1 for another one each time.")] = None,
-    num_images: Annotated[int | None, _image_option("How many.")] = None,
-    model: Annotated[str | None, _image_option('A checkpoint that "comfyfleet models" lists.')] = None,
-    image: Annotated[str | None, _image_option("Draw over this picture: a file, or the id of an upload.")] = None,
-    mask: Annotated[str | None, _image_option("Only where this one is white; the same.")] = None,
-    denoise: Annotated[float | None, _image_option("How much of the picture is made anew, 0.01 to 1.")] = None,
+    prompt: Annotated[str | None, _build_image_option("What the picture shows.", "--prompt", "-p")] = None,
+    negative: Annotated[str | None, _build_image_option("What it does not show.")] = None,
+    width: Annotated[int | None, _build_image_option("Pixels.")] = None,
+    height: Annotated[int | None, _build_image_option("Pixels.")] = None,
+    steps: Annotated[int | None, _build_image_option("Sampling steps.")] = None,
+    cfg_scale: Annotated[float | None, _build_image_option("How closely to follow the prompt.")] = None,
+    sampler: Annotated[str | None, _build_image_option("Name of the sampler.")] = None,
+    scheduler: Annotated[str | None, _build_image_option("Name of its scheduler.")] = None,
+    seed: Annotated[int | None, _build_image_option("-1 for another one each time.")] = None,
+    num_images: Annotated[int | None, _build_image_option("How many.")] = None,
+    model: Annotated[str | None, _build_image_option('A checkpoint that "comfyfleet models" lists.')] = None,
+    image: Annotated[str | None, _build_image_option("Draw over this picture: a file, or the id of an upload.")] = None,
+    mask: Annotated[str | None, _build_image_option("Only where this one is white; the same.")] = None,
+    denoise: Annotated[float | None, _build_image_option("How much of the picture is made anew, 0.01 to 1.")] = None,
     workflow: Annotated[
         str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
     ] = None,
@@ -98,7 +98,7 @@ def follow_job(client: Client, job: Job, *, wait: bool, watch: bool, output: Pat
     if wait or watch or output is not None:
         job = _wait_until_ended(client, job, show_it=watch)
     if output is not None and job.succeeded:
-        _save_all(client, job, output, silent=json)
+        _save_outputs(client, job, output, silent=json)
     if json:
         show.print_json(job)
     _exit_if_failed(job)
@@ -149,7 +149,7 @@ def result(
         elif str(output) == "-":
             sys.stdout.buffer.write(client.jobs.download(job, index))
         elif output.is_dir() and index is None:
-            _save_all(client, client.jobs.get(job), output, silent=json)
+            _save_outputs(client, client.jobs.get(job), output, silent=json)
         else:
             saved = client.jobs.download(job, index, to=output)
             if json:
@@ -259,7 +259,7 @@ def _print_texts(client: Client, job: str, index: int | None, *, json: bool) -> 
         show.print_note(f"comfyfleet: not printed: {', '.join(others)}. Save with --output.")
 
 
-def _save_all(client: Client, job: Job, folder: Path, *, silent: bool) -> None:
+def _save_outputs(client: Client, job: Job, folder: Path, *, silent: bool) -> None:
     for index, output in enumerate(job.outputs):
         file = folder / _file_name(job, index, output)
         client.jobs.download(job, index, to=file)

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from comfyfleet_client.credentials import Session
-from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.json_values import from_json, to_json
+from comfyfleet_client.errors import UnreadableResponse
+from comfyfleet_client.json_values import build_json_value, from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Login:
         return Session(self.access_token, self.refresh_token, self.expires_at)
 
 
-def login_path() -> Path:
+def find_login_path() -> Path:
     """Return ``credentials.json`` in ``COMFYFLEET_CONFIG_DIR``, else in the user's configuration directory."""
     own = os.environ.get("COMFYFLEET_CONFIG_DIR")
     shared = os.environ.get("XDG_CONFIG_HOME")
@@ -39,19 +39,19 @@ def login_path() -> Path:
 def load_login() -> Login | None:
     """Return the stored login; None if there is none or it is unreadable."""
     try:
-        return from_json(Login, json.loads(login_path().read_text()))
-    except (OSError, ValueError, Unreadable):
+        return from_json(Login, json.loads(find_login_path().read_text()))
+    except (OSError, ValueError, UnreadableResponse):
         return None
 
 
 def save_login(login: Login) -> None:
     """Replace the stored login atomically, with mode 0600."""
-    file = login_path()
+    file = find_login_path()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".credentials.")  # mode 0600
     try:
         with os.fdopen(handle, "w") as opened:
-            json.dump(to_json(login), opened)
+            json.dump(build_json_value(login), opened)
         Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -60,4 +60,4 @@ def save_login(login: Login) -> None:
 def delete_login() -> None:
     """Delete the stored login."""
     with suppress(FileNotFoundError):
-        login_path().unlink()
+        find_login_path().unlink()

@@ -62,7 +62,7 @@ def run() -> None:
         app()
     except ComfyfleetError as error:
         failures.print_error(error)
-        sys.exit(failures.exit_code(error))
+        sys.exit(failures.find_exit_code(error))
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()

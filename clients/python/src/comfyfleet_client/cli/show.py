@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from comfyfleet_client.json_values import to_json
+from comfyfleet_client.json_values import build_json_value
 from comfyfleet_client.results import Account, Job, Key, Limits, Me, Tier
 from comfyfleet_client.upload_calls import Upload
 from comfyfleet_client.workflow_calls import SavedWorkflow
@@ -41,7 +41,7 @@ def print_text(content: bytes) -> None:
 
 
 def print_json(value: Any, **more: Any) -> None:
-    typer.echo(json.dumps(more | to_json(value) if more else to_json(value)))
+    typer.echo(json.dumps(more | build_json_value(value) if more else build_json_value(value)))
 
 
 def jobs(found: Iterable[Job]) -> None:
@@ -51,7 +51,7 @@ def jobs(found: Iterable[Job]) -> None:
             job.status,
             f"{job.progress:.0f} %",
             format_time(job.created_at),
-            waiting_for(job),
+            find_waiting_reason(job),
             _format_labels(job),
         )
         for job in found
@@ -73,7 +73,7 @@ def job(found: Job) -> None:
     table(("", ""), [row for row in rows if row[1]], header=False)
 
 
-def waiting_for(job: Job) -> str:
+def find_waiting_reason(job: Job) -> str:
     """Return the waiting reason as one word; "-" if the job is not waiting."""
     return job.waiting.reason if job.waiting else "-"
 
@@ -148,12 +148,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool
     for name in columns:
         drawn.add_column(name, overflow="fold")
     for row in rows:
-        drawn.add_row(*map(_literal_text, row))
+        drawn.add_row(*map(_build_literal_text, row))
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     console.print(drawn)
 
 
-def _literal_text(text: str) -> Text:
+def _build_literal_text(text: str) -> Text:
     """Return literal text: names from others must not style or control a terminal."""
     return Text("".join(letter if letter.isprintable() else "�" for letter in text))
 

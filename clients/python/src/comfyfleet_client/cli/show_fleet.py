@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
-from comfyfleet_client.cli.show import format_number, format_time, table, waiting_for
+from comfyfleet_client.cli.show import find_waiting_reason, format_number, format_time, table
 from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Occupation, Stats, UsageDay
 
 
@@ -24,7 +24,7 @@ def nodes(found: Sequence[Node]) -> None:
 def jobs(found: Iterable[FleetJob]) -> None:
     rows = [
         (
-            job.job_id, f"{job.status}{' (held)' if job.held else ''}", waiting_for(job), job.tenant_id,
+            job.job_id, f"{job.status}{' (held)' if job.held else ''}", find_waiting_reason(job), job.tenant_id,
             job.node or "-", job.workflow, str(job.priority), format_time(job.created_at),
         )
         for job in found

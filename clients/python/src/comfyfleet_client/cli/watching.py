@@ -13,7 +13,7 @@ from comfyfleet_client.results import COMPLETED, Job
 
 
 @dataclass(slots=True)
-class _LineDisplay:
+class _LineProgressDisplay:
     """Prints a line per state; ``named``: with the job id."""
 
     named: bool
@@ -31,7 +31,7 @@ class _LineDisplay:
         print_note(f"{job_id} {what}" if self.named else what)
 
 
-class _BarDisplay:
+class _BarProgressDisplay:
     """Shows a progress bar per job."""
 
     def __init__(self, bars: Progress, *, named: bool) -> None:
@@ -75,10 +75,10 @@ def print_problems(job: Job) -> None:
 
 
 @contextmanager
-def _open_display(*, named: bool) -> Iterator[_LineDisplay | _BarDisplay]:
+def _open_display(*, named: bool) -> Iterator[_LineProgressDisplay | _BarProgressDisplay]:
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _LineDisplay(named)
+        yield _LineProgressDisplay(named)
         return
     columns = (
         TextColumn("{task.fields[name]}{task.description}"),
@@ -87,4 +87,4 @@ def _open_display(*, named: bool) -> Iterator[_LineDisplay | _BarDisplay]:
         TextColumn("{task.fields[where]}"),
     )
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        yield _BarDisplay(bar, named=named)
+        yield _BarProgressDisplay(bar, named=named)

@@ -24,7 +24,7 @@ ACTIONS: Sequence[tuple[type[BaseException], str]] = (
 OTHERWISE = "Check that PostgreSQL runs, and the host and port in DATABASE_URL."
 
 
-def connection_fault(error: BaseException, where: str) -> Fault | None:
+def describe_connection_fault(error: BaseException, where: str) -> Fault | None:
     """Return the fault that an error shows; None if it is a bug and no fault of the database.
 
     Args:

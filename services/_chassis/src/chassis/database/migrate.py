@@ -22,9 +22,9 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from chassis.database.connection_faults import connection_fault
+from chassis.database.connection_faults import describe_connection_fault
 from chassis.database.postgres import TIMEOUTS, Connector, Database
-from chassis.database.schema import REVISIONS_SQL, Fit, SchemaCheck, SchemaMismatch, read_schema
+from chassis.database.schema import REVISIONS_SQL, SchemaCheck, SchemaFit, SchemaMismatch, read_schema
 from chassis.database.url import DatabaseUrl
 from chassis.faults import Fault, FaultLog
 from chassis.telemetry.logs import log
@@ -40,7 +40,7 @@ class MigrationFailed(Exception):
     """The database could not be migrated. The reason was logged."""
 
 
-def config_for(service: str, url: str | DatabaseUrl) -> Config:
+def build_alembic_config(service: str, url: str | DatabaseUrl) -> Config:
     """Return Alembic's configuration for the migrations in ``<service>.store.migrations``."""
     config = Config()
     config.set_main_option("script_location", f"{service}.store:migrations")
@@ -59,8 +59,8 @@ def upgrade(service: str, url: str | DatabaseUrl) -> None:
         SchemaMismatch: the schema is newer, and does not work with this code.
         OSError, sqlalchemy.exc.DBAPIError, asyncpg.PostgresError: the database is unavailable, or a table is locked.
     """
-    config = config_for(service, url)
-    if not asyncio.run(_is_newer(service, config.attributes["url"])):
+    config = build_alembic_config(service, url)
+    if not asyncio.run(_is_schema_newer(service, config.attributes["url"])):
         command.upgrade(config, "head")
 
 
@@ -88,7 +88,7 @@ def migrate(service: str, url: DatabaseUrl, *, within_s: float, is_pooled: bool 
             raise MigrationFailed from mismatch
         except Exception as error:
             cause = getattr(getattr(error, "orig", None), "__cause__", None) or error
-            fault = connection_fault(cause, url.where)
+            fault = describe_connection_fault(cause, url.where)
             if fault is None:
                 raise
             if time.monotonic() + RETRY_S > give_up_at:
@@ -102,7 +102,7 @@ def migrate(service: str, url: DatabaseUrl, *, within_s: float, is_pooled: bool 
 
 def check(service: str, url: str) -> None:
     """Raise if the tables in code differ from the result of the migrations."""
-    command.check(config_for(service, url))
+    command.check(build_alembic_config(service, url))
 
 
 def create_index_concurrently(name: str, table: str, columns: list[Any], **options: Any) -> None:
@@ -128,7 +128,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
         op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
 
 
-def oldest_code_of(script: Script) -> str:
+def find_oldest_code(script: Script) -> str:
     """Return the oldest code that works with a migration: by its declaration, else code of its own revision."""
     return str(getattr(script.module, "oldest_code", script.revision))
 
@@ -140,10 +140,10 @@ def run_env() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
-    asyncio.run(_run(context.config))
+    asyncio.run(_run_migrations(context.config))
 
 
-async def _run(config: Config) -> None:
+async def _run_migrations(config: Config) -> None:
     connector = Connector(config.attributes["url"])
 
     async def connect() -> asyncpg.Connection:
@@ -181,7 +181,7 @@ def _migrate(connection: Connection, metadata: MetaData) -> None:
     connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
     connection.execute(text(REVISIONS_SQL))
     for script in context.script.iterate_revisions(MigrationContext.configure(connection).get_current_heads(), "base"):
-        _record(connection, script)  # migrations from before this table existed
+        _record_revision(connection, script)  # migrations from before this table existed
     connection.commit()
     context.configure(
         connection=connection,
@@ -205,18 +205,18 @@ def _on_version_apply(
     assert ctx.connection is not None  # noqa: S101 - not offline
     for revision in step.up_revision_ids:
         if step.is_upgrade:
-            _record(ctx.connection, context.script.get_revision(revision))
+            _record_revision(ctx.connection, context.script.get_revision(revision))
         else:
             ctx.connection.execute(text("DELETE FROM schema_revisions WHERE revision = :name"), {"name": revision})
 
 
-def _record(connection: Connection, script: Script) -> None:
+def _record_revision(connection: Connection, script: Script) -> None:
     connection.execute(
         text(
             "INSERT INTO schema_revisions (revision, oldest_code) VALUES (:revision, :oldest_code) "
             "ON CONFLICT (revision) DO UPDATE SET oldest_code = excluded.oldest_code"
         ),
-        {"revision": script.revision, "oldest_code": oldest_code_of(script)},
+        {"revision": script.revision, "oldest_code": find_oldest_code(script)},
     )
 
 
@@ -228,7 +228,7 @@ def _without_transaction() -> Iterator[None]:
         op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
 
 
-async def _is_newer(service: str, url: DatabaseUrl) -> bool:
+async def _is_schema_newer(service: str, url: DatabaseUrl) -> bool:
     """Whether the schema is newer than this code and compatible.
 
     Raises:
@@ -240,13 +240,13 @@ async def _is_newer(service: str, url: DatabaseUrl) -> bool:
     finally:
         await connection.close()
     check = SchemaCheck(service, Database(url, name="migrate"))
-    found = check.fit_of(schema)
-    if found is Fit.INCOMPATIBLE:
-        fault = check.fault_of(schema)
+    found = check.compare_with_code(schema)
+    if found is SchemaFit.INCOMPATIBLE:
+        fault = check.find_fault(schema)
         raise SchemaMismatch(f"{fault.reason} {fault.action}" if fault else found)
-    if found is Fit.NEWER:
+    if found is SchemaFit.NEWER:
         log.info("migrate.schema_is_newer", schema=schema.revision, code=check.head)
-    return found is Fit.NEWER
+    return found is SchemaFit.NEWER
 
 
 async def _set_role_timeouts(url: DatabaseUrl) -> None:

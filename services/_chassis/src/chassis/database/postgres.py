@@ -88,7 +88,7 @@ class Connector:
             OSError, asyncpg.PostgresError, asyncpg.InternalClientError: of the last host, if none is usable.
         """
         if self._arguments is None:
-            self._arguments = self._url.connect_arguments()
+            self._arguments = self._url.build_connect_arguments()
         hosts = self._url.hosts
         for remaining in reversed(range(len(hosts))):
             host, port = hosts[self._next]
@@ -209,14 +209,14 @@ class Database:
                     min_size=1,
                     max_size=self._pool_size,
                     connect=lambda _dsn, **options: self._connector.connect(**options),
-                    init=_json_as_text,
-                    reset=_keep,
+                    init=_set_json_codec,
+                    reset=_skip_reset,
                     command_timeout=STATEMENT_S,
-                    **await self._session_options(),
+                    **await self._build_session_options(),
                 )
             return self._pool
 
-    async def _session_options(self) -> dict[str, Any]:
+    async def _build_session_options(self) -> dict[str, Any]:
         """Return the options of connections that this server, or the pooler before it, accepts."""
         named = {"application_name": self._name}
         direct = {"server_settings": named | TIMEOUTS}
@@ -248,10 +248,10 @@ async def _is_pooled(connection: asyncpg.Connection) -> bool:
     return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
 
 
-async def _json_as_text(connection: asyncpg.Connection) -> None:
+async def _set_json_codec(connection: asyncpg.Connection) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=str, decoder=orjson.loads, schema="pg_catalog")
 
 
-async def _keep(_: asyncpg.Connection) -> None:
+async def _skip_reset(_: asyncpg.Connection) -> None:
     """Skip asyncpg's RESET ALL after each use, which is a round trip: transactions leave no session state behind."""

@@ -41,7 +41,7 @@ class Schema(NamedTuple):
     oldest_code: str | None
 
 
-class Fit(StrEnum):
+class SchemaFit(StrEnum):
     """How code and schema go together. Code may run with ``CURRENT`` and ``NEWER``."""
 
     CURRENT = "current"
@@ -55,7 +55,7 @@ class SchemaMismatch(Exception):
     """The code does not work with the schema of the database."""
 
 
-def fit(schema: Schema, *, head: str, known: Collection[str]) -> Fit:
+def fit(schema: Schema, *, head: str, known: Collection[str]) -> SchemaFit:
     """Compare a schema with code. Revisions are numbers of four digits.
 
     Args:
@@ -64,12 +64,12 @@ def fit(schema: Schema, *, head: str, known: Collection[str]) -> Fit:
         known: all revisions of the code.
     """
     if schema.revision is None:
-        return Fit.MISSING
+        return SchemaFit.MISSING
     if schema.revision == head:
-        return Fit.CURRENT
+        return SchemaFit.CURRENT
     if schema.revision in known:
-        return Fit.OLDER
-    return Fit.NEWER if schema.oldest_code is not None and schema.oldest_code <= head else Fit.INCOMPATIBLE
+        return SchemaFit.OLDER
+    return SchemaFit.NEWER if schema.oldest_code is not None and schema.oldest_code <= head else SchemaFit.INCOMPATIBLE
 
 
 async def read_schema(connection: Connection) -> Schema:
@@ -107,7 +107,7 @@ class SchemaCheck:
         return self.scripts.get_current_head() or ""
 
     @cached_property
-    def _known(self) -> frozenset[str]:
+    def _known_revisions(self) -> frozenset[str]:
         return frozenset(script.revision for script in self.scripts.walk_revisions())
 
     async def read(self) -> Schema:
@@ -119,19 +119,19 @@ class SchemaCheck:
         async with self._database.single() as connection:
             return await read_schema(connection)
 
-    def fit_of(self, schema: Schema) -> Fit:
-        return fit(schema, head=self.head, known=self._known)
+    def compare_with_code(self, schema: Schema) -> SchemaFit:
+        return fit(schema, head=self.head, known=self._known_revisions)
 
-    def fault_of(self, schema: Schema) -> Fault | None:
+    def find_fault(self, schema: Schema) -> Fault | None:
         """Return why this code cannot work with a schema; None if it can."""
         migrate = f"Run: python -m {self._service} migrate"
-        match self.fit_of(schema):
-            case Fit.MISSING:
-                return self._fault("The database has no tables of this service.", migrate)
-            case Fit.OLDER:
-                return self._fault(f"The schema is {schema.revision}, this version needs {self.head}.", migrate)
-            case Fit.INCOMPATIBLE:
-                return self._fault(
+        match self.compare_with_code(schema):
+            case SchemaFit.MISSING:
+                return self._build_fault("The database has no tables of this service.", migrate)
+            case SchemaFit.OLDER:
+                return self._build_fault(f"The schema is {schema.revision}, this version needs {self.head}.", migrate)
+            case SchemaFit.INCOMPATIBLE:
+                return self._build_fault(
                     f"The schema is {schema.revision}, which needs code {schema.oldest_code or schema.revision} or "
                     f"newer; this version is {self.head}.",
                     "Start the newer version, or restore the backup from before the upgrade.",
@@ -141,9 +141,9 @@ class SchemaCheck:
 
     async def probe(self) -> None:
         """Raise unless this code works with the schema."""
-        fault = self.fault_of(await self.read())
+        fault = self.find_fault(await self.read())
         if fault is not None:
             raise SchemaMismatch(fault.reason)
 
-    def _fault(self, reason: str, action: str) -> Fault:
+    def _build_fault(self, reason: str, action: str) -> Fault:
         return Fault("schema", self._database.where, reason, action)

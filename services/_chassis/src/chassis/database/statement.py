@@ -20,31 +20,31 @@ class Statement:
 
     def __init__(self, sql: str) -> None:
         self._names: list[str] = []
-        self._sql = _PARAMETER.sub(self._number, sql)
+        self._sql = _PARAMETER.sub(self._number_parameter, sql)
 
     async def run(self, connection: Connection, **parameters: Any) -> None:
         """Run it without fetching rows."""
-        await connection.execute(self._sql, *self._values(parameters))
+        await connection.execute(self._sql, *self._order_values(parameters))
 
     async def all(self, connection: Connection, **parameters: Any) -> list[Row]:
         """Return every row."""
-        rows: list[Row] = await connection.fetch(self._sql, *self._values(parameters))
+        rows: list[Row] = await connection.fetch(self._sql, *self._order_values(parameters))
         return rows
 
     async def first(self, connection: Connection, **parameters: Any) -> Row | None:
         """Return the first row, or None."""
-        row: Row | None = await connection.fetchrow(self._sql, *self._values(parameters))
+        row: Row | None = await connection.fetchrow(self._sql, *self._order_values(parameters))
         return row
 
     async def value(self, connection: Connection, **parameters: Any) -> Any:
         """Return the first column of the first row, or None."""
-        return await connection.fetchval(self._sql, *self._values(parameters))
+        return await connection.fetchval(self._sql, *self._order_values(parameters))
 
-    def _number(self, match: re.Match[str]) -> str:
+    def _number_parameter(self, match: re.Match[str]) -> str:
         name = match[1]
         if name not in self._names:
             self._names.append(name)
         return f"${self._names.index(name) + 1}"
 
-    def _values(self, parameters: dict[str, Any]) -> list[Any]:
+    def _order_values(self, parameters: dict[str, Any]) -> list[Any]:
         return [parameters[name] for name in self._names]

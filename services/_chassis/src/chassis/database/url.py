@@ -80,34 +80,34 @@ class DatabaseUrl:
             raise InvalidDatabaseUrl("A database URL starts with postgresql:// or postgres://.")
         rest = text[scheme.end() :]
         query = _QUERY.search(rest)
-        parameters = _parameters(query[1] or "") if query else {}
+        parameters = _parse_parameters(query[1] or "") if query else {}
         login, at, place = rest[: query.start() if query else None].rpartition("@")
         user, _, password = login.partition(":")
         hosts, _, database = place.partition("/")
         return cls(
-            hosts=_hosts(parameters.get("host") or unquote(hosts), parameters.get("port")),
+            hosts=_parse_hosts(parameters.get("host") or unquote(hosts), parameters.get("port")),
             user=parameters.get("user") or unquote(user) or None,
             password=parameters.get("password") or (unquote(password) or None if at else None),
             database=parameters.get("dbname") or unquote(database),
-            sslmode=_ssl_mode(parameters),
+            sslmode=_parse_ssl_mode(parameters),
             ca=parameters.get("sslrootcert"),
             certificate=parameters.get("sslcert"),
             key=parameters.get("sslkey"),
             key_password=parameters.get("sslpassword"),
-            target_session_attrs=_session_attributes(parameters.get("target_session_attrs")),
+            target_session_attrs=_check_session_attributes(parameters.get("target_session_attrs")),
         )
 
-    def in_database(self, name: str) -> Self:
+    def replace_database(self, name: str) -> Self:
         """Return this URL for another database of the same server."""
         return replace(self, database=name)
 
-    def verified_by(self, ca: Path) -> Self:
+    def add_ca(self, ca: Path) -> Self:
         """Return this URL with a CA file, unless it names one. The mode becomes ``verify-full`` if it has none.
 
         Raises:
             InvalidDatabaseUrl: its mode does not verify the server.
         """
-        return replace(self, ca=self.ca or str(ca), sslmode=_mode_with_ca(self.sslmode))
+        return replace(self, ca=self.ca or str(ca), sslmode=_choose_verified_mode(self.sslmode))
 
     @property
     def where(self) -> str:
@@ -135,7 +135,7 @@ class DatabaseUrl:
             f"{'?' if query else ''}{query}"
         )
 
-    def connect_arguments(self) -> dict[str, Any]:
+    def build_connect_arguments(self) -> dict[str, Any]:
         """Return what ``asyncpg.connect`` takes, except hosts and ports.
 
         Raises:
@@ -149,10 +149,10 @@ class DatabaseUrl:
             "target_session_attrs": self.target_session_attrs or ("read-write" if several else "any"),
         }
         if self.sslmode is not None:
-            arguments["ssl"] = self._ssl(self.sslmode)
+            arguments["ssl"] = self._build_ssl_argument(self.sslmode)
         return arguments
 
-    def _ssl(self, mode: str) -> ssl.SSLContext | str | bool:
+    def _build_ssl_argument(self, mode: str) -> ssl.SSLContext | str | bool:
         if mode == "disable":
             return False
         is_verified = mode in VERIFIED or (mode == "require" and self.ca is not None)  # as in libpq
@@ -167,7 +167,7 @@ class DatabaseUrl:
         return context
 
 
-def _parameters(query: str) -> dict[str, str]:
+def _parse_parameters(query: str) -> dict[str, str]:
     found = dict(parse_qsl(_PERCENT.sub("%25", query), keep_blank_values=True))
     unknown = sorted(found.keys() - PARAMETERS)
     if unknown:
@@ -181,7 +181,7 @@ def _parameters(query: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _ssl_mode(parameters: dict[str, str]) -> str | None:
+def _parse_ssl_mode(parameters: dict[str, str]) -> str | None:
     mode = parameters.get("sslmode") or parameters.get("ssl")
     mode = {"true": "require", "false": "disable", "1": "require", "0": "disable"}.get(mode or "", mode)
     if mode is not None and mode not in SSL_MODES:
@@ -191,10 +191,10 @@ def _ssl_mode(parameters: dict[str, str]) -> str | None:
         raise InvalidDatabaseUrl("sslrootcert=system needs sslmode=verify-full.")
     if parameters.get("sslcert") and mode not in TLS_ONLY:
         raise InvalidDatabaseUrl("sslcert needs sslmode=require, verify-ca or verify-full.")
-    return _mode_with_ca(mode) if ca else mode
+    return _choose_verified_mode(mode) if ca else mode
 
 
-def _mode_with_ca(mode: str | None) -> str:
+def _choose_verified_mode(mode: str | None) -> str:
     if mode not in {None, *TLS_ONLY}:
         raise InvalidDatabaseUrl(
             f"sslmode={mode} does not verify the server, but a CA is given. Use sslmode=verify-full."
@@ -202,13 +202,13 @@ def _mode_with_ca(mode: str | None) -> str:
     return mode or "verify-full"
 
 
-def _session_attributes(text: str | None) -> str | None:
+def _check_session_attributes(text: str | None) -> str | None:
     if text is not None and text not in SESSION_ATTRIBUTES:
         raise InvalidDatabaseUrl(f"target_session_attrs is one of {', '.join(SESSION_ATTRIBUTES)}.")
     return text
 
 
-def _hosts(text: str, ports: str | None) -> tuple[tuple[str, int], ...]:
+def _parse_hosts(text: str, ports: str | None) -> tuple[tuple[str, int], ...]:
     """Read hosts as in ``a:5432,[::1]``; ``ports`` holds one port for all or one for each."""
     names = text.split(",") if text else ["localhost"]
     numbers = (ports or "").split(",")
@@ -216,10 +216,10 @@ def _hosts(text: str, ports: str | None) -> tuple[tuple[str, int], ...]:
         numbers *= len(names)
     if len(numbers) != len(names):
         raise InvalidDatabaseUrl("A database URL has one port for all hosts, or one for each.")
-    return tuple(_host(name, number) for name, number in zip(names, numbers, strict=True))
+    return tuple(_parse_host(name, number) for name, number in zip(names, numbers, strict=True))
 
 
-def _host(text: str, port: str) -> tuple[str, int]:
+def _parse_host(text: str, port: str) -> tuple[str, int]:
     bracketed = re.fullmatch(r"\[([^\]]+)\](?::(.*))?", text)
     if bracketed:
         host, own_port = bracketed[1], bracketed[2]

@@ -43,10 +43,12 @@ class AccessLog:
             raise
         finally:
             write = log.debug if scope["path"] in HEALTH else log.info
-            write("http.request", status=status, ms=round((monotonic() - began) * 1000, 1), **_request(scope))
+            write(
+                "http.request", status=status, ms=round((monotonic() - began) * 1000, 1), **_build_request_fields(scope)
+            )
 
 
-def _request(scope: Scope) -> dict[str, Any]:
+def _build_request_fields(scope: Scope) -> dict[str, Any]:
     route, user_id = scope.get("route"), scope["state"].get("user_id")
     template = getattr(route, "path", None)
     found: dict[str, Any] = {"method": scope.get("method", "WEBSOCKET")}

@@ -21,14 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.database.postgres import AWAY, is_unavailable
 from chassis.http.access_log import AccessLog
-from chassis.ids import new_id, request_id_from
+from chassis.ids import choose_request_id, new_id
 from chassis.loop import Loop
 from chassis.shutdown import Shutdown
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from chassis.telemetry.metrics import Metrics
 from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
-from contracts.wire.field_messages import field_message
+from contracts.wire.field_messages import build_field_message
 
 Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -88,7 +88,7 @@ class OutermostMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = _read_request_id(scope)
         started, status, began = False, DISCONNECTED, monotonic()
 
         async def send_all(message: Message) -> None:
@@ -106,11 +106,11 @@ class OutermostMiddleware:
                 if started or scope["type"] != "http":
                     raise
                 log.error("web.crashed", path=scope["path"], exc_info=error)
-                await problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
+                await build_problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
             finally:
                 if scope["type"] == "http" and scope["path"] not in UNMEASURED:
                     method = scope["method"] if scope["method"] in METHODS else "other"
-                    self._metrics.record_http_request(_route(scope), method, status, monotonic() - began)
+                    self._metrics.record_http_request(_find_route_template(scope), method, status, monotonic() - began)
 
     def _complete_headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
         """Return the headers of a response, with ours that it does not have."""
@@ -126,7 +126,7 @@ class OutermostMiddleware:
         return own
 
 
-def create_web(
+def create_web_app(
     name: str,
     *,
     lifespan: Lifespan,
@@ -161,12 +161,12 @@ def create_web(
 
     async def check_dependencies() -> None:
         for dependency, probe in (dependencies or {}).items():
-            metrics.record_dependency(dependency, is_up=await _failure(probe) is None)
+            metrics.record_dependency(dependency, is_up=await _run_probe(probe) is None)
 
     checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
 
     @asynccontextmanager
-    async def monitored(app: FastAPI) -> AsyncIterator[None]:
+    async def run_with_monitor(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
             checking.start(metrics)
             try:
@@ -177,7 +177,7 @@ def create_web(
 
     app = FastAPI(
         title=name,
-        lifespan=monitored,
+        lifespan=run_with_monitor,
         middleware=layers,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # otherwise each request looks up a provider
@@ -196,7 +196,7 @@ def create_web(
 
     @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
-        failures = dict(zip(every_probe, await asyncio.gather(*map(_failure, every_probe.values())), strict=True))
+        failures = dict(zip(every_probe, await asyncio.gather(*map(_run_probe, every_probe.values())), strict=True))
         checks = {name: failure is None for name, failure in failures.items()}
         ready = all(checks[name] for name in probes) and not shutdown.begun.is_set()
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -228,18 +228,18 @@ def problem(refused: Refused, request_id: str, instance: str | None = None) -> d
     return body
 
 
-def problem_response(request: Request, refused: Refused) -> ProblemResponse:
+def build_problem_response(request: Request, refused: Refused) -> ProblemResponse:
     """Return the response to a refused request, with the headers of its status."""
     headers = {}
     if refused.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
     if refused.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
-    body = problem(refused, request.state.request_id, _instance(request))
+    body = problem(refused, request.state.request_id, _build_instance(request))
     return ProblemResponse(body, status_code=body["status"], headers=headers)
 
 
-def http_problem(request: Request, error: HTTPException, *, code: str = "") -> ProblemResponse:
+def build_http_problem(request: Request, error: HTTPException, *, code: str = "") -> ProblemResponse:
     """Return the response to an HTTP error such as 404 or 405."""
     phrase = HTTPStatus(error.status_code).phrase
     body = {
@@ -248,32 +248,32 @@ def http_problem(request: Request, error: HTTPException, *, code: str = "") -> P
         "status": error.status_code,
         "detail": str(error.detail),
         "code": code or "http." + phrase.lower().replace(" ", "_"),
-        "instance": _instance(request),
+        "instance": _build_instance(request),
         "request_id": request.state.request_id,
     }
     return ProblemResponse(body, status_code=error.status_code, headers=error.headers)
 
 
-def _request_id(scope: Scope) -> str:
+def _read_request_id(scope: Scope) -> str:
     """Return the client's request id if it is valid."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            return request_id_from(value.decode("latin-1"))
+            return choose_request_id(value.decode("latin-1"))
     return new_id().hex
 
 
-def _route(scope: Scope) -> str:
+def _find_route_template(scope: Scope) -> str:
     """Return the path template of the route that answered."""
     route = scope.get("route")
     return route.path_format if isinstance(route, Route) else UNROUTED
 
 
-def _instance(request: Request) -> str:
+def _build_instance(request: Request) -> str:
     """Return the path as a URI reference. ``request.url`` is not used because it contains the Host header."""
     return quote(request.scope["path"][:MAX_TEXT])
 
 
-async def _failure(probe: Probe) -> str | None:
+async def _run_probe(probe: Probe) -> str | None:
     """None if the probe passes, else the reason, which is empty unless it is fit to be shown."""
     try:
         async with asyncio.timeout(PROBE_S):
@@ -287,7 +287,7 @@ async def _failure(probe: Probe) -> str | None:
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)  # noqa: S101 - registered for it
-    return problem_response(request, error.refused)
+    return build_problem_response(request, error.refused)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -295,13 +295,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         error.detail = "There is nothing at this path. See /docs for all paths."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(filter(lambda method: _routed(request, method), METHODS))
+        allowed = ", ".join(filter(lambda method: _is_routed(request, method), METHODS))
         error.headers = {"Allow": allowed}
         error.detail = f"This path does not have this method. Use one of: {allowed}."
-    return http_problem(request, error)
+    return build_http_problem(request, error)
 
 
-def _routed(request: Request, method: str) -> bool:
+def _is_routed(request: Request, method: str) -> bool:
     """Whether any route accepts this method; the router only knows those of the first matching route."""
     routes, path = request.app.router.routes, request.scope["path"]
     scope = {"type": "http", "path": path, "root_path": "", "method": method, "headers": []}
@@ -316,12 +316,14 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         FieldError(
             pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT],
             code=item["type"],
-            message=field_message(item),
+            message=build_field_message(item),
         )
         for item in error.errors()[:MAX_ERRORS]
     )
     message = 'The request has invalid or missing fields. See the field "errors" for each one and what is valid.'
-    return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
+    return build_problem_response(
+        request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors)
+    )
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:
@@ -332,4 +334,4 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
     log.warning("web.dependency_unavailable", path=request.scope["path"], error=type(error).__name__)
-    return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)
+    return build_problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)

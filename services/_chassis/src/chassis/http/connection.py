@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from chassis.http.app import SAFE_HEADERS
-from chassis.http.writing import BoundedWebSockets, UnreadHttp
+from chassis.http.writing import BoundedWebSockets, UnreadTimeoutHttp
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
 
@@ -59,7 +59,7 @@ class Limits:
     pipelined: int = 64
 
 
-class _Refused(Exception):
+class _RequestRefused(Exception):
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
         self.status, self.detail = status, detail
@@ -70,7 +70,7 @@ def guarded(limits: Limits) -> type["GuardedHttp"]:
     return type("GuardedHttp", (GuardedHttp,), {"limits": limits, "peers": Counter(), "unread_s": limits.unread_s})
 
 
-class GuardedHttp(UnreadHttp):
+class GuardedHttp(UnreadTimeoutHttp):
     """uvicorn 0.54's protocol with ``limits``. A violation is answered with a problem and closes the connection."""
 
     limits: ClassVar[Limits]
@@ -81,7 +81,7 @@ class GuardedHttp(UnreadHttp):
         self._phase: Phase = "head"
         self._since = self._heard = self.loop.time()
         self._size = self._count = self._framing = 0
-        self._verdict: _Refused | None = None
+        self._verdict: _RequestRefused | None = None
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
         self._peer = ""
@@ -94,13 +94,13 @@ class GuardedHttp(UnreadHttp):
         self._peer = self.limits.whose(address)
         self.peers[self._peer] += 1
         if self.peers[self._peer] > self.limits.per_peer and not self.limits.trusted(address):
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.")
+            self._refuse_request(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.")
         else:
-            self._arm()
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection."""
-        self._leave()
+        self._stop_counting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -108,35 +108,39 @@ class GuardedHttp(UnreadHttp):
         if self._over:
             return
         if self._phase == "none" and (self.cycle is None or self.cycle.response_complete):
-            self._enter("head")  # also for line breaks before a request, which the parser skips
+            self._enter_phase("head")  # also for line breaks before a request, which the parser skips
         self._framing += len(data)
         super().data_received(data)
         if self._phase == "head" and self._framing > self.limits.max_head + self.limits.max_target:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.")
+            self._refuse_request(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.")
         elif self._phase == "body" and self._framing > MAX_FRAMING:
-            self._refuse(HTTPStatus.BAD_REQUEST, "The chunk sizes, extensions and trailers of the body are too large.")
+            self._refuse_request(
+                HTTPStatus.BAD_REQUEST, "The chunk sizes, extensions and trailers of the body are too large."
+            )
 
     def on_message_begin(self) -> None:
         """Reset the counters of a request."""
         super().on_message_begin()
         if self._phase != "head":
-            self._enter("head")
+            self._enter_phase("head")
         self._size = self._count = self._framing = 0
 
     def on_url(self, url: bytes) -> None:
         """Check the size of the target."""
         super().on_url(url)
         if len(self.url) > self.limits.max_target:
-            self._stop(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
+            self._abort_parsing(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Check the size of the headers. Refuse trailers, which would bypass every check of headers."""
         if self._phase != "head":
-            self._stop(HTTPStatus.BAD_REQUEST, "Trailers are not supported.")
+            self._abort_parsing(HTTPStatus.BAD_REQUEST, "Trailers are not supported.")
         self._size += len(name) + len(value) + 4
         self._count += 1
         if self._size > self.limits.max_head or self._count > self.limits.max_headers:
-            self._stop(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers, or they are too large.")
+            self._abort_parsing(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers, or they are too large."
+            )
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -145,16 +149,16 @@ class GuardedHttp(UnreadHttp):
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version not in {"1.0", "1.1"}:
-            self._stop(HTTPStatus.BAD_REQUEST, "Only HTTP/1.1 is supported.")
+            self._abort_parsing(HTTPStatus.BAD_REQUEST, "Only HTTP/1.1 is supported.")
         if codings and (codings != [b"chunked"] or version == "1.0" or b"content-length" in names):
-            self._stop(HTTPStatus.BAD_REQUEST, "Send either Content-Length or Transfer-Encoding: chunked.")
+            self._abort_parsing(HTTPStatus.BAD_REQUEST, "Send either Content-Length or Transfer-Encoding: chunked.")
         hosts = names.count(b"host")
         if hosts > 1 or (version == "1.1" and not hosts):
-            self._stop(HTTPStatus.BAD_REQUEST, "Send exactly one Host header.")
+            self._abort_parsing(HTTPStatus.BAD_REQUEST, "Send exactly one Host header.")
         if len(self.pipeline) >= self.limits.pipelined:
-            self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are pipelined on this connection.")
+            self._abort_parsing(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are pipelined on this connection.")
         super().on_headers_complete()
-        self._enter("body")
+        self._enter_phase("body")
         if self.parser.should_upgrade() and self.cycle:
             self.cycle.keep_alive = False  # an unsupported upgrade: what follows is not HTTP/1.1
 
@@ -164,7 +168,7 @@ class GuardedHttp(UnreadHttp):
         self._framing = 0
         self._size += len(body)
         if self.cycle and self.cycle.response_complete and self._size > MAX_UNREAD:
-            self._stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body continued after the response.")
+            self._abort_parsing(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body continued after the response.")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -174,18 +178,18 @@ class GuardedHttp(UnreadHttp):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser or one of the checks above rejected."""
-        verdict = self._verdict or _Refused(HTTPStatus.BAD_REQUEST, msg)
-        self._refuse(verdict.status, verdict.detail)
+        verdict = self._verdict or _RequestRefused(HTTPStatus.BAD_REQUEST, msg)
+        self._refuse_request(verdict.status, verdict.detail)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the WebSocket protocol. It is still counted."""
         self._over = True  # only for this protocol
-        self._disarm()
+        self._stop_timer()
         self._unwatch()
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
         if isinstance(protocol, BoundedWebSockets):
-            protocol.on_lost = self._leave
+            protocol.on_lost = self._stop_counting
             if self._is_stopping:
                 protocol.shutdown()
 
@@ -209,12 +213,12 @@ class GuardedHttp(UnreadHttp):
         """Close an idle connection at once, any other one after its response."""
         super().shutdown()
 
-    def _stop(self, status: HTTPStatus, detail: str) -> None:
+    def _abort_parsing(self, status: HTTPStatus, detail: str) -> None:
         """Abort parsing with an exception; the parser then calls ``send_400_response``."""
-        self._verdict = _Refused(status, detail)
+        self._verdict = _RequestRefused(status, detail)
         raise self._verdict
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def _refuse_request(self, status: HTTPStatus, detail: str) -> None:
         """Respond if earlier requests are answered; stop reading and close in any case."""
         if self._over or self.transport.is_closing():
             return
@@ -231,13 +235,13 @@ class GuardedHttp(UnreadHttp):
                 self._watch()
             running.keep_alive = False  # closes once earlier requests are answered
             return
-        self.transport.write(self._answer(status, detail))
+        self.transport.write(self._build_refusal(status, detail))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._disarm()
+        self._stop_timer()
         self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
-    def _answer(self, status: HTTPStatus, detail: str) -> bytes:
+    def _build_refusal(self, status: HTTPStatus, detail: str) -> bytes:
         request_id = new_id().hex
         phrase = status.phrase
         problem = {
@@ -262,32 +266,32 @@ class GuardedHttp(UnreadHttp):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         return STATUS_LINE[status] + lines + b"\r\n" + body
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter_phase(self, phase: Phase) -> None:
         self._phase = phase
         self._since = self._heard = self.loop.time()
         self._size = 0
         if self._timer is None:
-            self._arm()
+            self._start_timer()
 
-    def _arm(self, within_s: float | None = None) -> None:
+    def _start_timer(self, within_s: float | None = None) -> None:
         limits = self.limits
-        self._timer = self.loop.call_later(within_s or min(limits.head_s, limits.body_idle_s), self._look)
+        self._timer = self.loop.call_later(within_s or min(limits.head_s, limits.body_idle_s), self._check_speed)
 
-    def _disarm(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _leave(self) -> None:
+    def _stop_counting(self) -> None:
         """Stop counting the connection. Idempotent."""
-        self._disarm()
+        self._stop_timer()
         peer, self._peer = self._peer, ""
         if peer:
             self.peers[peer] -= 1
             if self.peers[peer] <= 0:
                 del self.peers[peer]
 
-    def _look(self) -> None:
+    def _check_speed(self) -> None:
         """Check whether the peer is too slow. Time during which we do not read does not count."""
         self._timer = None
         if self._phase == "none" or self._over:
@@ -303,6 +307,6 @@ class GuardedHttp(UnreadHttp):
             next_s = max(limits.body_idle_s / 10, limits.body_grace_s - took_s)
             left_s = 0 if late else min(self._heard + limits.body_idle_s - now, next_s)
         if left_s <= 0:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request was sent too slowly.")
+            self._refuse_request(HTTPStatus.REQUEST_TIMEOUT, "The request was sent too slowly.")
         else:
-            self._arm(left_s)
+            self._start_timer(left_s)

@@ -20,7 +20,7 @@ SendText = Callable[[str], bool]
 """Sends a text at once if the peer reads and the socket is open; returns whether it did."""
 
 
-class UnreadHttp(HttpToolsProtocol):
+class UnreadTimeoutHttp(HttpToolsProtocol):
     """uvicorn 0.54's protocol that aborts a connection if nothing could be sent for ``unread_s`` seconds.
 
     uvicorn waits for such a peer forever, even after closing the connection itself. The timer only runs while there is
@@ -47,19 +47,19 @@ class UnreadHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Watch a response that is complete but perhaps not sent."""
         super().on_response_complete()
-        self._watch_end()
+        self._watch_closing()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""
         super().timeout_keep_alive_handler()
-        self._watch_end()
+        self._watch_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._unwatch()
         super().connection_lost(exc)
 
-    def _watch_end(self) -> None:
+    def _watch_closing(self) -> None:
         """Start the timer if the connection is closing: it closes only after all data was sent."""
         if self.transport.is_closing():
             self._watch()
@@ -67,14 +67,14 @@ class UnreadHttp(HttpToolsProtocol):
     def _watch(self) -> None:
         if self._watching is None:
             self._unsent = self.transport.get_write_buffer_size()
-            self._watching = self.loop.call_later(self.unread_s, self._look_at_unsent)
+            self._watching = self.loop.call_later(self.unread_s, self._check_unsent_bytes)
 
     def _unwatch(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
 
-    def _look_at_unsent(self) -> None:
+    def _check_unsent_bytes(self) -> None:
         self._watching = None
         before, left = self._unsent, self.transport.get_write_buffer_size()
         if not (self.flow.write_paused or self.transport.is_closing()):

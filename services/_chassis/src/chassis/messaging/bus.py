@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from chassis.faults import Fault, FaultLog, reason_of
 from chassis.messaging.deadlines import ServerClock
-from chassis.messaging.metadata import Metadata, metadata_of
+from chassis.messaging.metadata import Metadata, read_metadata
 from chassis.messaging.servers import TlsFiles, parse_servers
 from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
@@ -30,7 +30,7 @@ from chassis.messaging.serving import (
     REQUEST_ID_HEADER,
     Admit,
     RefusalBody,
-    Served,
+    ServedTopic,
     WhenFailed,
 )
 from chassis.offload import INLINE_BYTES, offload
@@ -96,7 +96,7 @@ class _Client(Client):
 
 
 @dataclass(slots=True)
-class _Subscribed:
+class _RenewedSubscription:
     """A subscription that is renewed on every new connection."""
 
     subject: str
@@ -161,9 +161,9 @@ class Bus:
         self._wanted = self._connecting = self._serving = self._has_connected = False
         self._waiting = FaultLog()
         self._reviving: asyncio.Task[None] | None = None
-        self._served: list[Served] = []
+        self._served: list[ServedTopic] = []
         self._receiving: list[Subscription] = []  # of served topics on the current connection
-        self._subscribed: list[_Subscribed] = []
+        self._subscribed: list[_RenewedSubscription] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock = ServerClock()
@@ -219,7 +219,7 @@ class Bus:
             when_failed: called with every request that cannot be answered, before it is refused.
         """
         reader = read or topic.payload.model_validate_json
-        served = Served(
+        served = ServedTopic(
             service=self._name,
             topic=topic,
             handler=handler,
@@ -324,7 +324,7 @@ class Bus:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = bound_here().get("request_id", "")
         subject = topic.subject(tenant, key)
-        body = await offload(_written, payload) if is_large else _written(payload)
+        body = await offload(_encode_payload, payload) if is_large else _encode_payload(payload)
         within_s = within_s or topic.timeout_s
         try:
             headers = self._clock.to_header(within_s)
@@ -376,12 +376,12 @@ class Bus:
         Raises:
             Unavailable: there is no connection.
         """
-        subject, callback = topic.filter_subject(tenant, key), _callback(topic, subscriber)
+        subject, callback = topic.filter_subject(tenant, key), _build_callback(topic, subscriber)
         try:
             subscription = await self._client.subscribe(subject, cb=callback)
         except (NatsError, OSError) as error:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
-        subscribed = _Subscribed(subject, callback, subscription)
+        subscribed = _RenewedSubscription(subject, callback, subscription)
         self._subscribed.append(subscribed)
 
         async def unsubscribe() -> None:
@@ -403,7 +403,7 @@ class Bus:
                 await self._subscribe()
                 break
             except (TimeoutError, OSError, NatsError, TlsNotOffered) as error:
-                self._waiting.report(self._fault_of(error))
+                self._waiting.report(self._to_fault(error))
                 with suppress(Exception):  # an incomplete connection is not needed, and neither is its error
                     await self._client.close()
                 self._client, self._jetstream = self._new_client(), None
@@ -413,7 +413,7 @@ class Bus:
         self._connecting = False
         self._waiting.clear()
         log.info("bus.connected")
-        self._call_back()
+        self._run_connect_callbacks()
 
     async def _serve_topics(self) -> None:
         """Register the served topics on the current connection, or on the next one if this one is lost meanwhile."""
@@ -423,7 +423,7 @@ class Bus:
 
     async def _subscribe_served(self) -> None:
         self._receiving = [
-            await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+            await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._build_receiver(served))
             for served in self._served
         ]
 
@@ -442,15 +442,15 @@ class Bus:
             await asyncio.wait(self._tasks)
         await self._client.flush()
 
-    def _receiver(self, served: Served) -> _Callback:
+    def _build_receiver(self, served: ServedTopic) -> _Callback:
         async def receive(message: Msg) -> None:
-            task = asyncio.create_task(self._answer(served, message))
+            task = asyncio.create_task(self._answer_message(served, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
         return receive
 
-    async def _answer(self, served: Served, message: Msg) -> None:
+    async def _answer_message(self, served: ServedTopic, message: Msg) -> None:
         body, headers = await served.answer(message)
         with suppress(NatsError, OSError):
             try:
@@ -467,11 +467,11 @@ class Bus:
             if self.connected:
                 await self._clock.measure(self._client)
 
-    def _call_back(self) -> None:
+    def _run_connect_callbacks(self) -> None:
         for callback in self._on_connect:
             callback()
 
-    def _fault_of(self, error: Exception) -> Fault:
+    def _to_fault(self, error: Exception) -> Fault:
         where = ", ".join(server.rpartition("@")[2] for server in self._options["servers"])
         refused = "authorization" in str(error).lower() or "authentication" in str(error).lower()
         action = "Check NATS_USER and NATS_PASSWORD." if refused else "Check that NATS runs, and NATS_URL."
@@ -479,7 +479,7 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         if self._connecting:
-            self._waiting.report(self._fault_of(error))
+            self._waiting.report(self._to_fault(error))
             return
         log.warning("bus.error", error=str(error) or type(error).__name__)
 
@@ -497,15 +497,15 @@ class Bus:
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
-        self._call_back()
+        self._run_connect_callbacks()
         await self._clock.measure(self._client)
 
 
-def _written(payload: BaseModel) -> bytes:
+def _encode_payload(payload: BaseModel) -> bytes:
     return payload.model_dump_json().encode()
 
 
-def _callback(topic: Topic[P], subscriber: Subscriber[P]) -> _Callback:
+def _build_callback(topic: Topic[P], subscriber: Subscriber[P]) -> _Callback:
     async def receive(message: Msg) -> None:
         try:
             if len(message.data) > INLINE_BYTES:
@@ -516,7 +516,7 @@ def _callback(topic: Topic[P], subscriber: Subscriber[P]) -> _Callback:
             log.warning("bus.message_unreadable", topic=topic.name, subject=message.subject, errors=error.error_count())
             return
         try:
-            await subscriber(payload, metadata_of(topic, message))
+            await subscriber(payload, read_metadata(topic, message))
         except Exception:  # noqa: BLE001 - the edge of a subscription: the next message must be received
             log.exception("bus.subscriber_failed", topic=topic.name, subject=message.subject)
 

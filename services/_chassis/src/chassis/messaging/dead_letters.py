@@ -44,7 +44,7 @@ MAX_EXCERPT = 16 << 10  # bytes
 MAX_REASON = 2_000  # characters
 
 
-def dead_letters_table(metadata: MetaData) -> Table:
+def create_dead_letters_table(metadata: MetaData) -> Table:
     """Return the table of one service. Written by its stream consumers, read by admins."""
     return Table(
         "dead_letters",
@@ -203,7 +203,7 @@ class DeadLetters:
         if query.node is not None:
             return DeadLetterPage(letters=(), more=False)
         rows = await self._store.list_page(limit=query.limit + 1, before=query.before)
-        letters = tuple(self._present(row) for row in rows[: query.limit])
+        letters = tuple(self._build_dead_letter(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
 
     async def redrive(self, command: RedriveDeadLetter) -> Redriven:
@@ -231,7 +231,7 @@ class DeadLetters:
         log.info("dead_letters.redriven", id=str(command.id), subject=row["subject"])
         return Redriven(id=command.id)
 
-    def _present(self, row: Row) -> DeadLetter:
+    def _build_dead_letter(self, row: Row) -> DeadLetter:
         fields: dict[str, Any] = dict(row)
         excerpt = clean(fields.pop("excerpt").decode("utf-8", "replace"), MAX_EXCERPT)
         return DeadLetter(service=self._service, excerpt=excerpt, **fields)

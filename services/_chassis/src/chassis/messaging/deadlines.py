@@ -24,12 +24,12 @@ class RequestExpired(Unavailable):
     """The service {service} was too busy to start the request in time and did not execute it. Try again."""
 
 
-class _Server(BaseModel):
+class _ServerInfo(BaseModel):
     time: AwareDatetime
 
 
 class _UserInfo(BaseModel):
-    server: _Server
+    server: _ServerInfo
 
 
 class ServerClock:

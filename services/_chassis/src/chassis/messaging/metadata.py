@@ -33,13 +33,13 @@ class Metadata:
         return self.delivery > 1
 
 
-def metadata_of(topic: Topic[Any], message: Msg) -> Metadata:
+def read_metadata(topic: Topic[Any], message: Msg) -> Metadata:
     """Return the metadata of a message of this topic."""
     address = topic.address(message.subject)
     return Metadata(message.subject, address.tenant, address.key)
 
 
-def stream_metadata_of(topic: Topic[Any], message: Msg) -> Metadata:
+def read_stream_metadata(topic: Topic[Any], message: Msg) -> Metadata:
     """Return the metadata of a message of this topic that was read from a stream."""
     address, told = topic.address(message.subject), message.metadata
     return Metadata(

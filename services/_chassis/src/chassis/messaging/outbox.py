@@ -40,7 +40,7 @@ BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$
 """For the migration that makes the table: the relay is woken by the commit itself."""
 
 
-def outbox_table(metadata: MetaData) -> Table:
+def create_outbox_table(metadata: MetaData) -> Table:
     """Return the outbox table of one database. Transactions insert messages; the relay publishes them."""
     return Table(
         "outbox",
@@ -69,7 +69,7 @@ _EXPIRED = ExpiredRows("outbox", "published_at < now() - interval '1 hour'")
 _REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 
 
-class Relay:
+class OutboxRelay:
     """Publishes the outbox in order. Several may run: rows are locked while they are being published.
 
     A crash between publishing and marking publishes again under the same ``Nats-Msg-Id``.
@@ -104,16 +104,16 @@ class Relay:
             rows = await _TAKE.all(connection, batch=BATCH)
             if not rows:
                 return False
-            done = await self._publish(rows)
+            done = await self._publish_rows(rows)
             await _MARK.run(connection, ids=done)
         return len(done) == len(rows) == BATCH
 
-    async def _publish(self, rows: Sequence[Row]) -> list[int]:
+    async def _publish_rows(self, rows: Sequence[Row]) -> list[int]:
         """Publish rows, then wait for the acknowledgements; the ids up to the first row that was not stored."""
         jetstream = self._bus.jetstream
         try:
             pending = [
-                (row["id"], await jetstream.publish_async(row["subject"], row["body"], headers=_headers(row)))
+                (row["id"], await jetstream.publish_async(row["subject"], row["body"], headers=_build_headers(row)))
                 for row in rows
             ]
         except (NatsError, OSError):
@@ -127,5 +127,5 @@ class Relay:
         return done
 
 
-def _headers(row: Row) -> dict[str, str]:
+def _build_headers(row: Row) -> dict[str, str]:
     return {"Nats-Msg-Id": str(row["message_id"])}

@@ -11,7 +11,7 @@ SCHEMES = ("nats", "tls")
 
 
 @dataclass(frozen=True, slots=True)
-class Servers:
+class NatsServers:
     """The servers of one NATS cluster, any of which will do.
 
     Attributes:
@@ -46,7 +46,7 @@ class TlsFiles:
             OSError: a file cannot be read, or is not a certificate or key.
         """
         if self == TlsFiles():
-            return _system_context()
+            return _create_system_ssl_context()
         context = ssl.create_default_context(cafile=self.ca)
         if self.cert is not None:
             context.load_cert_chain(self.cert, self.key)
@@ -54,12 +54,12 @@ class TlsFiles:
 
 
 @cache
-def _system_context() -> ssl.SSLContext:
+def _create_system_ssl_context() -> ssl.SSLContext:
     """Return a context with the certificates that the system trusts. Loading them takes 50 ms of CPU."""
     return ssl.create_default_context()
 
 
-def parse_servers(text: str) -> Servers:
+def parse_servers(text: str) -> NatsServers:
     """Parse comma-separated URLs.
 
     User and password, or a token in place of the user, may be part of them: percent-encoded, the same in all.
@@ -87,4 +87,4 @@ def parse_servers(text: str) -> Servers:
     if len(credentials) > 1:
         raise ValueError("All NATS URLs must have the same user and password, or none.")
     user, password = (unquote(one) if one is not None else None for one in credentials.pop())
-    return Servers(tuple(urls), user, password, requires_tls="tls" in schemes)
+    return NatsServers(tuple(urls), user, password, requires_tls="tls" in schemes)

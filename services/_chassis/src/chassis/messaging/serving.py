@@ -9,11 +9,19 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
 from chassis.database.postgres import is_unavailable, is_unstorable
-from chassis.ids import request_id_from
+from chassis.ids import choose_request_id
 from chassis.messaging.deadlines import DEADLINE_HEADER, RequestExpired, has_passed
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound, log
-from contracts.wire.errors import STATUS, InternalFault, InvalidMessage, Refusal, Refused, Unavailable, field_errors
+from contracts.wire.errors import (
+    STATUS,
+    InternalFault,
+    InvalidMessage,
+    Refusal,
+    Refused,
+    Unavailable,
+    build_field_errors,
+)
 from contracts.wire.topic import Address, Rpc
 
 Handler = Callable[[Any, Address], Awaitable[BaseModel]]
@@ -55,7 +63,7 @@ WhenFailed = Callable[[Failed], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedTopic:
     """One topic, answered by ``service``; see ``Bus.serve``.
 
     A request whose deadline has passed is refused without calling the handler.
@@ -77,28 +85,28 @@ class Served:
     async def answer(self, message: Msg) -> Reply:
         """Return the reply to a request. Never raises."""
         sent = message.headers or {}
-        request_id = request_id_from(sent[REQUEST_ID_HEADER]) if sent.get(REQUEST_ID_HEADER) else ""
+        request_id = choose_request_id(sent[REQUEST_ID_HEADER]) if sent.get(REQUEST_ID_HEADER) else ""
         address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
         with bound(**({"request_id": request_id} if request_id else {})):
             try:
                 deadline = self.read_deadline(sent.get(DEADLINE_HEADER))
-                return await self._handled(message.data, replace(address, deadline=deadline))
+                return await self._call_handler(message.data, replace(address, deadline=deadline))
             except Exception as error:  # noqa: BLE001 - the edge of a request
-                reply, failure = self._refusal(error)
+                reply, failure = self._to_refusal(error)
             if failure is not None and self.when_failed is not None:
                 code = reply[1][ERROR_HEADER]
-                failed = Failed(message.subject, address, message.data, request_id, code, _reason(failure))
+                failed = Failed(message.subject, address, message.data, request_id, code, _describe_failure(failure))
                 await self._report_failure(self.when_failed, failed)
             return reply
 
-    async def _handled(self, body: bytes, address: Address) -> Reply:
+    async def _call_handler(self, body: bytes, address: Address) -> Reply:
         """Return the handler's reply. Calls the handler a second time if the database was unavailable."""
         if OVERSIZED_HEADERS in address.headers:
             raise InvalidMessage
         self._check_deadline(address)
         if self.admit is not None:
             await self.admit(address)
-        payload = await self._payload(body)
+        payload = await self._read_payload(body)
         try:
             self._check_deadline(address)
             answer = await self.handler(payload, address)
@@ -114,11 +122,11 @@ class Served:
         if has_passed(address.deadline):
             raise RequestExpired(service=self.service, retry_after_s=1)
 
-    async def _payload(self, body: bytes) -> BaseModel:
+    async def _read_payload(self, body: bytes) -> BaseModel:
         try:
             return self.read(body) if len(body) <= INLINE_BYTES else await offload(self.read, body)
         except ValidationError as error:
-            raise InvalidMessage(errors=field_errors(error)) from None
+            raise InvalidMessage(errors=build_field_errors(error)) from None
 
     async def _report_failure(self, report: WhenFailed, failed: Failed) -> None:
         try:
@@ -126,7 +134,7 @@ class Served:
         except Exception:  # noqa: BLE001 - the request is answered all the same
             log.exception("bus.failure_not_noted", topic=self.topic.name)
 
-    def _refusal(self, error: Exception) -> tuple[Reply, Exception | None]:
+    def _to_refusal(self, error: Exception) -> tuple[Reply, Exception | None]:
         """Return the refusal that answers an error; the error too if the request can never be answered."""
         if isinstance(error, RequestExpired):
             self.expired[self.topic.name] += 1
@@ -152,7 +160,7 @@ class Served:
         return body.model_dump_json().encode(), headers
 
 
-def _reason(failure: Exception) -> str:
+def _describe_failure(failure: Exception) -> str:
     if isinstance(failure, Refusal):
         wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.refused.errors[:10])
         return f"{failure.refused.message} {wrong}".strip()

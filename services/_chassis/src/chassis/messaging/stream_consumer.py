@@ -19,10 +19,10 @@ from chassis.database.statement import Row
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import MAX_EXCERPT, DeadLetterStore, DeadMessage, Failure
-from chassis.messaging.metadata import Metadata, stream_metadata_of
+from chassis.messaging.metadata import Metadata, read_stream_metadata
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import log
-from contracts.wire.errors import InternalFault, InvalidMessage, MessageTooLarge, Unavailable, field_errors
+from contracts.wire.errors import InternalFault, InvalidMessage, MessageTooLarge, Unavailable, build_field_errors
 from contracts.wire.topic import DurableConsumer
 
 FETCH_S = 3.0  # nats-py 2.16: a fetch that was sent before the server restarted returns nothing until it times out
@@ -39,14 +39,14 @@ UNKNOWN_TYPE = "message.unknown_type"
 P = TypeVar("P", bound=BaseModel)
 
 
-class Received(NamedTuple, Generic[P]):
+class ReceivedMessage(NamedTuple, Generic[P]):
     """One message of a stream."""
 
     payload: P
     metadata: Metadata
 
 
-Handler = Callable[[Sequence[Received[P]]], Awaitable[None]]
+Handler = Callable[[Sequence[ReceivedMessage[P]]], Awaitable[None]]
 """Handles messages, all of them or, by raising, none. It must be idempotent."""
 
 
@@ -102,7 +102,7 @@ class StreamConsumer(Generic[P]):
         try:
             until = monotonic() + TICK_S
             while monotonic() < until:
-                await self._handle(await subscription.fetch(BATCH, timeout=FETCH_S))
+                await self._handle_messages(await subscription.fetch(BATCH, timeout=FETCH_S))
                 await asyncio.sleep(GATHER_S)
         except NatsError as error:
             log.debug("streams.idle", error=type(error).__name__)
@@ -116,14 +116,14 @@ class StreamConsumer(Generic[P]):
         Raises:
             OSError, asyncpg.PostgresError: the database is unavailable.
         """
-        payload = await self._read(row["subject"], row["payload"])
+        payload = await self._read_payload(row["subject"], row["payload"])
         if isinstance(payload, Failure):
             return payload
         address = self._consumer.topic.address(row["subject"])
         metadata = Metadata(
             row["subject"], address.tenant, address.key, row["sequence"], row["published_at"], row["attempts"] + 1
         )
-        failure = await self._call_handler([Received(payload, metadata)])
+        failure = await self._call_handler([ReceivedMessage(payload, metadata)])
         if failure is not None and failure.error is not None and _is_unavailable(failure.error):
             raise failure.error
         return failure
@@ -144,28 +144,28 @@ class StreamConsumer(Generic[P]):
                 ),
             )
 
-    async def _handle(self, messages: list[Msg]) -> None:
-        async with self._extending_ack_wait(messages):
-            new: list[tuple[Msg, Received[P]]] = []
-            again: list[tuple[Msg, Received[P]]] = []
+    async def _handle_messages(self, messages: list[Msg]) -> None:
+        async with self._extend_ack_wait(messages):
+            new: list[tuple[Msg, ReceivedMessage[P]]] = []
+            again: list[tuple[Msg, ReceivedMessage[P]]] = []
             for message in messages:
-                payload = await self._read(message.subject, message.data)
+                payload = await self._read_payload(message.subject, message.data)
                 if isinstance(payload, Failure):
                     await self._store_dead_letter(message, payload)
                     continue
-                received = Received(payload, stream_metadata_of(self._consumer.topic, message))
+                received = ReceivedMessage(payload, read_stream_metadata(self._consumer.topic, message))
                 (again if received.metadata.redelivered else new).append((message, received))
             give_up_at = monotonic() + WAIT_S
             if len(new) > 1:
                 failure = await self._call_until_available([received for _, received in new], give_up_at)
                 if failure is None or (failure.error is not None and _is_unavailable(failure.error)):
                     for message, _ in new:
-                        await self._settle(message, failure)
+                        await self._settle_message(message, failure)
                     new = []
             for message, received in new + again:
-                await self._settle(message, await self._call_until_available([received], give_up_at))
+                await self._settle_message(message, await self._call_until_available([received], give_up_at))
 
-    async def _call_until_available(self, received: Sequence[Received[P]], give_up_at: float) -> Failure | None:
+    async def _call_until_available(self, received: Sequence[ReceivedMessage[P]], give_up_at: float) -> Failure | None:
         pause_s = FIRST_PAUSE_S
         while True:
             failure = await self._call_handler(received)
@@ -175,7 +175,7 @@ class StreamConsumer(Generic[P]):
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _call_handler(self, received: Sequence[Received[P]]) -> Failure | None:
+    async def _call_handler(self, received: Sequence[ReceivedMessage[P]]) -> Failure | None:
         try:
             await self._handler(received)
         except Exception as error:  # noqa: BLE001 - the edge of a message: it is delivered again or becomes a dead letter
@@ -187,23 +187,23 @@ class StreamConsumer(Generic[P]):
             return Failure(InternalFault.code, reason, error)
         return None
 
-    async def _settle(self, message: Msg, failure: Failure | None) -> None:
+    async def _settle_message(self, message: Msg, failure: Failure | None) -> None:
         """Acknowledge a message that was handled; else have it delivered again or keep it as a dead letter."""
         told = message.metadata
         if failure is None:
             self._first_failures.pop(told.sequence.stream, None)
-            await _send(message.ack())
+            await _send_acknowledgement(message.ack())
         elif told.num_delivered >= self._consumer.max_deliver:
             await self._store_dead_letter(message, failure)
         else:
             if len(self._first_failures) >= MAX_FIRST_FAILURES:  # of messages that other replicas handled meanwhile
                 self._first_failures.clear()
             self._first_failures.setdefault(told.sequence.stream, datetime.now(UTC))
-            await _send(message.nak(self._consumer.pause_s(told.num_delivered)))
+            await _send_acknowledgement(message.nak(self._consumer.pause_s(told.num_delivered)))
 
     async def _store_dead_letter(self, message: Msg, failure: Failure) -> None:
         told, body, address = message.metadata, message.data, self._consumer.topic.address(message.subject)
-        known = self._is_known(message.subject)
+        known = self._is_known_subject(message.subject)
         sequence = told.sequence.stream
         dead = DeadMessage(
             stream=self._stream,
@@ -211,8 +211,8 @@ class StreamConsumer(Generic[P]):
             sequence=sequence,
             published_at=told.timestamp,
             subject=message.subject,
-            tenant_id=_uuid(address.tenant) if known else None,
-            job_id=_uuid(address.key) if known and self._consumer.topic.key == "job" else None,
+            tenant_id=_parse_uuid(address.tenant) if known else None,
+            job_id=_parse_uuid(address.key) if known and self._consumer.topic.key == "job" else None,
             attempts=told.num_delivered,
             first_failed_at=self._first_failures.get(sequence, datetime.now(UTC)),
             excerpt=body[:MAX_EXCERPT],
@@ -223,7 +223,7 @@ class StreamConsumer(Generic[P]):
             await self._dead_letters.add(dead, failure)
         except Exception as error:  # noqa: BLE001 - the message stays in the stream
             log.error("streams.dead_letter_not_stored", consumer=self._consumer.name, sequence=sequence, exc_info=error)
-            await _send(message.nak(self._consumer.pause_s(told.num_delivered)))
+            await _send_acknowledgement(message.nak(self._consumer.pause_s(told.num_delivered)))
             return
         self._first_failures.pop(sequence, None)
         log.error(
@@ -234,28 +234,28 @@ class StreamConsumer(Generic[P]):
             code=failure.code,
             reason=failure.reason[:200],
         )
-        await _send(message.term())
+        await _send_acknowledgement(message.term())
 
-    async def _read(self, subject: str, body: bytes) -> P | Failure:
+    async def _read_payload(self, subject: str, body: bytes) -> P | Failure:
         if len(body) > self._consumer.max_bytes:
             reason = f"It has {len(body)} bytes, the consumer takes {self._consumer.max_bytes}."
             return Failure(MessageTooLarge.code, reason)
-        if not self._is_known(subject):
+        if not self._is_known_subject(subject):
             return Failure(UNKNOWN_TYPE, f"The consumer handles {self._consumer.topic.name} only.")
         parse = self._consumer.topic.payload.model_validate_json
         try:
             return await offload(parse, body) if len(body) > INLINE_BYTES else parse(body)
         except ValidationError as error:
-            wrong = "; ".join(f"{each.pointer} {each.message}".strip() for each in field_errors(error)[:10])
+            wrong = "; ".join(f"{each.pointer} {each.message}".strip() for each in build_field_errors(error)[:10])
             return Failure(InvalidMessage.code, wrong)
 
-    def _is_known(self, subject: str) -> bool:
+    def _is_known_subject(self, subject: str) -> bool:
         topic = self._consumer.topic
         tokens = subject.removeprefix(f"{topic.name}.").split(".")
         return subject.startswith(f"{topic.name}.") and len(tokens) == (2 if topic.key else 1)
 
     @asynccontextmanager
-    async def _extending_ack_wait(self, messages: Sequence[Msg]) -> AsyncIterator[None]:
+    async def _extend_ack_wait(self, messages: Sequence[Msg]) -> AsyncIterator[None]:
         """Tell the server that messages are being worked on, until each of them is settled."""
 
         async def extend() -> None:
@@ -263,7 +263,7 @@ class StreamConsumer(Generic[P]):
                 await asyncio.sleep(self._consumer.ack_wait_s / 3)
                 for message in messages:
                     if not message.is_acked:
-                        await _send(message.in_progress())
+                        await _send_acknowledgement(message.in_progress())
 
         task = asyncio.create_task(extend())
         try:
@@ -273,7 +273,7 @@ class StreamConsumer(Generic[P]):
             await asyncio.wait({task})
 
 
-async def _send(acknowledgement: Awaitable[None]) -> None:
+async def _send_acknowledgement(acknowledgement: Awaitable[None]) -> None:
     """Send an acknowledgement. One that is lost has the message delivered again."""
     with suppress(NatsError, OSError):
         await acknowledgement
@@ -283,7 +283,7 @@ def _is_unavailable(error: Exception) -> bool:
     return is_unavailable(error) or isinstance(error, Unavailable)
 
 
-def _uuid(token: str | None) -> UUID | None:
+def _parse_uuid(token: str | None) -> UUID | None:
     try:
         return UUID(token or "")
     except ValueError:

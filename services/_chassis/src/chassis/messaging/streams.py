@@ -85,7 +85,7 @@ async def reconcile(bus: Bus, stream: Stream, *, replicas: int = 1) -> None:
         raise StreamRefused(" ".join(message for _, message in refusals))
 
 
-async def read_fill(bus: Bus, stream: Stream) -> StreamFill | None:
+async def read_stream_fill(bus: Bus, stream: Stream) -> StreamFill | None:
     """Return how full an existing stream is; None if it does not exist.
 
     Raises:

@@ -47,7 +47,7 @@ def configure(
         return render(logger, name, event).decode()
 
     def shorten_fault(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        error = _exception_of(event.get("exc_info"))
+        error = _find_exception(event.get("exc_info"))
         if error is not None and is_fault(error):
             del event["exc_info"]
             event["error"] = describe_error(error)
@@ -92,7 +92,7 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _exception_of(exc_info: object) -> BaseException | None:
+def _find_exception(exc_info: object) -> BaseException | None:
     """Return the exception of a log call: ``exc_info`` may be it, a tuple that contains it, or True."""
     if isinstance(exc_info, BaseException):
         return exc_info

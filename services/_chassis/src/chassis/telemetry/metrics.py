@@ -24,7 +24,7 @@ Read = Callable[[], Mapping[tuple[str, ...], float]]
 """Returns values by label values. It is called in another thread."""
 
 
-class _Reading(Collector):
+class _CallbackMetric(Collector):
     """A metric whose values are kept elsewhere and read at each scrape."""
 
     def __init__(self, metric: Metric, read: Read) -> None:
@@ -97,7 +97,7 @@ class Metrics:
 
     def read_at_scrape(self, metric: Metric, read: Read) -> None:
         """Export values that are kept elsewhere."""
-        self.registry.register(_Reading(metric, read))
+        self.registry.register(_CallbackMetric(metric, read))
 
     def serve(self, host: str, port: int) -> int:
         """Serve the metrics in a background thread until the process ends; returns the port.

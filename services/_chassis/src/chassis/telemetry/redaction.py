@@ -41,9 +41,9 @@ class Redactor:
         for secret in self._secrets:
             if secret in line:
                 line = line.replace(secret, HIDDEN)
-        return _CREDENTIALS.sub(_hide, line) if any(marker in line for marker in _MARKERS) else line
+        return _CREDENTIALS.sub(_hide_secret, line) if any(marker in line for marker in _MARKERS) else line
 
 
-def _hide(found: re.Match[bytes]) -> bytes:
+def _hide_secret(found: re.Match[bytes]) -> bytes:
     kept = found[found.lastgroup] if found.lastgroup else b""
     return kept + HIDDEN

@@ -1,7 +1,7 @@
 """Credential verification, WebSocket tickets and user changes, for the public services."""
 
 from auth.consumers.request_user import parse_user_id
-from auth.usecases.manage_tickets import Tickets
+from auth.usecases.manage_tickets import TicketService
 from auth.usecases.read_changes import ChangeReader
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.messaging.bus import Bus
@@ -11,7 +11,7 @@ from contracts.auth.tickets import CREATE_TICKET, REDEEM_TICKET, CreateTicket, R
 from contracts.wire.topic import Address
 
 
-def register(bus: Bus, *, verifier: CredentialVerifier, changes: ChangeReader, tickets: Tickets) -> None:
+def register(bus: Bus, *, verifier: CredentialVerifier, changes: ChangeReader, tickets: TicketService) -> None:
     async def verify_credential(command: VerifyCredential, _: Address) -> Principal:
         return await verifier.verify(command.credential.get_secret_value())
 

@@ -19,10 +19,10 @@ from contracts.wire.topic import Address
 
 def register(bus: Bus, *, eraser: AccountEraser, reader: ErasureReader) -> None:
     async def erase_account(command: EraseAccount, address: Address) -> Done:
-        return await eraser.erase_own(parse_user_id(address), command)
+        return await eraser.erase_own_account(parse_user_id(address), command)
 
     async def erase_user(command: EraseUser, address: Address) -> Done:
-        return await eraser.erase_other(parse_user_id(address), command)
+        return await eraser.erase_account_of_user(parse_user_id(address), command)
 
     async def read_erasures(query: ReadErasures, _: Address) -> Erasures:
         return await reader.read_erasures(query)

@@ -1,7 +1,7 @@
 """Invite requests. The acting admin is the user in the subject."""
 
 from auth.consumers.request_user import parse_user_id
-from auth.usecases.manage_invites import Invites
+from auth.usecases.manage_invites import InviteService
 from chassis.messaging.bus import Bus
 from contracts.auth.fields import Done
 from contracts.auth.invites import (
@@ -17,7 +17,7 @@ from contracts.auth.invites import (
 from contracts.wire.topic import Address
 
 
-def register(bus: Bus, *, invites: Invites) -> None:
+def register(bus: Bus, *, invites: InviteService) -> None:
     async def create_invite(command: CreateInvite, address: Address) -> CreatedInvite:
         return await invites.create_invite(parse_user_id(address), command)
 

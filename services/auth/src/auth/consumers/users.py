@@ -49,7 +49,9 @@ def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> Non
     bus.serve(READ_ACCOUNT, read_account)
 
 
-def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger) -> None:
+def register_user_administration(
+    bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger
+) -> None:
     async def list_users(query: ListUsers, address: Address) -> UserPage:
         return await lister.list_users(parse_user_id(address), query)
 

@@ -31,17 +31,17 @@ class ApiKey:
     def text(self) -> str:
         """The key as its owner sees it, shown once."""
         body = f"cf_{self.id}_{self.secret}"
-        return body + _checksum(body)
+        return body + _compute_checksum(body)
 
 
 def new_api_key() -> ApiKey:
     """Return a new random key."""
-    return ApiKey(id=new_key_id(), secret=_random_text(SECRET_LENGTH))
+    return ApiKey(id=new_key_id(), secret=_generate_random_text(SECRET_LENGTH))
 
 
 def new_key_id() -> str:
     """Return a new random id, for a key whose secret is derived."""
-    return _random_text(ID_LENGTH)
+    return _generate_random_text(ID_LENGTH)
 
 
 def parse_api_key(text: str) -> ApiKey | None:
@@ -67,17 +67,17 @@ class ApiKeyPepper:
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:
-        self._peppers = tuple(_derive(each, "api_keys") for each in (secret_key, *earlier))
-        self._deriving = tuple(_derive(each, "key_requests") for each in (secret_key, *earlier))
+        self._peppers = tuple(_derive_key(each, "api_keys") for each in (secret_key, *earlier))
+        self._deriving = tuple(_derive_key(each, "key_requests") for each in (secret_key, *earlier))
         self.pepper_id = hmac.digest(self._peppers[0], b"id", "sha256").hex()[:8]
 
     def digest(self, key: ApiKey) -> bytes:
         """Return 32 bytes that verify the key but do not reveal it."""
-        return _digest(self._peppers[0], key)
+        return _digest_key(self._peppers[0], key)
 
     def matches(self, key: ApiKey, digest: bytes) -> bool:
         """Whether the digest belongs to this key, compared in constant time."""
-        return any(hmac.compare_digest(_digest(pepper, key), digest) for pepper in self._peppers)
+        return any(hmac.compare_digest(_digest_key(pepper, key), digest) for pepper in self._peppers)
 
     def derive_key(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
         """Return the key for this request: the same one for as long as the salt is kept.
@@ -101,19 +101,19 @@ class ApiKeyPepper:
         return [ApiKey(id=key_id, secret=_to_base62(number, SECRET_LENGTH)) for number in numbers]
 
 
-def _derive(secret_key: str, purpose: str) -> bytes:
+def _derive_key(secret_key: str, purpose: str) -> bytes:
     return hmac.digest(secret_key.encode(), f"comfyfleet auth {purpose} v1".encode(), "sha256")
 
 
-def _digest(pepper: bytes, key: ApiKey) -> bytes:
+def _digest_key(pepper: bytes, key: ApiKey) -> bytes:
     return hmac.new(pepper, f"{key.id}_{key.secret}".encode(), hashlib.sha256).digest()
 
 
-def _random_text(length: int) -> str:
+def _generate_random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-def _checksum(body: str) -> str:
+def _compute_checksum(body: str) -> str:
     return _to_base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
 
 

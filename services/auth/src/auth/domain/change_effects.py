@@ -28,10 +28,12 @@ def preview_tier_change(before: Limits, after: Limits, *, affected: int, unaffec
     if not changes:
         return Preview(effects=(_NOTHING,))
     effects = [
-        Effect(code="users_affected", message=f"{_users(affected)} new limits within a second.", count=affected),
+        Effect(
+            code="users_affected", message=f"{_format_user_count(affected)} new limits within a second.", count=affected
+        ),
     ]
     if unaffected:
-        message = f"{_users(unaffected, 'keep', 'keeps')} own limits, which this change does not touch."
+        message = f"{_format_user_count(unaffected, 'keep', 'keeps')} own limits, which this change does not touch."
         effects.append(Effect(code="users_unaffected", message=message, count=unaffected))
     return Preview(effects=(*effects, *_list_effects_of_limits(before, after)), changes=changes)
 
@@ -87,7 +89,7 @@ def _is_shorter(days: int | None, than: int | None) -> bool:
     return days is not None and (than is None or days < than)
 
 
-def _users(number: int, many: str = "get", one: str = "gets") -> str:
+def _format_user_count(number: int, many: str = "get", one: str = "gets") -> str:
     return f"1 user {one}" if number == 1 else f"{number} users {many}"
 
 

@@ -12,7 +12,7 @@ def new_invite_token() -> str:
     return "cfi_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
-def invite_digest(text: str) -> bytes | None:
+def digest_invite_token(text: str) -> bytes | None:
     """Return the SHA-256 digest that finds the invite without revealing its token.
 
     None when the text is not a token.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from contracts.auth.accounts import Role
-from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.credentials import Scope, list_scopes
 from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
 from contracts.wire.errors import FieldError
 
@@ -21,9 +21,9 @@ def validate_name(command: CreateKey) -> str:
     """
     name = command.name.strip()
     if not name:
-        raise _invalid_key("/name", "name_empty", "A name has at least one letter.")
+        raise _build_invalid_key("/name", "name_empty", "A name has at least one letter.")
     if not name.isprintable():
-        raise _invalid_key(
+        raise _build_invalid_key(
             "/name", "name_unprintable", "A name has no control characters and none that cannot be seen."
         )
     return name
@@ -35,7 +35,7 @@ def validate_scopes(command: CreateKey, role: Role) -> tuple[Scope, ...]:
     Raises:
         ScopeNotGranted: the requesting credential or its user's role lacks one of them.
     """
-    if not set(command.scopes) <= set(command.granted) & set(scopes_of(role)):
+    if not set(command.scopes) <= set(command.granted) & set(list_scopes(role)):
         raise ScopeNotGranted
     return _sort_scopes(command.scopes)
 
@@ -50,10 +50,10 @@ def validate_expiry(command: CreateKey, now: datetime, life: timedelta) -> datet
     if requested is None:
         return now + life
     if requested.tzinfo is None:
-        raise _invalid_key("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
+        raise _build_invalid_key("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
     if not now < requested <= now + MAX_LIFETIME:
         message = f"A key ends in the future, and {MAX_LIFETIME.days} days from now at the latest."
-        raise _invalid_key("/expires_at", "expires_at_range", message)
+        raise _build_invalid_key("/expires_at", "expires_at_range", message)
     return requested
 
 
@@ -69,5 +69,5 @@ def _sort_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     return tuple(scope for scope in Scope if scope in requested)
 
 
-def _invalid_key(pointer: str, code: str, message: str) -> InvalidKey:
+def _build_invalid_key(pointer: str, code: str, message: str) -> InvalidKey:
     return InvalidKey(errors=(FieldError(pointer=pointer, code=code, message=message),))

@@ -8,7 +8,7 @@ FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(minutes=15)
 HARD_LIMIT, HARD_LIMIT_DELAY = 100, timedelta(hours=1)
 
 
-def delay_after(failures: int) -> timedelta:
+def compute_delay(failures: int) -> timedelta:
     """Return the delay after this many consecutive failures: 1, 2, 4 … seconds from the sixth on."""
     if failures >= HARD_LIMIT:
         return HARD_LIMIT_DELAY
@@ -21,4 +21,4 @@ def delay_after(failures: int) -> timedelta:
 def is_delayed(failures: int, last: datetime | None, now: datetime) -> bool:
     """Whether a login is refused now, whatever the password. A refused login does not count as a failure."""
     # ``now`` may precede ``last``: a transaction that waited for the lock started before the one that held it.
-    return last is not None and failures > FREE_FAILURES and now < last + delay_after(failures)
+    return last is not None and failures > FREE_FAILURES and now < last + compute_delay(failures)

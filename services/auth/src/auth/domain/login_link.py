@@ -12,7 +12,7 @@ def new_login_link_token() -> str:
     return "cfl_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
-def login_link_digest(text: str) -> bytes | None:
+def digest_login_link_token(text: str) -> bytes | None:
     """Return the SHA-256 digest that finds the link without revealing its token.
 
     None when the text is not a token.

@@ -28,19 +28,22 @@ class PasswordPolicy:
 
     def validate(self, password: str, *, username: str, email: str, pointer: str) -> tuple[FieldError, ...]:
         """Return the first rule that the password breaks, without echoing it; empty when it is acceptable."""
-        error = self._first_error(password, username, email)
+        error = self._find_first_error(password, username, email)
         return () if error is None else (FieldError(pointer=pointer, code=error[0], message=error[1]),)
 
-    def _first_error(self, password: str, username: str, email: str) -> tuple[str, str] | None:
+    def _find_first_error(self, password: str, username: str, email: str) -> tuple[str, str] | None:
         text = normalise_password(password)
         if max(len(text), len(password)) > PASSWORD_MAX:
             return "password_too_long", f"Use at most {PASSWORD_MAX} characters."
         if min(len(text), len(password)) < self.min_length:
             return "password_too_short", f"Use at least {self.min_length} characters."
         folded = text.casefold()
-        if folded.strip() in _common_passwords() or folded[: _repeated_unit_length(folded)] in _common_passwords():
+        if (
+            folded.strip() in _load_common_passwords()
+            or folded[: _find_repeated_unit_length(folded)] in _load_common_passwords()
+        ):
             return "password_common", "This is one of the most common passwords. Choose another one."
-        if _repeated_unit_length(folded) < MIN_PERIOD:
+        if _find_repeated_unit_length(folded) < MIN_PERIOD:
             return "password_repetitive", "This password repeats a few characters. Use more different ones."
         if _count_without(folded, username, email.partition("@")[0], SERVICE) < MIN_OTHER_CHARACTERS:
             return (
@@ -51,12 +54,12 @@ class PasswordPolicy:
 
 
 @cache
-def _common_passwords() -> frozenset[str]:
+def _load_common_passwords() -> frozenset[str]:
     """Return the 30,000 most common leaked passwords, in lower case."""
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
-def _repeated_unit_length(text: str) -> int:
+def _find_repeated_unit_length(text: str) -> int:
     """Length of the shortest unit that the text repeats at least twice, else the text's length. Linear time."""
     border = [0] * len(text)
     for index in range(1, len(text)):

@@ -47,7 +47,7 @@ class SigningKeyCipher:
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:
-        self._ciphers = tuple(AESGCM(_derive(each)) for each in (secret_key, *earlier))
+        self._ciphers = tuple(AESGCM(_derive_key(each)) for each in (secret_key, *earlier))
 
     def encrypt(self, key: SigningKey) -> bytes:
         """Return the encrypted private key."""
@@ -67,7 +67,7 @@ class SigningKeyCipher:
         return _decrypt(self._ciphers[0], kid, sealed) is not None
 
 
-def _derive(secret_key: str) -> bytes:
+def _derive_key(secret_key: str) -> bytes:
     derived: bytes = HKDF(SHA256(), length=32, salt=None, info=b"comfyfleet auth signing_keys v1").derive(
         secret_key.encode()
     )

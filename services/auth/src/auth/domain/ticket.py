@@ -12,6 +12,6 @@ def new_ticket() -> str:
     return "cft_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
-def ticket_digest(text: str) -> bytes | None:
+def digest_ticket(text: str) -> bytes | None:
     """Return 32 bytes that find the ticket but do not reveal it; None when the text is not a ticket."""
     return hashlib.sha256(text.encode()).digest() if PATTERN.fullmatch(text) else None

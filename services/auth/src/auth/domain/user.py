@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts.auth.accounts import Account, Role
 from contracts.auth.accounts import User as PublicUser
 from contracts.auth.changes import UserChanged
-from contracts.auth.credentials import Principal, Scope, scopes_of
+from contracts.auth.credentials import Principal, Scope, list_scopes
 from contracts.auth.keys import Key
 from contracts.auth.tiers import Limits, Tier
 
@@ -106,7 +106,7 @@ class StoredKey:
             username=user.username,
             tier=user.tier,
             role=user.role,
-            scopes=tuple(scope for scope in scopes_of(user.role) if scope in self.scopes),
+            scopes=tuple(scope for scope in list_scopes(user.role) if scope in self.scopes),
             requests_per_minute=user.limits.requests_per_minute,
             own_limits=user.has_own_rate,
             version=user.version,

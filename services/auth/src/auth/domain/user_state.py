@@ -38,7 +38,7 @@ class UserState:
             shares_quota=self.shares_quota if command.shares_quota is None else command.shares_quota,
         )
 
-    def differences_from(self, other: "UserState") -> dict[str, Any]:
+    def find_differences(self, other: "UserState") -> dict[str, Any]:
         """Return the properties that differ, with the other's values, for the audit log."""
         mine, theirs = self.as_json(), other.as_json()
         return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}

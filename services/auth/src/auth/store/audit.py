@@ -85,17 +85,17 @@ async def list_entries(connection: Connection, query: ReadAudit) -> list[tuple[C
     given = query.model_dump(include=set(_CONDITIONS), exclude_none=True)
     where = " AND ".join(_CONDITIONS[name] for name in given) or "true"
     found = Statement(f"{_ENTRIES} WHERE {where} ORDER BY id DESC LIMIT :limit")
-    return [(to_entry(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
+    return [(build_entry(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
 
 
 async def iterate_entries(connection: Connection, *, after: int = 0) -> AsyncIterator[tuple[ChainEntry, bytes]]:
     """Yield every entry with a greater id than ``after`` with its hash, oldest first."""
     while rows := await _PAGE.all(connection, after=after, limit=BATCH):
         for row in rows:
-            yield to_entry(row), row["hash"]
+            yield build_entry(row), row["hash"]
         after = rows[-1]["id"]
 
 
-def to_entry(row: Row) -> ChainEntry:
+def build_entry(row: Row) -> ChainEntry:
     """Return the entry in a row with all its columns."""
     return ChainEntry(**{name: row[name] for name in ChainEntry.__slots__})

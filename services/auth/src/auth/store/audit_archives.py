@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import takewhile
 
 from auth.domain.audit_chain import ChainEntry
-from auth.store.audit import to_entry
+from auth.store.audit import build_entry
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 
@@ -44,7 +44,7 @@ FROM audit_log WHERE id > :after ORDER BY id LIMIT :limit
 ARCHIVED_ENTRIES = ExpiredRows("audit_log", "id <= (SELECT max(last_id) FROM audit_archives)")
 
 
-async def try_lock(connection: Connection) -> bool:
+async def try_lock_archives(connection: Connection) -> bool:
     """Try to become the only archiver until the transaction ends."""
     locked: bool = await _TRY_LOCK.value(connection, key=_LOCK_KEY)
     return locked
@@ -65,4 +65,4 @@ async def list_old_entries(
 ) -> list[tuple[ChainEntry, bytes]]:
     """Return the entries after the id ``after`` with their hashes, up to the first that is younger than ``age``."""
     rows = await _LIST_OLD.all(connection, after=after, age=age, limit=limit)
-    return [(to_entry(row), row["hash"]) for row in takewhile(lambda row: row["is_old"], rows)]
+    return [(build_entry(row), row["hash"]) for row in takewhile(lambda row: row["is_old"], rows)]

@@ -7,16 +7,16 @@ from contracts.auth.class_rules import RuleVerdict
 from contracts.graph_policy.policy import ClassRules
 
 
-class Subject(StrEnum):
+class RuleSubject(StrEnum):
     CLASS = "class"
     PACK = "pack"
 
 
 _FIELDS = {
-    (Subject.CLASS, RuleVerdict.ALLOW): "allowed_classes",
-    (Subject.CLASS, RuleVerdict.DENY): "denied_classes",
-    (Subject.PACK, RuleVerdict.ALLOW): "allowed_packs",
-    (Subject.PACK, RuleVerdict.DENY): "denied_packs",
+    (RuleSubject.CLASS, RuleVerdict.ALLOW): "allowed_classes",
+    (RuleSubject.CLASS, RuleVerdict.DENY): "denied_classes",
+    (RuleSubject.PACK, RuleVerdict.ALLOW): "allowed_packs",
+    (RuleSubject.PACK, RuleVerdict.DENY): "denied_packs",
 }
 _ALL = Statement("SELECT kind, name, verdict FROM class_rules ORDER BY name")
 _FIND = Statement("SELECT verdict FROM class_rules WHERE kind = :kind AND name = :name")
@@ -31,11 +31,11 @@ _REMOVE = Statement("DELETE FROM class_rules WHERE kind = :kind AND name = :name
 async def read_rules(connection: Connection) -> ClassRules:
     found: dict[str, list[str]] = {field: [] for field in _FIELDS.values()}
     for row in await _ALL.all(connection):
-        found[_FIELDS[Subject(row["kind"]), RuleVerdict(row["verdict"])]].append(row["name"])
+        found[_FIELDS[RuleSubject(row["kind"]), RuleVerdict(row["verdict"])]].append(row["name"])
     return ClassRules.model_validate(found)
 
 
-async def find_verdict(connection: Connection, subject: Subject, name: str) -> RuleVerdict:
+async def find_verdict(connection: Connection, subject: RuleSubject, name: str) -> RuleVerdict:
     """Return the rule for this name, ``DEFAULT`` when there is none."""
     verdict = await _FIND.value(connection, kind=subject, name=name)
     return RuleVerdict.DEFAULT if verdict is None else RuleVerdict(verdict)
@@ -46,7 +46,7 @@ async def count_rules(connection: Connection) -> int:
     return number
 
 
-async def save_verdict(connection: Connection, subject: Subject, name: str, verdict: RuleVerdict) -> None:
+async def save_verdict(connection: Connection, subject: RuleSubject, name: str, verdict: RuleVerdict) -> None:
     """Create or change the rule for this name; ``DEFAULT`` removes it."""
     if verdict is RuleVerdict.DEFAULT:
         await _REMOVE.run(connection, kind=subject, name=name)

@@ -87,7 +87,7 @@ async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
     )
 
 
-async def transaction_time(connection: Connection) -> datetime:
+async def read_transaction_time(connection: Connection) -> datetime:
     """Return the transaction's time by the database clock."""
     time: datetime = await _NOW.value(connection)
     return time

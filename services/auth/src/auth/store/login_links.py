@@ -28,7 +28,7 @@ DELETE FROM login_links WHERE digest = :digest RETURNING created_by, expires_at 
 EXPIRED_LOGIN_LINKS = ExpiredRows("login_links", "expires_at < now() - interval '1 day'")
 
 
-async def add_link(connection: Connection, digest: bytes, user_id: UUID, *, created_by: UUID | None) -> datetime:
+async def add_login_link(connection: Connection, digest: bytes, user_id: UUID, *, created_by: UUID | None) -> datetime:
     """Store a link; returns when it expires."""
     expires_at: datetime = await _ADD.value(
         connection, digest=digest, user_id=user_id, created_by=created_by, life=float(LOGIN_LINK_LIFETIME_S)
@@ -42,7 +42,7 @@ async def find_user_id(connection: Connection, digest: bytes) -> UUID | None:
     return user_id
 
 
-async def redeem_link(connection: Connection, digest: bytes) -> RedeemedLink | None:
+async def redeem_login_link(connection: Connection, digest: bytes) -> RedeemedLink | None:
     """Delete and return the link with that digest, so that it works once. Take the lock of its user first."""
     row = await _REDEEM.first(connection, digest=digest)
     return RedeemedLink(**row) if row else None

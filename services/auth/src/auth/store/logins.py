@@ -62,7 +62,7 @@ async def lock_login(connection: Connection, user_id: UUID) -> Login | None:
     return Login(**row) if row else None
 
 
-async def record_failure(connection: Connection, user_id: UUID, *, counts: bool) -> None:
+async def record_login_failure(connection: Connection, user_id: UUID, *, counts: bool) -> None:
     """Count a failure under the account's lock.
 
     An uncounted failure does the same work, so that timing reveals nothing.
@@ -70,7 +70,7 @@ async def record_failure(connection: Connection, user_id: UUID, *, counts: bool)
     await _FAILED.run(connection, user_id=user_id, counts=counts)
 
 
-async def record_success(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
+async def record_login_success(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
     """Reset the failure counter, and store a stronger hash of the same password if given."""
     await _SUCCEEDED.run(connection, user_id=user_id, upgraded=upgraded)
 

@@ -24,7 +24,7 @@ _ASSIGN = Statement("UPDATE users SET quota_group = :group WHERE id = :user_id")
 EXPIRED_GROUPS = ExpiredRows("quota_groups", "began_at <= now() - :max_age::interval")
 
 
-async def join_group(connection: Connection, user_id: UUID, digests: list[bytes], *, max_age: timedelta) -> UUID:
+async def join_quota_group(connection: Connection, user_id: UUID, digests: list[bytes], *, max_age: timedelta) -> UUID:
     """Add a new account to the group that its address formed within ``max_age``, or to a new group.
 
     Args:
@@ -38,6 +38,6 @@ async def join_group(connection: Connection, user_id: UUID, digests: list[bytes]
     return group
 
 
-async def leave_group(connection: Connection, user_id: UUID) -> None:
+async def leave_quota_group(connection: Connection, user_id: UUID) -> None:
     """Remove an account from its group permanently."""
     await _ASSIGN.run(connection, user_id=user_id, group=None)

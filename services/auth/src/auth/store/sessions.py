@@ -107,7 +107,7 @@ async def list_sessions(
 
 
 async def end_session(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
-    """End a session of this user; False when it had ended before or belongs to somebody else."""
+    """End a session of this user; False if it had ended before or belongs to another user."""
     return await _END.value(connection, id=session_id, user_id=user_id) is not None
 
 

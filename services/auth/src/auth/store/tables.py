@@ -28,24 +28,24 @@ TIERS = Table(
     "tiers",
     METADATA,
     Column("name", Text, primary_key=True),
-    Column("images_per_day", Integer, comment="null: unlimited, here and below"),
+    Column("images_per_day", Integer, comment="null: unlimited, also in the following columns"),
     Column("max_running", Integer),
     Column("queue_cap", Integer),
     Column("weight", Float, nullable=False),
     Column("requests_per_minute", Integer),
-    Column("result_days", Integer, comment="an ended job is kept for so long"),
-    Column("upload_days", Integer, comment="an upload that no job uses is kept for so long"),
+    Column("result_days", Integer, comment="how long an ended job is kept"),
+    Column("upload_days", Integer, comment="how long an upload that no job uses is kept"),
     Column("graph_policy", Text, nullable=False, server_default="strict", comment="strict or open"),
     Column("graph_nodes", Integer),
     Column("graph_text_bytes", BigInteger),
-    Column("graph_pixels", BigInteger, comment="of one image times its batch"),
+    Column("graph_pixels", BigInteger, comment="pixels of one image times its batch size"),
     Column("graph_steps", Integer),
     Column("graph_pixel_steps", BigInteger),
-    Column("run_seconds", Float, comment="of one attempt"),
+    Column("run_seconds", Float, comment="run time of one attempt"),
     Column("gpu_seconds_per_day", Float),
-    Column("result_bytes", BigInteger, comment="stored at the same time"),
-    Column("upload_bytes", BigInteger, comment="of one uploaded file that is no image"),
-    Column("start_seconds", Float, comment="a job may wait for its first attempt for so long"),
+    Column("result_bytes", BigInteger, comment="total size of the stored outputs"),
+    Column("upload_bytes", BigInteger, comment="size of one uploaded file that is not an image"),
+    Column("start_seconds", Float, comment="how long a job may wait for its first attempt"),
 )
 
 CLASS_RULES = Table(
@@ -64,10 +64,10 @@ INVITES = Table(
     Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of 256 random bits"),
     Column("id", Uuid, nullable=False, unique=True),
     Column("tier", Text, ForeignKey("tiers.name"), nullable=False),
-    Column("created_by", Uuid, comment="the admin who made it"),
+    Column("created_by", Uuid, comment="the admin who created it"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    Column("used_by", Uuid, comment="the account that it made; null while it can be used"),
+    Column("used_by", Uuid, comment="the account that was created with it; null while it is unused"),
     Column("used_at", DateTime(timezone=True)),
     comment="Each lets one person register while registration is by invitation.",
 )
@@ -81,14 +81,22 @@ USERS = Table(
     Column("password_hash", Text, comment="argon2id, or bcrypt until the next login; null: this user cannot log in"),
     Column("role", Text, nullable=False),
     Column("tier", Text, ForeignKey("tiers.name"), nullable=False),
-    Column("limits", JSONB, comment="own limits of this user, by name, over the tier's"),
+    Column("limits", JSONB, comment="the user's own limits by name; they override those of the tier"),
     Column("is_active", Boolean, nullable=False, server_default="true"),
-    Column("version", BigInteger, nullable=False, server_default="1", comment="grows with every change that is told"),
-    Column("tokens_from", BigInteger, nullable=False, server_default="0", comment="tokens of a lower version are void"),
-    Column("failed_logins", Integer, nullable=False, server_default="0", comment="one after another"),
-    Column("failed_login_at", DateTime(timezone=True), comment="the last of them"),
+    Column("version", BigInteger, nullable=False, server_default="1", comment="increases with every published change"),
+    Column(
+        "tokens_from",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="access tokens of a lower version are invalid",
+    ),
+    Column("failed_logins", Integer, nullable=False, server_default="0", comment="consecutive failed logins"),
+    Column("failed_login_at", DateTime(timezone=True), comment="time of the last failed login"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("erased_at", DateTime(timezone=True), comment="then nothing is left here but the id"),
+    Column(
+        "erased_at", DateTime(timezone=True), comment="when the account was erased; since then the row has only the id"
+    ),
     Column("quota_group", Uuid, comment="users of one group share a daily image quota; null: its own"),
     Index("uq_users_lower_username", text("lower(username)"), unique=True),
     Index("uq_users_lower_email", text("lower(email)"), unique=True),
@@ -100,7 +108,7 @@ QUOTA_GROUPS = Table(
     Column("digest", LargeBinary, primary_key=True, comment="HMAC-SHA-256 of an address, never the address"),
     Column("id", Uuid, nullable=False, comment="users.quota_group"),
     Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    comment="The group that accounts join which register from an address, while it is young enough.",
+    comment="Accounts that register from one address within a certain time join the same group.",
 )
 
 API_KEYS = Table(
@@ -114,7 +122,7 @@ API_KEYS = Table(
     Column("scopes", ARRAY(Text), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
-    Column("last_used_at", DateTime(timezone=True), comment="as the doors tell now and then, not at every use"),
+    Column("last_used_at", DateTime(timezone=True), comment="updated now and then, not at every use"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
@@ -123,11 +131,16 @@ KEY_REQUESTS = Table(
     METADATA,
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("idempotency_key", Text, primary_key=True),
-    Column("request_hash", LargeBinary, nullable=False, comment="SHA-256 of what was asked"),
-    Column("salt", LargeBinary, nullable=False, comment="with the pepper it gives the secret again; gone after a day"),
+    Column("request_hash", LargeBinary, nullable=False, comment="SHA-256 of the request"),
+    Column(
+        "salt",
+        LargeBinary,
+        nullable=False,
+        comment="derives the secret again, together with the pepper; deleted after a day",
+    ),
     Column("key_id", Text, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    comment="Which key an Idempotency-Key made, for 24 hours.",
+    comment="The API key that was created with an Idempotency-Key, kept for 24 hours.",
 )
 
 SESSIONS = Table(
@@ -135,14 +148,25 @@ SESSIONS = Table(
     METADATA,
     Column("id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("generation", Integer, nullable=False, server_default="1", comment="of the refresh tokens that work"),
+    Column(
+        "generation",
+        Integer,
+        nullable=False,
+        server_default="1",
+        comment="generation of the refresh tokens that are valid",
+    ),
     Column("rotated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("expires_at", DateTime(timezone=True), nullable=False, comment="however often it is refreshed"),
+    Column(
+        "expires_at",
+        DateTime(timezone=True),
+        nullable=False,
+        comment="end of the session, however often it is refreshed",
+    ),
     Column("ended_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("user_agent", Text, comment="of the login or the last refresh, at most 200 characters"),
     Column("ip", Text, comment="of the login or the last refresh"),
-    comment="One login and every refresh token that came of it: a family.",
+    comment="One login, and the refresh tokens that were issued for it.",
 )
 
 LOGIN_LINKS = Table(
@@ -153,7 +177,7 @@ LOGIN_LINKS = Table(
     Column("created_by", Uuid, comment="the admin who created it; null: the command line"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    comment="Each is deleted by the login that uses it, or a day after it expired.",
+    comment="Unused login links. A link is deleted when it is used, or a day after it has expired.",
 )
 
 REFRESH_TOKENS = Table(
@@ -170,12 +194,12 @@ WS_TICKETS = Table(
     METADATA,
     Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of 256 random bits"),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("key_id", Text, comment="the credential that asked for it: a key, or else a session"),
+    Column("key_id", Text, comment="the API key that requested the ticket, or else the session"),
     Column("session_id", Uuid),
     Column("principal", JSONB, nullable=False, comment="contracts.auth.Principal"),
-    Column("origin", Text, comment="of the pages that may use it; null: it is for no page"),
+    Column("origin", Text, comment="origin of the pages that may use it; null: no page may use it"),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    comment="Each is deleted by the websocket that it opens, or after its 30 seconds.",
+    comment="Unused tickets. A ticket is deleted when it opens a websocket, or 30 seconds after its creation.",
 )
 
 ERASURES = Table(
@@ -184,7 +208,7 @@ ERASURES = Table(
     Column("number", BigInteger, Identity(), primary_key=True, comment="drawn under a lock: it follows the commits"),
     Column("tenant_id", Uuid, nullable=False, unique=True),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    comment="Accounts that are no more, for good: who was away, or comes from a backup, reads them all.",
+    comment="Erased accounts, kept forever: a service that was stopped or restored from a backup reads all of them.",
 )
 
 SIGNING_KEYS = Table(
@@ -193,9 +217,11 @@ SIGNING_KEYS = Table(
     Column("kid", Text, primary_key=True),
     Column("public_key", LargeBinary, nullable=False, comment="Ed25519, 32 bytes"),
     Column("private_key", LargeBinary, nullable=False, comment="AES-256-GCM under a key from SECRET_KEY"),
-    Column("signs_from", DateTime(timezone=True), nullable=False, comment="verifiers know it before it signs"),
+    Column(
+        "signs_from", DateTime(timezone=True), nullable=False, comment="services know the public key before this time"
+    ),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    comment="The youngest whose time has come signs; older ones verify until their last token has expired.",
+    comment="The newest key whose signs_from has passed signs. Older keys verify until their last token has expired.",
 )
 
 CHANGES = Table(
@@ -205,7 +231,7 @@ CHANGES = Table(
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("body", JSONB, nullable=False, comment="contracts.auth.UserChanged"),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    comment="What doors must hear of: read back by those that missed it, kept for a day.",
+    comment="Changes of users, kept for a day, so that services that missed the message can read them.",
 )
 
 AUDIT_LOG = Table(
@@ -214,24 +240,24 @@ AUDIT_LOG = Table(
     Column("id", BigInteger, primary_key=True, comment="1, 2, 3: without a gap"),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("action", Text, nullable=False, comment="noun.verb, as in session.opened"),
-    Column("actor_id", Uuid, comment="who did it; null where nobody is known"),
-    Column("subject_id", Uuid, comment="whose account it is about"),
+    Column("actor_id", Uuid, comment="who did it; null if unknown"),
+    Column("subject_id", Uuid, comment="the account that the action is about"),
     Column("ip", Text),
     Column("request_id", Text),
     Column("detail", JSONB, nullable=False, server_default="{}"),
-    Column("hash", LargeBinary, nullable=False, comment="SHA-256 over the row before and this one"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256 of the previous hash and this row"),
     Index("ix_audit_log_subject_id", "subject_id", "id"),
     Index("ix_audit_log_actor_id", "actor_id", "id"),
     Index("ix_audit_log_action", "action", "id"),
     Index("ix_audit_log_at", "at"),
-    comment="Append-only: triggers refuse UPDATE, TRUNCATE and DELETE of what is in no archive. No foreign keys.",
+    comment="Append-only: triggers refuse UPDATE, TRUNCATE, and DELETE of entries without an archive. No foreign keys.",
 )
 
 AUDIT_ARCHIVES = Table(
     "audit_archives",
     METADATA,
     Column("last_id", BigInteger, primary_key=True, autoincrement=False, comment="of the newest entry in it"),
-    Column("last_hash", LargeBinary, nullable=False, comment="of that entry: the chain goes on from it"),
+    Column("last_hash", LargeBinary, nullable=False, comment="hash of that entry; the next entry is chained to it"),
     Column("first_id", BigInteger, nullable=False),
     Column("file", Text, nullable=False, comment="its name in AUTH_AUDIT_ARCHIVE"),
     Column("sha256", LargeBinary, nullable=False, comment="of the file"),

@@ -111,10 +111,12 @@ async def save_user(
     connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own_limits: Mapping[str, Any]
 ) -> None:
     """Store the properties of a locked user; ``own_limits`` are all limits that override the tier."""
-    await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_as_json(own_limits))
+    await _SAVE.run(
+        connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_serialize_limits(own_limits)
+    )
 
 
-def _as_json(own_limits: Mapping[str, Any]) -> str | None:
+def _serialize_limits(own_limits: Mapping[str, Any]) -> str | None:
     return json.dumps(dict(own_limits)) if own_limits else None
 
 
@@ -130,7 +132,7 @@ async def find_or_create_user(
     Args:
         own_limits: limits that override the tier, if the user is created.
     """
-    values = {"username": username, "email": email, "role": role, "tier": tier, "own": _as_json(own_limits)}
+    values = {"username": username, "email": email, "role": role, "tier": tier, "own": _serialize_limits(own_limits)}
     await _MAKE.run(connection, id=new_id(), **values)
     row = await _FIND_BY_NAME.first(connection, username=username)
     return build_user(row) if row else None

@@ -1,4 +1,4 @@
-"""Moves old entries of the audit log to files. The hash chain goes on from one file to the next and into the table."""
+"""Moves old entries of the audit log to files. The hash chain continues from file to file and into the table."""
 
 import asyncio
 import hashlib
@@ -51,7 +51,7 @@ class AuditArchiver:
 
     async def _archive_batch(self) -> int:
         async with self._database.direct() as connection:
-            if not await audit_archives.try_lock(connection):
+            if not await audit_archives.try_lock_archives(connection):
                 return 0
             archives = await audit_archives.list_archives(connection)
             chain = ChainVerifier(archives[-1].last_id, archives[-1].last_hash) if archives else ChainVerifier()

@@ -18,7 +18,7 @@ class ChainVerification:
 
     Attributes:
         valid_count: number of valid entries, those in archives not included.
-        archived_id: last entry in an archive, from whose hash the chain goes on; 0 without archives.
+        archived_id: last entry in an archive, from whose hash the chain continues; 0 without archives.
         last_hash: hash of the last valid entry. Noted elsewhere, it reveals a truncated log.
         broken_id: first entry that was changed or whose predecessor was removed; None when the log is intact.
     """

@@ -11,7 +11,7 @@ from auth.store.audit import NewAuditEntry
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.auth.accounts import AccountTaken, InvalidAccount, Role
-from contracts.auth.credentials import scopes_of
+from contracts.auth.credentials import list_scopes
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 
@@ -59,7 +59,7 @@ async def bootstrap(
             raise AccountTaken
         if hashed is not None:
             await _set_password(connection, user.id, hashed)
-        scopes = scopes_of(user.role)
+        scopes = list_scopes(user.role)
         await keys.add_key(
             connection,
             user.id,

@@ -43,8 +43,8 @@ class UserChanger:
                 return user.to_account()
             if before.is_active_admin and not after.is_active_admin and await users.is_last_admin(connection, user.id):
                 raise LastAdmin
-            change = await _write(connection, user, after)
-            detail = {"before": after.differences_from(before), "after": before.differences_from(after)}
+            change = await _write_user(connection, user, after)
+            detail = {"before": after.find_differences(before), "after": before.find_differences(after)}
             await audit.append_entry(connection, NewAuditEntry("user.changed", actor_id, user.id, command.ip, detail))
             changed = await users.find_user(connection, user.id)
         await self._announcer.announce_user_change(change)
@@ -71,12 +71,12 @@ class UserChanger:
         return preview_user_change(before, after, user.limits, limits, sessions=sessions)
 
 
-async def _write(connection: Connection, user: User, after: UserState) -> UserChanged:
+async def _write_user(connection: Connection, user: User, after: UserState) -> UserChanged:
     await users.save_user(
         connection, user.id, tier=after.tier, role=after.role, is_active=after.is_active, own_limits=after.own_limits
     )
     if user.address_group is not None and not after.shares_quota:
-        await quota_groups.leave_group(connection, user.id)
+        await quota_groups.leave_quota_group(connection, user.id)
     leaves = user.is_active and not after.is_active
     if leaves:
         await users.end_sessions(connection, user.id)

@@ -41,17 +41,17 @@ async def decide_login(connection: Connection, checked_login: CheckedLogin) -> R
     """
     found = checked_login.login
     login = await logins.lock_login(connection, found.user_id if found else UNKNOWN_USER_ID)
-    reason = _refusal_reason(checked_login, login)
+    reason = _find_refusal_reason(checked_login, login)
     if reason is not None or login is None:
-        await logins.record_failure(
+        await logins.record_login_failure(
             connection, login.user_id if login else UNKNOWN_USER_ID, counts=reason is RefusalReason.WRONG
         )
         return reason
-    await logins.record_success(connection, login.user_id, upgraded=checked_login.checked.upgraded)
+    await logins.record_login_success(connection, login.user_id, upgraded=checked_login.checked.upgraded)
     return None
 
 
-def _refusal_reason(checked_login: CheckedLogin, login: Login | None) -> RefusalReason | None:
+def _find_refusal_reason(checked_login: CheckedLogin, login: Login | None) -> RefusalReason | None:
     if checked_login.login is None or login is None:
         return RefusalReason.UNKNOWN
     if is_delayed(login.failed_logins, login.failed_login_at, login.now):

@@ -48,7 +48,7 @@ class KeyCreator:
                 command, user.role
             )  # a replay must not show the key to a credential that could not have created it
             replay = await self._find_replay(connection, user_id, command)
-            return replay or await self._create_key(connection, user_id, command, scopes)
+            return replay or await self._store_key(connection, user_id, command, scopes)
 
     async def _find_replay(self, connection: Connection, user_id: UUID, command: CreateKey) -> CreatedKey | None:
         if command.idempotency_key is None:
@@ -66,14 +66,14 @@ class KeyCreator:
         same = [each for each in derived if stored and self._pepper.matches(each, stored.digest)]
         return CreatedKey(key=key, text=(same or derived)[0].text, replayed=True)
 
-    async def _create_key(
+    async def _store_key(
         self, connection: Connection, user_id: UUID, command: CreateKey, scopes: tuple[Scope, ...]
     ) -> CreatedKey:
         name = validate_name(command)
-        expires_at = validate_expiry(command, await keys.transaction_time(connection), self._life)
+        expires_at = validate_expiry(command, await keys.read_transaction_time(connection), self._life)
         if await keys.count_working_keys(connection, user_id) >= self._max_keys:
             raise TooManyKeys(limit=self._max_keys)
-        request = _new_key_request(command)
+        request = _build_key_request(command)
         api_key = self._derive_key(user_id, request) if request else new_api_key()
         key = await keys.add_key(
             connection,
@@ -97,7 +97,7 @@ class KeyCreator:
         )
 
 
-def _new_key_request(command: CreateKey) -> KeyRequest | None:
+def _build_key_request(command: CreateKey) -> KeyRequest | None:
     if command.idempotency_key is None:
         return None
     salt = secrets.token_bytes(SALT_BYTES)

@@ -23,7 +23,7 @@ class AccountEraser:
     def __init__(self, database: Database, hashing: HashingPool, announcer: Announcer) -> None:
         self._database, self._hashing, self._announcer = database, hashing, announcer
 
-    async def erase_own(self, user_id: UUID, command: EraseAccount) -> Done:
+    async def erase_own_account(self, user_id: UUID, command: EraseAccount) -> Done:
         """Erase the requesting user's account.
 
         Raises:
@@ -50,7 +50,7 @@ class AccountEraser:
         await self._announcer.announce_user_change(change)
         return Done()
 
-    async def erase_other(self, actor_id: UUID, command: EraseUser) -> Done:
+    async def erase_account_of_user(self, actor_id: UUID, command: EraseUser) -> Done:
         """Erase another user's account.
 
         Raises:

@@ -5,7 +5,7 @@ from uuid import UUID
 from auth.domain.class_rules import merge_rules
 from auth.store import audit, class_rules, users
 from auth.store.audit import NewAuditEntry
-from auth.store.class_rules import Subject
+from auth.store.class_rules import RuleSubject
 from auth.usecases.announce_changes import Announcer
 from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
@@ -48,7 +48,7 @@ class ClassRuleChanger:
             MissingScope: the actor is not an active admin.
             TooManyClassRules: a new rule would exceed ``MAX_RULES``.
         """
-        subject = Subject.CLASS if command.pack is None else Subject.PACK
+        subject = RuleSubject.CLASS if command.pack is None else RuleSubject.PACK
         name = command.class_name or command.pack or ""
         async with self._database.direct() as connection:
             await users.lock_admins(connection)
@@ -63,9 +63,9 @@ class ClassRuleChanger:
             await audit.append_entry(
                 connection, NewAuditEntry("class_rule.changed", actor_id, None, command.ip, detail)
             )
-        return await self._announce()
+        return await self._announce_rules()
 
-    async def _announce(self) -> OperatorRules:
+    async def _announce_rules(self) -> OperatorRules:
         """Publish the committed rules under a lock, so that the last message contains the last change."""
         async with self._database.direct() as connection:
             await users.lock_admins(connection)

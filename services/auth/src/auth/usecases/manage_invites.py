@@ -2,7 +2,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from auth.domain.invite import invite_digest, new_invite_token
+from auth.domain.invite import digest_invite_token, new_invite_token
 from auth.store import audit, invites
 from auth.store.audit import NewAuditEntry
 from auth.usecases.require_admin import require_admin
@@ -20,7 +20,7 @@ from contracts.auth.invites import (
 )
 
 
-class Invites:
+class InviteService:
     """Creates, lists and revokes invites. Every method raises MissingScope unless the actor is an active admin."""
 
     def __init__(self, database: Database) -> None:
@@ -29,7 +29,7 @@ class Invites:
     async def create_invite(self, actor_id: UUID, command: CreateInvite) -> CreatedInvite:
         """Return a new invite with its token, which is not stored."""
         token = new_invite_token()
-        digest = invite_digest(token)
+        digest = digest_invite_token(token)
         assert digest is not None  # noqa: S101 - it has the shape that it was made in
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)

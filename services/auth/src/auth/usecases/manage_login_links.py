@@ -2,7 +2,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from auth.domain.login_link import login_link_digest, new_login_link_token
+from auth.domain.login_link import digest_login_link_token, new_login_link_token
 from auth.store import audit, login_links, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.open_session import SessionOpener
@@ -37,7 +37,7 @@ class LoginLinkCreator:
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
-            return await self._create(connection, command.user_id, created_by=actor_id, ip=command.ip)
+            return await self._create_link(connection, command.user_id, created_by=actor_id, ip=command.ip)
 
     async def create_for_operator(self, username: str) -> CreatedLoginLink:
         """Return the same for the command line, by the name of the user."""
@@ -45,9 +45,9 @@ class LoginLinkCreator:
             user_id = await users.find_user_id(connection, username)
             if user_id is None:
                 raise UnknownUser
-            return await self._create(connection, user_id, created_by=None, ip=None)
+            return await self._create_link(connection, user_id, created_by=None, ip=None)
 
-    async def _create(
+    async def _create_link(
         self, connection: Connection, user_id: UUID, *, created_by: UUID | None, ip: str | None
     ) -> CreatedLoginLink:
         user = await users.find_user(connection, user_id)
@@ -56,9 +56,9 @@ class LoginLinkCreator:
         if not user.is_active:
             raise UserInactive
         token = new_login_link_token()
-        digest = login_link_digest(token)
+        digest = digest_login_link_token(token)
         assert digest is not None  # noqa: S101 - it has the shape that it was made in
-        expires_at = await login_links.add_link(connection, digest, user_id, created_by=created_by)
+        expires_at = await login_links.add_login_link(connection, digest, user_id, created_by=created_by)
         detail = {"expires_at": expires_at.isoformat()}
         await audit.append_entry(connection, NewAuditEntry("login_link.created", created_by, user_id, ip, detail))
         return CreatedLoginLink(token=SecretStr(token), expires_at=expires_at)
@@ -76,20 +76,20 @@ class LoginLinkRedeemer:
         Raises:
             InvalidLoginLink: unknown, used or expired, or the user is deactivated; does not say which.
         """
-        digest = login_link_digest(command.token.get_secret_value())
+        digest = digest_login_link_token(command.token.get_secret_value())
         if digest is None:
             raise InvalidLoginLink
-        await self._signer.ensure_key()
+        await self._signer.ensure_signing_key()
         async with self._database.direct() as connection:
-            session = await self._redeem(connection, digest, command)
+            session = await self._redeem_link(connection, digest, command)
         if session is None:
             raise InvalidLoginLink
         return session
 
-    async def _redeem(self, connection: Connection, digest: bytes, command: RedeemLoginLink) -> Session | None:
+    async def _redeem_link(self, connection: Connection, digest: bytes, command: RedeemLoginLink) -> Session | None:
         user_id = await login_links.find_user_id(connection, digest)
         user = await users.lock_user(connection, user_id) if user_id else None
-        link = await login_links.redeem_link(connection, digest)
+        link = await login_links.redeem_login_link(connection, digest)
         if user is None or link is None or not link.is_valid or not user.is_active:
             detail = {"reason": "login_link"}
             await audit.append_entry(connection, NewAuditEntry("session.refused", None, user_id, command.ip, detail))

@@ -2,7 +2,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from auth.domain.ticket import new_ticket, ticket_digest
+from auth.domain.ticket import digest_ticket, new_ticket
 from auth.store import tickets
 from chassis.database.postgres import Database
 from contracts.auth.accounts import UnknownTenant
@@ -10,7 +10,7 @@ from contracts.auth.credentials import Principal
 from contracts.auth.tickets import CreateTicket, InvalidTicket, RedeemTicket, Ticket
 
 
-class Tickets:
+class TicketService:
     """Issues and redeems single-use WebSocket tickets."""
 
     def __init__(self, database: Database) -> None:
@@ -25,7 +25,7 @@ class Tickets:
         if command.principal.user_id != user_id:
             raise UnknownTenant
         text = new_ticket()
-        digest = ticket_digest(text)
+        digest = digest_ticket(text)
         assert digest is not None  # noqa: S101 - it has the shape that it was made in
         async with self._database.single() as connection:
             expires_in = await tickets.add_ticket(connection, digest, command.principal, command.origin)
@@ -37,7 +37,7 @@ class Tickets:
         Raises:
             InvalidTicket: unknown, used, expired, for another origin, or its credential has ended; does not say which.
         """
-        digest = ticket_digest(command.ticket.get_secret_value())
+        digest = digest_ticket(command.ticket.get_secret_value())
         if digest is None:
             raise InvalidTicket
         async with self._database.single() as connection:

@@ -48,7 +48,7 @@ class SessionOpener:
             Busy: too many passwords are waiting to be hashed; nothing was looked up.
         """
         with self._hashing.reserve_slot():
-            await self._signer.ensure_key()
+            await self._signer.ensure_signing_key()
             async with self._database.single() as connection:
                 login = await logins.find_login(connection, normalise_login_name(command.username))
             checked_login = await check_password(self._hashing, login, command.password.get_secret_value())

@@ -20,7 +20,7 @@ from contracts.auth.sessions import InvalidRefreshToken, RefreshSession, Session
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _RefreshOutcome:
     """The transaction refreshed the session, ended it because of reuse, or found that it had ended before."""
 
     session: Session | None = None
@@ -58,10 +58,10 @@ class SessionRefresher:
         token = command.refresh_token.get_secret_value()
         if not looks_like_refresh_token(token):
             raise InvalidRefreshToken
-        await self._signer.ensure_key()
+        await self._signer.ensure_signing_key()
         async with self._database.direct() as connection:
             presented = await sessions.find_refresh_token(connection, self._pepper.digests(token))
-            outcome = await self._refresh_or_end(connection, presented, command) if presented else _Outcome()
+            outcome = await self._refresh_or_end(connection, presented, command) if presented else _RefreshOutcome()
         if outcome.ended is not None:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
             await self._announcer.announce_user_change(outcome.ended)
@@ -71,16 +71,16 @@ class SessionRefresher:
 
     async def _refresh_or_end(
         self, connection: Connection, presented: PresentedToken, command: RefreshSession
-    ) -> _Outcome:
+    ) -> _RefreshOutcome:
         user = await users.lock_user(connection, presented.user_id)
         session = await sessions.lock_session(connection, presented.session_id)
         if user is None or session is None:
-            return _Outcome()
+            return _RefreshOutcome()
         decision = session.decide(presented.generation, idle=self._idle, grace=self._grace)
         if decision is RefreshDecision.SESSION_ENDED:
-            return _Outcome()
+            return _RefreshOutcome()
         if decision is RefreshDecision.REUSED:
-            return _Outcome(ended=await self._end_reused_session(connection, presented, command.ip))
+            return _RefreshOutcome(ended=await self._end_reused_session(connection, presented, command.ip))
         generation = session.generation
         if decision is RefreshDecision.ROTATE:
             generation += 1
@@ -88,7 +88,7 @@ class SessionRefresher:
                 connection, presented.session_id, generation, user_agent=command.user_agent, ip=command.ip
             )
         left = min(self._idle, session.expires_at - session.now)
-        return _Outcome(session=await self._issue_tokens(connection, user, presented, generation, left))
+        return _RefreshOutcome(session=await self._issue_tokens(connection, user, presented, generation, left))
 
     async def _issue_tokens(
         self, connection: Connection, user: User, presented: PresentedToken, generation: int, left: timedelta

@@ -3,7 +3,7 @@ from typing import Any
 from uuid import UUID
 
 from auth.domain.account import normalise_email, validate_account
-from auth.domain.invite import invite_digest
+from auth.domain.invite import digest_invite_token
 from auth.domain.password import PasswordPolicy
 from auth.domain.quota_group import AddressPepper
 from auth.store import audit, invites, logins, quota_groups
@@ -78,7 +78,7 @@ class Registrar:
                 if user is None:
                     raise AccountTaken
                 if invite is None:
-                    await self._share_quota(connection, user_id, command.ip)
+                    await self._join_quota_group(connection, user_id, command.ip)
                 entry = NewAuditEntry(
                     "account.made", actor_id=user.id, subject_id=user.id, ip=command.ip, detail=detail
                 )
@@ -93,13 +93,13 @@ class Registrar:
             if self._mode is Registration.INVITE:
                 raise InviteRequired
             return None
-        digest = invite_digest(command.invite.get_secret_value())
+        digest = digest_invite_token(command.invite.get_secret_value())
         async with self._database.single() as connection:
             if digest is None or not await invites.is_usable(connection, digest):
                 raise InvalidInvite
         return digest
 
-    async def _share_quota(self, connection: Connection, user_id: UUID, address: str | None) -> None:
+    async def _join_quota_group(self, connection: Connection, user_id: UUID, address: str | None) -> None:
         digests = self._addresses.digests(address or "")
         if self._shared_quota and digests:
-            await quota_groups.join_group(connection, user_id, digests, max_age=self._shared_quota)
+            await quota_groups.join_quota_group(connection, user_id, digests, max_age=self._shared_quota)

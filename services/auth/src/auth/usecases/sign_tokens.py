@@ -36,7 +36,7 @@ class AccessTokenSigner:
 
     async def read_keyset(self) -> Keyset:
         """Return all public keys in use, including the next one."""
-        await self.ensure_key()
+        await self.ensure_signing_key()
         async with self._database.single() as connection:
             return Keyset(
                 keys=tuple(to_jwk(kid, public) for kid, public in await signing_keys.list_public_keys(connection))
@@ -64,7 +64,7 @@ class AccessTokenSigner:
                 await signing_keys.delete_all_keys(connection)
                 newest = None
             if not self._has_rotated:
-                await self._encrypt_again(connection)
+                await self._encrypt_keys_again(connection)
             if newest is None:
                 await self._add_signing_key(connection, timedelta(0))
             elif newest.is_due:
@@ -72,7 +72,7 @@ class AccessTokenSigner:
             await signing_keys.prune_keys(connection, token_life=self.token_life + CLOCK_MARGIN)
         self._has_rotated = True
 
-    async def rotate_now(self) -> str | None:
+    async def rotate_keys_now(self) -> str | None:
         """Create the next key now and return its id, or None when one is already scheduled."""
         async with self._database.direct() as connection:
             await signing_keys.lock_keys(connection)
@@ -81,7 +81,7 @@ class AccessTokenSigner:
                 return None
             return await self._add_signing_key(connection, PUBLISH_AHEAD if newest else timedelta(0))
 
-    async def ensure_key(self) -> None:
+    async def ensure_signing_key(self) -> None:
         """Return once a key exists. Call it before the transaction that signs."""
         if not self._has_rotated:
             await self.rotate_keys()
@@ -96,7 +96,7 @@ class AccessTokenSigner:
         log.warning("auth.signing_key.undecryptable", kid=key.kid)
         return True
 
-    async def _encrypt_again(self, connection: Connection) -> None:
+    async def _encrypt_keys_again(self, connection: Connection) -> None:
         """Encrypt keys under the current SECRET_KEY that an earlier one encrypted."""
         for kid, sealed in await signing_keys.list_private_keys(connection):
             key = None if self._cipher.is_current(kid, sealed) else self._cipher.decrypt(kid, sealed)

@@ -29,11 +29,11 @@ class CredentialVerifier:
         if stored is None or not is_correct or not stored.is_usable:
             raise InvalidCredential
         if stored.pepper_id != self._pepper.pepper_id:
-            await self._rehash(key, stored)
+            await self._rehash_key(key, stored)
         log.info("auth.key.verified", key_id=stored.id, user_id=str(stored.user.id))
         return stored.to_principal()
 
-    async def _rehash(self, key: ApiKey, stored: StoredKey) -> None:
+    async def _rehash_key(self, key: ApiKey, stored: StoredKey) -> None:
         """Store the digest under the current secret key, so that the earlier one can be removed."""
         async with self._database.single() as connection:
             await keys.rehash_key(connection, stored, self._pepper.digest(key), self._pepper.pepper_id)

@@ -87,14 +87,17 @@ class Artifacts:
         with tempfile.SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES, dir=self._folder) as file:
             digest, left = hashlib.sha256(), size
             try:
-                async with asyncio.timeout(within_s), self._http.get(url, headers=_request_id()) as response:
+                async with (
+                    asyncio.timeout(within_s),
+                    self._http.get(url, headers=_build_request_id_header()) as response,
+                ):
                     if response.status != 200:
                         raise DownloadRefused(response.status)
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                         left -= len(chunk)
                         if left < 0:
                             raise DigestMismatch
-                        await asyncio.to_thread(_write, file, digest, chunk)
+                        await asyncio.to_thread(_write_chunk, file, digest, chunk)
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise StorageUnavailable(type(error).__name__) from error
             if digest.hexdigest() != sha256:
@@ -123,7 +126,7 @@ class Artifacts:
             raise TooLarge
         counted = _UploadDigest(cap)
         length = {} if size is None else {"Content-Length": str(size)}
-        headers = {"Content-Type": content_type, **length, **_request_id()}
+        headers = {"Content-Type": content_type, **length, **_build_request_id_header()}
         # A full store refuses before it has read the body; the connection of a large one would break first.
         asks_first = size is None or size > MAX_MEMORY_BYTES
         try:
@@ -138,7 +141,7 @@ class Artifacts:
             # aiohttp reports an exception of the source as a connection error.
             raise (counted.failure or StorageUnavailable(type(error).__name__)) from error
         if not response.ok:
-            raise UploadRefused(response.status, _error_code(reply))
+            raise UploadRefused(response.status, _parse_error_code(reply))
         try:
             stored = StoredOutput.model_validate_json(reply)
         except ValidationError as error:
@@ -148,14 +151,14 @@ class Artifacts:
         return stored
 
 
-def _error_code(reply: bytes) -> str:
+def _parse_error_code(reply: bytes) -> str:
     try:
         return str(json.loads(reply)["code"])
     except (ValueError, KeyError, TypeError):
         return ""
 
 
-def _write(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None:
+def _write_chunk(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None:
     digest.update(chunk)
     file.write(chunk)
 
@@ -170,20 +173,20 @@ class _UploadDigest:
     async def count_chunks(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks:
-                self._count(chunk)
+                self._count_chunk(chunk)
                 yield chunk
         except Exception as error:
             self.failure = error
             raise
 
-    def _count(self, chunk: bytes) -> None:
+    def _count_chunk(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if self.size > self._cap:
             raise TooLarge
         self.digest.update(chunk)
 
 
-def _request_id() -> dict[str, str]:
+def _build_request_id_header() -> dict[str, str]:
     """Return the header with the id of the request that submitted the job, so that the gateway logs it too."""
     request_id = bound_here().get("request_id")
     return {"X-Request-Id": request_id} if request_id else {}

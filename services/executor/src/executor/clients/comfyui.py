@@ -119,16 +119,16 @@ class ComfyUI:
 
         The first call is slow: the node scans its model folders.
         """
-        listed = await self._get_optional("/experiment/models")
-        stats = await self._get_optional("/system_stats")
+        listed = await self._get_optional_json("/experiment/models")
+        stats = await self._get_optional_json("/system_stats")
         system = stats.get("system") if isinstance(stats, dict) else None
         folders = find_output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
-        files = {kind: await self._get_optional(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
+        files = {kind: await self._get_optional_json(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
         return find_written_models(files, folders)
 
     async def read_system_stats(self) -> Any:
         """Return the node's versions and devices; None when the node cannot tell."""
-        return await self._get_optional("/system_stats")
+        return await self._get_optional_json("/system_stats")
 
     async def post_prompt(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
@@ -140,14 +140,14 @@ class ComfyUI:
         try:
             status, text = await self._send_request("POST", "/prompt", prompt_body, within_s=self._post_s)
             if status == 413:
-                return _rejected_reply("The workflow is too large for the node.")
+                return _build_rejected_reply("The workflow is too large for the node.")
             if status not in {200, 400}:
                 raise NodeUnavailable(f"POST /prompt gave {status}")
             body = await parse_json_object(text, status)
         except UnreadableResponse as unreadable:
             if unreadable.status != 400:
                 raise
-            return _rejected_reply("The node did not take the workflow, and its reasons cannot be read.")
+            return _build_rejected_reply("The node did not take the workflow, and its reasons cannot be read.")
         error, node_errors = body.get("error"), body.get("node_errors")
         if (status == 200) != (body.get("prompt_id") == prompt_id):
             raise NodeUnavailable("POST /prompt gave something else")
@@ -236,13 +236,13 @@ class ComfyUI:
         status, text = await self._send_request("GET", "/internal/logs/raw", within_s=self._reply_s, cap=MAX_LOG_BYTES)
         return count_prompts_since_death(await parse_json(text)) if status == 200 else None
 
-    async def digest_models(self) -> str | None:
+    async def compute_models_digest(self) -> str | None:
         """Return a digest of the names of all model files that the node lists; None when it does not list them.
 
         Cheap: a node checks the modification times of its model folders and rereads only changed ones.
         """
-        async with self._within_reply_timeout():
-            folders = await self._get_optional("/models")
+        async with self._limit_to_reply_timeout():
+            folders = await self._get_optional_json("/models")
             names = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
             digest = hashlib.sha256()
             for name in names[:MAX_MODEL_FOLDERS]:
@@ -332,13 +332,13 @@ class ComfyUI:
                 raise FileUnavailable(f"GET /view gave {response.status}")
             yield FileDownload(
                 parse_content_length(response.headers.get("content-length", "")),
-                _response_chunks(response, self._reply_s),
+                _iterate_response_chunks(response, self._reply_s),
             )
         finally:
             response.close()
 
     @asynccontextmanager
-    async def _within_reply_timeout(self) -> AsyncIterator[None]:
+    async def _limit_to_reply_timeout(self) -> AsyncIterator[None]:
         """Limit several requests together to the timeout of one."""
         try:
             async with asyncio.timeout(self._reply_s):
@@ -353,7 +353,7 @@ class ComfyUI:
             raise NodeUnavailable(f"GET {path} gave {status}")
         return await parse_json_object(text), len(text)
 
-    async def _get_optional(self, path: str) -> Any:
+    async def _get_optional_json(self, path: str) -> Any:
         """Return the response, or None when the node has no such route or cannot answer."""
         try:
             status, text = await self._send_request("GET", path, within_s=self._catalog_s)
@@ -389,7 +389,7 @@ async def _read_chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _response_chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
+async def _iterate_response_chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
     """Yield the bytes of a file; a transfer below the minimum rate is aborted."""
     stream = response.content.iter_chunked(CHUNK_BYTES)
     while True:
@@ -403,5 +403,5 @@ async def _response_chunks(response: aiohttp.ClientResponse, patience_s: float) 
         yield chunk
 
 
-def _rejected_reply(message: str) -> PromptReply:
+def _build_rejected_reply(message: str) -> PromptReply:
     return PromptReply(accepted=False, error={"message": message}, node_errors={})

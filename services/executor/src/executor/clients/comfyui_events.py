@@ -25,15 +25,15 @@ FrameListener = Callable[[bytes], None]
 
 
 def _ignore_event(_kind: str, _data: dict[str, Any]) -> None:
-    """Ignore events while nobody listens."""
+    """Ignore events while there is no listener."""
 
 
 def _ignore_disconnect() -> None:
-    """Ignore a disconnect while nobody listens."""
+    """Ignore a disconnect while there is no listener."""
 
 
 def _ignore_frame(_frame: bytes) -> None:
-    """Ignore frames while nobody listens."""
+    """Ignore frames while there is no listener."""
 
 
 class NodeEvents:
@@ -106,7 +106,7 @@ class NodeEvents:
             except (WebSocketException, OSError, TimeoutError, EOFError) as error:
                 log.info("executor.events.disconnected", error=type(error).__name__)
                 self.has_overflowed |= (
-                    isinstance(error, ConnectionClosed) and _own_close_code(error) == CLOSE_MESSAGE_TOO_BIG
+                    isinstance(error, ConnectionClosed) and _find_own_close_code(error) == CLOSE_MESSAGE_TOO_BIG
                 )
             self._connected = False
             self._first_attempt_done.set()
@@ -132,6 +132,6 @@ class NodeEvents:
                     log.exception("executor.event.handler_failed", kind=kind[:100])
 
 
-def _own_close_code(closed: ConnectionClosed) -> int | None:
+def _find_own_close_code(closed: ConnectionClosed) -> int | None:
     """Return why this side closed the connection."""
     return closed.sent.code if closed.sent is not None else None

@@ -59,47 +59,51 @@ CANCELLED = AttemptResult(Outcome.CANCELLED)
 RELEASED = AttemptResult(Outcome.RELEASED)
 
 
-def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
+def build_node_fault(
+    code: str, message: str, node_id: str | None = None, node_class: str | None = None
+) -> AttemptResult:
     """Return a failure caused by the node: another node may succeed."""
     return AttemptResult(
         Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class)
     )
 
 
-def node_failure(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
+def build_node_failure(
+    code: str, message: str, node_id: str | None = None, node_class: str | None = None
+) -> AttemptResult:
     """Return a node fault that counts towards cordoning the node."""
-    return replace(node_fault(code, message, node_id, node_class), node_failed=True)
+    return replace(build_node_fault(code, message, node_id, node_class), node_failed=True)
 
 
-def node_death(code: str, message: str) -> AttemptResult:
+def build_node_death(code: str, message: str) -> AttemptResult:
     """Return a failure because the node died, perhaps because of this prompt."""
     return AttemptResult(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
 
 
-def workflow_failure(
+def build_workflow_failure(
     code: str, message: str, node_id: str | None = None, node_class: str | None = None
 ) -> AttemptResult:
     """Return a failure caused by the workflow: it would fail on every node."""
     return AttemptResult(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
-NODE_LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
-NODE_UNREACHABLE = node_fault("node.lost", "The node went away before it took the job.")
+NODE_LOST = build_node_death("node.lost", "The node restarted or went away while it ran the job.")
+NODE_UNREACHABLE = build_node_fault("node.lost", "The node went away before it took the job.")
 NODE_BUSY = AttemptResult(
     Outcome.NODE_FAULT,
     JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
     begun=False,
 )
-RUN_TIME_EXCEEDED = workflow_failure(
+RUN_TIME_EXCEEDED = build_workflow_failure(
     "job.run_time_exceeded",
     "The job ran longer than its time limit: run_within_seconds, or the limit of the tier. Allow more, or make it "
     "smaller.",
 )
-HISTORY_TOO_LARGE = workflow_failure(
+HISTORY_TOO_LARGE = build_workflow_failure(
     "workflow.answer_too_large",
     "The node's record of this job is too large to be read. Have the workflow save files instead of returning texts.",
 )
-HISTORY_UNREADABLE = workflow_failure(
+HISTORY_UNREADABLE = build_workflow_failure(
     "workflow.answer_unreadable",
     "The node's record of this job cannot be read: what a node of the workflow returned is no plain JSON.",
 )
@@ -110,15 +114,15 @@ def classify_history(entry: Mapping[str, Any]) -> AttemptResult:
 
     An ``execution_error`` message overrides ``status_str``, which is "success" for some failures.
     """
-    messages = dict(_status_messages(entry))
+    messages = dict(_iterate_status_messages(entry))
     if "execution_error" in messages:
         return _classify_error(messages["execution_error"])
     if "execution_interrupted" in messages:
-        return node_fault("node.fault", "Something on the node interrupted the job.")
+        return build_node_fault("node.fault", "Something on the node interrupted the job.")
     status = entry.get("status")
     if isinstance(status, Mapping) and status.get("status_str") == "success":
         return SUCCEEDED
-    return node_failure("node.fault", "The node gave up the job without a reason.")
+    return build_node_failure("node.fault", "The node gave up the job without a reason.")
 
 
 def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
@@ -126,15 +130,19 @@ def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any])
     if truncate_text(error.get("type")) in UNKNOWN_CLASS:
         extra = error.get("extra_info")
         node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
-        return node_fault("workflow.rejected", sanitise_message(error.get("message")), None, clean_name(node_class))
-    problems = list(islice(_validation_errors(node_errors), MAX_ERRORS))
+        return build_node_fault(
+            "workflow.rejected", sanitise_message(error.get("message")), None, clean_name(node_class)
+        )
+    problems = list(islice(_iterate_validation_errors(node_errors), MAX_ERRORS))
     if not problems:
-        return workflow_failure(
+        return build_workflow_failure(
             "workflow.rejected", sanitise_message(error.get("message")) or "The node did not take the workflow."
         )
     node_id, node_class, _, _ = problems[0]
     message = sanitise_message("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
-    ending = node_fault if all(kind in MAY_PASS_ELSEWHERE for _, _, kind, _ in problems) else workflow_failure
+    ending = (
+        build_node_fault if all(kind in MAY_PASS_ELSEWHERE for _, _, kind, _ in problems) else build_workflow_failure
+    )
     return ending("workflow.rejected", message, node_id, node_class)
 
 
@@ -143,16 +151,18 @@ def classify_violations(violations: Sequence[FieldError], graph: Graph) -> Attem
     first = violations[0]
     node = graph.get(first.node_id or "")
     if all(violation.code in MAY_PASS_ELSEWHERE for violation in violations):
-        return node_fault(
+        return build_node_fault(
             "workflow.rejected", sanitise_message(first.message), first.node_id, node.class_type if node else None
         )
     code = "workflow.class_not_allowed" if first.code == "node_class_not_allowed" else "workflow.value_not_allowed"
-    return workflow_failure(code, sanitise_message(first.message), first.node_id, node.class_type if node else None)
+    return build_workflow_failure(
+        code, sanitise_message(first.message), first.node_id, node.class_type if node else None
+    )
 
 
 def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     """Return the node's time for a prompt, seconds: by the node's clock, at most the executor's own measurement."""
-    stamps = (_parse_timestamp(data.get("timestamp")) for _, data in _status_messages(entry))
+    stamps = (_parse_timestamp(data.get("timestamp")) for _, data in _iterate_status_messages(entry))
     known = [stamp for stamp in stamps if stamp is not None]
     spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
     return round(min(max(spent, 0.0), wall_s), 3)
@@ -163,7 +173,7 @@ def find_start_ms(entry: Mapping[str, Any]) -> float | None:
     return next(
         (
             _parse_timestamp(data.get("timestamp"))
-            for name, data in _status_messages(entry)
+            for name, data in _iterate_status_messages(entry)
             if name == "execution_start"
         ),
         None,
@@ -185,12 +195,14 @@ def _classify_error(data: Mapping[str, Any]) -> AttemptResult:
         or _MEMORY_TEXT.search(message)
         or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}"))
     ):
-        return node_fault(OUT_OF_MEMORY, "The node ran out of memory. Make the images or batches smaller.", *where)
+        return build_node_fault(
+            OUT_OF_MEMORY, "The node ran out of memory. Make the images or batches smaller.", *where
+        )
     if _DEVICE.search(f"{kind} {message}"):
-        return node_failure("node.fault", "The node's device failed.", *where)
+        return build_node_failure("node.fault", "The node's device failed.", *where)
     if kind.endswith("InterruptProcessingException"):
-        return node_fault("node.fault", "Something on the node interrupted the job.", *where)
-    return workflow_failure("workflow.execution_failed", _format_exception(kind, message), *where)
+        return build_node_fault("node.fault", "Something on the node interrupted the job.", *where)
+    return build_workflow_failure("workflow.execution_failed", _format_exception(kind, message), *where)
 
 
 def _format_exception(kind: str, message: str) -> str:
@@ -201,7 +213,7 @@ def _format_exception(kind: str, message: str) -> str:
     return sanitise_message(f"{name}: {text}") if text else f"{name}, without a message."
 
 
-def _status_messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _iterate_status_messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     status = entry.get("status")
     listed = status.get("messages") if isinstance(status, Mapping) else None
     for item in listed if isinstance(listed, list) else ():
@@ -210,7 +222,7 @@ def _status_messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[st
                 yield name, data
 
 
-def _validation_errors(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+def _iterate_validation_errors(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Yield each validation error: node id, class, kind, text."""
     for node_id, node_report in node_errors.items():
         if not isinstance(node_report, Mapping) or not isinstance(node_report.get("errors"), list):

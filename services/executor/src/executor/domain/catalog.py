@@ -80,11 +80,11 @@ def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dic
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
     read = ((name, _parse_class(described)) for name, described in classes.items() if is_valid_name(name))
-    offered = ((name, _without_written_options(name, spec, written)) for name, spec in read if spec is not None)
+    offered = ((name, _remove_written_options(name, spec, written)) for name, spec in read if spec is not None)
     return dict(islice(offered, MAX_CLASSES))
 
 
-def find_flexible_classes(object_info: Any) -> frozenset[str]:
+def find_classes_with_undeclared_inputs(object_info: Any) -> frozenset[str]:
     """Return classes of packs whose optional inputs are an empty object: in ComfyUI that object may accept any name."""
     classes = object_info if isinstance(object_info, Mapping) else {}
     return frozenset(name for name, described in classes.items() if _is_flexible(described))
@@ -96,7 +96,7 @@ def find_classes_keeping_png_info(object_info: Any) -> frozenset[str]:
     Output nodes get a unique prefix per attempt, so their results are never reused for another job.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    flexible = find_flexible_classes(object_info)
+    flexible = find_classes_with_undeclared_inputs(object_info)
     return frozenset(
         name
         for name, described in classes.items()
@@ -121,7 +121,7 @@ def build_report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
     made = _compress_report(plain)
     for most in FEWER_OPTIONS:
         if made is None:
-            plain = {name: _with_fewer_options(spec, most) for name, spec in plain.items()}
+            plain = {name: _limit_class_options(spec, most) for name, spec in plain.items()}
             made = _compress_report(plain)
     while made is None:
         plain = dict(islice(plain.items(), len(plain) // 2))
@@ -140,25 +140,25 @@ def _compress_report(plain: Mapping[str, Any]) -> ReportCatalog | None:
     return ReportCatalog(digest=hashlib.sha256(text).hexdigest(), classes_zlib=packed)
 
 
-def _with_fewer_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
-    return {**spec, "inputs": _fewer(spec["inputs"], most)}
+def _limit_class_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
+    return {**spec, "inputs": _limit_options(spec["inputs"], most)}
 
 
-def _fewer(inputs: dict[str, Any], most: int) -> dict[str, Any]:
+def _limit_options(inputs: dict[str, Any], most: int) -> dict[str, Any]:
     """Return the inputs with only their first options, including those inside dynamic inputs."""
-    return {name: _with_first(one, most) for name, one in inputs.items()}
+    return {name: _keep_first_options(one, most) for name, one in inputs.items()}
 
 
-def _with_first(accepted: dict[str, Any], most: int) -> dict[str, Any]:
+def _keep_first_options(accepted: dict[str, Any], most: int) -> dict[str, Any]:
     shorter = dict(accepted)
     if accepted.get("options"):
         shorter["options"] = accepted["options"][:most]
     if accepted.get("variants"):
         first = islice(accepted["variants"].items(), most)
-        shorter["variants"] = {key: _fewer(inputs, most) for key, inputs in first}
+        shorter["variants"] = {key: _limit_options(inputs, most) for key, inputs in first}
     if accepted.get("grown"):
         grown = accepted["grown"]
-        shorter["grown"] = {**grown, "input": _with_first(grown["input"], most)}
+        shorter["grown"] = {**grown, "input": _keep_first_options(grown["input"], most)}
     return shorter
 
 
@@ -191,15 +191,15 @@ def _count_inputs(accepted: InputSpec) -> int:
     return 1 + inner + grown
 
 
-def _without_written_options(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
-    """Return the class without options that nobody may choose."""
+def _remove_written_options(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
+    """Return the class without options that no tenant may choose."""
     roles = ClassRoles(class_type, spec)
-    offered = {name: _offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
+    offered = {name: _build_offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
     changed = any(offered[name] is not accepted for name, accepted in spec.inputs.items())
     return spec.model_copy(update={"inputs": offered}) if changed else spec
 
 
-def _offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
+def _build_offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
     """Yield one input by its full name, and all inputs that it can become."""
     changes: dict[str, Any] = {}
     role = roles.role_of(name)
@@ -214,11 +214,11 @@ def _offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: f
             changes["default"] = None
     if accepted.variants is not None:
         changes["variants"] = {
-            key: {inner: _offered_input(f"{name}.{inner}", one, roles, written) for inner, one in inputs.items()}
+            key: {inner: _build_offered_input(f"{name}.{inner}", one, roles, written) for inner, one in inputs.items()}
             for key, inputs in accepted.variants.items()
         }
     if accepted.grown is not None and accepted.grown.names:
-        inner = _offered_input(f"{name}.{accepted.grown.names[0]}", accepted.grown.input, roles, written)
+        inner = _build_offered_input(f"{name}.{accepted.grown.names[0]}", accepted.grown.input, roles, written)
         changes["grown"] = accepted.grown.model_copy(update={"input": inner})
     return accepted.model_copy(update=changes) if changes else accepted
 
@@ -237,7 +237,7 @@ def _parse_inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None
     Args:
         order: names by section in the editor's order, if it differs from that of the sections.
     """
-    places = _input_positions(sections, order)
+    places = _find_input_positions(sections, order)
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
@@ -250,19 +250,21 @@ def _parse_inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None
                 yield name, spec.model_copy(update={"position": places[name]})
 
 
-def _input_positions(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
+def _find_input_positions(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
     """Return the position of each input in the editor: required inputs first, listed ones before others."""
     names: dict[str, None] = {}
     for section in ("required", "optional"):
         listed = sections.get(section)
         if isinstance(listed, Mapping):
             first = order.get(section) if isinstance(order, Mapping) else None
-            names |= dict.fromkeys(name for name in (first if isinstance(first, list) else ()) if _is_in(name, listed))
+            names |= dict.fromkeys(
+                name for name in (first if isinstance(first, list) else ()) if _is_listed(name, listed)
+            )
             names |= dict.fromkeys(listed)
     return {name: place for place, name in enumerate(names)}
 
 
-def _is_in(name: Any, listed: Mapping[str, Any]) -> bool:
+def _is_listed(name: Any, listed: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name in listed
 
 

@@ -79,7 +79,7 @@ class FoundOutput:
         """Whether the node stored it as a preview."""
         return self.folder == "temp"
 
-    def as_file(self, place: NodeFilePath) -> "FoundOutput":
+    def to_file_output(self, place: NodeFilePath) -> "FoundOutput":
         """Return the output as the file that its text names."""
         kind, content_type = find_media_type(place.filename)
         return FoundOutput(
@@ -145,22 +145,22 @@ def drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
 
 def _collect_from_node(node_id: str, reported_by: str, report: Any) -> Iterator[FoundOutput]:
     report = report if isinstance(report, Mapping) else {"": report}
-    node = _NodeReport(clean_name(node_id) or "", reported_by)
+    node = _NodeReportReader(clean_name(node_id) or "", reported_by)
     for key, reported in report.items():
         if key not in FLAGS:
-            yield from node.outputs_of(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
+            yield from node.read_outputs(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
 
 
 @dataclass(frozen=True, slots=True)
-class _NodeReport:
+class _NodeReportReader:
     """Creates outputs from one node's report."""
 
     node_id: str
     reported_by: str
 
-    def outputs_of(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
+    def read_outputs(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
-        files = [file for position, item in enumerate(listed) for file in self._file_outputs(key, position, item)]
+        files = [file for position, item in enumerate(listed) for file in self._read_file_outputs(key, position, item)]
         yield from files
         values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
         if files or any(isinstance(value, str) and list_possible_files(value) for _, value in values):
@@ -169,19 +169,19 @@ class _NodeReport:
         if len(texts) == len(values) > SPLIT_TEXT and all(len(text) == 1 for text in texts):
             values = [(0, "".join(texts))]
         if len(values) > MAX_VALUES:
-            yield self._json_output(key, 0, [value for _, value in values])
+            yield self._build_json_output(key, 0, [value for _, value in values])
             return
         for position, value in values:
             yield (
-                self._text_output(key, position, value)
+                self._build_text_output(key, position, value)
                 if isinstance(value, str)
-                else self._json_output(key, position, value)
+                else self._build_json_output(key, position, value)
             )
 
-    def _file_outputs(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
-        for entry in islice(_file_entries(item), MAX_OUTPUTS):
+    def _read_file_outputs(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
+        for entry in islice(_iterate_file_entries(item), MAX_OUTPUTS):
             kind, content_type = find_media_type(entry["filename"])
-            filename, subfolder = _file_path_of(entry)
+            filename, subfolder = _split_file_path(entry)
             yield FoundOutput(
                 node_id=self.node_id,
                 reported_by=self.reported_by,
@@ -195,18 +195,18 @@ class _NodeReport:
                 folder=entry.get("type", "output"),
             )
 
-    def _text_output(self, key: str, position: int, text: str) -> FoundOutput:
+    def _build_text_output(self, key: str, position: int, text: str) -> FoundOutput:
         try:
             content = text.encode()
         except UnicodeEncodeError:  # lone surrogates are valid in JSON but not in UTF-8
-            return self._json_output(key, position, text)
+            return self._build_json_output(key, position, text)
         possible_files = () if key == TEXT_KEY else list_possible_files(text)
-        return replace(self._value_output(key, position, content, TEXT_TYPE), possible_files=possible_files)
+        return replace(self._build_value_output(key, position, content, TEXT_TYPE), possible_files=possible_files)
 
-    def _json_output(self, key: str, position: int, value: Any) -> FoundOutput:
-        return self._value_output(key, position, _as_json(value), JSON_TYPE)
+    def _build_json_output(self, key: str, position: int, value: Any) -> FoundOutput:
+        return self._build_value_output(key, position, _to_json(value), JSON_TYPE)
 
-    def _value_output(self, key: str, position: int, content: bytes, content_type: str) -> FoundOutput:
+    def _build_value_output(self, key: str, position: int, content: bytes, content_type: str) -> FoundOutput:
         parts = [self.node_id, "" if key == TEXT_KEY else key, str(position + 1) if position else ""]
         ending = "json" if content_type == JSON_TYPE else "txt"
         return FoundOutput(
@@ -235,7 +235,7 @@ def _is_value(item: Any) -> bool:
     return False
 
 
-def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
+def _iterate_file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield every object that names a file, in order, down to ``MAX_DEPTH``."""
     remaining = [(value, 0)]
     while remaining:
@@ -247,7 +247,7 @@ def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
             remaining.extend((part, depth + 1) for part in reversed(inner))
 
 
-def _file_path_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+def _split_file_path(entry: Mapping[str, Any]) -> tuple[str, str]:
     """Return file name and folder as ``/view`` expects them: it ignores a folder inside the file name."""
     subfolder: str = entry.get("subfolder", "")
     inner, slash, filename = entry["filename"].rpartition("/")
@@ -279,7 +279,7 @@ def _names_file(value: Any) -> bool:
     )
 
 
-def _as_json(value: Any) -> bytes:
+def _to_json(value: Any) -> bytes:
     """Return compact JSON in UTF-8. NaN and infinities, which ComfyUI writes, become texts.
 
     Raises:

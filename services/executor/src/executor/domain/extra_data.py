@@ -8,7 +8,7 @@ from executor.domain.catalog import NodeClasses
 PNG_INFO = "extra_pnginfo"
 
 
-def extra_data_for(graph: Graph, sent: dict[str, Any] | None, classes: NodeClasses) -> dict[str, Any] | None:
+def filter_extra_data(graph: Graph, sent: dict[str, Any] | None, classes: NodeClasses) -> dict[str, Any] | None:
     """Return the part of a job's ``extra_data`` that the node may get; None when nothing is left.
 
     A node caches results by their inputs, which do not include ``extra_pnginfo``. If a class of the graph could embed

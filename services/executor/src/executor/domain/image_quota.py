@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contracts.graph_size.analysis import GraphSize, measure
-from contracts.graph_size.image_quota import file_cost, stores_video
+from contracts.graph_size.image_quota import compute_file_cost, stores_video
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import OutputKind
 from contracts.workflow import has_valid_links, read_graph
@@ -28,9 +28,9 @@ class ImageCounter:
             case OutputKind.IMAGE if not stores_video(self._size.graph, item.node_id):
                 return 1
             case OutputKind.IMAGE | OutputKind.VIDEO:
-                return file_cost(self._size, item.node_id, self._frames_per_image, latent=False)
+                return compute_file_cost(self._size, item.node_id, self._frames_per_image, latent=False)
             case OutputKind.FILE if item.filename.endswith(LATENT_SUFFIX):
-                return file_cost(self._size, item.node_id, self._frames_per_image, latent=True)
+                return compute_file_cost(self._size, item.node_id, self._frames_per_image, latent=True)
         return 0
 
 
@@ -48,11 +48,11 @@ class ImageQuota:
         self._sums = {False: 0, True: 0}  # saved and previewed images
 
     @property
-    def used(self) -> int:
+    def used_images(self) -> int:
         """The number of images of the admitted outputs."""
         return max(self._sums.values())
 
-    def try_admit(self, item: FoundOutput) -> bool:
+    def try_admit_output(self, item: FoundOutput) -> bool:
         """Admit an output if it fits, and count it."""
         if item not in self._admitted:
             cost = self._counter.count_images(item)
@@ -62,7 +62,7 @@ class ImageQuota:
             self._admitted.add(item)
         return True
 
-    def recount(self, found: Iterable[FoundOutput]) -> int:
+    def recount_images(self, found: Iterable[FoundOutput]) -> int:
         """Return the number of images of exactly these outputs, replacing earlier counts."""
         whole = set(found)
         self._admitted &= whole

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contracts.scheduler.outputs import Output, OutputSource
-from contracts.wire.text import is_clean
+from contracts.wire.text import is_clean_text
 from executor.domain.collect_outputs import JSON_TYPE, FoundOutput
 
 MAX_INLINE_BYTES = 4 << 10  # bytes of one value
@@ -14,7 +14,7 @@ MAX_DEPTH = 10
 MAX_NUMBER = (1 << 53) - 1  # larger integers lose digits in JavaScript
 
 
-def inline_value(item: FoundOutput) -> Any:
+def read_inline_value(item: FoundOutput) -> Any:
     """Return the value of an output if a record can hold it, else None."""
     if item.source is not OutputSource.VALUE or item.content is None or len(item.content) > MAX_INLINE_BYTES:
         return None
@@ -42,11 +42,11 @@ def limit_inline_values(outputs: Iterable[Output]) -> tuple[Output, ...]:
 def _is_plain(value: Any, depth: int) -> bool:
     """Whether every service and database can hold it: no control characters, no huge integers, bounded depth."""
     if isinstance(value, str):
-        return is_clean(value)
+        return is_clean_text(value)
     if isinstance(value, int | float):
         return abs(value) <= MAX_NUMBER
     if isinstance(value, Mapping):
-        return depth > 0 and all(is_clean(key) and _is_plain(inner, depth - 1) for key, inner in value.items())
+        return depth > 0 and all(is_clean_text(key) and _is_plain(inner, depth - 1) for key, inner in value.items())
     if isinstance(value, list):
         return depth > 0 and all(_is_plain(inner, depth - 1) for inner in value)
     return True

@@ -41,11 +41,11 @@ def list_possible_files(text: str) -> tuple[NodeFilePath, ...]:
         inside = _IN_FOLDER.fullmatch(path)
         guesses = [(inside[1], inside[2])] if inside else []
         guesses += [("output", path), ("temp", path)]
-    places = (_file_path(folder, name) for folder, name in guesses)
+    places = (_build_file_path(folder, name) for folder, name in guesses)
     return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
-def _file_path(folder: str, path: str) -> NodeFilePath | None:
+def _build_file_path(folder: str, path: str) -> NodeFilePath | None:
     subfolder, _, filename = path.rpartition("/")
     if _ABSOLUTE.match(path) or ".." in path.split("/") or not has_known_extension(filename):
         return None

@@ -7,7 +7,7 @@ file names that are not UTF-8), megabytes. Messages, the journal and PostgreSQL 
 import re
 from typing import Any
 
-from contracts.wire.text import MAX_NAME, clean, is_clean
+from contracts.wire.text import MAX_NAME, clean, is_clean_text
 
 MAX_TEXT_LENGTH = 4_000  # characters of an error text that are processed; nodes may send megabytes
 MAX_FILE_NAME = 255  # characters shown to a tenant
@@ -54,4 +54,4 @@ def is_servable(filename: str) -> bool:
 
 def is_valid_name(value: Any) -> bool:
     """Whether a graph can contain this text as a class, input or option name."""
-    return isinstance(value, str) and len(value) <= MAX_TERM and is_clean(value)
+    return isinstance(value, str) and len(value) <= MAX_TERM and is_clean_text(value)

@@ -35,7 +35,7 @@ class OutputCollector:
             ValueTooDeep: a value is nested too deeply for JSON.
         """
         found = collect_outputs(self.expansion.add_display_nodes({"outputs": outputs}), self._graph)
-        return self.with_requested_names(item for item in found if not item.possible_files)
+        return self.restore_requested_names(item for item in found if not item.possible_files)
 
     def collect_from_history(self, entry: Mapping[str, Any]) -> list[FoundOutput]:
         """Return everything in a history entry, with the node's file names.
@@ -62,12 +62,12 @@ class OutputCollector:
         self._sent.append(found)
         return found
 
-    def merge(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
+    def merge_outputs(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
         """Return the outputs of the history and the websocket, in the order of the graph's nodes."""
-        every = [*self.with_requested_names(found), *self._sent]
+        every = [*self.restore_requested_names(found), *self._sent]
         return sorted(every, key=lambda item: self._places.get(item.node_id, len(self._places)))
 
-    def with_requested_names(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
+    def restore_requested_names(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
         """Return the outputs with the file names that their owner requested."""
         return [
             item

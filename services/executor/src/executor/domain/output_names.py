@@ -43,18 +43,23 @@ def encode_prefix(requested: str) -> str:
     As in ComfyUI, ``a//b/../c`` is ``a/c``. A prefix cannot leave its folder; an empty name becomes ComfyUI's default.
     """
     *folders, name = _split_path(requested)
-    return "/".join([*(_cut(_encode_part(folder), MAX_FOLDER_BYTES)[0] for folder in folders), _encode_name(name)])
+    return "/".join(
+        [
+            *(_split_at_bytes(_encode_characters(folder), MAX_FOLDER_BYTES)[0] for folder in folders),
+            _encode_and_cut(name),
+        ]
+    )
 
 
-def encode_name(requested: str) -> str:
+def encode_file_name(requested: str) -> str:
     """Return the last part of a prefix: a file name when another input names the folder."""
-    return _encode_name(_split_path(requested)[-1])
+    return _encode_and_cut(_split_path(requested)[-1])
 
 
-def encode_part(requested: str) -> str:
+def encode_name_part(requested: str) -> str:
     """Return a text that the node puts into a file name, such as a suffix or delimiter."""
-    inner = _encode_part(f"x{_SEPARATOR.sub('_', requested)}x")[1:-1]
-    return _cut(inner, MAX_FOLDER_BYTES)[0]
+    inner = _encode_characters(f"x{_SEPARATOR.sub('_', requested)}x")[1:-1]
+    return _split_at_bytes(inner, MAX_FOLDER_BYTES)[0]
 
 
 class OutputNameTranslator:
@@ -67,7 +72,7 @@ class OutputNameTranslator:
 
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
         self._folder = folder
-        self._cut = [cut for text in _long_texts(graph) if (cut := _shorten_text(text)) is not None]
+        self._cut = [cut for text in _list_long_texts(graph) if (cut := _shorten_text(text)) is not None]
 
     def translate(self, filename: str, subfolder: str) -> str:
         """Return the file name that the owner requested."""
@@ -77,10 +82,10 @@ class OutputNameTranslator:
         if cut:
             rest = next((one.rest for one in self._cut if one.beginning.fullmatch(head)), "")
             head = f"{head}{rest}"
-        return display_file_name(_decode_part(head + tail))
+        return display_file_name(_decode_characters(head + tail))
 
 
-def _long_texts(graph: Mapping[str, Any]) -> Iterator[str]:
+def _list_long_texts(graph: Mapping[str, Any]) -> Iterator[str]:
     texts = ConstantTexts(graph)
     for node in graph.values():
         for value in node["inputs"].values():
@@ -99,13 +104,13 @@ def _split_path(requested: str) -> list[str]:
     return parts[-MAX_FOLDERS - 1 :] or [DEFAULT_PREFIX]
 
 
-def _encode_part(part: str) -> str:
+def _encode_characters(part: str) -> str:
     """Encode a name for every file system and ``/view``. ``%batch_num%`` would make ComfyUI overwrite its files."""
     pieces = part.split(_BATCH_NUMBER)
     return _BATCH_CODE.join(_CODED.sub(lambda found: f"~{ord(found[0]):02x}", piece) for piece in pieces)
 
 
-def _cut(coded: str, longest: int) -> tuple[str, str]:
+def _split_at_bytes(coded: str, longest: int) -> tuple[str, str]:
     """Return the beginning with at most that many bytes, and the rest."""
     if len(coded.encode()) <= longest:
         return coded, ""
@@ -118,20 +123,20 @@ def _cut(coded: str, longest: int) -> tuple[str, str]:
     return coded[:at], coded[at:]
 
 
-def _encode_name(part: str) -> str:
-    beginning, rest = _cut(_encode_part(part), MAX_NAME_BYTES)
+def _encode_and_cut(part: str) -> str:
+    beginning, rest = _split_at_bytes(_encode_characters(part), MAX_NAME_BYTES)
     return f"{beginning}{_CUT}" if rest else beginning
 
 
 def _shorten_text(text: str) -> _ShortenedName | None:
-    beginning, rest = _cut(_encode_part(_split_path(text)[-1]), MAX_NAME_BYTES)
+    beginning, rest = _split_at_bytes(_encode_characters(_split_path(text)[-1]), MAX_NAME_BYTES)
     if not rest:
         return None
     pattern = "".join(r"\d+" if _TOKEN.fullmatch(piece) else re.escape(piece) for piece in _TOKEN.split(beginning))
     return _ShortenedName(re.compile(pattern), rest[: 4 * MAX_FILE_NAME])
 
 
-def _decode_part(coded: str) -> str:
+def _decode_characters(coded: str) -> str:
     counter = _COUNTER.findall(coded)
     number = str(int(counter[-1]) - 1) if counter else ""
     return _CODE.sub(lambda code: chr(int(code[1], 16)), coded.replace(_BATCH_CODE, number))

@@ -32,15 +32,15 @@ class PrefetchTiming:
             self._last_run_s, self._began_at = now - self._began_at, None
         self._due_at = now
 
-    def find_nothing(self, now: float) -> None:
+    def record_no_job(self, now: float) -> None:
         """Note that there was no job."""
         self._due_at = now + self._retry_s
         self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
 
-    def hand_back(self) -> None:
+    def record_hand_back(self) -> None:
         """Record that a prefetched job was handed back. No other is requested until the next prompt begins."""
         self._due_at = math.inf
 
-    def due_in_s(self, now: float) -> float:
+    def compute_delay_s(self, now: float) -> float:
         """Return the seconds until the next request; infinite if there is to be none before the next prompt."""
         return max(self._due_at - now, 0.0)

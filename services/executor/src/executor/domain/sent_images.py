@@ -31,7 +31,7 @@ class SentImage:
     content: bytes
 
 
-class _State(Enum):
+class _NodeState(Enum):
     UNSEEN = auto()  # not started as far as known
     RUNNING = auto()
     DONE = auto()  # all of its images were received
@@ -52,14 +52,14 @@ class SentImageDecoder:
     def __init__(self, graph: Mapping[str, Any], prompt_id: str) -> None:
         self._prompt_id = prompt_id
         senders = [node_id for node_id, node in graph.items() if _SENDER.search(str(node.get("class_type")))]
-        self._states = dict.fromkeys(senders, _State.UNSEEN)
+        self._states = dict.fromkeys(senders, _NodeState.UNSEEN)
         self._running: str | None = None
         self._count = 0
         self.is_complete = True
         self.has_ended = False
 
     @property
-    def are_expected(self) -> bool:
+    def are_images_expected(self) -> bool:
         """Whether the graph has nodes that send images."""
         return bool(self._states)
 
@@ -67,7 +67,7 @@ class SentImageDecoder:
     def missing_nodes(self) -> list[str]:
         """Return nodes whose images may be missing. Call it after the prompt ended."""
         received_all = self.is_complete and self.has_ended
-        harmless = {_State.DONE, _State.UNSEEN} if received_all else {_State.DONE}
+        harmless = {_NodeState.DONE, _NodeState.UNSEEN} if received_all else {_NodeState.DONE}
         return [node_id for node_id, state in self._states.items() if state not in harmless]
 
     def apply_event(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -75,7 +75,7 @@ class SentImageDecoder:
         if kind == "execution_cached" and isinstance(nodes := data.get("nodes"), list):
             for node_id in nodes:
                 if isinstance(node_id, str) and node_id in self._states:
-                    self._states[node_id] = _State.LOST  # cached, so it sends nothing
+                    self._states[node_id] = _NodeState.LOST  # cached, so it sends nothing
         elif kind == "executing" and "node" in data:
             node_id = data.get("display_node") or data["node"]
             self._start_node(node_id if isinstance(node_id, str) else None)
@@ -94,17 +94,17 @@ class SentImageDecoder:
         """Record that events and frames were lost."""
         self.is_complete, self._running = False, None
         for node_id, state in self._states.items():
-            if state is _State.RUNNING:
-                self._states[node_id] = _State.LOST
+            if state is _NodeState.RUNNING:
+                self._states[node_id] = _NodeState.LOST
 
     def _start_node(self, node_id: str | None) -> None:
         if node_id == self._running:
             return
-        if self._running is not None and self._states.get(self._running) is _State.RUNNING:
-            self._states[self._running] = _State.DONE
+        if self._running is not None and self._states.get(self._running) is _NodeState.RUNNING:
+            self._states[self._running] = _NodeState.DONE
         self._running = node_id
-        if node_id is not None and self._states.get(node_id) in {_State.UNSEEN, _State.DONE}:
-            self._states[node_id] = _State.RUNNING
+        if node_id is not None and self._states.get(node_id) in {_NodeState.UNSEEN, _NodeState.DONE}:
+            self._states[node_id] = _NodeState.RUNNING
 
     def _decode(self, frame: bytes) -> tuple[str | None, bytes]:
         """Return the sending node (None for a preview) and the content of a frame."""

@@ -11,7 +11,7 @@ from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import is_link
 from executor.domain.catalog import NodeClasses
 from executor.domain.constant_text import ConstantTexts
-from executor.domain.output_names import DEFAULT_PREFIX, encode_name, encode_part, encode_prefix
+from executor.domain.output_names import DEFAULT_PREFIX, encode_file_name, encode_name_part, encode_prefix
 
 PREFIX_INPUT = "filename_prefix"
 MARKER_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUI ignores it, but its cache does not
@@ -21,7 +21,7 @@ _FOLDER = re.compile(r"folder|dir|path", re.IGNORECASE)
 _NAME_PART = re.compile(r"(suffix|delimiter)\d*$", re.IGNORECASE)
 
 
-def attempt_folder(ref: AttemptRef) -> str:
+def build_attempt_folder(ref: AttemptRef) -> str:
     """Return the attempt's unique folder in the node's output folder."""
     return f"{ref.job_id}/{ref.attempt}"
 
@@ -44,14 +44,14 @@ def stage_graph(
         classes: of the node.
         expanding: classes that expand when they run. Served from the cache they would show nothing.
     """
-    folder, texts = attempt_folder(ref), ConstantTexts(graph)
+    folder, texts = build_attempt_folder(ref), ConstantTexts(graph)
     staged: dict[str, Any] = {}
     marked: set[str] = set()
     for node_id, node in graph.items():
         roles = classes.roles_of(node["class_type"])
-        inputs = {name: _with_files(name, value, files, roles) for name, value in node["inputs"].items()}
-        naming = _output_name_inputs(node, roles, classes)
-        staged[node_id] = {**node, "inputs": {**inputs, **_output_names(naming, inputs, folder, texts)}}
+        inputs = {name: _insert_files(name, value, files, roles) for name, value in node["inputs"].items()}
+        naming = _list_output_name_inputs(node, roles, classes)
+        staged[node_id] = {**node, "inputs": {**inputs, **_build_output_names(naming, inputs, folder, texts)}}
         if not naming and (classes.is_output_class(node["class_type"]) or node["class_type"] in expanding):
             marked |= _find_marker_nodes(node_id, graph, classes)
     for node_id in marked:
@@ -59,11 +59,11 @@ def stage_graph(
     return staged
 
 
-def _output_name_inputs(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) -> dict[str, Any]:
+def _list_output_name_inputs(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) -> dict[str, Any]:
     """Return the inputs of a node that name an output, with defaults for omitted ones."""
     spec = classes.specs.get(node["class_type"])
     declared = spec.inputs if spec is not None else {}
-    naming = {name: accepted.default for name, accepted in declared.items() if _is_set_by_us(name, roles)}
+    naming = {name: accepted.default for name, accepted in declared.items() if _is_set_by_executor(name, roles)}
     return naming | {name: None for name in node["inputs"] if _names_output(name, roles)}
 
 
@@ -79,7 +79,7 @@ def _find_marker_nodes(node_id: str, graph: Mapping[str, Any], classes: NodeClas
         current = waiting.popleft()
         if _can_carry_marker(graph[current]["class_type"], classes):
             return {current}
-        for source in _linked_nodes(graph[current]):
+        for source in _list_linked_nodes(graph[current]):
             if source in graph and source not in seen:
                 seen.add(source)
                 waiting.append(source)
@@ -94,11 +94,11 @@ def _can_carry_marker(class_type: str, classes: NodeClasses) -> bool:
     return not any(roles.role_of(name) is InputRole.MODEL for name in spec.inputs)
 
 
-def _linked_nodes(node: Mapping[str, Any]) -> Iterator[str]:
+def _list_linked_nodes(node: Mapping[str, Any]) -> Iterator[str]:
     return (value[0] for value in node["inputs"].values() if is_link(value))
 
 
-def _with_files(name: str, value: Any, files: Mapping[str, str], roles: ClassRoles) -> Any:
+def _insert_files(name: str, value: Any, files: Mapping[str, str], roles: ClassRoles) -> Any:
     if isinstance(value, str):
         return files.get(value, value)
     if isinstance(value, dict) and roles.role_of(name) is InputRole.RECORD:
@@ -106,7 +106,7 @@ def _with_files(name: str, value: Any, files: Mapping[str, str], roles: ClassRol
     return value
 
 
-def _is_set_by_us(name: str, roles: ClassRoles) -> bool:
+def _is_set_by_executor(name: str, roles: ClassRoles) -> bool:
     """Whether a declared input names an output, so that its default must be replaced."""
     return _names_output(name, roles) and not _NAME_PART.search(name)
 
@@ -116,7 +116,7 @@ def _names_output(name: str, roles: ClassRoles) -> bool:
     return name.rpartition(".")[2] == PREFIX_INPUT or roles.role_of(name) is InputRole.OUTPUT_NAME
 
 
-def _output_names(
+def _build_output_names(
     naming: Mapping[str, Any], inputs: Mapping[str, Any], folder: str, texts: ConstantTexts
 ) -> dict[str, str]:
     """Return safe texts for all inputs that name an output.
@@ -131,7 +131,7 @@ def _output_names(
         if name in places:
             named[name] = f"{folder}/{encode_prefix(requested or DEFAULT_PREFIX)}"
         elif _NAME_PART.search(name):
-            named[name] = encode_part(requested or "")
+            named[name] = encode_name_part(requested or "")
         else:
-            named[name] = encode_name(requested or DEFAULT_PREFIX)
+            named[name] = encode_file_name(requested or DEFAULT_PREFIX)
     return named

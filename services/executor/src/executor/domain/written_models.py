@@ -17,10 +17,10 @@ def find_output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
         listed: response of ``/experiment/models``.
         argv: the node's command line, from ``/system_stats``.
     """
-    places = tuple(_output_path_suffixes(argv))
+    places = tuple(_list_output_path_suffixes(argv))
     found: dict[str, frozenset[int]] = {}
-    for kind, folders in _listed_folders(listed):
-        inside = frozenset(at for at, folder in enumerate(folders) if _parent_folder(folder).endswith(places))
+    for kind, folders in _list_folders(listed):
+        inside = frozenset(at for at, folder in enumerate(folders) if _find_parent_folder(folder).endswith(places))
         if inside:
             found[kind] = inside
     return found
@@ -43,18 +43,18 @@ def find_written_models(files: Mapping[str, Any], folders: Mapping[str, frozense
     return frozenset(written - installed)
 
 
-def _output_path_suffixes(argv: Any) -> Iterator[str]:
+def _list_output_path_suffixes(argv: Any) -> Iterator[str]:
     """Yield the path suffixes by which a model folder inside the output folder is recognized."""
     given = [str(word) for word in argv] if isinstance(argv, list) else []
-    chosen = _command_line_option(given, OUTPUT_OPTION)
+    chosen = _find_command_line_option(given, OUTPUT_OPTION)
     if chosen is not None:
         yield "/" + _normalize_path(chosen).lstrip("/")
         return
-    base = _command_line_option(given, BASE_OPTION)
+    base = _find_command_line_option(given, BASE_OPTION)
     yield f"/{_normalize_path(base).lstrip('/')}/output" if base is not None else "/output"
 
 
-def _command_line_option(argv: Sequence[str], name: str) -> str | None:
+def _find_command_line_option(argv: Sequence[str], name: str) -> str | None:
     for at, word in enumerate(argv):
         if word == name and at + 1 < len(argv):
             return argv[at + 1]
@@ -63,7 +63,7 @@ def _command_line_option(argv: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _listed_folders(listed: Any) -> Iterator[tuple[str, list[str]]]:
+def _list_folders(listed: Any) -> Iterator[tuple[str, list[str]]]:
     for entry in listed if isinstance(listed, list) else ():
         match entry:
             case {"name": str(kind), "folders": list(folders)}:
@@ -72,7 +72,7 @@ def _listed_folders(listed: Any) -> Iterator[tuple[str, list[str]]]:
                 continue
 
 
-def _parent_folder(folder: str) -> str:
+def _find_parent_folder(folder: str) -> str:
     return "/" + _normalize_path(folder).rpartition("/")[0].lstrip("/")
 
 

@@ -18,7 +18,7 @@ from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
 from executor.store.journal import Journal
-from executor.usecases.live_attempts import LiveAttempt, LiveAttempts, Place
+from executor.usecases.live_attempts import AttemptPlace, LiveAttempt, LiveAttempts
 from executor.usecases.node_state import NodeState
 from executor.usecases.publish_progress import ProgressPublisher
 from executor.usecases.report_attempt import AttemptReporter
@@ -65,17 +65,17 @@ class WorkLoop:
         self._is_running = True
         self._raise_failures()
         for record in self.journal.list_attempts():
-            self._start(record, maybe_posted=False)
+            self._start_attempt(record, maybe_posted=False)
         self.live.changed.clear()
         if not self.live:
             await self._pause_after_faults()
-            assigned = await self._request()
+            assigned = await self._request_work()
             if assigned is not None:
-                self._start(assigned.record, maybe_posted=assigned.maybe_posted)
+                self._start_attempt(assigned.record, maybe_posted=assigned.maybe_posted)
             return
-        due_in_s = self._prefetch_in_s(list(self.live))
+        due_in_s = self._compute_prefetch_delay_s(list(self.live))
         if due_in_s <= 0:
-            await self._prefetch_next()
+            await self._prefetch_next_job()
             return
         await wait_for_any(self.live.changed, within_s=None if math.isinf(due_in_s) else due_in_s)
 
@@ -95,8 +95,8 @@ class WorkLoop:
             return
         self._draining.set()
         self.live.changed.set()
-        self.live.release_waiting()
-        await self.requester.cancel()
+        self.live.release_waiting_attempts()
+        await self.requester.cancel_requests()
         await wait_for_any(self._drained, hurried, within_s=within_s)
         if not self._drained.is_set() and self.live:
             for attempt in self.live:
@@ -104,11 +104,13 @@ class WorkLoop:
             await wait_for_any(self._drained, within_s=HAND_BACK_S)
         log.info("executor.drained", complete=self._drained.is_set())
 
-    def _start(self, record: AttemptRecord, *, maybe_posted: bool) -> None:
+    def _start_attempt(self, record: AttemptRecord, *, maybe_posted: bool) -> None:
         """Run an attempt in the background, unless it already runs."""
         attempt = self.live.add(record)
         if attempt not in self._tasks.values():
-            task = asyncio.create_task(self._complete(attempt, maybe_posted=maybe_posted), name="executor.attempt")
+            task = asyncio.create_task(
+                self._complete_attempt(attempt, maybe_posted=maybe_posted), name="executor.attempt"
+            )
             self._tasks[task] = attempt
             task.add_done_callback(lambda _: self.live.changed.set())
 
@@ -120,18 +122,18 @@ class WorkLoop:
                 self.live.remove(attempt)
                 task.result()
 
-    async def _request(self) -> AssignedWork | None:
+    async def _request_work(self) -> AssignedWork | None:
         """Request work once the node is reachable. Never returns if there is to be no more work."""
         if not self.state.reachable.is_set():
             self.idle.enter(IdleReason.NODE_OFFLINE)
         await wait_for_any(self.state.reachable, self._draining)
         if not self._draining.is_set():
-            return await self.requester.request()
+            return await self.requester.request_work()
         self._drained.set()
         await asyncio.get_running_loop().create_future()
         return None
 
-    def _prefetch_in_s(self, attempts: Sequence[LiveAttempt]) -> float:
+    def _compute_prefetch_delay_s(self, attempts: Sequence[LiveAttempt]) -> float:
         """Return the seconds until the next job is requested; infinite if not before something changes.
 
         Args:
@@ -141,50 +143,50 @@ class WorkLoop:
         is_ready = self.prefetch and self.state.online and not self._is_requesting
         if not is_ready or self._draining.is_set() or now < self._paused_until:
             return math.inf
-        if len(attempts) != 1 or attempts[0].place is Place.WAITING:
+        if len(attempts) != 1 or attempts[0].place is AttemptPlace.WAITING:
             return math.inf
-        return self.timing.due_in_s(now)
+        return self.timing.compute_delay_s(now)
 
-    async def _prefetch_next(self) -> None:
+    async def _prefetch_next_job(self) -> None:
         """Request the next job. It waits here for the node."""
         (held,) = self.live
         self._is_requesting = True
         try:
-            record = await self.requester.request_next(held)
+            record = await self.requester.request_next_job(held)
         finally:
             self._is_requesting = False
-        self._begin_prefetched(record)
+        self._begin_prefetched_attempt(record)
 
-    def _begin_prefetched(self, record: AttemptRecord | None) -> None:
+    def _begin_prefetched_attempt(self, record: AttemptRecord | None) -> None:
         if record is None:
-            self.timing.find_nothing(time.monotonic())
+            self.timing.record_no_job(time.monotonic())
         else:
-            self._start(record, maybe_posted=False)
+            self._start_attempt(record, maybe_posted=False)
 
-    async def _complete(self, attempt: LiveAttempt, *, maybe_posted: bool) -> None:
+    async def _complete_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> None:
         """Run an attempt until it ends, and report its outcome to the scheduler."""
         record = attempt.record
         if not self.live.is_node_taken:
             self.idle.enter(IdleReason.PREPARING)
         with bound(**self._log_fields(record)):
             log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
-            finish = record.finish or await self._end(attempt, maybe_posted=maybe_posted)
+            finish = record.finish or await self._run_or_hand_back(attempt, maybe_posted=maybe_posted)
             if finish is not None:
-                await self._report(attempt, finish)
-            self._count_faults(finish)
+                await self._report_attempt(attempt, finish)
+            self._count_node_faults(finish)
             if finish is not None and finish.outcome is Outcome.RELEASED:
-                self.timing.hand_back()
+                self.timing.record_hand_back()
             self.live.remove(attempt)
             if not self.live:
                 self.idle.enter(IdleReason.NO_WORK)
             self.journal.add_history_entry(record.prompt_id)
             await self._remove_history()
 
-    async def _end(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
+    async def _run_or_hand_back(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt, unless it was assigned while the executor was being stopped."""
         if self._draining.is_set() and attempt.record.phase is Phase.ASSIGNED and not maybe_posted:
-            return self.runner.hand_back(attempt)
-        return await self._run(attempt, maybe_posted=maybe_posted)
+            return self.runner.hand_back_attempt(attempt)
+        return await self._run_attempt(attempt, maybe_posted=maybe_posted)
 
     def _log_fields(self, record: AttemptRecord) -> dict[str, Any]:
         """Fields of every line about an attempt. Requests carry the request id on to the other services."""
@@ -192,46 +194,46 @@ class WorkLoop:
         fields = {"job_id": str(ref.job_id), "attempt": ref.attempt, "tenant_id": str(ref.tenant_id)}
         return fields | {"node": self.runner.settings.node} | ({"request_id": request_id} if request_id else {})
 
-    async def _run(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
+    async def _run_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt. A bug ends it too: left in the journal it would crash every successor."""
         try:
-            return await self.runner.run(attempt, maybe_posted=maybe_posted)
+            return await self.runner.run_attempt(attempt, maybe_posted=maybe_posted)
         except Exception:  # noqa: BLE001 - the edge of an attempt
             log.exception("executor.attempt.crashed")
             record = attempt.record
             self.journal.add_orphan(record.prompt_id)
             return FinishAttempt(ref=record.ref, outcome=Outcome.NODE_FAULT, error=ATTEMPT_CRASHED.error)
 
-    async def _report(self, attempt: LiveAttempt, finish: FinishAttempt) -> None:
+    async def _report_attempt(self, attempt: LiveAttempt, finish: FinishAttempt) -> None:
         """Report the end. If the job after the running one is due to be requested, that request travels along."""
         others = [other for other in self.live if other is not attempt]
-        if finish.outcome is not Outcome.SUCCEEDED or self._prefetch_in_s(others) > 0:
-            await self._report_and_forget(attempt, finish, None)
+        if finish.outcome is not Outcome.SUCCEEDED or self._compute_prefetch_delay_s(others) > 0:
+            await self._report_and_forget_attempt(attempt, finish, None)
             return
         self._is_requesting = True
         try:
             request = await self.requester.build_next_request(others[0])
-            following = await self._report_and_forget(attempt, finish, request)
+            following = await self._report_and_forget_attempt(attempt, finish, request)
         finally:
             self._is_requesting = False
         if request is not None:
             self.live.remove(attempt)
-            self._begin_prefetched(following)
+            self._begin_prefetched_attempt(following)
 
-    async def _report_and_forget(
+    async def _report_and_forget_attempt(
         self, attempt: LiveAttempt, finish: FinishAttempt, request: RequestWork | None
     ) -> AttemptRecord | None:
         """Report the end. Returns the attempt that the scheduler assigned upon the request; it is in the journal."""
         record = attempt.record
         reply = await self.report.report_end(finish, request)
-        applied, following = reply.applied, self.requester.begin_next(reply.assignment)
+        applied, following = reply.applied, self.requester.begin_next_attempt(reply.assignment)
         self.journal.clear_attempt(record.prompt_id)
         if finish.outcome in {Outcome.FAILED, Outcome.NODE_FAULT} and len(self.live) == 1:
             self.state.loaded_models = ()  # how far it came is unknown
         log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
         if finish.outcome is Outcome.SUCCEEDED and applied:
             tracker = ProgressTracker(record.assignment.graph)
-            await ProgressPublisher(self.bus, attempt, tracker).publish(succeeded=True)
+            await ProgressPublisher(self.bus, attempt, tracker).publish_progress(succeeded=True)
         return following
 
     async def _remove_history(self) -> None:
@@ -244,7 +246,7 @@ class WorkLoop:
                 return
             self.journal.remove_history_entry(prompt_id)
 
-    def _count_faults(self, finish: FinishAttempt | None) -> None:
+    def _count_node_faults(self, finish: FinishAttempt | None) -> None:
         """Have a node that fails repeatedly paused, so that other nodes take the jobs."""
         if finish is None or finish.outcome is not Outcome.NODE_FAULT:
             self._consecutive_faults = 0

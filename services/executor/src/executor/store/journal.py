@@ -91,19 +91,19 @@ class Journal:
 
     def list_attempts(self) -> list[AttemptRecord]:
         """Return the live attempts, oldest first. Unreadable ones are dropped: their leases expire."""
-        rows = self._execute(
+        rows = self._run_on_database(
             lambda db: db.execute(f"SELECT prompt_id, {_COLUMNS} FROM attempts ORDER BY place").fetchall()  # noqa: S608
         )
-        found = [self._parse(prompt_id, row) for prompt_id, *row in rows]
+        found = [self._parse_record(prompt_id, row) for prompt_id, *row in rows]
         return [record for record in found if record is not None]
 
     def read_attempt(self, prompt_id: str) -> AttemptRecord | None:
         """Return the attempt with this prompt; None if there is none."""
         select = f"SELECT {_COLUMNS} FROM attempts WHERE prompt_id = ?"  # noqa: S608 - constants only
-        row = self._execute(lambda db: db.execute(select, (prompt_id,)).fetchone())
-        return self._parse(prompt_id, row) if row else None
+        row = self._run_on_database(lambda db: db.execute(select, (prompt_id,)).fetchone())
+        return self._parse_record(prompt_id, row) if row else None
 
-    def _parse(self, prompt_id: str, row: Sequence[Any]) -> AttemptRecord | None:
+    def _parse_record(self, prompt_id: str, row: Sequence[Any]) -> AttemptRecord | None:
         assignment, phase, client_id, begun_at, finish = row
         try:
             return AttemptRecord(
@@ -127,35 +127,37 @@ class Journal:
         """
         assignment = record.assignment.model_dump_json()
         values = (record.prompt_id, assignment, record.phase.value, record.client_id, record.begun_at)
-        self._execute(lambda db: db.execute(note, values))
+        self._run_on_database(lambda db: db.execute(note, values))
 
     def set_begun_at(self, prompt_id: str, begun_at: float) -> None:
         """Record when an attempt began to count."""
-        self._execute(
+        self._run_on_database(
             lambda db: db.execute("UPDATE attempts SET begun_at = ? WHERE prompt_id = ?", (begun_at, prompt_id))
         )
 
     def set_phase(self, prompt_id: str, phase: Phase) -> None:
         """Record the next phase of an attempt, unless it ended."""
         note = "UPDATE attempts SET phase = ? WHERE prompt_id = ? AND finish IS NULL"
-        self._execute(lambda db: db.execute(note, (phase.value, prompt_id)))
+        self._run_on_database(lambda db: db.execute(note, (phase.value, prompt_id)))
 
     def record_result(self, prompt_id: str, finish: FinishAttempt) -> None:
         """Record the result of an attempt, kept until it is reported."""
         values = (Phase.ENDED.value, finish.model_dump_json(), prompt_id)
-        self._execute(lambda db: db.execute("UPDATE attempts SET phase = ?, finish = ? WHERE prompt_id = ?", values))
+        self._run_on_database(
+            lambda db: db.execute("UPDATE attempts SET phase = ?, finish = ? WHERE prompt_id = ?", values)
+        )
 
     def clear_attempt(self, prompt_id: str) -> None:
-        self._execute(lambda db: db.execute("DELETE FROM attempts WHERE prompt_id = ?", (prompt_id,)))
+        self._run_on_database(lambda db: db.execute("DELETE FROM attempts WHERE prompt_id = ?", (prompt_id,)))
 
     def add_orphan(self, prompt_id: str) -> None:
         """Record a prompt that may still run on the node although it is no longer wanted."""
         note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
-        self._execute(lambda db: db.execute(note, (prompt_id, time.time())))
+        self._run_on_database(lambda db: db.execute(note, (prompt_id, time.time())))
 
     def has_orphans(self) -> bool:
         """Whether there are orphaned prompts, also old ones. Writes nothing."""
-        return self._execute(lambda db: db.execute("SELECT 1 FROM left_behind LIMIT 1").fetchone()) is not None
+        return self._run_on_database(lambda db: db.execute("SELECT 1 FROM left_behind LIMIT 1").fetchone()) is not None
 
     def list_orphans(self) -> list[str]:
         """Return orphaned prompts that may still run on the node, oldest first.
@@ -171,7 +173,7 @@ class Journal:
             return [row[0] for row in db.execute("SELECT prompt_id FROM left_behind ORDER BY left_at").fetchall()]
 
         now = time.time()
-        return self._execute(prune_and_list)
+        return self._run_on_database(prune_and_list)
 
     def add_history_entry(self, prompt_id: str, *, oversized: bool = False) -> None:
         """Record a prompt whose history the node keeps. Oversized entries are removed first."""
@@ -179,7 +181,7 @@ class Journal:
             INSERT INTO history (prompt_id, oversized) VALUES (?, ?)
             ON CONFLICT (prompt_id) DO UPDATE SET oversized = max(oversized, excluded.oversized)
         """
-        self._execute(lambda db: db.execute(note, (prompt_id, oversized)))
+        self._run_on_database(lambda db: db.execute(note, (prompt_id, oversized)))
 
     def list_history_to_remove(self, *, keep: int, most: int) -> list[str]:
         """Return up to ``most`` history entries to remove: oversized ones, then all but the newest ``keep``."""
@@ -188,30 +190,31 @@ class Journal:
             WHERE oversized OR place NOT IN (SELECT place FROM history ORDER BY place DESC LIMIT ?)
             ORDER BY oversized DESC, place LIMIT ?
         """
-        return [row[0] for row in self._execute(lambda db: db.execute(due, (keep, most)).fetchall())]
+        return [row[0] for row in self._run_on_database(lambda db: db.execute(due, (keep, most)).fetchall())]
 
     def remove_history_entry(self, prompt_id: str) -> None:
         """Record that a prompt's history was removed."""
-        self._execute(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
+        self._run_on_database(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
 
     def add_expanding_classes(self, classes: Iterable[str]) -> None:
         """Record classes that expand into other nodes when they run. No catalog lists them."""
         note = "INSERT OR IGNORE INTO expanding SELECT ? WHERE (SELECT count(*) FROM expanding) < ?"
         rows = [(class_type, MAX_EXPANDING_CLASSES) for class_type in sorted(classes)]
         if rows:
-            self._execute(lambda db: db.executemany(note, rows))
+            self._run_on_database(lambda db: db.executemany(note, rows))
 
     def list_expanding_classes(self) -> frozenset[str]:
         """Return classes that expanded into other nodes on this node."""
         return frozenset(
-            row[0] for row in self._execute(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
+            row[0]
+            for row in self._run_on_database(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
         )
 
     def remove_orphan(self, prompt_id: str) -> None:
         """Record that an orphaned prompt is gone."""
-        self._execute(lambda db: db.execute("DELETE FROM left_behind WHERE prompt_id = ?", (prompt_id,)))
+        self._run_on_database(lambda db: db.execute("DELETE FROM left_behind WHERE prompt_id = ?", (prompt_id,)))
 
-    def _execute(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run_on_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             if self._database is None:
                 raise JournalLocked("the journal is not open")

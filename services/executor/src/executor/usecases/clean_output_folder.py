@@ -42,7 +42,7 @@ class OutputFolderCleaner:
         before, deleted = time.time() - self._keep_s, 0
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):  # another executor that shares the folder deletes it
-                if path.name not in kept and _is_job_folder(path) and _last_write(path) <= before:
+                if path.name not in kept and _is_job_folder(path) and _find_last_write(path) <= before:
                     shutil.rmtree(path)  # follows no links
                     deleted += 1
         return deleted
@@ -55,6 +55,6 @@ def _is_job_folder(path: Path) -> bool:
         return False
 
 
-def _last_write(folder: Path) -> float:
+def _find_last_write(folder: Path) -> float:
     """Return when anything in the folder was last written, Unix time."""
     return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

@@ -32,11 +32,11 @@ class NodeCleaner:
         self._commanded_at: datetime | None = None
         self.completed_at: datetime | None = None
 
-    def when_changed(self, callback: Callable[[], None]) -> None:
+    def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for a completed command."""
         self._changed = callback
 
-    def accept_command(self, commanded_at: datetime) -> bool:
+    def accept_clear_command(self, commanded_at: datetime) -> bool:
         """Accept a command. Returns whether it is new."""
         if self._commanded_at is not None and commanded_at <= self._commanded_at:
             return False

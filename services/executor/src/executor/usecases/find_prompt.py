@@ -83,15 +83,15 @@ async def has_prompt(node: ComfyUI, prompt_id: str, *, recently_sent: bool) -> b
     Raises:
         NodeUnavailable: the node does not answer.
     """
-    if await _is_on_node(node, prompt_id):
+    if await _is_prompt_on_node(node, prompt_id):
         return True
     if not recently_sent:
         return False
     await asyncio.sleep(SECOND_LOOK_S)
-    return await _is_on_node(node, prompt_id)
+    return await _is_prompt_on_node(node, prompt_id)
 
 
-async def _is_on_node(node: ComfyUI, prompt_id: str) -> bool:
+async def _is_prompt_on_node(node: ComfyUI, prompt_id: str) -> bool:
     try:
         state = (await find_prompt(node, prompt_id)).state
     except UnreadableResponse:

@@ -10,7 +10,7 @@ from contracts.scheduler.attempts import AttemptRef
 from executor.domain.attempt import AttemptRecord, StopReason
 
 
-class Place(Enum):
+class AttemptPlace(Enum):
     """How far an attempt is. At most one is ``ON_NODE`` at a time."""
 
     WAITING = auto()  # for the node; its prompt was not posted by this process
@@ -32,7 +32,7 @@ class LiveAttempt:
         self.graph_node_class: str | None = None
         self.stop_requested = asyncio.Event()
         self._node, self._changed = node, changed
-        self._place, self._has_node = Place.WAITING, False
+        self._place, self._has_node = AttemptPlace.WAITING, False
         self._stop: StopReason | None = None
         self._ended = record.finish is not None
 
@@ -42,7 +42,7 @@ class LiveAttempt:
         return self.record.ref
 
     @property
-    def place(self) -> Place:
+    def place(self) -> AttemptPlace:
         return self._place
 
     @property
@@ -56,14 +56,14 @@ class LiveAttempt:
         self._has_node = True
         if self.stop_requested.is_set():
             await asyncio.get_running_loop().create_future()
-        self._place = Place.ON_NODE
+        self._place = AttemptPlace.ON_NODE
         self._changed.set()
 
     def leave_node(self) -> None:
         """Let the next attempt have the node: this one's prompt has ended, or was never posted."""
         if self._has_node:
             self._node.release()
-        self._place, self._has_node = Place.LEFT_NODE, False
+        self._place, self._has_node = AttemptPlace.LEFT_NODE, False
         self._changed.set()
 
     def mark_ended(self) -> None:
@@ -115,9 +115,9 @@ class LiveAttempts:
         self._attempts.pop(attempt.record.prompt_id, None)
         self.changed.set()
 
-    def in_order(self) -> list[LiveAttempt]:
+    def list_in_order(self) -> list[LiveAttempt]:
         """List the attempt that is on the node, or else the oldest, and then the other one."""
-        return sorted(self._attempts.values(), key=lambda attempt: attempt.place is not Place.ON_NODE)
+        return sorted(self._attempts.values(), key=lambda attempt: attempt.place is not AttemptPlace.ON_NODE)
 
     def request_stop(self, stop: StopReason, job_id: UUID, attempt: int) -> None:
         """Stop an attempt. Nothing happens if this executor does not have it."""
@@ -125,14 +125,14 @@ class LiveAttempts:
             if (one.ref.job_id, one.ref.attempt) == (job_id, attempt):
                 one.request_stop(stop)
 
-    def release(self, job_id: UUID, attempt: int) -> None:
+    def release_attempt(self, job_id: UUID, attempt: int) -> None:
         """Hand an attempt back if it waits for the node."""
         for one in self:
-            if (one.ref.job_id, one.ref.attempt) == (job_id, attempt) and one.place is Place.WAITING:
+            if (one.ref.job_id, one.ref.attempt) == (job_id, attempt) and one.place is AttemptPlace.WAITING:
                 one.request_stop(StopReason.RELEASED)
 
-    def release_waiting(self) -> None:
+    def release_waiting_attempts(self) -> None:
         """Hand back every attempt that waits for a node that another attempt has."""
         for one in self:
-            if one.place is Place.WAITING and len(self) > 1:
+            if one.place is AttemptPlace.WAITING and len(self) > 1:
                 one.request_stop(StopReason.RELEASED)

@@ -28,7 +28,7 @@ class FileLocator:
     node: ComfyUI
     unreachable_s: float
 
-    async def locate(self, found: Sequence[FoundOutput], started_ms: float | None) -> list[FoundOutput]:
+    async def locate_files(self, found: Sequence[FoundOutput], started_ms: float | None) -> list[FoundOutput]:
         """Return the outputs, with the file in place of each text that names one written since the prompt started.
 
         Args:
@@ -42,14 +42,14 @@ class FileLocator:
             if started_ms is not None
             else set()
         )
-        located = [await self._locate_one(item, started_ms or 0.0) if item in candidates else item for item in found]
+        located = [await self._locate_file(item, started_ms or 0.0) if item in candidates else item for item in found]
         return list(drop_duplicate_files(located))
 
-    async def _locate_one(self, item: FoundOutput, started_ms: float) -> FoundOutput:
+    async def _locate_file(self, item: FoundOutput, started_ms: float) -> FoundOutput:
         for place in item.possible_files:
             modified_ns = await self._read_modified_ns(place)
             if modified_ns is not None and is_written_during_prompt(modified_ns, started_ms):
-                return item.as_file(place)
+                return item.to_file_output(place)
         return item
 
     async def _read_modified_ns(self, place: NodeFilePath) -> int | None:

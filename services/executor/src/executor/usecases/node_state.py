@@ -14,7 +14,7 @@ from executor.domain.catalog import (
     NodeClasses,
     build_report,
     find_classes_keeping_png_info,
-    find_flexible_classes,
+    find_classes_with_undeclared_inputs,
     read_catalog,
 )
 
@@ -51,15 +51,15 @@ class NodeState:
         self.foreign_prompts = 0  # foreign prompts that keep the node from requesting work
         self.loaded_models: tuple[str, ...] = ()  # model files of the newest prompt, as far as the node still has them
 
-    def when_changed(self, callback: Callable[[], None]) -> None:
+    def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for changes of reachability or catalog."""
         self._changed = callback
 
-    def when_catalog_is_due(self, callback: Callable[[], None]) -> None:
+    def register_catalog_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for a commanded catalog refresh."""
         self._wake_reader = callback
 
-    def accept_refresh(self, commanded_at: datetime) -> None:
+    def accept_refresh_command(self, commanded_at: datetime) -> None:
         """Accept an operator's command to refresh the catalog."""
         if self._refresh_commanded_at is None or commanded_at > self._refresh_commanded_at:
             self._refresh_commanded_at = commanded_at
@@ -69,15 +69,15 @@ class NodeState:
         """Check cheaply whether model files changed, and have the catalog read if so."""
         if not self.online:
             return
-        digest = await self._models_digest()
+        digest = await self._read_models_digest()
         if digest is not None and self._last_models_digest not in {None, digest}:
             log.info("executor.models.changed")
             self._schedule_catalog_read()
         self._last_models_digest = digest or self._last_models_digest
 
-    async def _models_digest(self) -> str | None:
+    async def _read_models_digest(self) -> str | None:
         try:
-            return await self._node.digest_models()
+            return await self._node.compute_models_digest()
         except NodeUnavailable as unavailable:
             log.info("executor.models.read_failed", why=str(unavailable))
             return None
@@ -116,7 +116,7 @@ class NodeState:
         """Read the catalog. If it cannot be read, the previous one stays in use."""
         commanded_at, self._next_read_at = self._refresh_commanded_at, time.monotonic() + self._catalog_every_s
         if self._last_models_digest is None:  # before the catalog, so that changes in between are noticed
-            self._last_models_digest = await self._models_digest()
+            self._last_models_digest = await self._read_models_digest()
         try:
             object_info = await self._node.read_object_info()
             written = await self._node.list_written_models()
@@ -155,4 +155,4 @@ class NodeState:
 def _read_and_report(object_info: dict[str, Any], written: frozenset[str]) -> tuple[NodeClasses, ReportCatalog]:
     specs = read_catalog(object_info, written)
     keeping_png_info = find_classes_keeping_png_info(object_info)
-    return NodeClasses(specs, find_flexible_classes(object_info), keeping_png_info), build_report(specs)
+    return NodeClasses(specs, find_classes_with_undeclared_inputs(object_info), keeping_png_info), build_report(specs)

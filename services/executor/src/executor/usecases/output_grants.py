@@ -27,7 +27,7 @@ class OutputGrants:
             if not self._grants:
                 self._grants = await self._request_grants()
 
-    async def set_count(self, count: int) -> None:
+    async def set_output_count(self, count: int) -> None:
         """Set the number of outputs."""
         async with self._lock:
             if count > self._count:
@@ -46,7 +46,7 @@ class OutputGrants:
                 self._grants = await self._request_grants()
             return self._grants[position]
 
-    async def renew(self, refused: OutputGrant) -> None:
+    async def renew_grants(self, refused: OutputGrant) -> None:
         """Request new grants, unless that was done since this one was issued."""
         async with self._lock:
             if refused in self._grants:

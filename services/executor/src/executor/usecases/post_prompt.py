@@ -9,7 +9,13 @@ from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI, PromptReply
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase
-from executor.domain.attempt_result import NODE_LOST, NODE_UNREACHABLE, AttemptResult, classify_rejection, node_death
+from executor.domain.attempt_result import (
+    NODE_LOST,
+    NODE_UNREACHABLE,
+    AttemptResult,
+    build_node_death,
+    classify_rejection,
+)
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import has_prompt
 from executor.usecases.prepare_prompt import Prompt, PromptBuilder
@@ -17,7 +23,7 @@ from executor.usecases.stop_prompt import stop_prompt
 
 MAX_POSTS = 3  # attempts for a prompt that always causes a server error
 PAUSE_S = 0.3
-NODE_REFUSES_JOBS = node_death("node.fault", "The node does not take jobs.")
+NODE_REFUSES_JOBS = build_node_death("node.fault", "The node does not take jobs.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +41,7 @@ class PromptPoster:
     unreachable_s: float
     stop_within_s: float
 
-    async def post(
+    async def post_prompt(
         self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool, prompt: Prompt | None = None
     ) -> AttemptResult | None:
         """Post the prompt of an attempt, unless the node already has it.
@@ -64,8 +70,8 @@ class PromptPoster:
                     self.journal.set_phase(record.prompt_id, Phase.POSTED)
                     return None
                 if posts >= MAX_POSTS:
-                    return await self._give_up(record, NODE_REFUSES_JOBS)
-                prompt = prompt or await self.builder.build(record, files)
+                    return await self._give_up_prompt(record, NODE_REFUSES_JOBS)
+                prompt = prompt or await self.builder.build_prompt(record, files)
                 self.journal.set_phase(record.prompt_id, Phase.POSTING)
                 posting = True
                 return await self._handle_reply(record, await self._post_uninterrupted(prompt, record))
@@ -81,10 +87,10 @@ class PromptPoster:
                     posts, check_first, recently_sent, away_since = posts + 1, True, True, time.monotonic()
                 elif time.monotonic() - away_since > self.unreachable_s:
                     may_have_arrived = posts > 0 or record.phase is Phase.POSTING
-                    return await self._give_up(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
+                    return await self._give_up_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
                 await asyncio.sleep(PAUSE_S)
 
-    async def _give_up(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
+    async def _give_up_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
         self.journal.add_orphan(record.prompt_id)
         return result
 

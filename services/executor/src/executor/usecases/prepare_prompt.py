@@ -10,9 +10,9 @@ from chassis.telemetry.logs import log
 from contracts.workflow import has_valid_links, read_graph
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord
-from executor.domain.attempt_result import classify_violations, node_fault, workflow_failure
+from executor.domain.attempt_result import build_node_fault, build_workflow_failure, classify_violations
 from executor.domain.catalog import NodeClasses
-from executor.domain.extra_data import extra_data_for
+from executor.domain.extra_data import filter_extra_data
 from executor.domain.staging import stage_graph
 from executor.store.journal import Journal
 from executor.usecases.node_state import NodeState
@@ -26,7 +26,7 @@ class Prompt(NamedTuple):
     extra_data: dict[str, Any] | None = None
 
 
-MALFORMED = workflow_failure("workflow.rejected", "The workflow is not one that a node can run.")
+MALFORMED = build_workflow_failure("workflow.rejected", "The workflow is not one that a node can run.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class PromptBuilder:
     journal: Journal
     catalog_s: float
 
-    async def build(self, record: AttemptRecord, files: Mapping[str, str]) -> Prompt:
+    async def build_prompt(self, record: AttemptRecord, files: Mapping[str, str]) -> Prompt:
         """Return the prompt for the node.
 
         Args:
@@ -61,13 +61,13 @@ class PromptBuilder:
         for node_id, node in graph.items():
             if node.class_type not in classes.specs:
                 message = "The node does not have this class."
-                raise StagingFailed(node_fault("workflow.rejected", message, node_id, node.class_type))
+                raise StagingFailed(build_node_fault("workflow.rejected", message, node_id, node.class_type))
         refused = classes.rules.violations(graph, assignment.policy, frozenset(map(str, assignment.inputs)))
         if refused:
             log.warning("executor.graph.refused", codes=sorted({error.code for error in refused}))
             raise StagingFailed(classify_violations(refused, graph))
         staged = stage_graph(assignment.graph, record.ref, files, classes, self.journal.list_expanding_classes())
-        return Prompt(staged, extra_data_for(graph, assignment.extra_data, classes))
+        return Prompt(staged, filter_extra_data(graph, assignment.extra_data, classes))
 
     async def _wait_for_classes(self) -> NodeClasses:
         if self.state.classes is None:

@@ -22,11 +22,11 @@ class ProgressPublisher:
     async def publish_changes(self) -> None:
         """Publish every change until cancelled."""
         while True:
-            await self.publish()
+            await self.publish_progress()
             await asyncio.sleep(MIN_INTERVAL_S)
             await self.changed.wait()
 
-    async def publish(self, *, succeeded: bool = False) -> None:
+    async def publish_progress(self, *, succeeded: bool = False) -> None:
         """Publish the current progress."""
         self.changed.clear()
         self._attempt.percent = self._tracker.percent

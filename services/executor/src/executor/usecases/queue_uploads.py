@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output
-from executor.domain.attempt_result import workflow_failure
+from executor.domain.attempt_result import build_workflow_failure
 from executor.domain.collect_outputs import FoundOutput
 from executor.domain.image_quota import QUOTA_CODE, ImageQuota, build_quota_warning
 from executor.usecases.output_grants import OutputGrants
 from executor.usecases.upload_output import OutputUploader, StoringFailed
 
 MAX_OUTPUTS = 5_000  # outputs of one job: ComfyUI's largest batch; the report fits into a NATS message
-TOO_MANY_OUTPUTS = workflow_failure("workflow.too_many_outputs", f"A job has at most {MAX_OUTPUTS} outputs.")
+TOO_MANY_OUTPUTS = build_workflow_failure("workflow.too_many_outputs", f"A job has at most {MAX_OUTPUTS} outputs.")
 
 
-NO_IMAGE_QUOTA = workflow_failure(
+NO_IMAGE_QUOTA = build_workflow_failure(
     QUOTA_CODE, "Nothing was stored: today's image quota is used up. The day ends at 00:00 UTC."
 )
 
@@ -53,14 +53,14 @@ class OutputUploadQueue:
         self._tasks: dict[FoundOutput, asyncio.Task[Output]] = {}
         self._context = copy_context()  # events start uploads, too: outside of the attempt's log fields
 
-    def start(self, found: Sequence[FoundOutput]) -> None:
+    def start_uploads(self, found: Sequence[FoundOutput]) -> None:
         """Start storing finished outputs while the node continues. If the attempt fails, they are not listed."""
         for item in found:
-            if item not in self._tasks and len(self._tasks) < MAX_OUTPUTS and self._quota.try_admit(item):
-                upload = self._upload(len(self._tasks), item)
+            if item not in self._tasks and len(self._tasks) < MAX_OUTPUTS and self._quota.try_admit_output(item):
+                upload = self._upload_output(len(self._tasks), item)
                 self._tasks[item] = asyncio.create_task(upload, context=self._context.copy())
 
-    async def finish(self, found: Sequence[FoundOutput]) -> StoredOutputs:
+    async def finish_uploads(self, found: Sequence[FoundOutput]) -> StoredOutputs:
         """Return every output in order once all are stored, without those beyond the quota.
 
         Raises:
@@ -68,18 +68,18 @@ class OutputUploadQueue:
         """
         if len(found) > MAX_OUTPUTS:
             raise StoringFailed(TOO_MANY_OUTPUTS)
-        needed = self._quota.recount(found)
+        needed = self._quota.recount_images(found)
         if needed > self._quota.images:
             self._quota.images = max(await self._reserve(needed), self._quota.images)
-        kept = [item for item in found if self._quota.try_admit(item)]
+        kept = [item for item in found if self._quota.try_admit_output(item)]
         if found and not kept:
             raise StoringFailed(NO_IMAGE_QUOTA)
-        await self._grants.set_count(len(self._tasks.keys() | set(kept)))
-        self.start(kept)
+        await self._grants.set_output_count(len(self._tasks.keys() | set(kept)))
+        self.start_uploads(kept)
         outputs = tuple(await asyncio.gather(*(self._tasks[item] for item in kept)))
         left_out = len(found) - len(kept)
         return StoredOutputs(
-            outputs, self._quota.used, (build_quota_warning(left_out, len(found)),) if left_out else ()
+            outputs, self._quota.used_images, (build_quota_warning(left_out, len(found)),) if left_out else ()
         )
 
     async def close(self) -> None:
@@ -88,6 +88,6 @@ class OutputUploadQueue:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _upload(self, position: int, item: FoundOutput) -> Output:
+    async def _upload_output(self, position: int, item: FoundOutput) -> Output:
         async with self._slots:
-            return await self._uploader.upload(position, item, self._grants)
+            return await self._uploader.upload_output(position, item, self._grants)

@@ -33,7 +33,7 @@ class SystemMonitor:
         except NodeUnavailable as unavailable:
             log.info("executor.system.read_failed", why=str(unavailable))
 
-    def report(self) -> NodeSystem:
+    def get_last_report(self) -> NodeSystem:
         """Return the last report."""
         return NodeSystem(
             executor_version=self._executor_version,

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chassis.telemetry.logs import log
-from executor.domain.attempt_result import AttemptResult, node_fault, workflow_failure
+from executor.domain.attempt_result import AttemptResult, build_node_fault, build_workflow_failure
 from executor.domain.sent_images import SentImage, SentImageDecoder
 
 MAX_BYTES = 512 << 20  # bytes of all images of one prompt; they are kept in memory until stored
 LATE_FRAMES_S = 30.0  # seconds to wait for late frames after the history reports the end
 LATE_FRAMES_AFTER_DISCONNECT_S = 2.0  # seconds after a disconnect: the end event may have been lost
 
-IMAGES_LOST = node_fault("node.fault", "The connection to the node broke while the node sent its images.")
-IMAGES_TOO_LARGE = workflow_failure(
+IMAGES_LOST = build_node_fault("node.fault", "The connection to the node broke while the node sent its images.")
+IMAGES_TOO_LARGE = build_workflow_failure(
     "workflow.output_too_large",
     "The images that the workflow sends over the websocket are too large. Save them with SaveImage instead.",
 )

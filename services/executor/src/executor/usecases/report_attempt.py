@@ -72,7 +72,7 @@ class AttemptReporter:
             Not applied if the lease was lost or nothing could be reported.
         """
         with_request = [finish.model_copy(update={"request": request})] if request else []
-        for report in (*with_request, finish, without_node_texts(finish)):
+        for report in (*with_request, finish, remove_node_texts(finish)):
             reply = await self._report_until_answered(report)
             if reply is not None:
                 return reply
@@ -104,7 +104,7 @@ class AttemptReporter:
         return None
 
 
-def without_node_texts(finish: FinishAttempt) -> FinishAttempt:
+def remove_node_texts(finish: FinishAttempt) -> FinishAttempt:
     """Return the same result without the node's texts.
 
     Schedulers of earlier versions refuse a released attempt. They get a fault of the node: it is tried again, but

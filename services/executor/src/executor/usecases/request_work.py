@@ -25,7 +25,7 @@ from executor.domain.occupancy import Occupant
 from executor.domain.request_timing import REPLY_S, choose_wait_s
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_pending_on_idle_node
-from executor.usecases.live_attempts import LiveAttempt, Place
+from executor.usecases.live_attempts import AttemptPlace, LiveAttempt
 from executor.usecases.node_state import NodeState
 from executor.usecases.standby_socket import StandbySocket, client_id_prefix
 from executor.usecases.stop_prompt import stop_prompt
@@ -72,7 +72,7 @@ class WorkRequester:
     _own_queue_until: float = field(default=0.0, init=False)
     _empty_replies: int = field(default=0, init=False)  # since the last attempt
 
-    async def request(self) -> AssignedWork | None:
+    async def request_work(self) -> AssignedWork | None:
         """Request work once.
 
         A node that does not answer, keeps running an unwanted prompt, or has foreign prompts in its queue requests
@@ -110,7 +110,7 @@ class WorkRequester:
         self.occupancy.clear()
         return await self._request_assignment(orphans)
 
-    async def request_next(self, held: LiveAttempt) -> AttemptRecord | None:
+    async def request_next_job(self, held: LiveAttempt) -> AttemptRecord | None:
         """Request a job to start after ``held``, which the node runs or whose outputs are stored. Waits for no job.
 
         Foreign prompts in the node's queue come first, so nothing is requested while there are any. An attempt that was
@@ -124,24 +124,24 @@ class WorkRequester:
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.refused.code)
             return None
-        return self.begin_next(assignment)
+        return self.begin_next_attempt(assignment)
 
     async def build_next_request(self, held: LiveAttempt) -> RequestWork | None:
         """Return the request of ``request_next``; None if nothing is to be requested."""
-        if self._is_cancelled or self.journal.list_orphans() or not await self._is_queue_own(held):
+        if self._is_cancelled or self.journal.list_orphans() or not await self._has_no_foreign_prompt(held):
             return None
         self.standby.next_client_id()  # its socket opens meanwhile
-        if held.place is Place.ON_NODE:  # so no outputs wait for the artifact store any more
+        if held.place is AttemptPlace.ON_NODE:  # so no outputs wait for the artifact store any more
             self.occupancy.clear()
         return RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref, loaded=self.state.loaded_models)
 
-    def begin_next(self, assignment: Assignment | None) -> AttemptRecord | None:
+    def begin_next_attempt(self, assignment: Assignment | None) -> AttemptRecord | None:
         """Record the attempt that was assigned upon ``build_next_request``, unless it was assigned before."""
         if assignment is None or assignment.renewed:
             return None
-        return self._begin(assignment, self.standby.next_client_id())
+        return self._begin_attempt(assignment, self.standby.next_client_id())
 
-    async def _is_queue_own(self, held: LiveAttempt) -> bool:
+    async def _has_no_foreign_prompt(self, held: LiveAttempt) -> bool:
         """Whether the node's queue has no prompt but that of ``held``. A look serves for ``QUEUE_FRESH_S``.
 
         A node that runs very short prompts would spend much of its time on these looks.
@@ -158,7 +158,7 @@ class WorkRequester:
         self._own_queue_until = time.monotonic() + QUEUE_FRESH_S
         return True
 
-    async def cancel(self) -> None:
+    async def cancel_requests(self) -> None:
         """Request no more work, and have the scheduler answer a waiting request. Its answer can still be an attempt."""
         self._is_cancelled = True
         await self.bus.publish(CANCEL_WORK_REQUESTS, CancelWorkRequests(boot_id=self.boot_id), key=self.node_name)
@@ -220,10 +220,10 @@ class WorkRequester:
         # Only an attempt of an earlier process can already be on the node.
         is_first, self._is_first_request = self._is_first_request, False
         maybe_posted = is_first or assignment.renewed or bool(orphans)
-        record = self._begin(assignment, orphans.get(str(assignment.prompt_id)) or client_id)
+        record = self._begin_attempt(assignment, orphans.get(str(assignment.prompt_id)) or client_id)
         return AssignedWork(record, maybe_posted=maybe_posted)
 
-    def _begin(self, assignment: Assignment, client_id: str) -> AttemptRecord:
+    def _begin_attempt(self, assignment: Assignment, client_id: str) -> AttemptRecord:
         """Record a new attempt in the journal."""
         self._empty_replies = 0
         record = AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=time.time())

@@ -24,10 +24,10 @@ from executor.domain.attempt_result import (
     RELEASED,
     SUCCEEDED,
     AttemptResult,
+    build_node_fault,
     classify_history,
     find_start_ms,
     measure_gpu_seconds,
-    node_fault,
 )
 from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
 from executor.domain.idle_time import IdleReason
@@ -40,11 +40,11 @@ from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
 from executor.domain.sent_images import SentImageDecoder
 from executor.domain.silent_nodes import build_silent_node_warning
-from executor.domain.staging import attempt_folder
+from executor.domain.staging import build_attempt_folder
 from executor.settings import Settings
 from executor.store.journal import Journal
 from executor.usecases.detect_worker_death import WorkerDeathDetector
-from executor.usecases.live_attempts import LiveAttempt, LiveAttempts, Place
+from executor.usecases.live_attempts import AttemptPlace, LiveAttempt, LiveAttempts
 from executor.usecases.locate_files import FileLocator
 from executor.usecases.measure_node import NodeMetrics
 from executor.usecases.node_state import NodeState
@@ -65,7 +65,7 @@ OVERSIZED_HISTORY_BYTES = 4 << 20  # bytes of a history entry that is removed fr
 RELEASE_STOP_S = 2.0  # time for the prompt of a released attempt to stop: the machine may be gone in seconds
 FREE_PAUSES_S = (0.3, 0.3)  # after each request to free memory: the prompt must come after the node's worker has woken
 START_WAIT_S = 1.0  # report the start before the end
-ATTEMPT_CRASHED = node_fault("node.fault", "The job could not be followed to its end.")
+ATTEMPT_CRASHED = build_node_fault("node.fault", "The job could not be followed to its end.")
 
 
 class NotStarted(Exception):
@@ -96,7 +96,7 @@ class AttemptRunner:
     metrics: NodeMetrics
     timing: PrefetchTiming
 
-    async def run(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
+    async def run_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt; its result is in the journal when this returns.
 
         Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
@@ -107,13 +107,13 @@ class AttemptRunner:
         prompt_id = attempt.record.prompt_id
         try:
             async with (
-                _run_during_block(attempt.stop_requested.wait()) as stop,
-                _run_during_block(self._run_to_end(attempt, maybe_posted)) as running,
+                _run_task_during_block(attempt.stop_requested.wait()) as stop,
+                _run_task_during_block(self._run_to_end(attempt, maybe_posted)) as running,
             ):
                 await asyncio.wait({stop, running}, return_when=asyncio.FIRST_COMPLETED)
                 finish = running.result() if running.done() else None
             if finish is None:
-                finish = await self._stop(attempt, maybe_posted=maybe_posted)
+                finish = await self._stop_attempt(attempt, maybe_posted=maybe_posted)
         finally:
             self._leave_node(attempt)
         if finish is None:
@@ -124,37 +124,37 @@ class AttemptRunner:
         log.info("executor.attempt.ended", outcome=finish.outcome, outputs=len(finish.outputs))
         return finish
 
-    def hand_back(self, attempt: LiveAttempt) -> FinishAttempt:
+    def hand_back_attempt(self, attempt: LiveAttempt) -> FinishAttempt:
         """End an attempt that was not posted to the node; its result is in the journal when this returns."""
         finish = _build_finish(attempt.record, RELEASED)
         attempt.mark_ended()
         self.journal.record_result(attempt.record.prompt_id, finish)
         return finish
 
-    async def _stop(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
+    async def _stop_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Stop the prompt if it may be on the node; the prompt of another attempt stays."""
         record, released = attempt.record, attempt.stop_reason is StopReason.RELEASED
-        has_waited = attempt.place is Place.WAITING and record.phase is Phase.ASSIGNED and not maybe_posted
-        if not has_waited and attempt.place is not Place.LEFT_NODE:
+        has_waited = attempt.place is AttemptPlace.WAITING and record.phase is Phase.ASSIGNED and not maybe_posted
+        if not has_waited and attempt.place is not AttemptPlace.LEFT_NODE:
             within_s = RELEASE_STOP_S if released else self.settings.stop_within_s
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
         if released:
             return _build_finish(record, RELEASED)
         if attempt.stop_reason is StopReason.LOST:
             return None
-        return _build_finish(record, CANCELLED, gpu_s=self._charged_s(record))
+        return _build_finish(record, CANCELLED, gpu_s=self._compute_charged_s(record))
 
     def _leave_node(self, attempt: LiveAttempt) -> None:
         """Let the next attempt have the node."""
-        if attempt.place is Place.ON_NODE:
+        if attempt.place is AttemptPlace.ON_NODE:
             self.metrics.idle.enter(IdleReason.FINISHING)
             self.timing.end_prompt(time.monotonic())
         attempt.leave_node()
 
-    def _charged_s(self, record: AttemptRecord) -> float:
+    def _compute_charged_s(self, record: AttemptRecord) -> float:
         """Return the maximum time that the attempt cost the node; 0 before it was posted."""
         last = self.journal.read_attempt(record.prompt_id) or record
-        return 0.0 if last.phase is Phase.ASSIGNED else _elapsed_s(last)
+        return 0.0 if last.phase is Phase.ASSIGNED else _compute_elapsed_s(last)
 
     async def _run_to_end(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
         record = attempt.record
@@ -164,17 +164,17 @@ class AttemptRunner:
             log.info("executor.attempt.handed_back", why=str(reason))
             return _build_finish(record, RELEASED)
         except StagingFailed as reason:
-            if reason.result is NODE_UNREACHABLE and attempt.place is Place.WAITING and self.live.is_node_taken:
+            if reason.result is NODE_UNREACHABLE and attempt.place is AttemptPlace.WAITING and self.live.is_node_taken:
                 return _build_finish(record, RELEASED)  # the node died with another attempt
             # While the node cannot have received the prompt, its absence is not charged to the job.
             lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
             return _build_finish(
-                record, NODE_LOST if lost else reason.result, gpu_s=self._charged_s(record) if lost else 0.0
+                record, NODE_LOST if lost else reason.result, gpu_s=self._compute_charged_s(record) if lost else 0.0
             )
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
             log.exception("executor.attempt.crashed")
             self.journal.add_orphan(record.prompt_id)
-            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_elapsed_s(attempt.record))
+            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_compute_elapsed_s(attempt.record))
 
     async def _run_with_inputs(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
         """Run the attempt after its input files are staged. Time spent staging and waiting is not charged."""
@@ -182,7 +182,7 @@ class AttemptRunner:
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
             return await self._run_prompt(attempt, {}, maybe_posted)
-        staged = await self.stager.stage(record.ref, inputs)
+        staged = await self.stager.stage_files(record.ref, inputs)
         finish = await self._run_prompt(attempt, staged, maybe_posted)
         if finish.outcome is Outcome.FAILED and not await self.stager.has_files(staged):
             return _build_finish(record, UPLOAD_LOST)
@@ -205,11 +205,11 @@ class AttemptRunner:
             reserve=partial(self.report.reserve_images, record.ref),
         )
 
-        collector = OutputCollector(record.assignment.graph, attempt_folder(record.ref))
+        collector = OutputCollector(record.assignment.graph, build_attempt_folder(record.ref))
 
         def on_outputs(outputs: Mapping[str, Any]) -> None:
             with suppress(ValueTooDeep):  # the history entry decides
-                uploads.start(collector.collect_during_run(outputs))
+                uploads.start_uploads(collector.collect_during_run(outputs))
 
         def on_begin() -> None:
             self._set_begun_at(attempt)
@@ -231,7 +231,7 @@ class AttemptRunner:
         )
         images = ImageReceiver(
             SentImageDecoder(record.assignment.graph, record.prompt_id),
-            on_image=lambda image: uploads.start([collector.add_sent_image(image)]),
+            on_image=lambda image: uploads.start_uploads([collector.add_sent_image(image)]),
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(uploads.close)
@@ -260,43 +260,45 @@ class AttemptRunner:
         record, watcher, images = attempt.record, listeners.watcher, listeners.images
         if maybe_posted or record.phase is not Phase.ASSIGNED:
             images.on_drop()  # earlier frames are lost
-        async with self.standby.open_for(record) as events:
+        async with self.standby.open_for_attempt(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
             prompt = await self._take_node(attempt, files, maybe_posted=maybe_posted)
             if record.assignment.free_memory and record.phase is Phase.ASSIGNED and not maybe_posted:
                 await self._free_memory()
             record, posted_at = attempt.record, time.monotonic()
-            refused = await self.poster.post(record, files, maybe_posted=maybe_posted, prompt=prompt)
+            refused = await self.poster.post_prompt(record, files, maybe_posted=maybe_posted, prompt=prompt)
             if refused is not None:
                 self._release_waiting_after(refused)
-                return _build_finish(record, refused, gpu_s=_elapsed_s(record) if refused.node_died else 0.0), 0.0
+                return _build_finish(
+                    record, refused, gpu_s=_compute_elapsed_s(record) if refused.node_died else 0.0
+                ), 0.0
             self.state.loaded_models = list_models(record.assignment.graph)
             self.metrics.idle.enter_running()
             self.timing.begin_prompt(posted_at)
             self.live.changed.set()
             async with (
-                _run_during_block(self.report.report_start(record.ref)) as start,
-                _run_during_block(publisher.publish_changes()),
-                _run_during_block(grants.request_in_advance()),
+                _run_task_during_block(self.report.report_start(record.ref)) as start,
+                _run_task_during_block(publisher.publish_changes()),
+                _run_task_during_block(grants.request_in_advance()),
             ):
                 entry_or_finish = await watcher.wait_until_ended()
                 if isinstance(entry_or_finish, HistoryEntry):
                     self._leave_node(attempt)
                     await images.wait_for_late_images(has_overflowed=lambda: events.has_overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
-        await publisher.publish()
+        await publisher.publish_progress()
         if isinstance(entry_or_finish, AttemptResult):
             self._release_waiting_after(entry_or_finish)
             self.journal.add_history_entry(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
             # The prompt may still run, or run when the node returns: it is stopped before the next one.
             is_waited_for = entry_or_finish.outcome is Outcome.FAILED and not watcher.is_node_unavailable
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
-            if attempt.place is Place.ON_NODE:
+            if attempt.place is AttemptPlace.ON_NODE:
                 await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            gpu_s = _elapsed_s(attempt.record) if entry_or_finish.begun else 0.0
+            gpu_s = _compute_elapsed_s(attempt.record) if entry_or_finish.begun else 0.0
             return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
-        return entry_or_finish, time.monotonic() - posted_at if fresh else _elapsed_s(attempt.record)
+        return entry_or_finish, time.monotonic() - posted_at if fresh else _compute_elapsed_s(attempt.record)
 
     async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str], *, maybe_posted: bool) -> Prompt | None:
         """Wait until the node is free for this attempt. Meanwhile, build its prompt and check its policy.
@@ -312,7 +314,7 @@ class AttemptRunner:
         prompt = None
         if has_to_wait := self.live.is_node_taken:
             with suppress(NodeUnavailable):
-                prompt = await self.poster.builder.build(record, files)
+                prompt = await self.poster.builder.build_prompt(record, files)
             try:
                 async with asyncio.timeout(self.settings.prefetch_hold_s):
                     await attempt.take_node()
@@ -346,7 +348,7 @@ class AttemptRunner:
     def _release_waiting_after(self, result: AttemptResult) -> None:
         """Hand back the attempt that waits for the node, if the node is at fault: another one may run it sooner."""
         if result.outcome is Outcome.NODE_FAULT:
-            self.live.release_waiting()
+            self.live.release_waiting_attempts()
 
     async def _collect_and_store(
         self,
@@ -364,16 +366,16 @@ class AttemptRunner:
         if result.outcome is not Outcome.SUCCEEDED:
             return _build_finish(record, result, gpu_s=gpu_s)
         try:
-            located = await self.locator.locate(
+            located = await self.locator.locate_files(
                 await _collect_from_history(history, listeners.collector), find_start_ms(entry)
             )
-            found = listeners.collector.merge(located)
-            stored = await uploads.finish(found)
+            found = listeners.collector.merge_outputs(located)
+            stored = await uploads.finish_uploads(found)
         except ValueTooDeep:
             return _build_finish(record, HISTORY_UNREADABLE, gpu_s=gpu_s)
         except StoringFailed as reason:
             return _build_finish(record, reason.result, gpu_s=gpu_s)
-        silent = self._silent_nodes(record, found)
+        silent = self._build_silent_node_warning(record, found)
         warnings = (*stored.warnings, silent) if silent else stored.warnings
         return _build_finish(
             record,
@@ -384,7 +386,7 @@ class AttemptRunner:
             warnings=warnings,
         )
 
-    def _silent_nodes(self, record: AttemptRecord, found: Sequence[FoundOutput]) -> JobWarning | None:
+    def _build_silent_node_warning(self, record: AttemptRecord, found: Sequence[FoundOutput]) -> JobWarning | None:
         classes = self.state.classes
         if classes is None:
             return None
@@ -426,7 +428,7 @@ async def _collect_from_history(history: HistoryEntry, collector: OutputCollecto
 
 
 @asynccontextmanager
-async def _run_during_block(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+async def _run_task_during_block(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
     """Run a task during the block and stop it at the end."""
     task = asyncio.create_task(work)
     try:
@@ -436,7 +438,7 @@ async def _run_during_block(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asy
         await asyncio.wait({task})
 
 
-def _elapsed_s(record: AttemptRecord) -> float:
+def _compute_elapsed_s(record: AttemptRecord) -> float:
     return round(max(time.time() - record.begun_at, 0.0), 3)
 
 

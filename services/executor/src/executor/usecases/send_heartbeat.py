@@ -42,18 +42,18 @@ class HeartbeatSender:
     _retry_in_s: float | None = field(default=FIRST_RETRY_S, init=False)  # None once the scheduler has answered
     _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
-    def when_unanswered(self, callback: Callable[[float], None]) -> None:
+    def register_unanswered_callback(self, callback: Callable[[float], None]) -> None:
         """Register a callback that sends the next heartbeat within a number of seconds."""
         self._send_within = callback
 
-    async def send(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired.
 
         Until the scheduler has answered for the first time, the next one follows soon: the two start at the same time,
         and the node gets no work before.
         """
         try:
-            await self._send()
+            await self._send_heartbeat()
             self._retry_in_s = None
         except Refusal as refusal:
             log.info("executor.heartbeat.failed", code=refusal.refused.code)
@@ -61,8 +61,8 @@ class HeartbeatSender:
                 self._send_within(self._retry_in_s)
                 self._retry_in_s = min(2 * self._retry_in_s, MAX_RETRY_S)
 
-    async def _send(self) -> None:
-        attempts, catalog = self.live.in_order(), self.state.catalog
+    async def _send_heartbeat(self) -> None:
+        attempts, catalog = self.live.list_in_order(), self.state.catalog
         current, other = (*attempts, None, None)[:2]
         heartbeat = Heartbeat(
             boot_id=self.boot_id,
@@ -78,14 +78,14 @@ class HeartbeatSender:
             occupied=self.occupancy.report() if self.state.online else None,
             cleared=self.clear.completed_at,
             refreshed=self.state.refreshed_at,
-            system=self.system.report(),
+            system=self.system.get_last_report(),
         )
         reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
-        _apply_lease(current, reply.lease)
-        _apply_lease(other, reply.other_lease)
+        _apply_lease_state(current, reply.lease)
+        _apply_lease_state(other, reply.other_lease)
         if reply.refresh is not None:
-            self.state.accept_refresh(reply.refresh)
-        if reply.clear is not None and self.clear.accept_command(reply.clear):
+            self.state.accept_refresh_command(reply.refresh)
+        if reply.clear is not None and self.clear.accept_clear_command(reply.clear):
             self.clear_now()
         if reply.catalog_wanted and catalog is not None:
             await self._report_catalog(catalog)
@@ -104,7 +104,7 @@ class HeartbeatSender:
             log.error("executor.catalog.refused", code=refusal.refused.code, digest=catalog.digest)
 
 
-def _apply_lease(attempt: LiveAttempt | None, lease: LeaseState) -> None:
+def _apply_lease_state(attempt: LiveAttempt | None, lease: LeaseState) -> None:
     """Stop an attempt whose lease is lost or whose job was cancelled."""
     if attempt is not None and lease in STOP_BY_LEASE_STATE:
         attempt.request_stop(STOP_BY_LEASE_STATE[lease])

@@ -15,7 +15,7 @@ from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, DigestMismatch, DownloadRefused, StorageUnavailable
 from executor.clients.comfyui import STAGED_TYPE, ComfyUI, FileTooLarge, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
-from executor.domain.attempt_result import NODE_UNREACHABLE, AttemptResult, node_fault, workflow_failure
+from executor.domain.attempt_result import NODE_UNREACHABLE, AttemptResult, build_node_fault, build_workflow_failure
 from executor.domain.catalog import STAGING_FOLDER
 from executor.usecases.retries import TRANSFERS, is_temporary
 
@@ -24,15 +24,15 @@ BASE_S = 60.0  # seconds of one transfer, plus its size at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
 FIRST_SERVER_ERROR = 500  # statuses from here on are server errors
 
-UPLOAD_GONE = workflow_failure("input.gone", "An upload that this job uses is no longer there. Upload it again.")
-UPLOAD_UNREADABLE = node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
-UPLOAD_REFUSED = node_fault("node.fault", "The node does not take an upload that this job uses.")
-UPLOAD_TOO_LARGE = workflow_failure(
+UPLOAD_GONE = build_workflow_failure("input.gone", "An upload that this job uses is no longer there. Upload it again.")
+UPLOAD_UNREADABLE = build_node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
+UPLOAD_REFUSED = build_node_fault("node.fault", "The node does not take an upload that this job uses.")
+UPLOAD_TOO_LARGE = build_workflow_failure(
     "input.too_large",
     "An upload that this job uses is larger than the node takes. Send a smaller file, or ask the operator to start "
     "ComfyUI with a larger --max-upload-size.",
 )
-UPLOAD_LOST = node_fault("node.fault", "The node lost an upload that this job uses.")
+UPLOAD_LOST = build_node_fault("node.fault", "The node lost an upload that this job uses.")
 
 TEMPORARY = (
     StorageUnavailable,
@@ -77,7 +77,7 @@ class InputStager:
     node_name: str
     unreachable_s: float
 
-    async def stage(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> dict[str, StagedFile]:
+    async def stage_files(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> dict[str, StagedFile]:
         """Return the staged files by upload id. Waits for an unavailable gateway or storage as long as the lease lasts.
 
         Raises:
@@ -90,7 +90,7 @@ class InputStager:
             try:
                 for grant in await self._request_grants(ref, inputs):
                     if str(grant.id) not in staged:
-                        staged[str(grant.id)] = await self._stage_one(grant)
+                        staged[str(grant.id)] = await self._stage_file(grant)
             except TEMPORARY as error:
                 budget.count_failure(error)
                 raise
@@ -122,11 +122,11 @@ class InputStager:
             raise StagingFailed(UPLOAD_GONE)
         return tuple(granted[upload] for upload in inputs)
 
-    async def _stage_one(self, grant: InputGrant) -> StagedFile:
+    async def _stage_file(self, grant: InputGrant) -> StagedFile:
         file = StagedFile(grant.name, grant.size_bytes)
         if not await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes):
             within_s = BASE_S + grant.size_bytes / MIN_BYTES_PER_S
-            async with self._download(grant, within_s) as content:
+            async with self._download_file(grant, within_s) as content:
                 try:
                     await self.node.upload_input(STAGING_FOLDER, file.name, content, file.size_bytes)
                 except FileTooLarge as error:
@@ -137,7 +137,7 @@ class InputStager:
         return file
 
     @asynccontextmanager
-    async def _download(self, grant: InputGrant, within_s: float) -> AsyncIterator[IO[bytes]]:
+    async def _download_file(self, grant: InputGrant, within_s: float) -> AsyncIterator[IO[bytes]]:
         download = self.artifacts.download(grant.url, size=grant.size_bytes, sha256=grant.sha256, within_s=within_s)
         try:
             async with download as content:

@@ -37,7 +37,7 @@ class StandbySocket:
         return self._ready.client_id
 
     @asynccontextmanager
-    async def open_for(self, record: AttemptRecord) -> AsyncIterator[NodeEvents]:
+    async def open_for_attempt(self, record: AttemptRecord) -> AsyncIterator[NodeEvents]:
         """Return the attempt's socket, closed after the block: the prepared one if it matches, else a new one."""
         ready, self._ready = self._ready, None
         if ready is not None and ready.client_id != record.client_id:

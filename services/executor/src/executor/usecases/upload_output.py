@@ -10,9 +10,15 @@ from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, StorageUnavailable, TooLarge, UploadRefused
 from executor.clients.comfyui import ComfyUI, FileNameRefused, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
-from executor.domain.attempt_result import NODE_LOST, AttemptResult, node_failure, node_fault, workflow_failure
+from executor.domain.attempt_result import (
+    NODE_LOST,
+    AttemptResult,
+    build_node_failure,
+    build_node_fault,
+    build_workflow_failure,
+)
 from executor.domain.collect_outputs import FoundOutput
-from executor.domain.inline_values import inline_value
+from executor.domain.inline_values import read_inline_value
 from executor.usecases.output_grants import OutputGrants
 from executor.usecases.retries import TRANSFERS
 from executor.usecases.watch_occupancy import OccupancyMonitor
@@ -22,17 +28,17 @@ BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
 STALE_GRANT_STATUSES = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
 
-FILE_UNAVAILABLE = node_failure("node.fault", "The node does not give out a file that it made.")
-OUTPUT_TOO_LARGE = workflow_failure("workflow.output_too_large", "An output is larger than what can be stored.")
-FILE_NAME_REFUSED = workflow_failure(
+FILE_UNAVAILABLE = build_node_failure("node.fault", "The node does not give out a file that it made.")
+OUTPUT_TOO_LARGE = build_workflow_failure("workflow.output_too_large", "An output is larger than what can be stored.")
+FILE_NAME_REFUSED = build_workflow_failure(
     "workflow.output_name_invalid",
     "The node does not give out a file that the workflow saved, because of its name: it is not UTF-8, has two dots in "
     "a row, or leaves the node's folders. Have the workflow save under another name.",
 )
-STORAGE_UNAVAILABLE = node_fault(
+STORAGE_UNAVAILABLE = build_node_fault(
     "job.storage_unavailable", "The results could not be stored: the server's storage was full or away for too long."
 )
-GRANT_REFUSED = node_fault("node.fault", "The outputs of the job may not be stored.")
+GRANT_REFUSED = build_node_fault("node.fault", "The outputs of the job may not be stored.")
 
 
 class StoringFailed(Exception):
@@ -60,7 +66,7 @@ class OutputUploader:
     storage_wait_s: float
     occupancy: OccupancyMonitor
 
-    async def upload(self, position: int, item: FoundOutput, grants: OutputGrants) -> Output:
+    async def upload_output(self, position: int, item: FoundOutput, grants: OutputGrants) -> Output:
         """Store one output. Waits for unavailable storage.
 
         Args:
@@ -111,7 +117,7 @@ class OutputUploader:
             if error.status == 413:
                 raise StoringFailed(OUTPUT_TOO_LARGE) from error
             if error.status in STALE_GRANT_STATUSES:
-                await grants.renew(grant)
+                await grants.renew_grants(grant)
                 return
         self.occupancy.record_storage_wait(str(error))
         if waited_s > self.storage_wait_s:
@@ -119,14 +125,14 @@ class OutputUploader:
 
     async def _transfer_output(self, item: FoundOutput, grant: OutputGrant) -> StoredOutput:
         if item.content is not None:
-            return await self._upload(grant, item, _single_chunk(item.content), len(item.content))
+            return await self._upload_chunks(grant, item, _iterate_single_chunk(item.content), len(item.content))
         try:
             async with self.node.download_file(item) as file:
-                return await self._upload(grant, item, file.chunks, file.size)
+                return await self._upload_chunks(grant, item, file.chunks, file.size)
         except FileNameRefused as error:
             raise StoringFailed(FILE_NAME_REFUSED) from error
 
-    async def _upload(
+    async def _upload_chunks(
         self, grant: OutputGrant, item: FoundOutput, chunks: AsyncIterator[bytes], size: int | None
     ) -> StoredOutput:
         expected = self.output_max_bytes if size is None else min(size, self.output_max_bytes)
@@ -147,7 +153,7 @@ async def _get_grant(grants: OutputGrants, position: int) -> OutputGrant:
         raise StoringFailed(GRANT_REFUSED) from refusal
 
 
-async def _single_chunk(content: bytes) -> AsyncIterator[bytes]:
+async def _iterate_single_chunk(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
@@ -164,5 +170,5 @@ def _build_output(item: FoundOutput, stored: StoredOutput, grant: OutputGrant) -
         source=item.source,
         key=item.key or None,
         position=item.position,
-        value=inline_value(item),
+        value=read_inline_value(item),
     )

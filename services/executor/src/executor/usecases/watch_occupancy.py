@@ -17,7 +17,7 @@ class OccupancyMonitor:
         self._changed: Callable[[], None] = lambda: None
         self._blocked = False
 
-    def when_changed(self, callback: Callable[[], None]) -> None:
+    def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for the node becoming blocked or free."""
         self._changed = callback
 
@@ -31,7 +31,7 @@ class OccupancyMonitor:
             and await self._death.is_worker_dead(pending_count=pending_count)
         ):
             self._occupancy.record_worker_death()
-        self._alert()
+        self._log_change()
 
     def record_storage_wait(self, why: str) -> None:
         """Record that outputs of the current attempt wait for the artifact store. Reported until the next job."""
@@ -41,9 +41,9 @@ class OccupancyMonitor:
         self._occupancy.record_occupant(Occupant(OccupancyCause.STORAGE, None, runs=True), time.monotonic())
         if state is None:
             self._changed()
-        self._alert()
+        self._log_change()
 
-    def _alert(self) -> None:
+    def _log_change(self) -> None:
         """Log once when the node becomes blocked, and when another occupant does not block it."""
         state = self.report()
         if state is None or state.blocked == self._blocked:

@@ -16,7 +16,7 @@ from executor.domain.attempt_result import (
     NODE_LOST,
     RUN_TIME_EXCEEDED,
     AttemptResult,
-    node_death,
+    build_node_death,
 )
 from executor.domain.progress import ProgressTracker
 from executor.settings import Settings
@@ -29,8 +29,8 @@ HISTORY_PAUSE_S = 0.005
 MAX_ABSENT_POLLS = 2  # polls without finding the prompt anywhere
 MAX_UNREADABLE_POLLS = 2  # readings before an entry counts as unreadable: a proxy may have truncated it
 
-WORKER_DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
-STALLED = node_death("node.fault", "The node stopped making progress.")
+WORKER_DEAD = build_node_death("node.fault", "The node takes jobs but does not run them.")
+STALLED = build_node_death("node.fault", "The node stopped making progress.")
 
 
 class PromptWatcher:
@@ -113,11 +113,11 @@ class PromptWatcher:
                 outcome = await self._poll_or_wait()
             except UnreadableResponse as unreadable:
                 log.warning("executor.history.unreadable", prompt_id=self._prompt_id, why=str(unreadable))
-                outcome = self._check_unreadable(unreadable)
+                outcome = self._check_unreadable_history(unreadable)
             except NodeUnavailable as unavailable:
                 log.info("executor.node.unavailable", why=str(unavailable))
                 self._unreadable_polls = 0
-                outcome = self._check_unavailable(time.monotonic() - polled_at)
+                outcome = self._check_unavailable_node(time.monotonic() - polled_at)
             else:
                 self._unavailable_s, self._unreadable_polls = 0.0, 0
             if outcome is not None:
@@ -150,7 +150,7 @@ class PromptWatcher:
             log.info("executor.node.unavailable", why=str(unavailable))
         return None
 
-    def _check_unreadable(self, answer: UnreadableResponse) -> AttemptResult | None:
+    def _check_unreadable_history(self, answer: UnreadableResponse) -> AttemptResult | None:
         """Return the workflow's failure: it made the node record an unreadable entry."""
         if answer.too_large:
             return HISTORY_TOO_LARGE
@@ -168,7 +168,7 @@ class PromptWatcher:
         return (
             self._check_idle_node(status.state)
             or self._check_foreign_prompt(status.state)
-            or self._check_unknown(status.state)
+            or self._check_unknown_state(status.state)
             or await self._check_worker_log(status)
             or self._check_progress()
             or self._check_run_time()
@@ -203,7 +203,7 @@ class PromptWatcher:
         self._behind_since = self._behind_since or now
         return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
 
-    def _check_unknown(self, state: PromptState) -> AttemptResult | None:
+    def _check_unknown_state(self, state: PromptState) -> AttemptResult | None:
         """Handle a queue that cannot be read: the prompt may be missing from it."""
         if state is not PromptState.UNKNOWN:
             self._unknown_since = None
@@ -226,7 +226,7 @@ class PromptWatcher:
         limit_s = record.assignment.run_within_s
         return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - record.begun_at > limit_s else None
 
-    def _check_unavailable(self, elapsed_s: float) -> AttemptResult | None:
+    def _check_unavailable_node(self, elapsed_s: float) -> AttemptResult | None:
         """Count an absence only while this process was awake."""
         self._unavailable_s += min(elapsed_s, self._limits.poll_s + 2 * self._limits.reply_s)
         return (NODE_LOST if self._unavailable_s > self._limits.unreachable_s else None) or self._check_run_time()

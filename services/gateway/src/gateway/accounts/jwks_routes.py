@@ -9,7 +9,7 @@ from gateway.api.v1.problems import open_problems
 _HEADERS = {"Cache-Control": {"description": "How long to cache it.", "schema": {"type": "string"}}}
 
 
-def router(*, keys: PublicKeys) -> APIRouter:
+def create_router(*, keys: PublicKeys) -> APIRouter:
     routes = APIRouter(tags=["auth"])
 
     @routes.get(

@@ -27,7 +27,7 @@ from gateway.edge.access import KeyOwner
 from gateway.edge.errors import BadIdempotencyKey
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 KEY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
@@ -48,7 +48,7 @@ _HEADERS: dict[str, Any] = {
 }
 
 
-def router(*, bus: Bus) -> APIRouter:
+def create_router(*, bus: Bus) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/keys", tags=["auth"])
 
     @routes.post(
@@ -62,7 +62,7 @@ def router(*, bus: Bus) -> APIRouter:
         },
     )
     async def create_key(
-        who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
+        who: KeyOwner, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
         """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
         parsed = read_model(KeyRequest, body)

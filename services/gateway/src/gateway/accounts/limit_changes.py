@@ -15,7 +15,9 @@ from contracts.auth.tiers import TIER_CHANGED, TierLimits
 EVERY_S = 3600.0  # once it has subscribed there is nothing left to do
 
 
-def limit_change_loop(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
+def create_limit_change_loop(
+    bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]
+) -> Loop:
     """Return the loop that subscribes to the events of auth."""
     subscriptions: list[Unsubscribe] = []
 

@@ -14,12 +14,12 @@ from gateway.accounts.user_agent import user_agent
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, open_problems
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 _EXAMPLE = {"token": "cfl_…", "session": "cookie"}
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/login-links", tags=["auth"])
 
     @routes.post(
@@ -29,7 +29,7 @@ def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         responses={200: SET_COOKIE, **open_problems(InvalidLoginLink, ForeignPage, *JSON_BODY)},
     )
     async def redeem_login_link(
-        request: Request, response: Response, body: Annotated[Any, Depends(json_body)]
+        request: Request, response: Response, body: Annotated[Any, Depends(read_json_body)]
     ) -> SessionBody | CookieSessionBody:
         """A login link works once, within ten minutes. The response is that of a login."""
         parsed = read_model(LoginLinkRequest, body)

@@ -9,7 +9,7 @@ from gateway.edge.access import AnyPrincipal
 from gateway.edge.direct_routes import DirectRoute, json_response
 
 
-def router(*, users: UserCache) -> APIRouter:
+def create_router(*, users: UserCache) -> APIRouter:
     routes = APIRouter()
 
     async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - direct routes require this parameter

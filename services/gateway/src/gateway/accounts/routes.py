@@ -26,15 +26,15 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, open_problems, problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 _ADA = {"username": "ada", "password": "correct horse battery staple"}
 _PASSWORDS = {"current_password": _ADA["password"], "new_password": "seventeen blue lanterns at sea"}
 
-Body = Annotated[Any, Depends(json_body)]
+Body = Annotated[Any, Depends(read_json_body)]
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(

@@ -70,15 +70,15 @@ class SessionCookie:
 
     def present(self, response: Response, session: Session) -> CookieSessionBody:
         """Return the body without the refresh token, and set the cookie. It lives as long as the token works."""
-        self._set(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
+        self._write_cookie(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
         return present_cookie_session(session)
 
     def clear(self, request: Request, response: Response) -> None:
         """Have the browser delete the cookie, if a page of this server sends the request."""
         if self.is_from_own_page(request):
-            self._set(response, "", 0)
+            self._write_cookie(response, "", 0)
 
-    def _set(self, response: Response, value: str, max_age_s: int | None) -> None:
+    def _write_cookie(self, response: Response, value: str, max_age_s: int | None) -> None:
         response.set_cookie(
             self._name, value, max_age=max_age_s, path=REFRESH_PATH, secure=self._is_secure, httponly=True,
             samesite="strict",

@@ -13,7 +13,7 @@ from gateway.api.v1.problems import problems
 from gateway.edge.access import AnyPrincipal
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/sessions", tags=["auth"])
 
     @routes.get("", summary="List own sessions, newest first", responses=problems(SessionNeeded))

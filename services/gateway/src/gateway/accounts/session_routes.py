@@ -25,7 +25,7 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, open_problems, problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import form_body, has_body, json_body
+from gateway.edge.request_body import has_body, read_form_body, read_json_body
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -33,15 +33,15 @@ _ADA = {"username": "ada", "password": "correct horse battery staple"}
 _REFRESH = {"refresh_token": "cfr_…"}
 
 
-async def login_body(request: Request) -> Credentials:
+async def read_login_body(request: Request) -> Credentials:
     """Username and password, from JSON or an OAuth2 form."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == FORM:
-        return read_model(LoginForm, await form_body(request))
-    return read_model(LoginRequest, await json_body(request))
+        return read_model(LoginForm, await read_form_body(request))
+    return read_model(LoginRequest, await read_json_body(request))
 
 
-def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
+def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(
@@ -51,7 +51,7 @@ def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         responses={200: SET_COOKIE, **open_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(
-        request: Request, response: Response, parsed: Annotated[Credentials, Depends(login_body)]
+        request: Request, response: Response, parsed: Annotated[Credentials, Depends(read_login_body)]
     ) -> SessionBody | CookieSessionBody:
         """``username`` can be the e-mail address. The access token expires after minutes; refresh it.
 
@@ -84,7 +84,7 @@ def router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         if in_cookie:
             token = cookie.read(request)
         else:
-            token = read_model(RefreshRequest, await json_body(request)).refresh_token
+            token = read_model(RefreshRequest, await read_json_body(request)).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
         return cookie.present(response, session) if in_cookie else present_session(session)

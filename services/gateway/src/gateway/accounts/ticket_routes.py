@@ -9,7 +9,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.tickets import CREATE_TICKET, CreateTicket
 from gateway.api.v1.problems import problems
 from gateway.edge.access import ReaderPrincipal
-from gateway.edge.page_origin import ORIGIN, page_origin
+from gateway.edge.page_origin import ORIGIN, find_page_origin
 
 _TICKET = "cft_3q2-7wTgD0c5v9Jm1aYk8PzXhRnQeLs4uVbWoKtE6iA"
 
@@ -33,7 +33,7 @@ class TicketBody(BaseModel):
     url: str
 
 
-def router(*, bus: Bus, public_url: str) -> APIRouter:
+def create_router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
     socket = "ws" + public_url.removeprefix("http")
 
@@ -58,7 +58,7 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
         A ticket opens one websocket, from pages of the request's origin or of ``?origin=``; without either, not from a
         page. The websocket closes when the credential of this request expires or is revoked.
         """
-        command = CreateTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
+        command = CreateTicket(principal=who, origin=find_page_origin(origin, request.headers.getlist("origin")))
         ticket = await bus.request(CREATE_TICKET, command, tenant=who.tenant)
         text = ticket.text.get_secret_value()
         return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{socket}/ws?ticket={text}")

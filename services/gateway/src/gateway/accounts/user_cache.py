@@ -19,7 +19,7 @@ AT_MOST = 10_000  # users in the cache
 
 
 @dataclass(slots=True, eq=False)
-class _Known:
+class _CachedUser:
     """Cached data of one user. ``account`` is at least as new as ``version``."""
 
     version: int = -1
@@ -37,7 +37,7 @@ class UserCache:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
+        self._users: LRUCache[UUID, _CachedUser] = LRUCache(maxsize=AT_MOST)
 
     async def read_user(self, who: Principal) -> MeBody:
         """Return the account, its limits and its use. Concurrent calls for the same user share one request.
@@ -59,30 +59,30 @@ class UserCache:
         """
         return (await self._read_account(who))[1].limits
 
-    async def limits_by_id(self, user_id: UUID) -> Limits:
+    async def read_limits_by_id(self, user_id: UUID) -> Limits:
         """Return the limits of a user by id, at most ``ACCOUNT_S`` old where a change event was missed.
 
         Raises:
             UnknownUser: there is no user with this id.
             Unavailable: auth is unavailable, and nothing is cached.
         """
-        known = self._users.setdefault(user_id, _Known())
+        known = self._users.setdefault(user_id, _CachedUser())
         return (await known.account.read(lambda within_s: self._load_account(user_id, within_s))).limits
 
-    async def _read_account(self, who: Principal) -> tuple[_Known, Account]:
-        known = self._users.setdefault(who.user_id, _Known())
+    async def _read_account(self, who: Principal) -> tuple[_CachedUser, Account]:
+        known = self._users.setdefault(who.user_id, _CachedUser())
         if known.version < who.version:
             known.version = who.version
             known.account.expire()
         return known, await known.account.read(lambda within_s: self._load_account(who.user_id, within_s))
 
-    def usage_changed(self, user_id: UUID) -> None:
+    def drop_cached_usage(self, user_id: UUID) -> None:
         """Invalidate the cached use of a user."""
         known = self._users.get(user_id)
         if known is not None:
             known.use.forget()
 
-    def limits_changed(self) -> None:
+    def expire_all_accounts(self) -> None:
         """Invalidate every cached account: the limits of a tier changed."""
         for known in self._users.values():
             known.account.expire()

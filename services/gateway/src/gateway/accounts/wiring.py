@@ -12,7 +12,7 @@ from gateway.accounts import (
     session_routes,
     ticket_routes,
 )
-from gateway.accounts.limit_changes import limit_change_loop
+from gateway.accounts.limit_changes import create_limit_change_loop
 from gateway.accounts.public_keys import PublicKeys
 from gateway.accounts.session_cookie import SessionCookie
 from gateway.accounts.user_cache import UserCache
@@ -33,14 +33,14 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
     return Accounts(
         users=users,
         routers=(
-            me_routes.router(users=users),
-            routes.router(bus=bus, cookie=cookie),
-            session_routes.router(bus=bus, cookie=cookie),
-            session_list_routes.router(bus=bus, cookie=cookie),
-            login_link_routes.router(bus=bus, cookie=cookie),
-            key_routes.router(bus=bus),
-            ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
-            jwks_routes.router(keys=PublicKeys(bus)),
+            me_routes.create_router(users=users),
+            routes.create_router(bus=bus, cookie=cookie),
+            session_routes.create_router(bus=bus, cookie=cookie),
+            session_list_routes.create_router(bus=bus, cookie=cookie),
+            login_link_routes.create_router(bus=bus, cookie=cookie),
+            key_routes.create_router(bus=bus),
+            ticket_routes.create_router(bus=bus, public_url=infra.settings.public_url),
+            jwks_routes.create_router(keys=PublicKeys(bus)),
         ),
-        loops=(limit_change_loop(bus, tier_changed=users.limits_changed, user_changed=users.user_changed),),
+        loops=(create_limit_change_loop(bus, tier_changed=users.expire_all_accounts, user_changed=users.user_changed),),
     )

@@ -18,12 +18,12 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 _USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None, "graph_policy": "open"}}
 _TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
 
-Body = Annotated[Any, Depends(json_body)]
+Body = Annotated[Any, Depends(read_json_body)]
 
 
 async def change_user_or_preview(
@@ -42,7 +42,7 @@ async def change_tier_or_preview(bus: Bus, command: ChangeTier, *, admin: str, d
     return present_tier(await bus.request(CHANGE_TIER, command, tenant=admin))
 
 
-def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
+def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))

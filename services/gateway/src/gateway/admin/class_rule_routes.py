@@ -21,11 +21,11 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.errors import NoSuchPath
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 _ALLOW = {"verdict": "allow"}
 
-Body = Annotated[Any, Depends(json_body)]
+Body = Annotated[Any, Depends(read_json_body)]
 Name = Annotated[
     str,
     Path(
@@ -37,11 +37,11 @@ Name = Annotated[
 ]
 
 
-def router(*, bus: Bus) -> APIRouter:
+def create_router(*, bus: Bus) -> APIRouter:
     """Return the routes of class rules. ``:path`` permits names with a slash, which some packs have."""
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
-    def verdict_of(body: Any) -> RuleVerdict:
+    def parse_verdict(body: Any) -> RuleVerdict:
         return RuleVerdict(read_model(ClassRuleRequest, body).verdict)
 
     async def change_rule(
@@ -62,7 +62,7 @@ def router(*, bus: Bus) -> APIRouter:
     )
     async def set_class_rule(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
         """Applies to every tenant, whatever its graph policy, within a second. Idempotent."""
-        return await change_rule(who, request, verdict_of(body), class_name=class_name)
+        return await change_rule(who, request, parse_verdict(body), class_name=class_name)
 
     @routes.put(
         "/packs/{pack:path}",
@@ -72,7 +72,7 @@ def router(*, bus: Bus) -> APIRouter:
     )
     async def set_pack_rule(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
         """A pack is the Python module of its classes, such as ``custom_nodes.my_pack``. Idempotent."""
-        return await change_rule(who, request, verdict_of(body), pack=pack)
+        return await change_rule(who, request, parse_verdict(body), pack=pack)
 
     @routes.delete(
         "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)

@@ -21,7 +21,7 @@ Node = Annotated[
 ]
 
 
-def router(*, search: AdminSearch, operations: AdminActions, dead_letters: FleetDeadLetters) -> APIRouter:
+def create_router(*, search: AdminSearch, operations: AdminActions, dead_letters: FleetDeadLetters) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/dead-letters", tags=["admin"])
 
     @routes.get("", summary="List messages that could not be processed, newest first", responses=problems(BadCursor))

@@ -14,13 +14,13 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 
 _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
 _HEADERS: dict[str, Any] = {"Location": {"description": "URL path of the invite.", "schema": {"type": "string"}}}
 
 
-def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
+def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/invites", tags=["admin"])
 
     @routes.post(
@@ -31,7 +31,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
     async def create_invite(
-        who: Admin, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
+        who: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
         """An invite lets one person register with the tier it names. The token is shown only in this response."""
         parsed = read_model(InviteRequest, body)

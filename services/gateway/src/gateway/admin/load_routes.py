@@ -41,7 +41,7 @@ Step = Annotated[
 ]
 
 
-def router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
+def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/queue", summary="Read the queue by user, in fair order", responses=problems())

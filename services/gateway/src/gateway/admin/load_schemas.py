@@ -192,12 +192,12 @@ def present_trends(trends: Trends) -> TrendsBody:
         start=trends.start,
         to=trends.end,
         step_seconds=trends.step_s,
-        totals=TrendCountsBody(**_in_seconds(trends.totals)),
-        buckets=[TrendBucketBody(**_in_seconds(bucket)) for bucket in trends.buckets],
+        totals=TrendCountsBody(**_rename_seconds_fields(trends.totals)),
+        buckets=[TrendBucketBody(**_rename_seconds_fields(bucket)) for bucket in trends.buckets],
         failures=[FailureCountBody(**failure.model_dump()) for failure in trends.failures],
         nodes=[NodeTrendBody(**node.model_dump()) for node in trends.nodes],
     )
 
 
-def _in_seconds(counts: TrendCounts) -> dict[str, Any]:
+def _rename_seconds_fields(counts: TrendCounts) -> dict[str, Any]:
     return {f"{name}econds" if name.endswith("_s") else name: value for name, value in counts.model_dump().items()}

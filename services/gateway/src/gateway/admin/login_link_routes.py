@@ -39,7 +39,7 @@ class LoginLinkBody(BaseModel):
     expires_at: datetime
 
 
-def router(*, bus: Bus, public_url: str) -> APIRouter:
+def create_router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/users", tags=["admin"])
 
     @routes.post(

@@ -9,7 +9,7 @@ from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.usernames import UsernameDirectory
 
 
-class NodeOrders:
+class NodeActionService:
     def __init__(self, operations: AdminActions, usernames: UsernameDirectory) -> None:
         self._operations, self._usernames = operations, usernames
 
@@ -22,14 +22,14 @@ class NodeOrders:
     ) -> NodeBody | DryRunBody:
         """Change a node and return it, or return only what would happen."""
         if dry_run:
-            return present_preview(await self._operations.preview_node_order(who, node, order, grace_s=grace_s))
+            return present_preview(await self._operations.preview_node_action(who, node, order, grace_s=grace_s))
         return await self._change_node(who, node, order, grace_s)
 
     async def forget_node(self, who: AdminContext, node: str, *, dry_run: bool) -> DryRunBody | None:
         """Remove a node, or return what would happen."""
         if dry_run:
-            return present_preview(await self._operations.preview_node_order(who, node, NodeAction.FORGET))
-        await self._operations.order_node(who, node, NodeAction.FORGET)
+            return present_preview(await self._operations.preview_node_action(who, node, NodeAction.FORGET))
+        await self._operations.run_node_action(who, node, NodeAction.FORGET)
         return None
 
     async def present_nodes(self, nodes: Sequence[NodeStatus], *, admin: str) -> list[NodeBody]:
@@ -39,7 +39,7 @@ class NodeOrders:
         return [present_node(node, names) for node in nodes]
 
     async def _change_node(self, who: AdminContext, node: str, order: NodeAction, grace_s: float) -> NodeBody:
-        stands = await self._operations.order_node(who, node, order, grace_s=grace_s)
+        stands = await self._operations.run_node_action(who, node, order, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - None only after FORGET
         (body,) = await self.present_nodes([stands], admin=who.tenant)
         return body

@@ -11,7 +11,7 @@ from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeat
 from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
 from gateway.admin.dry_run import DryRun, DryRunBody, present_preview, preview_job_action
-from gateway.admin.node_orders import NodeOrders
+from gateway.admin.node_orders import NodeActionService
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -32,7 +32,7 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import ADMISSION
 from gateway.jobs.routes import AFTER, BEFORE
@@ -59,7 +59,7 @@ def admin_context(who: Principal, request: Request) -> AdminContext:
     return AdminContext(who, request.state.client_ip)
 
 
-def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders: NodeOrders) -> APIRouter:
+def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders: NodeActionService) -> APIRouter:
     """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -83,7 +83,7 @@ def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders
     return routes
 
 
-def node_orders_router(*, orders: NodeOrders) -> APIRouter:
+def node_orders_router(*, orders: NodeActionService) -> APIRouter:
     """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -211,7 +211,7 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
     return routes
 
 
-class JobOrders:
+class JobActionService:
     """Changes jobs of any user, or says what a change would do."""
 
     def __init__(self, operations: AdminActions, public_url: str) -> None:
@@ -221,7 +221,7 @@ class JobOrders:
         self, who: AdminContext, job_id: str, order: JobAction, *, priority: int | None = None
     ) -> InspectedJobBody:
         """Change a job and return it, or the new job that runs it again."""
-        job = await self._operations.order_job(who, job_id, order, priority=priority)
+        job = await self._operations.run_job_action(who, job_id, order, priority=priority)
         return present_inspected_job(await self._operations.read_job(who, job.job_id), self._public_url)
 
     async def change_or_preview(
@@ -236,7 +236,7 @@ class JobOrders:
 def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     """Return the routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
-    orders = JobOrders(operations, public_url)
+    orders = JobActionService(operations, public_url)
 
     @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
     async def read_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
@@ -249,7 +249,7 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
         responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
     async def change_job_priority(
-        who: Admin, job_id: str, body: Annotated[Any, Depends(json_body)], request: Request
+        who: Admin, job_id: str, body: Annotated[Any, Depends(read_json_body)], request: Request
     ) -> InspectedJobBody:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = read_model(JobPatch, body).priority

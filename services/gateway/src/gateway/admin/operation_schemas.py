@@ -327,13 +327,13 @@ def present_node(node: NodeStatus, usernames: Mapping[UUID, str]) -> NodeBody:
 
 
 def present_admin_job(job: Job, node: str | None, public_url: str) -> AdminJobBody:
-    return AdminJobBody(**_job_fields(job, node, public_url))
+    return AdminJobBody(**_build_job_fields(job, node, public_url))
 
 
 def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
     node = found.attempts[-1].node if found.attempts else None
     attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]
-    return InspectedJobBody(**_job_fields(found.job, node, public_url), attempts=attempts)
+    return InspectedJobBody(**_build_job_fields(found.job, node, public_url), attempts=attempts)
 
 
 def present_tier_queue(queue: TierQueue) -> TierQueueBody:
@@ -368,6 +368,6 @@ def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:
     return AuditEntryBody(**entry.model_dump())
 
 
-def _job_fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
+def _build_job_fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
     more = job.model_dump(include={"tenant_id", "state", "priority", "images"})
     return present_job(job, public_url).model_dump() | more | {"node": node}

@@ -26,7 +26,7 @@ from contracts.scheduler.search import INSPECT_JOB, InspectJob, JobWithAttempts
 from contracts.wire.errors import Refusal
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.service import parse_job_id
-from gateway.jobs.submit import is_in_doubt
+from gateway.jobs.submit import may_be_committed
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -69,7 +69,7 @@ class AdminActions:
         )
         await self._bus.request(RECORD_ACTION, command, tenant=who.tenant)
 
-    async def order_node(
+    async def run_node_action(
         self, who: AdminContext, node: str, order: NodeAction, *, grace_s: float = 0
     ) -> NodeStatus | None:
         """Change a node; the node as it is afterwards, or None once it is forgotten.
@@ -84,7 +84,7 @@ class AdminActions:
         command = RunNodeAction(node=node, order=order, grace_s=grace_s)
         return (await self._bus.request(RUN_NODE_ACTION, command, tenant=who.tenant)).node
 
-    async def preview_node_order(
+    async def preview_node_action(
         self, who: AdminContext, node: str, order: NodeAction, *, grace_s: float = 0
     ) -> Preview:
         """Return what a change of a node would do. Not recorded: nothing happens.
@@ -113,7 +113,9 @@ class AdminActions:
         await self.record_action(who, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
         return found
 
-    async def order_job(self, who: AdminContext, text: str, order: JobAction, *, priority: int | None = None) -> Job:
+    async def run_job_action(
+        self, who: AdminContext, text: str, order: JobAction, *, priority: int | None = None
+    ) -> Job:
         """Change a job; the job as it is afterwards, or the new job that runs a failed one again.
 
         Raises:
@@ -125,20 +127,20 @@ class AdminActions:
         )
         command = RunJobAction(job_id=job.job_id, order=order, priority=priority, retry_id=(retry_id := new_id()))
         if order is JobAction.REQUEUE and job.state in FINAL_STATES:
-            return await self._run_again(who, job, command, retry_id)
+            return await self._run_failed_job_again(who, job, command, retry_id)
         return (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
 
-    async def _run_again(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
+    async def _run_failed_job_again(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
         """Return the new job that runs a failed one again, with the same uploads. A refused one pins none."""
         await self._pins.copy_pins(str(job.tenant_id), job.job_id, retry_id)
         try:
             again = (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
         except Refusal as refusal:
-            if not is_in_doubt(refusal):
-                await self._pins.release(retry_id)
+            if not may_be_committed(refusal):
+                await self._pins.unpin_uploads(retry_id)
             raise
         if again.job_id != retry_id:  # it was already run again, and that job has pins of its own
-            await self._pins.release(retry_id)
+            await self._pins.unpin_uploads(retry_id)
         return again
 
     async def read_job(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:

@@ -33,8 +33,8 @@ class AdminSearch:
         Raises:
             BadCursor: the cursor was made for another admin or filter.
         """
-        shown_criteria = _as_text(criteria | {"status": status})
-        filters, before = self._filters_and_start(who, "jobs", shown_criteria, cursor)
+        shown_criteria = _format_criteria(criteria | {"status": status})
+        filters, before = self._read_filters_and_start(who, "jobs", shown_criteria, cursor)
         await self._operations.record_action(who, "jobs.search", subject_id=criteria["tenant_id"], **shown_criteria)
         states = tuple(state for state in JobState if STATUS_OF_STATE[state] is status)
         query = SearchJobs(limit=limit, before=before, states=states, **criteria)
@@ -50,7 +50,7 @@ class AdminSearch:
         Raises:
             BadCursor: the cursor was made for another admin or filter.
         """
-        filters, before = self._filters_and_start(who, "audit", _as_text(criteria), cursor)
+        filters, before = self._read_filters_and_start(who, "audit", _format_criteria(criteria), cursor)
         query = ReadAudit(limit=limit, before_id=before.int if before else None, **criteria)
         page = await self._bus.request(READ_AUDIT, query, tenant=who.tenant)
         last = UUID(int=page.entries[-1].id) if page.more and page.entries else None
@@ -64,15 +64,15 @@ class AdminSearch:
         Raises:
             BadCursor: the cursor was made for another admin or filter.
         """
-        shown_criteria = _as_text({"service": service, "node": node})
-        filters, before = self._filters_and_start(who, "dead_letters", shown_criteria, cursor)
+        shown_criteria = _format_criteria({"service": service, "node": node})
+        filters, before = self._read_filters_and_start(who, "dead_letters", shown_criteria, cursor)
         await self._operations.record_action(who, "dead_letters.list", subject_id=None, **shown_criteria)
         query = ListDeadLetters(limit=limit, before=before, node=node)
         page = await self._dead_letters.list_page(query, tenant=who.tenant, service=service)
         last = page.letters[-1].id if page.more and page.letters else None
         return page.letters, self._next_cursor(who, filters, last)
 
-    def _filters_and_start(
+    def _read_filters_and_start(
         self, who: AdminContext, what: str, shown_criteria: dict[str, str], cursor: str | None
     ) -> tuple[str, UUID | None]:
         filters = json.dumps([what, shown_criteria], sort_keys=True)
@@ -85,7 +85,7 @@ class AdminSearch:
         return cursors.encode(self._keys, tenant=who.tenant, filters=filters, before=last)
 
 
-def _as_text(criteria: dict[str, Any]) -> dict[str, str]:
+def _format_criteria(criteria: dict[str, Any]) -> dict[str, str]:
     """Return the filters that are set, as text."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value)

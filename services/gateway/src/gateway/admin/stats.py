@@ -21,10 +21,10 @@ class StatsView:
 
     async def read_stats(self, admin: str) -> StatsBody:
         stats, stored = await asyncio.gather(
-            self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._stored.read(self._count)
+            self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._stored.read(self._count_storage)
         )
         return present_stats(stats, stored)
 
-    async def _count(self, _within_s: float | None) -> StorageBody:
+    async def _count_storage(self, _within_s: float | None) -> StorageBody:
         artifacts, uploads = await self._storage.artifacts(), await self._storage.uploads()
         return StorageBody(artifacts=StoredBody(**asdict(artifacts)), uploads=StoredBody(**asdict(uploads)))

@@ -26,13 +26,13 @@ class StorageTotals:
 
     async def artifacts(self) -> FileTotals:
         """Totals of the outputs of jobs."""
-        return await self._count(_ARTIFACTS)
+        return await self._read_totals(_ARTIFACTS)
 
     async def uploads(self) -> FileTotals:
         """Totals of uploads."""
-        return await self._count(_UPLOADS)
+        return await self._read_totals(_UPLOADS)
 
-    async def _count(self, statement: Statement) -> FileTotals:
+    async def _read_totals(self, statement: Statement) -> FileTotals:
         async with self._database.single() as connection:
             row = await statement.first(connection)
         assert row is not None  # noqa: S101 - an aggregate returns one row

@@ -14,7 +14,7 @@ from gateway.admin import (
 )
 from gateway.admin.dead_letters import FleetDeadLetters
 from gateway.admin.invites import InviteDirectory
-from gateway.admin.node_orders import NodeOrders
+from gateway.admin.node_orders import NodeActionService
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
@@ -45,20 +45,20 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
     stats = StatsView(bus, StorageTotals(infra.database))
     dead_letters = FleetDeadLetters(bus, own_dead_letters)
     usernames = UsernameDirectory(bus)
-    orders = NodeOrders(operations, usernames)
+    orders = NodeActionService(operations, usernames)
     search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,
         routers=(
-            account_routes.router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
-            login_link_routes.router(bus=bus, public_url=url),
-            class_rule_routes.router(bus=bus),
-            invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
+            account_routes.create_router(bus=bus, users=UserDirectory(bus, cursor_keys=cursor_keys)),
+            login_link_routes.create_router(bus=bus, public_url=url),
+            class_rule_routes.create_router(bus=bus),
+            invite_routes.create_router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, orders=orders),
             operation_routes.node_orders_router(orders=orders),
             operation_routes.search_router(search=search, public_url=url),
-            load_routes.router(bus=bus, usernames=usernames),
-            dead_letter_routes.router(search=search, operations=operations, dead_letters=dead_letters),
+            load_routes.create_router(bus=bus, usernames=usernames),
+            dead_letter_routes.create_router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.jobs_router(operations=operations, public_url=url),
         ),
     )

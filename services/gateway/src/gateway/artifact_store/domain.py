@@ -43,7 +43,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class PairingFacts:
     """What was found in the database and the store.
 
     Attributes:
@@ -63,12 +63,12 @@ class Evidence:
     records_match: bool = False
 
 
-def judge(found: Evidence) -> Finding:
+def judge(found: PairingFacts) -> Finding:
     """Decide whether the store belongs to the database."""
     if found.is_marker_damaged:
         return Finding.MARKER_DAMAGED
     if found.recorded and found.marker:
-        return _compare(found.recorded, found.marker)
+        return _compare_identities(found.recorded, found.marker)
     if found.recorded:
         return Finding.MARKER_MISSING
     if not found.has_records:
@@ -78,7 +78,7 @@ def judge(found: Evidence) -> Finding:
     return Finding.PAIRABLE if found.records_match else Finding.UNRELATED  # both are older than identities
 
 
-def _compare(recorded: Identity, marker: Identity) -> Finding:
+def _compare_identities(recorded: Identity, marker: Identity) -> Finding:
     if recorded.store_id != marker.store_id:
         return Finding.OTHER_STORE
     return Finding.DATABASE_OLDER if marker.confirmed_at - recorded.confirmed_at >= OLDER_BY else Finding.PAIRED
@@ -114,12 +114,12 @@ def format_marker(identity: Identity) -> bytes:
     return json.dumps(value).encode()
 
 
-def object_id(key: str) -> UUID | None:
+def parse_object_id(key: str) -> UUID | None:
     """The id of the upload or output that an object belongs to; None for other objects, which are never deleted."""
     match = _OBJECT.fullmatch(key)
     return UUID(match[1]) if match else None
 
 
-def deletion_limit(objects: int) -> int:
+def compute_deletion_limit(objects: int) -> int:
     """How many orphans a sweep may delete without an admin's confirmation."""
     return max(MIN_LIMIT, objects // SHARE)

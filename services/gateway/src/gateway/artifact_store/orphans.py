@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from chassis.telemetry.logs import log
-from gateway.artifact_store.domain import deletion_limit, object_id
+from gateway.artifact_store.domain import compute_deletion_limit, parse_object_id
 from gateway.artifact_store.errors import OrphanCountDiffers, OrphansKept
 from gateway.artifact_store.service import StoreMonitor
 from gateway.artifact_store.store import ArtifactStoreRecord, OrphanReport
@@ -38,7 +38,7 @@ class SweepRules:
 
 
 @dataclass(slots=True)
-class _Survey:
+class _OrphanCount:
     objects: int = 0
     orphans: int = 0
     orphan_bytes: int = 0
@@ -72,7 +72,7 @@ class OrphanSweeper:
         """Sweep if the interval has passed, or if an admin allowed a deletion. Nothing happens without a pair."""
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
-        approved = await self._record.claim_approved() if self.rules.deletes else None
+        approved = await self._record.claim_approved_deletion() if self.rules.deletes else None
         is_due = self._clock() >= self._not_before and await self._record.claim_sweep(self.rules.every)
         if approved is None and not is_due:
             return
@@ -84,7 +84,7 @@ class OrphanSweeper:
         """Return the report of the last sweep; None before the first one."""
         return await self._record.read_report()
 
-    async def check_order(self, count: int) -> None:
+    async def check_approval(self, count: int) -> None:
         """Refuse an order that ``approve`` cannot carry out.
 
         Raises:
@@ -102,8 +102,8 @@ class OrphanSweeper:
         await self._record.approve(count)
 
     async def _sweep(self, approved: int) -> None:
-        survey = _Survey()
-        async for batch, orphans in self._find():
+        survey = _OrphanCount()
+        async for batch, orphans in self._find_orphans():
             survey.objects += len(batch)
             survey.orphans += len(orphans)
             survey.orphan_bytes += sum(one.size_bytes for one in orphans)
@@ -111,7 +111,7 @@ class OrphanSweeper:
         await self._record.write_report(
             objects=survey.objects, orphans=survey.orphans, orphan_bytes=survey.orphan_bytes, sample=survey.sample
         )
-        limit = deletion_limit(survey.objects)
+        limit = compute_deletion_limit(survey.objects)
         if not survey.orphans:
             return
         deletes = self.rules.deletes and survey.orphans <= max(limit, approved)
@@ -124,7 +124,7 @@ class OrphanSweeper:
             deleting=deletes,
         )
         if deletes:
-            await self._delete(at_most=max(limit, approved))
+            await self._delete_orphans(at_most=max(limit, approved))
         elif self.rules.deletes:
             log.error(
                 "gateway.orphans.too_many",
@@ -134,10 +134,10 @@ class OrphanSweeper:
                 "their number: POST /api/v1/admin/artifact-store/delete-orphans",
             )
 
-    async def _delete(self, *, at_most: int) -> None:
+    async def _delete_orphans(self, *, at_most: int) -> None:
         """Look each one up again, and delete those that still have no record."""
         count = 0
-        async for _, orphans in self._find():
+        async for _, orphans in self._find_orphans():
             for one in orphans[: at_most - count]:
                 self._objects.status.require_pairing()
                 await self._objects.delete_listed(one)
@@ -145,11 +145,11 @@ class OrphanSweeper:
                 count += 1
         log.warning("gateway.orphans.deleted", count=count)
 
-    async def _find(self) -> AsyncIterator[tuple[list[ListedObject], list[ListedObject]]]:
+    async def _find_orphans(self) -> AsyncIterator[tuple[list[ListedObject], list[ListedObject]]]:
         """All uploads and outputs in the store in batches, and those of each batch that are old and have no record."""
         before = datetime.now(UTC) - self.rules.min_age
         async for listed in self._objects.list_objects():
-            ours = [(one, found) for one in listed if (found := object_id(one.key)) is not None]
+            ours = [(one, found) for one in listed if (found := parse_object_id(one.key)) is not None]
             known: set[UUID] = await self._record.known([found for _, found in ours]) if ours else set()
             orphans = [
                 one for one, found in ours if one.modified_at < before and (one.is_partial or found not in known)

@@ -8,20 +8,20 @@ from gateway.admin.operation_routes import admin_context
 from gateway.admin.operations import AdminActions
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
-from gateway.artifact_store.domain import deletion_limit
+from gateway.artifact_store.domain import compute_deletion_limit
 from gateway.artifact_store.errors import OrphanCountDiffers, OrphansKept
 from gateway.artifact_store.orphans import OrphanSweeper
 from gateway.artifact_store.schemas import ArtifactStoreBody, DeleteOrphans, OrphansBody
 from gateway.artifact_store.store import OrphanReport
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.storage.status import StoreStatus
 
-Body = Annotated[Any, Depends(json_body)]
+Body = Annotated[Any, Depends(read_json_body)]
 
 
-def router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActions) -> APIRouter:
+def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActions) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/artifact-store", tags=["admin"])
 
     async def present() -> ArtifactStoreBody:
@@ -33,7 +33,7 @@ def router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActi
             min_free_bytes=status.min_free_bytes,
             shortage=status.shortage or None,
             deletes_orphans=sweeper.rules.deletes,
-            orphans=_present(report) if report else None,
+            orphans=_present_orphans(report) if report else None,
         )
 
     @routes.get("", summary="Read the state of the artifact store", responses=problems())
@@ -53,7 +53,7 @@ def router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActi
         It begins within seconds. If it finds more than ``count``, it deletes nothing.
         """
         count = read_model(DeleteOrphans, body).count
-        await sweeper.check_order(count)
+        await sweeper.check_approval(count)
         await operations.record_action(admin_context(who, request), "orphans.delete", count=count)
         await sweeper.approve(count)
         return await present()
@@ -61,13 +61,13 @@ def router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: AdminActi
     return routes
 
 
-def _present(report: OrphanReport) -> OrphansBody:
+def _present_orphans(report: OrphanReport) -> OrphansBody:
     return OrphansBody(
         found_at=report.reported_at,
         objects=report.objects,
         count=report.orphans,
         bytes=report.orphan_bytes,
         sample=list(report.sample),
-        limit=deletion_limit(report.objects),
+        limit=compute_deletion_limit(report.objects),
         confirmed=report.approved,
     )

@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 from chassis.telemetry.logs import log
 from gateway.artifact_store.domain import (
     REASONS,
-    Evidence,
     Finding,
     Identity,
+    PairingFacts,
     format_marker,
     judge,
-    object_id,
     parse_marker,
+    parse_object_id,
 )
 from gateway.artifact_store.store import ArtifactStoreRecord
 from gateway.storage.objects import ArtifactStore
@@ -38,12 +38,12 @@ class StoreMonitor:
 
     async def check_pairing(self) -> None:
         """Compare the identities in the store and in the database. Pair an unused store with an unused database."""
-        finding, identity = await self._compare()
+        finding, identity = await self._compare_with_database()
         if finding is Finding.PAIRABLE:
             await self._record.pair(identity.store_id if identity else uuid4(), self._write_marker)
-            finding, identity = await self._compare()
+            finding, identity = await self._compare_with_database()
             log.info("gateway.store.paired", store_id=str(identity.store_id) if identity else None)
-        self._apply(finding)
+        self._apply_result(finding)
         if finding is Finding.PAIRED and identity is not None:
             confirmed = await self._record.confirm(identity.store_id)
             if confirmed is not None and not self._status.shortage:
@@ -55,41 +55,41 @@ class StoreMonitor:
         Returns:
             What was found before, and the new id of the store; None if nothing had to change.
         """
-        finding, _ = await self._compare()
+        finding, _ = await self._compare_with_database()
         if finding is Finding.PAIRED:
             return finding, None
         store_id = uuid4()
         await self._record.replace(store_id, self._write_marker)
         return finding, store_id
 
-    async def _compare(self) -> tuple[Finding, Identity | None]:
+    async def _compare_with_database(self) -> tuple[Finding, Identity | None]:
         """Return the finding, and the identity in the marker."""
         content = await self._objects.read_marker()  # before the database, whose time is never behind the marker's
         marker = parse_marker(content) if content is not None else None
         recorded = await self._record.read_identity()
         is_damaged = content is not None and marker is None
         if is_damaged or recorded:
-            return judge(Evidence(recorded, marker, is_damaged)), marker
+            return judge(PairingFacts(recorded, marker, is_damaged)), marker
         has_records, has_objects = await self._record.has_records(), await self._has_objects()
-        matches = has_records and has_objects and marker is None and await self._has_newest()
-        return judge(Evidence(recorded, marker, is_damaged, has_records, has_objects, matches)), marker
+        matches = has_records and has_objects and marker is None and await self._has_newest_objects()
+        return judge(PairingFacts(recorded, marker, is_damaged, has_records, has_objects, matches)), marker
 
     async def _has_objects(self) -> bool:
         async for batch in self._objects.list_objects():
-            if any(object_id(one.key) for one in batch):
+            if any(parse_object_id(one.key) for one in batch):
                 return True
         return False
 
-    async def _has_newest(self) -> bool:
+    async def _has_newest_objects(self) -> bool:
         """Whether the store has most of the files that were recorded last; some may be purged at the moment."""
-        keys = await self._record.newest_keys()
+        keys = await self._record.list_newest_keys()
         found = [key for key in keys if await self._objects.size(key) is not None]
         return 2 * len(found) > len(keys)
 
     async def _write_marker(self, identity: Identity) -> None:
         await self._objects.write_marker(format_marker(identity))
 
-    def _apply(self, finding: Finding) -> None:
+    def _apply_result(self, finding: Finding) -> None:
         pairing = Pairing.PAIRED if finding is Finding.PAIRED else Pairing.MISMATCHED
         mismatch = REASONS.get(finding, "")
         if pairing is Pairing.MISMATCHED and mismatch != self._status.mismatch:

@@ -82,7 +82,7 @@ class ArtifactStoreRecord:
     async def read_identity(self) -> Identity | None:
         """Return the identity of the store that this database belongs to."""
         async with self._database.single() as connection:
-            return await _read(connection)
+            return await _read_identity(connection)
 
     async def pair(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
         """Record the store's id and write its marker, unless another process has just done so."""
@@ -111,13 +111,13 @@ class ArtifactStoreRecord:
         async with self._database.single() as connection:
             return bool(await _HAS_RECORDS.value(connection))
 
-    async def newest_keys(self) -> list[str]:
+    async def list_newest_keys(self) -> list[str]:
         """Return the keys of the uploads and outputs that were recorded last."""
         async with self._database.single() as connection:
             return [row["key"] for row in await _NEWEST.all(connection, at_most=SAMPLED)]
 
     async def known(self, ids: Collection[UUID]) -> set[UUID]:
-        """Return those of these ids that belong to an upload or an output."""
+        """Return the ids that belong to an upload or an output."""
         async with self._database.single() as connection:
             return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}
 
@@ -126,7 +126,7 @@ class ArtifactStoreRecord:
         async with self._database.single() as connection:
             return await _CLAIM.value(connection, every=every) is not None
 
-    async def claim_approved(self) -> int | None:
+    async def claim_approved_deletion(self) -> int | None:
         """Return the number of orphans that an admin allowed to delete; only the caller gets it.
 
         None without an order.
@@ -152,6 +152,6 @@ class ArtifactStoreRecord:
             await _APPROVE.run(connection, count=count)
 
 
-async def _read(connection: Connection) -> Identity | None:
+async def _read_identity(connection: Connection) -> Identity | None:
     row = await _READ.first(connection)
     return Identity(**row) if row else None

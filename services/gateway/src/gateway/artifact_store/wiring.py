@@ -24,6 +24,6 @@ def wire_artifact_store(infra: Infrastructure, operations: AdminActions) -> Feat
     )
     sweeper = OrphanSweeper(record, infra.objects, monitor, rules, clock=monotonic)
     return Feature(
-        routers=(routes.router(status=infra.objects.status, sweeper=sweeper, operations=operations),),
+        routers=(routes.create_router(status=infra.objects.status, sweeper=sweeper, operations=operations),),
         loops=store_loops(monitor, sweeper, check_every_s=settings.store_check_s),
     )

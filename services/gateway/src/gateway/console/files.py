@@ -20,7 +20,7 @@ class ConsoleFile:
     content: bytes
     compressed: Mapping[str, bytes]
 
-    def best_for(self, accepted: str) -> tuple[str | None, bytes]:
+    def choose_encoding(self, accepted: str) -> tuple[str | None, bytes]:
         """Return the content coding and bytes for an ``Accept-Encoding`` header; None is the file as it is."""
         offered = {part.split(";")[0].strip() for part in accepted.lower().split(",") if not part.endswith(";q=0")}
         for coding, content in self.compressed.items():
@@ -40,10 +40,10 @@ def load_console(folder: Path | None) -> dict[str, ConsoleFile]:
         return {}
     suffixes = tuple(ENCODINGS.values())
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(suffixes)]
-    return {path.relative_to(folder).as_posix(): _load(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): _load_file(path) for path in paths}
 
 
-def _load(path: Path) -> ConsoleFile:
+def _load_file(path: Path) -> ConsoleFile:
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type.startswith("text/") or media_type.endswith(("javascript", "json")):
         media_type += "; charset=utf-8"

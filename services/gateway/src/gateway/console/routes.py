@@ -39,7 +39,7 @@ or set <code>GATEWAY_CONSOLE_DIR</code> to the folder of a built console.</p>
 """
 
 
-def router(files: Mapping[str, ConsoleFile]) -> APIRouter:
+def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     """Return the routes; without files the page says how to build the console."""
     routes = APIRouter(include_in_schema=False)
     index = files.get(INDEX)
@@ -63,6 +63,6 @@ def router(files: Mapping[str, ConsoleFile]) -> APIRouter:
 
 
 def _response(file: ConsoleFile, accepted: str, headers: Mapping[str, str]) -> Response:
-    coding, content = file.best_for(accepted)
+    coding, content = file.choose_encoding(accepted)
     sent = {**headers, "Vary": "Accept-Encoding"} | ({"Content-Encoding": coding} if coding else {})
     return Response(content, media_type=file.media_type, headers=sent)

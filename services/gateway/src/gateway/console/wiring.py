@@ -1,10 +1,10 @@
 """Constructs the web console's routes."""
 
 from gateway.console.files import load_console
-from gateway.console.routes import router
+from gateway.console.routes import create_router
 from gateway.wiring import Feature, Infrastructure
 
 
 def wire_console(infra: Infrastructure) -> Feature:
     """Construct the feature; it reads the built files now."""
-    return Feature(routers=(router(load_console(infra.settings.console_dir)),))
+    return Feature(routers=(create_router(load_console(infra.settings.console_dir)),))

@@ -16,14 +16,14 @@ from fastapi.responses import HTMLResponse
 
 from gateway.api.v1.problems import open_problems
 from gateway.edge.errors import NoSuchPath
-from gateway.surfaces.nats.asyncapi import nats_api_document
+from gateway.surfaces.nats.asyncapi import build_nats_api_document
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 _KEEP = {"Cache-Control": "public, max-age=86400"}
 _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def router(*, title: str, document: str) -> APIRouter:
+def create_router(*, title: str, document: str) -> APIRouter:
     """Return the routes of the pages.
 
     Args:
@@ -41,7 +41,7 @@ def router(*, title: str, document: str) -> APIRouter:
             swagger_favicon_url=icon,
         ).body
     )
-    policy = _policy(page)
+    policy = _build_content_security_policy(page)
     viewer = files("fastapi_offline") / "static"
     assets = {name: (viewer / name).read_bytes() for name in ASSETS}
     nats_api = _render_nats_api(title)
@@ -65,10 +65,10 @@ def router(*, title: str, document: str) -> APIRouter:
 
 @cache
 def _render_nats_api(title: str) -> bytes:
-    return json.dumps(nats_api_document(title)).encode()
+    return json.dumps(build_nats_api_document(title)).encode()
 
 
-def _policy(page: bytes) -> str:
+def _build_content_security_policy(page: bytes) -> str:
     """A content security policy: only the viewer and the page's own script run, and connect only to this origin."""
     hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
     scripts = " ".join(f"'sha256-{found}'" for found in hashes)

@@ -79,17 +79,17 @@ class RequiresTenantScope(RequiresScope):
         return self.granted(request).tenant
 
 
-def requirement_of(route: APIRoute) -> RequiresScope | None:
+def find_requirement(route: APIRoute) -> RequiresScope | None:
     """What the route requires; None for a route that is open to everybody."""
-    return next((needs for _, needs in _declared_scopes(route)), None)
+    return next((needs for _, needs in _iterate_declared_scopes(route)), None)
 
 
-def credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:
+def find_credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:
     """Return the name and dependency of the parameter by which a route declares what it requires."""
-    return next(_declared_scopes(route))
+    return next(_iterate_declared_scopes(route))
 
 
-def _declared_scopes(route: APIRoute) -> Iterator[tuple[str, RequiresScope]]:
+def _iterate_declared_scopes(route: APIRoute) -> Iterator[tuple[str, RequiresScope]]:
     for dependency in route.dependant.dependencies:
         if isinstance(dependency.call, RequiresScope):
             yield dependency.name or "", dependency.call

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authn.client_address import ClientAddressResolver, network_of, rate_limit_group
+from authn.client_address import ClientAddressResolver, find_network, find_rate_limit_group
 from authn.credentials import read_credentials
-from chassis.http.app import problem_response
+from chassis.http.app import build_problem_response
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
 from gateway.edge.body_memory import BodyMemoryLimit
@@ -20,7 +20,7 @@ from gateway.edge.denials import DenialReporter
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
-from gateway.edge.rate_limits.service import RateLimiter, rate_limited
+from gateway.edge.rate_limits.service import RateLimiter, build_rate_limited_refusal
 
 LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh", "login-links/redeem"))
 REGISTER = "/api/v1/auth/register"
@@ -70,7 +70,7 @@ class AddressRateLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class _CountedRequest:
     """The rate limit headers of the response, and the refusal if the bucket is empty.
 
     Attributes:
@@ -82,7 +82,7 @@ class _Counted:
     refundable: tuple[str, ...] = ()
 
 
-_NOT_COUNTED = _Counted([])
+_NOT_COUNTED = _CountedRequest([])
 
 
 class Admission:
@@ -136,37 +136,37 @@ class Admission:
         state["client_ip"] = self._clients.resolve(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
         state["principal"], state["refusal"], state["bodies"] = None, None, self._bodies
         try:
-            counted = await self._count(scope, headers)
+            counted = await self._count_request(scope, headers)
         except Refusal as refusal:  # logins while the database is unavailable
-            counted = _Counted([], refusal)
+            counted = _CountedRequest([], refusal)
 
         async def charge(more: int) -> None:
             nonlocal counted
-            counted = await self._charge(scope, more) if more else counted
+            counted = await self._charge_additional_requests(scope, more) if more else counted
             if counted.refusal is not None:
                 raise counted.refusal
 
         state["charge"] = charge
 
-        async def send_counted(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
                 self._refund_if_uninformative(counted, message["status"])
-                self._count_use(scope)
+                self._count_routed_request(scope)
                 self._record_denial(scope)
             await send(message)
 
         inside: ASGIApp = self._app
         if counted.refusal is not None:
-            inside = problem_response(Request(scope), counted.refusal.refused)
-        await inside(scope, receive, send_counted)
+            inside = build_problem_response(Request(scope), counted.refusal.refused)
+        await inside(scope, receive, send_with_headers)
 
-    def _refund_if_uninformative(self, counted: _Counted, status: int) -> None:
+    def _refund_if_uninformative(self, counted: _CountedRequest, status: int) -> None:
         """Refund tokens once the status shows that the response reveals nothing about accounts."""
         if status in REFUNDED_STATUSES:
-            self._refund(counted.refundable)
+            self._refund_tokens(counted.refundable)
 
-    def _count_use(self, scope: Scope) -> None:
+    def _count_routed_request(self, scope: Scope) -> None:
         """Count a routed request by its path template, since paths contain ids."""
         principal, route = scope["state"]["principal"], scope.get("route")
         if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
@@ -179,34 +179,34 @@ class Admission:
             what = f"{scope['method']} {scope['path']}"
             self._denials.report(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
 
-    async def _count(self, scope: Scope, headers: Headers) -> _Counted:
+    async def _count_request(self, scope: Scope, headers: Headers) -> _CountedRequest:
         path, method, state = scope["path"], scope["method"], scope["state"]
         if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith((INTERNAL, STATIC)):
             return _NOT_COUNTED
-        client = rate_limit_group(state["client_ip"])
+        client = find_rate_limit_group(state["client_ip"])
         if path in LOGIN and method == "POST":
-            return await self._take(self._login, client)
+            return await self._take_tokens(self._login, client)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
         owner = self._link_owner(path, scope["query_string"]) if method in SAFE_METHODS else None
         if owner is not None:
             state["user_id"] = owner
-            return await self._take(self._links, owner)
+            return await self._take_tokens(self._links, owner)
         return await self._count_credential(headers, client, scope)
 
-    async def _count_credential(self, headers: Headers, client: str, scope: Scope) -> _Counted:
+    async def _count_credential(self, headers: Headers, client: str, scope: Scope) -> _CountedRequest:
         match read_credentials(headers):
             case [str(credential)]:
                 principal = self._identity.find_cached(credential)
                 if principal is None:
-                    return await self._resolve(credential, client, scope)
-                return await self._admit(principal, scope)
+                    return await self._resolve_credential(credential, client, scope)
+                return await self._admit_principal(principal, scope)
             case _:
-                return await self._take(self._open, client)
+                return await self._take_tokens(self._open, client)
 
-    async def _resolve(self, credential: str, client: str, scope: Scope) -> _Counted:
+    async def _resolve_credential(self, credential: str, client: str, scope: Scope) -> _CountedRequest:
         """Ask auth for the principal. Until it answers, the request counts against the client's address."""
-        counted = await self._take(self._open, client)
+        counted = await self._take_tokens(self._open, client)
         if counted.refusal is not None:
             return counted
         try:
@@ -216,54 +216,58 @@ class Admission:
             return counted
         if self._limiter and self._open:
             self._limiter.restore(self._open.key(client))
-        return await self._admit(principal, scope)
+        return await self._admit_principal(principal, scope)
 
-    async def _count_registration(self, client: str) -> _Counted:
+    async def _count_registration(self, client: str) -> _CountedRequest:
         """Count an attempt by address and by network; both tokens are refunded if the response reveals nothing.
 
         Refunded attempts still count as requests without a credential. Logins are counted separately, so too many
         registrations from an address do not block logins from it.
         """
-        counted = await self._take(self._open, rate_limit_group(client))
+        counted = await self._take_tokens(self._open, find_rate_limit_group(client))
         if counted.refusal is not None:
             return counted
-        taken: dict[str, _Counted] = {}
-        for counted_by, group in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
-            counted = await self._take(counted_by, group)
+        taken: dict[str, _CountedRequest] = {}
+        for counted_by, group in zip(
+            self._register, (find_rate_limit_group(client), find_network(client)), strict=False
+        ):
+            counted = await self._take_tokens(counted_by, group)
             if counted.refusal is not None:
-                self._refund(taken)
+                self._refund_tokens(taken)
                 return counted
             taken[counted_by.key(group)] = counted
         by_address = next(iter(taken.values()), counted)
-        return _Counted(by_address.headers, refundable=tuple(taken))
+        return _CountedRequest(by_address.headers, refundable=tuple(taken))
 
-    def _refund(self, keys: Iterable[str]) -> None:
+    def _refund_tokens(self, keys: Iterable[str]) -> None:
         if self._limiter is not None:
             for key in keys:
                 self._limiter.restore(key)
 
-    async def _admit(self, principal: Principal, scope: Scope) -> _Counted:
+    async def _admit_principal(self, principal: Principal, scope: Scope) -> _CountedRequest:
         scope["state"]["principal"], scope["state"]["user_id"] = principal, principal.tenant
-        return await self._take(_policy_of(principal, scope), principal.tenant)
+        return await self._take_tokens(_find_policy(principal, scope), principal.tenant)
 
-    async def _charge(self, scope: Scope, more: int) -> _Counted:
+    async def _charge_additional_requests(self, scope: Scope, more: int) -> _CountedRequest:
         """Count an admitted request as ``more`` additional requests."""
         principal = scope["state"]["principal"]
-        counted_by = _policy_of(principal, scope)
+        counted_by = _find_policy(principal, scope)
         if counted_by is not None and self._limiter is not None and more >= counted_by.limit:
             raise BatchTooLarge(jobs=more + 1, limit=counted_by.limit)
-        return await self._take(counted_by, principal.tenant, more)
+        return await self._take_tokens(counted_by, principal.tenant, more)
 
-    async def _take(self, counted_by: Policy | None, client: str, count: int = 1) -> _Counted:
+    async def _take_tokens(self, counted_by: Policy | None, client: str, count: int = 1) -> _CountedRequest:
         if counted_by is None or self._limiter is None:
             return _NOT_COUNTED
         key = counted_by.key(client)
-        decision = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
+        decision = self._limiter.try_take_cached_tokens(key, counted_by, count) or await self._limiter.take(
+            key, counted_by, count
+        )
         headers = rate_limit.headers(counted_by, decision)
-        return _Counted(headers, None if decision.allowed else rate_limited(counted_by, decision))
+        return _CountedRequest(headers, None if decision.allowed else build_rate_limited_refusal(counted_by, decision))
 
 
-def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
+def _find_policy(principal: Principal, scope: Scope) -> Policy | None:
     """Return the rate limit of a user's request; None where the user is unlimited."""
     if principal.requests_per_minute is None:
         return None

@@ -58,12 +58,12 @@ class _Reservation:
         self._size, self._until = 0, limit.clock() + within_s
 
     def __enter__(self) -> Callable[[int], None]:
-        return self._take
+        return self._take_bytes
 
     def __exit__(self, *_: object) -> None:
         self._limit.release(self._size, self._client)
 
-    def _take(self, count: int) -> None:
+    def _take_bytes(self, count: int) -> None:
         if self._limit.clock() > self._until:
             raise BodyTooSlow(seconds=self._within_s)
         self._limit.take(count, self._client)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chassis.http.app import http_problem
+from chassis.http.app import build_http_problem
 
 
 class Cors(CORSMiddleware):
@@ -15,11 +15,11 @@ class Cors(CORSMiddleware):
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
-        return answer if answer.status_code == 200 else _Refused(headers={"Vary": answer.headers["vary"]})
+        return answer if answer.status_code == 200 else _RefusedPreflight(headers={"Vary": answer.headers["vary"]})
 
 
-class _Refused(Response):
+class _RefusedPreflight(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = "Pages of this origin may not ask this."
         error = HTTPException(400, detail, headers={"Vary": self.headers["vary"]})
-        await http_problem(Request(scope), error)(scope, receive, send)
+        await build_http_problem(Request(scope), error)(scope, receive, send)

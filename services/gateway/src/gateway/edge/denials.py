@@ -8,7 +8,7 @@ from chassis.telemetry.logs import log
 from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
-from gateway.edge.rate_limits.domain import Bucket, Policy
+from gateway.edge.rate_limits.domain import Policy, TokenBucket
 
 PER_SECOND = 10
 
@@ -21,7 +21,7 @@ class DenialReporter:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._bucket = Bucket(Policy("denial", PER_SECOND, window_s=1), monotonic())
+        self._bucket = TokenBucket(Policy("denial", PER_SECOND, window_s=1), monotonic())
         self._tasks: set[asyncio.Task[None]] = set()
 
     def report(self, principal: Principal, *, what: str, code: str, ip: str) -> None:
@@ -37,11 +37,11 @@ class DenialReporter:
             log.warning("gateway.denial.not_recorded", error="too many", user_id=principal.tenant, what=what)
             return
         denial = RecordDenial(what=what[:200], code=code, key_id=principal.key_id, ip=ip)
-        task = asyncio.create_task(self._send(principal.tenant, denial), name="gateway.denial")
+        task = asyncio.create_task(self._send_denial(principal.tenant, denial), name="gateway.denial")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, user_id: str, denial: RecordDenial) -> None:
+    async def _send_denial(self, user_id: str, denial: RecordDenial) -> None:
         try:
             await self._bus.request(RECORD_DENIAL, denial, tenant=user_id)
         except Refusal as refusal:

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from gateway.edge.access import credential_parameter
+from gateway.edge.access import find_credential_parameter
 
 
 class DirectRoute(APIRoute):
@@ -20,10 +20,10 @@ class DirectRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
-        self._name, self._needs = credential_parameter(self)
-        self.app = self._answer
+        self._name, self._needs = find_credential_parameter(self)
+        self.app = self._answer_request
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         who = {self._name: self._needs.value(request)}
         response: Response = await self.endpoint(request=request, **who, **scope["path_params"])

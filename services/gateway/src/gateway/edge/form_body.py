@@ -22,14 +22,14 @@ def read_form(body: bytes) -> dict[str, str]:
             errors="strict", max_num_fields=MAX_FIELDS,
         )  # fmt: skip
     except ValueError:  # also raised for bytes that are not ASCII, or not UTF-8 once decoded
-        _refuse("form_invalid", "The body is not a URL-encoded form.")
+        _refuse_form("form_invalid", "The body is not a URL-encoded form.")
     form = dict(fields)
     if len(form) != len(fields):
-        _refuse("form_duplicate_key", "The form names a field twice.")
+        _refuse_form("form_duplicate_key", "The form names a field twice.")
     if any("\x00" in text for field in fields for text in field):
-        _refuse("form_nul", "Text holds a NUL character.")
+        _refuse_form("form_nul", "Text holds a NUL character.")
     return form
 
 
-def _refuse(code: str, message: str) -> NoReturn:
+def _refuse_form(code: str, message: str) -> NoReturn:
     raise Malformed(errors=(FieldError(code=code, message=message),)) from None

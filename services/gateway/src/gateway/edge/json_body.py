@@ -15,7 +15,7 @@ import jiter
 from pydantic import BaseModel, ValidationError
 
 from contracts.wire.errors import FieldError
-from contracts.wire.field_messages import field_message
+from contracts.wire.field_messages import build_field_message
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_faults import describe_parser_error
 
@@ -51,7 +51,7 @@ def read_json(body: bytes) -> Any:
     except ValueError as error:
         raise Malformed(errors=(describe_parser_error(body, error),)) from None
     if not _check_values(value, may_have_nul=rb"\u0000" in body):
-        value = _without_ignored_nan(value)
+        value = _replace_ignored_nan(value)
         _check_finite(value, "")
     return value
 
@@ -72,9 +72,9 @@ def read_model(model: type[M], value: Any) -> M:
         raise InvalidRequest(
             errors=tuple(
                 FieldError(
-                    pointer=_json_pointer(item["loc"]),
+                    pointer=_build_json_pointer(item["loc"]),
                     code=item["type"],
-                    message=field_message(item, model.model_fields if len(item["loc"]) == 1 else ()),
+                    message=build_field_message(item, model.model_fields if len(item["loc"]) == 1 else ()),
                 )
                 for item in found[:MAX_ERRORS]
             )
@@ -93,12 +93,12 @@ def _check_outside_texts(body: bytes) -> None:
     """Check both bounds again without what is inside of texts, before time is spent on parsing."""
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # each quote that is left begins or ends a text
     if plain.count(b'"') > 2 * MAX_VALUES:
-        _refuse("json_size", _TOO_MANY_VALUES)
+        _refuse_json("json_size", _TOO_MANY_VALUES)
     plain = b'"'.join(plain.split(b'"')[::2])
     if _may_exceed_values(plain):
-        _refuse("json_size", _TOO_MANY_VALUES)
+        _refuse_json("json_size", _TOO_MANY_VALUES)
     if _may_exceed_digits(plain):
-        _refuse("json_number", f"A number has more than {MAX_DIGITS} digits.")
+        _refuse_json("json_number", f"A number has more than {MAX_DIGITS} digits.")
 
 
 def _check_values(root: Any, *, may_have_nul: bool) -> bool:
@@ -109,7 +109,7 @@ def _check_values(root: Any, *, may_have_nul: bool) -> bool:
         lists: list[list[Any]] = [value for value in level if type(value) is list]
         depth += 1
         if depth > MAX_DEPTH and (objects or lists):
-            _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+            _refuse_json("json_depth", f"Nested more than {MAX_DEPTH} deep.")
         _check_keys(list(chain.from_iterable(objects)), may_have_nul=may_have_nul)
         if may_have_nul:
             _check_nul(value for value in level if type(value) is str)
@@ -121,34 +121,34 @@ def _check_values(root: Any, *, may_have_nul: bool) -> bool:
 def _check_keys(keys: list[str], *, may_have_nul: bool) -> None:
     is_long = max(map(len, keys), default=0) > MAX_KEY // 4  # a character has four bytes at most
     if is_long and max(len(key.encode()) for key in keys) > MAX_KEY:
-        _refuse("json_text", f"A key has more than {MAX_KEY} bytes.")
+        _refuse_json("json_text", f"A key has more than {MAX_KEY} bytes.")
     if may_have_nul:
         _check_nul(keys)
 
 
 def _check_nul(texts: Iterable[str]) -> None:
     if any("\x00" in text for text in texts):
-        _refuse("json_nul", "Text contains a NUL character.")
+        _refuse_json("json_nul", "Text contains a NUL character.")
 
 
-def _without_ignored_nan(value: Any) -> Any:
+def _replace_ignored_nan(value: Any) -> Any:
     """Return the value with null for NaN and infinities in those parts of nodes that ComfyUI ignores."""
     if isinstance(value, list):
-        return [_without_ignored_nan(one) for one in value]
+        return [_replace_ignored_nan(one) for one in value]
     if not isinstance(value, dict):
         return value
     is_node = isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
     return {
-        key: _finite_or_null(one) if is_node and key not in _NODE_KEYS else _without_ignored_nan(one)
+        key: _replace_non_finite(one) if is_node and key not in _NODE_KEYS else _replace_ignored_nan(one)
         for key, one in value.items()
     }
 
 
-def _finite_or_null(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, list):
-        return [_finite_or_null(one) for one in value]
+        return [_replace_non_finite(one) for one in value]
     if isinstance(value, dict):
-        return {key: _finite_or_null(one) for key, one in value.items()}
+        return {key: _replace_non_finite(one) for key, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -157,12 +157,12 @@ def _check_finite(value: Any, pointer: str) -> None:
     for key, one in parts:
         _check_finite(one, f"{pointer}/{_escape_pointer_part(key)}")
     if isinstance(value, float) and not math.isfinite(value):
-        _refuse(
+        _refuse_json(
             "json_number", "NaN and infinite numbers are refused. Send a finite number or null.", pointer[:MAX_POINTER]
         )
 
 
-def _json_pointer(path: tuple[int | str, ...]) -> str:
+def _build_json_pointer(path: tuple[int | str, ...]) -> str:
     return "".join("/" + _escape_pointer_part(part) for part in path)[:MAX_POINTER]
 
 
@@ -170,5 +170,5 @@ def _escape_pointer_part(part: int | str) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
-def _refuse(code: str, message: str, pointer: str = "") -> NoReturn:
+def _refuse_json(code: str, message: str, pointer: str = "") -> NoReturn:
     raise Malformed(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

@@ -25,7 +25,7 @@ def is_own_page(*, sites: Sequence[str], origins: Sequence[str], host: str, publ
     return list(origins) in ([public_url], [f"{scheme}://{host}"])
 
 
-def page_origin(named: str | None, sent: Sequence[str]) -> str | None:
+def find_page_origin(named: str | None, sent: Sequence[str]) -> str | None:
     """Return the origin that the request names, else the origin of the page that sends it, else None.
 
     Args:

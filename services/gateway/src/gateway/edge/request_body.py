@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
-from authn.client_address import rate_limit_group
+from authn.client_address import find_rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.credentials import Principal
 from contracts.wire.show_values import show
@@ -22,7 +22,7 @@ READ_S = 30
 _UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
 
 
-async def json_body(request: Request) -> Any:
+async def read_json_body(request: Request) -> Any:
     """Return the parsed body, at most 1 MiB. ``request.state.is_large`` says whether to process it in a thread.
 
     Raises:
@@ -33,15 +33,15 @@ async def json_body(request: Request) -> Any:
         Unavailable: all clients together do.
         Malformed: the body is not valid JSON.
     """
-    return await _read_json_body(request, JSON_BYTES)
+    return await _read_limited_json_body(request, JSON_BYTES)
 
 
-async def workflow_body(request: Request) -> Any:
+async def read_workflow_body(request: Request) -> Any:
     """Return the same for a body with a workflow, at most 8 MiB."""
-    return await _read_json_body(request, MAX_BYTES)
+    return await _read_limited_json_body(request, MAX_BYTES)
 
 
-async def form_body(request: Request) -> dict[str, str]:
+async def read_form_body(request: Request) -> dict[str, str]:
     """Return the fields of a URL-encoded form.
 
     Raises:
@@ -51,12 +51,12 @@ async def form_body(request: Request) -> dict[str, str]:
         Malformed: the body is not a valid form.
     """
     with reserve_body_memory(request, READ_S) as take:
-        return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
+        return read_form(await _read_body(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
-async def _read_json_body(request: Request, limit: int) -> Any:
+async def _read_limited_json_body(request: Request, limit: int) -> Any:
     with reserve_body_memory(request, READ_S) as take:
-        body = await _read(request, "application/json", limit, take)
+        body = await _read_body(request, "application/json", limit, take)
         request.state.is_large = len(body) > INLINE_BYTES
         return await offload(read_json, body) if request.state.is_large else read_json(body)
 
@@ -71,12 +71,12 @@ def reserve_body_memory(request: Request, within_s: float) -> AbstractContextMan
     bodies: BodyMemoryLimit = request.state.bodies
     principal: Principal | None = request.state.principal
     return bodies.reserve(
-        principal.tenant if principal else rate_limit_group(request.state.client_ip), within_s=within_s
+        principal.tenant if principal else find_rate_limit_group(request.state.client_ip), within_s=within_s
     )
 
 
-async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:
-    _check_type(request.headers.get("content-type", ""), media_type)
+async def _read_body(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:
+    _check_media_type(request.headers.get("content-type", ""), media_type)
     declared = request.headers.get("content-length", "0")
     if int(declared) > limit:  # the server has checked that it is a number
         raise BodyTooLarge(limit=limit)
@@ -89,7 +89,7 @@ async def _read(request: Request, media_type: str, limit: int, take: Callable[[i
     return bytes(body)
 
 
-def _check_type(sent: str, media_type: str) -> None:
+def _check_media_type(sent: str, media_type: str) -> None:
     name, semicolon, parameters = sent.partition(";")
     if name.strip().lower() != media_type or not _UTF8.fullmatch((semicolon + parameters).rstrip()):
         expected = f"it in UTF-8, with Content-Type: {media_type}"

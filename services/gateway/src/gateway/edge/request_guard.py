@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chassis.http.app import problem_response
+from chassis.http.app import build_problem_response
 from contracts.wire.errors import FieldError, Refusal
 from contracts.wire.show_values import show
 from gateway.edge.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
@@ -44,7 +44,7 @@ class RequestGuard:
                 if scope["query_string"]:
                     _check_query(scope["query_string"])
             except Refusal as refusal:
-                inside = problem_response(Request(scope), refusal.refused)
+                inside = build_problem_response(Request(scope), refusal.refused)
         await inside(scope, receive, send)
 
 
@@ -69,21 +69,21 @@ def _check_query(query: bytes) -> None:
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
     except ValueError:
-        _refuse("", "query_malformed", f"The query is not UTF-8, or has more than {MAX_PARAMETERS} parameters.")
+        _refuse_request("", "query_malformed", f"The query is not UTF-8, or has more than {MAX_PARAMETERS} parameters.")
     for name, times in Counter(name for name, _ in pairs).items():
         if times > 1:
-            _refuse(
+            _refuse_request(
                 _UNFIT.sub("_", name[:MAX_NAME]), "repeated", "This parameter is given more than once. Send it once."
             )
     for name, value in pairs:
         if _CONTROL.search(name) or _CONTROL.search(value):
-            _refuse(
+            _refuse_request(
                 _UNFIT.sub("_", name[:MAX_NAME]),
                 "control_character",
                 "This parameter holds a control character. Remove it.",
             )
 
 
-def _refuse(name: str, code: str, message: str) -> NoReturn:
+def _refuse_request(name: str, code: str, message: str) -> NoReturn:
     pointer = f"/{name}" if name else ""
     raise InvalidRequest(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

@@ -19,7 +19,7 @@ def _parse_timestamp(value: Any) -> Any:
     return value
 
 
-def _in_range(at: datetime) -> datetime:
+def _check_range(at: datetime) -> datetime:
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
         raise PydanticCustomError("datetime_range", "Send a time between the years 1970 and 9998.")
     return at
@@ -28,5 +28,5 @@ def _in_range(at: datetime) -> datetime:
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_parse_timestamp)]
 """A timestamp in a strict request body."""
 
-QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_parse_timestamp), AfterValidator(_in_range)]
+QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_parse_timestamp), AfterValidator(_check_range)]
 """A timestamp in a query that limits a list."""

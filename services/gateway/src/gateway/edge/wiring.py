@@ -15,7 +15,7 @@ from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.cors import Cors
 from gateway.edge.denials import DenialReporter
 from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
-from gateway.edge.rate_limits.loops import rate_loops, unlimited_loop
+from gateway.edge.rate_limits.loops import create_rate_limit_loops, create_unlimited_warning_loop
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from gateway.edge.request_guard import RequestGuard
@@ -48,9 +48,9 @@ class Edge:
     link_owner: LinkOwner
 
     def middleware(self, *, used: Used) -> list[Middleware]:
-        """The middleware of the application, outermost first; ``used`` is told of each request of a known user."""
+        """The middleware of the application, outermost first; ``used`` is called for each request of a known user."""
         return [
-            *_cors(self.settings.cors_origins or ""),
+            *_build_cors_middleware(self.settings.cors_origins or ""),
             Middleware(RequestGuard),
             Middleware(
                 Admission,
@@ -70,7 +70,7 @@ def wire_edge(settings: Settings, bus: Bus, database: Database, *, link_owner: L
     identity = Authenticator(bus, service="gateway")
     store = RateLimitStore(database)
     limiter = RateLimiter(store)
-    rates = _rates(settings, limiter)
+    rates = _build_address_rate_limits(settings, limiter)
     return Edge(
         settings=settings,
         identity=identity,
@@ -78,11 +78,14 @@ def wire_edge(settings: Settings, bus: Bus, database: Database, *, link_owner: L
         rates=rates,
         denials=DenialReporter(bus),
         link_owner=link_owner,
-        loops=(*identity.loops, *(rate_loops(limiter, store) if rates else (unlimited_loop(),))),
+        loops=(
+            *identity.loops,
+            *(create_rate_limit_loops(limiter, store) if rates else (create_unlimited_warning_loop(),)),
+        ),
     )
 
 
-def _cors(origins: str) -> list[Middleware]:
+def _build_cors_middleware(origins: str) -> list[Middleware]:
     """Lets pages of these exact origins, comma separated, call the API with a credential in a header; no cookies."""
     exact = [origin.strip() for origin in origins.split(",") if origin.strip()]
     if not exact:
@@ -98,7 +101,7 @@ def _cors(origins: str) -> list[Middleware]:
     ]
 
 
-def _rates(settings: Settings, limiter: RateLimiter) -> AddressRateLimits | None:
+def _build_address_rate_limits(settings: Settings, limiter: RateLimiter) -> AddressRateLimits | None:
     if not settings.rate_limit_enabled:
         return None
     return AddressRateLimits(

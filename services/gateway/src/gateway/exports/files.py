@@ -10,8 +10,8 @@ from contracts.scheduler.jobs import Job
 from gateway.outputs.zip_files import StoredFile, pack_file
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import ArtifactRecords
-from gateway.storage.file_extensions import extension_of
-from gateway.storage.file_names import ArchiveNames
+from gateway.storage.file_extensions import find_extension
+from gateway.storage.file_names import UniqueFileNames
 from gateway.storage.objects import ArtifactStore
 from gateway.uploads.store import Upload
 
@@ -29,17 +29,17 @@ class ExportFiles:
 
     def add_upload(self, upload: Upload) -> str | None:
         """Return the name of the upload's file in the export; None beyond ``at_most``."""
-        if not self._has_room():
+        if not self._reserve_place():
             return None
-        name = f"uploads/{upload.id}{extension_of(upload.content_type)}"
+        name = f"uploads/{upload.id}{find_extension(upload.content_type)}"
         self._uploads.append(StoredFile(name, upload.key, upload.size_bytes, upload.created_at))
         return name
 
     def add_outputs(self, job: Job) -> list[str | None]:
         """Return the name of each output's file in the export, previews included; None beyond ``at_most``."""
-        names, given = ArchiveNames(), list[str | None]()
+        names, given = UniqueFileNames(), list[str | None]()
         for output in job.outputs:
-            if not self._has_room():
+            if not self._reserve_place():
                 given.append(None)
                 continue
             name = f"outputs/{job.job_id}/{names.name(output.name)}"
@@ -47,11 +47,11 @@ class ExportFiles:
             given.append(name)
         return given
 
-    def _has_room(self) -> bool:
+    def _reserve_place(self) -> bool:
         self._left -= 1
         return self._left >= 0
 
-    async def pack_all(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
+    async def pack_files(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
         """Write all files, in chunks.
 
         Raises:

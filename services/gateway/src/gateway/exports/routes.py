@@ -20,7 +20,7 @@ _ZIP: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(*, export: AccountExport) -> APIRouter:
+def create_router(*, export: AccountExport) -> APIRouter:
     routes = APIRouter(tags=["auth"])
 
     @routes.get(

@@ -93,9 +93,9 @@ class AccountExport:
     ) -> AsyncGenerator[bytes, None]:
         sink = ZipSink()
         sorts = {name: _iterate_records(records) for name, records in known.items()} | {
-            "workflows": self._workflow_records(tenant),
-            "uploads": self._upload_records(tenant, files),
-            "jobs": self._job_records(tenant, files),
+            "workflows": self._iterate_workflow_records(tenant),
+            "uploads": self._iterate_upload_records(tenant, files),
+            "jobs": self._iterate_job_records(tenant, files),
         }
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as made:
             for name, records in sorts.items():
@@ -105,13 +105,13 @@ class AccountExport:
                             lines.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
                             if piece := sink.taken():
                                 yield piece
-            async with aclosing(files.pack_all(made, sink)) as pieces:
+            async with aclosing(files.pack_files(made, sink)) as pieces:
                 async for piece in pieces:
                     yield piece
         yield sink.taken()
 
-    async def _job_records(self, tenant: str, files: ExportFiles) -> Records:
-        async for job in self._every_job(tenant):
+    async def _iterate_job_records(self, tenant: str, files: ExportFiles) -> Records:
+        async for job in self._iterate_jobs(tenant):
             try:
                 workflow = await self.bus.request(READ_JOB_GRAPH, ReadJobGraph(job_id=job.job_id), tenant=tenant)
             except Relayed as relayed:
@@ -123,7 +123,7 @@ class AccountExport:
                 output["file"] = name
             yield record | {"workflow_graph": workflow.graph, "extra_data": workflow.extra_data}
 
-    async def _every_job(self, tenant: str) -> AsyncIterator[Job]:
+    async def _iterate_jobs(self, tenant: str) -> AsyncIterator[Job]:
         before, more = None, True
         while more:
             page = await self.bus.request(LIST_JOBS, ListJobs(limit=PAGE, before=before), tenant=tenant)
@@ -131,7 +131,7 @@ class AccountExport:
                 yield job
             before, more = (page.jobs[-1].job_id, page.more) if page.jobs else (None, False)
 
-    async def _workflow_records(self, tenant: str) -> Records:
+    async def _iterate_workflow_records(self, tenant: str) -> Records:
         before = None
         while headings := await self.workflows.page(tenant, before=before, at_most=PAGE):
             for heading in headings:
@@ -142,7 +142,7 @@ class AccountExport:
                         yield asdict(version.heading) | {"workflow": version.graph, "parameters": parameters}
             before = headings[-1].id
 
-    async def _upload_records(self, tenant: str, files: ExportFiles) -> Records:
+    async def _iterate_upload_records(self, tenant: str, files: ExportFiles) -> Records:
         before = None
         while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
             for upload in page:

@@ -10,4 +10,4 @@ from gateway.workflows.store import WorkflowStore
 def wire_exports(infra: Infrastructure, uploads: UploadStore, workflows: WorkflowStore) -> Feature:
     """Construct the feature."""
     export = AccountExport(infra.bus, uploads, workflows, infra.artifacts, infra.objects)
-    return Feature(routers=(routes.router(export=export),))
+    return Feature(routers=(routes.create_router(export=export),))

@@ -34,7 +34,7 @@ _IF_NONE_MATCH = {
 }
 
 
-def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
+def create_router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["fleet"])
 
     @routes.get(
@@ -47,7 +47,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     async def list_models(tenant: Reader, request: Request) -> Response:
         """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
         found = (await fleet.read_fleet(tenant)).models
-        return _unless_cached(request, await offload(_models_json, found))
+        return _respond_unless_cached(request, await offload(_encode_models, found))
 
     @routes.get(
         "/nodes/classes",
@@ -78,16 +78,16 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
             raise MissingScope(scope=Scope.ADMIN)
         query = ReadClasses(name=name, after=cursor, limit=limit, refused=everything)
         page = await bus.request(READ_CLASSES, query, tenant=principal.tenant)
-        return _unless_cached(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
+        return _respond_unless_cached(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
 
     return routes
 
 
-def _models_json(models: Mapping[str, Sequence[str]]) -> bytes:
+def _encode_models(models: Mapping[str, Sequence[str]]) -> bytes:
     return ModelsBody(models={name: list(files) for name, files in models.items()}).model_dump_json().encode()
 
 
-def _unless_cached(request: Request, content: bytes) -> Response:
+def _respond_unless_cached(request: Request, content: bytes) -> Response:
     """Return the body, or 304 if the client already has it."""
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):

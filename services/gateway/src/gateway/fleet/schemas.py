@@ -80,22 +80,22 @@ class ClassesBody(BaseModel):
 
 def present_classes(page: ClassPage) -> ClassesBody:
     return ClassesBody(
-        classes=[_class_body(found) for found in page.classes],
+        classes=[_build_class_body(found) for found in page.classes],
         next_cursor=page.classes[-1].name if page.more and page.classes else None,
     )
 
 
-def _class_body(found: FleetClass) -> ClassBody:
+def _build_class_body(found: FleetClass) -> ClassBody:
     spec = found.spec
     return ClassBody(
         name=found.name,
-        inputs={field: _input_body(accepted) for field, accepted in spec.inputs.items()},
+        inputs={field: _build_input_body(accepted) for field, accepted in spec.inputs.items()},
         outputs=list(spec.outputs),
         output_node=spec.output_node,
         refused=found.refused,
     )
 
 
-def _input_body(accepted: InputSpec) -> InputBody:
+def _build_input_body(accepted: InputSpec) -> InputBody:
     fields = accepted.model_dump()
     return InputBody(**fields | {"options": None if accepted.options is None else list(accepted.options)})

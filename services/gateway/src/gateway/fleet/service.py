@@ -23,7 +23,7 @@ class FleetView:
         """
         return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
 
-    async def default_model(self) -> str:
+    async def choose_default_model(self) -> str:
         """Return the checkpoint for a prompt without a model. Files that a job may have written are never chosen.
 
         It is the first checkpoint that operators configured; else the most common one among those that nodes had when

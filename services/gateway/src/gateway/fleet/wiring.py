@@ -17,4 +17,4 @@ class Fleet(Feature):
 def wire_fleet(infra: Infrastructure) -> Fleet:
     """Construct the feature."""
     view = FleetView(infra.bus, keep_s=infra.settings.models_cache_s)
-    return Fleet(view=view, routers=(routes.router(bus=infra.bus, fleet=view),))
+    return Fleet(view=view, routers=(routes.create_router(bus=infra.bus, fleet=view),))

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from chassis.telemetry.logs import log
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
-from gateway.images.formats import ConversionOptions, ExitStatus, format_of
+from gateway.images.formats import ConversionOptions, ExitStatus, detect_format
 
 ENCODER = f"{version('pillow')} 2"  # increase the number when a change produces other bytes for the same image
 HELPER = ("-I", "-m", "gateway.images.converter_process")
@@ -56,19 +56,19 @@ class ImageConverter:
         """
         try:
             async with asyncio.timeout(self.within_s):
-                status, result = await self._run(wanted, source)
+                status, result = await self._run_helper(wanted, source)
         except TimeoutError:
             status, result = None, b""
         if status == ExitStatus.TOO_MANY_PIXELS:
             raise TooManyPixels(limit=self.max_pixels)
         if status == ExitStatus.NOT_CONVERTIBLE:
             raise NotConvertible
-        if status != ExitStatus.CONVERTED or format_of(result[:12]) is not wanted.format:
+        if status != ExitStatus.CONVERTED or detect_format(result[:12]) is not wanted.format:
             log.warning("gateway.image.conversion_failed", status=status, bytes=len(result))
             raise ConversionFailed
         return result
 
-    async def _run(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
+    async def _run_helper(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
         bounds = (self.max_pixels, self.max_source_bytes, self.max_memory_bytes, math.ceil(self.within_s))
         size = (wanted.width or 0, wanted.height or 0)
         arguments = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)

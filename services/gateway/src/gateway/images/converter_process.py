@@ -13,8 +13,8 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see Image.preinit
 
-from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, format_of
-from gateway.images.headers import HeaderProblem, Size, webp_size
+from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, detect_format
+from gateway.images.headers import HeaderProblem, Size, read_webp_size
 
 Image.preinit()  # load plugins (EXIF needs TIFF, a JPEG can be MPO) before opening files is forbidden
 ORIENTATION = 0x0112  # the EXIF tag
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> ExitStatus:
         source = sys.stdin.buffer.read(source_bytes + 1)
         if len(source) > source_bytes:
             return ExitStatus.NOT_CONVERTIBLE
-        if format_of(source) is ImageFormat.WEBP and not fits(webp_size(source), pixels):
+        if detect_format(source) is ImageFormat.WEBP and not fits(read_webp_size(source), pixels):
             return ExitStatus.TOO_MANY_PIXELS
         converted = convert(source, wanted, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -77,18 +77,18 @@ def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
     Image.MAX_IMAGE_PIXELS = pixels
     warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged without affecting pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    if wanted.faithful and format_of(source) is ImageFormat.JPEG:
+    if wanted.faithful and detect_format(source) is ImageFormat.JPEG:
         source += END_OF_IMAGE
     image: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # reads only the header
     if wanted.faithful and getattr(image, "is_animated", False) and image.format != "MPO":
         raise ValueError("it moves")
-    orientation, profile = _exif_orientation(image), image.info.get("icc_profile")
+    orientation, profile = _read_exif_orientation(image), image.info.get("icc_profile")
     sideways = orientation >= 5
     across, down = (image.height, image.width) if sideways else image.size
     box = (min(wanted.width or across, across), min(wanted.height or down, down))
     if box != (across, down):
         image.draft(None, _rotate_box(box, sideways))  # a JPEG can be decoded at a smaller size
-    image = _to_rgb(image, profile)
+    image = _convert_to_rgb(image, profile)
     if orientation in TURNED:
         image = image.transpose(TURNED[orientation])
     if box != (across, down):
@@ -99,7 +99,7 @@ def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
         image = white
     image.info = {}
     sink = BytesIO()
-    image.save(sink, wanted.format.value, **_save_options(wanted))
+    image.save(sink, wanted.format.value, **_build_save_options(wanted))
     return sink.getvalue()
 
 
@@ -107,14 +107,14 @@ def _rotate_box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
     return (box[1], box[0]) if sideways else box
 
 
-def _exif_orientation(image: Image.Image) -> int:
+def _read_exif_orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - ignore unreadable EXIF
         return 1
 
 
-def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return the image as RGB or RGBA with 8 bits per channel."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
         image = image.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
@@ -129,7 +129,7 @@ def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert(mode)
 
 
-def _save_options(wanted: ConversionOptions) -> dict[str, int | bool]:
+def _build_save_options(wanted: ConversionOptions) -> dict[str, int | bool]:
     if wanted.format is ImageFormat.PNG:
         return {"compress_level": 1 if wanted.faithful else 6}
     if wanted.format is ImageFormat.JPEG:

@@ -56,7 +56,7 @@ class ExitStatus(IntEnum):
     TOO_MANY_PIXELS = 11
 
 
-def format_of(begun: bytes) -> ImageFormat | None:
+def detect_format(begun: bytes) -> ImageFormat | None:
     """Return the format of a file that begins with these bytes (12 suffice), or None."""
     if begun.startswith(_PNG):
         return ImageFormat.PNG

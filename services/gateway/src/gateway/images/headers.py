@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from gateway.images.formats import ImageFormat, format_of
+from gateway.images.formats import ImageFormat, detect_format
 
 MAX_CHUNKS = 20_000  # chunks of a PNG, segments of a JPEG. Cameras write some dozens, PNG encoders one per 8 KiB
 INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow reads at most 1 MiB of each
@@ -53,22 +53,22 @@ def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | Heade
     """
     if len(begun) < _TELLING_BYTES:
         return HeaderProblem.UNSUPPORTED if whole else None
-    format_, size = format_of(bytes(begun[:12])), None
+    format_, size = detect_format(bytes(begun[:12])), None
     match format_:
         case None:
             return HeaderProblem.UNSUPPORTED
         case ImageFormat.PNG:
-            size = _png_size(begun, whole=whole)
+            size = _read_png_size(begun, whole=whole)
         case ImageFormat.JPEG:
-            size = _jpeg_size(begun)
+            size = _read_jpeg_size(begun)
         case ImageFormat.WEBP:
-            size = HeaderProblem.ANIMATED if _is_animated_webp(begun) else webp_size(begun)
+            size = HeaderProblem.ANIMATED if _is_animated_webp(begun) else read_webp_size(begun)
     if isinstance(size, tuple):
         return ImageHeader(format_, *size) if all(size) else HeaderProblem.UNSUPPORTED
     return size or (HeaderProblem.UNSUPPORTED if whole else None)
 
 
-def webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
+def read_webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
     """Width and height of the canvas of a WebP, from its first 30 bytes.
 
     Pillow allocates the canvas when it opens such a file, before its size can be checked.
@@ -77,12 +77,12 @@ def webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
     if len(head) < 10:
         return HeaderProblem.UNSUPPORTED
     if kind == b"VP8X":
-        return _little_endian(head[4:7]) + 1, _little_endian(head[7:10]) + 1
+        return _decode_little_endian(head[4:7]) + 1, _decode_little_endian(head[7:10]) + 1
     if kind == b"VP8L":
-        bits = _little_endian(head[1:5])
+        bits = _decode_little_endian(head[1:5])
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
-        return _little_endian(head[6:8]) & 0x3FFF, _little_endian(head[8:10]) & 0x3FFF
+        return _decode_little_endian(head[6:8]) & 0x3FFF, _decode_little_endian(head[8:10]) & 0x3FFF
     return HeaderProblem.UNSUPPORTED
 
 
@@ -90,24 +90,24 @@ def _is_animated_webp(webp: bytes | bytearray) -> bool:
     return webp[12:16] == b"VP8X" and bool(webp[20] & _WEBP_ANIMATED)
 
 
-def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | HeaderProblem:
+def _read_png_size(begun: bytes | bytearray, *, whole: bool) -> Size | HeaderProblem:
     if begun[8:16] != b"\0\0\0\rIHDR":
         return HeaderProblem.UNSUPPORTED
-    unfit = _png_unfit(begun) if whole else None
-    return unfit or (_big_endian(begun[16:20]), _big_endian(begun[20:24]))
+    unfit = _find_png_problem(begun) if whole else None
+    return unfit or (_decode_big_endian(begun[16:20]), _decode_big_endian(begun[20:24]))
 
 
-def _png_unfit(png: bytes | bytearray) -> HeaderProblem | None:
+def _find_png_problem(png: bytes | bytearray) -> HeaderProblem | None:
     """Whether the chunks of a whole PNG contain an animation, or texts and profiles that inflate to too much."""
     at, pixels, left = 33, False, INFLATED_BYTES
     for _ in range(MAX_CHUNKS):
-        length, kind = _big_endian(png[at : at + 4]), bytes(png[at + 4 : at + 8])
+        length, kind = _decode_big_endian(png[at : at + 4]), bytes(png[at + 4 : at + 8])
         if len(kind) < 4:
             return None if pixels else HeaderProblem.UNSUPPORTED
         if kind == b"acTL" and not pixels:
             return HeaderProblem.ANIMATED
         if kind in _PACKED:
-            left -= _inflated_bytes(kind, bytes(png[at + 8 : at + 8 + length]), left)
+            left -= _count_inflated_bytes(kind, bytes(png[at + 8 : at + 8 + length]), left)
             if left < 0:
                 return HeaderProblem.BLOATED
         pixels = pixels or kind == b"IDAT"
@@ -115,7 +115,7 @@ def _png_unfit(png: bytes | bytearray) -> HeaderProblem | None:
     return HeaderProblem.UNSUPPORTED
 
 
-def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
+def _count_inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
     """Return the inflated size of the text or profile in a chunk; more than ``most`` if it is above that."""
     _, _, rest = content.partition(b"\0")
     packed = rest[1:]  # after the method
@@ -127,7 +127,7 @@ def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
         return 0  # the decoder decides whether this is an error
 
 
-def _jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
+def _read_jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
     at = 2
     for _ in range(MAX_CHUNKS):
         head = begun[at : at + 9]
@@ -142,17 +142,17 @@ def _jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
         if marker in {_SCAN, _END}:
             return HeaderProblem.UNSUPPORTED
         if marker in _FRAMES:
-            return _big_endian(head[7:9]), _big_endian(head[5:7])
+            return _decode_big_endian(head[7:9]), _decode_big_endian(head[5:7])
         if marker == 0xFF:  # a fill byte
             at += 1
         else:
-            at += 2 if marker in _NO_SIZE else 2 + _big_endian(head[2:4])
+            at += 2 if marker in _NO_SIZE else 2 + _decode_big_endian(head[2:4])
     return HeaderProblem.UNSUPPORTED
 
 
-def _big_endian(number: bytes | bytearray) -> int:
+def _decode_big_endian(number: bytes | bytearray) -> int:
     return int.from_bytes(number, "big")
 
 
-def _little_endian(number: bytes | bytearray) -> int:
+def _decode_little_endian(number: bytes | bytearray) -> int:
     return int.from_bytes(number, "little")

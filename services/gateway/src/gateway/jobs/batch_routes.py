@@ -13,12 +13,12 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import workflow_body
-from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, place_refusal
+from gateway.edge.request_body import read_workflow_body
+from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
 from gateway.jobs.errors import STORAGE
-from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, quota_headers
+from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_quota_headers
 from gateway.jobs.schemas import present_job
-from gateway.jobs.submit import Accepted, JobSubmitter
+from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.jobs.submit_batch import BatchSubmitter, Outcome
 
 _EXAMPLES = {
@@ -31,7 +31,7 @@ _BODY = {**documented(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTE
 _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
-def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
+def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
@@ -44,7 +44,7 @@ def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         },
     )
     async def submit_batch(
-        tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
+        tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request, response: Response
     ) -> BatchBody:
         """Answers 200 with one item per submission, in order, whether accepted or refused.
 
@@ -64,12 +64,12 @@ def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
             is_large=request.state.is_large,
         )
         await request.state.charge(len(jobs) - 1)
-        outcomes = await sent.submit()
-        response.headers.update(_quota_headers(outcomes))
+        outcomes = await sent.submit_batch()
+        response.headers.update(_build_quota_headers(outcomes))
         request_id = request.state.request_id
-        refused = sum(not isinstance(one, Accepted) for one in outcomes)
+        refused = sum(not isinstance(one, AcceptedJob) for one in outcomes)
         shown = OutcomeRenderer(public_url, request_id, errors=max(1, MAX_ERRORS // max(1, refused)))
-        return BatchBody(jobs=[shown.item(index, one) for index, one in enumerate(outcomes)])
+        return BatchBody(jobs=[shown.render_item(index, one) for index, one in enumerate(outcomes)])
 
     return routes
 
@@ -81,20 +81,20 @@ class OutcomeRenderer(NamedTuple):
     request_id: str
     errors: int
 
-    def item(self, index: int, outcome: Outcome) -> BatchItem:
+    def render_item(self, index: int, outcome: Outcome) -> BatchItem:
         """Return the item for one submission."""
-        if isinstance(outcome, Accepted):
+        if isinstance(outcome, AcceptedJob):
             job = present_job(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
-        refused = problem(place_refusal(outcome.refused, index, self.errors), self.request_id)
+        refused = problem(relocate_refusal(outcome.refused, index, self.errors), self.request_id)
         return BatchItem(index=index, status=refused["status"], problem=refused)
 
 
-def _quota_headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
+def _build_quota_headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
     """Return the quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
-    accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedJob)]
     quotas = [one.quota for one in accepted if one.quota is not None]
-    headers = quota_headers(max(quotas, key=lambda quota: quota.used)) if quotas else {}
+    headers = build_quota_headers(max(quotas, key=lambda quota: quota.used)) if quotas else {}
     if accepted and all(one.replayed for one in accepted):
         headers["Idempotent-Replayed"] = "true"
     return headers

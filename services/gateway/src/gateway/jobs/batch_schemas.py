@@ -52,7 +52,7 @@ class BatchBody(BaseModel):
     jobs: list[BatchItem]
 
 
-def place_refusal(refused: Refused, index: int, at_most: int) -> Refused:
+def relocate_refusal(refused: Refused, index: int, at_most: int) -> Refused:
     """Return a refusal with its first ``at_most`` errors, whose pointers refer to the body of the batch."""
     errors = tuple(
         error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:at_most]

@@ -15,7 +15,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkRequest
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
@@ -25,8 +25,8 @@ JOBS_PER_REQUEST = 10  # jobs that count as one request of the user's rate limit
 _EXAMPLE = {"action": "cancel", "job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
 
 
-def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
-    """Return the route; ``used`` is told whose use has changed."""
+def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
+    """Return the route; ``used`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
@@ -35,7 +35,7 @@ def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -
         openapi_extra=documented(BulkRequest, example=_EXAMPLE),
         responses=problems(BatchTooLarge, *JSON_BODY),
     )
-    async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(json_body)], request: Request) -> BulkBody:
+    async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(read_json_body)], request: Request) -> BulkBody:
         """Answers 200 with one item per job, in order, whether changed or refused. The items do not affect each other.
 
         `cancel` of a job that has ended leaves it as it is. `purge` deletes an ended job with its inputs and outputs; a
@@ -48,7 +48,7 @@ def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -
         await request.state.charge((len(job_ids) - 1) // JOBS_PER_REQUEST)
         places = asyncio.Semaphore(CONCURRENT)
 
-        async def change(job_id: UUID) -> BulkItem:
+        async def change_job(job_id: UUID) -> BulkItem:
             async with places:
                 try:
                     if sent.action is BulkAction.PURGE:
@@ -60,7 +60,7 @@ def router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -
                     return BulkItem(job_id=job_id, status=refused["status"], problem=refused)
                 return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
 
-        items = await asyncio.gather(*map(change, job_ids))
+        items = await asyncio.gather(*map(change_job, job_ids))
         used(UUID(tenant))
         return BulkBody(jobs=list(items))
 

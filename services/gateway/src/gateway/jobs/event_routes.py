@@ -15,7 +15,7 @@ from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
-from gateway.jobs.event_stream import status_event
+from gateway.jobs.event_stream import build_status_event
 from gateway.jobs.service import JobService, parse_job_id
 
 POLL_S = 1.0
@@ -26,7 +26,7 @@ RECONNECT = b"retry: 1000\n\n"  # milliseconds that a client waits before it con
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
+def create_router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
     """Return the route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
     open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -49,19 +49,19 @@ def router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Sh
     ) -> StreamingResponse:
         known = last_event_id if last_event_id is not None else after
         wanted = parse_job_id(job_id)
-        first = await jobs.read_log(wanted, after=known, tenant=tenant)
+        first = await jobs.read_events(wanted, after=known, tenant=tenant)
         if known > first.job.seq:  # from before a restore: the job runs again, and its events count from there
-            known, first = 0, await jobs.read_log(wanted, after=0, tenant=tenant)
+            known, first = 0, await jobs.read_events(wanted, after=0, tenant=tenant)
 
-        async def again(known: int) -> JobWithEvents:
-            return await jobs.read_log(wanted, after=known, tenant=tenant)
+        async def read_again(known: int) -> JobWithEvents:
+            return await jobs.read_events(wanted, after=known, tenant=tenant)
 
-        async def lines() -> AsyncIterator[bytes]:
+        async def iterate_lines() -> AsyncIterator[bytes]:
             with open_streams.track_inprogress(), watching(request.state.principal) as ended:
-                async for line in _follow_events(known, first, again, ended, shutdown.closing):
+                async for line in _follow_events(known, first, read_again, ended, shutdown.closing):
                     yield line
 
-        return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(iterate_lines(), media_type="text/event-stream", headers=HEADERS)
 
     return routes
 
@@ -79,7 +79,7 @@ async def _follow_events(
     """
     while True:
         for event in read.events:
-            yield status_event(event)
+            yield build_status_event(event)
             known = event.seq
         if read.job.state in FINAL_STATES:
             return

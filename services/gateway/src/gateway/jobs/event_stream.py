@@ -5,7 +5,7 @@ import json
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobEvent
 
 
-def status_event(event: JobEvent) -> bytes:
+def build_status_event(event: JobEvent) -> bytes:
     """Return a state event. Its id can be sent as ``Last-Event-ID``."""
     frame = {
         "type": "status",

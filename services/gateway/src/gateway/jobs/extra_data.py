@@ -8,7 +8,7 @@ import orjson
 from contracts.wire.errors import FieldError
 from contracts.workflow import exceeds_integer_range
 from gateway.edge.errors import InvalidRequest
-from gateway.edge.json_faults import shown_key
+from gateway.edge.json_faults import shorten_key
 
 MAX_BYTES = 1 << 20  # as compact JSON; stored with the job, and written into every image by ComfyUI
 PNG_INFO, PREVIEW_METHOD = "extra_pnginfo", "preview_method"
@@ -25,7 +25,7 @@ class ExtraDataKeys:
     allowed: frozenset[str] = _ALWAYS
 
     @classmethod
-    def of(cls, more: str | None) -> "ExtraDataKeys":
+    def from_setting(cls, more: str | None) -> "ExtraDataKeys":
         """Return the default keys and these, comma separated."""
         return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
 
@@ -41,30 +41,32 @@ class ExtraDataKeys:
         for name, value in kept.items():
             self._check_value(name, value)
         if exceeds_integer_range(kept):
-            _refuse("", "integer_out_of_range", "An integer in extra_data has more than 64 bits.")
+            _refuse_extra_data("", "integer_out_of_range", "An integer in extra_data has more than 64 bits.")
         size = len(orjson.dumps(kept))
         if size > MAX_BYTES:
             message = f"extra_data has at most {MAX_BYTES} bytes as compact JSON; this has {size}."
-            _refuse("", "extra_data_too_large", message)
+            _refuse_extra_data("", "extra_data_too_large", message)
         return kept
 
     def _check_value(self, name: str, value: Any) -> None:
-        pointer = f"/{shown_key(name)}"
+        pointer = f"/{shorten_key(name)}"
         if name not in self.allowed:
             listed = ", ".join(sorted(self.allowed))
             message = (
-                f'"{shown_key(name)}" is not passed on to ComfyUI here. Leave it out. extra_data can have: {listed}.'
+                f'"{shorten_key(name)}" is not passed on to ComfyUI here. Leave it out. extra_data can have: {listed}.'
             )
-            _refuse(pointer, "extra_data_key", message)
+            _refuse_extra_data(pointer, "extra_data_key", message)
         if name == PNG_INFO:
             if not isinstance(value, dict) or not isinstance(value.get("workflow", {}), dict):
                 message = "extra_pnginfo must be an object, and so must its workflow."
-                _refuse(pointer, "extra_data_value", message)
+                _refuse_extra_data(pointer, "extra_data_value", message)
         elif not isinstance(value, str):
-            _refuse(pointer, "extra_data_value", f"{shown_key(name)} must be a text in quotes.")
+            _refuse_extra_data(pointer, "extra_data_value", f"{shorten_key(name)} must be a text in quotes.")
         elif name == PREVIEW_METHOD and value not in PREVIEW_METHODS:
-            _refuse(pointer, "extra_data_value", f"preview_method must be one of: {', '.join(PREVIEW_METHODS)}.")
+            _refuse_extra_data(
+                pointer, "extra_data_value", f"preview_method must be one of: {', '.join(PREVIEW_METHODS)}."
+            )
 
 
-def _refuse(pointer: str, code: str, message: str) -> NoReturn:
+def _refuse_extra_data(pointer: str, code: str, message: str) -> NoReturn:
     raise InvalidRequest(errors=(FieldError(pointer=f"/extra_data{pointer}", code=code, message=message),))

@@ -10,32 +10,32 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader
-from gateway.edge.request_body import workflow_body
+from gateway.edge.request_body import read_workflow_body
 from gateway.fleet.errors import NoModel
 from gateway.fleet.service import FleetView
 from gateway.jobs.form_schemas import BuiltinWorkflowBody, BuiltinWorkflowsBody, WorkflowFormBody, present_form
 from gateway.jobs.routes import EXAMPLES
-from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.builtin.nodes import CHECKPOINTS
-from gateway.workflows.builtin.parameters import WORKFLOWS, parameters_schema
+from gateway.workflows.builtin.parameters import WORKFLOWS, build_parameters_schema
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.submission_forms import read_submission
 
 _SAMPLER_CLASS = "KSampler"
 
 
-def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
+def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
         "/inputs",
         summary="Describe the inputs of a workflow without running it",
-        openapi_extra=documented(submission_schema(), examples=EXAMPLES),
+        openapi_extra=documented(build_submission_schema(), examples=EXAMPLES),
         responses=problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
     )
     async def describe_inputs(
-        tenant: Reader, body: Annotated[Any, Depends(workflow_body)], request: Request
+        tenant: Reader, body: Annotated[Any, Depends(read_workflow_body)], request: Request
     ) -> WorkflowFormBody:
         """Takes the body of a submission, also with the name of a built-in workflow as `workflow_name`.
 
@@ -44,7 +44,9 @@ def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
         `{"node": node_id, "input": input, "title": title}` and `type`, `minimum`, `maximum` and `enum` (up to 100
         values) of its `schema`.
         """
-        graph, form = await submitter.describe(read_submission(body), tenant=tenant, is_large=request.state.is_large)
+        graph, form = await submitter.describe_inputs(
+            read_submission(body), tenant=tenant, is_large=request.state.is_large
+        )
         return present_form(graph, form)
 
     @routes.get("/builtin", summary="List the built-in workflows with their parameters", responses=problems())
@@ -69,7 +71,7 @@ def router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> APIRouter:
                     name=one.name,
                     title=one.title,
                     description=one.description,
-                    parameters=parameters_schema(one, choices, defaults),
+                    parameters=build_parameters_schema(one, choices, defaults),
                 )
                 for one in WORKFLOWS
             ]

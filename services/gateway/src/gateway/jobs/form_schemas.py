@@ -124,15 +124,15 @@ def _present_input(described: FormInput, names: set[str]) -> FormInputBody:
     shown = described.model_dump(include={"node_id", "node_class", "node_title", "input", "title", "value", "advanced"})
     return FormInputBody(
         **shown,
-        pointer=f"/workflow/{_escape(described.node_id)}/inputs/{_escape(described.input)}",
-        name=_unique_name(described, names),
+        pointer=f"/workflow/{_escape_pointer_key(described.node_id)}/inputs/{_escape_pointer_key(described.input)}",
+        name=_build_unique_name(described, names),
         schema={key: value for key, value in schema.items() if value is not None},
         options_total=described.options_total,
-        options_url=None if has_all else _url_of_options(described.node_class, described.options or ()),
+        options_url=None if has_all else _build_options_url(described.node_class, described.options or ()),
     )
 
 
-def _unique_name(described: FormInput, names: set[str]) -> str:
+def _build_unique_name(described: FormInput, names: set[str]) -> str:
     """Return the name of the input, with a number if another one has it, or "prompt" names by their title."""
     of_title = described.format is InputFormat.MULTILINE
     text = described.title.lower() if of_title else described.input.rpartition(".")[2]
@@ -146,12 +146,12 @@ def _unique_name(described: FormInput, names: set[str]) -> str:
     return name
 
 
-def _url_of_options(node_class: str, options: Sequence[object]) -> str:
+def _build_options_url(node_class: str, options: Sequence[object]) -> str:
     if options and all(map(is_model, options)):
         return "/api/v1/models"
     return f"/api/v1/nodes/classes?name={quote(node_class, safe='')}"
 
 
-def _escape(key: str) -> str:
+def _escape_pointer_key(key: str) -> str:
     """Escape a key for a JSON Pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")

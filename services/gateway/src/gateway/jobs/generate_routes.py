@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from chassis.http.app import problem_response
+from chassis.http.app import build_problem_response
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import FINAL_STATES
@@ -17,13 +17,13 @@ from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
-from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
-from gateway.edge.request_body import workflow_body
+from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
+from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
 from gateway.jobs.generate_schemas import GenerateBody, present_generated
-from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
+from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_headers
 from gateway.jobs.schemas import JobBody, present_job
-from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWait
 from gateway.workflows.submission_forms import read_submission
@@ -41,11 +41,11 @@ _PREFER = {
     "example": "wait=120",
 }
 _APPLIED = {"Preference-Applied": {"description": "The `wait` that was applied.", "schema": {"type": "string"}}}
-_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
+_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
 _LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
 
 
-def router(
+def create_router(
     *,
     bus: Bus,
     submitter: JobSubmitter,
@@ -53,7 +53,7 @@ def router(
     used: Callable[[UUID], None],
     shutdown: Shutdown,
 ) -> APIRouter:
-    """Return the route; ``used`` is told whose use has changed, and ``shutdown`` ends the waiting."""
+    """Return the route; ``used`` is called with the user whose usage has changed, and ``shutdown`` ends the waiting."""
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(
@@ -67,7 +67,7 @@ def router(
             **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
         },
     )
-    async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
+    async def generate(tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request) -> Response:
         """Answers 200 once the job is completed, and 202 with the job if it takes longer than `Prefer: wait`.
 
         It also answers 202 before that time if the server is being stopped: follow `Location`, or send the request
@@ -81,31 +81,31 @@ def router(
         """
         submission = read_submission(body)
         keys = request.headers.getlist("idempotency-key")
-        accepted = await submitter.submit(
+        accepted = await submitter.submit_job(
             submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
         )
-        wait_s = preferred_wait_s(request.headers.getlist("prefer"))
-        headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
+        wait_s = parse_preferred_wait_s(request.headers.getlist("prefer"))
+        headers = build_headers(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)
-        if await _client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
+        if await _has_client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
             if not keys:
-                await wait.cancel()
+                await wait.cancel_job()
                 used(accepted.job.tenant_id)
             raise ClientDisconnect
         used(accepted.job.tenant_id)
         if wait.job.state not in FINAL_STATES:
-            return _job_response(present_job(wait.job, public_url), 202, headers)
+            return _build_job_response(present_job(wait.job, public_url), 202, headers)
         try:
-            return _job_response(present_generated(wait.job, public_url), 200, headers)
+            return _build_job_response(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
-            answer = problem_response(request, refusal.refused)
+            answer = build_problem_response(request, refusal.refused)
             answer.headers.update(headers)
             return answer
 
     return routes
 
 
-async def _client_left(request: Request, wait: JobWait, wait_s: float, closing: asyncio.Event) -> bool:
+async def _has_client_left(request: Request, wait: JobWait, wait_s: float, closing: asyncio.Event) -> bool:
     """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
 
     Shutdown of the gateway ends the wait, and at last cancels this coroutine. Neither is a disconnect: the job
@@ -132,5 +132,5 @@ async def _wait_for_disconnect(request: Request) -> None:
         pass
 
 
-def _job_response(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
+def _build_job_response(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)

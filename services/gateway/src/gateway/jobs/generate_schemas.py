@@ -9,7 +9,7 @@ from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError, Refusal
 from gateway.jobs.errors import JobCancelled, JobFailed, JobLost
 from gateway.jobs.no_result import describe_cause, would_fail_again
-from gateway.jobs.schemas import JobBody, job_urls, pick_output, present_job, saved_or_previews
+from gateway.jobs.schemas import JobBody, build_job_urls, choose_saved_or_previews, pick_output, present_job
 
 _RETRY_S = 5
 
@@ -46,18 +46,18 @@ def present_generated(job: Job, public_url: str) -> GenerateBody:
         JobCancelled: the job was cancelled.
     """
     if job.state is not JobState.SUCCEEDED:
-        raise _refusal_of(job)
+        raise _build_refusal(job)
     body = present_job(job, public_url)
     url_of = {output.id: output.url for output in body.outputs}
-    images = saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
+    images = choose_saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
     urls = [url_of[image.id] for image in images]
     image_url = urls[0] if urls else None
     if images and pick_output(job.outputs) == images[0]:
-        image_url = job_urls(job.job_id, public_url).result
+        image_url = build_job_urls(job.job_id, public_url).result
     return GenerateBody(**body.model_dump(), image_url=image_url, images=urls)
 
 
-def _refusal_of(job: Job) -> Refusal:
+def _build_refusal(job: Job) -> Refusal:
     assert job.state in FINAL_STATES  # noqa: S101 - the caller has waited for the end
     if job.state is JobState.CANCELLED:
         return JobCancelled()

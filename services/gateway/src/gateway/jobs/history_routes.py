@@ -10,7 +10,7 @@ from gateway.jobs.history_schemas import JobSubmissionBody, TimelineBody, presen
 from gateway.jobs.resubmission import rebuild_submission
 
 
-def router(*, history: JobHistory) -> APIRouter:
+def create_router(*, history: JobHistory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["jobs"])
 
     @routes.get("/submission", summary="Read what a job ran", responses=problems(UnknownJob))

@@ -11,7 +11,7 @@ from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Unavailable
 from gateway.jobs.output_copies import OutputCopies
 from gateway.uploads.errors import UnknownUpload
-from gateway.uploads.references import MOST, is_upload_id, output_references, too_many, upload_ids, with_uploads
+from gateway.uploads.references import MOST, find_output_references, is_upload_id, too_many, upload_ids, with_uploads
 from gateway.uploads.store import Upload, UploadStore
 
 
@@ -28,7 +28,9 @@ class InputPins:
     def __init__(self, uploads: UploadStore, copies: OutputCopies) -> None:
         self._uploads, self._copies = uploads, copies
 
-    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False) -> PinnedGraph:
+    async def pin_uploads(
+        self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False
+    ) -> PinnedGraph:
         """Pin the tenant's uploads that the graph refers to, for a job that is about to be submitted.
 
         An output of the tenant is copied first, so that purging its job does not affect the new one.
@@ -43,17 +45,19 @@ class InputPins:
         named, referred = await _find_references(graph, is_large=is_large)
         while named or referred:
             copies = await self._copy_outputs(referred, tenant=tenant)
-            found = await self._find_uploads(named | {copy.id for copy in copies.values()}, tenant)
+            found = await self._load_uploads(named | {copy.id for copy in copies.values()}, tenant)
             try:
                 await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
                 continue  # an upload was deleted meanwhile
             except Exception as error:
-                raise _unavailable(error) from error
-            return _with_copies(graph, found, copies)
+                raise _to_unavailable(error) from error
+            return _replace_by_copies(graph, found, copies)
         return PinnedGraph(graph, ())
 
-    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> PinnedGraph:
+    async def find_uploads_in_graph(
+        self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False
+    ) -> PinnedGraph:
         """What ``pin`` would pin. Copies of outputs are kept as long as unused uploads.
 
         Raises:
@@ -63,8 +67,8 @@ class InputPins:
         if not named and not referred:
             return PinnedGraph(graph, ())
         copies = await self._copy_outputs(referred, tenant=tenant)
-        return _with_copies(
-            graph, await self._find_uploads(named | {copy.id for copy in copies.values()}, tenant), copies
+        return _replace_by_copies(
+            graph, await self._load_uploads(named | {copy.id for copy in copies.values()}, tenant), copies
         )
 
     async def copy_pins(self, tenant: str, job_id: UUID, again: UUID) -> None:
@@ -76,15 +80,15 @@ class InputPins:
         try:
             await self._uploads.copy_pins(tenant, job_id, again)
         except Exception as error:
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
-    async def find(self, names: set[str], *, tenant: str) -> dict[str, Upload]:
+    async def find_uploads(self, names: set[str], *, tenant: str) -> dict[str, Upload]:
         """Return the tenant's uploads, and copies of its outputs, by the names in the submission.
 
         Raises:
             Unavailable: the database is unavailable.
         """
-        found = await self._find_uploads({UUID(name) for name in names if is_upload_id(name)}, tenant)
+        found = await self._load_uploads({UUID(name) for name in names if is_upload_id(name)}, tenant)
         copies = await self._copy_outputs({name for name in names if not is_upload_id(name)}, tenant=tenant)
         return {str(upload.id): upload for upload in found.values()} | copies
 
@@ -93,18 +97,18 @@ class InputPins:
             return {
                 reference: copy
                 for reference in sorted(references)
-                if (copy := await self._copies.copy(reference, tenant=tenant)) is not None
+                if (copy := await self._copies.copy_output(reference, tenant=tenant)) is not None
             }
         except Exception as error:
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
-    async def _find_uploads(self, ids: set[UUID], tenant: str) -> dict[UUID, Upload]:
+    async def _load_uploads(self, ids: set[UUID], tenant: str) -> dict[UUID, Upload]:
         try:
-            return await self._uploads.find_all(tenant, ids)
+            return await self._uploads.find_uploads(tenant, ids)
         except Exception as error:
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
-    async def release(self, job_id: UUID) -> None:
+    async def unpin_uploads(self, job_id: UUID) -> None:
         """Unpin the uploads of a job that was not accepted. If this fails, the sweep does it later."""
         try:
             await self._uploads.unpin([job_id])
@@ -120,22 +124,24 @@ async def _find_references(graph: Mapping[str, Any], *, is_large: bool) -> tuple
     Raises:
         InvalidWorkflow: there are too many.
     """
-    named, referred = await offload(_texts_in_graph, graph) if is_large else _texts_in_graph(graph)
+    named, referred = await offload(_find_names_in_graph, graph) if is_large else _find_names_in_graph(graph)
     if len(named) + len(referred) > MOST:
         raise InvalidWorkflow((too_many(len(named) + len(referred)),))
     return {UUID(name) for name in named}, referred
 
 
-def _texts_in_graph(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    return upload_ids(graph), output_references(graph)
+def _find_names_in_graph(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    return upload_ids(graph), find_output_references(graph)
 
 
-def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]) -> PinnedGraph:
+def _replace_by_copies(
+    graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]
+) -> PinnedGraph:
     if copies:
         graph = with_uploads(graph, {reference: str(copy.id) for reference, copy in copies.items()})
     return PinnedGraph(graph, tuple(found[upload] for upload in sorted(found)))
 
 
-def _unavailable(error: Exception) -> Exception:
+def _to_unavailable(error: Exception) -> Exception:
     """Unavailable for an error of an unavailable database; any other error as it is."""
     return Unavailable(service="gateway", retry_after_s=1) if is_unavailable(error) else error

@@ -9,7 +9,7 @@ _CORRECT = "Correct the job and submit it again. If it is right, report this err
 _WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or follow its events"
 
 
-def no_result_refusal(job: Job) -> JobNotFinished:
+def build_no_result_refusal(job: Job) -> JobNotFinished:
     """Return the refusal for a job that is not completed: its state, the cause, and what to do."""
     match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from contracts.gateway.submissions import OUTPUT_PREFIX
-from gateway.images.formats import format_of
-from gateway.images.headers import ImageHeader, read_header, webp_size
+from gateway.images.formats import detect_format
+from gateway.images.headers import ImageHeader, read_header, read_webp_size
 from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.objects import ArtifactStore
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, detect_file_type, read_exr_size
 from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 KEPT = timedelta(days=1)  # covers the time from a copy to its pin, and from a failure to a requeue
@@ -30,12 +30,12 @@ class OutputCopies:
     uploads: UploadStore
     objects: ArtifactStore
 
-    async def copy(self, reference: str, *, tenant: str) -> Upload | None:
+    async def copy_output(self, reference: str, *, tenant: str) -> Upload | None:
         """Return the copy of the output in ``output:<id>``; None if the tenant has no such output."""
         artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
         if artifact is None:
             return None
-        known = await self.uploads.refresh(tenant, _copy_marker(artifact), KEPT)
+        known = await self.uploads.refresh(tenant, _derive_copy_digest(artifact), KEPT)
         if known is not None:
             return known
         try:
@@ -52,7 +52,7 @@ class OutputCopies:
         new = NewUpload(
             id=upload_id,
             tenant_id=artifact.tenant_id,
-            sent_sha256=_copy_marker(artifact),
+            sent_sha256=_derive_copy_digest(artifact),
             sha256=artifact.sha256,
             key=f"{artifact.tenant_id}/uploads/{upload_id}",
             content_type=content_type,
@@ -69,7 +69,7 @@ class OutputCopies:
         return upload
 
 
-def _copy_marker(artifact: Artifact) -> str:
+def _derive_copy_digest(artifact: Artifact) -> str:
     """Return the ``sent_sha256`` of a copy.
 
     It differs from that of an upload of the same bytes, which is re-encoded.
@@ -79,14 +79,14 @@ def _copy_marker(artifact: Artifact) -> str:
 
 def _detect_type(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
     """Return the media type by content, or else as the executor reported it; and the size of an image."""
-    image_format = format_of(begun[:12])
+    image_format = detect_format(begun[:12])
     if image_format is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)
         if isinstance(header, ImageHeader):
             return image_format.media_type, (header.width, header.height)
-        canvas = webp_size(begun)
+        canvas = read_webp_size(begun)
         return image_format.media_type, canvas if isinstance(canvas, tuple) else None
-    known = file_type_of(begun[:LOOK_AT_BYTES], artifact.size_bytes)
+    known = detect_file_type(begun[:LOOK_AT_BYTES], artifact.size_bytes)
     if known is None:
         return artifact.content_type, None
-    return known.media_type, exr_size(begun)
+    return known.media_type, read_exr_size(begun)

@@ -10,9 +10,9 @@ import orjson
 from contracts.gateway.submissions import Submission
 
 
-def request_hash(submission: Submission, part_of: str) -> str:
+def hash_request(submission: Submission, part_of: str) -> str:
     """Return the hash of the request as sent, without generated values such as the seed."""
-    sent_fields = _sent_fields(submission)
+    sent_fields = _list_sent_fields(submission)
     try:
         written = orjson.dumps(sent_fields, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # an integer has more than 64 bits
@@ -25,17 +25,17 @@ def hash_large_request(submission: Submission, part_of: str) -> tuple[str, int]:
 
     It is serialized in small pieces, so that no call holds the GIL for long.
     """
-    sent_fields = _sent_fields(submission)
+    sent_fields = _list_sent_fields(submission)
     try:
-        digest, size = _digest_of(_serialize_sorted(sent_fields))
+        digest, size = _digest_pieces(_serialize_sorted(sent_fields))
     except orjson.JSONEncodeError:
         whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(sent_fields)
-        digest, size = _digest_of(text.encode() for text in whole)
+        digest, size = _digest_pieces(text.encode() for text in whole)
     digest.update(part_of.encode())
     return digest.hexdigest(), size
 
 
-def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
+def _digest_pieces(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
     digest, size = hashlib.sha256(), 0
     for piece in pieces:
         digest.update(piece)
@@ -43,7 +43,7 @@ def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
     return digest, size
 
 
-def _sent_fields(submission: Submission) -> dict[str, Any]:
+def _list_sent_fields(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in submission.model_fields_set}
 
 

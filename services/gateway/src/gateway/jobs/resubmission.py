@@ -28,9 +28,9 @@ def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[st
     if job.priority:
         common["priority"] = job.priority
     if job.workflow in built_in.NAMES:
-        return _prompt_fields(job.workflow, graph) | common
-    if saved is not None and _runs(saved, graph):
-        values = _parameter_values(saved.parameters, graph)
+        return _build_prompt_fields(job.workflow, graph) | common
+    if saved is not None and _is_graph_of_workflow(saved, graph):
+        values = _read_parameter_values(saved.parameters, graph)
         return {
             "workflow_name": saved.heading.name,
             "version": saved.heading.version,
@@ -39,17 +39,17 @@ def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[st
     return {"workflow": dict(graph)} | common
 
 
-def _prompt_fields(name: str, graph: Graph) -> dict[str, Any]:
+def _build_prompt_fields(name: str, graph: Graph) -> dict[str, Any]:
     """Return the fields of a submission with ``prompt``."""
     fields: dict[str, Any] = {}
-    for (node_id, input_name), pointer in built_in.origins_of(name).items():
-        value = _literal(graph, node_id, input_name)
+    for (node_id, input_name), pointer in built_in.find_origins(name).items():
+        value = _find_literal(graph, node_id, input_name)
         if value is not None:
             fields[pointer.removeprefix("/")] = value
     return fields
 
 
-def _runs(saved: Version, graph: Graph) -> bool:
+def _is_graph_of_workflow(saved: Version, graph: Graph) -> bool:
     """Whether the graph is that of the saved workflow, but for its parameters and drawn seeds."""
     targets = {(one.node, one.input) for one in saved.parameters.values()}
     for node_id, node in graph.items():
@@ -63,12 +63,12 @@ def _runs(saved: Version, graph: Graph) -> bool:
     return True
 
 
-def _parameter_values(parameters: Parameters, graph: Graph) -> dict[str, Any]:
-    found = {name: _literal(graph, one.node, one.input) for name, one in parameters.items()}
+def _read_parameter_values(parameters: Parameters, graph: Graph) -> dict[str, Any]:
+    found = {name: _find_literal(graph, one.node, one.input) for name, one in parameters.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _literal(graph: Graph, node_id: str, input_name: str) -> Any:
+def _find_literal(graph: Graph, node_id: str, input_name: str) -> Any:
     """Return the literal value of an input; None if there is no such input, or it is linked."""
     node = graph.get(node_id)
     value = node["inputs"].get(input_name) if node is not None else None

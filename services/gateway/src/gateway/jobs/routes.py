@@ -15,14 +15,14 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.direct_routes import DirectRoute, json_response
-from gateway.edge.request_body import workflow_body
+from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.filters import parse_label
 from gateway.jobs.schemas import JobBody, JobsBody, present_job
 from gateway.jobs.service import JobService
-from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Accepted, JobSubmitter
+from gateway.jobs.submission_openapi import build_submission_schema
+from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_forms import read_submission
 
 ENDPOINT = "POST /api/v1/jobs"
@@ -72,7 +72,7 @@ AFTER = Query(
     description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
 )
 BEFORE = Query(description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
-_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 HEADERS: dict[str, Any] = {
     "Location": {"description": "URL path of the job.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
@@ -85,25 +85,25 @@ HEADERS: dict[str, Any] = {
 }
 
 
-def router(
+def create_router(
     *,
     jobs: JobService,
     submitter: JobSubmitter,
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
-    """Return the routes of jobs; ``used`` is told whose use has changed."""
+    """Return the routes of jobs; ``used`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     async def submit_job(tenant: Writer, request: Request) -> Response:
-        accepted = await submitter.submit(
-            read_submission(await workflow_body(request)),
+        accepted = await submitter.submit_job(
+            read_submission(await read_workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,
             is_large=request.state.is_large,
         )
-        return json_response(present_job(accepted.job, public_url), 201, headers_of(accepted))
+        return json_response(present_job(accepted.job, public_url), 201, build_headers(accepted))
 
     routes.add_api_route(
         "",
@@ -193,15 +193,15 @@ def router(
     return routes
 
 
-def headers_of(accepted: Accepted) -> dict[str, str]:
+def build_headers(accepted: AcceptedJob) -> dict[str, str]:
     """Return the response headers for an accepted job."""
     headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return headers | (quota_headers(accepted.quota) if accepted.quota else {})
+    return headers | (build_quota_headers(accepted.quota) if accepted.quota else {})
 
 
-def quota_headers(quota: Quota) -> dict[str, str]:
+def build_quota_headers(quota: Quota) -> dict[str, str]:
     """Return the response headers about the image quota."""
     headers = {"X-Quota-Reset": str(max(0, round(quota.resets_at.timestamp() - time())))}
     if quota.limit is not None:

@@ -12,7 +12,9 @@ _COMPONENTS = "#/components/schemas/{model}"
 _LOCATION = {"description": "URL path of the job.", "schema": {"type": "string"}}
 
 
-def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses) -> dict[str, Any]:
+def build_document(
+    saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses
+) -> dict[str, Any]:
     """Return an OpenAPI 3.1 document with the one route that runs this workflow, with typed parameters.
 
     Args:
@@ -44,7 +46,7 @@ def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any],
         "servers": [{"url": public_url}],
         "paths": {f"/api/v1/workflows/{heading.name}/jobs": {"post": post}},
         "components": {
-            "schemas": _parameter_schemas(),
+            "schemas": _build_parameter_schemas(),
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "Bearer": {"type": "http", "scheme": "bearer"},
@@ -53,7 +55,7 @@ def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any],
     }
 
 
-def _parameter_schemas() -> dict[str, Any]:
+def _build_parameter_schemas() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for model in (JobBody, Problem):
         described = model.model_json_schema(ref_template=_COMPONENTS, mode="serialization")

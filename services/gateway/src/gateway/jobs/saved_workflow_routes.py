@@ -9,10 +9,10 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.jobs.errors import SUBMISSION
-from gateway.jobs.routes import HEADERS, IDEMPOTENCY_KEY, headers_of
-from gateway.jobs.saved_workflow_openapi import document_of
+from gateway.jobs.routes import HEADERS, IDEMPOTENCY_KEY, build_headers
+from gateway.jobs.saved_workflow_openapi import build_document
 from gateway.jobs.schemas import JobBody, present_job
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.errors import UnknownWorkflow
@@ -29,7 +29,7 @@ class ParametersBody(RootModel[dict[str, Any]]):
     """Values by parameter name. ``openapi.json`` of the workflow lists its parameters."""
 
 
-def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
+def create_router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
@@ -42,13 +42,13 @@ def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -
     async def run_workflow(
         tenant: Writer,
         workflow_name: WorkflowPath,
-        body: Annotated[Any, Depends(json_body)],
+        body: Annotated[Any, Depends(read_json_body)],
         request: Request,
         response: Response,
     ) -> JobBody:
         """Submits a job of the newest version. The body has only the parameters."""
         name, values = parse_workflow_name(workflow_name), read_model(ParametersBody, body).root
-        accepted = await submitter.submit(
+        accepted = await submitter.submit_job(
             read_submission({"workflow_name": name, "parameters": values}),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
@@ -56,7 +56,7 @@ def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -
             parameters_at="",
             is_large=request.state.is_large,
         )
-        response.headers.update(headers_of(accepted))
+        response.headers.update(build_headers(accepted))
         return present_job(accepted.job, public_url)
 
     @routes.get(
@@ -67,6 +67,6 @@ def router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url: str) -
     async def read_workflow_document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
         """An OpenAPI 3.1 document of ``POST /api/v1/workflows/{workflow_name}/jobs`` with typed parameters."""
         version = await saved.read_workflow(workflow_name, None, tenant=tenant)
-        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY, problems=_PROBLEMS)
+        return build_document(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY, problems=_PROBLEMS)
 
     return routes

@@ -171,7 +171,7 @@ def present_job(job: Job, public_url: str) -> JobBody:
         model=job.model,
         seed=job.seed,
         seeds=list(job.seeds),
-        urls=job_urls(job.job_id, public_url),
+        urls=build_job_urls(job.job_id, public_url),
     )
 
 
@@ -183,7 +183,7 @@ def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
     ]
 
 
-def job_urls(job_id: UUID, public_url: str) -> Urls:
+def build_job_urls(job_id: UUID, public_url: str) -> Urls:
     text = str(job_id)
     job = f"{public_url}/api/v1/jobs/{text}"
     socket = "ws" + public_url.removeprefix("http")
@@ -211,6 +211,6 @@ def pick_output(
     return next(fits, None)
 
 
-def saved_or_previews(outputs: Sequence[Output]) -> list[Output]:
+def choose_saved_or_previews(outputs: Sequence[Output]) -> list[Output]:
     """Return the outputs that are not previews, or all if there are only previews."""
     return [output for output in outputs if not output.temporary] or list(outputs)

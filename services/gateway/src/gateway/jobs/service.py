@@ -71,7 +71,7 @@ class JobService:
             return job
         return job.model_copy(update={"progress": live.progress} | _choose_eta(job, live.eta_seconds))
 
-    async def read_log(self, job_id: UUID, *, after: int, tenant: str) -> JobWithEvents:
+    async def read_events(self, job_id: UUID, *, after: int, tenant: str) -> JobWithEvents:
         """Return the job and its events with a greater ``seq``."""
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 

@@ -17,7 +17,7 @@ STORED_S = 5.0  # how long a sum is cached
 AT_MOST = 10_000  # tenants in the cache
 
 
-class ResultStorage:
+class ResultStorageLimit:
     """Compares the size of a tenant's stored outputs with its limit ``result_bytes``.
 
     Tenants without that limit cost only a cache lookup. If auth or the database is unavailable, nothing is refused.
@@ -27,7 +27,7 @@ class ResultStorage:
         self._users, self._artifacts = users, artifacts
         self._stored: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=AT_MOST)
 
-    async def check(self, tenant: str) -> None:
+    async def check_limit(self, tenant: str) -> None:
         """Refuse a job if the tenant's stored outputs have reached the limit.
 
         Raises:
@@ -48,7 +48,7 @@ class ResultStorage:
 
     async def _load_limits(self, tenant_id: UUID) -> Limits | None:
         try:
-            return await self._users.limits_by_id(tenant_id)
+            return await self._users.read_limits_by_id(tenant_id)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.refused.code)

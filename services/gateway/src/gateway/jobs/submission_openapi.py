@@ -12,7 +12,7 @@ _MORE = (
 )
 
 
-def submission_schema() -> dict[str, Any]:
+def build_submission_schema() -> dict[str, Any]:
     """Return the JSON Schema of the body: every field can be null, and a graph can be in ``prompt`` or be JSON text."""
     schema = Submission.model_json_schema(ref_template=_COMPONENTS)
     fields = schema["properties"]

@@ -31,8 +31,8 @@ from gateway.jobs.errors import STORAGE, ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import hash_large_request
-from gateway.jobs.request_hash import request_hash as hash_of
-from gateway.jobs.storage_limit import ResultStorage
+from gateway.jobs.request_hash import hash_request as hash_of
+from gateway.jobs.storage_limit import ResultStorageLimit
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.storage.status import StoreStatus
 from gateway.uploads.store import Upload
@@ -41,7 +41,7 @@ from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import image_to_image
 from gateway.workflows.builtin.image_to_image import Size
 from gateway.workflows.builtin.nodes import MAX_SEED
-from gateway.workflows.service import SavedWorkflows, fill_in
+from gateway.workflows.service import SavedWorkflows, set_parameter_values
 from gateway.workflows.submission_forms import SentSubmission
 
 READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
@@ -50,7 +50,7 @@ STORAGE_REFUSALS: tuple[type[Refusal], ...] = (ResultStorageFull, *STORAGE)
 MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service parses or serializes it in one call
 
 
-class Plan(NamedTuple):
+class SubmissionPlan(NamedTuple):
     """A submission as it will be run.
 
     Attributes:
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
     is_large: bool = False
 
 
-class Accepted:
+class AcceptedJob:
     """A job that the scheduler has committed.
 
     Attributes:
@@ -99,7 +99,7 @@ class JobSubmitter:
         fleet: FleetView,
         saved: SavedWorkflows,
         pins: InputPins,
-        results: ResultStorage,
+        results: ResultStorageLimit,
         store: StoreStatus,
         used: Callable[[UUID], None],
         extra_data_keys: ExtraDataKeys,
@@ -108,7 +108,7 @@ class JobSubmitter:
         self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
         self._results, self._store = results, store
 
-    async def submit(
+    async def submit_job(
         self,
         sent: SentSubmission,
         *,
@@ -118,7 +118,7 @@ class JobSubmitter:
         part_of: str = "",
         parameters_at: str = "/parameters",
         is_large: bool = False,
-    ) -> Accepted:
+    ) -> AcceptedJob:
         """Submit one job.
 
         The job's id is generated here, so that after a lost reply the job can be looked up instead of submitted twice.
@@ -146,17 +146,17 @@ class JobSubmitter:
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
         submission = sent.submission
-        request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
+        request_hash = await _hash_large_submission(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
             plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
-            await self._results.check(tenant)
+            await self._results.check_limit(tenant)
             self._store.check_new_work()
         except Refusal as refusal:
             if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
             return await self._replay_job(job_id, key, request_hash, tenant, refusal)
-        graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
+        graph, pinned = await self._pins.pin_uploads(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = _build_command(
             submission,
             plan._replace(graph=dict(graph)),
@@ -171,18 +171,18 @@ class JobSubmitter:
             try:
                 accepted = await self._submit_to_scheduler(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
-                if command.inputs and not is_in_doubt(refusal):
-                    await self._pins.release(job_id)
+                if command.inputs and not may_be_committed(refusal):
+                    await self._pins.unpin_uploads(job_id)
                 if refusal.refused.code == InvalidWorkflow.code:
                     raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
                 raise
             if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has its own pins
-                await self._pins.release(job_id)
+                await self._pins.unpin_uploads(job_id)
         self._used(accepted.job.tenant_id)
         log.info("gateway.job.accepted", job_id=str(accepted.job.job_id), replayed=accepted.replayed)
         return accepted
 
-    async def validate(
+    async def validate_submission(
         self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
     ) -> ValidationReply:
         """Check a submission without creating a job. What ``submit`` would refuse as invalid is among the errors.
@@ -193,27 +193,27 @@ class JobSubmitter:
         submission = sent.submission
         try:
             if is_large:
-                await _hash_of_large(submission, "")
+                await _hash_large_submission(submission, "")
             plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
-            graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
+            graph, named = await self._pins.find_uploads_in_graph(plan.graph, tenant=tenant, is_large=plan.is_large)
             used = plan._replace(graph=dict(graph))
             command = _build_command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
             found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
-            return ValidationReply(errors=errors_of(refusal))
+            return ValidationReply(errors=list_errors(refusal))
         explained = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
         found = found.model_copy(update=explained)
         try:
-            await self._results.check(tenant)
+            await self._results.check_limit(tenant)
             self._store.check_new_work()
         except STORAGE_REFUSALS as refusal:
-            found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
+            found = found.model_copy(update={"warnings": (*list_errors(refusal), *found.warnings)})
         return found
 
-    async def describe(
+    async def describe_inputs(
         self, sent: SentSubmission, *, tenant: str, is_large: bool = False
     ) -> tuple[dict[str, Any], WorkflowForm]:
         """Return the graph in API format that a submission would run, and the inputs that a form can set.
@@ -224,8 +224,8 @@ class JobSubmitter:
         """
         name = sent.submission.workflow_name
         if name is not None and name in built_in.NAMES:
-            model = await self._fleet.default_model()
-            plan = Plan(built_in.build_template(name, model=model), built_in.CUSTOM)
+            model = await self._fleet.choose_default_model()
+            plan = SubmissionPlan(built_in.build_template(name, model=model), built_in.CUSTOM)
         else:
             plan = await self._plan_submission(sent, tenant, "/parameters", is_large)
         query = DescribeWorkflow(graph=plan.graph)
@@ -237,7 +237,9 @@ class JobSubmitter:
             raise
         return (plan.graph if form.graph is None else form.graph), form
 
-    async def _replay_job(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+    async def _replay_job(
+        self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal
+    ) -> AcceptedJob:
         """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.
 
         Sends an empty graph, which the scheduler refuses if there is no such job.
@@ -248,15 +250,15 @@ class JobSubmitter:
         except Refusal as replayed:
             raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
 
-    async def _submit_to_scheduler(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
+    async def _submit_to_scheduler(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> AcceptedJob:
         """Submit the job.
 
         After a lost reply, look the job up; if the scheduler answers but has no such job, submit it again.
         """
         try:
-            return _to_accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
+            return _to_accepted_job(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except Refusal as refusal:
-            if not is_in_doubt(refusal):
+            if not may_be_committed(refusal):
                 raise
             log.warning("gateway.job.submit_in_doubt")
             doubt: Refusal = refusal
@@ -264,7 +266,7 @@ class JobSubmitter:
             read = await self._bus.request(
                 READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S
             )
-            return Accepted(read.job, replayed=False, quota=None)
+            return AcceptedJob(read.job, replayed=False, quota=None)
         except Relayed as relayed:
             if relayed.refused.code != UnknownJob.code:
                 raise doubt from doubt.__cause__
@@ -274,46 +276,50 @@ class JobSubmitter:
             raise doubt from doubt.__cause__
         try:
             reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
-            return _to_accepted(await reply)
+            return _to_accepted_job(await reply)
         except Unavailable:  # the second request failed, too; the first may still have been committed
             raise doubt from doubt.__cause__
 
-    async def _plan_submission(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
+    async def _plan_submission(
+        self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool
+    ) -> SubmissionPlan:
         submission = sent.submission
         if submission.workflow_name is not None:
             version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
-            graph = fill_in(version, submission.parameters, parameters_at)
+            graph = set_parameter_values(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
-            return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
+            return SubmissionPlan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
         if submission.workflow is None:
-            model = submission.model or await self._fleet.default_model()
+            model = submission.model or await self._fleet.choose_default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
-            graph = built_in.build(await self._with_image_size(submission, tenant), model=model, seed=seed)
-            return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
+            graph = built_in.build(await self._fill_in_image_size(submission, tenant), model=model, seed=seed)
+            return SubmissionPlan(
+                graph, built_in.find_workflow_name(submission), model, seed, partial(built_in.explain, submission)
+            )
         explain = partial(relocate_errors, at=sent.workflow_at)
         if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it
-            return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
+            return SubmissionPlan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
         if is_large:
             _, errors = await offload(read_graph, submission.workflow, sent.workflow_at)
         else:
             _, errors = read_graph(submission.workflow, sent.workflow_at)
         if errors:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
-        return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
+        return SubmissionPlan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
 
-    async def _with_image_size(self, submission: Submission, tenant: str) -> Submission:
+    async def _fill_in_image_size(self, submission: Submission, tenant: str) -> Submission:
         """Return the submission with both sides of an image that is scaled: it may name one side, or be too large."""
         named = {one for one in (submission.image, submission.mask) if one}
         if not named:
             return submission
-        found = await self._pins.find(named, tenant=tenant)
+        found = await self._pins.find_uploads(named, tenant=tenant)
         sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
         return image_to_image.fit_to_image(submission, sizes)
 
 
 def _build_command(
     submission: Submission,
-    plan: Plan,
+    plan: SubmissionPlan,
     uploads: Sequence[Upload],
     *,
     job_id: UUID,
@@ -344,13 +350,13 @@ def _build_command(
     )
 
 
-def errors_of(refusal: Refusal) -> tuple[FieldError, ...]:
+def list_errors(refusal: Refusal) -> tuple[FieldError, ...]:
     """Return the errors of a refusal; without any, the refusal itself as one."""
     refused = refusal.refused
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
 
-def is_in_doubt(refusal: Refusal) -> bool:
+def may_be_committed(refusal: Refusal) -> bool:
     """Whether the job may have been committed despite the refusal.
 
     The reply was lost, the database failed, or a fault occurred that may have come after the commit.
@@ -363,24 +369,24 @@ def is_in_doubt(refusal: Refusal) -> bool:
 
 
 def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
-    """Whether the same submission may have been accepted earlier, with other stored data."""
+    """Whether the submission may have been accepted before, when uploads or saved workflows still permitted it."""
     if isinstance(refusal, STORAGE_REFUSALS):
         return True
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
 
 
-def _to_accepted(submitted: SubmitReply) -> Accepted:
-    return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
+def _to_accepted_job(submitted: SubmitReply) -> AcceptedJob:
+    return AcceptedJob(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
 
 
-async def _hash_of_large(submission: Submission, part_of: str) -> str:
+async def _hash_large_submission(submission: Submission, part_of: str) -> str:
     digest, size = await offload(hash_large_request, submission, part_of)
     if size > MAX_WORKFLOW_BYTES:
-        raise InvalidWorkflow((_too_large(size, submission),))
+        raise InvalidWorkflow((_build_size_error(size, submission),))
     return digest
 
 
-def _too_large(size: int, submission: Submission) -> FieldError:
+def _build_size_error(size: int, submission: Submission) -> FieldError:
     message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
     text = find_longest_text(submission.workflow or {})
     if text is None:

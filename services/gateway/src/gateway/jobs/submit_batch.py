@@ -10,12 +10,12 @@ from chassis.offload import offload
 from contracts.scheduler.submissions import IdempotencyKeyReused
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.idempotency import idempotency_key
-from gateway.jobs.submit import Accepted, JobSubmitter
+from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 ENDPOINT = "POST /api/v1/jobs/batch"
 LARGE_AT_ONCE = 8  # concurrent submissions of a large batch: more would block the scheduler's event loop
-Outcome = Accepted | Refusal
+Outcome = AcceptedJob | Refusal
 
 
 class BatchSubmitter:
@@ -39,7 +39,7 @@ class BatchSubmitter:
         self._digest = ""
         self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else len(items))
 
-    async def submit(self) -> list[Outcome]:
+    async def submit_batch(self) -> list[Outcome]:
         """Return the outcome of each submission, in order.
 
         Raises:
@@ -47,15 +47,17 @@ class BatchSubmitter:
             Refusal: all submissions failed because a service is unavailable.
         """
         if self._key is not None:
-            self._digest = await offload(_digest, self._items) if self._is_large else _digest(self._items)
-        first = await self._prove_key() if self._key is not None else []
+            self._digest = (
+                await offload(_compute_digest, self._items) if self._is_large else _compute_digest(self._items)
+            )
+        first = await self._submit_until_accepted() if self._key is not None else []
         rest = range(len(first), len(self._items))
         outcomes = [*first, *await asyncio.gather(*[self._submit_item(index) for index in rest])]
         if all(map(_is_outage, outcomes)) and isinstance(outcomes[0], Refusal):
             raise outcomes[0]
         return outcomes
 
-    async def _prove_key(self) -> list[Outcome]:
+    async def _submit_until_accepted(self) -> list[Outcome]:
         """Submit one by one until one is accepted: if the key was used with another batch, none may be accepted."""
         outcomes: list[Outcome] = []
         for index in range(len(self._items)):
@@ -65,17 +67,17 @@ class BatchSubmitter:
             ):
                 raise outcome  # no submission has been accepted so far
             outcomes.append(outcome)
-            if isinstance(outcome, Accepted):
+            if isinstance(outcome, AcceptedJob):
                 break
         return outcomes
 
     async def _submit_item(self, index: int) -> Outcome:
         async with self._at_once:
             try:
-                return await self._submitter.submit(
+                return await self._submitter.submit_job(
                     await self._read_item(index),
                     tenant=self._tenant,
-                    idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
+                    idempotency_keys=[] if self._key is None else [_derive_item_key(self._key, index)],
                     endpoint=ENDPOINT,
                     part_of=self._digest,
                     is_large=self._is_large,
@@ -93,10 +95,10 @@ def _is_outage(outcome: Outcome) -> bool:
     return isinstance(outcome, Refusal) and outcome.refused.kind is Kind.UNAVAILABLE
 
 
-def _key_of(key: str, index: int) -> str:
+def _derive_item_key(key: str, index: int) -> str:
     """Return the key of one submission. No client can send a key that is equal to it."""
     return hashlib.sha256(f"batch\n{key}\n{index}".encode()).hexdigest()
 
 
-def _digest(items: Sequence[Any]) -> str:
+def _compute_digest(items: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(items, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

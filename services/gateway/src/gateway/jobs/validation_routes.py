@@ -7,23 +7,23 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import InvalidRequest
-from gateway.edge.request_body import workflow_body
+from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.errors import STORAGE
 from gateway.jobs.routes import EXAMPLES
-from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.validation_schemas import ValidationBody, present_validation
 from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_forms import read_submission
 
 
-def router(*, submitter: JobSubmitter) -> APIRouter:
+def create_router(*, submitter: JobSubmitter) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
         "/validate",
         summary="Check a submission without running it",
-        openapi_extra=documented(submission_schema(), examples=EXAMPLES),
+        openapi_extra=documented(build_submission_schema(), examples=EXAMPLES),
         responses=problems(UnknownWorkflow, EmptyFleet, *STORAGE, *JSON_BODY),
         response_model_exclude_none=True,
     )
@@ -33,12 +33,12 @@ def router(*, submitter: JobSubmitter) -> APIRouter:
         `warnings` lists what runs differently from what was sent (converted values, inputs that no node reads, nodes
         that no output needs, random seeds), and the limit that would refuse a submission now.
         """
-        body = await workflow_body(request)
+        body = await read_workflow_body(request)
         try:
             sent = read_submission(body)
         except InvalidRequest as refusal:
             return present_validation(ValidationReply(errors=refusal.refused.errors))
-        found = await submitter.validate(sent, tenant=tenant, is_large=request.state.is_large)
+        found = await submitter.validate_submission(sent, tenant=tenant, is_large=request.state.is_large)
         return present_validation(found)
 
     return routes

@@ -58,7 +58,7 @@ class JobWait:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 raise
 
-    async def cancel(self) -> None:
+    async def cancel_job(self) -> None:
         """Cancel the job, with up to ``CANCEL_TRIES`` attempts. If all fail, the job continues."""
         for _ in range(CANCEL_TRIES):
             try:

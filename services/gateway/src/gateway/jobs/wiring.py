@@ -22,7 +22,7 @@ from gateway.jobs.history import JobHistory
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.output_copies import OutputCopies
 from gateway.jobs.service import JobService
-from gateway.jobs.storage_limit import ResultStorage
+from gateway.jobs.storage_limit import ResultStorageLimit
 from gateway.jobs.submit import JobSubmitter
 from gateway.uploads.store import UploadStore
 from gateway.wiring import Feature, Infrastructure
@@ -53,7 +53,7 @@ def wire_jobs(
     Args:
         infra: settings and connections.
         identity: ends event streams when their credential ends.
-        users: has each user's limits, and is told when their use changes.
+        users: has each user's limits, and is notified when their usage changes.
         fleet: names the default model.
         saved: the saved workflows.
         uploads: the uploads that jobs take as inputs.
@@ -65,10 +65,10 @@ def wire_jobs(
         fleet=fleet,
         saved=saved,
         pins=pins,
-        results=ResultStorage(users, infra.artifacts),
+        results=ResultStorageLimit(users, infra.artifacts),
         store=infra.objects.status,
-        used=users.usage_changed,
-        extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
+        used=users.drop_cached_usage,
+        extra_data_keys=ExtraDataKeys.from_setting(settings.extra_data_keys),
     )
     service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
     history = JobHistory(bus, saved)
@@ -78,17 +78,17 @@ def wire_jobs(
         submitter=submitter,
         pins=pins,
         routers=(
-            routes.router(jobs=service, submitter=submitter, public_url=url, used=users.usage_changed),
-            batch_routes.router(submitter=submitter, public_url=url),
-            bulk_routes.router(jobs=service, public_url=url, used=users.usage_changed),
-            generate_routes.router(
-                bus=bus, submitter=submitter, public_url=url, used=users.usage_changed, shutdown=infra.shutdown
+            routes.create_router(jobs=service, submitter=submitter, public_url=url, used=users.drop_cached_usage),
+            batch_routes.create_router(submitter=submitter, public_url=url),
+            bulk_routes.create_router(jobs=service, public_url=url, used=users.drop_cached_usage),
+            generate_routes.create_router(
+                bus=bus, submitter=submitter, public_url=url, used=users.drop_cached_usage, shutdown=infra.shutdown
             ),
-            history_routes.router(history=history),
-            validation_routes.router(submitter=submitter),
-            form_routes.router(bus=bus, submitter=submitter, fleet=fleet),
-            saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(
+            history_routes.create_router(history=history),
+            validation_routes.create_router(submitter=submitter),
+            form_routes.create_router(bus=bus, submitter=submitter, fleet=fleet),
+            saved_workflow_routes.create_router(submitter=submitter, saved=saved, public_url=url),
+            event_routes.create_router(
                 jobs=service,
                 watching=identity.watch_credential,
                 sockets=infra.metrics.gauge(SOCKETS),

@@ -12,7 +12,7 @@ from contracts.scheduler.outputs import Output
 from gateway.outputs.zip_files import StoredFile, TruncatedFileError, pack_file
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import Artifact
-from gateway.storage.file_names import ArchiveNames
+from gateway.storage.file_names import UniqueFileNames
 from gateway.storage.objects import ArtifactStore
 
 
@@ -23,19 +23,19 @@ class Archive:
     files: tuple[StoredFile, ...]
 
 
-def archive_of_job(outputs: Iterable[tuple[Output, Artifact]], at: datetime) -> Archive:
+def build_job_archive(outputs: Iterable[tuple[Output, Artifact]], at: datetime) -> Archive:
     """Return the archive of one job, without folders."""
     return Archive(_name_files(outputs, "", at))
 
 
-def archive_of_jobs(jobs: Iterable[tuple[Job, Sequence[tuple[Output, Artifact]]]]) -> Archive:
+def build_jobs_archive(jobs: Iterable[tuple[Job, Sequence[tuple[Output, Artifact]]]]) -> Archive:
     """Return the archive of several jobs, with a folder for each that is named by its id."""
     files = (_name_files(outputs, f"{job.job_id}/", job.completed_at or job.created_at) for job, outputs in jobs)
     return Archive(tuple(chain.from_iterable(files)))
 
 
 def _name_files(outputs: Iterable[tuple[Output, Artifact]], folder: str, at: datetime) -> tuple[StoredFile, ...]:
-    names = ArchiveNames()
+    names = UniqueFileNames()
     return tuple(
         StoredFile(folder + names.name(output.name), artifact.key, artifact.size_bytes, at)
         for output, artifact in outputs

@@ -21,7 +21,7 @@ ZIP_RESPONSE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(*, results: ResultService, objects: ArtifactStore) -> APIRouter:
+def create_router(*, results: ResultService, objects: ArtifactStore) -> APIRouter:
     routes = APIRouter(tags=["results"])
 
     @routes.get(

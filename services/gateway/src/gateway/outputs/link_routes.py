@@ -12,7 +12,7 @@ from gateway.images.errors import ConversionFailed, NotConvertible, TooManyConve
 from gateway.outputs.archive_routes import ZIP_RESPONSE, respond_with_archive
 from gateway.outputs.conversion import OutputConverter
 from gateway.outputs.errors import BadLink, TooManyFiles
-from gateway.outputs.responses import ThumbnailSize, respond_with_artifact, respond_with_image, thumbnail_options
+from gateway.outputs.responses import ThumbnailSize, build_thumbnail_options, respond_with_artifact, respond_with_image
 from gateway.outputs.service import ResultService
 from gateway.signing.link_urls import LinkUrls
 from gateway.signing.links import OutputLink
@@ -21,7 +21,9 @@ from gateway.storage.objects import ArtifactStore
 Token = Annotated[str, Query(max_length=4000, description="from the list of outputs, which has the whole URL")]
 
 
-def router(*, results: ResultService, objects: ArtifactStore, converter: OutputConverter, links: LinkUrls) -> APIRouter:
+def create_router(
+    *, results: ResultService, objects: ArtifactStore, converter: OutputConverter, links: LinkUrls
+) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/outputs", tags=["results"])
     content: dict[int | str, dict[str, Any]] = {
         200: {"content": {"application/octet-stream": {}}, "description": "The bytes."},
@@ -59,7 +61,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         """The link is `url` of GET `/api/v1/outputs`, and needs no credential. Ranges work as for `/result`."""
         link = check(output_id, token)
         artifact = await results.find_linked_artifact(link)
-        return _cacheable(await respond_with_artifact(request, link.name, artifact, objects), link)
+        return _set_cache_headers(await respond_with_artifact(request, link.name, artifact, objects), link)
 
     routes.get(
         "/{output_id}/content",
@@ -86,14 +88,14 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         artifact = await results.find_linked_artifact(link)
         if not artifact.content_type.startswith("image/"):
             raise NotConvertible
-        options = thumbnail_options(size)
+        options = build_thumbnail_options(size)
         image = await respond_with_image(request, link.name, artifact, options, converter, patient=True)
-        return _cacheable(image, link)
+        return _set_cache_headers(image, link)
 
     return routes
 
 
-def _cacheable(response: Response, link: OutputLink) -> Response:
+def _set_cache_headers(response: Response, link: OutputLink) -> Response:
     """Let browsers cache the response for as long as the link is valid: what is stored never changes."""
     response.headers["Cache-Control"] = f"private, max-age={max(0, link.expires_s - int(time()))}, immutable"
     return response

@@ -13,7 +13,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.filters import parse_job_ids, parse_label
 from gateway.outputs.archive_routes import ZIP_RESPONSE, respond_with_archive
@@ -36,7 +36,9 @@ _AFTER = Query(description="only outputs of jobs completed at this time or later
 _BEFORE = Query(description="only outputs of jobs completed before this time; RFC 3339 with zone")
 
 
-def router(*, lister: OutputLister, results: ResultService, objects: ArtifactStore, links: LinkUrls) -> APIRouter:
+def create_router(
+    *, lister: OutputLister, results: ResultService, objects: ArtifactStore, links: LinkUrls
+) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["results"])
 
     @routes.get("/outputs", summary="List the outputs of all own jobs, newest first", responses=problems(BadCursor))
@@ -107,13 +109,13 @@ def router(*, lister: OutputLister, results: ResultService, objects: ArtifactSto
         openapi_extra=documented(ArchiveLinkRequest, example=_EXAMPLE),
         responses=problems(*JSON_BODY),
     )
-    async def make_archive_link(tenant: Reader, body: Annotated[Any, Depends(json_body)]) -> ArchiveLinkBody:
+    async def make_archive_link(tenant: Reader, body: Annotated[Any, Depends(read_json_body)]) -> ArchiveLinkBody:
         """Returns a signed link that works without a credential for 15 minutes, so that a browser can navigate to it.
 
         The archive is that of GET.
         """
         sent = read_model(ArchiveLinkRequest, body)
-        url, expires_at = links.url_of_archive(list(dict.fromkeys(sent.job_ids)), tenant=tenant)
+        url, expires_at = links.build_archive_url(list(dict.fromkeys(sent.job_ids)), tenant=tenant)
         return ArchiveLinkBody(url=url, expires_at=expires_at)
 
     return routes

@@ -74,7 +74,7 @@ class ArchiveLinkBody(BaseModel):
 
 def present_listed_output(listed: ListedOutput, links: LinkUrls, *, tenant: str) -> ListedOutputBody:
     output = listed.output
-    urls = links.urls_of_output(output.id, output.name, tenant=tenant)
+    urls = links.build_output_urls(output.id, output.name, tenant=tenant)
     has_thumbnail = output.kind is OutputKind.IMAGE and output.content_type in THUMBNAIL_TYPES
     return ListedOutputBody(
         **output.model_dump(exclude={"key", "position"}),

@@ -21,7 +21,7 @@ CHUNK_BYTES = 1 << 18
 ThumbnailSize = Annotated[int, Query(ge=1, le=1024, description="largest length of the longer side, pixels")]
 
 
-def thumbnail_options(size: int) -> ConversionOptions:
+def build_thumbnail_options(size: int) -> ConversionOptions:
     return ConversionOptions(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
 
 
@@ -62,15 +62,15 @@ async def respond_with_image(
     if request.method == "HEAD":
         sent()
         return Response(headers=headers)
-    return StreamedResponse(_split_content(image), headers, sent)
+    return StreamedResponse(_iterate_chunks(image), headers, sent)
 
 
-async def _split_content(content: bytes) -> AsyncGenerator[bytes, None]:
+async def _iterate_chunks(content: bytes) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(content), CHUNK_BYTES):
         yield content[start : start + CHUNK_BYTES]
 
 
-def own_format(artifact: Artifact) -> ImageFormat:
+def find_output_format(artifact: Artifact) -> ImageFormat:
     """Return the format of the stored image; PNG for formats that cannot be written."""
     named = artifact.content_type.removeprefix("image/")
     return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG

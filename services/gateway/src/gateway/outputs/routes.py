@@ -17,10 +17,10 @@ from gateway.outputs.conversion import OutputConverter
 from gateway.outputs.errors import RESULT
 from gateway.outputs.responses import (
     ThumbnailSize,
-    own_format,
+    build_thumbnail_options,
+    find_output_format,
     respond_with_artifact,
     respond_with_image,
-    thumbnail_options,
 )
 from gateway.outputs.service import ResultService
 from gateway.storage.objects import ArtifactStore
@@ -35,7 +35,9 @@ Temporary = Annotated[bool | None, Query(description="true: only previews; false
 Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; scales down to fit, keeping the aspect ratio")]
 
 
-def router(*, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str) -> APIRouter:
+def create_router(
+    *, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str
+) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
         200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
@@ -83,7 +85,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
             return await respond_with_artifact(request, output.name, artifact, objects)
-        wanted = ConversionOptions(format_ or own_format(artifact), quality or QUALITY, width, height)
+        wanted = ConversionOptions(format_ or find_output_format(artifact), quality or QUALITY, width, height)
         _require_image(output)
         return await respond_with_image(request, output.name, artifact, wanted, converter)
 
@@ -106,7 +108,7 @@ def router(*, results: ResultService, objects: ArtifactStore, converter: OutputC
         """The image that `/result` gives for the same parameters, scaled down to fit into a square."""
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         _require_image(output)
-        return await respond_with_image(request, output.name, artifact, thumbnail_options(size), converter)
+        return await respond_with_image(request, output.name, artifact, build_thumbnail_options(size), converter)
 
     for path, name in (("/result", "download_result"), ("/image", "download_image")):
         routes.get(

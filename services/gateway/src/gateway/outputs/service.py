@@ -9,10 +9,10 @@ from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob, UnknownJob
 from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
-from gateway.jobs.no_result import no_result_refusal
-from gateway.jobs.schemas import pick_output, saved_or_previews
+from gateway.jobs.no_result import build_no_result_refusal
+from gateway.jobs.schemas import choose_saved_or_previews, pick_output
 from gateway.jobs.service import parse_job_id
-from gateway.outputs.archive import Archive, archive_of_job, archive_of_jobs
+from gateway.outputs.archive import Archive, build_job_archive, build_jobs_archive
 from gateway.outputs.errors import TooManyFiles
 from gateway.signing.links import OutputLink
 from gateway.storage.artifacts import Artifact, ArtifactRecords
@@ -35,7 +35,7 @@ class ResultService:
     async def read_completed_job(self, text: str, *, tenant: str) -> Job:
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=parse_job_id(text)), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.COMPLETED:
-            raise no_result_refusal(job)
+            raise build_no_result_refusal(job)
         return job
 
     async def find_result(
@@ -71,7 +71,7 @@ class ResultService:
         found = await self._find_stored(outputs, tenant)
         if len(found) < len(outputs):
             raise UnknownOutput
-        return archive_of_job(found, job.completed_at or job.created_at)
+        return build_job_archive(found, job.completed_at or job.created_at)
 
     async def find_archive_of_jobs(self, job_ids: Sequence[UUID], *, tenant: str, temporary: bool | None) -> Archive:
         """Return the outputs of several jobs. Jobs that do not exist or have no result are left out.
@@ -103,7 +103,7 @@ class ResultService:
         found = [(job, await self._find_stored(outputs, tenant)) for job, outputs in chosen]
         if not any(stored for _, stored in found):
             raise UnknownOutput
-        return archive_of_jobs(found)
+        return build_jobs_archive(found)
 
     async def find_linked_artifact(self, link: OutputLink) -> Artifact:
         """Return the output that a signed link permits to read.
@@ -118,7 +118,7 @@ class ResultService:
 
     async def _find_stored(self, outputs: Sequence[Output], tenant: str) -> list[tuple[Output, Artifact]]:
         """Return those outputs whose bytes are stored."""
-        records = await self._artifacts.get_all([output.id for output in outputs], tenant_id=tenant)
+        records = await self._artifacts.find_artifacts([output.id for output in outputs], tenant_id=tenant)
         places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
 
         async def is_stored(artifact: Artifact | None) -> bool:
@@ -131,5 +131,5 @@ class ResultService:
 
 def _select_outputs(job: Job, *, temporary: bool | None) -> list[Output]:
     if temporary is None:
-        return saved_or_previews(job.outputs)
+        return choose_saved_or_previews(job.outputs)
     return [output for output in job.outputs if output.temporary is temporary]

@@ -18,14 +18,16 @@ def wire_outputs(infra: Infrastructure, images: ImageLimiter, links: LinkUrls) -
     results = ResultService(infra.bus, infra.artifacts, infra.objects)
     return Feature(
         routers=(
-            routes.router(results=results, objects=infra.objects, converter=converter, public_url=settings.public_url),
-            archive_routes.router(results=results, objects=infra.objects),
-            list_routes.router(
+            routes.create_router(
+                results=results, objects=infra.objects, converter=converter, public_url=settings.public_url
+            ),
+            archive_routes.create_router(results=results, objects=infra.objects),
+            list_routes.create_router(
                 lister=OutputLister(infra.bus, cursor_keys=infra.keys("cursors")),
                 results=results,
                 objects=infra.objects,
                 links=links,
             ),
-            link_routes.router(results=results, objects=infra.objects, converter=converter, links=links),
+            link_routes.create_router(results=results, objects=infra.objects, converter=converter, links=links),
         )
     )

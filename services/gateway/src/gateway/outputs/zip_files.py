@@ -37,8 +37,8 @@ async def pack_file(
         FileNotFoundError: the object does not exist; nothing was written.
         TruncatedFileError: the object was deleted meanwhile, or is shorter than recorded.
     """
-    async with aclosing(await _file_content(file, objects)) as chunks:
-        entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
+    async with aclosing(await _open_content(file, objects)) as chunks:
+        entry = zipfile.ZipInfo(file.name, _to_dos_time(file.at))
         entry.external_attr = 0o644 << 16
         entry.file_size = left = file.size_bytes  # zipfile decides by it whether to use ZIP64
         with into.open(entry, "w") as writing:
@@ -53,17 +53,17 @@ async def pack_file(
                 raise TruncatedFileError(file.key)
 
 
-async def _file_content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
+async def _open_content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
     if not file.size_bytes:
-        return _no_content()
+        return _iterate_nothing()
     return await objects.open(file.key, ByteRange(0, file.size_bytes))
 
 
-async def _no_content() -> AsyncGenerator[bytes, None]:
+async def _iterate_nothing() -> AsyncGenerator[bytes, None]:
     for piece in tuple[bytes, ...]():
         yield piece
 
 
-def _dos_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
+def _to_dos_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
     utc = moment.astimezone(UTC)
     return (max(1980, utc.year), utc.month, utc.day, utc.hour, utc.minute, utc.second)

@@ -9,7 +9,7 @@ ERASE_EVERY_S = 2.0
 PRUNE_EVERY_S = 3600.0
 
 
-def leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
+def create_leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
     """Return the loop that deletes leftovers of purged jobs, and detects missed purges."""
 
     async def delete() -> None:
@@ -19,11 +19,11 @@ def leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
     return Loop("gateway.delete_leftovers", delete, every_s=every_s)
 
 
-def erasure_loop(eraser: TenantEraser) -> Loop:
+def create_erasure_loop(eraser: TenantEraser) -> Loop:
     """Return the loop that deletes data of erased tenants."""
     return Loop("gateway.erase", eraser.erase_pending, every_s=ERASE_EVERY_S)
 
 
-def dead_letter_loop(dead_letters: DeadLetterStore) -> Loop:
+def create_dead_letter_loop(dead_letters: DeadLetterStore) -> Loop:
     """Return the loop that deletes old dead letters."""
     return Loop("gateway.prune_dead_letters", dead_letters.prune, every_s=PRUNE_EVERY_S)

@@ -40,10 +40,10 @@ class JobRemover:
             # By folder, too: files of an upload that was interrupted before its row was written are in no table.
             await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
         if with_inputs := [job.job_id for job in gone if job.with_inputs]:
-            await self._purges.drop_inputs(with_inputs, self._objects.delete)
-        await self._purges.expire_copies([job.job_id for job in gone])
-        await self._purges.end_shares([job.job_id for job in gone])
-        await self._purges.drop_uses([job.job_id for job in gone])
+            await self._purges.delete_exclusive_uploads(with_inputs, self._objects.delete)
+        await self._purges.expire_output_copies([job.job_id for job in gone])
+        await self._purges.delete_shares([job.job_id for job in gone])
+        await self._purges.delete_upload_uses([job.job_id for job in gone])
         await self.delete_leftovers()
 
     async def delete_leftovers(self) -> None:

@@ -57,24 +57,26 @@ class PurgeStore:
             jobs, tenants = [one.job_id for one in purged], [one.tenant_id for one in purged]
             await _NOTE.run(connection, jobs=jobs, tenants=tenants)
 
-    async def drop_inputs(self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]) -> None:
+    async def delete_exclusive_uploads(
+        self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]
+    ) -> None:
         """Delete uploads that only these jobs used. ``delete`` deletes the file of each by its key."""
         async with self._database.direct() as connection:
             held = await _HOLD_INPUTS.all(connection, jobs=list(job_ids))
             for row in await _DROP_INPUTS.all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
                 await delete(row["key"])
 
-    async def expire_copies(self, job_ids: Collection[UUID]) -> None:
+    async def expire_output_copies(self, job_ids: Collection[UUID]) -> None:
         """Let copies of these jobs' outputs expire once no job uses them."""
         async with self._database.single() as connection:
             await _EXPIRE_COPIES.run(connection, jobs=list(job_ids))
 
-    async def drop_uses(self, job_ids: Collection[UUID]) -> None:
+    async def delete_upload_uses(self, job_ids: Collection[UUID]) -> None:
         """Delete the records of which uploads these jobs used."""
         async with self._database.single() as connection:
             await _DROP_USES.run(connection, jobs=list(job_ids))
 
-    async def end_shares(self, job_ids: Collection[UUID]) -> None:
+    async def delete_shares(self, job_ids: Collection[UUID]) -> None:
         """Delete the shares of these jobs."""
         async with self._database.single() as connection:
             await _END_SHARES.run(connection, jobs=list(job_ids))

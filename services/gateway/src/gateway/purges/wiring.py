@@ -6,7 +6,7 @@ from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from gateway.purges.consumer import purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
 from gateway.purges.erasure_store import ErasureStore
-from gateway.purges.loops import dead_letter_loop, erasure_loop, leftovers_loop
+from gateway.purges.loops import create_dead_letter_loop, create_erasure_loop, create_leftovers_loop
 from gateway.purges.service import JobRemover
 from gateway.purges.store import PurgeStore
 from gateway.wiring import Feature, Infrastructure
@@ -28,8 +28,8 @@ def wire_purges(infra: Infrastructure) -> PurgesFeature:
         dead_letters=DeadLetters("gateway", store, (consumer,)),
         loops=(
             consumer.loop("gateway.remove_purged"),
-            leftovers_loop(remover, every_s=infra.settings.remains_every_s),
-            erasure_loop(TenantEraser(bus, ErasureStore(database), objects)),
-            dead_letter_loop(store),
+            create_leftovers_loop(remover, every_s=infra.settings.remains_every_s),
+            create_erasure_loop(TenantEraser(bus, ErasureStore(database), objects)),
+            create_dead_letter_loop(store),
         ),
     )

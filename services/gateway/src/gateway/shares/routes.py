@@ -10,7 +10,7 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.shares.errors import UnknownShare
 from gateway.shares.schemas import NewShareBody, ShareBody, SharedJobBody, ShareRequest, present_shared_job
 from gateway.shares.service import JobShares
@@ -19,7 +19,7 @@ from gateway.signing.link_urls import LinkUrls
 _LOCATION = {"Location": {"description": "URL path of the share.", "schema": {"type": "string"}}}
 
 
-def router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
+def create_router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(
@@ -30,7 +30,7 @@ def router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
         responses={201: {"headers": _LOCATION}, **problems(UnknownJob, *JSON_BODY)},
     )
     async def share_job(
-        tenant: Writer, job_id: str, body: Annotated[Any, Depends(json_body)], response: Response
+        tenant: Writer, job_id: str, body: Annotated[Any, Depends(read_json_body)], response: Response
     ) -> NewShareBody:
         """Every signed-in user who has the token can read the job with its prompt and outputs until it expires.
 
@@ -43,7 +43,7 @@ def router(*, shares: JobShares, links: LinkUrls, public_url: str) -> APIRouter:
 
     @routes.get("/jobs/{job_id}/share", summary="Read whether a job is shared", responses=problems(UnknownShare))
     async def read_share(tenant: Reader, job_id: str) -> ShareBody:
-        return ShareBody(expires_at=await shares.read_end(job_id, tenant=tenant))
+        return ShareBody(expires_at=await shares.read_expiry(job_id, tenant=tenant))
 
     @routes.delete(
         "/jobs/{job_id}/share", status_code=204, summary="Stop sharing a job", responses=problems(UnknownShare)

@@ -28,16 +28,16 @@ class JobShares:
         """
         job = await self._jobs.read_job(text, tenant=tenant)
         token, expires_at = secrets.token_urlsafe(32), datetime.now(UTC) + lifetime
-        await self._shares.put(UUID(tenant), job.job_id, token_sha256=_digest(token), expires_at=expires_at)
+        await self._shares.put(UUID(tenant), job.job_id, token_sha256=_hash_token(token), expires_at=expires_at)
         return token, expires_at
 
-    async def read_end(self, text: str, *, tenant: str) -> datetime:
+    async def read_expiry(self, text: str, *, tenant: str) -> datetime:
         """Return when the share of a job expires.
 
         Raises:
             UnknownShare: the tenant has no such job, or it is not shared.
         """
-        found = await self._shares.find_end(UUID(tenant), _share_of(text))
+        found = await self._shares.find_expiry(UUID(tenant), _parse_shared_job_id(text))
         if found is None:
             raise UnknownShare
         return found
@@ -48,7 +48,7 @@ class JobShares:
         Raises:
             UnknownShare: the tenant has no such job, or it is not shared.
         """
-        if not await self._shares.delete(UUID(tenant), _share_of(text)):
+        if not await self._shares.delete(UUID(tenant), _parse_shared_job_id(text)):
             raise UnknownShare
 
     async def read_shared_job(self, token: str) -> tuple[JobWithGraph, datetime]:
@@ -57,7 +57,7 @@ class JobShares:
         Raises:
             UnknownShare: the token is unknown, was revoked or has expired, or the job was deleted.
         """
-        share = await self._shares.find(_digest(token)) if _TOKEN.fullmatch(token) else None
+        share = await self._shares.find(_hash_token(token)) if _TOKEN.fullmatch(token) else None
         if share is None:
             raise UnknownShare
         try:
@@ -69,11 +69,11 @@ class JobShares:
         return found, share.expires_at
 
 
-def _digest(token: str) -> str:
+def _hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _share_of(text: str) -> UUID:
+def _parse_shared_job_id(text: str) -> UUID:
     try:
         return parse_job_id(text)
     except UnknownJob:

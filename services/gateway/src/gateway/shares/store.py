@@ -47,7 +47,7 @@ class ShareStore:
                 connection, tenant_id=tenant_id, job_id=job_id, token_sha256=token_sha256, expires_at=expires_at
             )
 
-    async def find_end(self, tenant_id: UUID, job_id: UUID) -> datetime | None:
+    async def find_expiry(self, tenant_id: UUID, job_id: UUID) -> datetime | None:
         """Return when the share of a job expires; None if it is not shared."""
         async with self._database.single() as connection:
             found: datetime | None = await _GET.value(connection, tenant_id=tenant_id, job_id=job_id)

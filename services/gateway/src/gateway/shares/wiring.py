@@ -17,6 +17,6 @@ def wire_shares(infra: Infrastructure, *, jobs: JobService, history: JobHistory,
     store = ShareStore(infra.database)
     shares = JobShares(store, jobs, history)
     return Feature(
-        routers=(routes.router(shares=shares, links=links, public_url=infra.settings.public_url),),
+        routers=(routes.create_router(shares=shares, links=links, public_url=infra.settings.public_url),),
         loops=(Loop("gateway.prune_shares", store.prune, every_s=PRUNE_EVERY_S),),
     )

@@ -35,9 +35,9 @@ class LinkUrls:
     def __init__(self, keys: SigningKeys, origin: str) -> None:
         self._keys, self._origin = keys, origin
 
-    def urls_of_output(self, output_id: UUID, name: str, *, tenant: str) -> OutputUrls:
+    def build_output_urls(self, output_id: UUID, name: str, *, tenant: str) -> OutputUrls:
         """Return the URLs of an output, the same for some minutes."""
-        link = links.output_link(tenant=tenant, output_id=output_id, name=name, now_s=time())
+        link = links.build_output_link(tenant=tenant, output_id=output_id, name=name, now_s=time())
         token = links.sign_output_link(self._keys, link)
         output = f"{self._origin}{OUTPUTS}{output_id}"
         return OutputUrls(
@@ -46,9 +46,9 @@ class LinkUrls:
             expires_at=datetime.fromtimestamp(link.expires_s, UTC),
         )
 
-    def url_of_archive(self, job_ids: Sequence[UUID], *, tenant: str) -> tuple[str, datetime]:
+    def build_archive_url(self, job_ids: Sequence[UUID], *, tenant: str) -> tuple[str, datetime]:
         """Return the URL of an archive with the outputs of these jobs, and when it expires."""
-        link = links.archive_link(tenant=tenant, job_ids=job_ids, now_s=time())
+        link = links.build_archive_link(tenant=tenant, job_ids=job_ids, now_s=time())
         url = f"{self._origin}{ARCHIVE}?token={links.sign_archive_link(self._keys, link)}"
         return url, datetime.fromtimestamp(link.expires_s, UTC)
 

@@ -39,7 +39,7 @@ class ArchiveLink:
     expires_s: int
 
 
-def output_link(*, tenant: str, output_id: UUID, name: str, now_s: float) -> OutputLink:
+def build_output_link(*, tenant: str, output_id: UUID, name: str, now_s: float) -> OutputLink:
     """Return the link for now. Links to different outputs change at different times."""
     phase = output_id.int % WINDOW_S
     expires_s = ((int(now_s) - phase) // WINDOW_S + 2) * WINDOW_S + phase
@@ -48,18 +48,18 @@ def output_link(*, tenant: str, output_id: UUID, name: str, now_s: float) -> Out
 
 def sign_output_link(keys: SigningKeys, link: OutputLink) -> str:
     """Return the token of a link, which is valid for this output only."""
-    return signed.sign(keys, _purpose_of(link.output_id), [UUID(link.tenant).hex, link.expires_s, link.name])
+    return signed.sign(keys, _build_purpose(link.output_id), [UUID(link.tenant).hex, link.expires_s, link.name])
 
 
 def verify_output_link(keys: SigningKeys, output_id: UUID, token: str, *, now_s: float) -> OutputLink | None:
     """Return the link to this output that a token was made for; None if it is invalid or has expired."""
-    value = signed.verify(keys, _purpose_of(output_id), token)
+    value = signed.verify(keys, _build_purpose(output_id), token)
     if value is None or value[1] < now_s:
         return None
     return OutputLink(str(UUID(value[0])), output_id, value[2], value[1])
 
 
-def archive_link(*, tenant: str, job_ids: Sequence[UUID], now_s: float) -> ArchiveLink:
+def build_archive_link(*, tenant: str, job_ids: Sequence[UUID], now_s: float) -> ArchiveLink:
     return ArchiveLink(tenant, tuple(job_ids), int(now_s) + ARCHIVE_S)
 
 
@@ -79,7 +79,7 @@ def verify_archive_link(keys: SigningKeys, token: str, *, now_s: float) -> Archi
     return ArchiveLink(str(UUID(value[0])), job_ids, value[1])
 
 
-def _purpose_of(output_id: UUID) -> str:
+def _build_purpose(output_id: UUID) -> str:
     return f"{_OUTPUT} {output_id.hex}"
 
 

@@ -65,7 +65,7 @@ class ArtifactRecords:
             row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
         return Artifact(**row) if row else None
 
-    async def get_all(self, artifact_ids: Collection[UUID], *, tenant_id: str) -> dict[UUID, Artifact]:
+    async def find_artifacts(self, artifact_ids: Collection[UUID], *, tenant_id: str) -> dict[UUID, Artifact]:
         """Return the records of these outputs of this tenant by id, without those of purged jobs."""
         async with self._database.single() as connection:
             rows = await _GET_ALL.all(connection, ids=[*artifact_ids], tenant_id=UUID(tenant_id))

@@ -17,7 +17,7 @@ _OTHERS = {
 """Types of outputs that cannot be uploaded."""
 
 
-def extension_of(content_type: str) -> str:
+def find_extension(content_type: str) -> str:
     """Return the extension with its dot; ``.bin`` for an unknown type."""
     media_type = content_type.partition(";")[0].strip()
     known = FILE_TYPES.get(media_type)

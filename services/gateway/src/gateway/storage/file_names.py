@@ -9,7 +9,7 @@ _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved device names of Windows
 
 
-class ArchiveNames:
+class UniqueFileNames:
     """Gives each file of an archive a unique name, also on case-insensitive file systems."""
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class ArchiveNames:
 
     def name(self, requested: str) -> str:
         """A name close to the requested one: 1 to ``MAX_BYTES`` bytes, without folders and control characters."""
-        stem, ending = _split_extension(safe_name(requested))
+        stem, ending = _split_extension(make_safe_name(requested))
         name, number = stem + ending, 1
         while _fold_case(name) in self._given:
             number += 1
@@ -26,7 +26,7 @@ class ArchiveNames:
         return name
 
 
-def safe_name(requested: str) -> str:
+def make_safe_name(requested: str) -> str:
     """Return a name of 1 to ``MAX_BYTES`` bytes, without folders, control characters and reserved characters."""
     last = re.split(r"[/\\]", requested)[-1]
     visible = "".join("_" if unicodedata.category(sign).startswith("C") else sign for sign in last)

@@ -61,7 +61,7 @@ class ArtifactStore:
 
     Args:
         url: ``file:///folder``, created if missing, or any URL of obstore, such as ``s3://bucket/prefix``.
-        status: is told how writes end, and says whether objects may be deleted.
+        status: records the results of writes, and says whether objects may be deleted.
         secret_access_key: of a bucket, instead of ``AWS_SECRET_ACCESS_KEY`` in the environment.
     """
 
@@ -84,21 +84,21 @@ class ArtifactStore:
             StorageFull: the store has no space for it.
             OSError: the store is unavailable.
         """
-        begun, whole = await _beginning(chunks)
-        async with self._counting_write():
+        begun, whole = await _read_beginning(chunks)
+        async with self._count_write():
             if whole:
                 await asyncio.to_thread(self._put_small, key, begun)
                 return
             await obstore.put_async(
                 self._store,
                 key,
-                _joined(begun, chunks),
+                _join_chunks(begun, chunks),
                 chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
                 use_multipart=True,
             )
             if self._folder is not None:
-                await asyncio.to_thread(_sync, self._folder, key)
+                await asyncio.to_thread(_sync_to_disk, self._folder, key)
 
     async def copy(self, key: str, to: str) -> None:
         """Copy an object to another key, durably, inside the store.
@@ -107,13 +107,13 @@ class ArtifactStore:
             FileNotFoundError: there is no such object.
             StorageFull: the store has no space for it.
         """
-        async with self._counting_write():
+        async with self._count_write():
             await obstore.copy_async(self._store, key, to)
             if self._folder is not None:
-                await asyncio.to_thread(_sync, self._folder, to)
+                await asyncio.to_thread(_sync_to_disk, self._folder, to)
 
     @asynccontextmanager
-    async def _counting_write(self) -> AsyncIterator[None]:
+    async def _count_write(self) -> AsyncIterator[None]:
         """Count the write in the block. Errors of the source of the bytes are not counted."""
         try:
             yield
@@ -129,7 +129,7 @@ class ArtifactStore:
 
     async def measure_free_space(self) -> FreeSpace | None:
         """Return the free space of a directory; None for a bucket, which does not report it."""
-        return None if self._folder is None else await asyncio.to_thread(_measure, self._folder)
+        return None if self._folder is None else await asyncio.to_thread(_measure_free_space, self._folder)
 
     async def can_write(self) -> bool:
         """Whether an object of ``PROBE_BYTES`` can be stored."""
@@ -178,7 +178,7 @@ class ArtifactStore:
     def _put_small(self, key: str, content: bytes) -> None:
         obstore.put(self._store, key, content, use_multipart=False)
         if self._folder is not None:
-            _sync(self._folder, key)
+            _sync_to_disk(self._folder, key)
 
     async def read(self, key: str, part: ByteRange) -> bytes:
         """Return the bytes of a non-empty range of at most ``SMALL_BYTES``.
@@ -213,10 +213,10 @@ class ArtifactStore:
             FileNotFoundError: there is no such object.
         """
         found = await obstore.get_async(self._store, key, options={"range": (part.first, part.end)})
-        return _chunks(found.stream(min_chunk_size=CHUNK_BYTES))
+        return _iterate_chunks(found.stream(min_chunk_size=CHUNK_BYTES))
 
 
-async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
+async def _read_beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
     """Return the first bytes, at most one chunk more than ``SMALL_BYTES``, and whether they are all."""
     begun = bytearray()
     async for chunk in chunks:
@@ -226,13 +226,13 @@ async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
     return bytes(begun), True
 
 
-async def _joined(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _join_chunks(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield begun
     async for chunk in rest:
         yield chunk
 
 
-async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
+async def _iterate_chunks(stream: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in stream:
             yield bytes(chunk)
@@ -252,7 +252,7 @@ def _list_partial_files(folder: Path) -> list[ListedObject]:
     return found
 
 
-def _measure(folder: Path) -> FreeSpace:
+def _measure_free_space(folder: Path) -> FreeSpace:
     found = os.statvfs(folder)
     return FreeSpace(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
@@ -261,7 +261,7 @@ def _lacks_space(error: BaseException) -> bool:
     return getattr(error, "errno", None) in _NO_SPACE or _NO_SPACE_TEXT.search(str(error)) is not None
 
 
-def _sync(folder: Path, key: str) -> None:
+def _sync_to_disk(folder: Path, key: str) -> None:
     """Flush the file and its folders to disk, which obstore 0.12's local store does not do."""
     path = folder / key
     for place in (path, *path.parents):

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
-from gateway.storage.file_names import safe_name
+from gateway.storage.file_names import make_safe_name
 from gateway.storage.objects import SMALL_BYTES, ArtifactStore
 
 _MEDIA = re.compile(
@@ -41,7 +41,7 @@ async def respond_with_object(request: Request, stored: StoredObject, objects: A
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    part = _requested_range(request, etag, stored.size_bytes)
+    part = _parse_requested_range(request, etag, stored.size_bytes)
     whole = part or ByteRange(0, stored.size_bytes)
     headers |= {
         "Accept-Ranges": "bytes",
@@ -61,7 +61,7 @@ async def respond_with_object(request: Request, stored: StoredObject, objects: A
     return StreamingResponse(await objects.open(stored.key, whole), status_code=status, headers=headers)
 
 
-def _requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
+def _parse_requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
     """Return the requested range; None for the whole, also if If-Range does not match."""
     if request.headers.get("if-range", etag) != etag:
         return None
@@ -76,5 +76,5 @@ def _requested_range(request: Request, etag: str, size: int) -> ByteRange | None
 def content_disposition(name: str, content_type: str) -> str:
     """``inline`` for media that browsers do not execute, else ``attachment``, with a file name (RFC 6266, RFC 8187)."""
     how = "inline" if _MEDIA.match(content_type) else "attachment"
-    safe = safe_name(name)
+    safe = make_safe_name(name)
     return f"{how}; filename=\"{_NOT_PLAIN.sub('_', safe)}\"; filename*=UTF-8''{quote(safe, safe='')}"

@@ -65,7 +65,7 @@ class StoreStatus:
     @property
     def shortage(self) -> str:
         """Why no jobs and uploads are accepted, "" if there is enough space."""
-        return self._shortage(self.min_free_bytes)
+        return self._describe_shortage(self.min_free_bytes)
 
     def check_new_work(self) -> None:
         """Refuse jobs and uploads if their files could not be stored.
@@ -74,7 +74,7 @@ class StoreStatus:
             StorageFull: too little space is left.
             StoreMismatch: the store does not belong to the database.
         """
-        self._check(self.shortage)
+        self._raise_if_unusable(self.shortage)
 
     def check_output(self, size_bytes: int) -> None:
         """Refuse an output of an accepted job, of at least this size, if it cannot be stored.
@@ -83,7 +83,7 @@ class StoreStatus:
             StorageFull: too little space is left.
             StoreMismatch: the store does not belong to the database.
         """
-        self._check(self._shortage(self.min_free_bytes // 2 + size_bytes))
+        self._raise_if_unusable(self._describe_shortage(self.min_free_bytes // 2 + size_bytes))
 
     def require_pairing(self) -> None:
         """Refuse deletions unless the store is known to belong to the database.
@@ -111,13 +111,13 @@ class StoreStatus:
         if self.shortage:
             raise NotReady(self.shortage)
 
-    def _check(self, shortage: str) -> None:
+    def _raise_if_unusable(self, shortage: str) -> None:
         if self.pairing is Pairing.MISMATCHED:
             raise StoreMismatch(retry_after_s=RETRY_AFTER_S)
         if shortage:
             raise StorageFull(retry_after_s=RETRY_AFTER_S)
 
-    def _shortage(self, needed_bytes: int) -> str:
+    def _describe_shortage(self, needed_bytes: int) -> str:
         if self.free_bytes is not None and self.free_bytes < needed_bytes:
             return (
                 f"The artifact store has {self.free_bytes} free bytes; {needed_bytes} are needed "

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from chassis.database.postgres import new_metadata
-from chassis.messaging.dead_letters import dead_letters_table
+from chassis.messaging.dead_letters import create_dead_letters_table
 
 METADATA = new_metadata()
 
@@ -32,7 +32,7 @@ ARTIFACTS = Table(
     Column("tenant_id", Uuid, nullable=False),
     Column("job_id", Uuid, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("key", Text, nullable=False, comment="where the bytes lie in the artifact store"),
+    Column("key", Text, nullable=False, comment="key of the object in the artifact store"),
     Column("content_type", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
@@ -47,14 +47,14 @@ ARTIFACTS = Table(
 ARTIFACT_STORE = Table(
     "artifact_store",
     METADATA,
-    Column("single", Boolean, primary_key=True, server_default=true(), comment="there is one row at most"),
-    Column("store_id", Uuid, nullable=False, comment="the store's marker has the same"),
+    Column("single", Boolean, primary_key=True, server_default=true(), comment="ensures that there is at most one row"),
+    Column("store_id", Uuid, nullable=False, comment="id in the store's marker"),
     Column(
         "confirmed_at",
         DateTime(timezone=True),
         nullable=False,
         server_default=func.now(),
-        comment="when both last agreed; copied to the marker, so that a restored database is recognized",
+        comment="when store and database last agreed; copied to the marker, so that a restored database is recognized",
     ),
     Column(
         "swept_at",
@@ -63,12 +63,12 @@ ARTIFACT_STORE = Table(
         server_default=func.now(),
         comment="start of the last sweep of any gateway",
     ),
-    Column("reported_at", DateTime(timezone=True), comment="of the last sweep's report; null without one"),
+    Column("reported_at", DateTime(timezone=True), comment="time of the last report of a sweep; null without one"),
     Column("objects", BigInteger, comment="uploads and outputs in the store"),
-    Column("orphans", BigInteger, comment="old ones of them without a record"),
+    Column("orphans", BigInteger, comment="old objects without a record"),
     Column("orphan_bytes", BigInteger),
     Column("sample", ARRAY(Text), comment="keys of some orphans"),
-    Column("approved", BigInteger, comment="orphans that an admin allowed the next sweep to delete"),
+    Column("approved", BigInteger, comment="number of orphans that an admin allows the next sweep to delete"),
     Column("approved_at", DateTime(timezone=True)),
     CheckConstraint("single", name="one_row"),
     comment="Which artifact store belongs to this database.",
@@ -80,18 +80,18 @@ PURGED_JOBS = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    comment="Of whom nothing is taken any more; kept for longer than anything of theirs can be on its way.",
+    comment="Purged jobs: late messages about them are ignored. Kept longer than any message can take.",
 )
 
 RATE_BUCKETS = Table(
     "rate_buckets",
     METADATA,
-    Column("key", Text, primary_key=True, comment="endpoint class, colon, whose"),
-    Column("tokens", Double, nullable=False, comment="that were left at that time"),
+    Column("key", Text, primary_key=True, comment="endpoint class, colon, client"),
+    Column("tokens", Double, nullable=False, comment="tokens that were left at that time"),
     Column("capacity", Double, nullable=False),
-    Column("taken", Double, nullable=False, comment="by the last draw; only its own RETURNING reads it"),
+    Column("taken", Double, nullable=False, comment="tokens that the last statement took; only its RETURNING reads it"),
     Column("at", DateTime(timezone=True), nullable=False),
-    comment="Written often and in place: no further index, and room on each page. May be lost: all start full.",
+    comment="Updated often and in place: no other index, and free space on each page. If lost, all buckets are full.",
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -103,13 +103,13 @@ WORKFLOWS = Table(
     Column("name", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("description", Text, nullable=True),
-    Column("graph", Text, nullable=False, comment="JSON as it was sent: jsonb would turn its keys about"),
-    Column("parameters", Text, nullable=False, comment="JSON: name to what it sets and may be"),
-    Column("digest", Text, nullable=False, comment="SHA-256 of all that was sent, hex"),
+    Column("graph", Text, nullable=False, comment="JSON as it was sent: jsonb would reorder its keys"),
+    Column("parameters", Text, nullable=False, comment="JSON: what each parameter sets, and its valid values"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the content, hex"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("tenant_id", "name", "version"),
     CheckConstraint("version >= 1", name="version_counts_from_one"),
-    comment="Each version is written once; a workflow is deleted whole.",
+    comment="Each version is written once. A workflow is deleted with all its versions.",
 )
 
 JOB_SHARES = Table(
@@ -117,7 +117,7 @@ JOB_SHARES = Table(
     METADATA,
     Column("tenant_id", Uuid, primary_key=True, comment="owner of the job"),
     Column("job_id", Uuid, primary_key=True),
-    Column("token_sha256", Text, nullable=False, unique=True, comment="hex"),
+    Column("token_sha256", Text, nullable=False, unique=True, comment="SHA-256 of the token, hex"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     CheckConstraint("length(token_sha256) = 64", name="token_sha256_is_hex"),
@@ -131,15 +131,15 @@ UPLOADS = Table(
     METADATA,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, nullable=False),
-    Column("sent_sha256", Text, nullable=False, comment="of the bytes as they were sent and how, hex"),
-    Column("sha256", Text, nullable=False, comment="of the bytes that are kept, hex"),
-    Column("key", Text, nullable=False, comment="where the bytes lie in the artifact store"),
+    Column("sent_sha256", Text, nullable=False, comment='SHA-256 of the bytes as sent and of the option "exact", hex'),
+    Column("sha256", Text, nullable=False, comment="SHA-256 of the stored bytes, hex"),
+    Column("key", Text, nullable=False, comment="key of the object in the artifact store"),
     Column("content_type", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("width", Integer, comment="of an image, pixels"),
     Column("height", Integer),
     Column("exact", Boolean, nullable=False, server_default=false(), comment="the bytes are those that were sent"),
-    Column("source_job_id", Uuid, comment="of a copy of an output: the job that made it"),
+    Column("source_job_id", Uuid, comment="of a copy of an output: the job that produced it"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=True, comment="null: never"),
     UniqueConstraint("tenant_id", "sent_sha256"),
@@ -149,7 +149,7 @@ UPLOADS = Table(
     Index("ix_uploads_tenant_id_id", "tenant_id", "id"),
     Index("ix_uploads_expires_at_id", "expires_at", "id"),
     Index("ix_uploads_source_job_id", "source_job_id", postgresql_where=text("source_job_id IS NOT NULL")),
-    comment="Written after the bytes are durable, deleted before they go.",
+    comment="A row is written after its bytes are durable, and deleted before its bytes.",
 )
 
 UPLOAD_USES = Table(
@@ -158,9 +158,9 @@ UPLOAD_USES = Table(
     Column("upload_id", Uuid, ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
     Column("job_id", Uuid, primary_key=True),
     Column("pinned_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("ended_at", DateTime(timezone=True), nullable=True, comment="when it was seen that the job had ended"),
+    Column("ended_at", DateTime(timezone=True), nullable=True, comment="when the sweep found that the job had ended"),
     Index("ix_upload_uses_job_id", "job_id"),
-    comment="Which jobs use an upload. Written before the job is submitted; until it has ended, the upload stays.",
+    comment="Jobs that use an upload. Written before the job is submitted; the upload is kept until the job has ended.",
 )
 
 USAGE_REQUESTS = Table(
@@ -179,7 +179,7 @@ USAGE_BATCHES = Table(
     METADATA,
     Column("id", Uuid, primary_key=True),
     Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    comment="What was added to usage_requests, so that nothing is added twice; forgotten after an hour.",
+    comment="Batches that were added to usage_requests, so that none is added twice. Deleted after an hour.",
 )
 
-DEAD_LETTERS = dead_letters_table(METADATA)
+DEAD_LETTERS = create_dead_letters_table(METADATA)

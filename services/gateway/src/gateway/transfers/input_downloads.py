@@ -11,10 +11,10 @@ from uuid import UUID
 from contracts.gateway.transfers import GrantInputs, InputGrant, InputsGranted
 from gateway.signing.keys import SigningKeys
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.file_extensions import extension_of
+from gateway.storage.file_extensions import find_extension
 from gateway.storage.objects import ArtifactStore
 from gateway.transfers import input_token
-from gateway.transfers.input_token import InputRight
+from gateway.transfers.input_token import InputTokenClaims
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import Upload, UploadStore
 
@@ -40,7 +40,7 @@ class InputDownloads:
     async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
         """Return a link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
-        pinned = await self.uploads.find_pinned(str(tenant), request.job_id)
+        pinned = await self.uploads.find_pinned_uploads(str(tenant), request.job_id)
         return InputsGranted(
             grants=tuple(self._grant_upload(upload, expires_s) for upload in pinned),
             expires_at=datetime.fromtimestamp(expires_s, UTC),
@@ -54,7 +54,7 @@ class InputDownloads:
             UnknownUpload: the upload was deleted.
         """
         right = input_token.verify(self.keys, token, now_s=time.time())
-        upload = (await self.uploads.find_all(str(right.tenant_id), [right.upload_id])).get(right.upload_id)
+        upload = (await self.uploads.find_uploads(str(right.tenant_id), [right.upload_id])).get(right.upload_id)
         if upload is None:
             raise UnknownUpload
         try:
@@ -63,7 +63,7 @@ class InputDownloads:
             raise UnknownUpload from None
 
     def _grant_upload(self, upload: Upload, expires_s: int) -> InputGrant:
-        token = input_token.sign(self.keys, InputRight(upload.tenant_id, upload.id, expires_s))
+        token = input_token.sign(self.keys, InputTokenClaims(upload.tenant_id, upload.id, expires_s))
         return InputGrant(
             id=upload.id,
             url=f"{self.origin}/internal/inputs/{token}",
@@ -78,4 +78,4 @@ class InputDownloads:
         The extension shows the type, which loaders of nodes require.
         """
         secret = hmac.new(self.names, upload.tenant_id.bytes + bytes.fromhex(upload.sha256), hashlib.sha256)
-        return secret.hexdigest()[:32] + extension_of(upload.content_type)
+        return secret.hexdigest()[:32] + find_extension(upload.content_type)

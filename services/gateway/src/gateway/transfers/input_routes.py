@@ -9,7 +9,7 @@ from gateway.transfers.input_downloads import InputDownloads
 from gateway.uploads.errors import UnknownUpload
 
 
-def router(*, downloads: InputDownloads) -> APIRouter:
+def create_router(*, downloads: InputDownloads) -> APIRouter:
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
     @routes.get("/inputs/{token}", responses=open_problems(BadInputToken, UnknownUpload))

@@ -11,7 +11,7 @@ _PURPOSE = "input"
 
 
 @dataclass(frozen=True, slots=True)
-class InputRight:
+class InputTokenClaims:
     """What a token lets its bearer read."""
 
     tenant_id: UUID
@@ -19,12 +19,12 @@ class InputRight:
     expires_s: int
 
 
-def sign(keys: SigningKeys, right: InputRight) -> str:
+def sign(keys: SigningKeys, right: InputTokenClaims) -> str:
     """Return the token of a right, safe in a URL."""
     return signed.sign(keys, _PURPOSE, [right.tenant_id.hex, right.upload_id.hex, right.expires_s])
 
 
-def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputRight:
+def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputTokenClaims:
     """Return the download that a token permits.
 
     Raises:
@@ -36,4 +36,4 @@ def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputRight:
     tenant, upload, expires_s = value
     if expires_s < now_s:
         raise BadInputToken
-    return InputRight(UUID(tenant), UUID(upload), expires_s)
+    return InputTokenClaims(UUID(tenant), UUID(upload), expires_s)

@@ -16,7 +16,7 @@ from gateway.transfers.output_uploads import OutputUploads
 MAX_TYPE = 200
 
 
-def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
+def create_router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     """Return the internal route of outputs.
 
     Args:
@@ -32,14 +32,16 @@ def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:
             size_bytes = int(request.headers.get("content-length", 0))
-            return await uploads.store(token, _body_chunks(request, idle_s), content_type, size_bytes=size_bytes)
+            return await uploads.store(
+                token, _iterate_body_chunks(request, idle_s), content_type, size_bytes=size_bytes
+            )
         except ClientDisconnect:
             raise BrokenOutput from None
 
     return routes
 
 
-async def _body_chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
+async def _iterate_body_chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
     """Yield the chunks of the body."""
     stream = request.stream()
     while True:

@@ -11,7 +11,7 @@ _PURPOSE = "output"
 
 
 @dataclass(frozen=True, slots=True)
-class OutputRight:
+class OutputTokenClaims:
     """What a token lets its bearer write."""
 
     tenant_id: UUID
@@ -26,13 +26,13 @@ class OutputRight:
         return f"{self.tenant_id}/{self.job_id}/{self.attempt}/{self.output_id}"
 
 
-def sign(keys: SigningKeys, right: OutputRight) -> str:
+def sign(keys: SigningKeys, right: OutputTokenClaims) -> str:
     """Return the token of a right, safe in a URL."""
     value = [right.tenant_id.hex, right.job_id.hex, right.attempt, right.output_id.hex, right.expires_s]
     return signed.sign(keys, _PURPOSE, value)
 
 
-def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputRight:
+def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputTokenClaims:
     """Return the upload that a token permits.
 
     Raises:
@@ -44,4 +44,4 @@ def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputRight:
     tenant, job, attempt, output, expires_s = value
     if expires_s < now_s:
         raise BadOutputToken
-    return OutputRight(UUID(tenant), UUID(job), attempt, UUID(output), expires_s)
+    return OutputTokenClaims(UUID(tenant), UUID(job), attempt, UUID(output), expires_s)

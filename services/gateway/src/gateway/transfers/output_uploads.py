@@ -16,7 +16,7 @@ from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.objects import ArtifactStore
 from gateway.transfers import output_token
 from gateway.transfers.errors import OutputTooLarge
-from gateway.transfers.output_token import OutputRight
+from gateway.transfers.output_token import OutputTokenClaims
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class OutputUploads:
         """Return a link for each output, valid only for that output. Nothing is written."""
         expires_s = int(time.time() + self.link_s)
         rights = [
-            OutputRight(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)
+            OutputTokenClaims(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)
             for _ in range(request.count)
         ]
         return OutputsGranted(
@@ -75,7 +75,7 @@ class OutputUploads:
         """
         right = output_token.verify(self.keys, token, now_s=time.time())
         self.objects.status.check_output(size_bytes)
-        meter = _Meter(chunks, self.max_bytes)
+        meter = _MeasuredBody(chunks, self.max_bytes)
         await self.objects.put(right.key, meter.chunks())
         stored = StoredOutput(id=right.output_id, size_bytes=meter.size_bytes, sha256=meter.digest.hexdigest())
         artifact = Artifact(
@@ -95,7 +95,7 @@ class OutputUploads:
         return stored
 
 
-class _Meter:
+class _MeasuredBody:
     """Counts and hashes the bytes that pass through."""
 
     def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:

@@ -30,7 +30,7 @@ def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
     serve_grants(infra.bus, downloads, output_uploads)
     return Feature(
         routers=(
-            input_routes.router(downloads=downloads),
-            output_routes.router(uploads=output_uploads, idle_s=settings.output_idle_s),
+            input_routes.create_router(downloads=downloads),
+            output_routes.create_router(uploads=output_uploads, idle_s=settings.output_idle_s),
         )
     )

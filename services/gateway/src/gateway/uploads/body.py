@@ -13,10 +13,10 @@ from contracts.file_types import FILE_TYPES
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import UnsupportedMediaType
 from gateway.edge.request_body import describe_content_type, reserve_body_memory
-from gateway.images.formats import ImageFormat, format_of
+from gateway.images.formats import ImageFormat, detect_format
 from gateway.uploads.errors import FileTooLarge, UploadTooLarge
 from gateway.uploads.file_signatures import LOOK_AT_BYTES
-from gateway.uploads.form import FRAMING_BYTES, UploadForm, boundary_of
+from gateway.uploads.form import FRAMING_BYTES, UploadForm, parse_boundary
 from gateway.uploads.service import UploadService
 
 FORM = "multipart/form-data"
@@ -66,19 +66,19 @@ class UploadBodies:
             BodyTooSlow: it took more than ``READ_S``, or ``FILE_READ_S`` if it is not an image.
             TooManyBodies, Unavailable: the memory limit of the client, or of all clients, is reached.
         """
-        boundary = boundary_of(request.headers.get("content-type", ""))
+        boundary = parse_boundary(request.headers.get("content-type", ""))
         form = UploadForm(boundary) if boundary else None
-        sent_as = _media_type(request)
+        sent_as = _parse_media_type(request)
         if form is None and sent_as not in BARE:
             raise UnsupportedMediaType(
                 problem=describe_content_type(request.headers.get("content-type", "")),
                 expected="the file as a form (curl -F file=@photo.png), or its bytes as application/octet-stream",
             )
-        self._check_declared(request, is_form=form is not None, sent_as=sent_as, file_bytes=file_bytes)
-        body = _Body(request, form)
+        self._check_declared_size(request, is_form=form is not None, sent_as=sent_as, file_bytes=file_bytes)
+        body = _FileBody(request, form)
         with reserve_body_memory(request, READ_S) as take:
             begun = await body.read(LOOK_AT_BYTES, take)
-            if format_of(bytes(begun[:12])) is not None:
+            if detect_format(bytes(begun[:12])) is not None:
                 yield ReceivedImage(await self._read_image(body, begun, take))
                 return
             self._service.check_file(bytes(begun[:LOOK_AT_BYTES]), at_most=file_bytes, whole=body.ended)
@@ -86,7 +86,7 @@ class UploadBodies:
             stay(1)
             yield ReceivedFile(bytes(begun), body.chunks(stay))
 
-    def _check_declared(self, request: Request, *, is_form: bool, sent_as: str, file_bytes: int) -> None:
+    def _check_declared_size(self, request: Request, *, is_form: bool, sent_as: str, file_bytes: int) -> None:
         declared = int(request.headers.get("content-length", "0"))  # the server has checked that it is a number
         framing = FRAMING_BYTES if is_form else 0
         if not is_form and sent_as in IMAGE_TYPES and declared > self._service.max_bytes:
@@ -94,7 +94,7 @@ class UploadBodies:
         if declared > max(self._service.max_bytes, file_bytes) + framing:
             raise FileTooLarge(limit=file_bytes)
 
-    async def _read_image(self, body: "_Body", content: bytearray, take: Callable[[int], None]) -> bytearray:
+    async def _read_image(self, body: "_FileBody", content: bytearray, take: Callable[[int], None]) -> bytearray:
         """Return the whole image.
 
         Its header is checked at each of ``LOOK_AT``, so that an invalid image is refused early.
@@ -110,7 +110,7 @@ class UploadBodies:
             content += await body.read(1, take)
 
 
-class _Body:
+class _FileBody:
     """The bytes of the file in a body.
 
     Attributes:
@@ -126,16 +126,16 @@ class _Body:
         """Return the next bytes of the file: at least ``at_least``, or fewer at its end."""
         content = bytearray()
         while not self.ended and len(content) < at_least:
-            content += await self._next_chunk(take)
+            content += await self._read_next_chunk(take)
         return content
 
     async def chunks(self, stay: Callable[[int], None]) -> AsyncIterator[bytes]:
         """Yield the rest of the file."""
         while not self.ended:
-            if chunk := await self._next_chunk(lambda _size: stay(0)):
+            if chunk := await self._read_next_chunk(lambda _size: stay(0)):
                 yield chunk
 
-    async def _next_chunk(self, take: Callable[[int], None]) -> bytes:
+    async def _read_next_chunk(self, take: Callable[[int], None]) -> bytes:
         async for chunk in self._stream:
             take(len(chunk))
             if self._form is None:
@@ -151,5 +151,5 @@ class _Body:
         return b""
 
 
-def _media_type(request: Request) -> str:
+def _parse_media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -19,8 +19,8 @@ class EndedJobs:
     def __init__(self, bus: Bus, uploads: UploadStore) -> None:
         self._bus, self._uploads = bus, uploads
 
-    async def still_used(self, uses: Collection[UploadUse]) -> set[UploadUse]:
-        """Return those of these uses whose job has not ended; the others are unpinned.
+    async def find_active_uses(self, uses: Collection[UploadUse]) -> set[UploadUse]:
+        """Return the uses whose job has not ended; the others are unpinned.
 
         A job that the scheduler does not know counts as not ended for ``COMING``: it may be about to be submitted.
 

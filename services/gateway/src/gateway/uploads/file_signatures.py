@@ -38,7 +38,7 @@ _MP3_KBITS = {  # by MPEG version 1 or not, of layer III
 _MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 
 
-def file_type_of(begun: bytes, size: int | None) -> FileType | None:
+def detect_file_type(begun: bytes, size: int | None) -> FileType | None:
     """Return the type of a file that begins with these bytes; None for unsupported types.
 
     Args:
@@ -56,14 +56,16 @@ def may_be_recognized_by_size(begun: bytes, at_most: int) -> bool:
     """Whether the file can still turn out to be of a type that is recognized only by the size of the whole file.
 
     Args:
-        begun: see ``file_type_of``.
+        begun: see ``detect_file_type``.
         at_most: largest size of the whole file, bytes.
     """
-    triangles_end = _stl_bytes(begun)
-    return (triangles_end is not None and triangles_end <= at_most) or _are_gaussians(begun) or _is_ksplat(begun)
+    triangles_end = _compute_stl_size(begun)
+    return (
+        (triangles_end is not None and triangles_end <= at_most) or _looks_like_splat_data(begun) or _is_ksplat(begun)
+    )
 
 
-def exr_size(begun: bytes) -> tuple[int, int] | None:
+def read_exr_size(begun: bytes) -> tuple[int, int] | None:
     """Width and height of an OpenEXR image; None if its first bytes do not contain them."""
     found = _DATA_WINDOW.search(begun)
     if found is None:
@@ -132,13 +134,13 @@ def _detect_sound(begun: bytes, _size: int | None) -> str | None:
         return "audio/aiff"
     if begun[:3] == b"ID3" and begun[3:4] in {b"\x02", b"\x03", b"\x04"}:
         return "audio/mpeg"
-    length = _frame_bytes(begun)
+    length = _measure_frame(begun)
     if length is None or begun[length] != 0xFF or (begun[length + 1] ^ begun[1]) & 0xFE:
         return None  # no second frame of the same kind follows
     return "audio/aac" if begun[1] & 0xF6 == 0xF0 else "audio/mpeg"
 
 
-def _frame_bytes(begun: bytes) -> int | None:
+def _measure_frame(begun: bytes) -> int | None:
     """Return the length of the first frame of an MP3 or ADTS file, if the next frame begins within these bytes."""
     if len(begun) < 9 or begun[0] != 0xFF or begun[1] & 0xE0 != 0xE0:
         return None
@@ -197,10 +199,10 @@ def _detect_obj(begun: bytes, size: int | None) -> str | None:
 
 def _detect_stl(begun: bytes, size: int | None) -> str | None:
     """Binary STL: an 80-byte header, the number of triangles, and exactly that many triangles."""
-    return "model/stl" if size is not None and size == _stl_bytes(begun) else None
+    return "model/stl" if size is not None and size == _compute_stl_size(begun) else None
 
 
-def _stl_bytes(begun: bytes) -> int | None:
+def _compute_stl_size(begun: bytes) -> int | None:
     if len(begun) < _STL_HEADER:
         return None
     triangles = int.from_bytes(begun[80:84], "little")
@@ -209,10 +211,10 @@ def _stl_bytes(begun: bytes) -> int | None:
 
 def _detect_splat(begun: bytes, size: int | None) -> str | None:
     is_complete = size is not None and size % _SPLAT_BYTES == 0
-    return "application/x-splat" if is_complete and _are_gaussians(begun) else None
+    return "application/x-splat" if is_complete and _looks_like_splat_data(begun) else None
 
 
-def _are_gaussians(begun: bytes) -> bool:
+def _looks_like_splat_data(begun: bytes) -> bool:
     """Whether the data looks like a .splat file: position and scale of each 32-byte record are plausible floats."""
     rows = len(begun) // _SPLAT_BYTES
     if not rows or begun.isascii():

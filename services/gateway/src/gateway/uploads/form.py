@@ -26,7 +26,7 @@ _AS_IS = {b"", b"7bit", b"8bit", b"binary"}
 _ADVICE = f'Send one file, in a field named "{FIELD}" or "image".'
 
 
-def boundary_of(content_type: str) -> bytes | None:
+def parse_boundary(content_type: str) -> bytes | None:
     """Return the boundary in a Content-Type; None for another media type.
 
     Raises:
@@ -37,7 +37,7 @@ def boundary_of(content_type: str) -> bytes | None:
         return None
     boundary = parameters.get(b"boundary", b"")
     if not _BOUNDARY.fullmatch(boundary):
-        _refuse("boundary", "Content-Type has no valid boundary. Let your HTTP library set this header.")
+        _refuse_form("boundary", "Content-Type has no valid boundary. Let your HTTP library set this header.")
     return boundary
 
 
@@ -45,20 +45,20 @@ class UploadForm:
     """Parses a body chunk by chunk, and returns the bytes of its file.
 
     Args:
-        boundary: see ``boundary_of``.
+        boundary: see ``parse_boundary``.
     """
 
     def __init__(self, boundary: bytes) -> None:
         self._parser = MultipartParser(
             boundary,
             {
-                "on_part_begin": self._part_begins,
-                "on_header_begin": self._header_begins,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_ends,
-                "on_headers_finished": self._headers_end,
-                "on_part_data": self._part_data,
+                "on_part_begin": self._on_part_begin,
+                "on_header_begin": self._on_header_begin,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_part_data": self._on_part_data,
                 "on_end": self._check_complete,
             },
             max_header_count=_HEADERS,
@@ -81,11 +81,13 @@ class UploadForm:
         try:
             self._parser.write(chunk)
         except FormParserError:
-            _refuse("malformed", "The body is not a form in multipart/form-data. Let your HTTP library make the form.")
+            _refuse_form(
+                "malformed", "The body is not a form in multipart/form-data. Let your HTTP library make the form."
+            )
         if not self._parts:
             self._before += len(chunk)
             if self._before > _PREAMBLE_BYTES:
-                _refuse(
+                _refuse_form(
                     "preamble",
                     "The body does not begin with its boundary. Let your HTTP library make the form.",
                 )
@@ -99,56 +101,56 @@ class UploadForm:
             Malformed: it is not.
         """
         if not self._ended:
-            _refuse("unfinished", "The body ended before the last boundary. Send it again.")
+            _refuse_form("unfinished", "The body ended before the last boundary. Send it again.")
         if not self._files:
-            _refuse("empty", f"The form has no file. {_ADVICE}")
+            _refuse_form("empty", f"The form has no file. {_ADVICE}")
 
     def refuse_framing(self) -> NoReturn:
         """Refuse a form with too many bytes around its file."""
-        _refuse("framing", f"The form has more than {FRAMING_BYTES} bytes beside its file. {_ADVICE}")
+        _refuse_form("framing", f"The form has more than {FRAMING_BYTES} bytes beside its file. {_ADVICE}")
 
-    def _part_begins(self) -> None:
+    def _on_part_begin(self) -> None:
         self._parts += 1
         self._headers = {}
 
-    def _header_begins(self) -> None:
+    def _on_header_begin(self) -> None:
         self._name, self._value = bytearray(), bytearray()
 
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
 
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
-    def _header_ends(self) -> None:
+    def _on_header_end(self) -> None:
         name = bytes(self._name).lower()
         if name in self._headers:
-            _refuse("repeated_header", "A part has a header twice.")
+            _refuse_form("repeated_header", "A part has a header twice.")
         self._headers[name] = bytes(self._value)
 
-    def _headers_end(self) -> None:
+    def _on_headers_finished(self) -> None:
         how, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = parameters.get(b"name", b"") if how == b"form-data" else b""
         self._is_file = name in FIELDS
         if name in SKIPPED and b"filename" not in parameters and self._parts <= len(SKIPPED) + 1:
             return
         if not self._is_file:
-            _refuse("parts", _describe_extra_field(name, is_file=b"filename" in parameters))
+            _refuse_form("parts", _describe_extra_field(name, is_file=b"filename" in parameters))
         self._files += 1
         if self._files > 1:
-            _refuse("parts", "The form has more than one file. Upload each file with a request of its own.")
+            _refuse_form("parts", "The form has more than one file. Upload each file with a request of its own.")
         if b"filename" not in parameters:
-            _refuse("no_file", "The file came as a text field. Send it as a file, with a file name.")
+            _refuse_form("no_file", "The file came as a text field. Send it as a file, with a file name.")
         if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in _AS_IS:
-            _refuse("encoded", "The file has a Content-Transfer-Encoding. Send its bytes as they are.")
+            _refuse_form("encoded", "The file has a Content-Transfer-Encoding. Send its bytes as they are.")
 
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._content += data[start:end]
             return
         self._skipped += end - start
         if self._skipped > _SKIPPED_BYTES:
-            _refuse("parts", f"The fields beside the file have more than {_SKIPPED_BYTES} bytes. {_ADVICE}")
+            _refuse_form("parts", f"The fields beside the file have more than {_SKIPPED_BYTES} bytes. {_ADVICE}")
 
     def _check_complete(self) -> None:
         self._ended = True
@@ -163,5 +165,5 @@ def _describe_extra_field(name: bytes, *, is_file: bool) -> str:
     return f'The form field {shown} is not accepted. Remove it, or, if it holds the file, name it "{FIELD}" or "image".'
 
 
-def _refuse(code: str, message: str) -> NoReturn:
+def _refuse_form(code: str, message: str) -> NoReturn:
     raise Malformed(errors=(FieldError(code=f"form_{code}", message=message),)) from None

@@ -4,6 +4,6 @@ from chassis.loop import Loop
 from gateway.uploads.removal import UploadSweeper
 
 
-def upload_loop(sweeper: UploadSweeper, *, every_s: float) -> Loop:
+def create_upload_loop(sweeper: UploadSweeper, *, every_s: float) -> Loop:
     """Return the loop that deletes expired uploads."""
     return Loop("gateway.expire_uploads", sweeper.expire, every_s=every_s)

@@ -36,7 +36,7 @@ class OwnUploads:
             UnknownUpload: the tenant has no such upload.
         """
         upload_id = parse_upload_id(text)
-        found = await self._uploads.find_all(tenant, (upload_id,))
+        found = await self._uploads.find_uploads(tenant, (upload_id,))
         if upload_id not in found:
             raise UnknownUpload
         return found[upload_id]

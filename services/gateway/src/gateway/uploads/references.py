@@ -22,12 +22,12 @@ def upload_ids(graph: Mapping[str, Any]) -> set[str]:
 
     For valid graphs, and for files of the editor, whose widget values become inputs.
     """
-    return {text for text in _texts_in_graph(graph) if is_upload_id(text)}
+    return {text for text in _iterate_texts(graph) if is_upload_id(text)}
 
 
-def output_references(graph: Mapping[str, Any]) -> set[str]:
+def find_output_references(graph: Mapping[str, Any]) -> set[str]:
     """Return every text in the same places that can refer to an output."""
-    return {text for text in _texts_in_graph(graph) if is_output_reference(text)}
+    return {text for text in _iterate_texts(graph) if is_output_reference(text)}
 
 
 def is_upload_id(text: str) -> bool:
@@ -43,14 +43,17 @@ def is_output_reference(text: str) -> bool:
 def with_uploads(graph: Mapping[str, Any], uploads: Mapping[str, str]) -> dict[str, Any]:
     """Return the graph or editor file, with these references to outputs replaced by ids of uploads."""
     if is_ui_format(graph):
-        return {key: _widgets_with_uploads(key, part, uploads) for key, part in graph.items()}
+        return {key: _replace_references_in_widgets(key, part, uploads) for key, part in graph.items()}
     return {
-        node_id: {**node, "inputs": {name: _with_uploads(value, uploads) for name, value in node["inputs"].items()}}
+        node_id: {
+            **node,
+            "inputs": {name: _replace_references(value, uploads) for name, value in node["inputs"].items()},
+        }
         for node_id, node in graph.items()
     }
 
 
-def _with_uploads(value: Any, uploads: Mapping[str, str]) -> Any:
+def _replace_references(value: Any, uploads: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return uploads.get(value, value)
     if isinstance(value, dict):
@@ -58,16 +61,16 @@ def _with_uploads(value: Any, uploads: Mapping[str, str]) -> Any:
     return value
 
 
-def _widgets_with_uploads(key: str | None, part: Any, uploads: Mapping[str, str]) -> Any:
+def _replace_references_in_widgets(key: str | None, part: Any, uploads: Mapping[str, str]) -> Any:
     """Return a part of an editor file with references replaced in the widgets of its nodes, also in subgraphs."""
     if key in _WIDGETS and isinstance(part, dict | list):
         values = part.items() if isinstance(part, dict) else enumerate(part)
-        replaced = {name: _with_uploads(value, uploads) for name, value in values}
+        replaced = {name: _replace_references(value, uploads) for name, value in values}
         return replaced if isinstance(part, dict) else list(replaced.values())
     if isinstance(part, dict):
-        return {name: _widgets_with_uploads(name, inner, uploads) for name, inner in part.items()}
+        return {name: _replace_references_in_widgets(name, inner, uploads) for name, inner in part.items()}
     if isinstance(part, list):
-        return [_widgets_with_uploads(None, inner, uploads) for inner in part]
+        return [_replace_references_in_widgets(None, inner, uploads) for inner in part]
     return part
 
 
@@ -77,24 +80,24 @@ def too_many(count: int) -> FieldError:
     return FieldError(pointer="/workflow", code="too_many_uploads", message=message)
 
 
-def _texts_in_graph(graph: Mapping[str, Any]) -> Iterator[str]:
+def _iterate_texts(graph: Mapping[str, Any]) -> Iterator[str]:
     """Texts of inputs or widgets, and fields of those that are objects (``Load3D.image``)."""
-    for value in _widget_values(graph) if is_ui_format(graph) else _input_values(graph):
+    for value in _iterate_widget_values(graph) if is_ui_format(graph) else _iterate_input_values(graph):
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):
             yield from (inner for inner in value.values() if isinstance(inner, str))
 
 
-def _input_values(graph: Mapping[str, Any]) -> Iterator[Any]:
+def _iterate_input_values(graph: Mapping[str, Any]) -> Iterator[Any]:
     for node in graph.values():
         yield from node["inputs"].values()
 
 
-def _widget_values(part: Any) -> Iterator[Any]:
+def _iterate_widget_values(part: Any) -> Iterator[Any]:
     """Yield the widget values of all nodes, also in subgraphs."""
     for key, value in part.items() if isinstance(part, Mapping) else ((None, one) for one in part):
         if key in _WIDGETS:
             yield from value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
         elif isinstance(value, dict | list):
-            yield from _widget_values(value)
+            yield from _iterate_widget_values(value)

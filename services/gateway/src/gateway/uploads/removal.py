@@ -14,7 +14,7 @@ from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.errors import UploadInUse
 from gateway.uploads.own_uploads import parse_upload_id
 from gateway.uploads.store import UploadStore, UploadUse
-from gateway.uploads.sweep_store import Expired, UploadSweepStore
+from gateway.uploads.sweep_store import ExpiredUpload, UploadSweepStore
 
 BATCH = 100
 NAMED = 10  # jobs listed in a refusal
@@ -38,10 +38,10 @@ class UploadRemover:
         upload_id = parse_upload_id(text)
         self._objects.status.require_pairing()
         outcome = await self._uploads.delete(tenant, upload_id)
-        if not isinstance(outcome, str) and not await self._ended.still_used(outcome):
+        if not isinstance(outcome, str) and not await self._ended.find_active_uses(outcome):
             outcome = await self._uploads.delete(tenant, upload_id)
         if not isinstance(outcome, str):
-            raise UploadInUse(errors=_uses_as_errors(outcome))
+            raise UploadInUse(errors=_build_use_errors(outcome))
         await self._objects.delete(outcome)
 
 
@@ -61,26 +61,26 @@ class UploadSweeper:
         """Delete expired uploads that no job uses. Nothing is deleted from a store that is not the database's."""
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
-        last: Expired | None = None
+        last: ExpiredUpload | None = None
         while page := await self._sweep.expired(after=last, at_most=BATCH):
             last = page[-1]
-            await self._let_go({use for one in page for use in one.uses})
+            await self._unpin_ended_jobs({use for one in page for use in one.uses})
             keys = await self._sweep.delete([one.id for one in page])
             for key in keys:
                 await self._objects.delete(key)
             if keys:
                 log.info("gateway.uploads.expired", count=len(keys))
 
-    async def _let_go(self, uses: set[UploadUse]) -> None:
+    async def _unpin_ended_jobs(self, uses: set[UploadUse]) -> None:
         try:
-            await self._ended.still_used(uses)
+            await self._ended.find_active_uses(uses)
         except (Unavailable, Relayed):
             log.warning(
                 "gateway.uploads.held_on", count=len(uses)
             )  # until the scheduler says that their jobs have ended
 
 
-def _uses_as_errors(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
+def _build_use_errors(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
     return tuple(
         FieldError(code="job_not_ended", message=f"Job {use.job_id} has not ended.") for use in list(uses)[:NAMED]
     )

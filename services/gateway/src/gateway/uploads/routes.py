@@ -12,7 +12,7 @@ from gateway.accounts.user_cache import UserCache
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
-from gateway.storage.file_extensions import extension_of
+from gateway.storage.file_extensions import find_extension
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
 from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
@@ -42,7 +42,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-def router(
+def create_router(
     *,
     bodies: UploadBodies,
     service: UploadService,
@@ -60,7 +60,7 @@ def router(
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
-        return _upload_body(upload, public_url)
+        return _build_upload_body(upload, public_url)
 
     @routes.post(
         "/upload",
@@ -94,7 +94,7 @@ def router(
         Uploading the same bytes again returns the same upload.
         """
         limits = await users.limits(request.state.principal)
-        keep, file_bytes = _requested_retention(limits, longest), service.file_bytes(limits.upload_bytes)
+        keep, file_bytes = _choose_retention(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
             upload, is_new = await _store_upload(
                 service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes)
@@ -131,7 +131,7 @@ def router(
         """Return the stored bytes. One Range per request; the ETag is the SHA-256."""
         upload = await own.read_upload(upload_id, tenant=tenant)
         stored = StoredObject(
-            upload.key, upload.sha256, upload.size_bytes, upload.content_type, _disposition_of(upload)
+            upload.key, upload.sha256, upload.size_bytes, upload.content_type, _build_disposition(upload)
         )
         try:
             return await respond_with_object(request, stored, objects)
@@ -172,18 +172,18 @@ async def _store_upload(
     )
 
 
-def _requested_retention(limits: Limits, longest: timedelta | None) -> timedelta | None:
+def _choose_retention(limits: Limits, longest: timedelta | None) -> timedelta | None:
     return timedelta(days=limits.upload_days) if limits.upload_days else longest
 
 
-def _upload_body(upload: Upload, public_url: str) -> UploadBody:
+def _build_upload_body(upload: Upload, public_url: str) -> UploadBody:
     fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name not in {"url", "kind"}}
     known = FILE_TYPES.get(upload.content_type)
     url = f"{public_url}/api/v1/uploads/{upload.id}/content"
     return UploadBody(url=url, kind=known.kind if known else None, **fields)
 
 
-def _disposition_of(upload: Upload) -> str:
+def _build_disposition(upload: Upload) -> str:
     """Unchanged files are not inspected, so they are served as attachments and browsers do not render them."""
-    name = f"{upload.id}{extension_of(upload.content_type)}"
+    name = f"{upload.id}{find_extension(upload.content_type)}"
     return content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

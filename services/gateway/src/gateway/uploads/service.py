@@ -28,7 +28,7 @@ from gateway.uploads.errors import (
     UnsupportedImage,
     UploadTooManyPixels,
 )
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_recognized_by_size
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
 from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 CHUNK_BYTES = 1 << 18
@@ -65,11 +65,11 @@ class UploadService:
             UnsupportedImage: it cannot.
             UploadTooManyPixels: it is an EXR image that is too large.
         """
-        known = file_type_of(begun, len(begun) if whole else None)
+        known = detect_file_type(begun, len(begun) if whole else None)
         if known is None and (whole or not may_be_recognized_by_size(begun, at_most)):
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if known is not None:
-            self._size_of(known, begun)
+            self._read_image_size(known, begun)
 
     def check_image(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
         """Return the header of an image that begins with these bytes; None if more bytes are needed. Cheap.
@@ -83,11 +83,11 @@ class UploadService:
         if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
         if header is HeaderProblem.BLOATED:
-            raise self._broken_image()
+            raise self._build_broken_image()
         if isinstance(header, HeaderProblem):
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if header is not None and header.width * header.height > self.converter.max_pixels:
-            raise _too_many_pixels(self.converter.max_pixels, header.width, header.height)
+            raise _build_too_many_pixels(self.converter.max_pixels, header.width, header.height)
         return header
 
     async def store_image(
@@ -112,17 +112,17 @@ class UploadService:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if exact and header.format is not ImageFormat.PNG:
             raise NotKeptExactly
-        sent_sha256 = await _sha256(b"exact " + sent if exact else sent)
+        sent_sha256 = await _compute_sha256(b"exact " + sent if exact else sent)
         known = await self.uploads.refresh(tenant, sent_sha256, keep)
         if known is not None:
             return known, False
         self.objects.status.check_new_work()
-        await self.uploads.check_room(tenant, size_bytes=0)
+        await self.uploads.check_limits(tenant, size_bytes=0)
         async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
-            content = bytes(sent) if exact else await self._reencode(sent, KEPT_AS[header.format], header)
+            content = bytes(sent) if exact else await self._reencode_image(sent, KEPT_AS[header.format], header)
             new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
             await self.objects.put(new.key, _iterate_chunks(content))
-        return await self._record(new, keep)
+        return await self._record_upload(new, keep)
 
     async def store_file(
         self, begun: bytes, rest: AsyncIterator[bytes], *, tenant: str, keep: timedelta | None, at_most: int
@@ -146,9 +146,9 @@ class UploadService:
             StorageFull, StoreMismatch: nothing can be stored now.
         """
         self.objects.status.check_new_work()
-        await self.uploads.check_room(tenant, size_bytes=0)
+        await self.uploads.check_limits(tenant, size_bytes=0)
         upload_id = new_id()
-        key, passing = f"{tenant}/uploads/{upload_id}", _Passing(begun, rest, at_most)
+        key, passing = f"{tenant}/uploads/{upload_id}", _MeasuredFile(begun, rest, at_most)
         await self.objects.put(key, passing.chunks())
         try:
             known, size = self._described(begun, passing.size_bytes)
@@ -168,38 +168,38 @@ class UploadService:
             height=size[1] if size else None,
             exact=True,
         )
-        return await self._record(new, keep)
+        return await self._record_upload(new, keep)
 
     def _described(self, begun: bytes, size_bytes: int) -> tuple[FileType, tuple[int, int] | None]:
-        known = file_type_of(begun[:LOOK_AT_BYTES], size_bytes)
+        known = detect_file_type(begun[:LOOK_AT_BYTES], size_bytes)
         if known is None:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
-        return known, self._size_of(known, begun)
+        return known, self._read_image_size(known, begun)
 
-    def _size_of(self, known: FileType, begun: bytes) -> tuple[int, int] | None:
+    def _read_image_size(self, known: FileType, begun: bytes) -> tuple[int, int] | None:
         if known.kind is not FileKind.IMAGE:
             return None
-        size = exr_size(begun)
+        size = read_exr_size(begun)
         if size is None:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if size[0] * size[1] > self.converter.max_pixels:
-            raise _too_many_pixels(self.converter.max_pixels, *size)
+            raise _build_too_many_pixels(self.converter.max_pixels, *size)
         return size
 
-    async def _reencode(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
+    async def _reencode_image(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
         wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
             return await self.converter.convert(wanted, _iterate_chunks(sent))
         except TooManyPixels:
             limit = self.converter.max_pixels
-            raise _too_many_pixels(limit, header.width, header.height) from None
+            raise _build_too_many_pixels(limit, header.width, header.height) from None
         except (NotConvertible, ConversionFailed):
-            raise self._broken_image() from None
+            raise self._build_broken_image() from None
 
-    def _broken_image(self) -> BrokenImage:
+    def _build_broken_image(self) -> BrokenImage:
         return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
-    async def _record(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
+    async def _record_upload(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
         """Record the stored file. After other errors than TooManyUploads the file stays: it may have been recorded."""
         try:
             upload, is_new = await self.uploads.add(new, keep)
@@ -213,7 +213,7 @@ class UploadService:
         return upload, is_new
 
 
-class _Passing:
+class _MeasuredFile:
     """Counts and hashes the bytes that pass through."""
 
     def __init__(self, begun: bytes, rest: AsyncIterator[bytes], at_most: int) -> None:
@@ -244,7 +244,7 @@ async def _described(
         id=upload_id,
         tenant_id=tenant_id,
         sent_sha256=sent_sha256,
-        sha256=await _sha256(content),
+        sha256=await _compute_sha256(content),
         key=f"{tenant_id}/uploads/{upload_id}",
         content_type=format_.media_type,
         size_bytes=len(content),
@@ -254,7 +254,7 @@ async def _described(
     )
 
 
-async def _sha256(content: bytes | bytearray) -> str:
+async def _compute_sha256(content: bytes | bytearray) -> str:
     """In hex; computed in a thread, since it takes some ten milliseconds."""
     return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
 
@@ -264,5 +264,5 @@ async def _iterate_chunks(content: bytes | bytearray) -> AsyncIterator[bytes]:
         yield bytes(content[start : start + CHUNK_BYTES])
 
 
-def _too_many_pixels(limit: int, width: int, height: int) -> UploadTooManyPixels:
+def _build_too_many_pixels(limit: int, width: int, height: int) -> UploadTooManyPixels:
     return UploadTooManyPixels(limit=limit, width=width, height=height, side=math.isqrt(limit))

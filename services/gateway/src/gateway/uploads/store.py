@@ -151,26 +151,26 @@ class UploadStore:
             if known is not None:
                 return Upload(**known), False
             if new.source_job_id is None:
-                await self._check_room(connection, new.tenant_id, new.size_bytes)
+                await self._check_limits(connection, new.tenant_id, new.size_bytes)
             row = await _ADD.first(connection, keep=keep, **asdict(new))
         return Upload(**_require_row(row)), True
 
-    async def check_room(self, tenant_id: str, size_bytes: int) -> None:
+    async def check_limits(self, tenant_id: str, size_bytes: int) -> None:
         """Refuse early what ``add`` would refuse.
 
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
         async with self._database.single() as connection:
-            await self._check_room(connection, UUID(tenant_id), size_bytes)
+            await self._check_limits(connection, UUID(tenant_id), size_bytes)
 
-    async def _check_room(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
+    async def _check_limits(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
         kept = _require_row(await _KEPT.first(connection, tenant_id=tenant_id))
         if kept["files"] >= self._bounds.files or kept["bytes"] + size_bytes > self._bounds.bytes:
             raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
 
-    async def find_all(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
-        """Return those of these uploads that the tenant has."""
+    async def find_uploads(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
+        """Return the uploads that belong to the tenant."""
         async with self._database.single() as connection:
             rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
         return {row["id"]: Upload(**row) for row in rows}
@@ -203,7 +203,7 @@ class UploadStore:
         async with self._database.single() as connection:
             await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
 
-    async def find_pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
+    async def find_pinned_uploads(self, tenant_id: str, job_id: UUID) -> list[Upload]:
         """Return the uploads of the tenant that the job uses."""
         async with self._database.single() as connection:
             rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)

@@ -11,7 +11,7 @@ from gateway.uploads.store import UploadUse
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
+class ExpiredUpload:
     """An expired upload, and the jobs that still use it."""
 
     id: UUID
@@ -46,7 +46,7 @@ class UploadSweepStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def expired(self, *, after: Expired | None, at_most: int) -> list[Expired]:
+    async def expired(self, *, after: ExpiredUpload | None, at_most: int) -> list[ExpiredUpload]:
         """Expired uploads, oldest expiry first, after ``after``."""
         async with self._database.single() as connection:
             rows = await _EXPIRED.all(
@@ -56,7 +56,7 @@ class UploadSweepStore:
                 at_most=at_most,
             )
         return [
-            Expired(row["id"], row["expires_at"], tuple(map(UploadUse, row["job_ids"] or (), row["since"] or ())))
+            ExpiredUpload(row["id"], row["expires_at"], tuple(map(UploadUse, row["job_ids"] or (), row["since"] or ())))
             for row in rows
         ]
 

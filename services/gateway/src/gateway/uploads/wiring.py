@@ -11,7 +11,7 @@ from gateway.images.limiter import ImageLimiter
 from gateway.uploads import routes
 from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
 from gateway.uploads.ended_jobs import EndedJobs
-from gateway.uploads.loops import upload_loop
+from gateway.uploads.loops import create_upload_loop
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover, UploadSweeper
 from gateway.uploads.service import UploadService
@@ -47,7 +47,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
     )
     ended = EndedJobs(infra.bus, store)
     sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, ended)
-    router = routes.router(
+    router = routes.create_router(
         bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
         service=service,
         own=OwnUploads(store, cursor_keys=infra.keys("cursors")),
@@ -57,5 +57,5 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
         longest=timedelta(days=settings.upload_days) if settings.upload_days else None,
         public_url=settings.public_url,
     )
-    loop = upload_loop(sweeper, every_s=settings.uploads_sweep_s)
+    loop = create_upload_loop(sweeper, every_s=settings.uploads_sweep_s)
     return UploadsFeature(store=store, routers=(router,), loops=(loop,))

@@ -8,7 +8,7 @@ from gateway.usage.store import RequestUsageStore
 PRUNE_S = 3600.0
 
 
-def usage_loops(counts: RequestCounts, usage: RequestUsageStore, *, flush_s: float) -> tuple[Loop, ...]:
+def create_usage_loops(counts: RequestCounts, usage: RequestUsageStore, *, flush_s: float) -> tuple[Loop, ...]:
     """Write request counts to the database, and delete those older than ``USAGE_DAYS``."""
 
     async def delete_old() -> None:

@@ -38,7 +38,7 @@ class RequestCounts:
     async def flush(self) -> None:
         """Write the counts. A batch whose outcome is unknown is written again under the same id."""
         while self._adding or self._counts:
-            self._adding = self._adding or self._next_batch()
+            self._adding = self._adding or self._take_next_batch()
             await self._usage.add_batch(self._adding)
             self._adding = None
         if self._dropped:
@@ -54,7 +54,7 @@ class RequestCounts:
                 raise
             log.error("gateway.usage.lost", error=type(error).__name__)
 
-    def _next_batch(self) -> Batch:
+    def _take_next_batch(self) -> Batch:
         counts, self._counts = self._counts, Counter()
         return Batch(
             new_id(),

@@ -18,7 +18,7 @@ from gateway.usage.service import UsageView
 Days = Annotated[int, Query(ge=1, le=USAGE_DAYS, description="number of UTC days, including today")]
 
 
-def router(*, usage: UsageView, operations: AdminActions) -> APIRouter:
+def create_router(*, usage: UsageView, operations: AdminActions) -> APIRouter:
     routes = APIRouter(prefix="/api/v1")
 
     @routes.get("/usage", tags=["usage"], summary="Read own usage by day, newest first", responses=problems())

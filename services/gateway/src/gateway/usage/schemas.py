@@ -66,11 +66,11 @@ class UsageBody(BaseModel):
 def present_usage(jobs: Iterable[UsageDay], requests: Requests) -> UsageBody:
     days = {day.day: day for day in jobs}
     return UsageBody(
-        usage=[_usage_day_body(at, days.get(at), requests.get(at, {})) for at in sorted({*days, *requests})[::-1]]
+        usage=[_build_usage_day_body(at, days.get(at), requests.get(at, {})) for at in sorted({*days, *requests})[::-1]]
     )
 
 
-def _usage_day_body(at: date, used: UsageDay | None, requests: Mapping[str, int]) -> UsageDayBody:
+def _build_usage_day_body(at: date, used: UsageDay | None, requests: Mapping[str, int]) -> UsageDayBody:
     shares = used.endpoints if used else {}
     return UsageDayBody(
         day=at,
@@ -79,12 +79,13 @@ def _usage_day_body(at: date, used: UsageDay | None, requests: Mapping[str, int]
         images=used.images if used else 0,
         gpu_seconds=round(used.gpu_seconds, 3) if used else 0.0,
         endpoints={
-            name: _endpoint_usage_body(requests.get(name, 0), shares.get(name)) for name in sorted({*requests, *shares})
+            name: _build_endpoint_usage_body(requests.get(name, 0), shares.get(name))
+            for name in sorted({*requests, *shares})
         },
     )
 
 
-def _endpoint_usage_body(requests: int, use: EndpointUsage | None) -> EndpointUseBody:
+def _build_endpoint_usage_body(requests: int, use: EndpointUsage | None) -> EndpointUseBody:
     if use is None:
         return EndpointUseBody(requests=requests)
     return EndpointUseBody(requests=requests, images=use.images, gpu_seconds=round(use.gpu_seconds, 3))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gateway.admin.operations import AdminActions
 from gateway.usage import routes
-from gateway.usage.loops import usage_loops
+from gateway.usage.loops import create_usage_loops
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.service import UsageView
 from gateway.usage.store import RequestUsageStore
@@ -24,6 +24,6 @@ def wire_usage(infra: Infrastructure, operations: AdminActions) -> Usage:
     counts = RequestCounts(store)
     return Usage(
         counts=counts,
-        routers=(routes.router(usage=UsageView(infra.bus, store), operations=operations),),
-        loops=usage_loops(counts, store, flush_s=infra.settings.usage_flush_s),
+        routers=(routes.create_router(usage=UsageView(infra.bus, store), operations=operations),),
+        loops=create_usage_loops(counts, store, flush_s=infra.settings.usage_flush_s),
     )

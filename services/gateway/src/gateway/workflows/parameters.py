@@ -67,7 +67,7 @@ def declare(
         graph: a valid graph.
     """
     errors: list[FieldError] = []
-    found = dict(sent) if sent is not None else _read_off(graph, errors)
+    found = dict(sent) if sent is not None else _derive_from_titles(graph, errors)
     taken: dict[tuple[str, str], str] = {}
     for name, parameter in found.items():
         pointer = f"/parameters/{name}"
@@ -81,7 +81,7 @@ def declare(
             errors.append(FieldError(pointer=pointer, code="parameter_target_taken", message=message))
         taken[target] = name
         found[name] = _complete_parameter(parameter, graph[parameter.node]["inputs"][parameter.input])
-        errors.extend(_definition_errors(found[name], pointer))
+        errors.extend(_find_definition_errors(found[name], pointer))
     return found, tuple(errors)
 
 
@@ -89,7 +89,7 @@ def schema(parameters: Parameters) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the parameters of a submission."""
     return {
         "type": "object",
-        "properties": {name: _schema_property(parameter) for name, parameter in parameters.items()},
+        "properties": {name: _build_schema_property(parameter) for name, parameter in parameters.items()},
         "required": [name for name, parameter in parameters.items() if parameter.required],
         "additionalProperties": False,
     }
@@ -105,7 +105,7 @@ def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tupl
             message = f"The saved workflow has no parameter {show(name)}. It has {_named_parameters(parameters)}."
             errors.append(FieldError(pointer=at, code="parameter_unknown", message=message, allowed=allowed))
         else:
-            errors.extend(_value_errors(parameters[name], value, at))
+            errors.extend(_find_value_errors(parameters[name], value, at))
     for name, parameter in parameters.items():
         if parameter.required and name not in sent:
             message = f"The parameter {show(name)} is required, and is missing."
@@ -144,13 +144,13 @@ def explain(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str
     )
 
 
-def _read_off(graph: Mapping[str, Any], errors: list[FieldError]) -> dict[str, ParameterBody]:
+def _derive_from_titles(graph: Mapping[str, Any], errors: list[FieldError]) -> dict[str, ParameterBody]:
     found: dict[str, ParameterBody] = {}
     for node_id, node in graph.items():
-        name = _node_title(node)
+        name = _read_parameter_title(node)
         if name is None:
             continue
-        literals = [name for name, value in node["inputs"].items() if _type_of(value)]
+        literals = [name for name, value in node["inputs"].items() if _find_type(value)]
         if not _is_name(name):
             code, message = (
                 "parameter_name",
@@ -170,7 +170,7 @@ def _read_off(graph: Mapping[str, Any], errors: list[FieldError]) -> dict[str, P
     return found
 
 
-def _node_title(node: Mapping[str, Any]) -> str | None:
+def _read_parameter_title(node: Mapping[str, Any]) -> str | None:
     title = (node.get("_meta") or {}).get("title")
     if not isinstance(title, str):
         return None
@@ -181,7 +181,7 @@ def _is_name(text: str) -> bool:
     return text.isascii() and text.isidentifier() and len(text) <= 64
 
 
-def _type_of(value: object) -> ValueType | None:
+def _find_type(value: object) -> ValueType | None:
     """Return the type of a literal; None for links and anything else."""
     for kind, type_ in ((bool, ValueType.BOOLEAN), (int, ValueType.INTEGER), (float, ValueType.NUMBER)):
         if isinstance(value, kind):
@@ -192,13 +192,13 @@ def _type_of(value: object) -> ValueType | None:
 def _complete_parameter(parameter: ParameterBody, literal: Any) -> ParameterBody:
     """Return the parameter, with default and type from the graph where it has none."""
     default = parameter.default
-    if default is None and not parameter.required and _type_of(literal):
+    if default is None and not parameter.required and _find_type(literal):
         default = literal
-    type_ = parameter.type or _type_of(default) or _type_of(literal)
+    type_ = parameter.type or _find_type(default) or _find_type(literal)
     return parameter.model_copy(update={"default": default, "type": type_})
 
 
-def _definition_errors(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
+def _find_definition_errors(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
     """Errors in the definition of one parameter."""
     low, high = parameter.minimum, parameter.maximum
     if parameter.type is None:
@@ -215,16 +215,16 @@ def _definition_errors(parameter: ParameterBody, pointer: str) -> Iterator[Field
         )
         return
     for index, choice in enumerate(parameter.enum or ()):
-        yield from _value_errors(parameter.model_copy(update={"enum": None}), choice, f"{pointer}/enum/{index}")
+        yield from _find_value_errors(parameter.model_copy(update={"enum": None}), choice, f"{pointer}/enum/{index}")
     if len(set(parameter.enum or ())) != len(parameter.enum or ()):
         yield FieldError(pointer=f"{pointer}/enum", code="parameter_choices", message="A choice is there twice.")
     if parameter.default is not None:
-        yield from _value_errors(parameter, parameter.default, f"{pointer}/default")
+        yield from _find_value_errors(parameter, parameter.default, f"{pointer}/default")
 
 
-def _value_errors(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
+def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
     """Why a value does not fit the parameter. Types are strict, but an integer is also a number."""
-    type_ = _type_of(value)
+    type_ = _find_type(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
         message, types = (
             f"The value is {show(value)}, and must be of type {parameter.type}.",
@@ -240,18 +240,18 @@ def _value_errors(parameter: ParameterBody, value: Any, pointer: str) -> Iterato
             allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
-        low, high = _numeric_bounds(parameter)
+        low, high = _list_numeric_bounds(parameter)
         if not low <= value <= high:
             message = f"The value is {show(value)}, and must be between {low} and {high}."
             yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
 
 
-def _numeric_bounds(parameter: ParameterBody) -> tuple[int | float, int | float]:
+def _list_numeric_bounds(parameter: ParameterBody) -> tuple[int | float, int | float]:
     low = SMALLEST if parameter.minimum is None else parameter.minimum
     return low, LARGEST if parameter.maximum is None else parameter.maximum
 
 
-def _schema_property(parameter: ParameterBody) -> dict[str, Any]:
+def _build_schema_property(parameter: ParameterBody) -> dict[str, Any]:
     fields = ("type", "title", "description", "default", "minimum", "maximum", "enum")
     described = {name: getattr(parameter, name) for name in fields}
     return {name: value for name, value in described.items() if value is not None}

@@ -10,11 +10,11 @@ from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
-from gateway.edge.request_body import json_body
+from gateway.edge.request_body import read_json_body
 from gateway.workflows.errors import TooManyVersions, TooManyWorkflows, UnknownWorkflow
-from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, heading_body, present_workflow
+from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, build_heading_body, present_workflow
 from gateway.workflows.service import SavedWorkflows
-from gateway.workflows.submission_forms import with_workflow
+from gateway.workflows.submission_forms import unwrap_workflow
 
 _EXAMPLE = {
     "description": "A plain colour",
@@ -30,7 +30,7 @@ _VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
 
 
-def router(*, saved: SavedWorkflows) -> APIRouter:
+def create_router(*, saved: SavedWorkflows) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))
@@ -41,7 +41,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> WorkflowsBody:
         found, next_cursor = await saved.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
-        return WorkflowsBody(workflows=[heading_body(one) for one in found], next_cursor=next_cursor)
+        return WorkflowsBody(workflows=[build_heading_body(one) for one in found], next_cursor=next_cursor)
 
     @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
     async def read_workflow(
@@ -62,7 +62,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
     async def save_workflow(
         tenant: Writer,
         workflow_name: WorkflowPath,
-        body: Annotated[Any, Depends(json_body)],
+        body: Annotated[Any, Depends(read_json_body)],
         request: Request,
         response: Response,
     ) -> WorkflowBody:
@@ -70,7 +70,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
 
         Saving the same content again changes nothing.
         """
-        sent, is_large = read_model(SaveBody, with_workflow(body)), request.state.is_large
+        sent, is_large = read_model(SaveBody, unwrap_workflow(body)), request.state.is_large
         version, new = await saved.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
         return present_workflow(version)

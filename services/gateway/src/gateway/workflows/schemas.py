@@ -45,7 +45,7 @@ class SaveBody(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class WorkflowContent:
     """The content of one version. ``digest``: SHA-256 in hex, equal for equal content."""
 
     graph: Mapping[str, Any]
@@ -55,7 +55,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class WorkflowHeading:
     """One version of a saved workflow, without its content."""
 
     id: UUID
@@ -73,7 +73,7 @@ class Version:
         is_large: whether checking its graph takes more than a millisecond, so that a thread does it.
     """
 
-    heading: Heading
+    heading: WorkflowHeading
     graph: dict[str, Any]
     parameters: dict[str, ParameterBody]
     is_large: bool = False
@@ -136,7 +136,7 @@ def parse_new_workflow_name(text: str) -> str:
     return text
 
 
-def parse_content(sent: SaveBody) -> Content:
+def parse_content(sent: SaveBody) -> WorkflowContent:
     """Return the content to save.
 
     Raises:
@@ -152,10 +152,10 @@ def parse_content(sent: SaveBody) -> Content:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
     hashed = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
     digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    return Content(graph=graph, parameters=declared, description=sent.description, digest=digest)
+    return WorkflowContent(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 
-def heading_body(heading: Heading) -> HeadingBody:
+def build_heading_body(heading: WorkflowHeading) -> HeadingBody:
     return HeadingBody(
         name=heading.name,
         version=heading.version,
@@ -166,7 +166,7 @@ def heading_body(heading: Heading) -> HeadingBody:
 
 def present_workflow(version: Version) -> WorkflowBody:
     return WorkflowBody(
-        **heading_body(version.heading).model_dump(),
+        **build_heading_body(version.heading).model_dump(),
         parameters=schema(version.parameters),
         targets={name: Target(node=one.node, input=one.input) for name, one in version.parameters.items()},
         workflow=version.graph,

@@ -11,9 +11,9 @@ from gateway.signing.keys import SigningKeys
 from gateway.workflows import parameters
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.schemas import (
-    Heading,
     SaveBody,
     Version,
+    WorkflowHeading,
     parse_content,
     parse_new_workflow_name,
     parse_workflow_name,
@@ -71,7 +71,9 @@ class SavedWorkflows:
         if not await self._workflows.delete(tenant, parse_workflow_name(name)):
             raise UnknownWorkflow
 
-    async def list_workflows(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Heading], str | None]:
+    async def list_workflows(
+        self, *, tenant: str, limit: int, cursor: str | None
+    ) -> tuple[list[WorkflowHeading], str | None]:
         """Return a page of workflows, last changed first, and the cursor of the next page.
 
         Raises:
@@ -85,7 +87,7 @@ class SavedWorkflows:
         return page, cursors.encode(self._keys, tenant=tenant, filters=FILTERS, before=page[-1].id)
 
 
-def fill_in(version: Version, sent: dict[str, Any], pointer: str) -> dict[str, Any]:
+def set_parameter_values(version: Version, sent: dict[str, Any], pointer: str) -> dict[str, Any]:
     """Return the graph with these values.
 
     Args:

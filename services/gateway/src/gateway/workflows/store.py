@@ -10,7 +10,7 @@ from chassis.ids import new_id
 from chassis.offload import INLINE_BYTES
 from gateway.workflows.errors import TooManyVersions, TooManyWorkflows
 from gateway.workflows.parameters import ParameterBody
-from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS, Content, Heading, Version
+from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS, Version, WorkflowContent, WorkflowHeading
 
 # Serializes saves of one tenant, so that versions have no gaps and limits hold.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('workflows ' || :tenant_id::uuid, 0))")
@@ -46,7 +46,7 @@ class WorkflowStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save(self, tenant_id: str, name: str, content: Content) -> tuple[int, bool]:
+    async def save(self, tenant_id: str, name: str, content: WorkflowContent) -> tuple[int, bool]:
         """Save a new version unless the newest has the same content; its number, and whether it is new.
 
         Raises:
@@ -84,11 +84,11 @@ class WorkflowStore:
             row = await _GET.first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
         return _to_version(row) if row is not None else None
 
-    async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Heading]:
+    async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[WorkflowHeading]:
         """Return the newest version of each workflow, last changed first, after ``before``."""
         async with self._database.single() as connection:
             rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
-        return [Heading(**row) for row in rows]
+        return [WorkflowHeading(**row) for row in rows]
 
     async def delete(self, tenant_id: str, name: str) -> bool:
         """Delete every version; False if there was none."""
@@ -101,7 +101,7 @@ def _to_version(row: Row) -> Version:
     parameters = json.loads(row["parameters"])
     heading = {name: row[name] for name in ("id", "name", "version", "description", "created_at")}
     return Version(
-        heading=Heading(**heading),
+        heading=WorkflowHeading(**heading),
         graph=graph,
         parameters={name: ParameterBody.model_validate(one) for name, one in parameters.items()},
         is_large=len(row["graph"]) > INLINE_BYTES,

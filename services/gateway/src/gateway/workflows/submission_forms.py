@@ -11,7 +11,7 @@ from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json, read_model
-from gateway.edge.json_faults import shown_key
+from gateway.edge.json_faults import shorten_key
 
 WORKFLOW_AT = "/workflow"  # pointer to the graph in a native submission
 MAX_NAME = 63  # characters of the name of a label
@@ -42,7 +42,7 @@ def read_submission(body: Any) -> SentSubmission:
     Raises:
         InvalidRequest: the body has another shape, or is ambiguous.
     """
-    fields, workflow_at = _fields_of(body)
+    fields, workflow_at = _read_fields(body)
     return SentSubmission(read_model(Submission, fields), workflow_at)
 
 
@@ -58,10 +58,10 @@ def read_workflow(value: Any, at: str) -> SentWorkflow | None:
     """
     for _ in range(MAX_WRAPPERS):
         if isinstance(value, str):
-            value = _from_text(value, at)
+            value = _parse_text(value, at)
         if not isinstance(value, dict) or is_workflow(value) or not value.keys() & set(_GRAPH_KEYS):
             break
-        inner = _wrapped_in(value)
+        inner = _find_wrapper_key(value)
         if inner is None or not isinstance(value[inner], dict | str):
             break
         at = f"{at}/{inner}"
@@ -69,7 +69,7 @@ def read_workflow(value: Any, at: str) -> SentWorkflow | None:
     return SentWorkflow(value, at) if isinstance(value, dict) else None
 
 
-def with_workflow(body: Any) -> Any:
+def unwrap_workflow(body: Any) -> Any:
     """Return a body in the native form, with ``workflow`` replaced by the graph that it is or wraps.
 
     Raises:
@@ -91,30 +91,30 @@ def is_workflow(value: Any) -> bool:
     )
 
 
-def _fields_of(body: Any) -> tuple[Any, str]:
+def _read_fields(body: Any) -> tuple[Any, str]:
     """Return the fields of a submission in the body, and where its graph is."""
-    value = _from_text(body, "") if isinstance(body, str) else body  # a text can be JSON that was encoded twice
-    return _fields_of_object(value) if isinstance(value, dict) else (value, WORKFLOW_AT)
+    value = _parse_text(body, "") if isinstance(body, str) else body  # a text can be JSON that was encoded twice
+    return _read_fields_of_object(value) if isinstance(value, dict) else (value, WORKFLOW_AT)
 
 
-def _fields_of_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    if is_ui_format(body) or (is_workflow(body) and all(map(_is_node, _of_our_names(body)))):
+def _read_fields_of_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    if is_ui_format(body) or (is_workflow(body) and all(map(_is_node, _list_values_of_native_fields(body)))):
         return {"workflow": body}, ""
-    fields = _without_nulls(body)
+    fields = _drop_nulls(body)
     if not fields.keys() & {"prompt", "workflow", "workflow_name"}:
-        return _fields_of_other_forms(fields)
+        return _read_fields_of_other_forms(fields)
     if isinstance(fields.get("prompt"), dict):
-        return _comfyui_fields(fields)
+        return _read_comfyui_fields(fields)
     if "workflow" in fields and (found := read_workflow(fields["workflow"], WORKFLOW_AT)) is not None:
         return {**fields, "workflow": found.workflow}, found.at
     return fields, WORKFLOW_AT
 
 
-def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _read_fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the same for a body whose workflow is not under a native field name."""
     if isinstance(fields.get("input"), dict):
-        return _runpod_fields(fields)
-    found = _saved_with_a_picture(fields)
+        return _read_runpod_fields(fields)
+    found = _find_editor_file_in_metadata(fields)
     if found is None:
         _refuse_loose_nodes(fields)
         return fields, WORKFLOW_AT
@@ -122,12 +122,12 @@ def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]
     return {**kept, "workflow": found.workflow}, found.at
 
 
-def _of_our_names(body: dict[str, Any]) -> list[Any]:
+def _list_values_of_native_fields(body: dict[str, Any]) -> list[Any]:
     """Return the values under native field names; a graph can have nodes with these names."""
     return [body[name] for name in body.keys() & Submission.model_fields.keys()]
 
 
-def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+def _drop_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that are not null. Invalid names of labels and parameters stay, to be refused."""
     given = {name: value for name, value in fields.items() if value is not None}
     for name in ("labels", "parameters"):
@@ -138,7 +138,7 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _read_comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the fields of a body that ComfyUI's clients post to ``/prompt``, where ``prompt`` is the graph."""
     queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
     if queueing:
@@ -147,19 +147,19 @@ def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
             "Each job gets "
             'its id here, and "priority" orders your jobs.'
         )
-        _refuse(f"/{queueing[0]}", "comfyui_field", message)
+        _refuse_submission(f"/{queueing[0]}", "comfyui_field", message)
     beside = fields.get("workflow")
     if beside is not None and not is_ui_format(beside):
         message = 'The body has a graph as "prompt" and another one as "workflow". Send one of them, as "workflow".'
-        _refuse("/prompt", "two_workflows", message)
+        _refuse_submission("/prompt", "two_workflows", message)
     found = read_workflow(fields["prompt"], "/prompt") or SentWorkflow(fields["prompt"], "/prompt")
     kept = {name: value for name, value in fields.items() if name not in {"prompt", "client_id"}}
     return {**kept, "workflow": found.workflow}, found.at
 
 
-def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _read_runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the fields of a body for RunPod's workers, which has everything in ``input``."""
-    inner = _without_nulls(fields["input"])
+    inner = _drop_nulls(fields["input"])
     more = [key for key in (*fields, *inner) if key not in {"input", *_GRAPH_KEYS}]
     found = read_workflow(inner, "/input") if not more else None
     if found is not None and is_workflow(found.workflow):
@@ -171,10 +171,10 @@ def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
         message += " Upload images first (POST /api/v1/upload) and use their ids where the workflow takes a file."
     elif more:
         message += f" Leave out what this API does not know: {_quote_keys(more)}."
-    return _refuse("/input", "input_wrapper", message)
+    return _refuse_submission("/input", "input_wrapper", message)
 
 
-def _saved_with_a_picture(fields: dict[str, Any]) -> SentWorkflow | None:
+def _find_editor_file_in_metadata(fields: dict[str, Any]) -> SentWorkflow | None:
     """Return the editor file in the metadata of an image, if the body has no other workflow."""
     for path in (("extra_pnginfo", "workflow"), ("extra_data", "extra_pnginfo", "workflow")):
         value: Any = fields
@@ -191,17 +191,17 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
     others = [key for key in fields if key not in nodes]
     if not nodes:
         return
-    beside = next((f'"{shown_key(key)}": ...' for key in others if key != "workflow"), "...")
+    beside = next((f'"{shorten_key(key)}": ...' for key in others if key != "workflow"), "...")
     message = (
         f"The body has nodes of a workflow on one level with other fields: {_quote_keys(others)}. Move the "
         "nodes into a "
         f'field "workflow", and leave the rest beside it: '
-        f'{{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, {beside}}}.'
+        f'{{"workflow": {{"{shorten_key(nodes[0])}": {{...}}}}, {beside}}}.'
     )
-    _refuse("", "nodes_not_wrapped", message)
+    _refuse_submission("", "nodes_not_wrapped", message)
 
 
-def _wrapped_in(value: dict[str, Any]) -> str | None:
+def _find_wrapper_key(value: dict[str, Any]) -> str | None:
     """Return the key of the graph in a wrapper; None if the value is not a wrapper.
 
     The metadata of an image has the workflow as a graph and as an editor file: the graph is used.
@@ -214,7 +214,7 @@ def _wrapped_in(value: dict[str, Any]) -> str | None:
     return (graphs or wrappers)[0]
 
 
-def _from_text(text: str, at: str) -> Any:
+def _parse_text(text: str, at: str) -> Any:
     """Return the JSON value in a text; the text itself if it does not look like JSON."""
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         return text
@@ -223,7 +223,7 @@ def _from_text(text: str, at: str) -> Any:
     except Malformed as malformed:
         first_error = malformed.refused.errors[0]
         message = f"This text looks like a workflow as JSON, but cannot be read. {first_error.message}"
-        _refuse(at, first_error.code, message)
+        _refuse_submission(at, first_error.code, message)
 
 
 def _is_node(value: Any) -> bool:
@@ -232,9 +232,9 @@ def _is_node(value: Any) -> bool:
 
 def _quote_keys(keys: list[str]) -> str:
     """Return some of the keys, quoted."""
-    named = ", ".join(f'"{shown_key(key)}"' for key in keys[:_MAX_NAMED])
+    named = ", ".join(f'"{shorten_key(key)}"' for key in keys[:_MAX_NAMED])
     return named if len(keys) <= _MAX_NAMED else f"{named} and {len(keys) - _MAX_NAMED} more"
 
 
-def _refuse(pointer: str, code: str, message: str) -> NoReturn:
+def _refuse_submission(pointer: str, code: str, message: str) -> NoReturn:
     raise InvalidRequest(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

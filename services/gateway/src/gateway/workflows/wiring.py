@@ -20,4 +20,4 @@ def wire_workflows(infra: Infrastructure) -> WorkflowsFeature:
     """Construct the feature."""
     store = WorkflowStore(infra.database)
     saved = SavedWorkflows(store, cursor_keys=infra.keys("cursors"))
-    return WorkflowsFeature(saved=saved, store=store, routers=(routes.router(saved=saved),))
+    return WorkflowsFeature(saved=saved, store=store, routers=(routes.create_router(saved=saved),))

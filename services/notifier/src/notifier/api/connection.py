@@ -89,13 +89,13 @@ class Connection:
             if isinstance(result, Exception) and not isinstance(result, CloseConnection | WebSocketDisconnect):
                 raise result
         if close_requests and self._socket.application_state is WebSocketState.CONNECTED:
-            await self._close(close_requests[0])
+            await self._close_socket(close_requests[0])
 
     async def _close_when_ended(self) -> None:
         await self._ended.wait()
         raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
 
-    async def _close(self, close_request: CloseConnection) -> None:
+    async def _close_socket(self, close_request: CloseConnection) -> None:
         """Close without waiting for a client that may not read; the server cuts the connection afterwards."""
         log.info("notifier.socket.closed", code=close_request.code, reason=close_request.reason)
         with suppress(TimeoutError):

@@ -15,7 +15,7 @@ from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from authn.authenticator import Authenticator
-from authn.client_address import ClientAddressResolver, rate_limit_group
+from authn.client_address import ClientAddressResolver, find_rate_limit_group
 from authn.credentials import CREDENTIAL_PATTERN, read_credentials
 from chassis.http.app import ProblemResponse, problem
 from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
@@ -70,7 +70,7 @@ class WebSocketAuthenticator:
         """
         peer = socket.client.host if socket.client else None
         self._handshakes.count_handshake(
-            rate_limit_group(self._addresses.resolve(peer, socket.headers.getlist("x-forwarded-for")))
+            find_rate_limit_group(self._addresses.resolve(peer, socket.headers.getlist("x-forwarded-for")))
         )
         if socket.headers.getlist("sec-websocket-protocol"):
             raise SubprotocolNotSupported

@@ -15,7 +15,9 @@ from notifier.usecases.hub import Hub
 from notifier.usecases.viewer import JobDeleted, Viewer, ViewerTooSlow
 
 
-def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float) -> APIRouter:
+def create_router(
+    *, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float
+) -> APIRouter:
     routes, open_sockets = APIRouter(), sockets.labels("job")
 
     @routes.websocket("/ws/jobs/{job_id}")
@@ -39,7 +41,7 @@ def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, s
 
 async def _send_frames(connection: Connection, viewer: Viewer, job_id: str) -> None:
     try:
-        while (frame := await viewer.next_frame()) is not None:
+        while (frame := await viewer.wait_for_next_frame()) is not None:
             await connection.send(frame)
     except ViewerTooSlow:
         raise close_slow_client() from None

@@ -26,7 +26,9 @@ from notifier.usecases.viewer import JobDeleted, ViewerTooSlow
 MAX_JOBS = 100  # each costs two NATS subscriptions and a periodic read, shared by all viewers of the job
 
 
-def router(*, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float) -> APIRouter:
+def create_router(
+    *, authenticator: WebSocketAuthenticator, hub: Hub, sockets: Gauge, send_timeout_s: float
+) -> APIRouter:
     routes, open_sockets = APIRouter(), sockets.labels("jobs")
 
     @routes.websocket("/ws")
@@ -90,7 +92,7 @@ class _Subscriptions:
         try:
             job_id, try_send = parse_job_id(message.job_id), self._connection.try_send
             async with self._hub.watch(self._tenant, job_id, message.after, try_send=try_send) as viewer:
-                while (frame := await viewer.next_frame()) is not None:
+                while (frame := await viewer.wait_for_next_frame()) is not None:
                     await self._connection.send(frame)
                 log_delivery(message.job_id, viewer)
         except Refusal as refusal:

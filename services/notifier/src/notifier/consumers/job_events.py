@@ -5,7 +5,7 @@ from typing import Any
 
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetterStore
-from chassis.messaging.stream_consumer import Received, StreamConsumer
+from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from chassis.telemetry.logs import log
 from contracts.registry import NOTIFIER_JOB_EVENTS
 from contracts.scheduler.jobs import FINAL_STATES, JobEvent
@@ -18,10 +18,10 @@ def log_fields(event: JobEvent) -> dict[str, Any]:
     return fields | ({"request_id": event.request_id} if event.request_id else {})
 
 
-def job_event_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobEvent]:
+def create_job_event_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobEvent]:
     """Return the consumer that stores job events."""
 
-    async def store(messages: Sequence[Received[JobEvent]]) -> None:
+    async def store(messages: Sequence[ReceivedMessage[JobEvent]]) -> None:
         await events.add_events([message.payload for message in messages])
         for event in (message.payload for message in messages):
             write = log.info if event.state in FINAL_STATES else log.debug

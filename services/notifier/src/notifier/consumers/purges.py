@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetterStore
-from chassis.messaging.stream_consumer import Received, StreamConsumer
+from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from contracts.registry import NOTIFIER_JOB_PURGES
 from contracts.scheduler.purges import JobPurged
 from notifier.store.events import EventStore
@@ -13,7 +13,7 @@ from notifier.store.events import EventStore
 def purge_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
     """Return the consumer that deletes the events of purged jobs."""
 
-    async def delete(messages: Sequence[Received[JobPurged]]) -> None:
+    async def delete(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:
         await events.purge_jobs([message.payload.job_id for message in messages])
 
     return StreamConsumer(bus, NOTIFIER_JOB_PURGES, delete, dead_letters)

@@ -27,11 +27,11 @@ def encode_snapshot(job: Job, *, progress: float, at: datetime) -> str:
         "queue_position": job.queue_position,
         "eta_seconds": job.eta_seconds,
         "eta_p90_seconds": job.eta_p90_seconds,
-        "waiting": _waiting_fields(job),
-        "outputs": [_output_fields(job.job_id, index, output) for index, output in enumerate(job.outputs)],
-        "urls": _job_urls(job),
+        "waiting": _build_waiting_fields(job),
+        "outputs": [_build_output_fields(job.job_id, index, output) for index, output in enumerate(job.outputs)],
+        "urls": _build_job_urls(job),
     }
-    return json.dumps(body | _error_fields(job.error))
+    return json.dumps(body | _build_error_fields(job.error))
 
 
 def encode_waiting(job: Job, *, at: datetime) -> str:
@@ -43,7 +43,7 @@ def encode_waiting(job: Job, *, at: datetime) -> str:
         "queue_position": job.queue_position,
         "eta_seconds": job.eta_seconds,
         "eta_p90_seconds": job.eta_p90_seconds,
-        "waiting": _waiting_fields(job),
+        "waiting": _build_waiting_fields(job),
     }
     return json.dumps(body)
 
@@ -57,11 +57,11 @@ def encode_event(event: JobEvent) -> tuple[str, ...]:
         "status": STATUS_OF_STATE[event.state],
         "at": event.at.isoformat(),
         "attempt": event.attempt,
-    } | _error_fields(event.error)
+    } | _build_error_fields(event.error)
     if event.state not in FINAL_STATES:
         return (json.dumps(status),)
     outputs = (
-        {"type": "output", "at": event.at.isoformat()} | _output_fields(event.job_id, index, output)
+        {"type": "output", "at": event.at.isoformat()} | _build_output_fields(event.job_id, index, output)
         for index, output in enumerate(event.outputs)
     )
     return (*map(json.dumps, outputs), json.dumps(status), encode_end(event))
@@ -111,19 +111,19 @@ def build_final_event(job: Job) -> JobEvent:
     )
 
 
-def _output_fields(job_id: object, index: int, output: Output) -> dict[str, Any]:
+def _build_output_fields(job_id: object, index: int, output: Output) -> dict[str, Any]:
     fields = output.model_dump(mode="json")
     return {"job_id": str(job_id), "index": index, "url": f"/api/v1/jobs/{job_id}/result?index={index}"} | fields
 
 
-def _waiting_fields(job: Job) -> dict[str, Any] | None:
+def _build_waiting_fields(job: Job) -> dict[str, Any] | None:
     return job.waiting.model_dump(mode="json") if job.waiting else None
 
 
-def _job_urls(job: Job) -> dict[str, str]:
+def _build_job_urls(job: Job) -> dict[str, str]:
     path = f"/api/v1/jobs/{job.job_id}"
     return {"self": path, "events": f"{path}/events", "result": f"{path}/result", "cancel": f"{path}/cancel"}
 
 
-def _error_fields(error: JobError | None) -> dict[str, Any]:
+def _build_error_fields(error: JobError | None) -> dict[str, Any]:
     return {"error": error.model_dump(mode="json")} if error else {}

@@ -9,7 +9,7 @@ from notifier.store.events import EventStore
 EVERY_S = 3600.0
 
 
-def prune_loop(events: EventStore, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
+def create_prune_loop(events: EventStore, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
     """Return the loop that deletes events older than ``keep_days`` and old dead letters."""
 
     async def prune() -> None:

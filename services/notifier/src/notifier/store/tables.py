@@ -4,7 +4,7 @@ from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database.postgres import new_metadata
-from chassis.messaging.dead_letters import dead_letters_table
+from chassis.messaging.dead_letters import create_dead_letters_table
 
 METADATA = new_metadata()
 
@@ -18,7 +18,7 @@ JOB_EVENTS = Table(
     Column("body", JSONB, nullable=False, comment="the whole event"),
     Column("at", DateTime(timezone=True), nullable=False),
     Index("ix_job_events_at", "at"),
-    comment="Written from the event stream, the key is the inbox; read for replay; kept for days.",
+    comment="Events of jobs from the event stream, kept for days. The primary key drops duplicates.",
 )
 
 PURGED_JOBS = Table(
@@ -26,7 +26,7 @@ PURGED_JOBS = Table(
     METADATA,
     Column("job_id", Uuid, primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    comment="Of whom no event is kept any more, however late it comes.",
+    comment="Purged jobs: late events of them are not stored.",
 )
 
-DEAD_LETTERS = dead_letters_table(METADATA)
+DEAD_LETTERS = create_dead_letters_table(METADATA)

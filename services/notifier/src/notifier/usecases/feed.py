@@ -24,7 +24,7 @@ MAX_PROGRESS = (
 )
 
 
-class Feed:
+class JobFeed:
     """Receives a job's live events, reads it every ``reread_s``, and sends all viewers the same in order.
 
     A frame is encoded once for all viewers. Only what a viewer needs at its start is encoded for it alone.
@@ -69,7 +69,7 @@ class Feed:
         )
         self._attempt = max(self._attempt, job.attempt)
         self._ended = self._ended or job.state in FINAL_STATES
-        self._publish(missed)
+        self._publish_events(missed)
         if (self._timeline.last_seq or 0) < job.seq:  # another viewer that knows less joined meanwhile
             self.request_reread()
         if self._reread_task is None:
@@ -106,7 +106,7 @@ class Feed:
         self._subscriptions = []
 
     async def _on_event(self, event: JobEvent, _: Metadata) -> None:
-        self._publish([event])
+        self._publish_events([event])
 
     async def _on_progress(self, progress: Progress, _: Metadata) -> None:
         if progress.attempt > self._attempt:  # its start has not been received yet
@@ -122,7 +122,7 @@ class Feed:
             for viewer in self.viewers:
                 viewer.add_progress(progress, frame)
 
-    def _publish(self, events: list[JobEvent]) -> None:
+    def _publish_events(self, events: list[JobEvent]) -> None:
         for event in self._timeline.add(*events):
             self._attempt = event.attempt
             self._ended = event.state in FINAL_STATES
@@ -157,7 +157,7 @@ class Feed:
     async def _reread_job(self) -> None:
         known = self._timeline.last_seq or 0
         job = (await self._history.read_job(self._tenant, self._job_id)).job
-        self._publish(await self._history.read_events(self._tenant, self._job_id, known, job.seq))
+        self._publish_events(await self._history.read_events(self._tenant, self._job_id, known, job.seq))
         if job.waiting is None:
             return
         frame = frames.encode_waiting(job, at=datetime.now(UTC))

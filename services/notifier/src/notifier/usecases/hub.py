@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from notifier.domain.errors import InvalidResumePosition
-from notifier.usecases.feed import Feed
+from notifier.usecases.feed import JobFeed
 from notifier.usecases.read_history import History
 from notifier.usecases.viewer import TrySend, Viewer
 
@@ -16,7 +16,7 @@ class Hub:
 
     def __init__(self, bus: Bus, history: History, *, reread_s: float) -> None:
         self._bus, self._history, self._reread_s = bus, history, reread_s
-        self._feeds: dict[tuple[str, UUID], Feed] = {}
+        self._feeds: dict[tuple[str, UUID], JobFeed] = {}
         bus.when_connected(self.request_rereads)
 
     def request_rereads(self) -> None:
@@ -39,7 +39,7 @@ class Hub:
         key = (tenant, job_id)
         feed = self._feeds.get(key)
         if feed is None:
-            feed = Feed(self._bus, self._history, tenant=tenant, job_id=job_id, reread_s=self._reread_s)
+            feed = JobFeed(self._bus, self._history, tenant=tenant, job_id=job_id, reread_s=self._reread_s)
             self._feeds[key] = feed
         viewer = Viewer(try_send)
         try:

@@ -86,7 +86,7 @@ class Viewer:
 
     def add_waiting(self, job: Job, waiting: Waiting, frame: str) -> None:
         """Add why the job waits, unless it was sent already or is out of date."""
-        if job.seq != self._last_seq or _is_same(waiting, self._waiting):
+        if job.seq != self._last_seq or _is_same_event(waiting, self._waiting):
             return
         self._waiting = waiting
         self._backlog.add_progress(frame)
@@ -107,7 +107,7 @@ class Viewer:
         self._is_deleted = True
         self._changed.set()
 
-    async def next_frame(self) -> str | None:
+    async def wait_for_next_frame(self) -> str | None:
         """Return the next frame, None after the last one.
 
         Raises:
@@ -135,5 +135,5 @@ class Viewer:
         self._backlog.add_states((frames.encode_end(last),) if seen else frames.encode_event(last))
 
 
-def _is_same(one: Waiting, other: Waiting | None) -> bool:
+def _is_same_event(one: Waiting, other: Waiting | None) -> bool:
     return other is not None and (one.reason, one.detail) == (other.reason, other.detail)

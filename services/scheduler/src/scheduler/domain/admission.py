@@ -11,7 +11,7 @@ from contracts.scheduler.submissions import IdempotencyKeyReused, SubmitJob
 from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, Quota, QuotaExceeded
 from contracts.wire.errors import Refusal
 from scheduler.domain.job import JobSnapshot
-from scheduler.domain.quota import build_quota, next_midnight
+from scheduler.domain.quota import build_quota, find_next_midnight
 
 QUEUE_RETRY_S = 5  # a place in the queue may be free by then
 
@@ -25,7 +25,7 @@ class Candidate:
         requirement_id: of what a node must have to run the job.
         images: that it will make.
         fingerprint: of its workflow.
-        refusal: why no node can run it today. What was accepted once stays accepted all the same.
+        refusal: why no node can run it today. A submit that was accepted before is replayed nevertheless.
         nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
         request_id: of the request that submits the job.
         deadline: by ``time.monotonic()``; None if it may be decided at any time.
@@ -50,7 +50,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class TenantAllowance:
     """What a tenant may use and has used, by one version of its row: true until that changes or the day does.
 
     Attributes:
@@ -80,7 +80,7 @@ class Account:
         return self.now.date()
 
 
-class Written(NamedTuple):
+class InsertedJob(NamedTuple):
     """What only the database knows of a job as it writes it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Written(NamedTuple):
     version: int
 
 
-class Accepted(NamedTuple):
+class AcceptedJob(NamedTuple):
     """A new job, to be written.
 
     Attributes:
@@ -112,7 +112,7 @@ class Accepted(NamedTuple):
         """Its own."""
         return self.candidate.command.job_id
 
-    def to_snapshot(self, written: Written) -> JobSnapshot:
+    def to_snapshot(self, written: InsertedJob) -> JobSnapshot:
         """Return the job as reading it back would show it."""
         command = self.candidate.command
         return JobSnapshot(
@@ -144,19 +144,19 @@ class Accepted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayedJob:
     """The same request was accepted before; the answer is the existing job."""
 
     job_id: UUID
     quota: Quota
 
 
-Decision = Accepted | Replayed | Refusal
+Decision = AcceptedJob | ReplayedJob | Refusal
 Earlier = tuple[UUID, str]
 """Id and request hash of the existing job with the id or idempotency key of a submit."""
 
 
-class DailyImages:
+class DailyImageUse:
     """The images of today that one tenant uses, or the tenants of one quota group together."""
 
     def __init__(self, used: int) -> None:
@@ -170,9 +170,9 @@ class Ledger:
         images: that its quota group shares; its own otherwise.
     """
 
-    def __init__(self, account: Account, images: DailyImages | None = None) -> None:
+    def __init__(self, account: TenantAllowance, images: DailyImageUse | None = None) -> None:
         self.account = account
-        self._images = images or DailyImages(account.images_today)
+        self._images = images or DailyImageUse(account.images_today)
         self._priorities: list[int] = []  # of what was accepted
         self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
@@ -184,7 +184,7 @@ class Ledger:
         if earlier is not None:
             job_id, request_hash = earlier
             return (
-                Replayed(job_id, self._build_quota())
+                ReplayedJob(job_id, self._build_quota())
                 if request_hash == command.request_hash
                 else IdempotencyKeyReused()
             )
@@ -194,9 +194,9 @@ class Ledger:
         ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
         lowest = self.account.lowest_priority
         self._reserve(candidate)
-        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
+        return AcceptedJob(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
 
-    def closed(self, version: int) -> Account:
+    def build_next_allowance(self, version: int) -> TenantAllowance:
         """Return the account once what was accepted is written, its row being of that version then."""
         lowest = self.account.lowest_priority
         return replace(
@@ -220,7 +220,7 @@ class Ledger:
         account, images = self.account, candidate.images
         if not account.is_active:
             return UnknownTenant()
-        wait_s = (next_midnight(account.now) - account.now).total_seconds()
+        wait_s = (find_next_midnight(account.now) - account.now).total_seconds()
         limit, used = account.images_per_day, self._images.used
         if limit is not None and images and used + images > limit:
             advice = f"Make at most {limit} in one job" if images > limit else "Make fewer, or wait until 00:00 UTC"

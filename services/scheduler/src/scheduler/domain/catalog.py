@@ -145,24 +145,24 @@ def _read_classes(text: str) -> dict[str, ClassSpec]:
     Parsing everything in one call into C would hold the interpreter's lock for the whole time.
     """
     classes: dict[str, ClassSpec] = {}
-    at = _skip_mark("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
+    at = _skip_delimiter("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
     while not (text.startswith("}", at) and not classes):
         if not text.startswith('"', at):
             raise ValueError("a class has no name")
         name, at = _JSON.raw_decode(text, at)
-        at = _skip_mark(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
+        at = _skip_delimiter(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
         spec, at = _JSON.raw_decode(text, at)
         classes[name] = ClassSpec.model_validate(spec)
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         if text.startswith("}", at):
             break
-        at = _skip_mark(",", text, at)
+        at = _skip_delimiter(",", text, at)
     if text[at + 1 :].strip(" \t\n\r"):
         raise ValueError("there is more than one JSON value")
     return classes
 
 
-def _skip_mark(mark: str, text: str, at: int) -> int:
+def _skip_delimiter(mark: str, text: str, at: int) -> int:
     """Return the position after a mark and the white space that follows it."""
     if not text.startswith(mark, at):
         raise ValueError(f"{mark} is missing")

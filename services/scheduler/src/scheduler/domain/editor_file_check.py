@@ -8,9 +8,9 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import printable
-from contracts.workflow import MAX_ERRORS, graph_as_json, read_graph
+from contracts.workflow import MAX_ERRORS, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.editor_file.convert import Converted, convert_editor_file
+from scheduler.domain.editor_file.convert import ConvertedGraph, convert_editor_file
 from scheduler.domain.editor_file.parse import InexactError
 from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet
 from scheduler.domain.validation.graph_check import DrawNumber
@@ -52,7 +52,7 @@ def check_editor_file(
     inexact: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
-        errors = list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
+        errors = list_inexact_errors(converted, catalog) or read_graph(graph_to_json(converted.graph), "/workflow")[1]
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue
@@ -73,7 +73,7 @@ def check_editor_file(
     raise InvalidWorkflow(inexact[:MAX_ERRORS])
 
 
-def list_inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
+def list_inexact_errors(converted: ConvertedGraph, catalog: Catalog) -> tuple[FieldError, ...]:
     """List why the file cannot be converted exactly, including nodes of unknown classes."""
     faults = converted.faults
     if not converted.graph and not faults:
@@ -89,7 +89,7 @@ def list_inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldEr
     return tuple(_build_field_error(fault, converted) for fault in (*faults, *unknown))
 
 
-def _build_field_error(fault: InexactError, converted: Converted) -> FieldError:
+def _build_field_error(fault: InexactError, converted: ConvertedGraph) -> FieldError:
     where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)

@@ -37,7 +37,7 @@ class Concurrency(NamedTuple):
     jobs_ahead: int
 
 
-class Nodes:
+class NodeSchedule:
     """Nodes that take jobs as they become free.
 
     Args:
@@ -52,7 +52,7 @@ class Nodes:
         return len(self._busy_s)
 
     @property
-    def idle(self) -> int:
+    def idle_count(self) -> int:
         """Number of nodes that are free now."""
         return bisect_right(self._busy_s, 0.0)
 
@@ -61,24 +61,24 @@ class Nodes:
 
         That is when the nodes that are free by then have had time for the jobs before it.
         """
-        if position <= self.idle:
+        if position <= self.idle_count:
             return 0.0
         job_s = max(job_s, MIN_JOB_S)
         low, high = 1, len(self._busy_s)
         while low < high:  # the first number of nodes after which the next one becomes free too late
             middle = (low + high) // 2
-            if self._start_on(middle, position, job_s) <= self._busy_s[middle]:
+            if self._compute_start_on(middle, position, job_s) <= self._busy_s[middle]:
                 high = middle
             else:
                 low = middle + 1
-        return max(self._start_on(low, position, job_s), self._busy_s[low - 1])
+        return max(self._compute_start_on(low, position, job_s), self._busy_s[low - 1])
 
-    def _start_on(self, nodes: int, position: int, job_s: float) -> float:
+    def _compute_start_on(self, nodes: int, position: int, job_s: float) -> float:
         return (self._sums[nodes - 1] + (position - nodes) * job_s) / nodes
 
 
 def estimate_eta(
-    nodes: Nodes, *, position: int, own: RunTime, job_s: float, spread_s: float, concurrency: Concurrency
+    nodes: NodeSchedule, *, position: int, own: RunTime, job_s: float, spread_s: float, concurrency: Concurrency
 ) -> Eta:
     """Estimate when a queued job starts and ends.
 
@@ -89,7 +89,7 @@ def estimate_eta(
         spread_s: 90th percentile of a run time minus its median, for those jobs.
         concurrency: of the job's tenant.
     """
-    start_s = max(nodes.compute_start(position, job_s), _wait_for_limit(concurrency, job_s))
+    start_s = max(nodes.compute_start(position, job_s), _estimate_limit_wait(concurrency, job_s))
     rounds = start_s / max(job_s, MIN_JOB_S)  # jobs before it on the same node
     queue_spread_s = math.sqrt(rounds) * spread_s
     end_s = start_s + own.p50_s
@@ -101,7 +101,7 @@ def estimate_eta(
     )
 
 
-def _wait_for_limit(concurrency: Concurrency, job_s: float) -> float:
+def _estimate_limit_wait(concurrency: Concurrency, job_s: float) -> float:
     """Return after how many seconds enough jobs of the tenant have ended for one more to start."""
     if concurrency.limit is None:
         return 0.0

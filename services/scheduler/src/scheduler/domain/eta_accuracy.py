@@ -24,7 +24,7 @@ class EtaResult(StrEnum):
     MISSED = "missed"  # later than that
 
 
-class Comparison(NamedTuple):
+class EtaComparison(NamedTuple):
     """The actual time from the submission to the start or end of a job, compared with the estimate.
 
     Attributes:
@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
     ratio: float
 
     @property
-    def bin(self) -> int:
+    def ratio_bin(self) -> int:
         return find_bin(self.ratio)
 
 
@@ -64,7 +64,7 @@ class Accuracy(NamedTuple):
     ratio_p90: float
 
 
-def compare(estimate: Eta, *, started_s: float, ended_s: float) -> tuple[Comparison, Comparison]:
+def compare_estimate(estimate: Eta, *, started_s: float, ended_s: float) -> tuple[EtaComparison, EtaComparison]:
     """Compare an estimate with the seconds from the submission of a job to its start and its end."""
     return (
         _compare_stage(EtaStage.START, started_s, estimate.start_s, estimate.start_p90_s),
@@ -72,9 +72,9 @@ def compare(estimate: Eta, *, started_s: float, ended_s: float) -> tuple[Compari
     )
 
 
-def add_up(comparisons: Iterable[Comparison]) -> list[AccuracyTotals]:
+def count_comparisons(comparisons: Iterable[EtaComparison]) -> list[AccuracyTotals]:
     """Count comparisons by stage, result and bin, in the order of these."""
-    counted = Counter((one.stage, one.result, one.bin) for one in comparisons)
+    counted = Counter((one.stage, one.result, one.ratio_bin) for one in comparisons)
     return [AccuracyTotals(*key, jobs) for key, jobs in sorted(counted.items())]
 
 
@@ -86,9 +86,9 @@ def measure_accuracy(totals: Iterable[AccuracyTotals]) -> dict[EtaStage, Accurac
     return {stage: _measure_stage(found) for stage, found in by_stage.items()}
 
 
-def _compare_stage(stage: EtaStage, actual_s: float, p50_s: float, p90_s: float) -> Comparison:
+def _compare_stage(stage: EtaStage, actual_s: float, p50_s: float, p90_s: float) -> EtaComparison:
     result = EtaResult.EARLY if actual_s <= p50_s else EtaResult.LATE if actual_s <= p90_s else EtaResult.MISSED
-    return Comparison(stage, result, (max(actual_s, 0.0) + ADDED_S) / (p50_s + ADDED_S))
+    return EtaComparison(stage, result, (max(actual_s, 0.0) + ADDED_S) / (p50_s + ADDED_S))
 
 
 def _measure_stage(totals: Iterable[AccuracyTotals]) -> Accuracy:
@@ -101,10 +101,10 @@ def _measure_stage(totals: Iterable[AccuracyTotals]) -> Accuracy:
         jobs=jobs,
         within_p50=round(results[EtaResult.EARLY] / jobs, 3),
         within_p90=round(1 - results[EtaResult.MISSED] / jobs, 3),
-        ratio_p50=_find_ratio(bins, 0.5),
-        ratio_p90=_find_ratio(bins, 0.9),
+        ratio_p50=_compute_ratio_percentile(bins, 0.5),
+        ratio_p90=_compute_ratio_percentile(bins, 0.9),
     )
 
 
-def _find_ratio(bins: Mapping[int, int], share: float) -> float:
+def _compute_ratio_percentile(bins: Mapping[int, int], share: float) -> float:
     return round(compute_percentile(bins, share) or 0.0, 2)

@@ -30,7 +30,7 @@ class WaitingTenant(NamedTuple):
     requirements: tuple[int, ...] = ()
 
 
-class Rival(NamedTuple):
+class CompetingTenant(NamedTuple):
     """A tenant whose jobs compete for the same nodes.
 
     Attributes:
@@ -41,7 +41,7 @@ class Rival(NamedTuple):
     cost_s: float
 
 
-class _Turns(NamedTuple):
+class _TenantSchedule(NamedTuple):
     """Schedule of a tenant in virtual time: ``queued`` jobs, the first at ``vtime``, then ``rate`` per unit."""
 
     vtime: float
@@ -65,17 +65,17 @@ class _Turns(NamedTuple):
         return min(turns + 0.5, self.queued) if turns > 0 else 0.0
 
 
-class _Sums:
+class _PrefixSums:
     """Sums over tenants in the order of a virtual time at which each begins to count."""
 
-    def __init__(self, entries: Iterable[tuple[float, _Turns, float]]) -> None:
+    def __init__(self, entries: Iterable[tuple[float, _TenantSchedule, float]]) -> None:
         ordered = sorted((at, one.rate, one.rate * one.vtime, constant) for at, one, constant in entries)
         self._at = [entry[0] for entry in ordered]
         self._rates, self._products, self._constants = (
             [0.0, *accumulate(entry[column] for entry in ordered)] for column in (1, 2, 3)
         )
 
-    def add_up(self, start: float) -> float:
+    def sum_before(self, start: float) -> float:
         """Return the sum of ``(start - vtime) * rate + constant`` of all tenants that count before ``start``."""
         number = bisect_left(self._at, start)
         return start * self._rates[number] - self._products[number] + self._constants[number]
@@ -84,12 +84,17 @@ class _Sums:
 class FairOrder:
     """The weighted fair order of tenants with queued jobs. Expensive to build, cheap to query."""
 
-    def __init__(self, rivals: Sequence[Rival]) -> None:
-        turns = [_Turns(one.vtime, one.weight / max(cost_s, MIN_COST_S), one.queued, one.id) for one, cost_s in rivals]
+    def __init__(self, rivals: Sequence[CompetingTenant]) -> None:
+        turns = [
+            _TenantSchedule(one.vtime, one.weight / max(cost_s, MIN_COST_S), one.queued, one.id)
+            for one, cost_s in rivals
+        ]
         self._turns = sorted(turns, key=lambda one: one.vtime)
         self._by_id = {one.id: one for one in turns}
-        self._begun = _Sums((one.vtime, one, 0.5) for one in turns)
-        self._exhausted = _Sums((one.vtime + (one.queued - 0.5) / one.rate, one, 0.5 - one.queued) for one in turns)
+        self._begun = _PrefixSums((one.vtime, one, 0.5) for one in turns)
+        self._exhausted = _PrefixSums(
+            (one.vtime + (one.queued - 0.5) / one.rate, one, 0.5 - one.queued) for one in turns
+        )
         self.mean_cost_s = sum(rival.cost_s for rival in rivals) / len(rivals) if rivals else 0.0
 
     def count_jobs_before(self, *, tenant_id: UUID, vtime: float, weight: float, jobs_ahead: int, cost_s: float) -> int:
@@ -102,7 +107,7 @@ class FairOrder:
         """
         start = vtime + jobs_ahead * max(cost_s, MIN_COST_S) / weight
         own = self._by_id.get(tenant_id)
-        estimate = self._begun.add_up(start) - self._exhausted.add_up(start)
+        estimate = self._begun.sum_before(start) - self._exhausted.sum_before(start)
         estimate -= own.estimate_before(start) if own else 0.0
         if estimate > EXACT:
             return round(estimate)

@@ -8,7 +8,7 @@ from contracts.wire.show_values import show
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.declared_inputs import resolve_inputs
-from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.findings import Finding, GraphFault
 
 
 def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> Iterator[Finding]:
@@ -26,24 +26,24 @@ def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -
     for node_id, node in graph.items():
         declared = resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
-            if catalog.rules.decides_alone(node.class_type, name):
+            if catalog.rules.decides_values_alone(node.class_type, name):
                 continue
             accepted = declared[name][0] if name in declared else None
-            if (fault := _find_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
+            if (fault := _find_file_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
                 yield Finding(fault, node_id, name)
 
 
-def _find_fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> Fault | None:
+def _find_file_fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> GraphFault | None:
     is_upload = isinstance(value, str) and value in uploads
     if accepted is None or not accepted.upload:
         if not is_upload or accepted is None:
             return None
         message = f"{label} takes no file. Give the id of an upload to a loader node, such as LoadImage."
-        return Fault("upload_misplaced", message)
+        return GraphFault("upload_misplaced", message)
     if is_upload or (value == "" and accepted.default == ""):
         return None
     message = (
         f"{label} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
         'and write the id it returns, or "output:<id of the output>" to use a file that one of your jobs made.'
     )
-    return Fault("file_not_uploaded", message)
+    return GraphFault("file_not_uploaded", message)

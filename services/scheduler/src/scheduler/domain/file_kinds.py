@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from contracts.file_types import FILE_TYPES, FileKind
-from contracts.graph_policy.registry import stock_class
+from contracts.graph_policy.registry import find_stock_class
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.findings import Finding, GraphFault
 
 Kinds = frozenset[FileKind]
 
@@ -65,10 +65,10 @@ def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -
             if (kind := kinds.get(value)) is None:
                 continue
             place = f"{name}.{part}" if part else name
-            is_stock = spec is not None and stock_class(node.class_type, spec.module) is not None
+            is_stock = spec is not None and find_stock_class(node.class_type, spec.module) is not None
             taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _kinds_by_input_name(place)
             if taken is not None and kind not in taken:
-                yield Finding(_build_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
+                yield Finding(_build_kind_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
 
 
 def _iterate_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -85,9 +85,9 @@ def _kinds_by_input_name(place: str) -> Kinds | None:
     return _BY_WORD.get(word[0].lower()) if word is not None else None
 
 
-def _build_fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
+def _build_kind_fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> GraphFault:
     wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
     message = (
         f"{label} takes {wanted}, and this upload is {_NAMES[kind]} ({media_type}). Use an upload that is {wanted}."
     )
-    return Fault("upload_of_wrong_kind", message)
+    return GraphFault("upload_of_wrong_kind", message)

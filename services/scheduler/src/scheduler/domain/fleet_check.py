@@ -13,7 +13,7 @@ from scheduler.domain.catalog import Catalog
 from scheduler.domain.file_inputs import check_file_inputs
 from scheduler.domain.file_kinds import check_file_kinds
 from scheduler.domain.validation.field_errors import build_field_errors
-from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawNumber, GraphCheckResult, check_graph
 
 _UNKNOWN: Mapping[str, str] = MappingProxyType({})
@@ -53,7 +53,7 @@ def drop_node_pointers(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
     return tuple(error.model_copy(update={"pointer": "/workflow"}) for error in errors)
 
 
-class _Closest(NamedTuple):
+class _ClosestNode(NamedTuple):
     """The node with the fewest unknown classes, then with the fewest findings."""
 
     rank: tuple[int, int]
@@ -87,7 +87,7 @@ def check_fleet(
         EmptyFleet: there are no catalogs.
     """
     accepted: RunnableGraph | None = None
-    closest: _Closest | None = None
+    closest: _ClosestNode | None = None
     for catalog in catalogs:
         verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
         of_kinds = check_file_kinds(verdict.graph, catalog, types)
@@ -101,7 +101,7 @@ def check_fleet(
             continue
         rank = (sum(finding.fault.code == UNKNOWN_CLASS for finding in findings), len(findings))
         if closest is None or rank < closest.rank:
-            closest = _Closest(rank, findings, catalog)
+            closest = _ClosestNode(rank, findings, catalog)
     if accepted is not None:
         return accepted
     if closest is None:
@@ -119,28 +119,28 @@ def _collect_findings(
     replaces the node's, and a node whose class is refused has no further findings.
     """
     rules = catalog.rules
-    refused = tuple(map(_as_finding, rules.class_errors(graph, policy)))
+    refused = tuple(map(_to_finding, rules.find_class_errors(graph, policy)))
     names = {graph[finding.node_id].class_type for finding in refused if finding.node_id is not None}
-    of_policy = tuple(map(_as_finding, rules.input_errors(verdict.graph, policy, uploads)))
+    of_policy = tuple(map(_to_finding, rules.find_input_errors(verdict.graph, policy, uploads)))
     own = {(one.node_id, one.input): one for one in verdict.findings}
     judged = {(one.node_id, one.input): one for one in of_policy}
     findings = chain(
         refused,
-        (_prefer_suggestions(one, own.get((one.node_id, one.input))) for one in of_policy),
-        (one for place, one in own.items() if place not in judged and not _has_class(one, names, graph)),
+        (_prefer_suggesting_finding(one, own.get((one.node_id, one.input))) for one in of_policy),
+        (one for place, one in own.items() if place not in judged and not _concerns_class(one, names, graph)),
         check_file_inputs(verdict.graph, catalog, uploads),
     )
     return tuple(islice(findings, MAX_ERRORS))
 
 
-def _prefer_suggestions(of_policy: Finding, own: Finding | None) -> Finding:
+def _prefer_suggesting_finding(of_policy: Finding, own: Finding | None) -> Finding:
     """Return the node's own finding if its code is the same, because it can suggest similar names."""
     return own if own is not None and own.fault.code == of_policy.fault.code else of_policy
 
 
-def _has_class(finding: Finding, class_types: set[str], graph: Graph) -> bool:
+def _concerns_class(finding: Finding, class_types: set[str], graph: Graph) -> bool:
     return finding.node_id is not None and graph[finding.node_id].class_type in class_types
 
 
-def _as_finding(error: FieldError) -> Finding:
-    return Finding(Fault(error.code, error.message, error.allowed), error.node_id, error.input)
+def _to_finding(error: FieldError) -> Finding:
+    return Finding(GraphFault(error.code, error.message, error.allowed), error.node_id, error.input)

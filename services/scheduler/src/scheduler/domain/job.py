@@ -70,7 +70,7 @@ class JobSnapshot(NamedTuple):
     fingerprint: int | None = None
 
 
-class Forecast(NamedTuple):
+class JobForecast(NamedTuple):
     """Estimated start and end of a job that has not ended.
 
     Attributes:
@@ -83,9 +83,9 @@ class Forecast(NamedTuple):
     end_p90_s: float | None = None
 
 
-def build_public_job(job: JobSnapshot, forecast: Forecast | None = None, waiting: Waiting | None = None) -> Job:
+def build_public_job(job: JobSnapshot, forecast: JobForecast | None = None, waiting: Waiting | None = None) -> Job:
     """Build the job as its owner sees it."""
-    expected = forecast or Forecast()
+    expected = forecast or JobForecast()
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
         job_id=job.id,
@@ -97,8 +97,8 @@ def build_public_job(job: JobSnapshot, forecast: Forecast | None = None, waiting
         attempt=job.attempt,
         progress=100.0 if succeeded else min(job.progress, 99.0),
         queue_position=expected.position,
-        eta_seconds=_round(expected.end_s),
-        eta_p90_seconds=_round(expected.end_p90_s),
+        eta_seconds=_round_seconds(expected.end_s),
+        eta_p90_seconds=_round_seconds(expected.end_p90_s),
         images=job.images,
         seq=job.seq,
         created_at=job.created_at,
@@ -117,7 +117,7 @@ def build_public_job(job: JobSnapshot, forecast: Forecast | None = None, waiting
     )
 
 
-def _round(seconds: float | None) -> float | None:
+def _round_seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 

@@ -13,12 +13,12 @@ def build_time_window(after: datetime | None, before: datetime | None, *, skew_m
     return {
         "created_after": after,
         "created_before": before,
-        "id_from": _smallest_id(after, -skew_ms) if after else None,
-        "id_to": _smallest_id(before, skew_ms) if before else None,
+        "id_from": _find_smallest_id(after, -skew_ms) if after else None,
+        "id_to": _find_smallest_id(before, skew_ms) if before else None,
     }
 
 
-def _smallest_id(moment: datetime, shift_ms: int) -> UUID:
+def _find_smallest_id(moment: datetime, shift_ms: int) -> UUID:
     """Return the smallest id with the timestamp ``moment`` plus ``shift_ms``."""
     stamp = int(moment.timestamp() * 1000) + shift_ms
     return UUID(int=min(max(stamp, 0), _LATEST_MS) << _STAMP_BITS)

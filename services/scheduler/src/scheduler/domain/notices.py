@@ -7,9 +7,9 @@ from contracts.wire.errors import FieldError
 from contracts.wire.show_values import printable, show
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode
 from scheduler.domain.fleet_check import RunnableGraph
-from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap
+from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap_value
 from scheduler.domain.validation.field_errors import build_pointer
-from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.suggestions import find_nearest
 
 MAX_SUGGESTED = 5  # ignored inputs for which a similar name is looked up
@@ -42,31 +42,34 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
         runs = found.verdict.graph.get(node_id)
         if runs is None:
             message = f"Node {show(node_id)} ({printable(node.class_type)}) feeds no output node, so it does not run."
-            yield Finding(Fault("node_not_used", message), node_id)
+            yield Finding(GraphFault("node_not_used", message), node_id)
             continue
         for name, value in node.inputs.items():
             if value is None:
                 continue
             if (node_id, name) in drawn:
-                message = f"{_input_label(node, name)} gets a random value at each submit. The job's seeds list it."
-                yield Finding(Fault("seed_random", message), node_id, name)
+                message = (
+                    f"{_build_input_label(node, name)} gets a random value at each submit. The job's seeds list it."
+                )
+                yield Finding(GraphFault("seed_random", message), node_id, name)
             elif name not in runs.inputs:
                 yield Finding(_build_ignored_fault(node, name, found, suggest=suggested < MAX_SUGGESTED), node_id, name)
                 suggested += 1
-            elif type(unwrap(value)) is not type(unwrap(runs.inputs[name])) or (
+            elif type(unwrap_value(value)) is not type(unwrap_value(runs.inputs[name])) or (
                 isinstance(value, str) and value != runs.inputs[name]
             ):
-                message = f"{_input_label(node, name)} is {show(unwrap(value))} and runs as {show(runs.inputs[name])}."
-                yield Finding(Fault("value_converted", message), node_id, name)
+                label, before = _build_input_label(node, name), show(unwrap_value(value))
+                message = f"{label} is {before} and runs as {show(runs.inputs[name])}."
+                yield Finding(GraphFault("value_converted", message), node_id, name)
 
 
-def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> Fault:
+def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> GraphFault:
     declared = tuple(resolve_inputs(found.catalog.get_class_facts(node.class_type), node.inputs))
     near = find_nearest(name, declared)[:1] if suggest else ()
     hint = f" Did you mean {printable(near[0])}?" if near else ""
     message = f"{printable(node.class_type)} has no input {show(name)}, so it is ignored.{hint}"
-    return Fault("input_ignored", message, near or None)
+    return GraphFault("input_ignored", message, near or None)
 
 
-def _input_label(node: GraphNode, name: str) -> str:
+def _build_input_label(node: GraphNode, name: str) -> str:
     return f"{printable(node.class_type)}.{printable(name)}"

@@ -43,7 +43,7 @@ class FirstJob(NamedTuple):
     waited_s: float = 0.0
 
 
-class Choice(NamedTuple):
+class JobChoice(NamedTuple):
     """The job that a node gets.
 
     Attributes:
@@ -118,7 +118,7 @@ def is_overdue(passed_over_s: float, waited_s: float, *, bound_s: float) -> bool
     return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY * waited_s)
 
 
-def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> Choice:
+def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> JobChoice:
     """Choose among the jobs of the tenant whose turn it is.
 
     A warmer job of the same priority is preferred to the job whose turn it is, until that one is overdue.
@@ -129,12 +129,12 @@ def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> Choice:
     """
     due = find_due_job(firsts)
     if is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s):
-        return Choice(due, None)
+        return JobChoice(due, None)
     best = min((job for job in firsts if job.priority == due.priority), key=lambda job: (job.warmth, job.id))
-    return Choice(best, None if best is due else due)
+    return JobChoice(best, None if best is due else due)
 
 
-def may_yield_turn(due: FirstJob, choice: Choice, *, bound_s: float) -> bool:
+def may_yield_turn(due: FirstJob, choice: JobChoice, *, bound_s: float) -> bool:
     """Whether a warm job of another tenant may run first: the chosen job is not warm and the due job not overdue."""
     return choice.job.warmth is not Warmth.WARM and not is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s)
 

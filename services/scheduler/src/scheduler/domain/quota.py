@@ -7,9 +7,9 @@ from contracts.scheduler.usage import Quota
 
 def build_quota(*, limit: int | None, used: int, now: datetime) -> Quota:
     """Build the quota of the day of ``now``, which must be in UTC. ``limit`` None means unlimited."""
-    return Quota(limit=limit, used=used, resets_at=next_midnight(now))
+    return Quota(limit=limit, used=used, resets_at=find_next_midnight(now))
 
 
-def next_midnight(now: datetime) -> datetime:
+def find_next_midnight(now: datetime) -> datetime:
     """Return the next 00:00 UTC, when the quota resets."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

@@ -18,13 +18,13 @@ Bins = Mapping[int, float]
 """Decayed number of runs by histogram bin."""
 
 
-class Scope(StrEnum):
+class HistogramScope(StrEnum):
     WORKFLOW = "workflow"
     MODELS = "models"
     FLEET = "fleet"
 
 
-class Key(NamedTuple):
+class HistogramKey(NamedTuple):
     """What a histogram is about.
 
     Attributes:
@@ -33,13 +33,13 @@ class Key(NamedTuple):
         loads_models: the node did not have all models of the job loaded.
     """
 
-    scope: Scope
+    scope: HistogramScope
     id: int
     node_class: str
     loads_models: bool
 
 
-class Run(NamedTuple):
+class SuccessfulRun(NamedTuple):
     """A run of a job that succeeded.
 
     Attributes:
@@ -53,15 +53,15 @@ class Run(NamedTuple):
     loads_models: bool
     seconds: float
 
-    def list_keys(self) -> tuple[Key, ...]:
+    def list_keys(self) -> tuple[HistogramKey, ...]:
         """Return the keys of the histograms that this run belongs to."""
         keys = (
-            Key(Scope.MODELS, self.requirement_id, self.node_class, self.loads_models),
-            Key(Scope.FLEET, 0, "", self.loads_models),
+            HistogramKey(HistogramScope.MODELS, self.requirement_id, self.node_class, self.loads_models),
+            HistogramKey(HistogramScope.FLEET, 0, "", self.loads_models),
         )
         if self.fingerprint is None:
             return keys
-        return (Key(Scope.WORKFLOW, self.fingerprint, self.node_class, self.loads_models), *keys)
+        return (HistogramKey(HistogramScope.WORKFLOW, self.fingerprint, self.node_class, self.loads_models), *keys)
 
 
 class JobKind(NamedTuple):
@@ -96,39 +96,40 @@ class RunTimes:
     """The histograms of all keys."""
 
     def __init__(self) -> None:
-        self._bins: dict[tuple[Scope, int], dict[tuple[str, bool], Bins]] = {}
+        self._bins: dict[tuple[HistogramScope, int], dict[tuple[str, bool], Bins]] = {}
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
-    def replace(self, key: Key, bins: Bins) -> None:
+    def replace_histogram(self, key: HistogramKey, bins: Bins) -> None:
         """Replace the histogram of a key, or add it."""
         of_id = self._bins.setdefault((key.scope, key.id), {})
         self._size += (key.node_class, key.loads_models) not in of_id
         of_id[key.node_class, key.loads_models] = bins
 
-    def predict(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
+    def predict_run_time(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
         """Predict the run time of a job on one of the nodes that could run it; None without any history.
 
         Args:
             loads_models: the node has to load models of the job.
         """
         for scope, key_id in _list_scopes(kind):
-            own = self._merge(scope, key_id, kind, loads_models=loads_models)
-            other = self._merge(scope, key_id, kind, loads_models=not loads_models)
+            own = self._merge_histograms(scope, key_id, kind, loads_models=loads_models)
+            other = self._merge_histograms(scope, key_id, kind, loads_models=not loads_models)
             if own:
-                return _measure(own, 0.0)
+                return _compute_percentiles(own, 0.0)
             if other:
                 load_s = self._predict_load(kind)
-                return _measure(other, load_s if loads_models else -load_s)
+                return _compute_percentiles(other, load_s if loads_models else -load_s)
         return None
 
     def predict_mean(self, kind: JobKind) -> float | None:
         """Predict the mean run time of other jobs with the same needs, on any node; None without any history."""
-        for scope, key_id in ((Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)):
-            merged = _add_up(
-                (self._merge(scope, key_id, kind, loads_models=loads_models), 1.0) for loads_models in (False, True)
+        for scope, key_id in ((HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)):
+            merged = _sum_histograms(
+                (self._merge_histograms(scope, key_id, kind, loads_models=loads_models), 1.0)
+                for loads_models in (False, True)
             )
             if merged:
                 return compute_mean(merged)
@@ -140,44 +141,47 @@ class RunTimes:
         Only those earlier runs count that took longer.
         """
         for scope, key_id in _list_scopes(kind):
-            merged = _add_up(
-                (self._merge(scope, key_id, kind, loads_models=loads_models), 1.0) for loads_models in (False, True)
+            merged = _sum_histograms(
+                (self._merge_histograms(scope, key_id, kind, loads_models=loads_models), 1.0)
+                for loads_models in (False, True)
             )
             if not merged:
                 continue
             longer = {number: weight for number, weight in merged.items() if compute_midpoint(number) > elapsed_s}
-            return _measure(longer, -elapsed_s) if longer else None
+            return _compute_percentiles(longer, -elapsed_s) if longer else None
         return None
 
     def _predict_load(self, kind: JobKind) -> float:
         """Predict how long a node loads the models of a job: the median of runs that do, minus that of others."""
-        for scope, key_id in ((Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)):
-            warm = compute_percentile(self._merge(scope, key_id, kind, loads_models=False), 0.5)
-            loading = compute_percentile(self._merge(scope, key_id, kind, loads_models=True), 0.5)
+        for scope, key_id in ((HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)):
+            warm = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=False), 0.5)
+            loading = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=True), 0.5)
             if warm is not None and loading is not None:
                 return max(loading - warm, 0.0)
         return 0.0
 
-    def _merge(self, scope: Scope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
+    def _merge_histograms(self, scope: HistogramScope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
         """Merge the histograms of the classes of nodes that could run the job. Each counts by its number of nodes."""
         found = self._bins.get((scope, key_id))
         if not found:
             return {}
-        classes: Mapping[str, int] = {"": 1} if scope is Scope.FLEET else kind.node_classes
+        classes: Mapping[str, int] = {"": 1} if scope is HistogramScope.FLEET else kind.node_classes
         matching = [(bins, nodes) for name, nodes in classes.items() if (bins := found.get((name, loads_models)))]
         if len(matching) == 1:
             return matching[0][0]
         runs = [sum(bins.values()) for bins, _ in matching]
         factor = sum(runs) / max(sum(nodes for _, nodes in matching), 1)
-        return _add_up((bins, factor * nodes / count) for (bins, nodes), count in zip(matching, runs, strict=True))
+        return _sum_histograms(
+            (bins, factor * nodes / count) for (bins, nodes), count in zip(matching, runs, strict=True)
+        )
 
 
-def _list_scopes(kind: JobKind) -> list[tuple[Scope, int]]:
-    scopes = [(Scope.MODELS, kind.requirement_id), (Scope.FLEET, 0)]
-    return scopes if kind.fingerprint is None else [(Scope.WORKFLOW, kind.fingerprint), *scopes]
+def _list_scopes(kind: JobKind) -> list[tuple[HistogramScope, int]]:
+    scopes = [(HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)]
+    return scopes if kind.fingerprint is None else [(HistogramScope.WORKFLOW, kind.fingerprint), *scopes]
 
 
-def _add_up(parts: Iterable[tuple[Bins, float]]) -> dict[int, float]:
+def _sum_histograms(parts: Iterable[tuple[Bins, float]]) -> dict[int, float]:
     total: dict[int, float] = {}
     for bins, factor in parts:
         for number, weight in bins.items():
@@ -185,7 +189,7 @@ def _add_up(parts: Iterable[tuple[Bins, float]]) -> dict[int, float]:
     return total
 
 
-def _measure(bins: Bins, more_s: float) -> RunTime:
+def _compute_percentiles(bins: Bins, more_s: float) -> RunTime:
     """Return the percentiles of a histogram that is not empty, both longer by ``more_s`` and not below 0.
 
     From few runs, the share of 90 % is not known. Then the larger value is at least the median times 1 + 1 / runs.

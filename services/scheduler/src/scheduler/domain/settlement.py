@@ -38,7 +38,7 @@ WITHDRAWN_BY_OPERATOR = JobError(code="node.withdrawn", message="An operator too
 
 
 @dataclass(frozen=True, slots=True)
-class Effects:
+class TransitionEffects:
     """What a transition adds to the counters of its tenant.
 
     Attributes:
@@ -57,7 +57,10 @@ class Effects:
     settled: int | None = None
 
 
-HOLD_EFFECTS, RELEASE_EFFECTS = Effects(queued=-1), Effects(queued=1)  # a job on hold does not count as queued
+HOLD_EFFECTS, RELEASE_EFFECTS = (
+    TransitionEffects(queued=-1),
+    TransitionEffects(queued=1),
+)  # a job on hold does not count as queued
 
 
 def estimate_cost(mean_s: float | None) -> float:
@@ -72,18 +75,18 @@ def estimate_cost(mean_s: float | None) -> float:
     return max(mean_s or 0.0, MIN_COST_S)
 
 
-def compute_claim_effects(cost_s: float) -> Effects:
+def compute_claim_effects(cost_s: float) -> TransitionEffects:
     """Return the effects of a claim.
 
     Args:
         cost_s: estimated GPU-seconds of the job.
     """
-    return Effects(queued=-1, running=1, cost=cost_s)
+    return TransitionEffects(queued=-1, running=1, cost=cost_s)
 
 
-def compute_effects_without_run(job: LockedJob) -> Effects:
+def compute_effects_without_run(job: LockedJob) -> TransitionEffects:
     """Return the effects of a job that ends while queued or on hold: it costs nothing."""
-    return Effects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
+    return TransitionEffects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
 
 def is_node_death(ending: FinishAttempt) -> bool:
@@ -91,7 +94,7 @@ def is_node_death(ending: FinishAttempt) -> bool:
     return ending.node_died and ending.outcome is Outcome.NODE_FAULT
 
 
-def next_cause(
+def decide_transition_cause(
     outcome: Outcome,
     *,
     tries: int,
@@ -129,7 +132,7 @@ def next_cause(
             return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
 
 
-def apply_output_rule(job: LockedJob, ending: FinishAttempt) -> FinishAttempt:
+def apply_rule_for_no_outputs(job: LockedJob, ending: FinishAttempt) -> FinishAttempt:
     """Treat a successful attempt without outputs: add a warning, or fail it if the submission chose that."""
     if ending.outcome is not Outcome.SUCCEEDED or ending.outputs:
         return ending
@@ -143,7 +146,7 @@ def is_retry(cause: Cause) -> bool:
     return cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED, Cause.REQUEUED}
 
 
-def compute_end_effects(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged: float) -> Effects:
+def compute_end_effects(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged: float) -> TransitionEffects:
     """Return the effects of an attempt's end: frees its slot, corrects its cost and, unless retried, settles images.
 
     Args:
@@ -154,6 +157,6 @@ def compute_end_effects(job: LockedJob, ending: FinishAttempt, cause: Cause, *, 
     """
     cost, spent = ending.gpu_seconds - charged, ending.gpu_seconds
     if is_retry(cause):
-        return Effects(queued=1, running=-1, cost=cost, gpu_seconds=spent)
+        return TransitionEffects(queued=1, running=-1, cost=cost, gpu_seconds=spent)
     made = min(ending.images, job.images) if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
-    return Effects(running=-1, cost=cost, images=made - job.images, gpu_seconds=spent, settled=made)
+    return TransitionEffects(running=-1, cost=cost, images=made - job.images, gpu_seconds=spent, settled=made)

@@ -54,7 +54,7 @@ TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
 }
 
 
-def next_state(state: JobState | None, cause: Cause) -> JobState | None:
+def find_next_state(state: JobState | None, cause: Cause) -> JobState | None:
     """Return the state after the transition; None if the cause does not apply. Final states never change."""
     return TRANSITIONS.get((state, cause))
 

@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TrendWindow:
     """A window of time in buckets of ``step_s`` seconds. ``start`` is a multiple of the step.
 
     Attributes:
@@ -48,7 +48,7 @@ class Window:
         return _round_down(at, self.step_s)
 
 
-def choose_window(query: ReadTrends, now: datetime) -> Window:
+def choose_window(query: ReadTrends, now: datetime) -> TrendWindow:
     """Return the window of a request. Its start is rounded down to a whole bucket, its end is not after ``now``."""
     end = min(query.end or now, now)
     start = query.start if query.start is not None else end - timedelta(hours=query.hours)
@@ -57,11 +57,11 @@ def choose_window(query: ReadTrends, now: datetime) -> Window:
     seconds = (end - start).total_seconds()
     least_s = max(query.step_s or seconds / CHOSEN_BUCKETS, seconds / MAX_BUCKETS, HOUR_S if by_hour else 0)
     step_s = next((step for step in STEPS_S if step >= least_s), STEPS_S[-1])
-    return Window(_round_down(start, step_s), end, step_s, by_hour)
+    return TrendWindow(_round_down(start, step_s), end, step_s, by_hour)
 
 
 @dataclass(slots=True)
-class _Totals:
+class _BucketTotals:
     counts: Counter[str] = field(default_factory=Counter)
     busy_s: float = 0.0
     online_s: float = 0.0
@@ -71,7 +71,7 @@ class _Totals:
         self.counts.update({name: row[name] for name in COUNTS})
         self.busy_s += row["busy_s"]
 
-    def as_counts(self) -> dict[str, Any]:
+    def to_counts(self) -> dict[str, Any]:
         waits, runs = self.durations["wait"], self.durations["run"]
         return {
             **{name: self.counts[name] for name in COUNTS},
@@ -86,32 +86,32 @@ class _Totals:
 class TrendBuilder:
     """Adds up rows of the totals, stored or counted just now; rows outside the window are left out."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: TrendWindow) -> None:
         self._window = window
-        self._buckets: dict[datetime, _Totals] = {}
+        self._buckets: dict[datetime, _BucketTotals] = {}
         at = window.start
         while at < window.end:
-            self._buckets[at] = _Totals()
+            self._buckets[at] = _BucketTotals()
             at += timedelta(seconds=window.step_s)
-        self._all = _Totals()
+        self._all = _BucketTotals()
         self._failures: Counter[str] = Counter()
         self._examples: dict[str, UUID] = {}
-        self._nodes: dict[str, _Totals] = {}
+        self._nodes: dict[str, _BucketTotals] = {}
 
     def add_jobs(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            for totals in self._totals_at(row["at"]):
+            for totals in self._find_totals(row["at"]):
                 totals.add_jobs(row)
 
     def add_online(self, rows: Iterable[Row]) -> None:
         """Add the time in which nodes were online."""
         for row in rows:
-            for totals in self._totals_at(row["at"]):
+            for totals in self._find_totals(row["at"]):
                 totals.online_s += row["online_s"]
 
     def add_durations(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            for totals in self._totals_at(row["at"]):
+            for totals in self._find_totals(row["at"]):
                 totals.durations[row["kind"]][row["bin"]] += row["jobs"]
 
     def add_failures(self, rows: Iterable[Row]) -> None:
@@ -123,7 +123,7 @@ class TrendBuilder:
 
     def add_nodes(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            node = self._nodes.setdefault(row["node"], _Totals())
+            node = self._nodes.setdefault(row["node"], _BucketTotals())
             node.counts.update({name: row[name] for name in NODE_COUNTS if name in row})
             node.busy_s += row.get("busy_s", 0)
             node.online_s += row.get("online_s", 0)
@@ -134,8 +134,8 @@ class TrendBuilder:
             start=window.start,
             end=window.end,
             step_s=window.step_s,
-            totals=TrendCounts(**self._all.as_counts()),
-            buckets=tuple(TrendBucket(at=at, **totals.as_counts()) for at, totals in self._buckets.items()),
+            totals=TrendCounts(**self._all.to_counts()),
+            buckets=tuple(TrendBucket(at=at, **totals.to_counts()) for at, totals in self._buckets.items()),
             failures=tuple(
                 FailureCount(code=code, count=count, job_id=self._examples.get(code))
                 for code, count in sorted(self._failures.items(), key=lambda found: (-found[1], found[0]))
@@ -150,7 +150,7 @@ class TrendBuilder:
             ),
         )
 
-    def _totals_at(self, at: datetime) -> tuple[_Totals, ...]:
+    def _find_totals(self, at: datetime) -> tuple[_BucketTotals, ...]:
         bucket = self._buckets.get(self._window.find_bucket(at))
         return () if bucket is None else (bucket, self._all)
 

@@ -81,7 +81,7 @@ class TenantFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedFacts:
+class QueuedJobFacts:
     """A queued job.
 
     Attributes:
@@ -108,7 +108,7 @@ class Obstacle(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Survey:
+class NodeSurvey:
     """The state of the nodes for all jobs with the same needs.
 
     It is used for many jobs, so what follows from the nodes is computed once.
@@ -134,7 +134,7 @@ class Survey:
     @cached_property
     def free(self) -> tuple[NodeFacts, ...]:
         """The open nodes that are neither blocked nor busy with foreign prompts."""
-        return tuple(_free_nodes(self.open))
+        return tuple(_list_free_nodes(self.open))
 
     @cached_property
     def free_classes(self) -> Mapping[str, int]:
@@ -159,7 +159,7 @@ class Survey:
 
 def survey_nodes(
     nodes: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds], *, memory_over_gib: int | None = None
-) -> Survey:
+) -> NodeSurvey:
     """Survey the nodes once for all jobs with the same needs.
 
     Args:
@@ -169,57 +169,57 @@ def survey_nodes(
     """
     online = [node for node in nodes if node.online and node.digest is not None]
     if not online:
-        return Survey(obstacle=_no_node_online(nodes))
+        return NodeSurvey(obstacle=_explain_no_node_online(nodes))
     able = [node for node in online if node.digest not in lacking]
     if not able:
-        return Survey(obstacle=_no_node_able(nodes, online, lacking))
+        return NodeSurvey(obstacle=_explain_no_able_node(nodes, online, lacking))
     open_ = tuple(node for node in able if node.cordoned_at is None)
     if not open_:
-        return Survey(obstacle=_all_cordoned(able))
+        return NodeSurvey(obstacle=_explain_all_cordoned(able))
     if memory_over_gib is not None and has_larger_node(open_, memory_over_gib):
         open_ = tuple(node for node in open_ if node.memory_gib > memory_over_gib)
-    return Survey(open_, _all_occupied(open_))
+    return NodeSurvey(open_, _explain_all_occupied(open_))
 
 
 def has_larger_node(nodes: Sequence[NodeFacts], memory_gib: int) -> bool:
     """Whether one of these nodes has a larger GPU than this and is neither blocked nor busy with foreign prompts."""
-    return any(node.memory_gib > memory_gib for node in _free_nodes(nodes))
+    return any(node.memory_gib > memory_gib for node in _list_free_nodes(nodes))
 
 
-def explain_waiting(job: QueuedFacts, tenant: TenantFacts, surveyed: Survey) -> Waiting:
+def explain_waiting(job: QueuedJobFacts, tenant: TenantFacts, surveyed: NodeSurvey) -> Waiting:
     """Explain why the job waits. Of several reasons, return the one that must be resolved first."""
     if job.on_hold:
         detail = WaitingDetail(cause=HoldCause.OPERATOR)
         return _build_waiting(job, Obstacle(WaitReason.HELD, "An operator holds the job.", detail=detail))
     if not tenant.is_active:
         return _build_waiting(job, Obstacle(WaitReason.ACCOUNT_DISABLED, "The account of the job's owner is disabled."))
-    obstacle = surveyed.obstacle or _must_avoid_node(job, surveyed.open) or _at_concurrency_limit(tenant)
-    return _build_waiting(job, obstacle or _in_queue(job, surveyed))
+    obstacle = surveyed.obstacle or _explain_avoided_node(job, surveyed.open) or _explain_concurrency_limit(tenant)
+    return _build_waiting(job, obstacle or _explain_queue(job, surveyed))
 
 
-def _build_waiting(job: QueuedFacts, obstacle: Obstacle) -> Waiting:
+def _build_waiting(job: QueuedJobFacts, obstacle: Obstacle) -> Waiting:
     since = max(job.since, obstacle.since) if obstacle.since is not None else job.since
     return Waiting(reason=obstacle.reason, since=since, message=obstacle.message, detail=obstacle.detail)
 
 
-def _no_node_online(nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = _latest_time(nodes, lambda node: node.since or node.seen_at)
+def _explain_no_node_online(nodes: Sequence[NodeFacts]) -> Obstacle:
+    since = _find_latest_time(nodes, lambda node: node.since or node.seen_at)
     message = "No node is online. The job starts when one comes back."
     return Obstacle(WaitReason.NO_NODE_ONLINE, message, since, WaitingDetail(last_online_at=since))
 
 
-def _no_node_able(
+def _explain_no_able_node(
     nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]
 ) -> Obstacle:
     """No online node meets the needs, since the last node that did went offline or changed its catalog."""
-    since = _latest_time(nodes, lambda node: node.since)
+    since = _find_latest_time(nodes, lambda node: node.since)
     lacks = {node.name: lacking[node.digest] for node in online if node.digest is not None}
     with_classes = {name: lack for name, lack in lacks.items() if not lack.classes}
     if with_classes:
-        missing = _missing_options(with_classes)
+        missing = _list_missing_options(with_classes)
         named = _join_names([f"{one.value} ({one.node_class}.{one.input})" for one in missing])
         message = f"No online node has all models and options that the job needs. Missing: {named}."
-        detail = WaitingDetail(missing=missing[:MAX_OPTIONS], nodes=_first_names(with_classes))
+        detail = WaitingDetail(missing=missing[:MAX_OPTIONS], nodes=_list_first_names(with_classes))
         return Obstacle(WaitReason.MODEL_MISSING, message, since, detail)
     everywhere = set.intersection(*(set(lack.classes) for lack in lacks.values()))
     fewest = min(lacks.values(), key=lambda lack: len(lack.classes)).classes
@@ -227,11 +227,11 @@ def _no_node_able(
     message = f"No online node has the node class{'es' if len(classes) > 1 else ''} {_join_names(classes)}."
     if not everywhere:
         message = f"No online node has all node classes of the job. The closest one lacks {_join_names(classes)}."
-    detail = WaitingDetail(classes=classes[:MAX_CLASSES], nodes=_first_names(lacks))
+    detail = WaitingDetail(classes=classes[:MAX_CLASSES], nodes=_list_first_names(lacks))
     return Obstacle(WaitReason.NO_NODE_HAS_CLASS, message, since, detail)
 
 
-def _missing_options(lacks: Mapping[str, MissingNeeds]) -> tuple[MissingOption, ...]:
+def _list_missing_options(lacks: Mapping[str, MissingNeeds]) -> tuple[MissingOption, ...]:
     """List the missing options, those that most nodes lack first."""
     where: dict[OptionNeed, list[str]] = {}
     for name, lack in lacks.items():
@@ -240,47 +240,49 @@ def _missing_options(lacks: Mapping[str, MissingNeeds]) -> tuple[MissingOption, 
     ordered = sorted(where.items(), key=lambda found: (-len(found[1]), found[0]))
     return tuple(
         MissingOption(
-            node_class=one.node_class, input=one.input, value=one.value[:MAX_VALUE], nodes=_first_names(names)
+            node_class=one.node_class, input=one.input, value=one.value[:MAX_VALUE], nodes=_list_first_names(names)
         )
         for one, names in ordered
     )
 
 
-def _all_cordoned(able: Sequence[NodeFacts]) -> Obstacle:
-    detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_first_names(node.name for node in able))
+def _explain_all_cordoned(able: Sequence[NodeFacts]) -> Obstacle:
+    detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_list_first_names(node.name for node in able))
     message = "Every node that can run the job is cordoned by an operator and takes no new work."
-    return Obstacle(WaitReason.HELD, message, _latest_time(able, lambda node: node.cordoned_at), detail)
+    return Obstacle(WaitReason.HELD, message, _find_latest_time(able, lambda node: node.cordoned_at), detail)
 
 
-def _all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
+def _explain_all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
     """Return an obstacle if every node is blocked or busy with foreign prompts."""
-    if _free_nodes(nodes):
+    if _list_free_nodes(nodes):
         return None
-    since = _latest_time(nodes, lambda node: node.occupied_at)
+    since = _find_latest_time(nodes, lambda node: node.occupied_at)
     shared = [node.name for node in nodes if node.blocked_at is None]
     if shared:
         message = "Every node that can run the job is busy with prompts that were sent to it directly."
-        return Obstacle(WaitReason.NODE_BUSY_ELSEWHERE, message, since, WaitingDetail(nodes=_first_names(shared)))
+        return Obstacle(WaitReason.NODE_BUSY_ELSEWHERE, message, since, WaitingDetail(nodes=_list_first_names(shared)))
     message = "Every node that can run the job is blocked. An operator has to look at it."
-    detail = WaitingDetail(nodes=_first_names(node.name for node in nodes))
+    detail = WaitingDetail(nodes=_list_first_names(node.name for node in nodes))
     return Obstacle(WaitReason.NODE_BLOCKED, message, since, detail)
 
 
-def _must_avoid_node(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle | None:
+def _explain_avoided_node(job: QueuedJobFacts, nodes: Sequence[NodeFacts]) -> Obstacle | None:
     """Return an obstacle if the job must avoid its last node and all other nodes are blocked or busy elsewhere."""
     if job.avoid_node is None or job.avoid_until is None or job.avoid_until <= job.now:
         return None
     others = [node for node in nodes if node.name != job.avoid_node]
-    if not others or len(others) == len(nodes) or _free_nodes(others):  # the only node that can run it may take it now
+    if (
+        not others or len(others) == len(nodes) or _list_free_nodes(others)
+    ):  # the only node that can run it may take it now
         return None
     message = f"Node {job.avoid_node} failed while running this job, so only other nodes may take it for now."
     detail = WaitingDetail(
-        cause=HoldCause.RETRY, until=job.avoid_until, nodes=_first_names(node.name for node in others)
+        cause=HoldCause.RETRY, until=job.avoid_until, nodes=_list_first_names(node.name for node in others)
     )
-    return Obstacle(WaitReason.HELD, message, _latest_time(others, lambda node: node.occupied_at), detail)
+    return Obstacle(WaitReason.HELD, message, _find_latest_time(others, lambda node: node.occupied_at), detail)
 
 
-def _at_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
+def _explain_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
     limit = tenant.max_running
     if limit is None or tenant.running < limit:
         return None
@@ -289,7 +291,7 @@ def _at_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
     return Obstacle(WaitReason.CONCURRENCY_LIMIT, message, tenant.limit_reached_at, detail)
 
 
-def _in_queue(job: QueuedFacts, surveyed: Survey) -> Obstacle:
+def _explain_queue(job: QueuedJobFacts, surveyed: NodeSurvey) -> Obstacle:
     message = "The job waits for a free node."
     if job.jobs_ahead:
         jobs = "job" if job.jobs_ahead == 1 else "jobs"
@@ -297,15 +299,15 @@ def _in_queue(job: QueuedFacts, surveyed: Survey) -> Obstacle:
     return Obstacle(WaitReason.QUEUE, message, surveyed.free_since, WaitingDetail(jobs_ahead=job.jobs_ahead))
 
 
-def _free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
+def _list_free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
     return [node for node in nodes if node.occupied_at is None]
 
 
-def _latest_time(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:
+def _find_latest_time(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:
     return max((at for node in nodes if (at := moment(node)) is not None), default=None)
 
 
-def _first_names(names: Iterable[str]) -> tuple[str, ...]:
+def _list_first_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names)[:MAX_NODES])
 
 

@@ -11,7 +11,7 @@ from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.jobs import DrawnSeed
 from contracts.scheduler.submissions import InvalidWorkflow
-from contracts.workflow import Graph, graph_as_json, is_ui_format, read_graph
+from contracts.workflow import Graph, graph_to_json, is_ui_format, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file_check import check_editor_file
 from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet, drop_node_pointers
@@ -47,7 +47,7 @@ class CheckedWorkflow(NamedTuple):
 
     Attributes:
         graph: the graph that a node will run, as JSON text.
-        needs: what a node must have to run it; see ``Verdict``.
+        needs: what a node must have to run it; see ``RunnableGraph``.
         images: upper bound of the images that it makes.
         seeds: the seeds that were drawn.
         sent: the graph as it was submitted.
@@ -141,6 +141,6 @@ def _check_limits(found: RunnableGraph, sent: Graph, context: CheckContext) -> C
     )
     if errors:
         raise InvalidWorkflow(errors)
-    text = orjson.dumps(graph_as_json(verdict.graph)).decode()
+    text = orjson.dumps(graph_to_json(verdict.graph)).decode()
     fingerprint = compute_fingerprint(verdict.graph)
     return CheckedWorkflow(text, verdict.needs, images, verdict.seeds, sent, found, fingerprint)

@@ -38,7 +38,7 @@ def compute_fingerprint(graph: Graph) -> int:
         links.sort()
         lines.append(labels[node_id] + "".join(links))
     lines.sort()
-    return int.from_bytes(_hash("\x02".join(lines)), "big", signed=True)
+    return int.from_bytes(_hash_text("\x02".join(lines)), "big", signed=True)
 
 
 def _label_node(class_type: str, inputs: dict[str, Any]) -> str:
@@ -53,7 +53,7 @@ def _label_node(class_type: str, inputs: dict[str, Any]) -> str:
             parts.append(f"\x00{name}={value}")
     parts.sort()
     label = class_type + "".join(parts)
-    return label if len(label) <= MAX_LABEL else _hash(label).hex()
+    return label if len(label) <= MAX_LABEL else _hash_text(label).hex()
 
 
 def _round_number(value: float) -> int:
@@ -61,5 +61,5 @@ def _round_number(value: float) -> int:
     return round(math.log2(value) * STEPS_PER_DOUBLING) if 0 < value < math.inf else -1_000_000
 
 
-def _hash(text: str) -> bytes:
+def _hash_text(text: str) -> bytes:
     return blake2b(text.encode(errors="replace"), digest_size=8).digest()

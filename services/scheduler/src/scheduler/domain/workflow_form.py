@@ -12,11 +12,11 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.scheduler.workflow_forms import FormInput, FormOutput, InputFormat, WorkflowForm
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import show
-from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_as_json, is_link, is_ui_format, read_graph
+from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_to_json, is_link, is_ui_format, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import convert_editor_file
 from scheduler.domain.editor_file_check import list_inexact_errors
-from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap
+from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap_value
 from scheduler.domain.validation.graph_check import is_seed
 
 MAX_INPUTS = 1_000
@@ -41,7 +41,7 @@ _FORMATS_OF_CLASSES = {
 _TYPES = {"INT": "integer", "FLOAT": "number", "BOOLEAN": "boolean", "STRING": "string"}
 
 
-class _Place(NamedTuple):
+class _InputPlace(NamedTuple):
     """An input of a node. ``spec``: its declaration; None if the class is unknown or does not declare it."""
 
     node_id: str
@@ -67,8 +67,8 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         raise EmptyFleet(retry_after_s=5)
     converted: dict[str, Any] | None = None
     if is_ui_format(raw):
-        graph, catalog = _convert(raw, catalogs, now)
-        converted = graph_as_json(graph)
+        graph, catalog = _convert_workflow(raw, catalogs, now)
+        converted = graph_to_json(graph)
     else:
         graph, errors = read_graph(raw, "/workflow")
         if errors:
@@ -76,7 +76,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         catalog = max(catalogs, key=lambda one: sum(node.class_type in one.classes for node in graph.values()))
     warnings = [
         FieldError(
-            pointer=f"/workflow/{_escape(node_id)}"[:256],
+            pointer=f"/workflow/{_escape_pointer_key(node_id)}"[:256],
             code="unknown_class",
             message=f"No ComfyUI server of the fleet has the class {show(node.class_type)}.",
             node_id=node_id,
@@ -86,18 +86,18 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
     ]
     inputs = list(_describe_inputs(graph, catalog, catalogs, warnings))
     outputs = tuple(
-        FormOutput(node_id=node_id, node_class=node.class_type, node_title=_title_of(node))
+        FormOutput(node_id=node_id, node_class=node.class_type, node_title=_find_title(node))
         for node_id, node in graph.items()
         if node.class_type in catalog.classes and catalog.classes[node.class_type].output_node
     )
     return WorkflowForm(graph=converted, inputs=tuple(inputs), outputs=outputs, warnings=tuple(warnings[:MAX_ERRORS]))
 
 
-def _convert(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: datetime) -> tuple[Graph, Catalog]:
+def _convert_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: datetime) -> tuple[Graph, Catalog]:
     fewest: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=lambda _: 0, now=now)
-        errors = list_inexact_errors(converted, catalog) or read_graph(graph_as_json(converted.graph), "/workflow")[1]
+        errors = list_inexact_errors(converted, catalog) or read_graph(graph_to_json(converted.graph), "/workflow")[1]
         if not errors:
             return converted.graph, catalog
         fewest = min((fewest or errors, errors), key=len)
@@ -107,14 +107,14 @@ def _convert(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: datetime)
 def _describe_inputs(
     graph: Graph, catalog: Catalog, catalogs: Sequence[Catalog], warnings: list[FieldError]
 ) -> Iterator[FormInput]:
-    places = sorted(_list_places(graph, catalog), key=_rank)
+    places = sorted(_list_places(graph, catalog), key=_build_sort_key)
     if len(places) > MAX_INPUTS:
         message = f"The workflow has {len(places)} inputs with a value; the first {MAX_INPUTS} are described."
         warnings.append(FieldError(pointer="/workflow", code="too_many_inputs", message=message))
     prompts = _find_prompt_roles(graph)
-    choices, left = _Choices(catalogs), MAX_OPTIONS_IN_ALL
+    choices, left = _OptionsOfAllNodes(catalogs), MAX_OPTIONS_IN_ALL
     for place in places[:MAX_INPUTS]:
-        options = choices.options_of(place)
+        options = choices.list_options(place)
         if options is not None and place.value not in options:
             warnings.append(_describe_missing_option(place))
         shown = None if options is None else tuple(islice(options, min(MAX_OPTIONS, left)))
@@ -122,17 +122,17 @@ def _describe_inputs(
         yield _describe_input(place, prompts.get(place.node_id), shown, len(options or ()))
 
 
-def _describe_input(place: _Place, role: str | None, options: tuple[Scalar, ...] | None, total: int) -> FormInput:
+def _describe_input(place: _InputPlace, role: str | None, options: tuple[Scalar, ...] | None, total: int) -> FormInput:
     spec = place.spec
-    format_ = _format_of(place)
-    title = f"{role} prompt" if role and format_ is InputFormat.MULTILINE else _humanize(place.name)
+    format_ = _find_format(place)
+    title = f"{role} prompt" if role and format_ is InputFormat.MULTILINE else _humanize_name(place.name)
     return FormInput(
         node_id=place.node_id,
         node_class=place.node.class_type,
-        node_title=_title_of(place.node),
+        node_title=_find_title(place.node),
         input=place.name,
         title=title,
-        type=_type_of(place),
+        type=_find_type(place),
         format=format_,
         minimum=spec.min if spec is not None else None,
         maximum=spec.max if spec is not None else None,
@@ -140,26 +140,26 @@ def _describe_input(place: _Place, role: str | None, options: tuple[Scalar, ...]
         options_total=total,
         default=None if spec is None or spec.upload or (spec.options and options is None) else spec.default,
         value=place.value,
-        advanced=_rank(place)[0] > 1,
+        advanced=_build_sort_key(place)[0] > 1,
     )
 
 
-def _list_places(graph: Graph, catalog: Catalog) -> Iterator[_Place]:
+def _list_places(graph: Graph, catalog: Catalog) -> Iterator[_InputPlace]:
     for node_id, node in graph.items():
         known = node.class_type in catalog.classes
         facts = catalog.get_class_facts(node.class_type) if known else None
         declared = resolve_inputs(facts, node.inputs) if facts is not None else {}
         for name, given in node.inputs.items():
-            value = unwrap(given)
+            value = unwrap_value(given)
             spec = declared[name][0] if name in declared else None
             if is_link(given) or not isinstance(value, str | int | float | bool):
                 continue
             if spec is not None and facts is not None and facts.takes_only_links(spec):
                 continue
-            yield _Place(node_id, node, name, value, spec)
+            yield _InputPlace(node_id, node, name, value, spec)
 
 
-def _rank(place: _Place) -> tuple[int, int]:
+def _build_sort_key(place: _InputPlace) -> tuple[int, int]:
     """Return the sort key of an input: prompts and files, then usual ones in a fixed order, then all others."""
     name = place.name.rpartition(".")[2]
     if place.spec is not None and place.spec.upload:
@@ -169,14 +169,14 @@ def _rank(place: _Place) -> tuple[int, int]:
     return (1, _USUAL.index(name)) if name in _USUAL else (2, 0)
 
 
-class _Choices:
+class _OptionsOfAllNodes:
     """The options of inputs on all nodes, each merged once. Names of files and folders on nodes are never shown."""
 
     def __init__(self, catalogs: Sequence[Catalog]) -> None:
         self._catalogs = catalogs
         self._found: dict[tuple[str, str], dict[Scalar, None] | None] = {}
 
-    def options_of(self, place: _Place) -> dict[Scalar, None] | None:
+    def list_options(self, place: _InputPlace) -> dict[Scalar, None] | None:
         """Return the options in their order; None if the input is not a choice, or its options are private."""
         if place.spec is None or place.spec.upload:
             return None
@@ -184,10 +184,10 @@ class _Choices:
             return dict.fromkeys(place.spec.variants)
         key = (place.node.class_type, place.name)
         if key not in self._found:
-            self._found[key] = self._merge(place.spec, *key)
+            self._found[key] = self._merge_options(place.spec, *key)
         return self._found[key]
 
-    def _merge(self, spec: InputSpec, class_type: str, name: str) -> dict[Scalar, None] | None:
+    def _merge_options(self, spec: InputSpec, class_type: str, name: str) -> dict[Scalar, None] | None:
         if spec.options is None:
             return None
         specs = [one.classes[class_type] for one in self._catalogs if class_type in one.classes]
@@ -197,7 +197,7 @@ class _Choices:
         return dict.fromkeys(option for one in declared for option in one.options or ())
 
 
-def _format_of(place: _Place) -> InputFormat | None:
+def _find_format(place: _InputPlace) -> InputFormat | None:
     spec, name = place.spec, place.name.rpartition(".")[2]
     if spec is None:
         return None
@@ -214,7 +214,7 @@ def _format_of(place: _Place) -> InputFormat | None:
     return None
 
 
-def _type_of(place: _Place) -> str:
+def _find_type(place: _InputPlace) -> str:
     """Return the type of JSON Schema: of the declaration, or else of the value."""
     declared = _TYPES.get(place.spec.type) if place.spec is not None else None
     if declared is not None:
@@ -236,9 +236,9 @@ def _find_prompt_roles(graph: Graph) -> dict[str, str]:
     return roles
 
 
-def _describe_missing_option(place: _Place) -> FieldError:
+def _describe_missing_option(place: _InputPlace) -> FieldError:
     return FieldError(
-        pointer=f"/workflow/{_escape(place.node_id)}/inputs/{_escape(place.name)}"[:256],
+        pointer=f"/workflow/{_escape_pointer_key(place.node_id)}/inputs/{_escape_pointer_key(place.name)}"[:256],
         code="not_an_option",
         message=f"No node of the fleet has the value {show(place.value)} for {place.node.class_type}.{place.name}.",
         node_id=place.node_id,
@@ -246,16 +246,16 @@ def _describe_missing_option(place: _Place) -> FieldError:
     )
 
 
-def _title_of(node: GraphNode) -> str | None:
+def _find_title(node: GraphNode) -> str | None:
     title = (node.meta or {}).get("title")
     return title if isinstance(title, str) and title else None
 
 
-def _humanize(name: str) -> str:
+def _humanize_name(name: str) -> str:
     words = name.rpartition(".")[2].replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
 
-def _escape(key: str) -> str:
+def _escape_pointer_key(key: str) -> str:
     """Escape a key for a JSON Pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")

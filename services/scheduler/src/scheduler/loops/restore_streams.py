@@ -6,7 +6,7 @@ from time import monotonic
 from chassis.loop import Loop
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from chassis.telemetry.logs import log
 from contracts.registry import JOB_EVENTS, JOB_PROGRESS, JOB_PURGES
 from contracts.wire.topic import Stream
@@ -31,7 +31,7 @@ class StreamRestorer:
         event_bytes: largest size of the stream of job events.
     """
 
-    def __init__(self, bus: Bus, relay: Relay, relay_loop: Loop, *, replicas: int, event_bytes: int) -> None:
+    def __init__(self, bus: Bus, relay: OutboxRelay, relay_loop: Loop, *, replicas: int, event_bytes: int) -> None:
         self._bus, self._relay, self._relay_loop, self._replicas = bus, relay, relay_loop, replicas
         self._job_events = replace(JOB_EVENTS, max_bytes=event_bytes)
         self._streams = (self._job_events, JOB_PURGES, JOB_PROGRESS)
@@ -44,13 +44,13 @@ class StreamRestorer:
         """Run one pass, for ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
-        lost = {stream.name for stream in self._streams if await self._ensure(stream)} - {JOB_PROGRESS.name}
+        lost = {stream.name for stream in self._streams if await self._ensure_stream(stream)} - {JOB_PROGRESS.name}
         if lost:
             log.warning("scheduler.stream_recreated", streams=sorted(lost))
             await self._relay.repeat()
             self._relay_loop.wake()
         await self._relay.prune()
-        await self._check_fill()
+        await self._check_stream_fill()
 
     async def probe(self) -> None:
         """Raise unless all streams are as declared.
@@ -61,7 +61,7 @@ class StreamRestorer:
         if self._refusals:
             raise streams.StreamRefused(" ".join(self._refusals.values()))
 
-    async def _ensure(self, stream: Stream) -> bool:
+    async def _ensure_stream(self, stream: Stream) -> bool:
         """Create the stream, or change it to what is declared; returns whether it was created."""
         try:
             created = bool(await streams.declare(self._bus, (stream,), replicas=self._replicas))
@@ -84,12 +84,12 @@ class StreamRestorer:
             self._logged[stream.name] = (reason, now)
             log.error(event, stream=stream.name, reason=reason)
 
-    async def _check_fill(self) -> None:
+    async def _check_stream_fill(self) -> None:
         """Warn if the size of the stream of job events, not its age, decides how long events are kept."""
         if self._filled_at is not None and monotonic() - self._filled_at < FILL_EVERY_S:
             return
         try:
-            fill = await streams.read_fill(self._bus, self._job_events)
+            fill = await streams.read_stream_fill(self._bus, self._job_events)
         except streams.JetStreamUnavailable:
             return
         self._filled_at = monotonic()

@@ -12,7 +12,7 @@ def create_retention_loop(purger: JobPurger, limits: TenantLimits, *, every_s: f
     """Return a loop that deletes jobs past their tenant's retention, and expired records about deleted jobs."""
 
     async def delete_expired() -> None:
-        await limits.refresh_next_saved()
+        await limits.refresh_next_saved_limits()
         await purger.purge_expired_jobs()
         await purger.delete_expired_records()
 

@@ -11,7 +11,7 @@ from scheduler.domain.gpu_memory import to_gib
 from scheduler.store.claims import GPU_BYTES, ClaimableJob
 
 
-class Slot(NamedTuple):
+class AttemptSlot(NamedTuple):
     """A place for a live attempt of a node.
 
     Attributes:
@@ -38,7 +38,7 @@ class LeasedJob(NamedTuple):
     requirement_id: int
 
 
-class AttemptMemory(NamedTuple):
+class AttemptGpuMemory(NamedTuple):
     """The memory of the GPU that an attempt has.
 
     Attributes:
@@ -207,7 +207,7 @@ async def renew_live_assignment(
     Args:
         held: an attempt that the executor has; it is not returned. Of several others, the running one is returned.
     """
-    row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_held_parameters(held))
+    row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
     if row is None:
         return None
     assignment = Assignment(
@@ -232,11 +232,11 @@ async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: 
     await _AVOID_NODE.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
-async def find_free_slot(connection: Connection, node: str) -> Slot | None:
+async def find_free_slot(connection: Connection, node: str) -> AttemptSlot | None:
     """Find a slot for another live attempt of the node, whose lock must be held; None if it has two."""
     taken = {row["slot"] for row in await _LIST_SLOTS.all(connection, node=node)}
     free = sorted({0, 1} - taken)
-    return Slot(number=free[0], is_prefetch=bool(taken)) if free else None
+    return AttemptSlot(number=free[0], is_prefetch=bool(taken)) if free else None
 
 
 async def insert_attempt(
@@ -244,7 +244,7 @@ async def insert_attempt(
     found: ClaimableJob,
     node: str,
     *,
-    slot: Slot,
+    slot: AttemptSlot,
     lease_s: float,
     cost_s: float,
     loads_models: bool,
@@ -284,7 +284,7 @@ async def insert_attempt(
 
 async def start_prefetched(connection: Connection, ref: AttemptRef) -> None:
     """Record that a prefetched attempt has started: it counts from now on. The locks of it and its job must be held."""
-    await _START_PREFETCHED.run(connection, **_fence_parameters(ref))
+    await _START_PREFETCHED.run(connection, **_build_fence_parameters(ref))
 
 
 async def list_prefetched_attempts(connection: Connection, *, node: str | None = None) -> list[PrefetchedAttempt]:
@@ -331,7 +331,7 @@ async def end_attempt(
     Args:
         outcome: an ``Outcome`` or ``WITHDRAWN``.
         silent_boot_id: boot id of the executor, if the node's death is concluded only from its silence. If the same
-            boot id is heard again, the node did not die.
+            boot id sends a heartbeat again, the node did not die.
     """
     values = {
         "outcome": outcome,
@@ -341,7 +341,7 @@ async def end_attempt(
         "silent_boot_id": silent_boot_id,
         "node_failed": node_failed,
     }
-    await _END_ATTEMPT.run(connection, **_fence_parameters(ref), **values)
+    await _END_ATTEMPT.run(connection, **_build_fence_parameters(ref), **values)
 
 
 async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
@@ -351,7 +351,7 @@ async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
 
 async def read_executor_silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> ExecutorSilence:
     """Read what is known of a live attempt whose executor does not report. Its lock must be held."""
-    row = await _READ_SILENCE.first(connection, **_fence_parameters(ref), lease_s=lease_s)
+    row = await _READ_SILENCE.first(connection, **_build_fence_parameters(ref), lease_s=lease_s)
     assert row is not None  # noqa: S101 - the caller holds its lock
     return ExecutorSilence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
 
@@ -361,10 +361,10 @@ async def list_overtime_attempts(connection: Connection, *, grace_s: float) -> l
     return [AttemptRef(**row) for row in await _LIST_OVERTIME.all(connection, grace_s=grace_s)]
 
 
-async def read_memory(connection: Connection, ref: AttemptRef) -> AttemptMemory | None:
+async def read_gpu_memory(connection: Connection, ref: AttemptRef) -> AttemptGpuMemory | None:
     """Read the memory of the node of a live attempt; None if the attempt is not live. Takes no lock."""
-    row = await _READ_MEMORY.first(connection, **_fence_parameters(ref))
-    return AttemptMemory(row["requirement_id"], to_gib(row["gpu_bytes"]), row["earlier"]) if row else None
+    row = await _READ_MEMORY.first(connection, **_build_fence_parameters(ref))
+    return AttemptGpuMemory(row["requirement_id"], to_gib(row["gpu_bytes"]), row["earlier"]) if row else None
 
 
 async def set_requirement(connection: Connection, job_id: UUID, requirement_id: int) -> None:
@@ -388,7 +388,7 @@ async def find_live_attempt_on_node(
     connection: Connection, node: str, *, held: AttemptRef | None = None
 ) -> AttemptRef | None:
     """Find the attempt that ``renew_live_assignment`` would return, without locking it or renewing its lease."""
-    row = await _FIND_LIVE_ON_NODE.first(connection, node=node, **_held_parameters(held))
+    row = await _FIND_LIVE_ON_NODE.first(connection, node=node, **_build_held_parameters(held))
     return AttemptRef(**row) if row else None
 
 
@@ -403,9 +403,9 @@ async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     return usual
 
 
-def _held_parameters(held: AttemptRef | None) -> dict[str, Any]:
+def _build_held_parameters(held: AttemptRef | None) -> dict[str, Any]:
     return {"held_job_id": held.job_id if held else None, "held_attempt": held.attempt if held else None}
 
 
-def _fence_parameters(ref: AttemptRef) -> dict[str, Any]:
+def _build_fence_parameters(ref: AttemptRef) -> dict[str, Any]:
     return {"job_id": ref.job_id, "attempt": ref.attempt, "lease_token": ref.lease_token}

@@ -266,11 +266,11 @@ async def find_tenants(connection: Connection, requirements: Sequence[int], *, n
         size = await _MEASURE_SEARCH.first(connection, **parameters)
         assert size is not None  # noqa: S101 - it selects from no table
         if size["tenants"] > FIRST_TENANTS:
-            found = await _choose_search(size["pairs"]).all(connection, **parameters)
+            found = await _choose_tenant_query(size["pairs"]).all(connection, **parameters)
     return [row["id"] for row in found]
 
 
-def _choose_search(pairs: int) -> Statement:
+def _choose_tenant_query(pairs: int) -> Statement:
     """Choose how all ready tenants are searched.
 
     Args:

@@ -97,7 +97,7 @@ async def list_accuracy(connection: Connection) -> list[AccuracyTotals]:
     ]
 
 
-async def prune(database: Database) -> None:
+async def prune_estimates(database: Database) -> None:
     """Delete estimates after a day, and totals after 7 days."""
     await _EXPIRED_ESTIMATES.delete(database)
     await _EXPIRED_ACCURACY.delete(database)

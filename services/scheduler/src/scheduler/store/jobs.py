@@ -17,7 +17,7 @@ _NEAR = (100, 1000)
 _QUEUED = "FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
 
 
-def _count_near(most: int, order: str, *conditions: str) -> str:
+def _build_bounded_count(most: int, order: str, *conditions: str) -> str:
     """Build a count of the queued jobs of a tenant that meet one of these conditions, up to ``most``.
 
     Each condition is a range of ix_jobs_queue, in the order of that index, so PostgreSQL stops at the limit. A single
@@ -31,15 +31,15 @@ def _count_near(most: int, order: str, *conditions: str) -> str:
 _SAME = "a.priority BETWEEN j.priority AND j.priority"
 
 
-def _count_ahead(most: int) -> str:
-    return _count_near(most, "a.priority DESC, a.id", "a.priority > j.priority", f"{_SAME} AND a.id < j.id")
+def _build_count_ahead(most: int) -> str:
+    return _build_bounded_count(most, "a.priority DESC, a.id", "a.priority > j.priority", f"{_SAME} AND a.id < j.id")
 
 
-def _count_behind(most: int) -> str:
-    return _count_near(most, "a.priority, a.id DESC", "a.priority < j.priority", f"{_SAME} AND a.id > j.id")
+def _build_count_behind(most: int) -> str:
+    return _build_bounded_count(most, "a.priority, a.id DESC", "a.priority < j.priority", f"{_SAME} AND a.id > j.id")
 
 
-def _find_one(columns: str, order: str, condition: str = "true") -> str:
+def _build_single_job_query(columns: str, order: str, condition: str = "true") -> str:
     """Build a query for one queued job of a tenant at an end of a range of ix_jobs_queue."""
     return f"SELECT {columns} {_QUEUED} AND {condition} ORDER BY {order} LIMIT 1"
 
@@ -50,26 +50,27 @@ _SHARE_AHEAD = f"""(
         extract(epoch FROM j.created_at - oldest.created_at)
         / nullif(extract(epoch FROM newest.created_at - oldest.created_at), 0), 0.5
     )) / (first.priority - last.priority + 1)
-    FROM ({_find_one("a.priority", "a.priority DESC, a.id")}) first,
-        ({_find_one("a.priority", "a.priority, a.id DESC")}) last,
-        ({_find_one("a.created_at", "a.priority DESC, a.id", _SAME)}) oldest,
-        ({_find_one("a.created_at", "a.priority, a.id DESC", _SAME)}) newest
+    FROM ({_build_single_job_query("a.priority", "a.priority DESC, a.id")}) first,
+        ({_build_single_job_query("a.priority", "a.priority, a.id DESC")}) last,
+        ({_build_single_job_query("a.created_at", "a.priority DESC, a.id", _SAME)}) oldest,
+        ({_build_single_job_query("a.created_at", "a.priority, a.id DESC", _SAME)}) newest
 )"""  # noqa: S608 - constants only
 
 
-def _find_position(near: int, farther: str) -> str:
+def _build_position_query(near: int, farther: str) -> str:
     """Build the position of a job that is among the first or last ``near`` jobs; else ``farther``."""
     return f"""(
     SELECT CASE WHEN ahead.number < {near} THEN ahead.number + 1 ELSE (
         SELECT CASE WHEN behind.number < {near} THEN t.queued - behind.number ELSE {farther} END
-        FROM (SELECT {_count_behind(near)} AS number OFFSET 0) behind
-    ) END FROM (SELECT {_count_ahead(near)} AS number OFFSET 0) ahead
+        FROM (SELECT {_build_count_behind(near)} AS number OFFSET 0) behind
+    ) END FROM (SELECT {_build_count_ahead(near)} AS number OFFSET 0) ahead
 )"""  # noqa: S608 - constants only
 
 
 _ESTIMATED = f"(greatest({_NEAR[-1]}, least(t.queued - {_NEAR[-1]}, round(t.queued * {_SHARE_AHEAD}))) + 1)::bigint"
+_NEAR_POSITION = _build_position_query(_NEAR[0], _build_position_query(_NEAR[1], _ESTIMATED))
 _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
-    SELECT {_find_position(_NEAR[0], _find_position(_NEAR[1], _ESTIMATED))} FROM tenants t WHERE t.id = j.tenant_id
+    SELECT {_NEAR_POSITION} FROM tenants t WHERE t.id = j.tenant_id
 ) END"""  # noqa: S608 - constants only
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
@@ -112,12 +113,12 @@ WHERE state = 'queued' AND start_by < now() AND NOT EXISTS (
 async def find_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
     """Find a job of the tenant."""
     row = await _FIND.first(connection, tenant_id=tenant_id, id=job_id)
-    return snapshot_from_row(row) if row else None
+    return build_snapshot(row) if row else None
 
 
 async def find_jobs(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobSnapshot]:
     """Find jobs of any tenant, by id. Missing jobs are left out."""
-    return {row["id"]: snapshot_from_row(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
+    return {row["id"]: build_snapshot(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
 
 
 async def list_jobs(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[JobSnapshot]:
@@ -131,7 +132,7 @@ async def list_jobs(connection: Connection, tenant_id: UUID, query: ListJobs) ->
         "limit": query.limit + 1,
         **build_time_window(query.created_after, query.created_before),
     }
-    return [snapshot_from_row(row) for row in await _LIST.all(connection, **parameters)]
+    return [build_snapshot(row) for row in await _LIST.all(connection, **parameters)]
 
 
 async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
@@ -145,7 +146,7 @@ async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
     return await _LIST_OVERDUE.all(connection)
 
 
-def snapshot_from_row(row: Row) -> JobSnapshot:
+def build_snapshot(row: Row) -> JobSnapshot:
     """Build a snapshot from a row of ``COLUMNS``."""
     return JobSnapshot(
         **{

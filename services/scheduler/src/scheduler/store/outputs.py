@@ -27,13 +27,13 @@ _CONDITIONS = {
 
 async def list_outputs(connection: Connection, tenant_id: UUID, query: ListOutputs) -> list[ListedOutput]:
     """List up to ``limit + 1`` outputs of the tenant. The extra one shows that there is a next page."""
-    given = _given_filters(query)
-    statement = Statement(build_sql(given))
+    given = _list_given_filters(query)
+    statement = Statement(build_output_query(given))
     rows = await statement.all(connection, **given, tenant_id=tenant_id, limit=query.limit + 1)
-    return [_listed_output(row) for row in rows]
+    return [_build_listed_output(row) for row in rows]
 
 
-def build_sql(given: Collection[str]) -> str:
+def build_output_query(given: Collection[str]) -> str:
     """Return the statement for the filters with these names, which are parameters of it."""
     conditions = "".join(f" AND {condition}" for name, condition in _CONDITIONS.items() if name in given)
     return f"""
@@ -44,7 +44,7 @@ ORDER BY j.completed_at DESC, j.id DESC, o.number LIMIT :limit
 """  # noqa: S608 - constants only
 
 
-def _given_filters(query: ListOutputs) -> dict[str, Any]:
+def _list_given_filters(query: ListOutputs) -> dict[str, Any]:
     after = query.after
     filters = {
         "job_id": query.job_id,
@@ -61,5 +61,5 @@ def _given_filters(query: ListOutputs) -> dict[str, Any]:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def _listed_output(row: Row) -> ListedOutput:
+def _build_listed_output(row: Row) -> ListedOutput:
     return ListedOutput(**{**row, "output": Output.model_validate(row["output"])})

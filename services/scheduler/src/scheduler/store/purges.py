@@ -133,12 +133,12 @@ async def list_tenants_to_purge(connection: Connection, after: UUID, *, page: in
 
 async def lock_expired_jobs(connection: Connection, tenant_ids: Sequence[UUID], *, batch: int) -> list[EndedJob]:
     """Lock up to ``batch`` jobs of these tenants past their ``result_days``. Skips locked jobs."""
-    return [_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, tenant_ids=tenant_ids, batch=batch)]
+    return [_build_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, tenant_ids=tenant_ids, batch=batch)]
 
 
 async def lock_ended_jobs(connection: Connection, tenant_id: UUID, *, batch: int) -> list[EndedJob]:
     """Lock up to ``batch`` ended jobs of a tenant. Skips locked jobs and jobs with a live attempt."""
-    return [_ended_job(row) for row in await _LOCK_ENDED.all(connection, tenant_id=tenant_id, batch=batch)]
+    return [_build_ended_job(row) for row in await _LOCK_ENDED.all(connection, tenant_id=tenant_id, batch=batch)]
 
 
 async def list_live_jobs(connection: Connection, tenant_id: UUID) -> list[UUID]:
@@ -183,10 +183,10 @@ async def delete_expired_records(database: Database) -> None:
         await expired.delete(database)
 
 
-async def find_states(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:
+async def find_job_states(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:
     """Find the states of jobs by id. Missing jobs are left out."""
     return {row["id"]: JobState(row["state"]) for row in await _FIND_STATES.all(connection, ids=[*job_ids])}
 
 
-def _ended_job(row: Row) -> EndedJob:
+def _build_ended_job(row: Row) -> EndedJob:
     return EndedJob(id=row["id"], tenant_id=row["tenant_id"], now=row["now"])

@@ -41,6 +41,6 @@ FROM chosen t ORDER BY t.place
 }
 
 
-async def list_tenants(connection: Connection, query: ReadQueue) -> Sequence[Row]:
+async def list_queued_tenants(connection: Connection, query: ReadQueue) -> Sequence[Row]:
     """List tenants with waiting jobs: the fields of ``QueuedTenant`` without ``waiting``, and ``found``."""
     return await _LISTS[query.order].all(connection, **query.model_dump(include={"tier", "tenant_id", "limit"}))

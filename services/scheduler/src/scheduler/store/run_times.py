@@ -6,7 +6,7 @@ from datetime import datetime
 import orjson
 
 from chassis.database.statement import Connection, Row, Statement
-from scheduler.domain.run_times import Bins, Key, Scope
+from scheduler.domain.run_times import Bins, HistogramKey, HistogramScope
 
 MAX_ROWS = 4_000  # per scope; one has some 100 bytes
 KEEP = "60 days"  # without a run
@@ -43,32 +43,34 @@ SELECT name, coalesce(system->'gpus'->0->>'name', '') AS node_class FROM nodes W
 """)
 
 
-async def lock(connection: Connection) -> None:
+async def lock_histograms(connection: Connection) -> None:
     """Let no other process add run times until the transaction ends."""
     await _LOCK.run(connection, key=_LOCK_KEY)
 
 
-async def list_since(connection: Connection, since: datetime | None) -> Sequence[Row]:
+async def list_histograms_since(connection: Connection, since: datetime | None) -> Sequence[Row]:
     """List histograms that were updated at or after a time, oldest update first; all without one."""
     return await _LIST_SINCE.all(connection, since=since)
 
 
-async def load(connection: Connection, keys: Collection[Key]) -> dict[Key, dict[int, float]]:
+async def load_histograms(
+    connection: Connection, keys: Collection[HistogramKey]
+) -> dict[HistogramKey, dict[int, float]]:
     """Load the histograms of these keys, as far as there are any."""
-    rows = await _LOAD.all(connection, **_key_parameters(keys))
+    rows = await _LOAD.all(connection, **_build_key_parameters(keys))
     return {build_key(row): read_bins(row) for row in rows}
 
 
-async def save(connection: Connection, histograms: Mapping[Key, Bins]) -> None:
+async def save_histograms(connection: Connection, histograms: Mapping[HistogramKey, Bins]) -> None:
     """Insert or replace histograms."""
     bins = [
         orjson.dumps({str(number): round(weight, 4) for number, weight in one.items()}).decode()
         for one in histograms.values()
     ]
-    await _SAVE.run(connection, **_key_parameters(histograms), bins=bins)
+    await _SAVE.run(connection, **_build_key_parameters(histograms), bins=bins)
 
 
-async def prune(connection: Connection) -> None:
+async def prune_histograms(connection: Connection) -> None:
     """Delete histograms without a run for ``KEEP``, and all but the ``MAX_ROWS`` newest of each scope."""
     await _PRUNE.run(connection)
 
@@ -78,15 +80,15 @@ async def list_node_classes(connection: Connection, names: Collection[str]) -> d
     return {row["name"]: row["node_class"] for row in await _LIST_NODE_CLASSES.all(connection, names=[*names])}
 
 
-def build_key(row: Row) -> Key:
-    return Key(Scope(row["scope"]), row["id"], row["node_class"], row["loads_models"])
+def build_key(row: Row) -> HistogramKey:
+    return HistogramKey(HistogramScope(row["scope"]), row["id"], row["node_class"], row["loads_models"])
 
 
 def read_bins(row: Row) -> dict[int, float]:
     return {int(number): weight for number, weight in row["bins"].items()}
 
 
-def _key_parameters(keys: Collection[Key]) -> dict[str, list[object]]:
+def _build_key_parameters(keys: Collection[HistogramKey]) -> dict[str, list[object]]:
     ordered = [*keys]
     return {
         "scopes": [key.scope.value for key in ordered],

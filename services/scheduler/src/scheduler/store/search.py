@@ -9,7 +9,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.search import SearchJobs
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import build_time_window
-from scheduler.store.jobs import COLUMNS, snapshot_from_row
+from scheduler.store.jobs import COLUMNS, build_snapshot
 
 # The statement has only the conditions of the query, and states as literals, so that PostgreSQL can use the matching
 # index, also a partial one for states that are rare among a million jobs. Queue positions are not computed here.
@@ -47,8 +47,8 @@ async def search_jobs(connection: Connection, query: SearchJobs) -> list[tuple[J
     filters = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
     filters |= build_time_window(query.created_after, query.created_before)
     given = {name: value for name, value in filters.items() if value is not None}
-    rows = await _build_search(given, query.states).all(connection, **given, limit=query.limit + 1)
-    return [(snapshot_from_row(_without_node(row)), row["node"]) for row in rows]
+    rows = await _build_search_query(given, query.states).all(connection, **given, limit=query.limit + 1)
+    return [(build_snapshot(_drop_node_column(row)), row["node"]) for row in rows]
 
 
 async def find_owner(connection: Connection, job_id: UUID) -> UUID | None:
@@ -72,7 +72,7 @@ async def set_priority(connection: Connection, job_id: UUID, priority: int) -> N
     await _SET_PRIORITY.run(connection, id=job_id, priority=priority)
 
 
-def _build_search(given: dict[str, Any], states: Sequence[JobState]) -> Statement:
+def _build_search_query(given: dict[str, Any], states: Sequence[JobState]) -> Statement:
     conditions = [_CONDITIONS[name] for name in given]
     if states:
         conditions.append(f"j.state IN ({', '.join(repr(state.value) for state in states)})")
@@ -81,5 +81,5 @@ def _build_search(given: dict[str, Any], states: Sequence[JobState]) -> Statemen
     return Statement(f"SELECT found.*, {_NEWEST_NODE} AS node FROM ({jobs}) found ORDER BY found.id DESC")  # noqa: S608
 
 
-def _without_node(row: Row) -> dict[str, Any]:
+def _drop_node_column(row: Row) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "node"}

@@ -11,7 +11,7 @@ import orjson
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
 from contracts.scheduler.jobs import JOB_CHANGED, JobEvent, JobState
-from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
+from scheduler.domain.admission import AcceptedJob, Candidate, Earlier, InsertedJob, TenantAllowance
 from scheduler.domain.states import Cause
 from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED
 
@@ -100,7 +100,7 @@ SELECT behind, now() AS now, CAST(pg_current_xact_id() AS xid) AS version FROM a
 
 async def load_admission_facts(
     connection: Connection, candidates: Sequence[Candidate]
-) -> list[tuple[Account, Earlier | None]]:
+) -> list[tuple[TenantAllowance, Earlier | None]]:
     """What decides each of them, in order; their tenants' locks must be held."""
     rows = await _LOAD_FACTS.all(
         connection,
@@ -110,7 +110,7 @@ async def load_admission_facts(
     )
     return [
         (
-            Account(**{name: row[name] for name in Account.__slots__}),
+            TenantAllowance(**{name: row[name] for name in TenantAllowance.__slots__}),
             (row["earlier_id"], row["earlier_hash"]) if row["earlier_id"] else None,
         )
         for row in rows
@@ -118,8 +118,8 @@ async def load_admission_facts(
 
 
 async def insert_jobs(
-    connection: Connection, accepted: Sequence[Accepted], accounts: Mapping[UUID, Account]
-) -> list[Written]:
+    connection: Connection, accepted: Sequence[AcceptedJob], accounts: Mapping[UUID, TenantAllowance]
+) -> list[InsertedJob]:
     """Write new jobs with graph, first event, outbox row and their tenants' counters.
 
     Needs no lock: nothing is written if an account has changed, a submit was accepted before, or another transaction
@@ -141,10 +141,10 @@ async def insert_jobs(
         today=next(iter(accounts.values())).today,
         jobs=orjson.dumps(rows, default=_encode_uuid).decode(),
     )
-    return [Written(**row) for row in written]
+    return [InsertedJob(**row) for row in written]
 
 
-def _build_row(accepted: Accepted, at: datetime) -> dict[str, Any]:
+def _build_row(accepted: AcceptedJob, at: datetime) -> dict[str, Any]:
     """What is written of a job, for JSON: an array for each column would take asyncpg twice the time."""
     candidate = accepted.candidate
     command, tenant_id = candidate.command, candidate.tenant_id

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database.postgres import new_metadata
-from chassis.messaging.outbox import outbox_table
+from chassis.messaging.outbox import create_outbox_table
 
 METADATA = new_metadata()
 
@@ -40,7 +40,7 @@ TENANTS = Table(
     Column("id", Uuid, primary_key=True),
     Column("tier", Text, nullable=False),
     Column("is_active", Boolean, nullable=False),
-    Column("images_per_day", Integer, comment="null: unlimited, here and below"),
+    Column("images_per_day", Integer, comment="null: unlimited, also in the following columns"),
     Column("max_running", Integer),
     Column("queue_cap", Integer),
     Column("weight", Float, nullable=False),
@@ -48,8 +48,8 @@ TENANTS = Table(
     Column("running", Integer, nullable=False, server_default="0", comment="live attempts"),
     Column("vtime", Float, nullable=False, server_default="0", comment="GPU-seconds used / weight"),
     Column("ready", Boolean, Computed(READY, persisted=True)),
-    Column("version", BigInteger, nullable=False, server_default="0", comment="of the last change heard"),
-    Column("result_days", Integer, comment="an ended job is kept for so long"),
+    Column("version", BigInteger, nullable=False, server_default="0", comment="version of the last applied change"),
+    Column("result_days", Integer, comment="how long an ended job is kept"),
     Column("limits", JSONB, nullable=False, server_default="{}", comment="all limits by name (contracts.auth.Limits)"),
     Column("gpu_seconds_per_day", Float),
     Column("quota_group", Uuid, comment="tenants of one group share a daily image quota"),
@@ -119,31 +119,31 @@ JOBS = Table(
     Column("workflow", Text, nullable=False),
     Column("labels", JSONB, nullable=False),
     Column("requirement_id", BigInteger, ForeignKey("requirements.id"), nullable=False),
-    Column("images", Integer, nullable=False, comment="reserved, after the end really made"),
+    Column("images", Integer, nullable=False, comment="reserved images; after the end, the images that were made"),
     Column("usage_day", Date, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("seq", Integer, nullable=False, comment="of the newest event"),
+    Column("seq", Integer, nullable=False, comment="number of the newest event"),
     Column("progress", Float, nullable=False, server_default="0"),
     Column("idempotency_key", Text),
     Column("request_hash", Text, nullable=False),
     Column("start_by", DateTime(timezone=True)),
     Column("run_within_s", Float),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("started_at", DateTime(timezone=True), comment="of the newest attempt"),
+    Column("started_at", DateTime(timezone=True), comment="start of the newest attempt"),
     Column("completed_at", DateTime(timezone=True)),
     Column("outputs", JSONB),
     Column("error", JSONB),
-    Column("warnings", JSONB, comment="contracts.scheduler.JobWarning, of the end"),
-    Column("model", Text, comment="of a built-in workflow, here and below"),
+    Column("warnings", JSONB, comment="contracts.scheduler.JobWarning, written at the end"),
+    Column("model", Text, comment="chosen for a built-in workflow, like the following columns"),
     Column("seed", Numeric(20, 0), comment="up to 2^64 - 1"),
-    Column("seeds", JSONB, comment="contracts.scheduler.DrawnSeed, of any workflow; NULL where none was drawn"),
-    Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
+    Column("seeds", JSONB, comment="contracts.scheduler.DrawnSeed; NULL if no seed was drawn"),
+    Column("on_hold", Boolean, nullable=False, server_default="false", comment="held: not counted as queued"),
     Column("retry_of", Uuid, comment="the failed job that this one runs again"),
-    Column("request_id", Text, comment="of the request that submitted it, for logs"),
-    Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
-    Column("avoid_node", Text, comment="it died with this job: other nodes come first"),
+    Column("request_id", Text, comment="id of the HTTP request that submitted it, for logs"),
+    Column("endpoint", Text, comment="endpoint that it was submitted to, or the job that it runs again"),
+    Column("avoid_node", Text, comment="node that died while it ran this job: other nodes are preferred"),
     Column("avoid_until", DateTime(timezone=True)),
-    Column("passed_over_at", DateTime(timezone=True), comment="another job was first preferred when it was its turn"),
+    Column("passed_over_at", DateTime(timezone=True), comment="when another job was first preferred at its turn"),
     Column("fail_without_outputs", Boolean, nullable=False, server_default="false", comment="as the submission chose"),
     Column("fingerprint", BigInteger, comment="of its workflow: scheduler.domain.workflow_fingerprint"),
     Index(
@@ -179,7 +179,7 @@ WAITING_REQUIREMENTS = Table(
     Column("requirement_id", BigInteger, primary_key=True),
     Column("tenant_id", Uuid, primary_key=True),
     Index("ix_waiting_requirements_tenant_id", "tenant_id", "requirement_id"),
-    comment="Tenants with queued jobs by what these jobs need, so that claims skip jobs that a node cannot run.",
+    comment="Requirements of the queued jobs of each tenant, so that claims skip jobs that a node cannot run.",
 )
 
 # The graph of a job, separate from the row that every transition rewrites.
@@ -209,9 +209,9 @@ ATTEMPTS = Table(
     Column("error", JSONB),
     Column("gpu_seconds", Float),
     Column("cost", Float, nullable=False, comment="GPU-seconds charged at the claim, settled at the end"),
-    Column("node_died", Boolean, nullable=False, server_default="false", comment="with this attempt in hand"),
-    Column("node_failed", Boolean, nullable=False, server_default="false", comment="while it ran this attempt"),
-    Column("silent_boot_id", Uuid, comment="executor that fell silent; heard again, its node had not died"),
+    Column("node_died", Boolean, nullable=False, server_default="false", comment="the node died during it"),
+    Column("node_failed", Boolean, nullable=False, server_default="false", comment="the node failed during it"),
+    Column("silent_boot_id", Uuid, comment="executor that fell silent; if heard again, its node had not died"),
     Column("slot", SmallInteger, nullable=False, server_default="0", comment="0 or 1: the node's live attempts"),
     Column(
         "prefetched", Boolean, nullable=False, server_default="false",
@@ -269,29 +269,35 @@ NODES = Table(
     Column("online", Boolean, nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
     Column("catalog_digest", Text, ForeignKey("catalogs.digest")),
-    Column("loaded", ARRAY(Text), nullable=False, server_default="{}", comment="Class.input=file of its last prompt"),
-    Column("cordoned_at", DateTime(timezone=True), comment="an operator wants it to get no new work"),
-    Column("cordon_reason", Text, comment="set if the scheduler cordoned it by itself"),
-    Column("drain_at", DateTime(timezone=True), comment="and to lose what it has then"),
+    Column(
+        "loaded",
+        ARRAY(Text),
+        nullable=False,
+        server_default="{}",
+        comment="models of its last prompt, as Class.input=file",
+    ),
+    Column("cordoned_at", DateTime(timezone=True), comment="since when it gets no new jobs"),
+    Column("cordon_reason", Text, comment="set if the scheduler cordoned it, and not an operator"),
+    Column("drain_at", DateTime(timezone=True), comment="when its job is moved to another node"),
     Column(
         "models_noted",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="models_at_join has what it had when it joined",
+        comment="whether its models at the join are in models_at_join",
     ),
     Column(
         "state_since",
         DateTime(timezone=True),
-        comment="it is online or not, with its catalog, since then; null: unknown",
+        comment="since when it is online with its catalog, or offline; null: unknown",
     ),
     Column(
         "shared_since",
         DateTime(timezone=True),
-        comment="prompts of somebody else are in its queue since then; null: none are",
+        comment="since when foreign prompts are in its queue; null: there are none",
     ),
-    Column("occupied_by", Text, comment="contracts.scheduler.OccupiedBy: why it answers and takes no jobs"),
-    Column("occupied_prompt_id", Text, comment="as the node names it"),
+    Column("occupied_by", Text, comment="contracts.scheduler.OccupiedBy: why it responds and takes no jobs"),
+    Column("occupied_prompt_id", Text, comment="id of the prompt on the node"),
     Column("occupied_since", DateTime(timezone=True)),
     Column(
         "blocked",
@@ -300,10 +306,12 @@ NODES = Table(
         server_default=text("false"),
         comment="occupied for longer than its executor's bound",
     ),
-    Column("clear_at", DateTime(timezone=True), comment="an operator ordered to clear it; null once done"),
-    Column("refresh_at", DateTime(timezone=True), comment="the same, to read its catalog again"),
+    Column("clear_at", DateTime(timezone=True), comment="when an operator ordered to clear it; null once done"),
+    Column(
+        "refresh_at", DateTime(timezone=True), comment="when an operator ordered to refresh its catalog; null once done"
+    ),
     Column("system", JSONB, comment="contracts.scheduler.heartbeats.NodeSystem"),
-    Column("graph_node", Text, comment="node of the graph that its attempt runs now"),
+    Column("graph_node", Text, comment="graph node that its attempt runs now"),
     Column("graph_node_class", Text),
 )
 
@@ -325,7 +333,7 @@ REPLACED_CATALOGS = Table(
     Column("node", Text, ForeignKey("nodes.name", ondelete="CASCADE"), primary_key=True),
     Column("digest", Text, primary_key=True),
     Column("replaced_at", DateTime(timezone=True), nullable=False),
-    comment="Catalogs that nodes had until lately, for a model folder may be empty for a moment.",
+    comment="Earlier catalogs of nodes, kept for a short time: a model folder may be empty for a moment.",
 )
 
 CATALOGS = Table(
@@ -342,14 +350,14 @@ MODELS_AT_JOIN = Table(
     METADATA,
     Column("node", Text, primary_key=True),
     Column("model", Text, primary_key=True, comment="Class.input=file"),
-    comment="Models that a node had when it joined: no job can have written them.",
+    comment="Models that a node had when it joined, so that no job can have written them.",
 )
 
 # Totals of all jobs by minute (kept for two days) and by hour, for trends. Written once a minute has ended.
 TREND_JOBS = Table(
     "trend_jobs",
     METADATA,
-    Column("step_s", Integer, primary_key=True, comment="60 or 3600, here and below"),
+    Column("step_s", Integer, primary_key=True, comment="60 or 3600, also in the following tables"),
     Column("at", DateTime(timezone=True), primary_key=True, comment="beginning of the period"),
     Column("submitted", Integer, nullable=False),
     Column("started", Integer, nullable=False, comment="attempts"),
@@ -400,9 +408,9 @@ TREND_NODES = Table(
 RUN_TIMES = Table(
     "run_times",
     METADATA,
-    Column("scope", Text, primary_key=True, comment="scheduler.domain.run_times.Scope"),
+    Column("scope", Text, primary_key=True, comment="scheduler.domain.run_times.HistogramScope"),
     Column("id", BigInteger, primary_key=True, comment="fingerprint, requirement, or 0 for the fleet"),
-    Column("node_class", Text, primary_key=True, comment="name of the first GPU; empty: unknown, or any"),
+    Column("node_class", Text, primary_key=True, comment="name of the first GPU; empty: unknown, or any GPU"),
     Column("loads_models", Boolean, primary_key=True),
     Column("bins", JSONB, nullable=False, comment="weight by bin of scheduler.domain.durations"),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
@@ -415,7 +423,7 @@ JOB_ESTIMATES = Table(
     METADATA,
     Column("job_id", Uuid, primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    Column("start_s", Float, nullable=False, comment="from the submission, here and below"),
+    Column("start_s", Float, nullable=False, comment="seconds from the submission, also in the following columns"),
     Column("start_p90_s", Float, nullable=False),
     Column("end_s", Float, nullable=False),
     Column("end_p90_s", Float, nullable=False),
@@ -458,7 +466,7 @@ CLASS_RULES = Table(
     Column("one", Boolean, primary_key=True, server_default=text("true"), comment="there is one row"),
     Column("rules", JSONB, nullable=False, comment="contracts.graph_policy.policy.ClassRules"),
     CheckConstraint("one", name="one_row"),
-    comment="Operators' rules about node classes, for when auth is away.",
+    comment="Operators' rules about node classes, used while auth is unavailable.",
 )
 
-OUTBOX = outbox_table(METADATA)
+OUTBOX = create_outbox_table(METADATA)

@@ -81,22 +81,22 @@ async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -
 
     Writes nothing if nothing changed.
     """
-    await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_saved_values(tenant))
+    await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
 
 
 async def update_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
     """Like ``save_limits``, but only for a known tenant: one that was erased meanwhile does not come back."""
-    await _UPDATE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_saved_values(tenant))
+    await _UPDATE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
 
 
-async def list_ids(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, int]]:
+async def list_tenant_ids(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, int]]:
     """List the next ``page`` tenants by id, each with the version of its last change event."""
     return [(row["id"], row["version"]) for row in await _LIST_IDS.all(connection, after=after, page=page)]
 
 
-async def save_change(connection: Connection, changed: UserChanged) -> None:
+async def apply_limit_change(connection: Connection, changed: UserChanged) -> None:
     """Apply a change event to a known tenant, unless a newer version is saved."""
-    await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_saved_values(changed))
+    await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_build_limit_columns(changed))
 
 
 async def load_limits(connection: Connection, tenant_id: UUID) -> Limits | None:
@@ -172,7 +172,7 @@ async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, wa
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
-def _saved_values(known: Tenant | UserChanged) -> dict[str, Any]:
+def _build_limit_columns(known: Tenant | UserChanged) -> dict[str, Any]:
     """Values for the columns of ``_SAVED``."""
     limits = known.limits
     columns = {name: getattr(limits, name) for name in _SAVED if name in Limits.model_fields}

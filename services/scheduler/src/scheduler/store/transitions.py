@@ -13,8 +13,8 @@ from contracts.scheduler.attempts import AttemptRef
 from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, JobWarning
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
-from scheduler.domain.settlement import FREE_OUTCOMES, Effects
-from scheduler.domain.states import Cause, is_final, next_state
+from scheduler.domain.settlement import FREE_OUTCOMES, TransitionEffects
+from scheduler.domain.states import Cause, find_next_state, is_final
 from scheduler.store.claims import IS_CLAIMABLE
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
@@ -117,7 +117,8 @@ class LockedAttempt:
     Attributes:
         charged: GPU-seconds charged at the claim.
         tries: attempts so far, this one included, without those that were withdrawn or released.
-        node_deaths: earlier attempts whose node died. A node whose executor was silent and is heard again did not die.
+        node_deaths: earlier attempts whose node died. If an executor was silent and sends heartbeats
+            again, its node did not die.
         other_failed_nodes: other nodes that failed while they ran the job.
         lapsed: whether the lease has lapsed.
         prefetched: claimed while its node had another attempt, and not started as far as is known.
@@ -179,7 +180,7 @@ async def apply_transition(
     connection: Connection,
     job: LockedJob,
     cause: Cause,
-    effects: Effects,
+    effects: TransitionEffects,
     *,
     now: datetime,
     attempt: int | None = None,
@@ -199,7 +200,7 @@ async def apply_transition(
         The transition, to be published after the commit; None if the cause does not apply in this state, and nothing
         was written.
     """
-    state = next_state(job.state, cause)
+    state = find_next_state(job.state, cause)
     if state is None:
         return None
     event = JobEvent(
@@ -218,7 +219,7 @@ async def apply_transition(
     await _APPLY_TRANSITION.run(
         connection,
         **{
-            **_effect_parameters(job, effects),
+            **_build_effect_parameters(job, effects),
             "state": state,
             "seq": event.seq,
             "attempt": event.attempt,
@@ -243,12 +244,12 @@ async def reserve_images(connection: Connection, job: LockedJob, more: int) -> N
     await _RESERVE_IMAGES.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
 
 
-async def apply_effects(connection: Connection, job: LockedJob, effects: Effects) -> None:
+async def apply_effects(connection: Connection, job: LockedJob, effects: TransitionEffects) -> None:
     """Apply effects without a transition, for an attempt that ends after its job."""
-    await _APPLY_EFFECTS.run(connection, **_effect_parameters(job, effects))
+    await _APPLY_EFFECTS.run(connection, **_build_effect_parameters(job, effects))
 
 
-def _effect_parameters(job: LockedJob, effects: Effects) -> dict[str, object]:
+def _build_effect_parameters(job: LockedJob, effects: TransitionEffects) -> dict[str, object]:
     return {
         "id": job.id,
         "tenant_id": job.tenant_id,

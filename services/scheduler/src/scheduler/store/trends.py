@@ -84,7 +84,9 @@ _FAILURES = f"""
 _ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :online_s)"
 
 
-def _add(table: str, keys: Sequence[str], numbers: Sequence[str], source: str, *, steps: tuple[int, int]) -> Statement:
+def _build_addition(
+    table: str, keys: Sequence[str], numbers: Sequence[str], source: str, *, steps: tuple[int, int]
+) -> Statement:
     """Return a statement that adds the rows of a source to the totals of both lengths of a period."""
     summed = ", ".join(f"sum({name})" for name in numbers)
     added = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in numbers)
@@ -105,7 +107,7 @@ _ONLINE_LAST_MINUTE = f"""
     SELECT {_END} - interval '1 minute' AS at, name AS node, {MINUTE_S}::float AS online_s
     FROM nodes WHERE {_ONLINE_NOW}
 """  # noqa: S608 - constants only
-_ADD_JOBS = _add(
+_ADD_JOBS = _build_addition(
     "trend_jobs",
     (),
     _JOB_NUMBERS,
@@ -116,8 +118,8 @@ _ADD_JOBS = _add(
     """,  # noqa: S608 - constants only
     steps=(MINUTE_S, HOUR_S),
 )
-_ADD_DURATIONS = _add("trend_durations", ("kind", "bin"), ("jobs",), _DURATIONS, steps=(MINUTE_S, HOUR_S))
-_ADD_NODES = _add(
+_ADD_DURATIONS = _build_addition("trend_durations", ("kind", "bin"), ("jobs",), _DURATIONS, steps=(MINUTE_S, HOUR_S))
+_ADD_NODES = _build_addition(
     "trend_nodes",
     ("node",),
     _NODE_NUMBERS,
@@ -180,7 +182,7 @@ _EXPIRED = (
 )
 
 
-async def try_lock(connection: Connection) -> bool:
+async def try_lock_totals(connection: Connection) -> bool:
     """Lock the totals until the transaction ends, unless another process has locked them."""
     locked: bool = await _TRY_LOCK.value(connection, key=_LOCK_KEY)
     return locked
@@ -198,7 +200,7 @@ async def add_totals(connection: Connection, start: datetime, end: datetime, *, 
 
     Nodes that are online now count as online in the last of these minutes.
     """
-    parameters = _range_parameters(start, end) | {"online_s": online_s}
+    parameters = _build_range_parameters(start, end) | {"online_s": online_s}
     for statement in (_ADD_JOBS, _ADD_DURATIONS, _ADD_FAILURES, _ADD_NODES):
         await statement.run(connection, **parameters)
 
@@ -228,11 +230,11 @@ async def list_totals(
     )
 
 
-async def count_recent(
+async def count_recent_totals(
     connection: Connection, start: datetime, end: datetime, *, online_s: float
 ) -> tuple[Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row]]:
     """Count jobs, durations, failures and nodes of a short range by minute, and list the nodes that are online now."""
-    parameters = _range_parameters(start, end)
+    parameters = _build_range_parameters(start, end)
     return (
         await _COUNT_JOBS.all(connection, **parameters),
         await _COUNT_DURATIONS.all(connection, **parameters),
@@ -242,12 +244,12 @@ async def count_recent(
     )
 
 
-async def prune(database: Database) -> None:
+async def prune_totals(database: Database) -> None:
     """Delete totals by minute after two days, and totals by hour after 32 days."""
     for expired in _EXPIRED:
         await expired.delete(database)
 
 
-def _range_parameters(start: datetime, end: datetime) -> dict[str, Any]:
+def _build_range_parameters(start: datetime, end: datetime) -> dict[str, Any]:
     window = build_time_window(start, end, skew_ms=MAX_SKEW_MS)
     return {"start": start, "end": end, "id_from": window["id_from"], "id_to": window["id_to"]}

@@ -29,7 +29,7 @@ _EXPIRED = tuple(
 )
 
 
-async def list_days(connection: Connection, tenant_id: UUID | None, *, number: int) -> Sequence[Row]:
+async def list_usage_days(connection: Connection, tenant_id: UUID | None, *, number: int) -> Sequence[Row]:
     """List usage of the last ``number`` UTC days, newest first: the fields of ``UsageDay``.
 
     Days without usage are left out.

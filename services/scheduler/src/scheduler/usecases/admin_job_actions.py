@@ -84,7 +84,7 @@ class AdminJobActions:
                 transition = await transitions.apply_transition(
                     connection, job, Cause.RELEASED, RELEASE_EFFECTS, now=locked_at
                 )
-        await self._publisher.publish_live(transition)
+        await self._publisher.publish_live_event(transition)
 
     async def _set_priority(self, connection: Connection, job: LockedJob, command: RunJobAction) -> None:
         if command.priority is None:

@@ -41,7 +41,7 @@ class AdminNodeActions:
     async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
             rows = await node_actions.list_nodes(connection, online_s=self._online_s)
-        history = await self._history.read()
+        history = await self._history.read_history()
         return Nodes(nodes=tuple(history.build_node(row) for row in rows))
 
     async def run_action(self, command: RunNodeAction) -> NodeActionReply:
@@ -84,7 +84,7 @@ class AdminNodeActions:
             row = await node_actions.find_node(connection, node, online_s=self._online_s)
         if row is None:
             raise UnknownNode
-        return (await self._history.read()).build_node(row)
+        return (await self._history.read_history()).build_node(row)
 
     async def _run_on_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
         match command.order:

@@ -12,7 +12,15 @@ from chassis.messaging.deadlines import RequestExpired, has_passed
 from contracts.auth.accounts import UnknownTenant
 from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
-from scheduler.domain.admission import Accepted, Account, Candidate, DailyImages, Decision, Ledger, Replayed
+from scheduler.domain.admission import (
+    AcceptedJob,
+    Candidate,
+    DailyImageUse,
+    Decision,
+    Ledger,
+    ReplayedJob,
+    TenantAllowance,
+)
 from scheduler.domain.job import JobSnapshot
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.learn_run_times import RunTimeLearner
@@ -22,10 +30,10 @@ from scheduler.usecases.submit_groups import Answer
 MAX_CACHED = 10_000  # tenants
 
 
-class _Decided(NamedTuple):
+class _DecidedJob(NamedTuple):
     """A job that was accepted, now or before."""
 
-    decision: Accepted | Replayed
+    decision: AcceptedJob | ReplayedJob
     snapshot: JobSnapshot
 
 
@@ -40,7 +48,7 @@ class JobAdmission:
     def __init__(self, database: Database, reader: JobReader, learner: RunTimeLearner) -> None:
         self._database, self._reader, self._learner = database, reader, learner
         # An account is removed while it is used, so that nothing stale is left after an error.
-        self._accounts: LRUCache[UUID, Account] = LRUCache(maxsize=MAX_CACHED)
+        self._accounts: LRUCache[UUID, TenantAllowance] = LRUCache(maxsize=MAX_CACHED)
 
     async def decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
         """Return the committed decision on each submit, in order.
@@ -48,19 +56,19 @@ class JobAdmission:
         None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
         ``RequestExpired`` for those whose deadline passed while they waited for the lock.
         """
-        ledgers = self._cached_ledgers({candidate.tenant_id for candidate in candidates})
+        ledgers = self._find_cached_ledgers({candidate.tenant_id for candidate in candidates})
         decisions = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
-        accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
+        accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
         if accepted and len(accepted) == len(candidates):
             async with self._database.single() as connection:
-                made = await self._write(connection, accepted, ledgers)
+                made = await self._write_jobs(connection, accepted, ledgers)
             if made:
-                return await self._build_answers([_Decided(*one) for one in zip(accepted, made, strict=True)])
+                return await self._build_answers([_DecidedJob(*one) for one in zip(accepted, made, strict=True)])
         return await self._build_answers(await self._decide_under_locks(candidates, wait_for_locks))
 
     async def _decide_under_locks(
         self, candidates: Sequence[Candidate], wait_for_locks: bool
-    ) -> list[_Decided | Refusal | None]:
+    ) -> list[_DecidedJob | Refusal | None]:
         async with self._database.direct() as connection:
             whose = {one.tenant_id for one in candidates}
             whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
@@ -75,28 +83,28 @@ class JobAdmission:
 
     async def _decide_and_write(
         self, connection: Connection, candidates: Sequence[Candidate]
-    ) -> list[_Decided | Refusal]:
+    ) -> list[_DecidedJob | Refusal]:
         ledgers: dict[UUID, Ledger] = {}
-        pools: dict[UUID, DailyImages] = {}  # by quota group
+        pools: dict[UUID, DailyImageUse] = {}  # by quota group
         decisions: list[Decision] = []
         found = await submits.load_admission_facts(connection, candidates)
         for candidate, (account, earlier) in zip(candidates, found, strict=True):
             if account.id not in ledgers:
                 group = account.quota_group
-                shared = pools.setdefault(group, DailyImages(account.images_today)) if group is not None else None
+                shared = pools.setdefault(group, DailyImageUse(account.images_today)) if group is not None else None
                 ledgers[account.id] = Ledger(account, shared)
             decisions.append(ledgers[account.id].decide(candidate, earlier))
         snapshots: dict[UUID, JobSnapshot] = {}
-        accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
+        accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
         if accepted:
-            snapshots |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
-        replayed = {decision.job_id for decision in decisions if isinstance(decision, Replayed)} - snapshots.keys()
+            snapshots |= {one.id: one for one in await self._write_jobs(connection, accepted, ledgers)}
+        replayed = {decision.job_id for decision in decisions if isinstance(decision, ReplayedJob)} - snapshots.keys()
         if replayed:
             snapshots |= await jobs.find_jobs(connection, replayed)
-        return [_with_snapshot(decision, snapshots) for decision in decisions]
+        return [_add_snapshot(decision, snapshots) for decision in decisions]
 
-    async def _write(
-        self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
+    async def _write_jobs(
+        self, connection: Connection, accepted: Sequence[AcceptedJob], ledgers: dict[UUID, Ledger]
     ) -> list[JobSnapshot]:
         """Insert the accepted jobs and return them in order; return nothing if a cached account has changed."""
         whose = {decision.candidate.tenant_id for decision in accepted}
@@ -105,25 +113,25 @@ class JobAdmission:
             return []
         for one in whose:  # a version that is not committed matches no row
             if ledgers[one].account.quota_group is None:  # other tenants of a quota group change what it may use
-                self._accounts[one] = ledgers[one].closed(written[0].version)
+                self._accounts[one] = ledgers[one].build_next_allowance(written[0].version)
         return [decision.to_snapshot(row) for decision, row in zip(accepted, written, strict=True)]
 
-    async def _build_answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
+    async def _build_answers(self, decided: Sequence[_DecidedJob | Refusal | None]) -> list[Answer | None]:
         """Return the answers, once the decisions are committed: accepted jobs as they stand."""
-        accepted = [one for one in decided if isinstance(one, _Decided)]
+        accepted = [one for one in decided if isinstance(one, _DecidedJob)]
         described = await self._reader.estimate_jobs([one.snapshot for one in accepted])
         for one, (job, estimate) in zip(accepted, described, strict=True):
-            if estimate is not None and isinstance(one.decision, Accepted):
+            if estimate is not None and isinstance(one.decision, AcceptedJob):
                 self._learner.record_estimate(job.job_id, estimate)
         jobs = iter(described)
         return [
-            SubmitReply(job=next(jobs).job, replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
-            if isinstance(one, _Decided)
+            SubmitReply(job=next(jobs).job, replayed=isinstance(one.decision, ReplayedJob), quota=one.decision.quota)
+            if isinstance(one, _DecidedJob)
             else one
             for one in decided
         ]
 
-    def _cached_ledgers(self, whose: Collection[UUID]) -> dict[UUID, Ledger]:
+    def _find_cached_ledgers(self, whose: Collection[UUID]) -> dict[UUID, Ledger]:
         """Ledgers of all these tenants; empty if one is not cached or they were read on different days."""
         accounts = [account for one in whose if (account := self._accounts.pop(one, None))]
         if len(accounts) < len(whose) or len({account.today for account in accounts}) > 1:
@@ -131,8 +139,8 @@ class JobAdmission:
         return {account.id: Ledger(account) for account in accounts}
 
 
-def _with_snapshot(decision: Decision, snapshots: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
+def _add_snapshot(decision: Decision, snapshots: dict[UUID, JobSnapshot]) -> _DecidedJob | Refusal:
     if isinstance(decision, Refusal):
         return decision
     job_id = decision.job_id
-    return _Decided(decision, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()
+    return _DecidedJob(decision, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()

@@ -14,12 +14,12 @@ from scheduler.domain.settlement import (
     NODE_LOST,
     OVERTIME_GRACE_S,
     RUN_TIME_EXCEEDED,
-    Effects,
-    apply_output_rule,
+    TransitionEffects,
+    apply_rule_for_no_outputs,
     compute_end_effects,
+    decide_transition_cause,
     is_node_death,
     is_retry,
-    next_cause,
 )
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, node_failures, tenants, transitions
@@ -86,18 +86,18 @@ class AttemptLifecycle:
             if locked.prefetched:
                 await attempts.start_prefetched(connection, command.ref)
             transition = await transitions.apply_transition(
-                connection, locked.job, Cause.STARTED, Effects(), now=locked.now
+                connection, locked.job, Cause.STARTED, TransitionEffects(), now=locked.now
             )
         ref = command.ref
         log.info("scheduler.attempt.started", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
-        await self._publisher.publish_live(transition)
+        await self._publisher.publish_live_event(transition)
         return AttemptWriteReply(applied=not is_final(locked.job.state))
 
     async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
         memory = await self._plan_after_out_of_memory(command) if is_out_of_memory(command) else None
         async with self._database.direct() as connection:
-            ended = await self._end_live(connection, command, node, memory)
+            ended = await self._end_live_attempt(connection, command, node, memory)
         if ended is not None:
             log.info(
                 "scheduler.attempt.ended",
@@ -106,7 +106,7 @@ class AttemptLifecycle:
                 node=node,
                 outcome=command.outcome,
             )
-            await self._publish(ended, command.outcome)
+            await self._publish_end(ended, command.outcome)
         return AttemptWriteReply(applied=ended is not None)
 
     async def end_lapsed_attempts(self) -> None:
@@ -115,9 +115,9 @@ class AttemptLifecycle:
             lapsed = await attempts.list_lapsed_attempts(connection)
         for ref in lapsed:
             async with self._database.direct() as connection:
-                ended = await self._end_lapsed(connection, ref)
+                ended = await self._end_lapsed_attempt(connection, ref)
             if ended is not None:
-                await self._publish(ended, LAPSED)
+                await self._publish_end(ended, LAPSED)
                 log.warning("scheduler.attempt.lapsed", job_id=str(ref.job_id), attempt=ref.attempt)
 
     async def end_overtime_attempts(self) -> None:
@@ -126,17 +126,17 @@ class AttemptLifecycle:
             overdue = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
         for ref in overdue:
             async with self._database.direct() as connection:
-                ended = await self._end_overdue(connection, ref)
+                ended = await self._end_overdue_attempt(connection, ref)
             if ended is not None:
-                await self._publish(ended, OVERTIME)
+                await self._publish_end(ended, OVERTIME)
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
 
-    async def _publish(self, ended: _EndedAttempt, outcome: str) -> None:
+    async def _publish_end(self, ended: _EndedAttempt, outcome: str) -> None:
         """Count and publish the end of an attempt after the commit, and check the node if it failed."""
         self._metrics.count_attempt(ended.node, outcome)
         if ended.run is not None:
             self._learner.record_run(ended.run)
-        await self._publisher.publish_live(ended.transition)
+        await self._publisher.publish_live_event(ended.transition)
         try:
             if ended.node_failed:
                 await self._cordon.check_node(ended.node)
@@ -148,7 +148,7 @@ class AttemptLifecycle:
     async def _plan_after_out_of_memory(self, ending: FinishAttempt) -> _MemoryPlan | None:
         """Decide what follows, before the transaction: the fleet state needs connections of its own."""
         async with self._database.single() as connection:
-            found = await attempts.read_memory(connection, ending.ref)
+            found = await attempts.read_gpu_memory(connection, ending.ref)
         if found is None:
             return None
         fault = MemoryFault(
@@ -159,7 +159,7 @@ class AttemptLifecycle:
         larger = await self._fleet.save_larger_requirement(found.requirement_id, memory_over_gib=found.node_gib)
         return _MemoryPlan(fault, larger)
 
-    async def _end_live(
+    async def _end_live_attempt(
         self, connection: Connection, ending: FinishAttempt, node: str, memory: _MemoryPlan | None
     ) -> _EndedAttempt | None:
         """End a live attempt as its node reports; None if it was not live."""
@@ -168,7 +168,7 @@ class AttemptLifecycle:
             return None
         return await self._settle_attempt(connection, locked, ending, memory=memory)
 
-    async def _end_lapsed(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
+    async def _end_lapsed_attempt(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or not locked.lapsed:
             return None
@@ -184,7 +184,7 @@ class AttemptLifecycle:
         )
         return await self._settle_attempt(connection, locked, ending, lapsed=silence)
 
-    async def _end_overdue(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
+    async def _end_overdue_attempt(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or is_final(locked.job.state):
             return None
@@ -215,7 +215,7 @@ class AttemptLifecycle:
             lapsed: set if the attempt ends because its lease lapsed.
             memory: set if it ends because its node ran out of memory.
         """
-        ending = apply_output_rule(locked.job, ending)
+        ending = apply_rule_for_no_outputs(locked.job, ending)
         died, failed = is_node_death(ending), is_node_failure(ending)
         await attempts.end_attempt(
             connection,
@@ -233,7 +233,7 @@ class AttemptLifecycle:
             effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
             await transitions.apply_effects(connection, locked.job, effects)
             return _EndedAttempt(locked.node, None, node_failed=failed, is_retry=locked.tries > 1)
-        cause = next_cause(
+        cause = decide_transition_cause(
             ending.outcome,
             tries=locked.tries,
             max_attempts=self._max_attempts,

@@ -29,9 +29,9 @@ class WorkflowChecker:
             StartTimeTooLong, RunTimeTooLong: ``start_within_seconds`` or ``run_within_seconds`` exceeds the limit.
             EmptyFleet: no node has ever joined.
         """
-        if _exceeds(command.start_within_seconds, limits.start_seconds):
+        if _exceeds_limit(command.start_within_seconds, limits.start_seconds):
             raise StartTimeTooLong(most=f"{limits.start_seconds:g}")
-        if _exceeds(command.run_within_seconds, limits.run_seconds):
+        if _exceeds_limit(command.run_within_seconds, limits.run_seconds):
             raise RunTimeTooLong(most=f"{limits.run_seconds:g}")
         sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
         types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
@@ -56,5 +56,5 @@ class WorkflowChecker:
         return checked
 
 
-def _exceeds(seconds: float | None, limit: float | None) -> bool:
+def _exceeds_limit(seconds: float | None, limit: float | None) -> bool:
     return seconds is not None and limit is not None and seconds > limit

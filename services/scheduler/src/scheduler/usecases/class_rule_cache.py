@@ -50,7 +50,7 @@ class ClassRuleCache:
             log.warning("scheduler.class_rules_stale", known=self._rules is not None)
             return
         if changes == self._changes:  # otherwise the answer may be older than a change that arrived in the meantime
-            await self._save_rules(_without_sources(rules))
+            await self._save_rules(_drop_sources(rules))
 
     async def apply_change(self, rules: ClassRules) -> None:
         """Apply a change event."""
@@ -69,6 +69,6 @@ class ClassRuleCache:
             log.warning("scheduler.class_rules_unsaved", error=type(error).__name__)
 
 
-def _without_sources(rules: ClassRules) -> ClassRules:
+def _drop_sources(rules: ClassRules) -> ClassRules:
     """Drop the source of each rule, which ``OperatorRules`` adds."""
     return ClassRules(**{name: getattr(rules, name) for name in ClassRules.model_fields})

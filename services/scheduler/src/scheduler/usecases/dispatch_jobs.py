@@ -18,7 +18,7 @@ from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.loaded_models import LoadedModels
-from scheduler.usecases.place_jobs import JobPlacer, Search
+from scheduler.usecases.place_jobs import JobPlacer, TenantSearch
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
 from scheduler.usecases.tenant_policies import TenantPolicies
@@ -34,7 +34,7 @@ CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 NODES_CHANGED = "nodes"  # payload of the trigger nodes_changed (migration 0020)
 
 
-class NoClaim(Enum):
+class ClaimFailure(Enum):
     """Why a request for work got no attempt."""
 
     NOTHING = auto()  # no job for this node and others like it
@@ -83,7 +83,7 @@ class JobDispatcher:
     def announce_jobs(self, requirements: Iterable[int]) -> None:
         """Wake a suitable waiting request for each job that was queued, given by its requirement."""
         added = Counter(requirements)
-        self._waiting.add(added)
+        self._waiting.add_requirements(added)
         self._queued += added
         self.waking.wake()
 
@@ -92,9 +92,9 @@ class JobDispatcher:
         if payload.isdecimal():
             self.announce_jobs([int(payload)])
         else:
-            self.recheck(are_nodes_changed=payload == NODES_CHANGED)
+            self.schedule_recheck(are_nodes_changed=payload == NODES_CHANGED)
 
-    def recheck(self, *, are_nodes_changed: bool = True) -> None:
+    def schedule_recheck(self, *, are_nodes_changed: bool = True) -> None:
         """Wake a waiting request of each kind of node for which there may be a job."""
         self._is_recheck_wanted = True
         self._are_nodes_changed |= are_nodes_changed
@@ -103,12 +103,12 @@ class JobDispatcher:
     def close(self) -> None:
         """Answer every waiting request now, and let no request wait any more. Call before the process stops."""
         self._is_open = False
-        self._requests.end_all()
+        self._requests.end_all_requests()
 
     def cancel_requests(self, boot_id: UUID) -> None:
         """Answer waiting requests of this executor now, and assign it nothing more: it is being stopped."""
         self._stopped.append(boot_id)
-        self._requests.end_executor(boot_id)
+        self._requests.end_requests_of_executor(boot_id)
 
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
@@ -120,17 +120,17 @@ class JobDispatcher:
             return WorkReply(assignment=None)
         if request.loaded is not None:
             self._loaded.record_claim(node, request.loaded)
-        loaded = self._loaded.get_loaded(node) if self._prefers_warm else frozenset[str]()
+        loaded = self._loaded.get_loaded_models(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
             waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded, may_wait=False)
             return WorkReply(assignment=await self._prefetch_attempt(waiting, request.held))
-        waiting = self._requests.open(node, request.boot_id, loaded, may_wait=request.wait_s > 0)
+        waiting = self._requests.open_request(node, request.boot_id, loaded, may_wait=request.wait_s > 0)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
-            self._requests.close(waiting)
+            self._requests.close_request(waiting)
 
-    async def lease_requested(self, node: str, request: RequestWork) -> Assignment | None:
+    async def lease_requested_attempt(self, node: str, request: RequestWork) -> Assignment | None:
         """Lease an attempt that was requested with the end of another one. Does not wait for new jobs.
 
         That end is committed, so an outage of the database is no error: the node requests work again.
@@ -147,7 +147,7 @@ class JobDispatcher:
 
     @property
     def has_waiting_nodes(self) -> bool:
-        return self._requests.has_idle
+        return self._requests.has_idle_requests
 
     async def _prefetch_attempt(self, request: WaitingRequest, held: AttemptRef) -> Assignment | None:
         """Lease a job to prefetch to a node that still runs another one. Does not wait for new jobs."""
@@ -155,9 +155,9 @@ class JobDispatcher:
         until = clock() + CONTENTION_S
         while True:
             claim = await self._claim_attempt(request, fresh=False, held=held)
-            if not isinstance(claim, NoClaim):
+            if not isinstance(claim, ClaimFailure):
                 return claim
-            if claim is not NoClaim.CONTENDED or clock() >= until or not self._is_open:
+            if claim is not ClaimFailure.CONTENDED or clock() >= until or not self._is_open:
                 return None
             await asyncio.sleep(CONTENTION_PAUSE_S)
 
@@ -166,24 +166,24 @@ class JobDispatcher:
         until = clock() + wait_s
         while not waiting.is_ended:
             claim = await self._claim_attempt(waiting, fresh=wait_s <= 0)
-            if not isinstance(claim, NoClaim):
-                if waiting.wake is not None and self._requests.has_idle:
-                    self.recheck(are_nodes_changed=False)  # there may be more jobs than requests were woken
+            if not isinstance(claim, ClaimFailure):
+                if waiting.wake is not None and self._requests.has_idle_requests:
+                    self.schedule_recheck(are_nodes_changed=False)  # there may be more jobs than requests were woken
                 waiting.wake = None
                 return claim
-            if claim is NoClaim.CONTENDED and clock() < until + CONTENTION_S and self._is_open:
+            if claim is ClaimFailure.CONTENDED and clock() < until + CONTENTION_S and self._is_open:
                 await asyncio.sleep(CONTENTION_PAUSE_S)
                 continue
-            if claim is NoClaim.NOTHING:
+            if claim is ClaimFailure.NOTHING:
                 waiting.wake = None
-            self._requests.pass_on(waiting)
-            if not self._is_open or not await self._requests.wait(waiting, until - clock()):
+            self._requests.pass_wake_on(waiting)
+            if not self._is_open or not await self._requests.wait_for_wake(waiting, until - clock()):
                 break
         return None
 
     async def _claim_attempt(
         self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None = None
-    ) -> Assignment | NoClaim:
+    ) -> Assignment | ClaimFailure:
         """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one.
 
         Args:
@@ -191,7 +191,7 @@ class JobDispatcher:
             held: attempt that the node has already; the job is prefetched.
         """
         claim = await self._find_attempt(waiting, fresh=fresh, held=held)
-        if isinstance(claim, NoClaim):
+        if isinstance(claim, ClaimFailure):
             self._metrics.count_claim(claim.name.lower())
         else:
             self._metrics.count_claim("renewed" if claim.renewed else "leased")
@@ -199,7 +199,7 @@ class JobDispatcher:
 
     async def _find_attempt(
         self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None
-    ) -> Assignment | NoClaim:
+    ) -> Assignment | ClaimFailure:
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
@@ -207,33 +207,33 @@ class JobDispatcher:
         is_repeated = state.has_attempt and held is None
         if not is_repeated:
             if state.digest is None:
-                return NoClaim.RESTRICTED
+                return ClaimFailure.RESTRICTED
             requirements = await self._list_requirements(state.digest, fresh=fresh)
             requirements = requirements if held is None else self._skip_served_requirements(requirements, node)
-            too_large = await self._fleet.list_too_large(requirements, state.memory_gib)
+            too_large = await self._fleet.list_too_large_requirements(requirements, state.memory_gib)
             is_restricted = bool(too_large)
             requirements = self._requests.skip_claimed_requirements(
                 waiting, [one for one in requirements if one not in too_large]
             )
             if not requirements:
-                return NoClaim.RESTRICTED if is_restricted else NoClaim.NOTHING
+                return ClaimFailure.RESTRICTED if is_restricted else ClaimFailure.NOTHING
         transition = None
         async with self._claiming, self._database.single() as connection:
             if waiting.is_ended:
-                return NoClaim.CONTENDED
+                return ClaimFailure.CONTENDED
             if is_repeated or state.digest is None:
                 async with connection.transaction():
                     await attempts.lock_node(connection, node)
                     leased = await attempts.renew_live_assignment(connection, node, self._lease_s)
             else:
                 search = await self._search_tenants(connection, node, requirements)
-                if isinstance(search, NoClaim):
-                    return NoClaim.RESTRICTED if is_restricted else search
+                if isinstance(search, ClaimFailure):
+                    return ClaimFailure.RESTRICTED if is_restricted else search
                 async with connection.transaction():
                     leased, transition = await self._lease_job(connection, node, state.digest, search, held)
-        await self._publisher.publish_live(transition)
+        await self._publisher.publish_live_event(transition)
         if leased is None:
-            return NoClaim.CONTENDED
+            return ClaimFailure.CONTENDED
         assignment = leased.assignment
         log.info(
             "scheduler.job.claimed",
@@ -244,7 +244,7 @@ class JobDispatcher:
             request_id=assignment.request_id,
         )
         policy = await self._policies.load_policy(assignment.ref.tenant_id)
-        free_memory = self._fleet.is_too_small(leased.requirement_id, state.memory_gib)
+        free_memory = self._fleet.is_gpu_too_small(leased.requirement_id, state.memory_gib)
         more = {"policy": policy, "frames_per_image": self._frames_per_image, "free_memory": free_memory}
         return assignment.model_copy(update=more)
 
@@ -255,14 +255,16 @@ class JobDispatcher:
 
     async def _list_requirements(self, digest: str, *, fresh: bool) -> list[int]:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
-        runnable, waiting = self._fleet.find_runnable(digest), self._waiting.cached
+        runnable, waiting = self._fleet.find_runnable_requirements(digest), self._waiting.fresh_ids
         if runnable is None or waiting is None or fresh:
             async with self._database.single() as connection:
-                runnable = await self._fleet.load_runnable(connection, digest)
-                waiting = await self._waiting.load(connection, fresh=fresh)
+                runnable = await self._fleet.load_runnable_requirements(connection, digest)
+                waiting = await self._waiting.load_requirements(connection, fresh=fresh)
         return sorted(runnable & waiting)
 
-    async def _search_tenants(self, connection: Connection, node: str, requirements: Sequence[int]) -> Search | NoClaim:
+    async def _search_tenants(
+        self, connection: Connection, node: str, requirements: Sequence[int]
+    ) -> TenantSearch | ClaimFailure:
         """Find tenants that have a job for the node. Takes no lock.
 
         A job that must avoid this node, because the node failed while running it, is considered only if there is no
@@ -270,16 +272,16 @@ class JobDispatcher:
         """
         tenants = await claims.find_tenants(connection, requirements, node=node)
         if tenants:
-            return Search(tenants, requirements, node)
+            return TenantSearch(tenants, requirements, node)
         avoided = await claims.list_avoided_requirements(connection, requirements, node=node)
         exclusive = await self._fleet.list_exclusive_requirements(connection, node, avoided) if avoided else []
         tenants = await claims.find_tenants(connection, exclusive, node=None) if exclusive else []
         if tenants:
-            return Search(tenants, exclusive, None)
-        return NoClaim.RESTRICTED if avoided else NoClaim.NOTHING
+            return TenantSearch(tenants, exclusive, None)
+        return ClaimFailure.RESTRICTED if avoided else ClaimFailure.NOTHING
 
     async def _lease_job(
-        self, connection: Connection, node: str, digest: str, search: Search, held: AttemptRef | None
+        self, connection: Connection, node: str, digest: str, search: TenantSearch, held: AttemptRef | None
     ) -> tuple[attempts.LeasedJob | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
         turn = await self._placer.lock_tenant(connection, search, node=node)
@@ -295,7 +297,7 @@ class JobDispatcher:
         if found is None:
             return None, None
         models = self._fleet.get_models(found.requirement_id)
-        loads_models = not models <= self._loaded.get_loaded(node)
+        loads_models = not models <= self._loaded.get_loaded_models(node)
         self._loaded.record_claim(node, models)
         cost_s = await self._placer.load_job_cost(connection)
         leased = await attempts.insert_attempt(
@@ -315,16 +317,20 @@ class JobDispatcher:
         self._is_recheck_wanted, self._are_nodes_changed = False, False
         try:
             await self._fleet.learn_requirements()
-            waiting = await self._read_waiting(are_nodes_changed=are_nodes_changed) if self._requests.has_idle else None
+            waiting = (
+                await self._read_waiting_requirements(are_nodes_changed=are_nodes_changed)
+                if self._requests.has_idle_requests
+                else None
+            )
             self._wake_for_queued_jobs(waiting)
             if is_recheck:
                 if waiting is None or waiting:
                     self._requests.repeat_claims()
-                self._wake_each_kind(waiting or frozenset())
+                self._wake_each_catalog(waiting or frozenset())
             if is_due:
                 self._recheck_at = clock() + RECHECK_S
         except BaseException:
-            self.recheck()
+            self.schedule_recheck()
             raise
 
     def _wake_for_queued_jobs(self, waiting: Set[int] | None) -> None:
@@ -340,15 +346,15 @@ class JobDispatcher:
             outwaited + Counter({one: queued[one] for one in queued if one not in later})
         ).items():
             if waiting is None or requirement in waiting:
-                self._requests.wake_for(requirement, jobs)
+                self._requests.wake_for_jobs(requirement, jobs)
         if later:
             jobs_later = Counter({one: queued[one] for one in later})
             asyncio.get_running_loop().call_later(HEAD_START_S, self._end_head_start, jobs_later)
 
-    def _wake_each_kind(self, waiting: Set[int]) -> None:
+    def _wake_each_catalog(self, waiting: Set[int]) -> None:
         later = frozenset[int]() if self._is_recheck_outwaited else self._list_head_starts(waiting)
         self._is_recheck_outwaited = False
-        self._requests.wake_each_kind(waiting - later)
+        self._requests.wake_each_catalog(waiting - later)
         if later:
             asyncio.get_running_loop().call_later(HEAD_START_S, self._end_recheck_head_start)
 
@@ -357,15 +363,15 @@ class JobDispatcher:
 
         That node may have just finished a job and be about to request work, or wait at another scheduler.
         """
-        if not self._prefers_warm or not self._requests.has_idle:
+        if not self._prefers_warm or not self._requests.has_idle_requests:
             return frozenset()
-        loaded = self._loaded.list_elsewhere("")
+        loaded = self._loaded.list_models_elsewhere("")
         return frozenset(
             one
             for one in requirements
             if self._fleet.get_models(one)
             and self._fleet.get_models(one) <= loaded
-            and self._requests.rate_idle(one) not in {None, Warmth.WARM}
+            and self._requests.rate_idle_nodes(one) not in {None, Warmth.WARM}
         )
 
     def _end_head_start(self, jobs: Counter[int]) -> None:
@@ -374,14 +380,14 @@ class JobDispatcher:
 
     def _end_recheck_head_start(self) -> None:
         self._is_recheck_outwaited = True
-        self.recheck(are_nodes_changed=False)
+        self.schedule_recheck(are_nodes_changed=False)
 
-    async def _read_waiting(self, *, are_nodes_changed: bool) -> Set[int]:
+    async def _read_waiting_requirements(self, *, are_nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
         async with self._database.single() as connection:
             if are_nodes_changed:
                 digests = await claims.list_digests(connection, self._requests.list_idle_nodes())
                 for digest in {one for one in digests.values() if one is not None}:
-                    await self._fleet.load_runnable(connection, digest)
+                    await self._fleet.load_runnable_requirements(connection, digest)
                 self._requests.set_digests(digests)
-            return await self._waiting.load(connection, fresh=True)
+            return await self._waiting.load_requirements(connection, fresh=True)

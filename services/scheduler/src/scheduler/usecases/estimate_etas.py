@@ -5,12 +5,12 @@ from time import monotonic
 from typing import NamedTuple
 
 from chassis.database.statement import Connection
-from scheduler.domain.eta import Concurrency, Eta, Nodes, estimate_eta
-from scheduler.domain.fair_order import FairOrder, Rival, WaitingTenant
+from scheduler.domain.eta import Concurrency, Eta, NodeSchedule, estimate_eta
+from scheduler.domain.fair_order import CompetingTenant, FairOrder, WaitingTenant
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.run_times import JobKind, RunTime
 from scheduler.domain.settlement import MIN_COST_S
-from scheduler.domain.waiting import NodeFacts, Survey, TenantFacts
+from scheduler.domain.waiting import NodeFacts, NodeSurvey, TenantFacts
 from scheduler.store import waiting_tenants
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.run_time_history import RunTimeHistory
@@ -21,7 +21,7 @@ SHORT_FRESH_S, LONG_FRESH_S = 0.005, 1.0
 LEAST_LEFT = 0.25  # of the mean run time: what is assumed to be left of a run that already took about as long
 
 
-class Place(NamedTuple):
+class QueuePlace(NamedTuple):
     """The place of a queued job in the order in which jobs start.
 
     Attributes:
@@ -48,9 +48,9 @@ class EtaEstimator:
         self._version = -1
         self._orders: dict[frozenset[str], FairOrder] = {}  # by catalogs, for the cached tenants and run times
 
-    async def refresh(self, connection: Connection) -> None:
+    async def refresh_facts(self, connection: Connection) -> None:
         """Read tenants and run times, unless they were read lately."""
-        await self._history.refresh(connection)
+        await self._history.refresh_history(connection)
         if monotonic() < self._until:
             return
         self._tenants = await waiting_tenants.list_waiting_tenants(connection)
@@ -58,7 +58,7 @@ class EtaEstimator:
         is_short = len(self._tenants) <= SHORT_LIST
         self._until = monotonic() + (SHORT_FRESH_S if is_short else LONG_FRESH_S)
 
-    def find_place(self, job: JobSnapshot, tenant: TenantFacts, survey: Survey) -> Place | None:
+    def find_place(self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey) -> QueuePlace | None:
         """Find the place of a job; None if it is not queued, or on hold."""
         if job.queue_position is None:
             return None
@@ -71,15 +71,19 @@ class EtaEstimator:
             jobs_ahead=own_ahead,
             cost_s=self._predict_mean(job.requirement_id, survey.classes),
         )
-        return Place(own_ahead, others, order.mean_cost_s)
+        return QueuePlace(own_ahead, others, order.mean_cost_s)
 
-    def estimate_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: Survey, place: Place) -> Eta | None:
+    def estimate_queued_job(
+        self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey, place: QueuePlace
+    ) -> Eta | None:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
         if not survey.free:
             return None
         kind = JobKind(job.requirement_id, job.fingerprint, survey.free_classes)
         models = self._fleet.get_models(job.requirement_id)
-        own = self._history.run_times.predict(kind, loads_models=not any(models <= loaded for loaded in survey.loaded))
+        own = self._history.run_times.predict_run_time(
+            kind, loads_models=not any(models <= loaded for loaded in survey.loaded)
+        )
         if own is None:
             return None
         own_mean_s = self._predict_mean(job.requirement_id, kind.node_classes)
@@ -87,10 +91,10 @@ class EtaEstimator:
         job_s = own_mean_s
         if ahead:
             job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
-        usual = self._history.run_times.predict(kind._replace(fingerprint=None), loads_models=False) or own
+        usual = self._history.run_times.predict_run_time(kind._replace(fingerprint=None), loads_models=False) or own
         idle = len(survey.free) - len(survey.working)
         return estimate_eta(
-            Nodes([0.0] * idle + [_estimate_busy(node, job, job_s) for node in survey.working]),
+            NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working]),
             position=place.position,
             own=own,
             job_s=job_s,
@@ -98,7 +102,7 @@ class EtaEstimator:
             concurrency=Concurrency(tenant.max_running, tenant.running, place.own_ahead),
         )
 
-    def estimate_running(self, job: JobSnapshot, survey: Survey) -> RunTime | None:
+    def estimate_running_job(self, job: JobSnapshot, survey: NodeSurvey) -> RunTime | None:
         """Estimate how long a running job still runs; None if it already ran longer than all known ones."""
         if job.started_at is None:
             return None
@@ -106,7 +110,7 @@ class EtaEstimator:
         elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
         return self._history.run_times.predict_remaining(kind, elapsed_s=elapsed_s)
 
-    def _build_order(self, survey: Survey) -> FairOrder:
+    def _build_order(self, survey: NodeSurvey) -> FairOrder:
         """Build the order of the tenants that have jobs for the nodes of a survey; of all tenants if it has none."""
         if self._version != self._history.version:
             self._orders, self._version = {}, self._history.version
@@ -123,7 +127,7 @@ class EtaEstimator:
                     if one not in costs:
                         costs[one] = self._predict_mean(one, classes)
                 cost_s = sum(costs[one] for one in needs) / len(needs) if needs else MIN_COST_S
-                rivals.append(Rival(tenant, cost_s))
+                rivals.append(CompetingTenant(tenant, cost_s))
             self._orders[digests] = FairOrder(rivals)
         return self._orders[digests]
 
@@ -132,7 +136,7 @@ class EtaEstimator:
         return MIN_COST_S if mean_s is None else mean_s
 
 
-def _estimate_busy(node: NodeFacts, job: JobSnapshot, job_s: float) -> float:
+def _estimate_busy_s(node: NodeFacts, job: JobSnapshot, job_s: float) -> float:
     """Estimate after how many seconds a node has finished what it runs and what it has prefetched."""
     if node.busy_since is None:
         return 0.0

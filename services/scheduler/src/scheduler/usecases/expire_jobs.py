@@ -34,5 +34,5 @@ class JobExpirer:
                     connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
                 )
             if transition is not None:
-                await self._publisher.publish_live(transition)
+                await self._publisher.publish_live_event(transition)
                 log.info("scheduler.job.expired", job_id=str(job.id))

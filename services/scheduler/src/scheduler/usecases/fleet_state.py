@@ -18,7 +18,7 @@ from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.fleet_classes import build_class_page
 from scheduler.domain.gpu_memory import to_gib
 from scheduler.domain.placement import Warmth, list_models, rate_warmth
-from scheduler.domain.waiting import NodeFacts, Survey, has_larger_node, survey_nodes
+from scheduler.domain.waiting import NodeFacts, NodeSurvey, has_larger_node, survey_nodes
 from scheduler.store import nodes
 
 CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input that names the model of built-in workflows
@@ -58,7 +58,7 @@ class FleetState:
         self._runnable: dict[str, set[int]] = {}
         self._nodes: Sequence[NodeSummary] = ()
         self._facts: Sequence[NodeFacts] = ()
-        self._surveys: dict[int, Survey] = {}  # by requirement, for the cached nodes
+        self._surveys: dict[int, NodeSurvey] = {}  # by requirement, for the cached nodes
         self._digests: tuple[str, ...] = ()
         self._loaded: Counter[str] = Counter()
         self._nodes_until = 0.0
@@ -99,7 +99,7 @@ class FleetState:
             self.mark_requirements_stale()
         return found
 
-    async def load_runnable(self, connection: Connection, digest: str) -> Set[int]:
+    async def load_runnable_requirements(self, connection: Connection, digest: str) -> Set[int]:
         """Return the ids of the requirements that a node with this catalog meets. The set grows with new ones."""
         catalog = await self._load_catalog(connection, digest)
         if catalog is None:
@@ -108,29 +108,29 @@ class FleetState:
             await self._learn_requirements(connection)
         if digest not in self._runnable:
             needs = dict(self._needs)
-            met = await offload(_met_requirements, needs, catalog)
+            met = await offload(_list_met_requirements, needs, catalog)
             learned = dict(islice(self._needs.items(), len(needs), None))  # added in the meantime; none is ever removed
-            self._runnable[digest] = met | _met_requirements(learned, catalog)
+            self._runnable[digest] = met | _list_met_requirements(learned, catalog)
         return self._runnable[digest]
 
-    def find_runnable(self, digest: str) -> Set[int] | None:
+    def find_runnable_requirements(self, digest: str) -> Set[int] | None:
         """Like ``load_runnable``, without a connection; None if something has to be read first."""
         return self._runnable.get(digest) if self._all_known else None
 
     def can_run(self, digest: str, requirement: int) -> bool:
-        """Whether a node with this catalog meets a requirement. Knows what was read last."""
+        """Whether a node with this catalog meets a requirement. Uses what was read last."""
         return requirement in self._runnable.get(digest, ())
 
     def find_shared_requirements(self, digests: Collection[str]) -> Set[int] | None:
         """Return the requirements that a node with one of these catalogs meets; None if something was not read yet."""
-        met = [self.find_runnable(digest) for digest in digests]
+        met = [self.find_runnable_requirements(digest) for digest in digests]
         known = [one for one in met if one is not None]
         if not known or len(known) < len(met):
             return None
         return known[0] if len(known) == 1 else frozenset().union(*known)
 
     def rate_warmth(self, requirement: int, loaded: Set[str], loaded_elsewhere: Set[str] = frozenset()) -> Warmth:
-        """Rate how warm jobs with this requirement are on a node. Knows what was read last; what it does not is cold.
+        """Rate how warm jobs with this requirement are on a node, as last read. An unknown requirement is cold.
 
         Args:
             loaded, loaded_elsewhere: models that the node has loaded, and those that other nodes have.
@@ -139,7 +139,7 @@ class FleetState:
         return Warmth.COLD if models is None else rate_warmth(models, loaded, loaded_elsewhere)
 
     def get_models(self, requirement: int) -> frozenset[str]:
-        """Return the models of jobs with this requirement. Knows what was read last."""
+        """Return the models of jobs with this requirement. Uses what was read last."""
         return self._models.get(requirement, frozenset())
 
     async def learn_requirements(self) -> None:
@@ -154,10 +154,10 @@ class FleetState:
         """List those of ``requirements`` that no other available node meets."""
         met: set[int] = set()
         for digest in await nodes.list_other_catalogs(connection, node, online_s=self._online_s):
-            met.update(await self.load_runnable(connection, digest))
+            met.update(await self.load_runnable_requirements(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
 
-    async def survey_nodes(self, requirements: Collection[int]) -> dict[int, Survey]:
+    async def survey_nodes(self, requirements: Collection[int]) -> dict[int, NodeSurvey]:
         """Survey the nodes for jobs with each of these requirements. Cached for up to ``NODES_FRESH_S`` seconds."""
         await self._refresh_nodes()
         if not self._needs.keys() >= set(requirements):
@@ -186,15 +186,15 @@ class FleetState:
         surveyed = await self.survey_nodes([requirement])
         return has_larger_node(surveyed[requirement].open, memory_gib)
 
-    async def list_too_large(self, requirements: Iterable[int], memory_gib: int) -> frozenset[int]:
+    async def list_too_large_requirements(self, requirements: Iterable[int], memory_gib: int) -> frozenset[int]:
         """List requirements whose jobs wait for a larger GPU than this, while a node with one is available."""
         if not self._memory_over_gib:
             return frozenset()
-        small = [one for one in requirements if self.is_too_small(one, memory_gib)]
+        small = [one for one in requirements if self.is_gpu_too_small(one, memory_gib)]
         surveyed = await self.survey_nodes(small) if small else {}
         return frozenset(one for one in small if has_larger_node(surveyed[one].open, self._memory_over_gib[one]))
 
-    def is_too_small(self, requirement: int, memory_gib: int) -> bool:
+    def is_gpu_too_small(self, requirement: int, memory_gib: int) -> bool:
         """Whether a GPU of this size, or a larger one, was too small for jobs with this requirement."""
         over_gib = self._memory_over_gib.get(requirement)
         return over_gib is not None and memory_gib <= over_gib
@@ -297,7 +297,7 @@ class FleetState:
         return self._catalogs[digest]
 
 
-def _met_requirements(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[int]:
+def _list_met_requirements(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[int]:
     """Return the ids of the requirements that the catalog meets."""
     return {key for key, needs in requirements.items() if catalog.satisfies(needs)}
 

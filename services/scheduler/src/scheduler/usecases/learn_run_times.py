@@ -13,8 +13,8 @@ from chassis.database.statement import Connection
 from chassis.telemetry.metrics import Metrics
 from contracts.metrics import ETA_JOBS, ETA_RATIO
 from scheduler.domain.eta import Eta
-from scheduler.domain.eta_accuracy import Comparison, EtaResult, EtaStage, add_up, compare
-from scheduler.domain.run_times import Bins, Key, Run, add_run
+from scheduler.domain.eta_accuracy import EtaComparison, EtaResult, EtaStage, compare_estimate, count_comparisons
+from scheduler.domain.run_times import Bins, HistogramKey, SuccessfulRun, add_run
 from scheduler.store import estimates, run_times
 from scheduler.usecases.run_time_history import RunTimeHistory
 
@@ -65,7 +65,7 @@ class RunTimeLearner:
             del self._estimates[[*self._estimates][secrets.randbelow(SAMPLE)]]
         self._estimates[job_id] = estimate
 
-    async def learn(self) -> None:
+    async def save_recorded(self) -> None:
         """Write what was recorded, for ``chassis.loop.Loop``. Without anything, it reads and writes nothing."""
         if not (self._runs or self._estimates or self._ended_before):
             return
@@ -77,52 +77,54 @@ class RunTimeLearner:
                 async with self._database.single() as connection:
                     await estimates.save_estimates(connection, given)
             async with self._database.direct() as connection:
-                await run_times.lock(connection)
-                comparisons = await self._compare_ended(connection, [*before, *ended])
+                await run_times.lock_histograms(connection)
+                comparisons = await self._compare_estimates(connection, [*before, *ended])
                 learned = await self._add_runs(connection, runs) if runs else {}
         except BaseException:
             self._runs = (runs + self._runs)[:MAX_RUNS]
             self._estimates, self._ended_before = given | self._estimates, before
             raise
-        self._history.replace(learned)
+        self._history.replace_histograms(learned)
         for one in comparisons:
             self._ratio.labels(one.stage.value).observe(one.ratio)
             self._jobs.labels(one.stage.value, one.result.value).inc()
 
-    async def prune(self) -> None:
+    async def prune_run_times(self) -> None:
         """Delete old run times, estimates and totals, for ``chassis.loop.Loop``."""
         async with self._database.direct() as connection:
-            await run_times.lock(connection)
-            await run_times.prune(connection)
-        await estimates.prune(self._database)
+            await run_times.lock_histograms(connection)
+            await run_times.prune_histograms(connection)
+        await estimates.prune_estimates(self._database)
 
-    async def _compare_ended(self, connection: Connection, job_ids: list[UUID]) -> list[Comparison]:
+    async def _compare_estimates(self, connection: Connection, job_ids: list[UUID]) -> list[EtaComparison]:
         taken = await estimates.take_estimates(connection, job_ids) if job_ids else []
         found = [
             comparison
             for one in taken
-            for comparison in compare(one.estimate, started_s=one.started_s, ended_s=one.ended_s)
+            for comparison in compare_estimate(one.estimate, started_s=one.started_s, ended_s=one.ended_s)
         ]
         if found:
-            await estimates.add_accuracy(connection, add_up(found))
+            await estimates.add_accuracy(connection, count_comparisons(found))
         return found
 
-    async def _add_runs(self, connection: Connection, runs: list[FinishedRun]) -> dict[Key, Bins]:
+    async def _add_runs(self, connection: Connection, runs: list[FinishedRun]) -> dict[HistogramKey, Bins]:
         """Add run times to their histograms, and return these."""
         classes = await run_times.list_node_classes(connection, {run.node for run in runs})
-        seconds: dict[Key, list[float]] = {}
+        seconds: dict[HistogramKey, list[float]] = {}
         for run in runs:
-            known = Run(run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.loads_models, run.seconds)
+            known = SuccessfulRun(
+                run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.loads_models, run.seconds
+            )
             for key in known.list_keys():
                 seconds.setdefault(key, []).append(run.seconds)
-        histograms: dict[Key, Bins] = {}
-        stored = await run_times.load(connection, seconds)
+        histograms: dict[HistogramKey, Bins] = {}
+        stored = await run_times.load_histograms(connection, seconds)
         for key, added in seconds.items():
             bins: Bins = stored.get(key, {})
             for one in added:
                 bins = add_run(bins, one)
             histograms[key] = bins
-        await run_times.save(connection, histograms)
+        await run_times.save_histograms(connection, histograms)
         if len(stored) < len(histograms):  # some are new
-            await run_times.prune(connection)
+            await run_times.prune_histograms(connection)
         return histograms

@@ -8,7 +8,7 @@ from typing import NamedTuple
 SETTLED_S = 5.0  # a heartbeat that was sent before a claim arrives within this time
 
 
-class _Report(NamedTuple):
+class _ModelReport(NamedTuple):
     models: frozenset[str]
     at: float
     claimed_at: float
@@ -26,38 +26,38 @@ class LoadedModels:
 
     def __init__(self, *, forgotten_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._forgotten_s, self._clock = forgotten_s, clock
-        self._reports: dict[str, _Report] = {}  # longest silent first
+        self._reports: dict[str, _ModelReport] = {}  # longest silent first
         self._nodes: Counter[str] = Counter()  # number of nodes that have loaded a model
 
     def record_claim(self, node: str, models: Collection[str]) -> None:
         """Record the models of a job that the node got, or those that it had loaded when it requested work."""
         now = self._clock()
-        self._replace(node, _Report(frozenset(models), now, claimed_at=now))
+        self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now))
 
     def record_heartbeat(self, node: str, models: Collection[str]) -> None:
         """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
         now, earlier = self._clock(), self._reports.get(node)
         if earlier is not None and now < earlier.claimed_at + SETTLED_S:
-            self._replace(node, earlier._replace(at=now))
+            self._replace_report(node, earlier._replace(at=now))
         else:
-            self._replace(node, _Report(frozenset(models), now, claimed_at=float("-inf")))
+            self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=float("-inf")))
 
-    def get_loaded(self, node: str) -> frozenset[str]:
+    def get_loaded_models(self, node: str) -> frozenset[str]:
         report = self._reports.get(node)
         return report.models if report else frozenset()
 
-    def list_elsewhere(self, node: str) -> frozenset[str]:
+    def list_models_elsewhere(self, node: str) -> frozenset[str]:
         """Return the models that other nodes have loaded."""
         self._forget_silent_nodes()
-        own = self.get_loaded(node)
+        own = self.get_loaded_models(node)
         return frozenset(model for model, nodes in self._nodes.items() if nodes > (model in own))
 
-    def _replace(self, node: str, report: _Report) -> None:
-        self._remove(node)
+    def _replace_report(self, node: str, report: _ModelReport) -> None:
+        self._remove_report(node)
         self._reports[node] = report
         self._nodes.update(report.models)
 
-    def _remove(self, node: str) -> None:
+    def _remove_report(self, node: str) -> None:
         report = self._reports.pop(node, None)
         for model in report.models if report else ():
             self._nodes[model] -= 1
@@ -67,4 +67,4 @@ class LoadedModels:
     def _forget_silent_nodes(self) -> None:
         until = self._clock() - self._forgotten_s
         while self._reports and next(iter(self._reports.values())).at < until:
-            self._remove(next(iter(self._reports)))
+            self._remove_report(next(iter(self._reports)))

@@ -1,7 +1,7 @@
 """Measures queue, nodes and outbox periodically for metrics, so that a scrape reads nothing from the database."""
 
 from chassis.database.postgres import Database
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.tiers import Tier
 from contracts.metrics import JOBS, NODE_STATE, OUTBOX_OLDEST_SECONDS, QUEUE_OLDEST_SECONDS
@@ -23,7 +23,7 @@ class FleetMeter:
     def __init__(
         self,
         database: Database,
-        relay: Relay,
+        relay: OutboxRelay,
         metrics: Metrics,
         job_metrics: JobMetrics,
         *,
@@ -36,7 +36,7 @@ class FleetMeter:
         self._node_state, self._outbox = metrics.gauge(NODE_STATE), metrics.gauge(OUTBOX_OLDEST_SECONDS)
         self._nodes: set[str] = set()
 
-    async def measure(self) -> None:
+    async def measure_fleet(self) -> None:
         """Run one pass, for ``chassis.loop.Loop``."""
         async with self._database.single() as connection:
             queue = {row["tier"]: row for row in await stats.count_queue(connection)}

@@ -38,14 +38,14 @@ class NodeHistoryReader:
         self._until = 0.0
         self._lock = asyncio.Lock()
 
-    async def read(self) -> NodeHistory:
+    async def read_history(self) -> NodeHistory:
         async with self._lock:
             if self._cached is None or monotonic() >= self._until:
-                self._cached = await self._load()
+                self._cached = await self._load_history()
                 self._until = monotonic() + FRESH_S
             return self._cached
 
-    async def _load(self) -> NodeHistory:
+    async def _load_history(self) -> NodeHistory:
         async with self._database.single() as connection:
             jobs = await node_actions.count_succeeded_last_hour(connection)
             rows = await node_actions.list_faults(connection, limit=MAX_FAULTS, total=MAX_FAULTS_IN_ALL)

@@ -23,7 +23,7 @@ from scheduler.usecases.loaded_models import LoadedModels
 COST_FRESH_S = 5.0  # for how long the mean cost of jobs is cached
 
 
-class Search(NamedTuple):
+class TenantSearch(NamedTuple):
     """Tenants that have a job for a node.
 
     Attributes:
@@ -37,7 +37,7 @@ class Search(NamedTuple):
     avoided_node: str | None
 
 
-class Turn(NamedTuple):
+class LockedTurn(NamedTuple):
     """The tenant whose turn it is. Its lock is held.
 
     Attributes:
@@ -61,18 +61,20 @@ class JobPlacer:
         self._fleet, self._loaded, self._bound_s = fleet, loaded, bound_s
         self._cost_s, self._cost_until = MIN_COST_S, 0.0
 
-    async def lock_tenant(self, connection: Connection, search: Search, *, node: str) -> Turn | None:
+    async def lock_tenant(self, connection: Connection, search: TenantSearch, *, node: str) -> LockedTurn | None:
         """Lock the tenant whose turn it is; None if others lock all of them."""
         warmth = self._rate_requirements(search.requirements, node)
         if warmth:
             tenant, jobs = await claims.lock_tenant_and_list_jobs(
                 connection, search.tenants, warmth, node=search.avoided_node
             )
-            return Turn(tenant, warmth, jobs) if tenant else None
+            return LockedTurn(tenant, warmth, jobs) if tenant else None
         tenant = await claims.lock_tenant(connection, search.tenants)
-        return Turn(tenant, warmth, ()) if tenant else None
+        return LockedTurn(tenant, warmth, ()) if tenant else None
 
-    async def lock_job(self, connection: Connection, turn: Turn, search: Search) -> claims.ClaimableJob | None:
+    async def lock_job(
+        self, connection: Connection, turn: LockedTurn, search: TenantSearch
+    ) -> claims.ClaimableJob | None:
         """Choose and lock the job that the node gets; None if others lock it or there is none any more.
 
         The lock of the node must be held, too.
@@ -100,12 +102,12 @@ class JobPlacer:
         """Rate how warm jobs with each requirement are on the node; empty if there is nothing to choose."""
         if self._bound_s <= 0 or len(requirements) < 2:
             return {}
-        loaded, elsewhere = self._loaded.get_loaded(node), self._loaded.list_elsewhere(node)
+        loaded, elsewhere = self._loaded.get_loaded_models(node), self._loaded.list_models_elsewhere(node)
         warmth = {one: self._fleet.rate_warmth(one, loaded, elsewhere) for one in requirements}
         return warmth if len(set(warmth.values())) > 1 else {}
 
     async def _lock_job_of_other_tenant(
-        self, connection: Connection, turn: Turn, due: FirstJob, *, node: str | None
+        self, connection: Connection, turn: LockedTurn, due: FirstJob, *, node: str | None
     ) -> claims.ClaimableJob | None:
         """Lock a warm job of another tenant, if that keeps the fair share within one job.
 

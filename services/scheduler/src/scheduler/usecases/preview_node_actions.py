@@ -18,7 +18,7 @@ class NodeActionPreviewer:
     def __init__(self, database: Database, fleet: FleetState, *, online_s: float) -> None:
         self._database, self._fleet, self._online_s = database, fleet, online_s
 
-    async def preview(self, command: RunNodeAction) -> Preview:
+    async def preview_action(self, command: RunNodeAction) -> Preview:
         """Return what the action would do now.
 
         Raises:
@@ -36,7 +36,7 @@ class NodeActionPreviewer:
             if command.order in {NodeAction.CORDON, NodeAction.DRAIN} and row["online"]:
                 runnable: Collection[int] = ()
                 if row["catalog_digest"] is not None:
-                    runnable = sorted(await self._fleet.load_runnable(connection, row["catalog_digest"]))
+                    runnable = sorted(await self._fleet.load_runnable_requirements(connection, row["catalog_digest"]))
                 exclusive = await self._fleet.list_exclusive_requirements(connection, command.node, runnable)
                 jobs, read = await node_actions.count_queued(connection, exclusive, most_read=MAX_JOBS_READ)
                 others = await nodes.list_other_catalogs(connection, command.node, online_s=self._online_s)

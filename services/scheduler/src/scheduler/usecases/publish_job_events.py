@@ -15,7 +15,7 @@ class JobEventPublisher:
     def __init__(self, bus: Bus, metrics: JobMetrics) -> None:
         self._bus, self._metrics = bus, metrics
 
-    async def publish_live(self, transition: Transition | None) -> None:
+    async def publish_live_event(self, transition: Transition | None) -> None:
         """Publish the event of a transition whose transaction has committed. Does nothing for None."""
         if transition is not None:
             self._metrics.count_transition(transition)

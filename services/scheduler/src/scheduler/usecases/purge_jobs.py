@@ -85,7 +85,7 @@ class JobPurger:
     async def find_jobs(self, query: FindJobs) -> ExistingJobs:
         """Return which of the jobs exist, and which of these have ended."""
         async with self._database.single() as connection:
-            found = await purges.find_states(connection, query.job_ids)
+            found = await purges.find_job_states(connection, query.job_ids)
         return ExistingJobs(
             job_ids=tuple(found), ended=tuple(job_id for job_id, state in found.items() if is_final(state))
         )

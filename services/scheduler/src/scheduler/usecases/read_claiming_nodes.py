@@ -22,10 +22,12 @@ class ClaimingNodeReader:
         answer = self._waiting[node]
         if self._reading is None or self._reading.done():
             # An empty context: the task serves several requests, so no single request id belongs on its log lines.
-            self._reading = asyncio.create_task(self._read_all(), name="scheduler.claiming_nodes", context=Context())
+            self._reading = asyncio.create_task(
+                self._read_requested_nodes(), name="scheduler.claiming_nodes", context=Context()
+            )
         return await asyncio.shield(answer)
 
-    async def _read_all(self) -> None:
+    async def _read_requested_nodes(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, {}
             try:

@@ -8,8 +8,8 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from contracts.scheduler.jobs import Job, JobPage, JobState, JobWithEvents, ListJobs, ReadJob, UnknownJob
 from scheduler.domain.eta import Eta
-from scheduler.domain.job import Forecast, JobSnapshot, build_public_job
-from scheduler.domain.waiting import REASONS_WITHOUT_ETA, QueuedFacts, Survey, TenantFacts, explain_waiting
+from scheduler.domain.job import JobForecast, JobSnapshot, build_public_job
+from scheduler.domain.waiting import REASONS_WITHOUT_ETA, NodeSurvey, QueuedJobFacts, TenantFacts, explain_waiting
 from scheduler.store import jobs, tenants
 from scheduler.usecases.estimate_etas import EtaEstimator
 from scheduler.usecases.fleet_state import FleetState
@@ -70,7 +70,7 @@ class JobReader:
     async def _load_facts(self, connection: Connection, snapshots: Sequence[JobSnapshot]) -> dict[UUID, TenantFacts]:
         """Load the facts about tenants that have queued jobs, and what estimates need. No query without such jobs."""
         if any(_needs_estimate(one) for one in snapshots):
-            await self._estimator.refresh(connection)
+            await self._estimator.refresh_facts(connection)
         tenant_ids = {one.tenant_id for one in snapshots if one.queued_at is not None}
         return await tenants.load_tenant_facts(connection, tenant_ids) if tenant_ids else {}
 
@@ -86,15 +86,15 @@ class JobReader:
             if one.queued_at is not None and tenant is not None:
                 shown.append(self._describe_queued(one, tenant, surveys[one.requirement_id]))
             elif one.state is JobState.RUNNING:
-                left = self._estimator.estimate_running(one, surveys[one.requirement_id])
-                forecast = Forecast(None, left.p50_s, left.p90_s) if left else None
+                left = self._estimator.estimate_running_job(one, surveys[one.requirement_id])
+                forecast = JobForecast(None, left.p50_s, left.p90_s) if left else None
                 shown.append(DescribedJob(build_public_job(one, forecast)))
             else:  # neither queued nor running, or the account was erased in the meantime
                 shown.append(DescribedJob(build_public_job(one)))
         return tuple(shown)
 
-    def _describe_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: Survey) -> DescribedJob:
-        queued = QueuedFacts(
+    def _describe_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey) -> DescribedJob:
+        queued = QueuedJobFacts(
             since=job.queued_at or job.created_at,
             now=job.now,
             jobs_ahead=None if job.queue_position is None else job.queue_position - 1,
@@ -108,8 +108,8 @@ class JobReader:
             return DescribedJob(build_public_job(job, None, waiting))
         eta = None
         if waiting.reason not in REASONS_WITHOUT_ETA:
-            eta = self._estimator.estimate_queued(job, tenant, survey, place)
-        forecast = Forecast(place.position, eta.end_s if eta else None, eta.end_p90_s if eta else None)
+            eta = self._estimator.estimate_queued_job(job, tenant, survey, place)
+        forecast = JobForecast(place.position, eta.end_s if eta else None, eta.end_p90_s if eta else None)
         return DescribedJob(build_public_job(job, forecast, waiting), eta)
 
 

@@ -18,13 +18,13 @@ class QueueReader:
 
     async def read_queue(self, query: ReadQueue) -> Queue:
         """Return waiting jobs by tier, and tenants with waiting jobs. Cached for ``FRESH_S`` seconds."""
-        return await self._replies.read(query)
+        return await self._replies.read_reply(query)
 
     async def _load_queue(self, query: ReadQueue) -> Queue:
         async with self._database.direct() as connection:
             at = await stats.read_time(connection)
             tiers = await stats.count_queue(connection)
-            rows = await queue.list_tenants(connection, query)
+            rows = await queue.list_queued_tenants(connection, query)
             found = await jobs.find_jobs(connection, [row["first_job_id"] for row in rows if row["first_job_id"]])
         described = await self._reader.describe_jobs(list(found.values()))
         waiting = {job.job_id: job.waiting for job in described}

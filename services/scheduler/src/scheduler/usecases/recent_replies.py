@@ -18,7 +18,7 @@ class RecentReplies(Generic[Q, R]):
         self._replies: OrderedDict[Q, tuple[float, R]] = OrderedDict()
         self._lock = asyncio.Lock()
 
-    async def read(self, query: Q) -> R:
+    async def read_reply(self, query: Q) -> R:
         """Return the cached reply to this query, or compute it."""
         async with self._lock:
             until, reply = self._replies.get(query, (0.0, None))

@@ -31,16 +31,16 @@ class PrefetchReclaimer:
             node = self._dispatcher.find_waiting_node(attempt.requirement_id, excluded={*served, attempt.node})
             if node is not None:
                 served.add(node)
-                await self._reclaim(attempt, "node_waits")
+                await self._reclaim_attempt(attempt, "node_waits")
 
     async def reclaim_from_node(self, node: str) -> None:
         """Reclaim the attempts that a node has not started, because it gets no more work."""
         async with self._database.single() as connection:
             prefetched = await attempts.list_prefetched_attempts(connection, node=node)
         for attempt in prefetched:
-            await self._reclaim(attempt, "cordoned")
+            await self._reclaim_attempt(attempt, "cordoned")
 
-    async def _reclaim(self, attempt: attempts.PrefetchedAttempt, why: str) -> None:
+    async def _reclaim_attempt(self, attempt: attempts.PrefetchedAttempt, why: str) -> None:
         log.info(
             "scheduler.attempt.reclaimed",
             job_id=str(attempt.job_id),

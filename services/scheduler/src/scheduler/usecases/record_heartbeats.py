@@ -32,21 +32,23 @@ class HeartbeatRecorder:
                 state = await attempts.renew_lease(
                     connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
                 )
-        lease = LeaseState.NONE if beat.attempt is None else _lease_state(state)
+        lease = LeaseState.NONE if beat.attempt is None else _to_lease_state(state)
         return HeartbeatReply(
             lease=lease,
-            other_lease=await self._renew_other(node, beat.other_attempt),
+            other_lease=await self._renew_second_lease(node, beat.other_attempt),
             catalog_wanted=beat.catalog_digest is not None and not noted.known,
             clear=noted.clear,
             refresh=noted.refresh,
         )
 
-    async def _renew_other(self, node: str, ref: AttemptRef | None) -> LeaseState:
+    async def _renew_second_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
         """Renew the lease of a second attempt. In its own transaction: locks of two jobs at once can deadlock."""
         if ref is None:
             return LeaseState.NONE
         async with self._database.direct() as connection:
-            return _lease_state(await attempts.renew_lease(connection, ref, node, lease_s=self._lease_s, progress=None))
+            return _to_lease_state(
+                await attempts.renew_lease(connection, ref, node, lease_s=self._lease_s, progress=None)
+            )
 
     async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
         """Save the catalog of a node.
@@ -75,7 +77,7 @@ def _list_models(catalog: Catalog) -> list[str]:
     ]
 
 
-def _lease_state(state: JobState | None) -> LeaseState:
+def _to_lease_state(state: JobState | None) -> LeaseState:
     if state is None:
         return LeaseState.LOST
     return LeaseState.CANCELLED if is_final(state) else LeaseState.KEPT

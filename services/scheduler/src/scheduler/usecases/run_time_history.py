@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from chassis.database.statement import Connection
-from scheduler.domain.run_times import Bins, Key, RunTimes, Scope
+from scheduler.domain.run_times import Bins, HistogramKey, HistogramScope, RunTimes
 from scheduler.store import run_times
 
 FRESH_S = 5.0  # run times that other schedulers learn are read so often
 OVERLAP = timedelta(seconds=10)  # a transaction commits at most so long after its timestamp
-MAX_CACHED = 2 * run_times.MAX_ROWS * len(Scope)  # then pruned histograms are forgotten, too
+MAX_CACHED = 2 * run_times.MAX_ROWS * len(HistogramScope)  # then pruned histograms are forgotten, too
 
 
 class RunTimeHistory:
@@ -21,20 +21,20 @@ class RunTimeHistory:
         self._since: datetime | None = None
         self._until = 0.0
 
-    async def refresh(self, connection: Connection) -> None:
+    async def refresh_history(self, connection: Connection) -> None:
         """Read what has changed, unless that was done in the last ``FRESH_S`` seconds."""
         if monotonic() < self._until:
             return
         self._until = monotonic() + FRESH_S
         if len(self.run_times) > MAX_CACHED:
             self.run_times, self._since = RunTimes(), None
-        rows = await run_times.list_since(connection, self._since)
-        self.replace({run_times.build_key(row): run_times.read_bins(row) for row in rows})
+        rows = await run_times.list_histograms_since(connection, self._since)
+        self.replace_histograms({run_times.build_key(row): run_times.read_bins(row) for row in rows})
         if rows:
             self._since = rows[-1]["updated_at"] - OVERLAP
 
-    def replace(self, histograms: Mapping[Key, Bins]) -> None:
+    def replace_histograms(self, histograms: Mapping[HistogramKey, Bins]) -> None:
         """Replace histograms by newer ones."""
         for key, bins in histograms.items():
-            self.run_times.replace(key, bins)
+            self.run_times.replace_histogram(key, bins)
         self.version += bool(histograms)

@@ -20,7 +20,7 @@ Answer = SubmitReply | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
 
 
-class _Waiting(NamedTuple):
+class _WaitingSubmit(NamedTuple):
     candidate: Candidate
     answer: asyncio.Future[Answer]
 
@@ -39,19 +39,21 @@ class SubmitGroups:
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
-        self._queues: dict[UUID | None, deque[_Waiting]] = {}  # each queue has a running task; None: the shared queue
+        self._queues: dict[
+            UUID | None, deque[_WaitingSubmit]
+        ] = {}  # each queue has a running task; None: the shared queue
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, candidate: Candidate) -> Answer:
+    async def submit_candidate(self, candidate: Candidate) -> Answer:
         """Return the committed decision, or ``RequestExpired``.
 
         Submits of one tenant are decided in the order of their arrival.
         """
-        waiting = _Waiting(candidate, asyncio.get_running_loop().create_future())
+        waiting = _WaitingSubmit(candidate, asyncio.get_running_loop().create_future())
         self._enqueue(candidate.tenant_id if candidate.tenant_id in self._queues else None, waiting)
         return await waiting.answer
 
-    def _enqueue(self, tenant_id: UUID | None, waiting: _Waiting) -> None:
+    def _enqueue(self, tenant_id: UUID | None, waiting: _WaitingSubmit) -> None:
         queue = self._queues.get(tenant_id)
         if queue is None:
             queue = self._queues[tenant_id] = deque()
@@ -63,13 +65,13 @@ class SubmitGroups:
             task.add_done_callback(self._tasks.discard)
         queue.append(waiting)
 
-    async def _process_queue(self, tenant_id: UUID | None, queue: deque[_Waiting]) -> None:
+    async def _process_queue(self, tenant_id: UUID | None, queue: deque[_WaitingSubmit]) -> None:
         while queue:
-            if group := _refuse_expired(_next_group(queue)):
+            if group := _refuse_expired(_take_next_group(queue)):
                 await self._decide_group(group, wait_for_locks=tenant_id is not None)
         del self._queues[tenant_id]
 
-    async def _decide_group(self, group: list[_Waiting], *, wait_for_locks: bool) -> None:
+    async def _decide_group(self, group: list[_WaitingSubmit], *, wait_for_locks: bool) -> None:
         try:
             answers = await self._commit([waiting.candidate for waiting in group], wait_for_locks)
         except INVALID_VALUES as error:
@@ -89,7 +91,7 @@ class SubmitGroups:
                 waiting.answer.set_result(answer)
 
 
-def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:
+def _take_next_group(queue: deque[_WaitingSubmit]) -> list[_WaitingSubmit]:
     """Take the first waiting submits off the queue, at least one."""
     group = [queue.popleft()]
     size = len(group[0].candidate.graph)
@@ -99,7 +101,7 @@ def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:
     return group
 
 
-def _refuse_expired(group: list[_Waiting]) -> list[_Waiting]:
+def _refuse_expired(group: list[_WaitingSubmit]) -> list[_WaitingSubmit]:
     """Refuse the submits whose deadline has passed; returns the others."""
     live = []
     for waiting in group:
@@ -110,7 +112,7 @@ def _refuse_expired(group: list[_Waiting]) -> list[_Waiting]:
     return live
 
 
-def _fail_group(group: list[_Waiting], error: Exception) -> None:
+def _fail_group(group: list[_WaitingSubmit], error: Exception) -> None:
     for waiting in group:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

@@ -71,7 +71,7 @@ class JobSubmitter:
         except Refusal as refusal:
             # A job that was accepted before stays accepted, even if today's fleet would refuse it.
             candidate = Candidate(tenant_id, command, refusal=refusal)
-        answer = await self._groups.submit(replace(candidate, deadline=deadline))
+        answer = await self._groups.submit_candidate(replace(candidate, deadline=deadline))
         if isinstance(answer, Refusal):
             raise answer
         return answer

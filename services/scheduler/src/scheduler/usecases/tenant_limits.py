@@ -38,7 +38,7 @@ class TenantLimits:
 
     def __init__(self, database: Database, bus: Bus, *, fresh_s: float) -> None:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
-        self._cached: TLRUCache[UUID, _CachedLimits] = TLRUCache(MAX_CACHED, ttu=_expires_at, timer=monotonic)
+        self._cached: TLRUCache[UUID, _CachedLimits] = TLRUCache(MAX_CACHED, ttu=_compute_expiry, timer=monotonic)
         self._drops = 0
         self._refreshed_to = FIRST
 
@@ -58,7 +58,7 @@ class TenantLimits:
         tenant = await self._fetch_tenant(tenant_id, known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
-            saved = await self._load_saved(tenant_id)
+            saved = await self._load_saved_limits(tenant_id)
             self._cached[tenant_id] = _CachedLimits(saved, min(self._fresh_s, RETRY_S))
             return saved
         async with self._database.direct() as connection:
@@ -74,22 +74,22 @@ class TenantLimits:
             UnknownTenant: the tenant was never refreshed.
         """
         cached = self._cached.get(tenant_id)
-        return cached.limits if cached is not None else await self._load_saved(tenant_id)
+        return cached.limits if cached is not None else await self._load_saved_limits(tenant_id)
 
     async def apply_change(self, changed: UserChanged) -> None:
         """Save a change of a known tenant. An older version never overwrites a newer one."""
-        self.drop_cached(changed.user_id)
+        self.drop_cached_limits(changed.user_id)
         async with self._database.direct() as connection:
-            await tenants.save_change(connection, changed)
+            await tenants.apply_limit_change(connection, changed)
 
-    async def refresh_next_saved(self) -> None:
+    async def refresh_next_saved_limits(self) -> None:
         """Refresh the saved limits of the next ``REFRESHED`` tenants by id, starting over after the last.
 
         The limits of a tier are not announced per tenant. Without this, a tenant that submits nothing any more would
         keep the retention that its tier had at its last submission. Does nothing while auth is unavailable.
         """
         async with self._database.single() as connection:
-            page = await tenants.list_ids(connection, self._refreshed_to, page=REFRESHED)
+            page = await tenants.list_tenant_ids(connection, self._refreshed_to, page=REFRESHED)
         for tenant_id, version in page:
             try:
                 tenant = await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
@@ -101,7 +101,7 @@ class TenantLimits:
                 await tenants.update_limits(connection, tenant, version=version)
         self._refreshed_to = page[-1][0] if len(page) == REFRESHED else FIRST
 
-    def drop_cached(self, tenant_id: UUID | None = None) -> None:
+    def drop_cached_limits(self, tenant_id: UUID | None = None) -> None:
         """Drop the cached limits of a tenant, or of all tenants, so that they are requested again."""
         self._drops += 1
         if tenant_id is None:
@@ -119,7 +119,7 @@ class TenantLimits:
                 raise
         return None
 
-    async def _load_saved(self, tenant_id: UUID) -> Limits:
+    async def _load_saved_limits(self, tenant_id: UUID) -> Limits:
         async with self._database.single() as connection:
             limits = await tenants.load_limits(connection, tenant_id)
         if limits is None:
@@ -127,5 +127,5 @@ class TenantLimits:
         return limits
 
 
-def _expires_at(_tenant_id: UUID, cached: _CachedLimits, now: float) -> float:
+def _compute_expiry(_tenant_id: UUID, cached: _CachedLimits, now: float) -> float:
     return now + cached.for_s

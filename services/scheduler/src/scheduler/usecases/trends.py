@@ -28,17 +28,17 @@ class TrendRecorder:
 
     async def tick(self) -> None:
         """Add up all minutes that are over, for ``chassis.loop.Loop``."""
-        while await self._add_next():
+        while await self._add_next_minutes():
             pass
 
-    async def prune(self) -> None:
+    async def prune_totals(self) -> None:
         """Delete old totals, for ``chassis.loop.Loop``."""
-        await trends.prune(self._database)
+        await trends.prune_totals(self._database)
 
-    async def _add_next(self) -> bool:
+    async def _add_next_minutes(self) -> bool:
         """Add up the next minutes. Return whether more are over."""
         async with self._database.direct() as connection:
-            if not await trends.try_lock(connection):
+            if not await trends.try_lock_totals(connection):
                 return False
             progress = await trends.read_progress(connection)
             now, minute = progress["now"], progress["minute"]
@@ -61,7 +61,7 @@ class TrendReader:
 
     async def read_trends(self, query: ReadTrends) -> Trends:
         """Return what happened in a window. Cached for ``FRESH_S`` seconds."""
-        return await self._replies.read(query)
+        return await self._replies.read_reply(query)
 
     async def _load_trends(self, query: ReadTrends) -> Trends:
         async with self._database.direct() as connection:
@@ -85,7 +85,7 @@ class TrendReader:
             builder.add_nodes(map(dict, nodes))
             recent_start = max(progress["next"] or now - MAX_RECENT, now - MAX_RECENT, window.start)
             if recent_start < window.end:
-                jobs, durations, failures, nodes, online = await trends.count_recent(
+                jobs, durations, failures, nodes, online = await trends.count_recent_totals(
                     connection, recent_start, window.end, online_s=self._online_s
                 )
                 builder.add_jobs(jobs)

@@ -18,7 +18,7 @@ Kind: TypeAlias = tuple[str | None, frozenset[str]]
 """Requests that can take the same jobs equally well: digest of the node's catalog, and models that it has loaded."""
 
 
-class Wake(NamedTuple):
+class WakeCause(NamedTuple):
     """Why a request was woken.
 
     Attributes:
@@ -51,7 +51,7 @@ class WaitingRequest:
     boot_id: UUID
     loaded: frozenset[str] = frozenset()
     digest: str | None = None
-    wake: Wake | None = None
+    wake: WakeCause | None = None
     may_wait: bool = True
     is_ended: bool = False
     missed: bool = False
@@ -79,7 +79,7 @@ class WaitingRequests:
         self._idle: dict[Kind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
         self._numbers = count()
 
-    def open(
+    def open_request(
         self, node: str, boot_id: UUID, loaded: frozenset[str] = frozenset(), *, may_wait: bool = True
     ) -> WaitingRequest:
         """Add a request that claims."""
@@ -88,10 +88,10 @@ class WaitingRequests:
         self._claiming.add(request)
         return request
 
-    def close(self, request: WaitingRequest) -> None:
+    def close_request(self, request: WaitingRequest) -> None:
         """Remove an answered request and pass its wake-up to the next one.
 
-        Other requests of the same node claim once more: this one may have got an attempt, and nobody may hear of it.
+        Other requests of the same node claim once more: this one may have got an attempt whose reply is lost.
         """
         self._claiming.discard(request)
         others = self._by_node[request.node]
@@ -99,33 +99,33 @@ class WaitingRequests:
         if not others:
             del self._by_node[request.node]
         for other in others:
-            self._claim_again(other)
-        self.pass_on(request)
+            self._request_new_claim(other)
+        self.pass_wake_on(request)
 
-    async def wait(self, request: WaitingRequest, within_s: float) -> bool:
+    async def wait_for_wake(self, request: WaitingRequest, within_s: float) -> bool:
         """Wait until the request should claim again. False if it was not woken in time, or is ended."""
         if within_s > 0 and not request.missed and not request.is_ended:
-            self._add_idle(request)
+            self._add_idle_request(request)
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await request.changed.wait()
-            self._remove_idle(request)
+            self._remove_idle_request(request)
         is_wanted = request.wake is not None or (request.missed and within_s > 0)
         request.missed = False
         return is_wanted and not request.is_ended
 
-    def pass_on(self, request: WaitingRequest) -> None:
+    def pass_wake_on(self, request: WaitingRequest) -> None:
         """Wake another request for what this one was woken for, because its node may not take the job."""
         wake, request.wake = request.wake, None
         if wake is None:
             return
         tried = wake.tried | {request.node}
         if wake.requirement is None:
-            self._wake_first([wake.digest], (), None, tried)
+            self._wake_warmest_request([wake.digest], (), None, tried)
         else:
-            self._wake_suitable(wake.requirement, tried)
+            self._wake_suitable_request(wake.requirement, tried)
 
-    def wake_for(self, requirement: int, jobs: int = 1) -> None:
+    def wake_for_jobs(self, requirement: int, jobs: int = 1) -> None:
         """Wake requests of nodes that meet the requirement, because jobs with it were queued.
 
         A request that was woken for such a job and still claims counts, since events may come twice; it claims once
@@ -138,7 +138,7 @@ class WaitingRequests:
         for request in woken:
             request.missed = True
         for _ in range(min(jobs, MAX_WOKEN) - len(woken)):
-            if not self._wake_suitable(requirement):
+            if not self._wake_suitable_request(requirement):
                 break
 
     def skip_claimed_requirements(self, request: WaitingRequest, requirements: list[int]) -> list[int]:
@@ -153,14 +153,14 @@ class WaitingRequests:
         claimed = {one.wake.requirement for one in self._claiming if one.wake is not None}
         return [one for one in requirements if one not in claimed] if claimed else requirements
 
-    def wake_each_kind(self, requirements: Collection[int]) -> None:
+    def wake_each_catalog(self, requirements: Collection[int]) -> None:
         """Wake one request of each catalog that meets one of these requirements: its nodes may have a job now."""
         for digest in dict.fromkeys(digest for digest, _ in self._idle if digest is not None):
             runnable = list(islice((one for one in requirements if self._can_run(digest, one)), MAX_RATED))
             if runnable:
-                self._wake_first([digest], runnable, None)
+                self._wake_warmest_request([digest], runnable, None)
 
-    def rate_idle(self, requirement: int) -> Warmth | None:
+    def rate_idle_nodes(self, requirement: int) -> Warmth | None:
         """Rate how warm jobs with this requirement are on the best idle node; None if no idle node meets it."""
         return min(
             (
@@ -178,55 +178,55 @@ class WaitingRequests:
 
     def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
         """Find a node that meets the requirement and whose request is idle, or claims because it was woken."""
-        for request in (*self._list_idle(), *(one for one in self._claiming if one.wake)):
+        for request in (*self._list_idle_requests(), *(one for one in self._claiming if one.wake)):
             is_candidate = request.node not in excluded and request.digest is not None and not request.is_ended
             if is_candidate and self._can_run(request.digest or "", requirement):
                 return request.node
         return None
 
-    def end_all(self) -> None:
+    def end_all_requests(self) -> None:
         """Have every request answered now."""
-        for request in self._list_all():
-            self._end(request)
+        for request in self._list_requests():
+            self._end_request(request)
 
-    def end_executor(self, boot_id: UUID) -> None:
+    def end_requests_of_executor(self, boot_id: UUID) -> None:
         """Have the requests of this executor answered now."""
-        for request in [one for one in self._list_all() if one.boot_id == boot_id]:
-            self._end(request)
+        for request in [one for one in self._list_requests() if one.boot_id == boot_id]:
+            self._end_request(request)
 
     @property
-    def has_idle(self) -> bool:
+    def has_idle_requests(self) -> bool:
         return bool(self._idle)
 
     def list_idle_nodes(self) -> list[str]:
-        return [request.node for request in self._list_idle()]
+        return [request.node for request in self._list_idle_requests()]
 
     def set_digests(self, digests: dict[str, str | None]) -> None:
         """Update the catalogs of idle nodes."""
-        for request in list(self._list_idle()):
+        for request in list(self._list_idle_requests()):
             if (digest := digests.get(request.node)) != request.digest:
-                self._remove_idle(request)
+                self._remove_idle_request(request)
                 request.digest = digest
-                self._add_idle(request)
+                self._add_idle_request(request)
 
-    def _list_all(self) -> list[WaitingRequest]:
+    def _list_requests(self) -> list[WaitingRequest]:
         return [request for requests in self._by_node.values() for request in requests]
 
-    def _list_idle(self) -> Iterator[WaitingRequest]:
+    def _list_idle_requests(self) -> Iterator[WaitingRequest]:
         return (request for group in self._idle.values() for request in group)
 
-    def _wake_suitable(self, requirement: int, tried: frozenset[str] = frozenset()) -> bool:
+    def _wake_suitable_request(self, requirement: int, tried: frozenset[str] = frozenset()) -> bool:
         """Wake an idle request for a job. Returns False if there is none: then those that claim do it once more."""
         digests = {digest for digest, _ in self._idle if digest is not None}
         suitable = [digest for digest in digests if self._can_run(digest, requirement)]
-        if self._wake_first(suitable, [requirement], requirement, tried):
+        if self._wake_warmest_request(suitable, [requirement], requirement, tried):
             return True
         for request in self._claiming:  # its claim may have looked before the job was queued
             if request.node not in tried and (request.digest is None or self._can_run(request.digest, requirement)):
                 request.missed = True
         return False
 
-    def _wake_first(
+    def _wake_warmest_request(
         self,
         digests: Collection[str],
         wanted: Collection[int],
@@ -239,7 +239,7 @@ class WaitingRequests:
         longest. Returns False if there is none.
         """
         first = [
-            ((self._rate_best(wanted, loaded), bool(loaded), request.idle_since), request, digest)
+            ((self._rate_best_warmth(wanted, loaded), bool(loaded), request.idle_since), request, digest)
             for (digest, loaded), group in self._idle.items()
             if digest is not None and digest in digests
             for request in islice((one for one in group if one.node not in tried), 1)
@@ -247,30 +247,30 @@ class WaitingRequests:
         if not first:
             return False
         _, found, digest = min(first, key=itemgetter(0))
-        found.wake = Wake(requirement, digest, tried)
-        self._claim_again(found)
+        found.wake = WakeCause(requirement, digest, tried)
+        self._request_new_claim(found)
         return True
 
-    def _rate_best(self, requirements: Iterable[int], loaded: frozenset[str]) -> Warmth:
+    def _rate_best_warmth(self, requirements: Iterable[int], loaded: frozenset[str]) -> Warmth:
         return min((self._rate_warmth(one, loaded) for one in requirements), default=Warmth.COLD)
 
-    def _claim_again(self, request: WaitingRequest) -> None:
+    def _request_new_claim(self, request: WaitingRequest) -> None:
         request.missed = True
-        self._remove_idle(request)
+        self._remove_idle_request(request)
         request.changed.set()
 
-    def _end(self, request: WaitingRequest) -> None:
+    def _end_request(self, request: WaitingRequest) -> None:
         request.is_ended = True
-        self._remove_idle(request)
+        self._remove_idle_request(request)
         request.changed.set()
 
-    def _add_idle(self, request: WaitingRequest) -> None:
+    def _add_idle_request(self, request: WaitingRequest) -> None:
         self._claiming.discard(request)
         request.changed.clear()
         request.idle_since = next(self._numbers)
         self._idle.setdefault((request.digest, request.loaded), {})[request] = None
 
-    def _remove_idle(self, request: WaitingRequest) -> None:
+    def _remove_idle_request(self, request: WaitingRequest) -> None:
         kind = (request.digest, request.loaded)
         group = self._idle.get(kind, {})
         if request in group:

@@ -23,22 +23,22 @@ class WaitingRequirements:
         self._until = 0.0
         self._reading = asyncio.Lock()
 
-    def add(self, requirements: Iterable[int]) -> None:
+    def add_requirements(self, requirements: Iterable[int]) -> None:
         """Add requirements of jobs that were queued."""
         added = set(requirements)
         self._ids |= added
         self._added |= added
 
     @property
-    def cached(self) -> Set[int] | None:
+    def fresh_ids(self) -> Set[int] | None:
         """The ids if they are fresh, else None."""
         return self._ids if monotonic() < self._until else None
 
-    async def load(self, connection: Connection, *, fresh: bool = False) -> Set[int]:
+    async def load_requirements(self, connection: Connection, *, fresh: bool = False) -> Set[int]:
         """Return the ids; with ``fresh``, as they are in the database now."""
-        if fresh or self.cached is None:
+        if fresh or self.fresh_ids is None:
             async with self._reading:
-                if fresh or self.cached is None:  # another may have read them while this one waited
+                if fresh or self.fresh_ids is None:  # another may have read them while this one waited
                     self._added = set()  # what is added from here on may be missing in the result
                     found = await claims.list_waiting_requirements(connection)
                     self._ids = {*found, *self._added}

@@ -33,7 +33,7 @@ class AttemptWithdrawer:
                 connection, locked.job, Cause.REQUEUED, effects, now=locked.now
             )
         self._metrics.count_attempt(locked.node, WITHDRAWN)
-        await self._publisher.publish_live(transition)
+        await self._publisher.publish_live_event(transition)
         log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         if node is not None:
             await self._bus.publish(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)

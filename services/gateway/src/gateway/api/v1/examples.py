@@ -12,7 +12,7 @@ _FORMATS = {
 _OF_TYPE: dict[str, Any] = {"string": "text", "number": 1.5, "boolean": True, "null": None}
 
 
-def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def build_example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """Return a value that the schema permits.
 
     Args:
@@ -25,10 +25,10 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if schema.get("examples"):
         return complete_example(schema["examples"][0], schema, schemas)
     if "$ref" in schema:
-        return example_of(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+        return build_example(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], schemas)
-    return _of_type(schema, schemas)
+        return build_example(schema["anyOf"][0], schemas)
+    return _build_example_of_type(schema, schemas)
 
 
 def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[s
         return example
     parts, others = schema.get("properties", {}), schema.get("additionalProperties")
     missing = {
-        name: _default_of_field(parts[name], schemas) for name in schema.get("required", ()) if name not in example
+        name: _build_field_default(parts[name], schemas) for name in schema.get("required", ()) if name not in example
     }
     other = others if isinstance(others, dict) else {}
     return {
@@ -49,19 +49,19 @@ def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[s
     }
 
 
-def _default_of_field(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def _build_field_default(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """Return the value of a field that an example leaves out: null where permitted."""
-    return None if {"type": "null"} in schema.get("anyOf", ()) else example_of(schema, schemas)
+    return None if {"type": "null"} in schema.get("anyOf", ()) else build_example(schema, schemas)
 
 
-def _of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def _build_example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     match schema.get("type"):
         case "object":
-            return {name: example_of(part, schemas) for name, part in schema.get("properties", {}).items()}
+            return {name: build_example(part, schemas) for name, part in schema.get("properties", {}).items()}
         case "array":
-            return [example_of(schema["items"], schemas)] if "items" in schema else []
+            return [build_example(schema["items"], schemas)] if "items" in schema else []
         case "integer":
             return schema.get("minimum", 1)
         case type_:

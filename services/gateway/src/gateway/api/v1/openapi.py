@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from gateway.api.v1.examples import complete_example, example_of
+from gateway.api.v1.examples import build_example, complete_example
 from gateway.api.v1.problems import Problem
-from gateway.api.v1.response_headers import HEADERS, header_names
+from gateway.api.v1.response_headers import HEADERS, list_header_names
 
 JSON = "application/json"
 _COMPONENTS = "#/components/schemas/{model}"
@@ -56,7 +56,7 @@ def complete_document(app: FastAPI) -> None:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         described = Problem.model_json_schema(ref_template=_COMPONENTS)
         schemas["Problem"] = described
-        for schema in (described, *_request_bodies(document)):
+        for schema in (described, *_iterate_request_bodies(document)):
             schemas.update(schema.pop("$defs", {}))
         _complete_responses(document)
         return document
@@ -64,7 +64,7 @@ def complete_document(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def _request_bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _iterate_request_bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for operations in document.get("paths", {}).values():
         for operation in operations.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -80,15 +80,15 @@ def _complete_responses(document: dict[str, Any]) -> None:
     for schema in schemas.values():
         if "examples" in schema:
             schema["examples"] = [complete_example(example, schema, schemas) for example in schema["examples"]]
-    for path, status, response in _responses(document):
-        for name in header_names(path, status):
+    for path, status, response in _iterate_responses(document):
+        for name in list_header_names(path, status):
             response.setdefault("headers", {}).setdefault(name, {"$ref": f"#/components/headers/{name}"})
         content = response.get("content", {}).get(JSON)
         if content is not None and not {"example", "examples"} & content.keys():
-            content["example"] = example_of(content["schema"], schemas)
+            content["example"] = build_example(content["schema"], schemas)
 
 
-def _responses(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _iterate_responses(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             for status, response in operation["responses"].items():

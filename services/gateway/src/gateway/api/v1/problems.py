@@ -1,7 +1,6 @@
 """Errors of the native API: how a route declares the refusals that it answers with, and what OpenAPI says of them."""
 
 import re
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -119,7 +118,7 @@ def open_problems(*answers: Answer) -> Responses:
     """Return the ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
     examples: dict[int, dict[str, Any]] = {}
     for answer in (*answers, *EVERY_ROUTE):
-        body = _http_problem(answer) if isinstance(answer, HTTPStatus) else _refusal_problem(answer)
+        body = _build_http_problem(answer) if isinstance(answer, HTTPStatus) else _build_refusal_problem(answer)
         examples.setdefault(body["status"], {}).setdefault(body["code"], {"value": body})
     return {
         status: {
@@ -135,7 +134,7 @@ def open_problems(*answers: Answer) -> Responses:
     }
 
 
-def declared_codes(responses: Responses) -> set[str]:
+def list_declared_codes(responses: Responses) -> set[str]:
     """Return the codes of all problems that a route declares."""
     return {
         code
@@ -144,22 +143,20 @@ def declared_codes(responses: Responses) -> set[str]:
     }
 
 
-@cache
-def _refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
+def _build_refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     template = " ".join((refusal.__doc__ or "").split())
     if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
         raise LookupError(f"{refusal.__name__}: add an example of {', '.join(sorted(missing))} to _EXAMPLE_VALUES")
     detail = re.sub(r"{(\w+)}", lambda match: str(_EXAMPLE_VALUES[match[1]]), template)
-    return _example_problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
+    return _build_example_problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
 
 
-@cache
-def _http_problem(status: HTTPStatus) -> dict[str, Any]:
+def _build_http_problem(status: HTTPStatus) -> dict[str, Any]:
     code = "http." + status.phrase.lower().replace(" ", "_").replace("-", "_")
-    return _example_problem(status, code, status.phrase, "about:blank")
+    return _build_example_problem(status, code, status.phrase, "about:blank")
 
 
-def _example_problem(status: int, code: str, detail: str, type_: str) -> dict[str, Any]:
+def _build_example_problem(status: int, code: str, detail: str, type_: str) -> dict[str, Any]:
     return {
         "type": type_,
         "title": HTTPStatus(status).phrase,

@@ -17,7 +17,7 @@ _BY_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Re
 _NOT_RATE_LIMITED = ("/healthz", "/readyz")
 
 
-def header_names(path: str, status: str) -> Iterator[str]:
+def list_header_names(path: str, status: str) -> Iterator[str]:
     """Yield the headers of a response of this status, on this path."""
     yield "X-Request-Id"
     if path not in _NOT_RATE_LIMITED:

@@ -55,7 +55,7 @@ class RateLimitDecision:
     reset_s: int
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket in the memory of one process. Times are seconds of a monotonic clock."""
 
     __slots__ = ("_at", "_policy", "_tokens")
@@ -75,7 +75,7 @@ class Bucket:
         return RateLimitDecision(
             allowed=allowed,
             remaining=max(0, floor(self._tokens)),
-            reset_s=_seconds_until(missing, self._tokens, policy),
+            reset_s=_compute_seconds_until(missing, self._tokens, policy),
         )
 
 
@@ -106,42 +106,44 @@ class PrefetchedTokens:
         if held < count:
             return None
         self._tokens -= count
-        return self._allow(now, held - count)
+        return self._build_admission(now, held - count)
 
     def refuse(self, now: float, count: int = 1) -> RateLimitDecision:
         """Return the decision where neither the shared bucket nor the prefetched tokens cover ``count``."""
         held = self.count(now)
         return RateLimitDecision(
-            allowed=False, remaining=held, reset_s=_seconds_until(count - held, self._shared(now), self._policy)
+            allowed=False,
+            remaining=held,
+            reset_s=_compute_seconds_until(count - held, self._estimate_shared_tokens(now), self._policy),
         )
 
     def count(self, now: float) -> int:
         """Return the number of tokens that have not expired."""
         if not self._tokens:
             return 0
-        over = self._shared(now) + self._tokens - self._limit
+        over = self._estimate_shared_tokens(now) + self._tokens - self._limit
         if over >= 1:
             self._tokens = max(0, self._tokens - floor(over))
         return self._tokens
 
-    def take_all(self, now: float) -> int:
+    def take_all_tokens(self, now: float) -> int:
         """Take all tokens, to return them to the shared bucket."""
         held, self._tokens = self.count(now), 0
         return held
 
-    def refill_wait_s(self) -> float:
+    def compute_refill_wait_s(self) -> float:
         """Seconds from the last fetch until the shared bucket had a whole token; 0 if it had one."""
         return max(0.0, 1 - self._left) / self._per_second
 
-    def _allow(self, now: float, held: int) -> RateLimitDecision:
-        remaining = min(self._limit, floor(self._shared(now) + held + ALMOST))
+    def _build_admission(self, now: float, held: int) -> RateLimitDecision:
+        remaining = min(self._limit, floor(self._estimate_shared_tokens(now) + held + ALMOST))
         return RateLimitDecision(allowed=True, remaining=remaining, reset_s=max(1, ceil(1 / self._per_second)))
 
-    def _shared(self, now: float) -> float:
+    def _estimate_shared_tokens(self, now: float) -> float:
         return self._left + (now - self._at) * self._per_second
 
 
-def _seconds_until(count: int, tokens: float, policy: Policy) -> int:
+def _compute_seconds_until(count: int, tokens: float, policy: Policy) -> int:
     """Whole seconds until there are ``count`` tokens, or until the next one if there are."""
     missing = count - tokens if count > tokens else 1 - tokens % 1
     return max(1, ceil(missing / policy.per_second - ALMOST))
@@ -149,7 +151,7 @@ def _seconds_until(count: int, tokens: float, policy: Policy) -> int:
 
 def headers(policy: Policy, verdict: RateLimitDecision) -> Headers:
     """Return the rate limit headers of a response."""
-    announced, limit = _of_policy(policy)
+    announced, limit = _format_policy(policy)
     remaining, reset = b"%d" % verdict.remaining, b"%d" % verdict.reset_s
     return [
         (b"ratelimit-policy", announced),
@@ -161,5 +163,5 @@ def headers(policy: Policy, verdict: RateLimitDecision) -> Headers:
 
 
 @lru_cache(maxsize=1024)
-def _of_policy(policy: Policy) -> tuple[bytes, bytes]:
+def _format_policy(policy: Policy) -> tuple[bytes, bytes]:
     return f'"{policy.name}";q={policy.limit};w={policy.window_s}'.encode(), b"%d" % policy.limit

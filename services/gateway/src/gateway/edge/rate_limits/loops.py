@@ -15,7 +15,7 @@ KEEP_HOURLY = timedelta(seconds=2 * HOUR_S)
 REMIND_S = 600.0
 
 
-def rate_loops(limiter: RateLimiter, store: RateLimitStore) -> tuple[Loop, ...]:
+def create_rate_limit_loops(limiter: RateLimiter, store: RateLimitStore) -> tuple[Loop, ...]:
     """Return unused tokens, and delete buckets that are full and unused."""
 
     async def prune() -> None:
@@ -27,7 +27,7 @@ def rate_loops(limiter: RateLimiter, store: RateLimitStore) -> tuple[Loop, ...]:
     )
 
 
-def unlimited_loop() -> Loop:
+def create_unlimited_warning_loop() -> Loop:
     """Logs a warning again and again while rate limits are disabled."""
 
     async def remind() -> None:

@@ -8,7 +8,7 @@ from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 from contracts.wire.errors import Unavailable
 from gateway.edge.errors import RateLimited
-from gateway.edge.rate_limits.domain import Bucket, Policy, PrefetchedTokens, RateLimitDecision
+from gateway.edge.rate_limits.domain import Policy, PrefetchedTokens, RateLimitDecision, TokenBucket
 from gateway.edge.rate_limits.store import RateLimitStore
 
 FETCH_TIMEOUT_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
@@ -20,7 +20,7 @@ AT_MOST = 50_000  # buckets with local state
 
 
 @dataclass(slots=True)
-class _Local:
+class _LocalBucket:
     """The state of one bucket in this replica."""
 
     policy: Policy
@@ -30,7 +30,7 @@ class _Local:
     empty_until: float = 0.0
     waiting: int = 0  # tokens that requests wait for
     fetching: asyncio.Task[None] | None = None
-    own_bucket: Bucket | None = None
+    own_bucket: TokenBucket | None = None
 
 
 class RateLimiter:
@@ -42,10 +42,10 @@ class RateLimiter:
 
     def __init__(self, store: RateLimitStore) -> None:
         self._store = store
-        self._locals: dict[str, _Local] = {}
+        self._locals: dict[str, _LocalBucket] = {}
         self._unavailable_until = 0.0
 
-    def take_now(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
+    def try_take_cached_tokens(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
         """Return the decision if no database query is needed for it, else None."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
@@ -64,10 +64,10 @@ class RateLimiter:
         Raises:
             Unavailable: the database is unavailable, and the policy is strict.
         """
-        while (decision := self.take_now(key, policy, count)) is None:
+        while (decision := self.try_take_cached_tokens(key, policy, count)) is None:
             if self._is_database_unavailable():
                 return self._take_locally(key, policy, count)
-            local = self._local(key, policy)
+            local = self._find_local_bucket(key, policy)
             local.waiting += count
             try:
                 done = await self._wait_for_fetch(key, local)
@@ -104,23 +104,23 @@ class RateLimiter:
         for key, local in list(self._locals.items()):
             if now - local.used_at < idle_s or local.fetching or local.waiting:
                 continue
-            if held := local.tokens.take_all(now):
+            if held := local.tokens.take_all_tokens(now):
                 tokens[key] = held
             elif now - local.used_at >= FORGET_S and now >= local.empty_until:
                 del self._locals[key]
         if tokens:
             await self._store.return_tokens(tokens)
 
-    def _local(self, key: str, policy: Policy) -> _Local:
+    def _find_local_bucket(self, key: str, policy: Policy) -> _LocalBucket:
         """Return the local state of a bucket. State of another policy is discarded."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
             if local is None and len(self._locals) >= AT_MOST:
                 del self._locals[next(iter(self._locals))]
-            local = self._locals[key] = _Local(policy, PrefetchedTokens(policy), monotonic())
+            local = self._locals[key] = _LocalBucket(policy, PrefetchedTokens(policy), monotonic())
         return local
 
-    async def _wait_for_fetch(self, key: str, local: _Local) -> bool:
+    async def _wait_for_fetch(self, key: str, local: _LocalBucket) -> bool:
         """Wait for the fetch that concurrent requests share; False if it gave no result in time."""
         task = local.fetching or self._start_fetch(key, local)
         await asyncio.wait({task}, timeout=FETCH_TIMEOUT_S)  # a late result counts, too, so the fetch goes on
@@ -128,11 +128,11 @@ class RateLimiter:
             self._mark_unavailable("timeout")
         return task.done() and not self._is_database_unavailable()
 
-    def _start_fetch(self, key: str, local: _Local) -> asyncio.Task[None]:
-        task = local.fetching = asyncio.create_task(self._fetch(key, local), name="gateway.rate_limits.fetch")
+    def _start_fetch(self, key: str, local: _LocalBucket) -> asyncio.Task[None]:
+        task = local.fetching = asyncio.create_task(self._fetch_tokens(key, local), name="gateway.rate_limits.fetch")
         return task
 
-    async def _fetch(self, key: str, local: _Local) -> None:
+    async def _fetch_tokens(self, key: str, local: _LocalBucket) -> None:
         try:
             held = local.tokens.count(monotonic())
             lease = await self._store.lease_tokens(key, local.policy, need=local.waiting, held=held)
@@ -145,7 +145,7 @@ class RateLimiter:
         local.tokens.add(lease.taken, lease.left, now)
         local.own_bucket, self._unavailable_until = None, 0.0
         local.low = lease.taken // 4 if lease.taken > local.waiting else -1
-        local.empty_until = now + max(EMPTY_S, local.tokens.refill_wait_s()) if lease.left < 1 else 0.0
+        local.empty_until = now + max(EMPTY_S, local.tokens.compute_refill_wait_s()) if lease.left < 1 else 0.0
 
     def _is_database_unavailable(self) -> bool:
         """Whether the database counts as unavailable. From time to time one request is let through to find out."""
@@ -169,13 +169,13 @@ class RateLimiter:
         """
         if policy.strict:
             raise Unavailable(service="gateway", retry_after_s=1)
-        local, now = self._local(key, policy), monotonic()
+        local, now = self._find_local_bucket(key, policy), monotonic()
         local.used_at = now
         if local.own_bucket is None:
-            local.own_bucket = Bucket(policy, now)
+            local.own_bucket = TokenBucket(policy, now)
         return local.own_bucket.take(now, count)
 
 
-def rate_limited(policy: Policy, decision: RateLimitDecision) -> RateLimited:
+def build_rate_limited_refusal(policy: Policy, decision: RateLimitDecision) -> RateLimited:
     """Return the refusal for a decision that does not allow the request."""
     return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=decision.reset_s)

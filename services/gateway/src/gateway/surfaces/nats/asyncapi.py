@@ -10,7 +10,7 @@ from contracts.wire.topic import Rpc
 _SCHEMAS = "#/components/schemas/{model}"
 
 
-def nats_api_document(title: str) -> dict[str, Any]:
+def build_nats_api_document(title: str) -> dict[str, Any]:
     """Return an AsyncAPI 3.0 document, generated from the contracts' registry. Its server receives and sends."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from gateway.accounts.user_cache import UserCache
 from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
-from gateway.edge.rate_limits.service import RateLimiter, rate_limited
+from gateway.edge.rate_limits.service import RateLimiter, build_rate_limited_refusal
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
 from gateway.jobs.submit import JobSubmitter
@@ -53,13 +53,13 @@ class NatsApiRateLimits:
                 user_id = UUID(address.tenant)
             except ValueError:
                 raise UnknownUser from None
-            limits = await self._users.limits_by_id(user_id)
+            limits = await self._users.read_limits_by_id(user_id)
             if limits.requests_per_minute is None:
                 return
             counted_by = policy(name, limits.requests_per_minute)
             decision = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
             if not decision.allowed:
-                raise rate_limited(counted_by, decision)
+                raise build_rate_limited_refusal(counted_by, decision)
 
         return admit
 
@@ -73,14 +73,17 @@ def serve_requests(
     rates: NatsApiRateLimits,
     used: Callable[[UUID], None],
 ) -> None:
-    """Answer outside systems; ``used`` is told whose use has changed. Call it before the bus starts."""
+    """Answer outside systems. Call it before the bus starts.
+
+    ``used`` is called with the user whose usage has changed.
+    """
 
     def body(job: Job) -> HttpBody:
         return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
 
     async def submit(submission: Submission, address: Address) -> HttpBody:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
-        accepted = await submitter.submit(
+        accepted = await submitter.submit_job(
             SentSubmission(submission),
             tenant=address.tenant,
             idempotency_keys=[] if sent is None else [sent],
@@ -96,9 +99,11 @@ def serve_requests(
         used(job.tenant_id)
         return body(job)
 
-    bus.serve(NATS_SUBMIT_JOB, submit, read=_read_submission, refusal_body=_problem_body, admit=rates.of("write"))
-    bus.serve(NATS_READ_JOB, read, read=_job_request, refusal_body=_problem_body, admit=rates.of("read"))
-    bus.serve(NATS_CANCEL_JOB, cancel, read=_job_request, refusal_body=_problem_body, admit=rates.of("write"))
+    bus.serve(NATS_SUBMIT_JOB, submit, read=_read_submission, refusal_body=_build_problem_body, admit=rates.of("write"))
+    bus.serve(NATS_READ_JOB, read, read=_parse_job_request, refusal_body=_build_problem_body, admit=rates.of("read"))
+    bus.serve(
+        NATS_CANCEL_JOB, cancel, read=_parse_job_request, refusal_body=_build_problem_body, admit=rates.of("write")
+    )
 
 
 def _read_submission(data: bytes) -> Submission:
@@ -108,12 +113,12 @@ def _read_submission(data: bytes) -> Submission:
     return read_submission(read_json(data)).submission
 
 
-def _job_request(data: bytes) -> NatsJobRequest:
+def _parse_job_request(data: bytes) -> NatsJobRequest:
     if len(data) > MAX_JOB_REQUEST_BYTES:
         raise BodyTooLarge(limit=MAX_JOB_REQUEST_BYTES)
     return NatsJobRequest.model_validate_json(data)
 
 
-def _problem_body(refused: Refused) -> HttpBody:
+def _build_problem_body(refused: Refused) -> HttpBody:
     request_id = bound_here().get("request_id") or new_id().hex
     return HttpBody.model_validate(problem(refused, request_id))

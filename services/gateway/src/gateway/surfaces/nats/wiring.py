@@ -16,7 +16,7 @@ def serve_nats_api(
     Args:
         infra: settings and connections.
         limiter: None where requests are not limited.
-        users: has each user's limits, and is told when their use changes.
+        users: has each user's limits, and is notified when their usage changes.
         jobs: reads and cancels their jobs.
         submitter: submits their jobs.
     """
@@ -26,5 +26,5 @@ def serve_nats_api(
         submitter,
         infra.settings.public_url,
         rates=NatsApiRateLimits(limiter, users),
-        used=users.usage_changed,
+        used=users.drop_cached_usage,
     )

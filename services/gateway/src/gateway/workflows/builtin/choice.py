@@ -12,7 +12,7 @@ CUSTOM = "custom"  # the workflow name of jobs that were submitted with a graph
 NAMES = (text_to_image.NAME, image_to_image.NAME, inpaint.NAME)
 
 
-def name_of(submission: Submission) -> str:
+def find_workflow_name(submission: Submission) -> str:
     """Return the name of the workflow that a submission with a ``prompt`` runs."""
     name: str = _choose_workflow(submission).NAME
     return name
@@ -24,7 +24,7 @@ def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
     return graph
 
 
-def origins_of(name: str) -> prompt_graph.Origins:
+def find_origins(name: str) -> prompt_graph.Origins:
     """Return which input of the graph of a built-in workflow has which field of a submission."""
     origins: prompt_graph.Origins = next(
         one.ORIGINS for one in (text_to_image, image_to_image, inpaint) if name == one.NAME

@@ -7,7 +7,7 @@ from contracts.gateway.submissions import Submission
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from gateway.workflows.builtin import nodes as prompt_graph
-from gateway.workflows.builtin.nodes import Graph, Origins, node, sampling_nodes
+from gateway.workflows.builtin.nodes import Graph, Origins, build_sampling_nodes, node
 
 NAME = "image-to-image"
 DENOISE = 0.75  # "strength" in diffusers: the image stays recognizable, and the prompt has an effect
@@ -34,18 +34,18 @@ class Size(NamedTuple):
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
     """Return the graph: images of the prompt, from an uploaded image."""
-    image, pixels = load_image(submission)
+    image, pixels = build_image_nodes(submission)
     repeated, latent = repeat(submission, "encoded")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
         **image,
         "encoded": node("VAEEncode", pixels=[pixels, 0], vae=["checkpoint", 2]),
         **repeated,
-        **sampling_nodes(submission, model=model, seed=seed, latent=latent, denoise=denoise),
+        **build_sampling_nodes(submission, model=model, seed=seed, latent=latent, denoise=denoise),
     }
 
 
-def load_image(submission: Submission) -> tuple[Graph, str]:
+def build_image_nodes(submission: Submission) -> tuple[Graph, str]:
     """Return the nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
     loaded = {"image": node("LoadImage", image=submission.image)}
     return (loaded | {"scaled": scale(submission, "image")}, "scaled") if is_resized(submission) else (loaded, "image")
@@ -67,17 +67,21 @@ def fit_to_image(submission: Submission, sizes: Mapping[str, Size]) -> Submissio
     image = sizes.get(submission.image or "")
     if image is None:  # the scheduler refuses it, or replays a job accepted earlier
         return submission
-    whole = _with_both_sides(submission, image)
+    whole = _set_both_sides(submission, image)
     if is_resized(whole):
         named = (("/image", whole.image), ("/mask", whole.mask))
         cut = [(pointer, sizes[one]) for pointer, one in named if one and one in sizes]
-        errors = [_too_far(pointer, size, whole) for pointer, size in cut if min(_size_after_crop(size, whole)) < 1]
+        errors = [
+            _build_shape_error(pointer, size, whole)
+            for pointer, size in cut
+            if min(_compute_size_after_crop(size, whole)) < 1
+        ]
         if errors:
             raise InvalidWorkflow(tuple(errors))
     return whole
 
 
-def _with_both_sides(submission: Submission, size: Size) -> Submission:
+def _set_both_sides(submission: Submission, size: Size) -> Submission:
     requested = submission.model_fields_set & SIDES
     if requested == SIDES:
         return submission
@@ -95,7 +99,7 @@ def _round_side(pixels: float) -> int:
     return min(max(SMALLEST, round(pixels)), LARGEST)
 
 
-def _size_after_crop(size: Size, wanted: Submission) -> Size:
+def _compute_size_after_crop(size: Size, wanted: Submission) -> Size:
     """Return the part of an image that a node crops before it scales it, computed exactly as ComfyUI does."""
     width, height = size
     old, new = width / height, wanted.width / wanted.height
@@ -104,7 +108,7 @@ def _size_after_crop(size: Size, wanted: Submission) -> Size:
     return Size(width, height - 2 * round((height - height * (old / new)) / 2))
 
 
-def _too_far(pointer: str, size: Size, wanted: Submission) -> FieldError:
+def _build_shape_error(pointer: str, size: Size, wanted: Submission) -> FieldError:
     message = (
         f"Cut to the shape of {wanted.width} x {wanted.height}, less than a pixel would be left of its {size.width} x "
         f"{size.height}. Ask for a shape nearer to its own, {_WAYS_OUT[pointer]}."

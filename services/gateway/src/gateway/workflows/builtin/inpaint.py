@@ -2,8 +2,8 @@
 
 from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import image_to_image
-from gateway.workflows.builtin.image_to_image import is_resized, load_image, repeat, scale
-from gateway.workflows.builtin.nodes import Graph, Origins, node, sampling_nodes
+from gateway.workflows.builtin.image_to_image import build_image_nodes, is_resized, repeat, scale
+from gateway.workflows.builtin.nodes import Graph, Origins, build_sampling_nodes, node
 
 NAME = "inpaint"
 DENOISE = 1.0  # nothing under the mask is kept
@@ -21,7 +21,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
 
     It uses a noise mask, which works with any checkpoint; ``VAEEncodeForInpaint`` needs a special one.
     """
-    image, pixels = load_image(submission)
+    image, pixels = build_image_nodes(submission)
     repeated, latent = repeat(submission, "masked")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
@@ -30,7 +30,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
         "encoded": node("VAEEncode", pixels=[pixels, 0], vae=["checkpoint", 2]),
         "masked": node("SetLatentNoiseMask", samples=["encoded", 0], mask=["mask", 0]),
         **repeated,
-        **sampling_nodes(submission, model=model, seed=seed, latent=latent, denoise=denoise),
+        **build_sampling_nodes(submission, model=model, seed=seed, latent=latent, denoise=denoise),
     }
 
 

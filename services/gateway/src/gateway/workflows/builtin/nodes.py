@@ -30,7 +30,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
+def build_sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
     """Return the nodes from a latent to saved images.
 
     Args:
@@ -64,10 +64,10 @@ def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str
 
 def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
     """Return the errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
-    return tuple(_explain_error(error, origins) for error in errors)
+    return tuple(_relocate_error(error, origins) for error in errors)
 
 
-def _explain_error(error: FieldError, origins: Origins) -> FieldError:
+def _relocate_error(error: FieldError, origins: Origins) -> FieldError:
     pointer = origins.get((error.node_id or "", error.input or ""), "")
     message = error.message
     label, _, rest = message.partition(f".{error.input} ")

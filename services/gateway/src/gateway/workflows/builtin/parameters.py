@@ -66,7 +66,7 @@ WORKFLOWS = (
 )
 
 
-def parameters_schema(
+def build_parameters_schema(
     workflow: BuiltinWorkflow, choices: Mapping[str, Sequence[Any]], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the fields of a submission that run this workflow.

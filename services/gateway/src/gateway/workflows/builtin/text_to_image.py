@@ -2,7 +2,7 @@
 
 from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import nodes as prompt_graph
-from gateway.workflows.builtin.nodes import Graph, Origins, node, sampling_nodes
+from gateway.workflows.builtin.nodes import Graph, Origins, build_sampling_nodes, node
 
 NAME = "text-to-image"
 ORIGINS: Origins = {
@@ -18,4 +18,4 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
     canvas = node(
         "EmptyLatentImage", width=submission.width, height=submission.height, batch_size=submission.num_images
     )
-    return {"canvas": canvas, **sampling_nodes(submission, model=model, seed=seed, latent="canvas", denoise=1.0)}
+    return {"canvas": canvas, **build_sampling_nodes(submission, model=model, seed=seed, latent="canvas", denoise=1.0)}

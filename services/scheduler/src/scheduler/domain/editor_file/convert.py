@@ -38,7 +38,7 @@ _NOTHING = WidgetValues({}, {})
 _MISSING = object()
 
 
-class Converted(NamedTuple):
+class ConvertedGraph(NamedTuple):
     """A graph. ``faults``: why the conversion is not exact; if there are any, the graph must not be run."""
 
     graph: Graph
@@ -51,7 +51,7 @@ class PromotedValue(NamedTuple):
     value: Any
 
 
-class Source(NamedTuple):
+class LinkSource(NamedTuple):
     """The output that a link comes from, after skipping nodes that exist in the editor only."""
 
     node_id: str
@@ -75,7 +75,7 @@ class GraphIndex(NamedTuple):
 
 
 @dataclass(eq=False)
-class Scope:
+class GraphScope:
     """The top level of a file, or one instance of a subgraph.
 
     Attributes:
@@ -89,17 +89,19 @@ class Scope:
     graph: FileGraph
     path: tuple[str, ...] = ()
     host: FileNode | None = None
-    outer: "Scope | None" = None
+    outer: "GraphScope | None" = None
     given: dict[str, Any] = field(default_factory=dict)
     promoted: dict[tuple[str, str], Any] = field(default_factory=dict)
-    inner: dict[str, "Scope"] = field(default_factory=dict)
+    inner: dict[str, "GraphScope"] = field(default_factory=dict)
 
     def node_id(self, node: FileNode) -> str:
         """Return the id of a node of this scope in the converted graph, such as "5:3"."""
         return ":".join((*self.path, node.id))
 
 
-def convert_editor_file(raw: Mapping[str, Any], catalog: Catalog, *, choose: DrawNumber, now: datetime) -> Converted:
+def convert_editor_file(
+    raw: Mapping[str, Any], catalog: Catalog, *, choose: DrawNumber, now: datetime
+) -> ConvertedGraph:
     """Convert a file to the graph that the editor would send, with the classes of this catalog.
 
     Nodes of unknown classes keep their links, so that the later graph check can report them.
@@ -113,7 +115,7 @@ def convert_editor_file(raw: Mapping[str, Any], catalog: Catalog, *, choose: Dra
     try:
         return _Conversion(parse_file(raw), catalog, choose, now).run()
     except InexactError as inexact:
-        return Converted({}, (inexact,))
+        return ConvertedGraph({}, (inexact,))
 
 
 class TooLargeError(InexactError):
@@ -131,10 +133,10 @@ class _Conversion:
         self._scopes = 1
         self._steps = 0
 
-    def run(self) -> Converted:
+    def run(self) -> ConvertedGraph:
         graph: Graph = {}
         faults: list[InexactError] = []
-        root = Scope(self._file.root)
+        root = GraphScope(self._file.root)
         for scope, node in self._iterate_nodes(root):
             if len(graph) >= MAX_NODES:
                 raise InexactError(f"It has more than {MAX_NODES} nodes.")
@@ -150,9 +152,9 @@ class _Conversion:
             gone = [name for name, value in made.inputs.items() if isinstance(value, list) and value[0] not in graph]
             for name in gone:
                 del made.inputs[name]
-        return Converted(graph, tuple(faults))
+        return ConvertedGraph(graph, tuple(faults))
 
-    def _iterate_nodes(self, scope: Scope) -> Iterator[tuple[Scope, FileNode]]:
+    def _iterate_nodes(self, scope: GraphScope) -> Iterator[tuple[GraphScope, FileNode]]:
         """Yield every node that runs, with its scope."""
         for node in scope.graph.nodes.values():
             if node.type in VIRTUAL or node.mode in {MUTED, BYPASSED}:
@@ -162,7 +164,7 @@ class _Conversion:
             else:
                 yield scope, node
 
-    def _convert_node(self, scope: Scope, node: FileNode) -> GraphNode:
+    def _convert_node(self, scope: GraphScope, node: FileNode) -> GraphNode:
         widgets = self._load_widgets(node)
         values = {**widgets.values, **self._read_primitives(scope, node, widgets)}
         inputs: dict[str, Any] = {}
@@ -173,7 +175,7 @@ class _Conversion:
             match self._find_source(scope, node, slot):
                 case PromotedValue(value):
                     inputs[declared.name] = _wrap_list(value)
-                case Source(source, output):
+                case LinkSource(source, output):
                     inputs[declared.name] = [source, output]
         for (inner, name), value in scope.promoted.items():
             if inner == node.id and name in widgets.specs and value is not None:
@@ -188,7 +190,7 @@ class _Conversion:
             self._widgets[node] = read_widgets(node, self._catalog.get_class_facts(node.type)) if known else _NOTHING
         return self._widgets[node]
 
-    def _serialize_widget(self, scope: Scope, node: FileNode, name: str, spec: InputSpec, value: Any) -> Any:
+    def _serialize_widget(self, scope: GraphScope, node: FileNode, name: str, spec: InputSpec, value: Any) -> Any:
         """Return what the editor sends for a widget value: placeholders filled in and alternatives chosen."""
         if not isinstance(value, str):
             return value
@@ -196,12 +198,12 @@ class _Conversion:
             return fill_placeholders(value, self._now, partial(self._read_widget_value, scope))
         return choose_alternatives(value, self._choose) if spec.dynamic_prompts else value
 
-    def _read_widget_value(self, scope: Scope, name: str, widget: str) -> Any:
+    def _read_widget_value(self, scope: GraphScope, name: str, widget: str) -> Any:
         """Return the widget value that a placeholder names; None if there is none."""
         node = self._load_index(scope.graph).named.get(name)
         return self._load_widgets(node).values.get(widget) if node is not None else None
 
-    def _read_primitives(self, scope: Scope, node: FileNode, widgets: WidgetValues) -> dict[str, Any]:
+    def _read_primitives(self, scope: GraphScope, node: FileNode, widgets: WidgetValues) -> dict[str, Any]:
         """Return the values of linked primitive nodes by widget. The API format has no such nodes."""
         found: dict[str, Any] = {}
         for declared in node.inputs:
@@ -218,11 +220,11 @@ class _Conversion:
             found[declared.name] = value
         return found
 
-    def _find_source(self, scope: Scope, node: FileNode, slot: int) -> Source | PromotedValue | None:
+    def _find_source(self, scope: GraphScope, node: FileNode, slot: int) -> LinkSource | PromotedValue | None:
         """Follow the link of an input to its source, through bypassed and virtual nodes and through subgraphs."""
-        seen: set[tuple[Scope, str, str, int]] = set()
-        at: tuple[Scope, FileNode, int, str | None] | Source | PromotedValue | None = (scope, node, slot, None)
-        while isinstance(at, tuple) and not isinstance(at, Source | PromotedValue):
+        seen: set[tuple[GraphScope, str, str, int]] = set()
+        at: tuple[GraphScope, FileNode, int, str | None] | LinkSource | PromotedValue | None = (scope, node, slot, None)
+        while isinstance(at, tuple) and not isinstance(at, LinkSource | PromotedValue):
             here, current, number, kind = at
             key = (here, current.id, "in", number)
             if key in seen:
@@ -232,8 +234,13 @@ class _Conversion:
         return at
 
     def _follow_link(
-        self, scope: Scope, node: FileNode, slot: int, kind: str | None, seen: set[tuple[Scope, str, str, int]]
-    ) -> tuple[Scope, FileNode, int, str | None] | Source | PromotedValue | None:
+        self,
+        scope: GraphScope,
+        node: FileNode,
+        slot: int,
+        kind: str | None,
+        seen: set[tuple[GraphScope, str, str, int]],
+    ) -> tuple[GraphScope, FileNode, int, str | None] | LinkSource | PromotedValue | None:
         """Follow one link from an input to the next input, or to the source."""
         self._count_step()
         if slot >= len(node.inputs):
@@ -250,8 +257,8 @@ class _Conversion:
         return self._follow_output(scope, link.origin, link.origin_slot, kind or declared.type, seen)
 
     def _leave_subgraph(
-        self, scope: Scope, host: FileNode, outer: Scope, link: Link, node: FileNode
-    ) -> tuple[Scope, FileNode, int, str | None] | PromotedValue | None:
+        self, scope: GraphScope, host: FileNode, outer: GraphScope, link: Link, node: FileNode
+    ) -> tuple[GraphScope, FileNode, int, str | None] | PromotedValue | None:
         """Continue from an input of a subgraph to the same input of the node that represents it."""
         if link.origin_slot >= len(scope.graph.inputs):
             raise InexactError("It is linked to an input that its subgraph does not have.", scope.node_id(node))
@@ -266,8 +273,8 @@ class _Conversion:
         return outer, host, slot, None
 
     def _follow_output(
-        self, scope: Scope, node_id: str, slot: int, kind: str, seen: set[tuple[Scope, str, str, int]]
-    ) -> tuple[Scope, FileNode, int, str | None] | Source | None:
+        self, scope: GraphScope, node_id: str, slot: int, kind: str, seen: set[tuple[GraphScope, str, str, int]]
+    ) -> tuple[GraphScope, FileNode, int, str | None] | LinkSource | None:
         """Continue from an output to the node that produces it, or to the input that it passes on."""
         while True:
             self._count_step()
@@ -284,14 +291,14 @@ class _Conversion:
             if node.type in VIRTUAL:
                 return (scope, node, slot, kind) if slot < len(node.inputs) else None
             if node.type not in self._file.subgraphs:
-                return Source(scope.node_id(node), slot)
+                return LinkSource(scope.node_id(node), slot)
             scope = self._enter_subgraph(scope, node)
             link = self._find_link_out(scope, slot)
             if link is None:
                 return None
             node_id, slot = link.origin, link.origin_slot
 
-    def _find_link_out(self, scope: Scope, slot: int) -> Link | None:
+    def _find_link_out(self, scope: GraphScope, slot: int) -> Link | None:
         """Return the inner link to an output of a subgraph."""
         link = self._load_index(scope.graph).links_out.get(slot)
         if link is not None and link.origin == INPUT_NODE:
@@ -311,18 +318,18 @@ class _Conversion:
         names = [one.name for one in node.inputs]
         return names.index(inputs[passed].name) if passed is not None and inputs[passed].name in names else None
 
-    def _enter_subgraph(self, scope: Scope, host: FileNode) -> Scope:
+    def _enter_subgraph(self, scope: GraphScope, host: FileNode) -> GraphScope:
         """Return the scope of the subgraph that a node represents."""
         if host.id not in scope.inner:
             self._scopes += 1
             if len(scope.path) >= MAX_DEPTH or self._scopes > MAX_NODES:
                 raise InexactError("Its subgraphs are too many or nested too deeply.", scope.node_id(host))
-            inner = Scope(self._file.subgraphs[host.type], (*scope.path, host.id), host, scope)
+            inner = GraphScope(self._file.subgraphs[host.type], (*scope.path, host.id), host, scope)
             scope.inner[host.id] = inner
             self._read_host_widgets(inner, host)
         return scope.inner[host.id]
 
-    def _read_host_widgets(self, scope: Scope, host: FileNode) -> None:
+    def _read_host_widgets(self, scope: GraphScope, host: FileNode) -> None:
         """Read the widget values of a subgraph node: those of its inputs, and those that older files promote."""
         if isinstance(host.values, dict):
             raise InexactError("The widgets of its subgraph are named, not in order.", scope.node_id(host))
@@ -334,9 +341,9 @@ class _Conversion:
             scope.given |= {name: value for name, value in shown.items() if name in scope.given}
         for number, (inner, name) in enumerate(list_promoted_widgets(host)):
             if number < len(values):
-                self._promote(scope, inner, name, values[number])
+                self._set_promoted_value(scope, inner, name, values[number])
 
-    def _promote(self, scope: Scope, inner: str, name: str, value: Any) -> None:
+    def _set_promoted_value(self, scope: GraphScope, inner: str, name: str, value: Any) -> None:
         if inner == "-1":
             if name in scope.given:
                 scope.given[name] = value
@@ -430,14 +437,14 @@ def find_bypass_slot(inputs: Sequence[Slot], slot: int, given: str, kind: str) -
         return None
     if kind in {ANY, ""}:
         return slot if slot < len(inputs) else 0
-    fits = [_can_link(one, given) and _can_link(one, kind) for one in inputs]
+    fits = [_can_link_to_slot(one, given) and _can_link_to_slot(one, kind) for one in inputs]
     if slot < len(fits) and fits[slot]:
         return slot
     exact = next((number for number, one in enumerate(inputs) if one.type == kind), None)
     return exact if exact is not None else next((number for number, one in enumerate(fits) if one), None)
 
 
-def _can_link(slot: Slot, kind: str) -> bool:
+def _can_link_to_slot(slot: Slot, kind: str) -> bool:
     """Whether the editor allows a link from an output of this type to the slot."""
     if {slot.type, kind} & {ANY, ""}:
         return True

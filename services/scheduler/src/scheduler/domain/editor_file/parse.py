@@ -96,24 +96,24 @@ def _parse_subgraphs(raw: Mapping[str, Any], depth: int) -> Iterator[tuple[str, 
     listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     if depth > MAX_DEPTH:
         raise InexactError(f"Its subgraphs are nested more than {MAX_DEPTH} deep.")
-    for one in _as_objects(listed):
+    for one in _list_objects(listed):
         if isinstance(one.get("id"), str):
             yield one["id"], _parse_graph(one)
             yield from _parse_subgraphs(one, depth + 1)
 
 
 def _parse_graph(raw: Mapping[str, Any]) -> FileGraph:
-    nodes = [_parse_node(one) for one in _as_objects(raw.get("nodes"))]
+    nodes = [_parse_node(one) for one in _list_objects(raw.get("nodes"))]
     found = {node.id: node for node in nodes}
     if len(found) != len(nodes):
         raise InexactError("Two of its nodes have the same id.")
-    inputs = _as_objects(raw.get("inputs"))
+    inputs = _list_objects(raw.get("inputs"))
     return FileGraph(
         nodes=found,
         links=dict(_parse_links(raw.get("links"))),
         inputs=tuple(map(_parse_slot, inputs)),
-        outputs=tuple(map(_parse_slot, _as_objects(raw.get("outputs")))),
-        input_links=tuple(tuple(map(str, _as_list(one.get("linkIds")))) for one in inputs),
+        outputs=tuple(map(_parse_slot, _list_objects(raw.get("outputs")))),
+        input_links=tuple(tuple(map(str, _list_or_empty(one.get("linkIds")))) for one in inputs),
     )
 
 
@@ -131,8 +131,8 @@ def _parse_node(raw: Mapping[str, Any]) -> FileNode:
         type=kind,
         mode=mode if isinstance(mode, int) else ACTIVE,
         title=title if isinstance(title, str) else None,
-        inputs=tuple(map(_parse_slot, _as_objects(raw.get("inputs")))),
-        outputs=tuple(map(_parse_slot, _as_objects(raw.get("outputs")))),
+        inputs=tuple(map(_parse_slot, _list_objects(raw.get("inputs")))),
+        outputs=tuple(map(_parse_slot, _list_objects(raw.get("outputs")))),
         values=values if isinstance(values, list | dict) else None,
         properties=properties if isinstance(properties, dict) else {},
     )
@@ -150,7 +150,7 @@ def _parse_slot(raw: Mapping[str, Any]) -> Slot:
 
 def _parse_links(raw: Any) -> Iterator[tuple[str, Link]]:
     """Yield links by id. They are lists at the top level, and objects in subgraphs and in newer files."""
-    for one in _as_list(raw):
+    for one in _list_or_empty(raw):
         match one:
             case [link_id, origin, int(origin_slot), target, int(target_slot), *_]:
                 pass
@@ -168,11 +168,11 @@ def _parse_links(raw: Any) -> Iterator[tuple[str, Link]]:
             yield str(link_id), Link(str(origin), origin_slot, str(target), target_slot)
 
 
-def _as_objects(raw: Any) -> list[dict[str, Any]]:
-    return [one for one in _as_list(raw) if isinstance(one, dict)]
+def _list_objects(raw: Any) -> list[dict[str, Any]]:
+    return [one for one in _list_or_empty(raw) if isinstance(one, dict)]
 
 
-def _as_list(raw: Any) -> list[Any]:
+def _list_or_empty(raw: Any) -> list[Any]:
     return raw if isinstance(raw, list) else []
 
 
@@ -189,7 +189,7 @@ def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
         except (ValueError, RecursionError):
             listed = None
     found = []
-    for one in _as_list(listed):
+    for one in _list_or_empty(listed):
         match one:
             case [str() | int() as inner, str(name)]:
                 found.append((str(inner), name))

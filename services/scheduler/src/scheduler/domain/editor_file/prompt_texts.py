@@ -36,7 +36,7 @@ def choose_alternatives(text: str, choose: DrawNumber) -> str:
     Raises:
         InexactError: the text has more than ``MAX_BLOCKS`` blocks.
     """
-    text = _without_comments(text)
+    text = _remove_comments(text)
     if text.count("{") > MAX_BLOCKS:
         raise InexactError(f"One of its texts has more than {MAX_BLOCKS} alternatives in braces.")
     return _ESCAPED.sub(r"\1", _choose_alternative(text, choose) if "{" in text else text)
@@ -71,14 +71,14 @@ def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str],
             placeholder stays.
     """
 
-    def fill(found: re.Match[str]) -> str:
+    def fill_placeholder(found: re.Match[str]) -> str:
         node, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
             return _format_date(node.removeprefix("date:"), now) if node.startswith("date:") and not dot else found[0]
         value = value_of(node, widget)
-        return found[0] if value is None else _UNSAFE.sub("_", _as_text(value))
+        return found[0] if value is None else _UNSAFE.sub("_", _format_value(value))
 
-    return _PLACEHOLDER.sub(fill, prefix)
+    return _PLACEHOLDER.sub(fill_placeholder, prefix)
 
 
 def _close_block(last: Parts, outer: Parts, options: list[Parts], choose: DrawNumber) -> Parts:
@@ -103,7 +103,7 @@ def _join_parts(parts: Parts) -> str:
     return "".join(pieces)
 
 
-def _without_comments(text: str) -> str:
+def _remove_comments(text: str) -> str:
     """Remove ``/* */`` and ``//`` comments. Linear time."""
     pieces: list[str] = []
     place, has_ends = 0, True
@@ -124,7 +124,7 @@ def _without_comments(text: str) -> str:
     return "".join(pieces) + text[place:]
 
 
-def _as_text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -133,10 +133,10 @@ def _as_text(value: Any) -> str:
 def _format_date(form: str, now: datetime) -> str:
     numbers: Mapping[str, int] = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
-    def write(found: re.Match[str]) -> str:
+    def write_number(found: re.Match[str]) -> str:
         mark = found[0]
         if mark.startswith("y"):
             return str(now.year)[-len(mark) :]
         return str(numbers[mark[0]]).zfill(len(mark))
 
-    return _DATE.sub(write, form)
+    return _DATE.sub(write_number, form)

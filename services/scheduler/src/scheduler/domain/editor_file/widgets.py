@@ -47,7 +47,7 @@ def read_widgets(node: FileNode, facts: ClassFacts) -> WidgetValues:
     if not _is_order_known(facts.spec.inputs):
         raise InexactError("The nodes of this fleet do not report the order of its inputs yet.")
     if isinstance(node.values, dict):
-        return _read_by_name(facts.spec.inputs, node.values)
+        return _read_values_by_name(facts.spec.inputs, node.values)
     return _PositionalReader(node, facts, node.values or []).read()
 
 
@@ -56,7 +56,7 @@ class _PositionalReader:
 
     def __init__(self, node: FileNode, facts: ClassFacts, values: Sequence[Any]) -> None:
         self._node, self._facts = node, facts
-        self._values = _drop_linked_only(facts.spec.inputs, values)
+        self._values = _drop_link_only_values(facts.spec.inputs, values)
         self._position = 0
         self._found: dict[str, Any] = {}
         self._specs: dict[str, InputSpec] = {}
@@ -81,7 +81,7 @@ class _PositionalReader:
             value = CONSTANT_TYPES[kind] if kind in CONSTANT_TYPES else self._take_value(name, widget.spec)
             self._found[name], self._specs[name] = value, widget.spec
             if widget.spec.controlled:
-                self._skip_control(name, widget.spec)
+                self._skip_control_value(name, widget.spec)
             if widget.spec.variants is not None and isinstance(value, str):
                 self._read_inputs(widget.spec.variants.get(value, {}), f"{name}.")
 
@@ -93,7 +93,7 @@ class _PositionalReader:
         self._position += 1
         return value
 
-    def _skip_control(self, name: str, spec: InputSpec) -> None:
+    def _skip_control_value(self, name: str, spec: InputSpec) -> None:
         """Skip the value of ``control_after_generate``, and the filter text that combos also have."""
         if self._position >= len(self._values):
             return
@@ -187,7 +187,7 @@ def choose_default(name: str, spec: InputSpec) -> Any:
     raise InexactError(f"The file has no value for {printable(name)}.")
 
 
-def _read_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) -> WidgetValues:
+def _read_values_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) -> WidgetValues:
     found: dict[str, Any] = {}
     specs: dict[str, InputSpec] = {}
     todo = [("", inputs)]
@@ -207,7 +207,7 @@ def _read_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) ->
     return WidgetValues(found, specs)
 
 
-def _drop_linked_only(inputs: Mapping[str, InputSpec], values: Sequence[Any]) -> Sequence[Any]:
+def _drop_link_only_values(inputs: Mapping[str, InputSpec], values: Sequence[Any]) -> Sequence[Any]:
     """Drop the values of inputs that had a widget in older editors and can only be linked now."""
     old = [
         dropped

@@ -25,7 +25,7 @@ def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
     return declared
 
 
-def unwrap(value: Any) -> Any:
+def unwrap_value(value: Any) -> Any:
     """Return the value inside ``{"__value__": ...}``, or the value itself."""
     return value[WRAPPER] if isinstance(value, dict) and WRAPPER in value else value
 
@@ -43,6 +43,6 @@ def _expand_dynamic_inputs(
             continue
         declared[name] = (spec, spec.required and not is_opaque(spec))
         if spec.variants is not None:
-            chosen = unwrap(given.get(name))
+            chosen = unwrap_value(given.get(name))
             if isinstance(chosen, str) and chosen in spec.variants:
                 _expand_dynamic_inputs(declared, spec.variants[chosen], given, f"{name}.")

@@ -7,7 +7,7 @@ from contracts.wire.errors import FieldError
 from contracts.wire.show_values import printable, show
 from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
 from scheduler.domain.validation.suggestions import find_nearest, sort_nearest_first
 from scheduler.domain.validation.values import NOT_IN_LIST
@@ -63,7 +63,7 @@ def _build_field_error(
     )
 
 
-def _describe_choices(fault: Fault, near: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
+def _describe_choices(fault: GraphFault, near: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
     """Describe the choices: all if they are short, otherwise the most similar ones and where to find the others."""
     names = [show(choice) for choice in allowed or ()]
     if len(names) == len(fault.choices) and sum(map(len, names)) <= MAX_LISTED:

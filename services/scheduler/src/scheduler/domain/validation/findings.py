@@ -6,7 +6,7 @@ from typing import NamedTuple
 from contracts.catalog import Scalar
 
 
-class Fault(NamedTuple):
+class GraphFault(NamedTuple):
     """What is wrong with a graph, a node or an input.
 
     Attributes:
@@ -24,6 +24,6 @@ class Fault(NamedTuple):
 class Finding(NamedTuple):
     """A fault with its location: an input of a node, a node, or the whole graph."""
 
-    fault: Fault
+    fault: GraphFault
     node_id: str | None = None
     input: str | None = None

@@ -7,11 +7,11 @@ from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.jobs import DrawnSeed
 from contracts.wire.show_values import printable, show
-from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
+from contracts.workflow import MAX_ERRORS, Graph, GraphNode, find_cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.validation.declared_inputs import Declared, resolve_inputs, unwrap
-from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.declared_inputs import Declared, resolve_inputs, unwrap_value
+from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.links import find_link_fault, find_slot_fault, find_type_fault
 from scheduler.domain.validation.values import check_value
 
@@ -91,8 +91,8 @@ class _GraphCheck:
         self._check_classes()
         self._check_reachable_nodes()
         graph = {node_id: self._accepted[node_id] for node_id in self._graph if node_id in self._accepted}
-        if not self._findings and (circle := cycle_error(graph)):
-            self._findings.append(Finding(Fault(circle.code, circle.message), circle.node_id))
+        if not self._findings and (circle := find_cycle_error(graph)):
+            self._findings.append(Finding(GraphFault(circle.code, circle.message), circle.node_id))
         places = {node_id: place for place, node_id in enumerate(self._graph)}
         self._findings.sort(key=lambda finding: places.get(finding.node_id or "", -1))
         findings, needs = tuple(self._findings[: self._max_findings]), tuple(sorted(self._needs))
@@ -103,7 +103,7 @@ class _GraphCheck:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
                 message = f"No ComfyUI server of the fleet has the class {show(node.class_type)}."
-                fault = Fault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
+                fault = GraphFault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
                 self._findings.append(Finding(fault, node_id))
                 if len(self._findings) == self._max_findings:
                     return
@@ -113,7 +113,7 @@ class _GraphCheck:
         todo = [key for key, node in self._graph.items() if (spec := classes.get(node.class_type)) and spec.output_node]
         if not todo and not self._findings:
             message = "This workflow has no output node, so nothing of it would run. Add one, such as SaveImage."
-            self._findings.append(Finding(Fault("workflow_without_output", message)))
+            self._findings.append(Finding(GraphFault("workflow_without_output", message)))
         reached = set(todo)
         while todo and len(self._findings) < self._max_findings:
             node_id = todo.pop()
@@ -136,7 +136,7 @@ class _GraphCheck:
             if name in declared:
                 if value is not None:
                     self._check_input(node_id, facts, name, declared[name][0], inputs)
-            elif facts.takes_any_input and self._is_harmless(node_id, facts, name, value):
+            elif facts.takes_any_input and self._is_harmless_input(node_id, facts, name, value):
                 inputs[name] = value
         for name, (spec, required) in declared.items():
             if not required or node.inputs.get(name) is not None:
@@ -144,7 +144,7 @@ class _GraphCheck:
             if name in node.inputs and self._catalog.rules.role(node.class_type, name) is InputRole.OUTPUT_NAME:
                 inputs[name] = ""  # the executor sets the name in any case
             else:
-                self._report_declared(
+                self._report_declared_input(
                     node_id, name, _build_missing_fault(facts, name, spec, node.inputs, declared), inputs
                 )
         self._accepted[node_id] = node._replace(inputs=inputs)
@@ -157,13 +157,13 @@ class _GraphCheck:
             if (fault := self._find_link_fault(facts, name, spec, value)) is None:
                 inputs[name] = value
             else:
-                self._report_declared(node_id, name, fault, inputs)
+                self._report_declared_input(node_id, name, fault, inputs)
         elif _asks_for_random_seed(name, spec, value):
             inputs[name] = self._draw_input_seed(node_id, name, spec)
         else:
             checked = check_value(facts, name, spec, value, self._catalog.has_option)
             if checked.fault is not None:
-                self._report_declared(node_id, name, checked.fault, inputs)
+                self._report_declared_input(node_id, name, checked.fault, inputs)
                 return
             is_drawn = self._randomize_seeds and is_seed(name, spec)
             inputs[name] = self._draw_input_seed(node_id, name, spec) if is_drawn else checked.value
@@ -177,7 +177,7 @@ class _GraphCheck:
         self._seeds.append(DrawnSeed(node_id=node_id, input=name, seed=seed))
         return seed
 
-    def _find_link_fault(self, facts: ClassFacts, name: str, spec: InputSpec, link: list[Any]) -> Fault | None:
+    def _find_link_fault(self, facts: ClassFacts, name: str, spec: InputSpec, link: list[Any]) -> GraphFault | None:
         label = f"{facts.name}.{name}"
         classes = self._catalog.classes
         only_links = facts.takes_only_links(spec)
@@ -189,7 +189,7 @@ class _GraphCheck:
             return fault
         return find_type_fault(label, link, spec, self._graph[link[0]].class_type, source.outputs)
 
-    def _is_harmless(self, node_id: str, facts: ClassFacts, name: str, value: Any) -> bool:
+    def _is_harmless_input(self, node_id: str, facts: ClassFacts, name: str, value: Any) -> bool:
         """Whether an undeclared input can be passed on. A broken link would make the node fail."""
         if not is_link(value):
             return True
@@ -198,17 +198,17 @@ class _GraphCheck:
             label, value, self._graph, self._catalog.classes
         )
         if fault is not None:
-            self._report(node_id, name, fault)
+            self._add_finding(node_id, name, fault)
         return fault is None
 
-    def _report_declared(self, node_id: str, name: str, fault: Fault, inputs: dict[str, Any]) -> None:
+    def _report_declared_input(self, node_id: str, name: str, fault: GraphFault, inputs: dict[str, Any]) -> None:
         """Report a declared input. If the graph policy covers it, keep it unchanged so that the policy can check it."""
         given = self._graph[node_id]
-        self._report(node_id, name, fault)
-        if name in given.inputs and self._catalog.rules.decides_alone(given.class_type, name):
+        self._add_finding(node_id, name, fault)
+        if name in given.inputs and self._catalog.rules.decides_values_alone(given.class_type, name):
             inputs[name] = given.inputs[name]
 
-    def _report(self, node_id: str, name: str, fault: Fault) -> None:
+    def _add_finding(self, node_id: str, name: str, fault: GraphFault) -> None:
         self._findings.append(Finding(fault, node_id, name))
 
 
@@ -225,12 +225,12 @@ def is_seed(name: str, spec: InputSpec) -> bool:
 
 def _asks_for_random_seed(name: str, spec: InputSpec, value: Any) -> bool:
     """Whether this is a seed of -1 whose class accepts no seed below 0."""
-    return spec.min == 0 and unwrap(value) in RANDOM_SEEDS and is_seed(name, spec)
+    return spec.min == 0 and unwrap_value(value) in RANDOM_SEEDS and is_seed(name, spec)
 
 
 def _build_missing_fault(
     facts: ClassFacts, name: str, spec: InputSpec, given: Mapping[str, Any], declared: Declared
-) -> Fault:
+) -> GraphFault:
     """Build the fault for a missing input. Often it is given, but under its name without the group prefix."""
     allowed = tuple(spec.variants) if spec.variants is not None else spec.options
     if facts.takes_only_links(spec):
@@ -247,4 +247,4 @@ def _build_missing_fault(
     short = name.rpartition(".")[2]
     if short != name and short in given and short not in declared:
         message = f"The input {show(short)} of {facts.name} must be named {show(name)} here. Rename it."
-    return Fault("required_input_missing", message, allowed if allowed and len(allowed) <= 20 else None)
+    return GraphFault("required_input_missing", message, allowed if allowed and len(allowed) <= 20 else None)

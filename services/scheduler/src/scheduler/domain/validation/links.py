@@ -6,7 +6,7 @@ from typing import Any
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.wire.show_values import printable, show
 from contracts.workflow import LINK_PARTS, Graph
-from scheduler.domain.validation.findings import Fault
+from scheduler.domain.validation.findings import GraphFault
 
 ANY = "*"
 BROKEN = "broken_link"
@@ -15,7 +15,7 @@ MAX_LISTED = 50
 MAX_DIGITS = 9  # of a node id or output in an example; longer ones get a general example
 
 
-def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_links: bool = False) -> Fault | None:
+def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_links: bool = False) -> GraphFault | None:
     """Return a fault if a list is not a link to a node of the graph. ``find_slot_fault`` checks the output index."""
     hint = "" if takes_only_links else ' To give a list as the value, write {"__value__": [...]}.'
     if len(value) != LINK_PARTS:
@@ -24,20 +24,20 @@ def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_li
             f"{label} is a list of {items}, and a link has {LINK_PARTS}: the node id as text and the number of the "
             f'output, such as ["4", 0].{hint}'
         )
-        return Fault(BROKEN, message)
+        return GraphFault(BROKEN, message)
     source, slot = value
     if not isinstance(source, str):
-        return Fault(BROKEN, f"{label} is a link whose node id {_describe_node_id(source, slot)}{hint}")
+        return GraphFault(BROKEN, f"{label} is a link whose node id {_describe_node_id(source, slot)}{hint}")
     if source not in graph:
         message = (
             f"{label} is a link to node {show(source)}, which this workflow does not have. Link a node that it has."
         )
-        return Fault(BROKEN, message, sought=source, choices=tuple(graph))
+        return GraphFault(BROKEN, message, sought=source, choices=tuple(graph))
     if type(slot) is not int:
-        return Fault(BROKEN, f"{label} is a link whose output {_describe_output(source, slot)}")
+        return GraphFault(BROKEN, f"{label} is a link whose output {_describe_output(source, slot)}")
     if slot < 0:
         message = f"{label} is a link to output {show(slot)} of node {show(source)}. Outputs are counted from 0."
-        return Fault(BROKEN, message)
+        return GraphFault(BROKEN, message)
     return None
 
 
@@ -53,7 +53,7 @@ def _describe_output(source: str, slot: Any) -> str:
     return f'{show(slot)} is not a whole number. Write the number of the output, counted from 0, such as ["4", 0].'
 
 
-def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> Fault | None:
+def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> GraphFault | None:
     """Return a fault if the linked node has no such output. Unknown classes are reported elsewhere."""
     source_id, slot = link
     source = graph[source_id]
@@ -63,12 +63,12 @@ def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[
     count = len(spec.outputs)
     has = f"only has the outputs 0 to {count - 1}" if count > 1 else "only has output 0" if count else "has no outputs"
     message = f"{label} is a link to output {show(slot)} of node {show(source_id)} ({source.class_type}), which {has}."
-    return Fault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
+    return GraphFault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
 
 
 def find_type_fault(
     label: str, link: list[Any], accepted: InputSpec, source: str, outputs: tuple[str, ...]
-) -> Fault | None:
+) -> GraphFault | None:
     """Return a fault if the input does not take the type of the linked output.
 
     Args:
@@ -80,17 +80,17 @@ def find_type_fault(
     given = outputs[link[1]]
     if accepted.variants is not None:
         message = f"{label} takes one of its options, and no link."
-        return Fault("link_type_mismatch", message, tuple(accepted.variants)[:MAX_LISTED])
-    if are_compatible(given, accepted.type):
+        return GraphFault("link_type_mismatch", message, tuple(accepted.variants)[:MAX_LISTED])
+    if are_types_compatible(given, accepted.type):
         return None
     message = (
         f"{label} takes {printable(accepted.type)}, and output {link[1]} of node {show(link[0])} "
         f"({printable(source)}) gives {printable(given)}. Link an output of type {printable(accepted.type)}."
     )
-    return Fault("link_type_mismatch", message)
+    return GraphFault("link_type_mismatch", message)
 
 
-def are_compatible(given: str, accepted: str) -> bool:
+def are_types_compatible(given: str, accepted: str) -> bool:
     """Whether types match as in ComfyUI's ``validate_node_input``: a common type, or a wildcard on either side."""
     if given == accepted:
         return True

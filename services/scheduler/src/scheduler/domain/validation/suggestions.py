@@ -31,7 +31,7 @@ def find_nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
     lowered = zip(texts, map(str.lower, texts), strict=True)
     shared = ((-sum(pair in lower for pair in pairs), name) for name, lower in lowered)
     closest = nsmallest(MAX_COMPARED, (one for one in shared if one[0]))
-    scored = sorted((-_similarity(wanted, _normalize_name(name)), name) for _, name in closest)
+    scored = sorted((-_compute_similarity(wanted, _normalize_name(name)), name) for _, name in closest)
     return tuple(name for score, name in scored if -score >= MIN_SIMILARITY)[:MAX_NEAREST]
 
 
@@ -45,7 +45,7 @@ def _normalize_name(name: str) -> str:
     return _SUFFIX.sub("", _SEPARATORS.sub("/", name).lower())
 
 
-def _similarity(wanted: str, name: str) -> float:
+def _compute_similarity(wanted: str, name: str) -> float:
     """Compute a similarity from 0 to 2. Above 1: the last path components are equal, only folders differ."""
     whole = SequenceMatcher(None, wanted, name).ratio()
     last_wanted, last = wanted.rsplit("/", 1)[-1], name.rsplit("/", 1)[-1]

@@ -8,8 +8,8 @@ from contracts.catalog import InputSpec
 from contracts.wire.show_values import show, show_number
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.validation.declared_inputs import unwrap
-from scheduler.domain.validation.findings import Fault
+from scheduler.domain.validation.declared_inputs import unwrap_value
+from scheduler.domain.validation.findings import GraphFault
 
 NOT_A_NUMBER, NOT_A_BOOLEAN, OUT_OF_RANGE = "not_a_number", "not_a_boolean", "value_out_of_range"
 NOT_IN_LIST = "value_not_in_list"
@@ -31,7 +31,7 @@ class CheckedValue(NamedTuple):
     """
 
     value: Any = None
-    fault: Fault | None = None
+    fault: GraphFault | None = None
     listed: str | None = None
     unlisted: bool = False
 
@@ -43,61 +43,61 @@ def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_o
     boolean, a number that is not finite, a link inside a wrapper.
     """
     label = f"{facts.name}.{name}"
-    inner = unwrap(value)
+    inner = unwrap_value(value)
     if inner is not value and is_link(inner):
         message = f'{label} is a link inside of {{"{WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
-        return CheckedValue(fault=Fault("broken_link", message))
+        return CheckedValue(fault=GraphFault("broken_link", message))
     if facts.takes_only_links(spec):
         message = f'{label} is {show(inner)}, and takes a link to an output of type {spec.type}, such as ["4", 0].'
         if isinstance(inner, str) and inner and spec.type in _LOADERS:
             message += f" To use a file, upload it (POST /api/v1/upload) and link a {_LOADERS[spec.type]} node."
-        return CheckedValue(fault=Fault("link_required", message))
+        return CheckedValue(fault=GraphFault("link_required", message))
     cast, fault = _convert_value(label, spec, inner)
     if fault is None and not facts.validates_itself(name):
         fault = _find_bound_fault(label, spec, cast)
     if fault is not None:
         return CheckedValue(fault=fault)
     if spec.variants is not None or spec.options is not None:
-        return _check_choice(facts, name, spec, _keep_wrapper(value, cast), has_option)
-    return CheckedValue(_keep_wrapper(value, cast))
+        return _check_choice(facts, name, spec, _choose_sent_value(value, cast), has_option)
+    return CheckedValue(_choose_sent_value(value, cast))
 
 
-def _keep_wrapper(value: Any, cast: Any) -> Any:
+def _choose_sent_value(value: Any, cast: Any) -> Any:
     """Return what is sent to the node. Lists and objects keep their wrapper, because the node unwraps once more."""
     return value if isinstance(cast, list | dict) else cast
 
 
-def _convert_value(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
+def _convert_value(label: str, spec: InputSpec, value: Any) -> tuple[Any, GraphFault | None]:
     cast = _CASTS.get(spec.type)
     if cast is None or type(value) is cast:
         return value, _find_number_fault(label, value)
     if cast is bool and isinstance(value, str) and value.strip().lower() in FALSE_TEXTS:
         message = f"{label} is the text {show(value)}, which ComfyUI takes for true. Send false without quotes."
-        return None, Fault(NOT_A_BOOLEAN, message)
+        return None, GraphFault(NOT_A_BOOLEAN, message)
     try:
         made = cast(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         kind = "a whole number" if cast is int else "a number"
-        return None, Fault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be {kind}.")
+        return None, GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be {kind}.")
     return made, _find_number_fault(label, made)
 
 
-def _find_number_fault(label: str, value: Any) -> Fault | None:
+def _find_number_fault(label: str, value: Any) -> GraphFault | None:
     """Return a fault if the number cannot be sent as JSON."""
     if isinstance(value, float) and not math.isfinite(value):
-        return Fault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be a finite number.")
+        return GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be a finite number.")
     if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
         message = f"{label} is {show(value)}, and must be between {MIN_INTEGER} and {MAX_INTEGER}."
-        return Fault("integer_out_of_range", message)
+        return GraphFault("integer_out_of_range", message)
     return None
 
 
-def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> Fault | None:
+def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> GraphFault | None:
     low, high = spec.min, spec.max
     if low is None and high is None:
         return None
     if not isinstance(value, int | float):
-        return Fault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be a number.")
+        return GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be a number.")
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     if low is not None and high is not None:
@@ -105,17 +105,17 @@ def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> Fault | None:
     else:
         wanted = f"at most {show_number(high)}" if high is not None else f"at least {show_number(low or 0)}"
     bounds = tuple(bound for bound in (low, high) if bound is not None)
-    return Fault(OUT_OF_RANGE, f"{label} is {show(value)}, and must be {wanted}.", bounds)
+    return GraphFault(OUT_OF_RANGE, f"{label} is {show(value)}, and must be {wanted}.", bounds)
 
 
 def _check_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
-    given = unwrap(value)
+    given = unwrap_value(value)
     if spec.multiselect and isinstance(given, list):
         wrong = next((one for one in given if not has_option(spec, one)), None)
         if wrong is None or facts.validates_itself(name):
             return CheckedValue(value)
         return CheckedValue(fault=_build_choice_fault(facts, name, spec, wrong))
-    for candidate in _path_variants(given):
+    for candidate in _list_path_variants(given):
         if has_option(spec, candidate):
             return CheckedValue(candidate, listed=candidate if isinstance(candidate, str) else None)
     if facts.validates_itself(name) and not (facts.is_custom and _lists_models(spec)):
@@ -123,14 +123,14 @@ def _check_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has
     return CheckedValue(fault=_build_choice_fault(facts, name, spec, given))
 
 
-def _path_variants(given: Any) -> tuple[Any, ...]:
+def _list_path_variants(given: Any) -> tuple[Any, ...]:
     """Return the value, then the value with other path separators: a node lists paths as its operating system does."""
     if not isinstance(given, str) or not ("/" in given or "\\" in given):
         return (given,)
     return given, given.replace("\\", "/"), given.replace("/", "\\")
 
 
-def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> Fault:
+def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> GraphFault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
     lacks = "no ComfyUI server of the fleet has" if _lists_models(spec) else "is not one of its options"
     message = f"{facts.name}.{name} is {show(given)}, which {lacks}."
@@ -140,8 +140,8 @@ def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: An
             "operator to add one."
         )
     if len(choices) <= SHORT_LIST:
-        return Fault(NOT_IN_LIST, message, choices, sought=str(given)[:200], choices=choices)
-    return Fault(NOT_IN_LIST, message, sought=str(given)[:200], choices=choices)
+        return GraphFault(NOT_IN_LIST, message, choices, sought=str(given)[:200], choices=choices)
+    return GraphFault(NOT_IN_LIST, message, sought=str(given)[:200], choices=choices)
 
 
 def _lists_models(spec: InputSpec) -> bool:
