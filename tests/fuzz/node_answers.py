@@ -1,9 +1,10 @@
 """Runs a real executor, scheduler and gateway on a node whose responses are mutated.
 
 ``python -m tests.fuzz.node_answers [--mutations 5000] [--seed N]``. Jobs run on a simulated node behind a proxy that
-mutates up to five responses of each job: history, queue, WebSocket frames, files, the response to the prompt, the
-catalog. Between them ordinary jobs are timed. Exits with 1 if an ordinary job did not succeed, the scheduler responded
-with an internal error, or a process exited or crashed. The same seed gives the same mutations.
+mutates up to five responses of each job: history, queue, WebSocket frames, files, the response to the prompt, and what
+the node says about itself: classes, models, software, GPUs. Between them ordinary jobs are timed. Exits with 1 if an
+ordinary job did not succeed, the scheduler responded with an internal error, or a process exited or crashed. The same
+seed gives the same mutations.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from tests.kit.fleet import ENDED, Fleet, running_fleet
 from tests.kit.hostile_node import Asked, HostileNode, Reply
 from tests.kit.waiting import until
 
-ROUTES = ("history", "history", "history", "frame", "frame", "queue", "prompt", "view", "object_info")
+ABOUT_ITSELF = ("object_info", "written_models", "models", "system_stats")  # read from time to time, not for a job
+ROUTES = (*("history",) * 6, *("frame",) * 4, *("queue", "prompt", "view") * 2, *ABOUT_ITSELF)
 PER_JOB = 5  # mutated responses per job, so that an ordinary job gets its turn
 TOGETHER = 10  # mutated jobs between two ordinary ones
 LONGEST_S = 60.0  # maximum duration of a job
@@ -50,6 +52,7 @@ SETTINGS: dict[str, Any] = {
     "EXECUTOR_PROBE_S": "0.3",
     "EXECUTOR_HEARTBEAT_S": "0.5",
     "EXECUTOR_CATALOG_EVERY_S": "1",
+    "EXECUTOR_MODELS_EVERY_S": "1",
 }
 
 
@@ -62,8 +65,8 @@ class Changes:
     last: str = ""
     route: str = ""
     left: int = 0
-    catalog_due: bool = False  # mutate the next one
-    catalog_changed: bool = False  # the previous one was mutated
+    due: set[str] = field(default_factory=set)  # routes of ABOUT_ITSELF of which the next response is mutated
+    changed: set[str] = field(default_factory=set)  # routes of which the last response was mutated
     random: Random = field(default_factory=Random)
 
     def begin(self, colour: int) -> None:
@@ -71,16 +74,19 @@ class Changes:
         self.random = Random(f"{self.seed}:{colour}")  # noqa: S311 - to be drawn again
         self.route = "" if colour == ORDINARY else self.random.choice(ROUTES)
         self.left = PER_JOB
-        self.catalog_due = self.catalog_due or self.route == "object_info"
+        if self.route in ABOUT_ITSELF:
+            self.due.add(self.route)
 
     async def answer(self, asked: Asked, reply: Reply) -> Reply:
         """Mutate the response if it is selected."""
         if asked.route == "prompt":
             self.begin(_colour(asked.body))
-        if asked.route == "object_info":
-            self.catalog_changed, self.catalog_due = self.catalog_due, False
-            if not self.catalog_changed:
+        if asked.route in ABOUT_ITSELF:
+            if asked.route not in self.due:
+                self.changed.discard(asked.route)
                 return reply
+            self.due.remove(asked.route)
+            self.changed.add(asked.route)
         elif asked.route != self.route or self.left <= 0:
             return reply
         changed = change_reply(reply, self.random)
@@ -168,10 +174,10 @@ async def _rounds(fleet: Fleet, client: httpx.AsyncClient, report: Report, mutat
 
 
 async def _true_catalog(changes: Changes) -> None:
-    """Wait until the scheduler has the node's real catalog again, which is checked once a second."""
-    changes.catalog_due = False
-    if changes.catalog_changed:
-        await until(lambda: not changes.catalog_changed, within_s=LONGEST_S)
+    """Wait until the executor has read again what the node says about itself, which it does once a second."""
+    changes.due.clear()
+    if changes.changed:
+        await until(lambda: not changes.changed, within_s=LONGEST_S)
         await asyncio.sleep(2)
 
 

@@ -20,6 +20,10 @@ ROUTES = (
     ("GET", re.compile("/queue"), "queue"),
     ("GET", re.compile("/history/(.+)"), "history"),
     ("GET", re.compile("/object_info"), "object_info"),
+    ("GET", re.compile("/system_stats"), "system_stats"),
+    ("GET", re.compile("/experiment/models(?:/(.+))?"), "written_models"),
+    ("GET", re.compile("/models(?:/(.+))?"), "models"),
+    ("GET", re.compile("/internal/logs/raw"), "log"),
     ("GET", re.compile("/view"), "view"),
     ("POST", re.compile("/upload/image"), "upload"),
     ("POST", re.compile("/api/jobs/(.+)/cancel"), "cancel"),
@@ -111,7 +115,7 @@ class HostileNode:
             kept = {
                 name: value
                 for name, value in response.headers.items()
-                if name.lower() in {"content-type", "content-range"}
+                if name.lower() in {"content-type", "content-range", "etag", "last-modified"}
             }
             said = Reply(await response.read(), response.status, kept)
         asked = _asked(request, body)
@@ -165,7 +169,7 @@ def _asked(request: web.Request, body: bytes) -> Asked:
     for method, path, route in ROUTES:
         found = path.fullmatch(request.path)
         if found and request.method == method:
-            return Asked(route, "".join(found.groups()), body, dict(request.query))
+            return Asked(route, "".join(found.groups("")), body, dict(request.query))
     return Asked("other", "", body, dict(request.query))
 
 

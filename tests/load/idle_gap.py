@@ -1,6 +1,6 @@
 """Measures how busy a node is kept with a full queue, by the node's own ledger, with prefetch off and on.
 
-    python -m tests.load.idle_gap [--jobs 30] [--seconds 1 0.5] [--round-trips-ms 0 40 100]
+    python -m tests.load.idle_gap [--jobs 30] [--seconds 1 0.5] [--round-trips-ms 0 40 100] [--node-attempts 3]
 
 One simulated node and the whole system, without load from others. The executor reaches NATS and the gateway through a
 proxy that delays both directions by half the round trip; the node is on the executor's machine. Utilisation is the time
@@ -171,7 +171,14 @@ async def measure(arguments: argparse.Namespace) -> None:
     await nats.start()
     await gateway.start()
     internal = f"http://127.0.0.1:{gateway.port}"
-    async with running_fleet("--nodes", "1", "--step-ms", "0", GATEWAY_INTERNAL_URL=internal) as fleet:
+    async with running_fleet(
+        "--nodes",
+        "1",
+        "--step-ms",
+        "0",
+        GATEWAY_INTERNAL_URL=internal,
+        SCHEDULER_NODE_ATTEMPTS=str(arguments.node_attempts),
+    ) as fleet:
         gateway.target = ("127.0.0.1", int(read_environment(fleet, "gateway")["GATEWAY_PORT"]))
         nats.target = ("127.0.0.1", httpx.URL(fleet.credentials["nats_url"]).port or 4222)
         key = await asyncio.to_thread(lambda: fleet.new_user("idle-gap", "enterprise", graph_policy="open"))
@@ -201,5 +208,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=30)
     parser.add_argument("--seconds", type=float, nargs="+", default=[1.0, 0.5])
+    parser.add_argument("--node-attempts", type=int, default=3)
     parser.add_argument("--round-trips-ms", type=int, nargs="+", default=[0, 40, 100])
     sys.exit(asyncio.run(measure(parser.parse_args())))

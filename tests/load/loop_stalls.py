@@ -133,6 +133,56 @@ def missed(count: int) -> dict[str, Any]:
             for n in range(count)}  # fmt: skip
 
 
+def editor_node(number: Any, kind: str, values: list[Any] | None = None, **links: Any) -> dict[str, Any]:
+    slots = [{"name": name, "type": "*", "link": link} for name, link in links.items()]
+    return {"id": number, "type": kind, "inputs": slots, "outputs": [{"type": "*"}], "widgets_values": values or []}
+
+
+def editor_file(nodes: list[Any], links: list[Any], subgraphs: list[Any] | None = None) -> bytes:
+    """Return a file of ComfyUI's editor with an ordinary image besides."""
+    image = [editor_node("a", "EmptyImage", [64, 64, 1, 0]), editor_node("b", "SaveImage", ["a"], images="ab")]
+    return compact({"workflow": {
+        "nodes": [*image, *nodes],
+        "links": [["ab", "a", 0, "b", 0, "IMAGE"], *links],
+        "definitions": {"subgraphs": subgraphs or []},
+    }})  # fmt: skip
+
+
+def repeated(times: int, text: str) -> bytes:
+    """Return a file that uses a subgraph with a text many times."""
+    inner = {"id": "sub-0", "nodes": [editor_node(1, "PrimitiveString", [text])], "links": []}
+    return editor_file([editor_node(n, "sub-0") for n in range(times)], [], [inner])
+
+
+def nested(depth: int, width: int) -> bytes:
+    """Return a file of nested subgraphs, each of which passes its input on to several of the next level."""
+    subgraphs = [
+        {
+            "id": f"sub-{level}",
+            "inputs": [{"name": "a", "type": "*", "linkIds": list(range(width))}],
+            "nodes": [editor_node(n, f"sub-{level + 1}" if level + 1 < depth else "Note", a=n) for n in range(width)],
+            "links": [{"id": n, "origin_id": -10, "origin_slot": 0, "target_id": n, "target_slot": 0}
+                      for n in range(width)],
+        }
+        for level in range(depth)
+    ]  # fmt: skip
+    return editor_file([editor_node(1, "sub-0")], [], subgraphs)
+
+
+def rerouted(chain: int, ends: int) -> bytes:
+    """Return a file with a long chain of reroutes and many images that are saved at its end."""
+    nodes = [editor_node(n, "Reroute", x=n) for n in range(chain)]
+    nodes += [editor_node(chain + n, "SaveImage", ["x"], images=chain + n) for n in range(ends)]
+    links = [[n, n - 1 if n else "a", 0, n, 0, "*"] for n in range(chain)]
+    return editor_file(nodes, [*links, *([chain + n, chain - 1, 0, chain + n, 0, "*"] for n in range(ends))])
+
+
+def placeholders(count: int, size: int) -> bytes:
+    """Return a file whose file name repeats a text."""
+    text = {**editor_node(1, "PrimitiveString", ["x" * size]), "title": "T"}
+    return editor_file([text, editor_node(2, "SaveImage", ["%T.value%" * count], images=1)], [[1, "a", 0, 2, 0, "*"]])
+
+
 LAST = "collection/filler_model_04999.safetensors"
 INPUTS = (
     Input("nothing", lambda: b"", "/jobs?limit=1", "GET"),
@@ -187,6 +237,11 @@ INPUTS = (
     Input("invalid: 2.8 million empty texts", lambda: b"[" + b'"",' * (ROOM // 3) + b'""]'),
     Input("invalid: 8 MiB of spaces", lambda: b" " * ROOM),
     Input("invalid: last byte of 8 MiB", lambda: graph(strings(43_780, 150))[:-1]),
+    Input("editor file: nested inputs", lambda: nested(16, 10)),
+    Input("editor file: 1,900 times 4 kB", lambda: repeated(1_900, "x" * 4_000)),
+    Input("editor file: 1,900 times 1 MB", lambda: repeated(1_900, "x" * 1_000_000)),
+    Input("editor file: 50 x 1,900 reroutes", lambda: rerouted(50, 1_900)),
+    Input("editor file: placeholders", lambda: placeholders(1_000, 1_000_000)),
     Input("save: 1 MiB of small values", lambda: compact({"workflow": strings(43_780, 1)}), SAVED, "PUT"),
     Input("save: 1 MiB of text", lambda: compact({"workflow": texts("x", MIB - 4096)}), SAVED, "PUT"),
     Input("saved: run it", lambda: compact({"workflow_name": "stalls"})),

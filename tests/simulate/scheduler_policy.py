@@ -10,16 +10,20 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from scheduler.domain.placement import (
+    WORTH_WAITING,
     FirstJob,
+    ModelDemand,
     TenantTurn,
     WarmTenant,
     Warmth,
     choose_job,
     find_due_job,
     list_preferred_tenants,
+    may_leave_to_warm_node,
     may_yield_turn,
     rate_warmth,
 )
+from scheduler.domain.run_times import HistogramKey, JobKind, RunTimes, SuccessfulRun, add_run
 from scheduler.domain.settlement import estimate_cost
 from scheduler.store.claims import FIRST_TENANTS
 from scheduler.usecases.dispatch_jobs import HEAD_START_S
@@ -28,6 +32,7 @@ from tests.simulate.fleet import Fleet, Job, Node, Policy
 MEAN_OF_JOBS = 20  # scheduler.store.attempts.compute_mean_gpu_seconds
 
 # Jobs have one model each, and of a node only the model of its newest job is known, as executors report it.
+NODE_CLASS = "GPU"
 MODEL: frozenset[str] = frozenset({"model"})
 WARM = rate_warmth(MODEL, MODEL, MODEL)
 ELSEWHERE = rate_warmth(MODEL, frozenset(), MODEL)
@@ -68,6 +73,37 @@ class TenantQueue:
         return self._all[0][1]
 
 
+class LearnedTimes:
+    """Run times of ended jobs by model, as ``scheduler.usecases.learn_run_times`` learns them."""
+
+    def __init__(self) -> None:
+        self._run_times = RunTimes()
+        self._bins: dict[HistogramKey, dict[int, float]] = {}
+        self._predicted: dict[tuple[int, bool | None], float] = {}  # None: the time to load
+
+    def add(self, model: int, seconds: float, *, loads: bool) -> None:
+        for key in SuccessfulRun(model, None, NODE_CLASS, loads, seconds).list_keys():
+            self._bins[key] = add_run(self._bins.get(key, {}), seconds)
+            self._run_times.replace_histogram(key, self._bins[key])
+        for asked in (True, False, None):
+            self._predicted.pop((model, asked), None)
+
+    def predict_run(self, model: int, *, loads: bool) -> float:
+        if (model, loads) not in self._predicted:
+            found = self._run_times.predict_run_time(_kind(model), loads_models=loads)
+            self._predicted[model, loads] = found.p50_s if found else 0.0
+        return self._predicted[model, loads]
+
+    def predict_load(self, model: int) -> float:
+        if (model, None) not in self._predicted:
+            self._predicted[model, None] = self._run_times.predict_load(_kind(model)) or 0.0
+        return self._predicted[model, None]
+
+
+def _kind(model: int) -> JobKind:
+    return JobKind(model, None, {NODE_CLASS: 1})
+
+
 class SchedulerPolicy(Policy):
     """Weighted fair order between tenants; warm jobs first, within bounds.
 
@@ -83,7 +119,12 @@ class SchedulerPolicy(Policy):
         self._tenants = [TenantQueue(number, tenant.weight) for number, tenant in enumerate(fleet.workload.tenants)]
         self._ready: list[tuple[float, int]] = []  # vtime and number of tenants with queued jobs
         self._waiting: Counter[int] = Counter()  # queued jobs by model
-        self._loaded_on = [0] * len(fleet.workload.models)  # number of nodes by model of their newest job
+        # By model, the nodes whose newest job needed it, and when they are expected to be free.
+        self._free_at: list[dict[int, float]] = [{} for _ in fleet.workload.models]
+        self._times = LearnedTimes()
+        self._demand = ModelDemand()
+        self._woken_at: dict[int, float] = {}  # by model, when a node is woken for jobs that were left
+        self._left_since: dict[int, float] = {}  # by model, whose jobs are left to nodes that have loaded it
         smallest_gb, largest_gb = min(fleet.workload.vram_gb), max(model.size_gb for model in fleet.workload.models)
         self._fits_everywhere = largest_gb <= smallest_gb
         self._costs: deque[float] = deque(maxlen=MEAN_OF_JOBS)
@@ -109,37 +150,65 @@ class SchedulerPolicy(Policy):
     def finish(self, job: Job, node: Node) -> None:  # noqa: ARG002 - the job says it all
         gpu_s = self.fleet.ledger.loads[job.number] + job.submission.run_s
         self._costs.append(gpu_s)
+        self._times.add(job.submission.model, gpu_s, loads=self.fleet.ledger.loads[job.number] > 0)
         self._charge(self._tenants[job.submission.tenant], gpu_s - self._charged.pop(job.number))
 
     def _wake_node(self, model: int, *, is_head_start_over: bool = False) -> None:
         """Let an idle node claim for a job with this model, as ``WaitingRequests`` does.
 
-        The first of these that there is: a node that has the model, one without models, the one that is idle longest.
-        If some node has the model, but no idle one, that node has a head start.
+        The first of these that there is: a node that has the model, one without models, the one whose model the fleet
+        would miss least. If only busy nodes have the model, they have a head start, or the job is left to them.
         """
         size, idle, fleet = self.fleet.workload.models[model], self.fleet.idle_by_model, self.fleet
         if not fleet.idle:
             return
-        groups = (idle.get(model, {}), idle.get(None, {}), fleet.idle)
+        least_missed = sorted((one for one in idle if one is not None), key=self._rate_demand)
+        groups = (idle.get(model, {}), idle.get(None, {}), *(idle[one] for one in least_missed))
         node = next((one for nodes in groups for one in nodes.values() if one.can_run(size)), None)
         if node is None:
             return
-        if node.newest != model and self._loaded_on[model] and not is_head_start_over:
-            fleet.call_at(fleet.now + HEAD_START_S, lambda: self._end_head_start(model))
+        if node.newest != model and self._free_at[model] and not is_head_start_over:
+            if not self._leaves(model, node):
+                fleet.call_at(fleet.now + HEAD_START_S, lambda: self._end_head_start(model))
         else:
             self.claim(node)
+
+    def _rate_demand(self, model: int) -> float:
+        return self._demand.rate(str(model), nodes=len(self._free_at[model]))
 
     def _end_head_start(self, model: int) -> None:
         if self._waiting[model]:
             self._wake_node(model, is_head_start_over=True)
 
+    def _leaves(self, model: int, node: Node) -> bool:
+        """Whether the node leaves jobs with this model to a node that has loaded it; then wake a node again later.
+
+        As ``scheduler.usecases.warm_node_waits`` does.
+        """
+        now, free_at = self.fleet.now, self._free_at[model]
+        if model == node.newest or not free_at or self._bound_s <= 0:
+            return False
+        free_in_s = max(0.0, min(free_at.values()) - now)
+        load_s = min(self._times.predict_load(model), self._bound_s / WORTH_WAITING)
+        left_s = now - self._left_since.get(model, now)
+        if not may_leave_to_warm_node(left_s=left_s, free_in_s=free_in_s, load_s=load_s):
+            return False
+        self._left_since.setdefault(model, now)
+        again_at = now + max(HEAD_START_S, min(free_in_s + HEAD_START_S, WORTH_WAITING * load_s - left_s))
+        if self._woken_at.get(model, 0.0) <= now:
+            self._woken_at[model] = again_at
+            self.fleet.call_at(again_at, lambda: self._end_head_start(model))
+        return True
+
     def _list_first_jobs(self, tenant: TenantQueue, node: Node) -> dict[Warmth, Job]:
         """List the tenant's first job of each warmth. SQL: ``claims.lock_tenant_and_list_jobs``."""
         firsts: dict[Warmth, tuple[tuple[int, int], Job]] = {}
-        newest, loaded_on = node.newest, self._loaded_on
+        newest, free_at = node.newest, self._free_at
         for model, queue in tenant.by_model.items():
-            warmth = WARM if model == newest else ELSEWHERE if loaded_on[model] else COLD
+            warmth = WARM if model == newest else ELSEWHERE if free_at[model] else COLD
             is_first = warmth not in firsts or queue[0] < firsts[warmth]
+            if is_first and warmth is ELSEWHERE and self._leaves(model, node):
+                continue
             if is_first and (self._fits_everywhere or node.can_run(self.fleet.workload.models[model])):
                 firsts[warmth] = queue[0]
         return {warmth: job for warmth, (_, job) in firsts.items()}
@@ -195,9 +264,13 @@ class SchedulerPolicy(Policy):
             self._remove_ready(tenant)
         self._charged[job.number] = cost_s = self._estimate_cost()
         self._charge(tenant, cost_s)
+        is_load = model != node.newest
+        self._demand.record_job([str(model)])
+        if is_load or not self._waiting[model]:
+            self._left_since.pop(model, None)
         if node.newest is not None:
-            self._loaded_on[node.newest] -= 1
-        self._loaded_on[model] += 1
+            del self._free_at[node.newest][node.number]
+        self._free_at[model][node.number] = self.fleet.now + self._times.predict_run(model, loads=is_load)
         self.fleet.start(job, node)
 
     def _estimate_cost(self) -> float:

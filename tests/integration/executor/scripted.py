@@ -54,6 +54,7 @@ from contracts.scheduler.heartbeats import (
     LeaseState,
     ReportCatalog,
 )
+from contracts.wire.errors import InvalidMessage
 from contracts.wire.topic import FLEET, Address
 from tests.integration.executor.graphs import hello
 
@@ -91,8 +92,9 @@ class Scheduler(Scene):
         self.node = node
         self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox="_INBOX_scheduler")
         self.offers: deque[Assignment] = deque()
-        self.current: Assignment | None = None
-        self.prefetched: Assignment | None = None
+        self.assigned: list[Assignment] = []  # live attempts, oldest first
+        self.max_attempts = 2  # of the node
+        self.refuses_further = False  # like a scheduler of a version in which a node has two attempts
         self.holds_ends_of: UUID | None = None  # reports of the end of this job are not answered
         self.asks: list[RequestWork] = []
         self.cancelled_asks: list[CancelWorkRequests] = []
@@ -118,6 +120,15 @@ class Scheduler(Scene):
         self.before: Callable[[Any], Awaitable[bool]] | None = None
         # called when such a request was handled; if it returns True, the reply is lost
         self.after: Callable[[Any], Awaitable[bool]] | None = None
+
+    @property
+    def current(self) -> Assignment | None:
+        """The oldest live attempt."""
+        return self.assigned[0] if self.assigned else None
+
+    def end_leases(self) -> None:
+        """Let every lease lapse."""
+        self.assigned = []
 
     async def start(self) -> None:
         self.bus.serve(REQUEST_WORK, self._interruptible(self._ask))
@@ -213,7 +224,7 @@ class Scheduler(Scene):
         self.asks.append(asked)
         await self.note()
         if asked.held is not None:
-            return self._prefetch(asked.held)
+            return self._prefetch(asked)
         if self.current is None:
             try:
                 await self.until(lambda: self.offers or self.cancelled_asks, asked.wait_s)
@@ -221,20 +232,23 @@ class Scheduler(Scene):
                 return WorkReply(assignment=None)
             if not self.offers:
                 return WorkReply(assignment=None)
-            self.current = self.offers.popleft()
-            self.given_at[self.current.ref.job_id] = asyncio.get_running_loop().time()
-            return WorkReply(assignment=self.current)
+            assignment = self.offers.popleft()
+            self.assigned.append(assignment)
+            self.given_at[assignment.ref.job_id] = asyncio.get_running_loop().time()
+            return WorkReply(assignment=assignment)
         return WorkReply(assignment=self.current.model_copy(update={"renewed": True}))
 
-    def _prefetch(self, held: AttemptRef) -> WorkReply:
-        """Assign the next job to an executor that has another attempt."""
-        if self.prefetched is not None and held == self.prefetched.ref:
-            self.current, self.prefetched = self.prefetched, None
-        if self.prefetched is not None:
-            return WorkReply(assignment=self.prefetched.model_copy(update={"renewed": True}))
-        if self.offers:
-            self.prefetched = self.offers.popleft()
-        return WorkReply(assignment=self.prefetched)
+    def _prefetch(self, request: RequestWork) -> WorkReply:
+        """Assign the next job to an executor that has other attempts."""
+        if self.refuses_further and request.also_held:
+            raise InvalidMessage
+        for one in self.assigned:
+            if one.ref not in request.all_held:
+                return WorkReply(assignment=one.model_copy(update={"renewed": True}))
+        if not self.offers or len(self.assigned) >= self.max_attempts:
+            return WorkReply(assignment=None)
+        self.assigned.append(self.offers.popleft())
+        return WorkReply(assignment=self.assigned[-1])
 
     async def _cancel_asks(self, hint: CancelWorkRequests, _: Metadata) -> None:
         self.cancelled_asks.append(hint)
@@ -243,6 +257,8 @@ class Scheduler(Scene):
         await self.note()
 
     async def _beat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
+        if self.refuses_further and beat.further_attempts:
+            raise InvalidMessage
         self.beats.append(beat)
         await self.note()
         lease = self.lease if beat.attempt else LeaseState.NONE
@@ -251,6 +267,8 @@ class Scheduler(Scene):
         return HeartbeatReply(
             lease=lease,
             other_lease=other_lease,
+            further_leases=(self.lease,) * len(beat.further_attempts),
+            max_attempts=self.max_attempts,
             catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known,
             clear=self.clear if beat.cleared != self.clear else None,
             refresh=self.refresh if beat.refreshed != self.refresh else None,
@@ -259,7 +277,7 @@ class Scheduler(Scene):
     async def _started(self, start: StartAttempt, _: Address) -> AttemptWriteReply:
         self.starts.append(start)
         await self.note()
-        live = start.ref in [one.ref for one in (self.current, self.prefetched) if one is not None]
+        live = start.ref in [one.ref for one in self.assigned]
         return AttemptWriteReply(applied=live and not self.cancelled)
 
     async def _finished(self, finish: FinishAttempt, _: Address) -> FinishReply:
@@ -273,14 +291,11 @@ class Scheduler(Scene):
             await asyncio.Event().wait()
         if self.holds_ends_of == finish.ref.job_id:
             await self.until(lambda: self.holds_ends_of is None)
-        if self.prefetched is not None and self.prefetched.ref == finish.ref:
-            self.prefetched = None
-        elif self.current is not None and self.current.ref == finish.ref:
-            self.current, self.prefetched = self.prefetched, None
+        self.assigned = [one for one in self.assigned if one.ref != finish.ref]
         following = None
         if finish.request is not None and finish.request.held is not None:
             self.asks.append(finish.request)
-            following = self._prefetch(finish.request.held).assignment
+            following = self._prefetch(finish.request).assignment
         await self.note()
         return FinishReply(applied=self.applies, assignment=following)
 
@@ -314,6 +329,7 @@ class Gateway(Scene):
         self.types: dict[UUID, str] = {}
         self.answers: deque[int] = deque()
         self.is_full = False  # the store has no space left
+        self.holds_uploads = False  # nothing is stored, and executors wait for the answers
         self.puts = 0
         self.uploads: dict[UUID, bytes] = {}
         self.claimed: dict[UUID, bytes] = {}  # the media type in the grant, if it differs from the content
@@ -341,6 +357,11 @@ class Gateway(Scene):
         await self.bus.stop()
         if self._runner:
             await self._runner.cleanup()
+
+    async def store_held_uploads(self) -> None:
+        """Answer the uploads that ``holds_uploads`` kept waiting."""
+        self.holds_uploads = False
+        await self.note()
 
     def expire(self) -> None:
         """Invalidate all grants so far."""
@@ -384,6 +405,7 @@ class Gateway(Scene):
         content = await request.read()
         self.puts += 1
         await self.note()
+        await self.until(lambda: not self.holds_uploads)
         if self.answers:
             return web.Response(status=self.answers.popleft())
         if self.is_full:

@@ -125,3 +125,23 @@ async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, sc
         assert all(str(given.ref.job_id).encode() in content for content in made)  # none is from an earlier job
         assert not made & seen
         seen |= made
+
+
+async def test_held_job_with_an_expanding_class_is_never_served_from_the_cache(
+    start_executor, scheduler, gateway
+) -> None:
+    """Only the prompt before it shows that the class expands."""
+    await start_executor(prefetch=True)
+    graph = {
+        "1": picture(),
+        "2": node_of("SimSleep", image=["1", 0], seconds=1),
+        "3": node_of("SimExpand", image=["2", 0], times=2),
+        "4": node_of("SaveImage", images=["3", 0], filename_prefix="a"),
+    }
+    first, second = await scheduler.give(graph), await scheduler.give(graph)
+    await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].other_attempt == second.ref)
+    assert not scheduler.finishes
+    await scheduler.finish_of(first)
+    finish = await scheduler.finish_of(second)
+    assert [output.node_id for output in finish.outputs] == ["3", "3", "4"]
+    assert all(str(second.ref.job_id).encode() in gateway.stored[output.id] for output in finish.outputs)

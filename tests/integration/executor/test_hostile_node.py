@@ -382,7 +382,7 @@ async def test_attempt_whose_end_cannot_be_reported_is_released(start_executor, 
     await start_executor()
     given = await scheduler.give(hello())
     await scheduler.until(lambda: any(is_minimal(finish) for finish in refusing.finishes))
-    scheduler.current = None  # its lease expires
+    scheduler.end_leases()
     await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].attempt is None)
     assert {finish.ref for finish in refusing.finishes} == {given.ref}
     told = len(refusing.finishes)

@@ -1,6 +1,7 @@
 """Everything that nodes report is stored: a whole executor with a simulated node that reports given data."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,11 +10,23 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.inline_values import MAX_INLINE_BYTES, MAX_JOB_BYTES
+from tests.integration.executor.graphs import slow
+from tests.integration.executor.processes import Node
+from tests.kit.hostile_node import Asked, HostileNode, Reply
 from tests.kit.output_shapes import SHAPES, Arrives, Shape, content_of
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
 PROMPTS = 4
+
+
+@pytest.fixture
+async def proxy(node: Node) -> AsyncIterator[HostileNode]:
+    proxy = HostileNode(node.url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
 
 
 def reporting(report: dict[str, Any], *files: str) -> dict[str, Any]:
@@ -79,6 +92,32 @@ async def test_text_output_never_matches_a_file_older_than_the_prompt(
     (output,) = finish.outputs
     assert (output.source, output.value) == (OutputSource.VALUE, "3d/secret.glb")
     assert gateway.stored[output.id] == b"3d/secret.glb"
+
+
+async def test_text_output_never_matches_a_file_of_the_next_prompt(
+    start_executor, scheduler, gateway, node: Node, proxy: HostileNode
+) -> None:
+    """The next prompt, of another tenant, runs while the outputs of this one are looked up."""
+    await start_executor(comfyui_url=proxy.url, prefetch=True, reply_s=30.0)
+    text = reporting({"result": ["3d/next.glb"]})
+    first = await scheduler.give({**slow(0.5), "4": text})
+
+    async def has_run() -> bool:
+        return any(entry["finished"] for entry in await node.ledger(second.prompt_id))
+
+    async def answer(asked: Asked, reply: Reply) -> Reply:
+        if asked.route == "history" and asked.prompt_id == str(first.prompt_id) and reply.body != b"{}":
+            await until(has_run)
+        return reply
+
+    proxy.answer = answer
+    second = await scheduler.give({"1": reporting({"result": ["3d/next.glb"]}, "output/3d/next.glb")})
+    finish = await scheduler.finish_of(first)
+    outputs = {output.node_id: output for output in finish.outputs}
+    assert (outputs["4"].source, outputs["4"].value) == (OutputSource.VALUE, "3d/next.glb")
+    assert gateway.stored[outputs["4"].id] == b"3d/next.glb"
+    (output,) = (await scheduler.finish_of(second)).outputs
+    assert (output.source, gateway.stored[output.id]) == (OutputSource.FILE, content_of("output/3d/next.glb"))
 
 
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:

@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from contracts.scheduler.attempts import Assignment, Outcome
+from contracts.scheduler.attempts import Assignment, AttemptRef, Outcome
+from contracts.scheduler.heartbeats import Heartbeat
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.scripted import Scheduler
 from tests.kit.waiting import until
@@ -21,6 +22,10 @@ def is_held(scheduler: Scheduler, given: Assignment) -> bool:
     """Whether the executor's latest heartbeat names the job as its other one."""
     beat = scheduler.beats[-1]
     return beat.other_attempt == given.ref and beat.attempt is not None
+
+
+def list_attempts(beat: Heartbeat) -> list[AttemptRef]:
+    return [ref for ref in (beat.attempt, beat.other_attempt, *beat.further_attempts) if ref is not None]
 
 
 async def hold_one(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assignment, Assignment]:
@@ -75,6 +80,30 @@ async def test_prefetched_job_is_posted_before_the_history_of_the_previous_promp
     await node.ask("DELETE", "/simnode/faults?name=history_held")
     for given in (first, second):
         assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.requirement("F-114")
+@pytest.mark.parametrize("version", ["same", "earlier"])
+async def test_node_runs_one_job_and_holds_another_while_outputs_of_a_third_are_stored(
+    start_executor, scheduler, gateway, node, version: str
+) -> None:
+    scheduler.max_attempts, gateway.holds_uploads = 3, True
+    scheduler.refuses_further = version == "earlier"  # as one of several schedulers during an upgrade
+    given = [await scheduler.give(slow(seconds)) for seconds in (0.5, 3, 0.5, 0.5)]
+    refs = [one.ref for one in given]
+    await start_executor(prefetch=True, prefetch_hold_s=600)
+    await scheduler.until(lambda: runs(scheduler, given[1]))
+    if version == "same":
+        await scheduler.until(lambda: list_attempts(scheduler.beats[-1]) == [refs[1], refs[0], refs[2]])
+        assert [ask.all_held for ask in scheduler.asks[-1:]] == [(refs[1], refs[0])]
+        await scheduler.until(lambda: scheduler.starts[-1].ref == refs[2])
+        await scheduler.until(lambda: list_attempts(scheduler.beats[-1]) == [refs[2], refs[0], refs[1]])
+        assert list(scheduler.offers) == [given[3]]  # three attempts at most
+    await gateway.store_held_uploads()
+    for one in given:
+        assert (await scheduler.finish_of(one)).outcome is Outcome.SUCCEEDED
+        assert len(await node.ledger(one.prompt_id)) == 1
+    assert (await node.ask("GET", "/simnode/ledger"))["max_running"] == 1
 
 
 @pytest.mark.requirement("F-114")

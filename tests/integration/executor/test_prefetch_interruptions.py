@@ -1,4 +1,4 @@
-"""Kills, cancels and drains at every message that an executor with two attempts sends to the scheduler."""
+"""Kills, cancels and drains at every message that an executor with several attempts sends to the scheduler."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ import pytest
 from contracts.scheduler.attempts import Assignment, FinishAttempt, Outcome, RequestWork, StartAttempt
 from tests.integration.executor.graphs import slow
 from tests.integration.executor.processes import Node
-from tests.integration.executor.scripted import Scheduler
+from tests.integration.executor.scripted import Gateway, Scheduler
 
 pytestmark = [pytest.mark.usefixtures("gateway"), pytest.mark.requirement("F-114")]
 
@@ -20,6 +20,8 @@ MOMENTS = (
     "start of the second",
     "end of the second",
 )
+MOMENTS_OF_A_THIRD = ("request of the third", "start of the third")
+ORDINALS = ("first", "second", "third")
 RUN_S = 0.4
 
 Interrupt = Callable[[], Awaitable[Any]]
@@ -32,9 +34,7 @@ class InterruptedOnce:
         is_lost: whether that message, or its reply, is lost.
     """
 
-    def __init__(
-        self, moment: str, jobs: tuple[Assignment, Assignment], interrupt: Interrupt, *, is_lost: bool
-    ) -> None:
+    def __init__(self, moment: str, jobs: tuple[Assignment, ...], interrupt: Interrupt, *, is_lost: bool) -> None:
         self._moment, self._jobs, self._interrupt = moment, jobs, interrupt
         self._is_lost, self._is_reached, self.is_done = is_lost, False, False
 
@@ -49,8 +49,10 @@ class InterruptedOnce:
     def _is_due(self, message: Any) -> bool:
         if self._moment == "request of the second":
             return isinstance(message, RequestWork) and message.held is not None
+        if self._moment == "request of the third":
+            return isinstance(message, RequestWork) and bool(message.also_held)
         kind = StartAttempt if self._moment.startswith("start") else FinishAttempt
-        job = self._jobs[self._moment.endswith("second")]
+        job = self._jobs[ORDINALS.index(self._moment.rpartition(" ")[2])]
         return isinstance(message, kind) and message.ref == job.ref
 
 
@@ -74,6 +76,27 @@ async def test_running_and_prefetched_job_run_once_when_the_executor_is_killed(
         setattr(scheduler, when, interrupted.handle)
         await scheduler.note()
         await scheduler.until(lambda: interrupted.is_done)
+        await executor.start()
+        for job in jobs:
+            assert (await scheduler.finish_of(job)).outcome is Outcome.SUCCEEDED
+            assert await read_outcomes(node, job) == ["success"]
+    assert (await node.ask("GET", "/simnode/ledger"))["max_running"] == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("moment", MOMENTS_OF_A_THIRD)
+async def test_killed_executor_runs_three_jobs_once_of_which_outputs_are_being_stored(
+    spawn_executor, scheduler: Scheduler, gateway: Gateway, node: Node, *, moment: str, when: str
+) -> None:
+    scheduler.max_attempts, gateway.holds_uploads = 3, True
+    jobs = tuple([await scheduler.give(slow(RUN_S)) for _ in range(3)])
+    async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
+        interrupted = InterruptedOnce(moment, jobs, lambda: executor.end(signal.SIGKILL), is_lost=True)
+        setattr(scheduler, when, interrupted.handle)
+        await scheduler.note()
+        await scheduler.until(lambda: interrupted.is_done)
+        assert not scheduler.finishes
+        await gateway.store_held_uploads()
         await executor.start()
         for job in jobs:
             assert (await scheduler.finish_of(job)).outcome is Outcome.SUCCEEDED

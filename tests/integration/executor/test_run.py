@@ -148,7 +148,8 @@ async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, sche
     await start_executor(prefetch=False)  # else the lost lease may be that of a held job, too
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: scheduler.starts)
-    scheduler.current, scheduler.lease = None, LeaseState.LOST
+    scheduler.lease = LeaseState.LOST
+    scheduler.end_leases()
     following = await scheduler.give(hello())
     await scheduler.until(lambda: scheduler.current is following)
     scheduler.lease = LeaseState.KEPT

@@ -288,8 +288,10 @@ class Node:
         gpu = Gpu(name="GPU", memory_total_bytes=size, memory_free_bytes=size // 2)
         return NodeSystem(executor_version="1", gpus=(gpu,))
 
-    async def request_work(self, wait_s: float = 0, *, held: AttemptRef | None = None) -> Assignment | None:
-        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, held=held, loaded=self.loaded)
+    async def request_work(
+        self, wait_s: float = 0, *, held: AttemptRef | None = None, also_held: tuple[AttemptRef, ...] = ()
+    ) -> Assignment | None:
+        request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, held=held, also_held=also_held, loaded=self.loaded)
         return (await self.system.bus.request(REQUEST_WORK, request, key=self.name)).assignment
 
     async def claim_attempt(self) -> Assignment:

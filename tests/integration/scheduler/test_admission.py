@@ -1,4 +1,4 @@
-"""Whether a submit is accepted: quota, queue position, idempotency and cached accounts, also with two schedulers."""
+"""Whether a submit is accepted: quota, queue position, idempotency and changed accounts, also with two schedulers."""
 
 import asyncio
 import random
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +18,6 @@ from contracts.wire.errors import Relayed
 from scheduler.domain.admission import AcceptedJob, Candidate, Ledger, TenantAllowance
 from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
-from tests.kit.waiting import until
 
 ROUNDS = 3
 
@@ -32,28 +30,7 @@ async def outcome(submitted: Awaitable[SubmitReply]) -> str:
         return relayed.refused.code
 
 
-async def decided_on_cache(world: World, second: asyncpg.Connection, tenant: UUID, **fields: Any) -> tuple[bool, str]:
-    """Whether a submit was decided on the cached account, and its outcome.
-
-    The submit is blocked where it updates the day's images: a transaction that has read them first holds a read lock.
-    """
-    waiting = """SELECT NOT EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.relation = 'usage_days'::regclass
-                                    AND l.mode = 'AccessShareLock')
-                 FROM pg_stat_activity a WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    found: list[bool] = []
-    async with second.transaction():
-        await second.execute("SELECT 1 FROM usage_days WHERE tenant_id = $1 FOR UPDATE", tenant)
-        submitting = asyncio.create_task(outcome(world.submit(tenant, **fields)))
-
-        async def is_blocked() -> bool:
-            found[:] = [row[0] for row in await world.system.sql.fetch(waiting)]
-            return bool(found) or submitting.done()
-
-        await until(is_blocked)
-    return found == [True], await submitting
-
-
-async def test_reply_to_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
+async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
     await world.add_node()
     tenant = world.add_tenant(images_per_day=100)
     first = await world.submit(tenant, images=2)
@@ -121,48 +98,6 @@ async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> N
             await world.end_all_jobs()
 
 
-Change = Callable[[World, asyncpg.Connection, UUID], Awaitable[object]]
-
-
-async def limits_change(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
-    world.set_limits(tenant, images_per_day=6)
-
-
-async def row_is_updated(_: World, sql: asyncpg.Connection, tenant: UUID) -> None:
-    await sql.execute("UPDATE tenants SET images_per_day = 6 WHERE id = $1", tenant)
-
-
-async def held_job_is_cancelled(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
-    """Only the images of the day change."""
-    job_id = await world.submit_job(tenant)
-    order = RunJobAction(job_id=job_id, order=JobAction.HOLD)
-    await world.system.bus.request(RUN_JOB_ACTION, order)
-    await cache_account(world, tenant)
-    await world.cancel(tenant, job_id)
-
-
-async def cache_account(world: World, tenant: UUID) -> None:
-    await world.submit_job(tenant)
-
-
-async def job_gets_lowest_priority(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
-    """Only which priorities wait."""
-    order = RunJobAction(job_id=await world.submit_job(tenant), order=JobAction.PRIORITISE, priority=-1)
-    await world.system.bus.request(RUN_JOB_ACTION, order)
-
-
-@pytest.mark.parametrize("change", [job_gets_lowest_priority, limits_change, row_is_updated, held_job_is_cancelled])
-async def test_changed_tenant_allowance_is_read_again(
-    world: World, second_sql: asyncpg.Connection, change: Change
-) -> None:
-    await world.add_node()
-    tenant = world.add_tenant(images_per_day=50)
-    await cache_account(world, tenant)
-    await change(world, second_sql, tenant)
-    assert await decided_on_cache(world, second_sql, tenant) == (False, "accepted")
-    assert await decided_on_cache(world, second_sql, tenant) == (True, "accepted")
-
-
 def candidate(tenant: UUID, requirement: int) -> Candidate:
     command = SubmitJob(job_id=new_id(), graph=build_graph(), request_hash="0" * 64)
     return Candidate(tenant, command, graph="{}", requirement_id=requirement, images=1)
@@ -174,7 +109,7 @@ async def test_submit_with_an_outdated_tenant_allowance_writes_nothing(
 ) -> None:
     await world.add_node()
     tenants = [world.add_tenant(), world.add_tenant()]
-    await asyncio.gather(*(cache_account(world, tenant) for tenant in tenants))
+    await asyncio.gather(*(world.submit_job(tenant) for tenant in tenants))
     requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
     candidates = [candidate(tenant, requirement) for tenant in tenants]
     accounts = {account.id: account for account, _ in await submits.load_admission_facts(second_sql, candidates)}

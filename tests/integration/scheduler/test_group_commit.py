@@ -207,6 +207,15 @@ async def test_locked_tenant_does_not_delay_other_tenants(world: World, other_sq
     assert await waiting == ["accepted"] * 5
 
 
+async def test_refusals_and_replays_wait_for_no_lock(world: World, other_sql: asyncpg.Connection) -> None:
+    await world.add_node()
+    tenant, again = world.add_tenant(queue_cap=1), new_id()
+    await world.submit(tenant, job_id=again)
+    async with locked_row(other_sql, "tenants", "id", tenant):
+        answers = await submit_concurrently(world, [(tenant, {}), (tenant, {"job_id": again})])
+    assert answers == ["quota.queue_full", "replayed"]
+
+
 async def test_invalid_submit_does_not_fail_its_group(world: World, other_sql: asyncpg.Connection) -> None:
     await world.add_node()
     tenant, stranger = await add_known_tenant(world), world.add_tenant()

@@ -91,6 +91,43 @@ async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
     assert await world.read_counters(tenant) == (0, 0)
 
 
+@pytest.mark.requirement("F-113", "setting NODE_ATTEMPTS")
+async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(5)]
+    first = await node.claim_attempt()
+    assert await node.start(first.ref)
+    second = await node.request_work(held=first.ref)
+    assert second is not None
+    assert await node.start(second.ref)
+    third = await node.request_work(held=second.ref, also_held=(first.ref,))
+    assert third is not None
+    assert (third.ref.job_id, third.renewed) == (jobs[2], False)
+    repeated = await node.request_work(held=second.ref, also_held=(first.ref,))  # the answer was lost
+    assert repeated == third.model_copy(update={"renewed": True})
+    assert await node.request_work(held=third.ref, also_held=(second.ref, first.ref)) is None
+    assert await world.read_counters(tenant) == (2, 3)
+    reply = await node.send_heartbeat(second.ref, other_attempt=third.ref, further_attempts=(first.ref,))
+    assert [reply.lease, reply.other_lease, *reply.further_leases] == [LeaseState.KEPT] * 3
+    assert reply.max_attempts == 3
+    assert (await Operator(world.system.bus).nodes())[node.name].job_id == jobs[1]
+    request = RequestWork(boot_id=node.boot_id, wait_s=0, held=third.ref, also_held=(second.ref,))
+    fourth = (await node.finish_and_request(first.ref, request)).assignment
+    assert fourth is not None
+    assert fourth.ref.job_id == jobs[3]
+    await world.cancel(tenant, jobs[1])
+    await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: all are withdrawn
+    further = (first.ref, second.ref)
+    reply = await node.send_heartbeat(fourth.ref, other_attempt=third.ref, further_attempts=further)
+    assert [reply.lease, reply.other_lease, reply.further_leases[0]] == [LeaseState.LOST] * 3
+    assert reply.further_leases[1] is LeaseState.CANCELLED
+    assert await node.finish(second.ref, Outcome.CANCELLED, error=None)
+    assert await world.read_counters(tenant) == (3, 0)
+    await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
+    for _ in range(3):
+        assert await node.finish((await node.claim_attempt()).ref)
+
+
 @pytest.mark.requirement("F-113")
 async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of_charge(world: World) -> None:
     tenant, node = world.add_tenant(max_running=2), await world.add_node()

@@ -6,8 +6,10 @@ from uuid import UUID
 import pytest
 
 from chassis.ids import new_id
+from contracts.scheduler.attempts import AttemptRef
 from scheduler.domain.settlement import MIN_COST_S
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
+from tests.kit.waiting import until
 
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
 HAS_RARE = (f"CheckpointLoaderSimple.ckpt_name={RARE}",)
@@ -98,3 +100,44 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
         await node.send_heartbeat(loaded=node.loaded)  # by its reply, the request has most likely arrived
     jobs = [await world.submit_job(tenant, model=COMMON) for _ in waiting]
     assert [await task for task in reversed(waiting)] == jobs
+
+
+async def start_on_warm_node(world: World, tenant: UUID, warm: Node, model: str, *, load_s: float) -> AttemptRef:
+    """Let a node load a model and teach the scheduler how long that takes; then start a job of half a second there."""
+    for gpu_seconds in (load_s + 0.5, 0.5):
+        await world.submit_job(tenant, model=model)
+        given = await warm.claim_attempt()
+        assert await warm.finish(given.ref, gpu_seconds=gpu_seconds)
+
+    async def is_learned() -> bool:
+        sql = """SELECT count(*) FROM run_times WHERE scope = 'models'
+            AND id = (SELECT requirement_id FROM jobs WHERE id = $1)"""
+        return bool(await world.system.sql.fetchval(sql, given.ref.job_id) == 2)
+
+    await until(is_learned)
+    await world.submit_job(tenant, model=model)
+    return (await warm.claim_attempt()).ref
+
+
+@pytest.mark.requirement("placement.leave")
+async def test_idle_node_leaves_a_job_to_a_busy_node_that_has_its_models_while_that_is_sooner(world: World) -> None:
+    for load_s, is_left in ((20.0, True), (0.7, False)):
+        model = f"{new_id()}.safetensors"
+        tenant, cold, warm = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
+        await world.until_offered(model)
+        running = await start_on_warm_node(world, tenant, warm, model, load_s=load_s)
+        waiting = asyncio.create_task(cold.request_work(wait_s=30))
+        await cold.send_heartbeat()  # by its reply, the request has most likely arrived
+        job_id = await world.submit_job(tenant, model=model)
+        if is_left:
+            assert await cold.request_work() is None
+            assert await warm.finish(running)
+            running = (await warm.claim_attempt()).ref
+            assert running.job_id == job_id
+            waiting.cancel()
+        else:
+            given = await waiting
+            assert given is not None
+            assert given.ref.job_id == job_id
+            assert await cold.finish(given.ref)
+        assert await warm.finish(running)

@@ -59,7 +59,14 @@ def test_error_message_in_the_history_overrides_a_success_status() -> None:
         ("RuntimeError", "Allocation on device 0 would exceed allowed memory. (out of memory)", "node.out_of_memory"),
         ("torch.AcceleratorError", "device-side assert triggered", "node.fault"),
         ("RuntimeError", "CUDA error: an illegal memory access was encountered", "node.fault"),
+        ("RuntimeError", "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "node.fault"),
+        ("RuntimeError", "No CUDA GPUs are available", "node.fault"),
         ("OSError", "[Errno 28] No space left on device", "node.fault"),
+        (
+            "safetensors_rust.SafetensorError",
+            "I/O error: No space left on device (os error 28)",
+            "node.fault",
+        ),
     ],
 )
 def test_errors_of_the_gpu_machine_count_as_node_faults(kind: str, message: str, code: str) -> None:
@@ -86,6 +93,27 @@ def test_exception_is_reported_with_its_type_and_node(kind: str, message: str, t
     assert result.error is not None
     assert result.error.message == told
     assert (result.error.node_id, result.error.node_class) == ("4", "KSampler")
+
+
+@pytest.mark.requirement("F-61")
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("ValueError", "could not convert string to float: 'CUDA error: an illegal memory access was encountered'"),
+        ("ValueError", "CUDA error: an illegal memory access was encountered"),
+        ("KeyError", "'CUDA error'"),
+        ("Exception", "CUDA error: unspecified launch failure"),
+        ("json.decoder.JSONDecodeError", "NCCL error: line 1 column 1"),
+        ("RuntimeError", "Expected one of cpu, cuda, mps device type at start of device string: CUDA error"),
+        ("FileNotFoundError", "[Errno 2] No such file or directory: 'No space left on device'"),
+        ("OSError", "[Errno 36] File name too long: 'No space left on device (os error 28)'"),
+        ("ValueError", "could not convert string to float: 'you ran out of memory on your GPU'"),
+        ("KeyError", "'CUDA out of memory'"),
+    ],
+)
+def test_error_text_chosen_by_the_workflow_does_not_blame_the_node(kind: str, message: str) -> None:
+    result = classify_history(entry("error", error(kind, message)))
+    assert (result.outcome, result.node_failed) == (Outcome.FAILED, False)
 
 
 def test_allocation_beyond_any_host_is_a_workflow_fault() -> None:

@@ -1,8 +1,14 @@
 import pytest
 
-from executor.domain.named_files import NodeFilePath, is_written_during_prompt, list_possible_files, parse_modified_ns
-
-SECOND = 1_000_000_000
+from executor.domain.named_files import (
+    SECOND_NS,
+    ModifiedTime,
+    NodeFilePath,
+    RunPeriod,
+    is_written_during_prompt,
+    list_possible_files,
+    parse_modified_time,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,24 +45,36 @@ def test_other_strings_name_no_file(text: str) -> None:
 @pytest.mark.parametrize(
     ("etag", "last_modified", "written"),
     [
-        ('"17f3a2b4c5d6e7f8-1a2b"', None, 0x17F3A2B4C5D6E7F8),
-        ('W/"ff-0"', "Sun, 29 Nov 2026 07:00:00 GMT", 0xFF),
-        ('"sha256-of-a-proxy"', "Sun, 29 Nov 2026 07:00:00 GMT", 1_795_935_600 * SECOND),
-        (None, "Sun, 29 Nov 2026 07:00:00 GMT", 1_795_935_600 * SECOND),
+        ('"17f3a2b4c5d6e7f8-1a2b"', None, ModifiedTime(0x17F3A2B4C5D6E7F8)),
+        ('W/"ff-0"', "Sun, 29 Nov 2026 07:00:00 GMT", ModifiedTime(0xFF)),
+        ('"sha256-of-a-proxy"', "Sun, 29 Nov 2026 07:00:00 GMT", ModifiedTime(1_795_935_600 * SECOND_NS, SECOND_NS)),
+        (None, "Sun, 29 Nov 2026 07:00:00 GMT", ModifiedTime(1_795_935_600 * SECOND_NS, SECOND_NS)),
         (None, "yesterday", None),
         (None, None, None),
     ],
 )
 def test_node_reports_the_modification_time_of_a_file(
-    etag: str | None, last_modified: str | None, written: int | None
+    etag: str | None, last_modified: str | None, written: ModifiedTime | None
 ) -> None:
-    assert parse_modified_ns(etag, last_modified) == written
+    assert parse_modified_time(etag, last_modified) == written
 
 
-def test_file_belongs_to_the_prompt_only_if_written_after_it_started() -> None:
-    started_ms = 1_795_935_600_500.0
-    started_ns = int(started_ms) * 1_000_000
-    assert is_written_during_prompt(started_ns, started_ms)
-    assert is_written_during_prompt(started_ns - 9_000_000, started_ms)  # the clock of a file system may lag by a tick
-    assert not is_written_during_prompt(started_ns - 20_000_000, started_ms)
-    assert not is_written_during_prompt(started_ns // SECOND * SECOND, started_ms)  # known to the second only
+@pytest.mark.parametrize(
+    ("after_start_ms", "uncertainty_ms", "expected"),
+    [
+        (0, 0, True),
+        (-9, 0, True),  # the clock of a file system may lag by a tick
+        (2_000, 0, True),
+        (300, 1_000, True),
+        (-20, 0, False),
+        (-500, 1_000, False),
+        (2_001, 0, False),  # of the next prompt
+        (1_500, 1_000, False),
+    ],
+)
+def test_file_belongs_to_the_prompt_only_if_certainly_written_while_it_ran(
+    after_start_ms: int, uncertainty_ms: int, *, expected: bool
+) -> None:
+    start_ms = 1_795_935_600_500
+    written = ModifiedTime((start_ms + after_start_ms) * 1_000_000, uncertainty_ms * 1_000_000)
+    assert is_written_during_prompt(written, RunPeriod(start_ms, start_ms + 2_000)) is expected

@@ -17,6 +17,16 @@ def test_next_job_is_requested_at_once_after_short_prompts_and_late_after_long_o
     assert timing.compute_delay_s(31) == 0
 
 
+def test_request_waits_for_a_report_that_can_carry_it_for_half_of_a_prompt() -> None:
+    timing = PrefetchTiming(hold_s=3)
+    timing.begin_prompt(10)
+    assert timing.compute_delay_s(10, is_report_near=True) == 0  # it is unknown how long the prompt takes
+    timing.end_prompt(11)
+    timing.begin_prompt(11)
+    assert timing.compute_delay_s(11, is_report_near=True) == 0.5
+    assert timing.compute_delay_s(11, is_report_near=False) == 0
+
+
 def test_requests_without_a_job_become_rarer_and_end_after_a_job_was_handed_back() -> None:
     timing = PrefetchTiming(hold_s=3)
     timing.begin_prompt(0)

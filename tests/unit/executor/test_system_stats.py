@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler.heartbeats import Gpu
+from contracts.scheduler.heartbeats import MAX_GPUS, Gpu, NodeSystem
+from contracts.wire.text import MAX_NAME
 from executor.domain.system_stats import NodeHardware, parse_system_stats
 
 DEVICE = {"name": "cuda:0 NVIDIA H200 : cudaMallocAsync", "vram_total": 100, "vram_free": 60}
@@ -28,3 +29,16 @@ def test_comfyui_version_and_gpu_memory_are_read() -> None:
 )
 def test_malformed_parts_of_system_stats_are_left_out(stats: Any) -> None:
     assert parse_system_stats(stats) == NodeHardware()
+
+
+def test_texts_are_sanitized_and_bounded() -> None:
+    unfit = "a\x00b\ud800" + "x" * 10**6
+    found = parse_system_stats({
+        "system": {"comfyui_version": unfit},
+        "devices": [{**DEVICE, "name": unfit}] * 10**5,
+    })  # fmt: skip
+    assert len(found.gpus) == MAX_GPUS
+    reported = NodeSystem(executor_version="1", comfyui_version=found.comfyui_version, gpus=found.gpus)
+    for text in (reported.comfyui_version or "", *(gpu.name for gpu in reported.gpus)):
+        assert text.startswith("a\ufffdb\ufffdx")
+        assert len(text) == MAX_NAME

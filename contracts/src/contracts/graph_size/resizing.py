@@ -22,7 +22,17 @@ def bound_resized_images(node: NodeInputs) -> Outputs:
         return media
     if low > 0:
         return media.resized(width, height, ratio=node.ratio("width", "height"))
-    return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
+    return media.resized(
+        max(width, height * media.ratio),
+        max(height, width * media.ratio),
+        ratio=media.rounded_ratio(_given_side(node, media)),
+    )
+
+
+def _given_side(node: NodeInputs, media: Size) -> float:
+    """Return a lower bound of the shorter side of images that are scaled to a width or to a height."""
+    given = [side for side in (node.interval("width")[0], node.interval("height")[0]) if side > 0]
+    return min(given, default=1) / media.ratio
 
 
 def bound_images_scaled_by(name: str) -> Rule:
@@ -47,7 +57,9 @@ def resize_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
     """Resized to a number of pixels, each side rounded up to a multiple."""
     long = sqrt(pixels * media.ratio) + step
     short = sqrt(pixels) + step
-    return media.resized(long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.ratio)
+    return media.resized(
+        long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.rounded_ratio() + step
+    )
 
 
 def bound_images_of_total_pixels(node: NodeInputs) -> Outputs:
@@ -61,7 +73,7 @@ def bound_images_by_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
 
     def rule(node: NodeInputs) -> Outputs:
         side = node.number(name, 1024, most)
-        return node.media.resized(side, side, ratio=node.media.ratio)
+        return node.media.resized(side, side, ratio=node.media.rounded_ratio())
 
     return rule
 
@@ -72,7 +84,7 @@ def bound_images_by_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     def rule(node: NodeInputs) -> Outputs:
         side, media = node.number(name, 512, most), node.media
         long = side * media.ratio
-        return media.resized(long, long, pixels=side * long, ratio=media.ratio)
+        return media.resized(long, long, pixels=side * long, ratio=media.rounded_ratio())
 
     return rule
 
@@ -89,20 +101,24 @@ def resize_to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
     exact = min(node.interval("width")[0], node.interval("height")[0]) > 0 and min(width, height) > 0
     if exact:
         return media.resized(width, height, ratio=node.ratio("width", "height"))
-    return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
+    return media.resized(
+        max(width, height * media.ratio),
+        max(height, width * media.ratio),
+        ratio=media.rounded_ratio(_given_side(node, media)),
+    )
 
 
 def resize_to_longer_side(node: NodeInputs, media: Size) -> Size:
     """Resized so that the longer side has a given length."""
     side = node.number("longer_size", 512, MAX_SIDE)
-    return media.resized(side, side, ratio=media.ratio)
+    return media.resized(side, side, ratio=media.rounded_ratio())
 
 
 def resize_to_shorter_side(node: NodeInputs, media: Size) -> Size:
     """Resized so that the shorter side has a given length."""
     side = node.number("shorter_size", 512, MAX_SIDE)
     long = side * media.ratio
-    return media.resized(long, long, pixels=side * long, ratio=media.ratio)
+    return media.resized(long, long, pixels=side * long, ratio=media.rounded_ratio())
 
 
 def resize_to_multiple(node: NodeInputs, media: Size) -> Size:

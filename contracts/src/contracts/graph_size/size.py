@@ -4,7 +4,7 @@ Every field of a ``Size`` is monotonic, so the bounds of "one of these" are the 
 """
 
 from collections.abc import Iterable
-from math import ceil, inf
+from math import ceil, floor, inf
 from typing import NamedTuple
 
 MOST = 2**53  # every bound stops growing here: every limit refuses such values
@@ -59,8 +59,16 @@ class Size(NamedTuple):
             self.width * factor,
             self.height * factor,
             pixels=self.pixels * factor * factor + (self.width + self.height) * factor + 1,  # because sides are rounded
-            ratio=self.ratio,
+            ratio=self.ratio if factor == 1 else self.rounded_ratio(),
         )
+
+    def rounded_ratio(self, least_side: float = 1) -> float:
+        """Return the ratio that the same images may have after both sides were scaled and rounded.
+
+        Args:
+            least_side: lower bound of the shorter side before it is rounded, pixels.
+        """
+        return self.ratio + (self.ratio + 1) / max(floor(least_side), 1)
 
     def times(self, factor: float) -> "Size":
         """Return the same images, their number multiplied."""
@@ -127,6 +135,6 @@ def bound_over_all_runs(size: Size, runs: int, lists: int) -> Size:
 
 def _compute_aspect_ratio(width: int, height: int, known: float | None) -> float:
     if known is not None:
-        return known
+        return min(known, max(width, height, 1))
     short, long = sorted((max(width, 1), max(height, 1)))
     return long / short

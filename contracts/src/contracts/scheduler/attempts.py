@@ -14,6 +14,9 @@ from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import Message
 from contracts.wire.topic import Topic, Traffic
 
+MAX_NODE_ATTEMPTS = 8
+"""Live attempts of a node that messages and tables have room for. The scheduler's setting can be lower."""
+
 
 class AttemptRef(StrictModel):
     """Identifies an attempt and proves its lease. A write with an outdated ``lease_token`` changes nothing."""
@@ -32,13 +35,23 @@ class RequestWork(StrictModel):
             is answered at once.
         held: live attempt that the node still runs or stores; the request is for another one, to start after it
             (prefetch). None if the executor has no attempt.
+        also_held: further attempts that the executor has, whose outputs are being stored. Sent only if there are any,
+            because schedulers of earlier versions refuse the field.
         loaded: model files that the node has loaded, as ``Class.input=file``; None: as in its last heartbeat.
     """
 
     boot_id: UUID
     wait_s: Annotated[float, Field(ge=0, le=30)]
     held: AttemptRef | None = None
+    also_held: Annotated[
+        tuple[AttemptRef, ...], Field(max_length=MAX_NODE_ATTEMPTS - 2, exclude_if=lambda refs: not refs)
+    ] = ()
     loaded: Annotated[tuple[Message, ...], Field(max_length=100)] | None = None
+
+    @property
+    def all_held(self) -> tuple[AttemptRef, ...]:
+        """``held`` and ``also_held``."""
+        return (*((self.held,) if self.held is not None else ()), *self.also_held)
 
 
 class CancelWorkRequests(TolerantModel):

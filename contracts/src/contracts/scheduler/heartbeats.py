@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
+from contracts.scheduler.attempts import MAX_NODE_ATTEMPTS, AttemptRef, AttemptWriteReply
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import Message, Name
@@ -67,6 +67,8 @@ class Heartbeat(StrictModel):
         attempt: current attempt, whose lease this heartbeat renews.
         other_attempt: another attempt of this executor, whose lease it renews too: one that starts after the current
             one, or one whose outputs are being stored.
+        further_attempts: further attempts of this executor, whose leases it renews too. Sent only if there are any,
+            because schedulers of earlier versions refuse the field.
         progress: percent of the current attempt.
         graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
         loaded: model files of the node's newest prompt, as ``Class.input=file``; empty if it failed, and after the node
@@ -82,6 +84,9 @@ class Heartbeat(StrictModel):
     catalog_digest: Name | None
     attempt: AttemptRef | None
     other_attempt: AttemptRef | None = None
+    further_attempts: Annotated[
+        tuple[AttemptRef, ...], Field(max_length=MAX_NODE_ATTEMPTS - 2, exclude_if=lambda refs: not refs)
+    ] = ()
     progress: float = 0
     graph_node: Name | None = None
     graph_node_class: Name | None = None
@@ -107,12 +112,16 @@ class HeartbeatReply(TolerantModel):
 
     Attributes:
         lease, other_lease: states of the leases of ``attempt`` and ``other_attempt``.
+        further_leases: states of the leases of ``further_attempts``, in the same order.
+        max_attempts: how many attempts the executor may have at a time, of which at most one waits for the node.
         clear: when an operator requested that prompts of others be removed from the node; None if done.
         refresh: when an operator requested that the node's catalog be reloaded; None if done.
     """
 
     lease: LeaseState
     other_lease: LeaseState = LeaseState.NONE
+    further_leases: tuple[LeaseState, ...] = ()
+    max_attempts: Annotated[int, Field(ge=1)] = 2
     catalog_wanted: bool
     clear: datetime | None = None
     refresh: datetime | None = None

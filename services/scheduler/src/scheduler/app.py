@@ -110,8 +110,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         job_metrics,
         policies=policies,
         loaded=loaded,
+        history=history,
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
+        node_attempts=settings.node_attempts,
         warm_bound_s=settings.warm_bound_s,
     )
     reclaimer, usage = PrefetchReclaimer(database, bus, dispatcher), DailyUsageReader(database)
@@ -157,7 +159,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         dispatcher=dispatcher,
         lifecycle=lifecycle,
         reserver=ImageReserver(database),
-        heartbeats=HeartbeatRecorder(database, loaded, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
+        heartbeats=HeartbeatRecorder(
+            database,
+            loaded,
+            lease_s=settings.lease_s,
+            forgotten_s=settings.node_forgotten_s,
+            node_attempts=settings.node_attempts,
+        ),
         dead_letters=dead_letters,
     )
     consumers.register_operations(

@@ -7,6 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import DatabaseSettings
 from contracts.registry import JOB_EVENTS
+from contracts.scheduler.attempts import MAX_NODE_ATTEMPTS
 
 STREAM_REPLICAS = (1, 3, 5)
 
@@ -21,6 +22,13 @@ class Settings(DatabaseSettings):
         default=15.0, ge=3, description="how long a lease lasts without a heartbeat (5 missed heartbeats)"
     )
     max_attempts: int = Field(default=3, ge=1, description="attempts per job before it fails")
+    node_attempts: int = Field(
+        default=3,
+        ge=2,
+        le=MAX_NODE_ATTEMPTS,
+        description="attempts that a node may have at a time: one runs, one is prefetched, outputs of the others are "
+        "being stored",
+    )
     cordon_after_jobs: int = Field(
         default=3,
         ge=0,

@@ -412,6 +412,83 @@ def test_subgraph_that_contains_itself_is_refused() -> None:
     assert ["nested too deep" in why for _, why in whys(raw)] == [True]
 
 
+def a_link(link_id: int, origin: int, target: int, slot: int = 0) -> dict[str, Any]:
+    return {"id": link_id, "origin_id": origin, "origin_slot": 0, "target_id": target, "target_slot": slot}
+
+
+def a_repeated_subgraph(times: int, nodes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Build a file that uses one subgraph many times."""
+    definition = {"id": SUBGRAPH, "nodes": nodes, "links": [], **more}
+    hosts = [a_node(100 + number, SUBGRAPH) for number in range(times)]
+    return a_file(hosts, [], definitions={"subgraphs": [definition]})
+
+
+def a_shared_input_of_nested_subgraphs(depth: int, width: int) -> dict[str, Any]:
+    """Build a file of nested subgraphs, each of which passes its input on to several of the next level."""
+    ids = [f"0a1b2c3d-0000-4000-8000-{number:012}" for number in range(depth)]
+    definitions = [
+        {
+            "id": one,
+            "inputs": [{"name": "a", "type": "INT", "linkIds": list(range(1, width + 1))}],
+            "nodes": [a_node(number, following, inputs={"a": ("INT", number)}) for number in range(1, width + 1)],
+            "links": [a_link(number, -10, number) for number in range(1, width + 1)],
+        }
+        for one, following in zip(ids, [*ids[1:], "Note"], strict=True)
+    ]
+    return a_file([a_node(1, ids[0])], [], definitions={"subgraphs": definitions})
+
+
+LONG = "x" * 100_000
+REPEATED = "repeat too many nodes and values"
+PRIMITIVES = [
+    a_node(1, "PrimitiveNode", [LONG], outputs=("STRING",)),
+    *(a_node(number, "Text", [""], inputs={"text": ("STRING", number)}) for number in range(2, 400)),
+]
+PRIMITIVE_LINKS = [[number, 1, 0, number, 0, "STRING"] for number in range(2, 400)]
+PREFIXES = [
+    a_node(1, "Text", [LONG], title="T"),
+    *(a_node(number, "SaveImage", ["%T.text%"]) for number in range(2, 5)),
+]
+
+
+@pytest.mark.requirement("B-47")
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (a_shared_input_of_nested_subgraphs(16, 10), "too many or nested too deeply"),
+        (a_repeated_subgraph(1_500, [a_node(1, "Text", [LONG])]), REPEATED),
+        (a_repeated_subgraph(1_500, [a_node(1, "Text", [""], title=LONG)]), REPEATED),
+        (a_repeated_subgraph(1_500, [a_node(1, "Invert", inputs={LONG: ("IMAGE", None)})]), REPEATED),
+        (a_repeated_subgraph(1_500, [a_node(1, "Note")], inputs=[{"name": str(n)} for n in range(9_000)]), REPEATED),
+        (a_repeated_subgraph(1_500, [a_node("x" * 300, "Invert")]), "an id of more than 256 characters"),
+        (a_file(PRIMITIVES, PRIMITIVE_LINKS), REPEATED),
+        (a_file(PREFIXES, []), "file name has more than 10000 characters"),
+        (a_file([a_node(1, "SaveImage", ["%T.text%" * 2_000])], []), "file name has more than 10000 characters"),
+        (a_file([a_node(1, "Invert", inputs={"image": ("A," * 300, None)})], []), "a type of more than 500 characters"),
+    ],
+    ids=[
+        "nested input",
+        "text",
+        "title",
+        "input name",
+        "inputs",
+        "id",
+        "primitive",
+        "value in prefix",
+        "prefix",
+        "type",
+    ],
+)
+def test_small_file_that_converts_to_a_huge_graph_is_refused(raw: dict[str, Any], words: str) -> None:
+    assert {words in why for _, why in whys(raw)} == {True}
+
+
+def test_input_shared_by_many_nested_subgraphs_is_converted_once() -> None:
+    raw = a_shared_input_of_nested_subgraphs(3, 10)
+    raw["nodes"].append(a_node(2, "Latent", [64, 1]))
+    assert converted(raw) == {"2": ("Latent", {"width": 64, "batch": 1})}
+
+
 def places_in(part: Any) -> Iterator[tuple[Any, Any]]:
     """Yield every location in decoded JSON: its container, and its key or index."""
     for key in list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():

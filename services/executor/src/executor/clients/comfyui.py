@@ -27,7 +27,7 @@ from executor.clients.comfyui_responses import (
     read_bounded,
 )
 from executor.domain.collect_outputs import FoundOutput
-from executor.domain.named_files import NodeFilePath, parse_modified_ns
+from executor.domain.named_files import ModifiedTime, NodeFilePath, parse_modified_time
 from executor.domain.node_log import count_prompts_since_death
 from executor.domain.written_models import find_output_folders, find_written_models
 
@@ -120,7 +120,7 @@ class ComfyUI:
         The first call is slow: the node scans its model folders.
         """
         listed = await self._get_optional_json("/experiment/models")
-        stats = await self._get_optional_json("/system_stats")
+        stats = await self.read_system_stats()
         system = stats.get("system") if isinstance(stats, dict) else None
         folders = find_output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
         files = {kind: await self._get_optional_json(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
@@ -128,7 +128,7 @@ class ComfyUI:
 
     async def read_system_stats(self) -> Any:
         """Return the node's versions and devices; None when the node cannot tell."""
-        return await self._get_optional_json("/system_stats")
+        return await self._get_optional_json("/system_stats", cap=SMALL_RESPONSE_BYTES)
 
     async def post_prompt(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
@@ -293,11 +293,8 @@ class ComfyUI:
         if status != 200 or (await parse_json_object(text)).get("name") != name:
             raise NodeUnavailable(f"POST /upload/image gave {status} or another name")
 
-    async def read_modified_ns(self, place: NodeFilePath) -> int | None:
-        """Return the modification time of a file by the node's clock, nanoseconds since the epoch; None without a file.
-
-        A node with a precision of seconds reports the second before it.
-        """
+    async def read_modified_time(self, place: NodeFilePath) -> ModifiedTime | None:
+        """Return when a file was modified by the node's clock; None without a file."""
         query = {"filename": place.filename, "subfolder": place.subfolder, "type": place.folder}
         request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
         try:
@@ -308,7 +305,7 @@ class ComfyUI:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}", may_have_arrived=False) from error
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
-        return parse_modified_ns(headers.get("etag"), headers.get("last-modified")) if is_there else None
+        return parse_modified_time(headers.get("etag"), headers.get("last-modified")) if is_there else None
 
     @asynccontextmanager
     async def download_file(self, found: FoundOutput) -> AsyncIterator[FileDownload]:
@@ -353,10 +350,10 @@ class ComfyUI:
             raise NodeUnavailable(f"GET {path} gave {status}")
         return await parse_json_object(text), len(text)
 
-    async def _get_optional_json(self, path: str) -> Any:
+    async def _get_optional_json(self, path: str, *, cap: int | None = None) -> Any:
         """Return the response, or None when the node has no such route or cannot answer."""
         try:
-            status, text = await self._send_request("GET", path, within_s=self._catalog_s)
+            status, text = await self._send_request("GET", path, within_s=self._catalog_s, cap=cap)
             return await parse_json(text) if status == 200 else None
         except UnreadableResponse:
             return None

@@ -11,6 +11,7 @@ from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
 from contracts.workflow import Graph
+from executor.domain.named_files import RunPeriod
 from executor.domain.node_text import clean_name, truncate_text
 
 MAX_MESSAGE = 500  # characters; nodes may send megabytes
@@ -27,7 +28,14 @@ _MEMORY_TEXT = re.compile(
     r"|(?:CUDA|HIP|XPU|NPU|MPS)(?: backend)?(?: error:)? out of memory",
     re.IGNORECASE,
 )
-_DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|HIP error|NCCL|AcceleratorError|No space left on device")
+# Texts count only with these types, and those of a device only at the beginning. Errors of other types, such as
+# ValueError, repeat values of the workflow, and a tenant could make any node appear to be broken.
+_MEMORY_TYPE = re.compile(r"(?:RuntimeError|Exception|torch\..*)$")
+_DEVICE_TYPE = re.compile(r"CUDA|cuDNN|CUBLAS|NCCL|AcceleratorError")
+_DEVICE_TEXT_TYPE = re.compile(r"(?:RuntimeError|torch\..*)$")
+_DEVICE_TEXT = re.compile(r"(?:No )?(?:CUDA|cuDNN|CUDNN|CUBLAS|HIP|NCCL)(?![A-Za-z])")
+_FULL_DISK_TYPE = re.compile(r"(?:.*\.)?(?:OSError|SafetensorError)$")
+_FULL_DISK_TEXT = re.compile(r"\[Errno 28\]|.*\(os error 28\)$", re.DOTALL)
 _QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/](?:[^'"\n]*[\\/])?([^'"\\/\n]*)\1""")
 _PATH = re.compile(
     r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s'\"<>|,;:()\[\]/\\]+[\\/])+([^\s'\"<>|,;:()\[\]/\\]*)"
@@ -168,16 +176,11 @@ def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     return round(min(max(spent, 0.0), wall_s), 3)
 
 
-def find_start_ms(entry: Mapping[str, Any]) -> float | None:
-    """Return when a prompt started by the node's clock, milliseconds since the epoch; None when unknown."""
-    return next(
-        (
-            _parse_timestamp(data.get("timestamp"))
-            for name, data in _iterate_status_messages(entry)
-            if name == "execution_start"
-        ),
-        None,
-    )
+def find_run_period(entry: Mapping[str, Any]) -> RunPeriod | None:
+    """Return when a prompt that succeeded ran; None when unknown."""
+    stamps = {name: _parse_timestamp(data.get("timestamp")) for name, data in _iterate_status_messages(entry)}
+    start_ms, end_ms = stamps.get("execution_start"), stamps.get("execution_success")
+    return None if start_ms is None or end_ms is None else RunPeriod(start_ms, end_ms)
 
 
 def sanitise_message(message: Any) -> str:
@@ -190,19 +193,30 @@ def sanitise_message(message: Any) -> str:
 def _classify_error(data: Mapping[str, Any]) -> AttemptResult:
     kind, message = truncate_text(data.get("exception_type")), truncate_text(data.get("exception_message"))
     where = clean_name(data.get("node_id")), clean_name(data.get("node_type"))
-    if (
-        _MEMORY.search(kind)
-        or _MEMORY_TEXT.search(message)
-        or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}"))
-    ):
+    if _is_out_of_memory(kind, message):
         return build_node_fault(
             OUT_OF_MEMORY, "The node ran out of memory. Make the images or batches smaller.", *where
         )
-    if _DEVICE.search(f"{kind} {message}"):
+    if _is_device_failure(kind, message):
         return build_node_failure("node.fault", "The node's device failed.", *where)
     if kind.endswith("InterruptProcessingException"):
         return build_node_fault("node.fault", "Something on the node interrupted the job.", *where)
     return build_workflow_failure("workflow.execution_failed", _format_exception(kind, message), *where)
+
+
+def _is_out_of_memory(kind: str, message: str) -> bool:
+    if _MEMORY.search(kind):
+        return True
+    is_told = _MEMORY_TEXT.search(message) or (_DEVICE_TEXT.match(message) and "out of memory" in message.lower())
+    return bool(_MEMORY_TYPE.match(kind) and is_told)
+
+
+def _is_device_failure(kind: str, message: str) -> bool:
+    if _DEVICE_TYPE.search(kind):
+        return True
+    if _FULL_DISK_TYPE.match(kind) and _FULL_DISK_TEXT.match(message):
+        return True
+    return bool(_DEVICE_TEXT_TYPE.match(kind) and _DEVICE_TEXT.match(message))
 
 
 def _format_exception(kind: str, message: str) -> str:

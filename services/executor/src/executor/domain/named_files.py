@@ -2,7 +2,7 @@
 
 3D previews and some packs report ``"3d/mesh.glb"`` instead of an object. Such a string cannot be told from a text, and
 a text may come from a tenant, so a string is taken for a file only if the file was written during the prompt. Older
-files may belong to another tenant.
+files may belong to another tenant, and so may newer ones: the next prompt runs while these names are looked up.
 """
 
 import re
@@ -20,6 +20,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
 _ETAG = re.compile(r'(?:W/)?"([0-9a-f]{1,16})-[0-9a-f]{1,16}"')  # aiohttp's ETag: nanoseconds and size in hex
 
 CLOCK_STEP_NS = 10_000_000  # file systems use the time of the kernel's last tick
+MILLISECOND_NS, SECOND_NS = 1_000_000, 1_000_000_000
 
 
 class NodeFilePath(NamedTuple):
@@ -28,6 +29,20 @@ class NodeFilePath(NamedTuple):
     folder: str
     subfolder: str
     filename: str
+
+
+class ModifiedTime(NamedTuple):
+    """When a file was modified, by its node's clock: nanoseconds since the epoch, and at most so much later."""
+
+    ns: int
+    uncertainty_ns: int = 0
+
+
+class RunPeriod(NamedTuple):
+    """When a prompt ran, by its node's clock: milliseconds since the epoch."""
+
+    start_ms: float
+    end_ms: float
 
 
 def list_possible_files(text: str) -> tuple[NodeFilePath, ...]:
@@ -52,19 +67,23 @@ def _build_file_path(folder: str, path: str) -> NodeFilePath | None:
     return NodeFilePath(folder, subfolder, filename)
 
 
-def parse_modified_ns(etag: str | None, last_modified: str | None) -> int | None:
-    """Return a file's modification time from response headers, nanoseconds since the epoch; None when missing.
+def parse_modified_time(etag: str | None, last_modified: str | None) -> ModifiedTime | None:
+    """Return when a file was modified, from response headers; None when missing.
 
-    Last-Modified has a precision of one second, so the time may be up to a second too early.
+    Last-Modified has a precision of one second.
     """
     if found := _ETAG.fullmatch(etag or ""):
-        return int(found[1], 16)
+        return ModifiedTime(int(found[1], 16))
     try:
-        return int(parsedate_to_datetime(last_modified or "").timestamp()) * 1_000_000_000
+        seconds = int(parsedate_to_datetime(last_modified or "").timestamp())
     except (ValueError, OverflowError):
         return None
+    return ModifiedTime(seconds * SECOND_NS, uncertainty_ns=SECOND_NS)
 
 
-def is_written_during_prompt(file_ns: int, started_ms: float) -> bool:
-    """Whether a file was written after the prompt started; a node runs one prompt at a time."""
-    return file_ns >= started_ms * 1_000_000 - CLOCK_STEP_NS
+def is_written_during_prompt(modified: ModifiedTime, ran: RunPeriod) -> bool:
+    """Whether a file was certainly written while the prompt ran; a node runs one prompt at a time."""
+    return (
+        modified.ns >= ran.start_ms * MILLISECOND_NS - CLOCK_STEP_NS
+        and modified.ns + modified.uncertainty_ns < (ran.end_ms + 1) * MILLISECOND_NS  # the end is cut to milliseconds
+    )

@@ -41,6 +41,14 @@ class PrefetchTiming:
         """Record that a prefetched job was handed back. No other is requested until the next prompt begins."""
         self._due_at = math.inf
 
-    def compute_delay_s(self, now: float) -> float:
-        """Return the seconds until the next request; infinite if there is to be none before the next prompt."""
-        return max(self._due_at - now, 0.0)
+    def compute_delay_s(self, now: float, *, is_report_near: bool = False) -> float:
+        """Return the seconds until the next request; infinite if there is to be none before the next prompt.
+
+        Args:
+            is_report_near: the end of an earlier attempt will be reported soon, and the report can carry the request.
+                That saves a message, so it is awaited for half of the time that the running prompt probably takes.
+        """
+        due_at = self._due_at
+        if is_report_near:
+            due_at = max(due_at, (due_at if self._began_at is None else self._began_at) + self._last_run_s / 2)
+        return max(due_at - now, 0.0)

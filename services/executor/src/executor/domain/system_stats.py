@@ -7,6 +7,7 @@ from contracts.scheduler.heartbeats import MAX_GPUS, Gpu
 from contracts.wire.text import MAX_NAME
 
 MAX_BYTES = 2**53
+MAX_DEVICES = 64  # that are parsed, malformed ones included
 
 _DEVICE = re.compile(r"(?:[a-z]+:[0-9]+ )?(.+?)(?: : \w+)?", re.DOTALL)  # "cuda:0 NVIDIA H200 : cudaMallocAsync"
 
@@ -24,7 +25,7 @@ def parse_system_stats(stats: Any) -> NodeHardware:
         return NodeHardware()
     system, devices = stats.get("system"), stats.get("devices")
     found = system.get("comfyui_version") if isinstance(system, dict) else None
-    gpus = [_parse_gpu(device) for device in devices] if isinstance(devices, list) else []
+    gpus = [_parse_gpu(device) for device in devices[:MAX_DEVICES]] if isinstance(devices, list) else []
     return NodeHardware(
         comfyui_version=found if isinstance(found, str) and found else None,
         gpus=tuple(gpu for gpu in gpus if gpu is not None)[:MAX_GPUS],

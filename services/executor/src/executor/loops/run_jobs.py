@@ -64,7 +64,8 @@ class WorkLoop:
         """Request work, or wait until there is something to do for the attempts that there are."""
         self._is_running = True
         self._raise_failures()
-        for record in self.journal.list_attempts():
+        running = {attempt.record.prompt_id for attempt in self._tasks.values()}
+        for record in self.journal.list_attempts(known=running):
             self._start_attempt(record, maybe_posted=False)
         self.live.changed.clear()
         if not self.live:
@@ -73,7 +74,7 @@ class WorkLoop:
             if assigned is not None:
                 self._start_attempt(assigned.record, maybe_posted=assigned.maybe_posted)
             return
-        due_in_s = self._compute_prefetch_delay_s(list(self.live))
+        due_in_s = self._compute_prefetch_delay_s(self.live.list_in_order(), may_wait_for_report=True)
         if due_in_s <= 0:
             await self._prefetch_next_job()
             return
@@ -133,26 +134,28 @@ class WorkLoop:
         await asyncio.get_running_loop().create_future()
         return None
 
-    def _compute_prefetch_delay_s(self, attempts: Sequence[LiveAttempt]) -> float:
+    def _compute_prefetch_delay_s(self, attempts: Sequence[LiveAttempt], *, may_wait_for_report: bool = False) -> float:
         """Return the seconds until the next job is requested; infinite if not before something changes.
 
         Args:
             attempts: those that the executor will have when the next job comes.
+            may_wait_for_report: the report of an end may come first, and carry the request.
         """
         now = time.monotonic()
         is_ready = self.prefetch and self.state.online and not self._is_requesting
         if not is_ready or self._draining.is_set() or now < self._paused_until:
             return math.inf
-        if len(attempts) != 1 or attempts[0].place is AttemptPlace.WAITING:
+        places = [attempt.place for attempt in attempts]
+        if not places or len(places) >= self.live.max_attempts or AttemptPlace.WAITING in places:
             return math.inf
-        return self.timing.compute_delay_s(now)
+        is_report_near = may_wait_for_report and {AttemptPlace.LEFT_NODE, AttemptPlace.ON_NODE} <= {*places}
+        return self.timing.compute_delay_s(now, is_report_near=is_report_near)
 
     async def _prefetch_next_job(self) -> None:
         """Request the next job. It waits here for the node."""
-        (held,) = self.live
         self._is_requesting = True
         try:
-            record = await self.requester.request_next_job(held)
+            record = await self.requester.request_next_job(self.live.list_in_order())
         finally:
             self._is_requesting = False
         self._begin_prefetched_attempt(record)
@@ -206,13 +209,13 @@ class WorkLoop:
 
     async def _report_attempt(self, attempt: LiveAttempt, finish: FinishAttempt) -> None:
         """Report the end. If the job after the running one is due to be requested, that request travels along."""
-        others = [other for other in self.live if other is not attempt]
+        others = [other for other in self.live.list_in_order() if other is not attempt]
         if finish.outcome is not Outcome.SUCCEEDED or self._compute_prefetch_delay_s(others) > 0:
             await self._report_and_forget_attempt(attempt, finish, None)
             return
         self._is_requesting = True
         try:
-            request = await self.requester.build_next_request(others[0])
+            request = await self.requester.build_next_request(others)
             following = await self._report_and_forget_attempt(attempt, finish, request)
         finally:
             self._is_requesting = False

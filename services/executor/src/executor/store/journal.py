@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -89,12 +89,16 @@ class Journal:
                 self._database.close()
                 self._database = None
 
-    def list_attempts(self) -> list[AttemptRecord]:
-        """Return the live attempts, oldest first. Unreadable ones are dropped: their leases expire."""
+    def list_attempts(self, *, known: Collection[str] = ()) -> list[AttemptRecord]:
+        """Return the live attempts, oldest first. Unreadable ones are dropped: their leases expire.
+
+        Args:
+            known: prompt ids of attempts to leave out, because parsing them takes time.
+        """
         rows = self._run_on_database(
             lambda db: db.execute(f"SELECT prompt_id, {_COLUMNS} FROM attempts ORDER BY place").fetchall()  # noqa: S608
         )
-        found = [self._parse_record(prompt_id, row) for prompt_id, *row in rows]
+        found = [self._parse_record(prompt_id, row) for prompt_id, *row in rows if prompt_id not in known]
         return [record for record in found if record is not None]
 
     def read_attempt(self, prompt_id: str) -> AttemptRecord | None:

@@ -81,14 +81,16 @@ class LiveAttempt:
 
 
 class LiveAttempts:
-    """The attempts of this executor whose end is not reported: two at most.
+    """The attempts of this executor whose end is not reported.
 
     Attributes:
         changed: set when an attempt is added, leaves the node or is removed.
+        max_attempts: how many there may be, as the scheduler said.
     """
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
+        self.max_attempts = 2
         self._attempts: dict[str, LiveAttempt] = {}
         self._node = asyncio.Lock()
 
@@ -116,7 +118,7 @@ class LiveAttempts:
         self.changed.set()
 
     def list_in_order(self) -> list[LiveAttempt]:
-        """List the attempt that is on the node, or else the oldest, and then the other one."""
+        """List the attempt that is on the node, or else the oldest, and then the others."""
         return sorted(self._attempts.values(), key=lambda attempt: attempt.place is not AttemptPlace.ON_NODE)
 
     def request_stop(self, stop: StopReason, job_id: UUID, attempt: int) -> None:

@@ -10,7 +10,7 @@ from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt_result import NODE_LOST
 from executor.domain.collect_outputs import FoundOutput, drop_duplicate_files
-from executor.domain.named_files import NodeFilePath, is_written_during_prompt
+from executor.domain.named_files import ModifiedTime, NodeFilePath, RunPeriod, is_written_during_prompt
 from executor.usecases.retries import TRANSFERS
 from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, StoringFailed
 
@@ -28,38 +28,36 @@ class FileLocator:
     node: ComfyUI
     unreachable_s: float
 
-    async def locate_files(self, found: Sequence[FoundOutput], started_ms: float | None) -> list[FoundOutput]:
-        """Return the outputs, with the file in place of each text that names one written since the prompt started.
+    async def locate_files(self, found: Sequence[FoundOutput], ran: RunPeriod | None) -> list[FoundOutput]:
+        """Return the outputs, with the file in place of each text that names one written while the prompt ran.
 
         Args:
-            started_ms: when the prompt started by the node's clock; when unknown, every text stays a text.
+            ran: when the prompt ran; when unknown, every text stays a text.
 
         Raises:
             StoringFailed: the node became unreachable.
         """
-        candidates = (
-            set(islice((item for item in found if item.possible_files), MAX_LOOKUPS))
-            if started_ms is not None
-            else set()
-        )
-        located = [await self._locate_file(item, started_ms or 0.0) if item in candidates else item for item in found]
+        if ran is None:
+            return list(found)
+        candidates = set(islice((item for item in found if item.possible_files), MAX_LOOKUPS))
+        located = [await self._locate_file(item, ran) if item in candidates else item for item in found]
         return list(drop_duplicate_files(located))
 
-    async def _locate_file(self, item: FoundOutput, started_ms: float) -> FoundOutput:
+    async def _locate_file(self, item: FoundOutput, ran: RunPeriod) -> FoundOutput:
         for place in item.possible_files:
-            modified_ns = await self._read_modified_ns(place)
-            if modified_ns is not None and is_written_during_prompt(modified_ns, started_ms):
+            modified = await self._read_modified_time(place)
+            if modified is not None and is_written_during_prompt(modified, ran):
                 return item.to_file_output(place)
         return item
 
-    async def _read_modified_ns(self, place: NodeFilePath) -> int | None:
+    async def _read_modified_time(self, place: NodeFilePath) -> ModifiedTime | None:
         """When the node wrote this file; None where the node cannot tell."""
         attempts, away_since = 0, time.monotonic()
 
-        async def read_once() -> int | None:
+        async def read_once() -> ModifiedTime | None:
             nonlocal attempts
             try:
-                return await self.node.read_modified_ns(place)
+                return await self.node.read_modified_time(place)
             except NodeUnavailable as error:
                 attempts += error.may_have_arrived
                 if attempts >= MAX_FILE_ATTEMPTS:

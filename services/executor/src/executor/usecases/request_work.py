@@ -110,8 +110,10 @@ class WorkRequester:
         self.occupancy.clear()
         return await self._request_assignment(orphans)
 
-    async def request_next_job(self, held: LiveAttempt) -> AttemptRecord | None:
-        """Request a job to start after ``held``, which the node runs or whose outputs are stored. Waits for no job.
+    async def request_next_job(self, held: Sequence[LiveAttempt]) -> AttemptRecord | None:
+        """Request a job to start after those that the executor has: the node runs one, or their outputs are stored.
+
+        Waits for no job.
 
         Foreign prompts in the node's queue come first, so nothing is requested while there are any. An attempt that was
         assigned before and is not in the journal is left until the node is free: it may be on the node.
@@ -126,14 +128,21 @@ class WorkRequester:
             return None
         return self.begin_next_attempt(assignment)
 
-    async def build_next_request(self, held: LiveAttempt) -> RequestWork | None:
-        """Return the request of ``request_next``; None if nothing is to be requested."""
+    async def build_next_request(self, held: Sequence[LiveAttempt]) -> RequestWork | None:
+        """Return the request of ``request_next_job``; None if nothing is to be requested.
+
+        Args:
+            held: all attempts that the executor has; at least one.
+        """
         if self._is_cancelled or self.journal.list_orphans() or not await self._has_no_foreign_prompt(held):
             return None
         self.standby.next_client_id()  # its socket opens meanwhile
-        if held.place is AttemptPlace.ON_NODE:  # so no outputs wait for the artifact store any more
+        if all(one.place is AttemptPlace.ON_NODE for one in held):  # so no outputs wait for the artifact store any more
             self.occupancy.clear()
-        return RequestWork(boot_id=self.boot_id, wait_s=0, held=held.ref, loaded=self.state.loaded_models)
+        first, *others = [one.ref for one in held]
+        return RequestWork(
+            boot_id=self.boot_id, wait_s=0, held=first, also_held=tuple(others), loaded=self.state.loaded_models
+        )
 
     def begin_next_attempt(self, assignment: Assignment | None) -> AttemptRecord | None:
         """Record the attempt that was assigned upon ``build_next_request``, unless it was assigned before."""
@@ -141,8 +150,8 @@ class WorkRequester:
             return None
         return self._begin_attempt(assignment, self.standby.next_client_id())
 
-    async def _has_no_foreign_prompt(self, held: LiveAttempt) -> bool:
-        """Whether the node's queue has no prompt but that of ``held``. A look serves for ``QUEUE_FRESH_S``.
+    async def _has_no_foreign_prompt(self, held: Sequence[LiveAttempt]) -> bool:
+        """Whether the node's queue has no prompt but those of ``held``. A look serves for ``QUEUE_FRESH_S``.
 
         A node that runs very short prompts would spend much of its time on these looks.
         """
@@ -153,7 +162,8 @@ class WorkRequester:
         except NodeUnavailable as unavailable:
             log.info("executor.node.unavailable", why=str(unavailable))
             return False
-        if any(item.prompt_id != held.record.prompt_id for item in queue):
+        own = [one.record.prompt_id for one in held]
+        if any(item.prompt_id not in own for item in queue):
             return False
         self._own_queue_until = time.monotonic() + QUEUE_FRESH_S
         return True

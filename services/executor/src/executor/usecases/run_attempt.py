@@ -26,7 +26,7 @@ from executor.domain.attempt_result import (
     AttemptResult,
     build_node_fault,
     classify_history,
-    find_start_ms,
+    find_run_period,
     measure_gpu_seconds,
 )
 from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
@@ -179,6 +179,9 @@ class AttemptRunner:
     async def _run_with_inputs(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
         """Run the attempt after its input files are staged. Time spent staging and waiting is not charged."""
         record = attempt.record
+        if maybe_posted or record.phase is not Phase.ASSIGNED:
+            # First of all, so that adopted attempts have the node in their order, before one that was never posted.
+            await attempt.take_node()
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
             return await self._run_prompt(attempt, {}, maybe_posted)
@@ -215,6 +218,7 @@ class AttemptRunner:
             self._set_begun_at(attempt)
 
         def on_end() -> None:
+            self.journal.add_expanding_classes(collector.expansion.classes)  # the next prompt may be posted now
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
                 self._leave_node(attempt)
 
@@ -262,7 +266,7 @@ class AttemptRunner:
             images.on_drop()  # earlier frames are lost
         async with self.standby.open_for_attempt(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
-            prompt = await self._take_node(attempt, files, maybe_posted=maybe_posted)
+            prompt = await self._take_node(attempt, files)
             if record.assignment.free_memory and record.phase is Phase.ASSIGNED and not maybe_posted:
                 await self._free_memory()
             record, posted_at = attempt.record, time.monotonic()
@@ -300,19 +304,19 @@ class AttemptRunner:
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
         return entry_or_finish, time.monotonic() - posted_at if fresh else _compute_elapsed_s(attempt.record)
 
-    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str], *, maybe_posted: bool) -> Prompt | None:
-        """Wait until the node is free for this attempt. Meanwhile, build its prompt and check its policy.
+    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
+        """Wait for the node, unless the attempt has it. Meanwhile, build its prompt and check its policy.
 
         Raises:
             NotStarted: the attempt is to be handed back, because it waited too long or its node is not usable.
             StagingFailed: the tenant's policy refuses the graph.
         """
         record = attempt.record
-        if maybe_posted or record.phase is not Phase.ASSIGNED:
-            await attempt.take_node()
+        if attempt.place is AttemptPlace.ON_NODE:
             return None
         prompt = None
         if has_to_wait := self.live.is_node_taken:
+            expanding = self.journal.list_expanding_classes()
             with suppress(NodeUnavailable):
                 prompt = await self.poster.builder.build_prompt(record, files)
             try:
@@ -322,6 +326,8 @@ class AttemptRunner:
                 raise NotStarted("the job before it takes too long") from None
             if not self.state.online or self.journal.has_orphans():
                 raise NotStarted("the node is offline or runs an unwanted prompt")
+            if self.journal.list_expanding_classes() != expanding:
+                prompt = None  # the graph of these classes needs markers, else it could show cached outputs of others
         else:
             await attempt.take_node()
         if has_to_wait or record.assignment.inputs:
@@ -367,7 +373,7 @@ class AttemptRunner:
             return _build_finish(record, result, gpu_s=gpu_s)
         try:
             located = await self.locator.locate_files(
-                await _collect_from_history(history, listeners.collector), find_start_ms(entry)
+                await _collect_from_history(history, listeners.collector), find_run_period(entry)
             )
             found = listeners.collector.merge_outputs(located)
             stored = await uploads.finish_uploads(found)

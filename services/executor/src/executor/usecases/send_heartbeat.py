@@ -6,8 +6,15 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, LeaseState, ReportCatalog
-from contracts.wire.errors import Refusal
+from contracts.scheduler.heartbeats import (
+    HEARTBEAT,
+    REPORT_CATALOG,
+    Heartbeat,
+    HeartbeatReply,
+    LeaseState,
+    ReportCatalog,
+)
+from contracts.wire.errors import InvalidMessage, Refusal
 from executor.domain.attempt import StopReason
 from executor.usecases.clear_node import NodeCleaner
 from executor.usecases.live_attempts import LiveAttempt, LiveAttempts
@@ -64,12 +71,14 @@ class HeartbeatSender:
     async def _send_heartbeat(self) -> None:
         attempts, catalog = self.live.list_in_order(), self.state.catalog
         current, other = (*attempts, None, None)[:2]
+        further = attempts[2:]
         heartbeat = Heartbeat(
             boot_id=self.boot_id,
             online=self.state.online,
             catalog_digest=catalog.digest if catalog else None,
             attempt=current.ref if current else None,
             other_attempt=other.ref if other else None,
+            further_attempts=tuple(one.ref for one in further),
             progress=current.percent if current else 0.0,
             graph_node=current.graph_node if current else None,
             graph_node_class=current.graph_node_class if current else None,
@@ -80,9 +89,12 @@ class HeartbeatSender:
             refreshed=self.state.refreshed_at,
             system=self.system.get_last_report(),
         )
-        reply = await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
+        reply = await self._request(heartbeat)
+        self.live.max_attempts = reply.max_attempts
         _apply_lease_state(current, reply.lease)
         _apply_lease_state(other, reply.other_lease)
+        for attempt, lease in zip(further, reply.further_leases, strict=False):  # none after ``_request`` left them out
+            _apply_lease_state(attempt, lease)
         if reply.refresh is not None:
             self.state.accept_refresh_command(reply.refresh)
         if reply.clear is not None and self.clear.accept_clear_command(reply.clear):
@@ -90,6 +102,16 @@ class HeartbeatSender:
         if reply.catalog_wanted and catalog is not None:
             await self._report_catalog(catalog)
         self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
+
+    async def _request(self, heartbeat: Heartbeat) -> HeartbeatReply:
+        """Send a heartbeat; without its further attempts if the scheduler is of a version that does not know them."""
+        try:
+            return await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
+        except InvalidMessage:
+            if not heartbeat.further_attempts:
+                raise
+            known = heartbeat.model_copy(update={"further_attempts": ()})
+            return await self.bus.request(HEARTBEAT, known, key=self.node_name)
 
     async def _report_catalog(self, catalog: ReportCatalog) -> None:
         """Send the catalog, unless the scheduler has refused this one permanently."""

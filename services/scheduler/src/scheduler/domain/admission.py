@@ -1,6 +1,6 @@
 """Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -12,6 +12,7 @@ from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, Quota, Quot
 from contracts.wire.errors import Refusal
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.quota import build_quota, find_next_midnight
+from scheduler.domain.waiting import TenantFacts
 
 QUEUE_RETRY_S = 5  # a place in the queue may be free by then
 
@@ -86,12 +87,12 @@ class InsertedJob(NamedTuple):
     Attributes:
         behind: queued jobs of its tenant that it overtakes.
         now: the transaction's time.
-        version: that its tenant's row has from now on.
+        tenant: as it is from now on.
     """
 
     behind: int
     now: datetime
-    version: int
+    tenant: TenantFacts
 
 
 class AcceptedJob(NamedTuple):
@@ -195,17 +196,6 @@ class Ledger:
         lowest = self.account.lowest_priority
         self._reserve(candidate)
         return AcceptedJob(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
-
-    def build_next_allowance(self, version: int) -> TenantAllowance:
-        """Return the account once what was accepted is written, its row being of that version then."""
-        lowest = self.account.lowest_priority
-        return replace(
-            self.account,
-            version=version,
-            queued=self.account.queued + len(self._priorities),
-            images_today=self._images.used,
-            lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
-        )
 
     def _reserve(self, candidate: Candidate) -> None:
         command = candidate.command

@@ -14,6 +14,11 @@ from contracts.workflow import is_model
 MAX_DELAY = 0.1  # part of the time that a job has waited, for which it may be passed over if that exceeds the bound
 
 
+WORTH_WAITING = 1.5  # times to load a model, for which a job waits at most for a node that has loaded it
+DEMAND_DECAY = 0.998  # by which a job counts less than the next one
+MAX_WEIGHT, NEGLIGIBLE = 1e6, 1e-3
+
+
 class Warmth(IntEnum):
     """How many of a job's models a node has loaded, best first.
 
@@ -116,6 +121,41 @@ def is_overdue(passed_over_s: float, waited_s: float, *, bound_s: float) -> bool
         bound_s: 0 never passes over a job.
     """
     return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY * waited_s)
+
+
+def may_leave_to_warm_node(*, left_s: float, free_in_s: float, load_s: float) -> bool:
+    """Whether a node without the models of a job leaves it to a busy node that has loaded them.
+
+    It does while the job would start there within ``WORTH_WAITING`` times the load. So the job ends half a load later
+    at worst, and this node keeps its models for other jobs. Where the other nodes cannot do the work, that time passes,
+    and this one loads the models.
+
+    Args:
+        left_s: for how long jobs with the same requirement have been left already.
+        free_in_s: time until one of the nodes that have loaded the models is expected to be free.
+        load_s: usual time to load the models; 0 if unknown.
+    """
+    return left_s + free_in_s < WORTH_WAITING * load_s
+
+
+class ModelDemand:
+    """How often each model was needed by the newest jobs, some hundreds of them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, float] = {}
+        self._weight = 1.0  # of the next job; growing weights save the work of reducing all others
+
+    def record_job(self, models: Iterable[str]) -> None:
+        for model in models:
+            self._jobs[model] = self._jobs.get(model, 0.0) + self._weight
+        self._weight /= DEMAND_DECAY
+        if self._weight > MAX_WEIGHT:
+            reduced = {model: jobs / self._weight for model, jobs in self._jobs.items()}
+            self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE}, 1.0
+
+    def rate(self, model: str, *, nodes: int) -> float:
+        """Rate how much the fleet would miss a model on one of ``nodes`` nodes: recent jobs for each of these."""
+        return self._jobs.get(model, 0.0) / self._weight / max(nodes, 1)
 
 
 def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> JobChoice:

@@ -120,7 +120,7 @@ class RunTimes:
             if own:
                 return _compute_percentiles(own, 0.0)
             if other:
-                load_s = self._predict_load(kind)
+                load_s = self._predict_any_load(kind)
                 return _compute_percentiles(other, load_s if loads_models else -load_s)
         return None
 
@@ -151,14 +151,20 @@ class RunTimes:
             return _compute_percentiles(longer, -elapsed_s) if longer else None
         return None
 
-    def _predict_load(self, kind: JobKind) -> float:
-        """Predict how long a node loads the models of a job: the median of runs that do, minus that of others."""
-        for scope, key_id in ((HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)):
-            warm = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=False), 0.5)
-            loading = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=True), 0.5)
-            if warm is not None and loading is not None:
-                return max(loading - warm, 0.0)
-        return 0.0
+    def predict_load(self, kind: JobKind) -> float | None:
+        """Predict how long a node loads the models of a job; None if no job with the same needs has loaded them yet."""
+        return self._measure_load(HistogramScope.MODELS, kind.requirement_id, kind)
+
+    def _predict_any_load(self, kind: JobKind) -> float:
+        """Predict how long a node loads the models of a job, from other jobs if need be; 0 without any history."""
+        own_s = self.predict_load(kind)
+        return own_s if own_s is not None else self._measure_load(HistogramScope.FLEET, 0, kind) or 0.0
+
+    def _measure_load(self, scope: HistogramScope, key_id: int, kind: JobKind) -> float | None:
+        """Return the median of runs that load models minus that of others; None without both."""
+        warm = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=False), 0.5)
+        loading = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=True), 0.5)
+        return None if warm is None or loading is None else max(loading - warm, 0.0)
 
     def _merge_histograms(self, scope: HistogramScope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
         """Merge the histograms of the classes of nodes that could run the job. Each counts by its number of nodes."""

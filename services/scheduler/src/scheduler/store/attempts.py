@@ -1,11 +1,12 @@
 """Attempts: leased, renewed and ended. Every write is fenced by (job, attempt, lease token)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from chassis.database.statement import Connection, Statement
-from contracts.scheduler.attempts import OUT_OF_MEMORY, Assignment, AttemptRef
+from contracts.scheduler.attempts import MAX_NODE_ATTEMPTS, OUT_OF_MEMORY, Assignment, AttemptRef
 from contracts.scheduler.jobs import JobError, JobState
 from scheduler.domain.gpu_memory import to_gib
 from scheduler.store.claims import GPU_BYTES, ClaimableJob
@@ -23,12 +24,19 @@ class AttemptSlot(NamedTuple):
 
 
 class PrefetchedAttempt(NamedTuple):
-    """A live attempt that was prefetched and has not started."""
+    """A live attempt that was prefetched and has not started.
+
+    Attributes:
+        loads_models: its node has to load models for it; None: unknown.
+        held_s: seconds since it was prefetched.
+    """
 
     job_id: UUID
     attempt: int
     node: str
     requirement_id: int
+    loads_models: bool | None
+    held_s: float
 
 
 class LeasedJob(NamedTuple):
@@ -72,7 +80,10 @@ JOIN_CURRENT_ATTEMPT = """LEFT JOIN LATERAL (
     SELECT o.* FROM attempts o WHERE o.node = n.name AND o.ended_at IS NULL
     ORDER BY o.prefetched, o.leased_at DESC LIMIT 1
 ) a ON true"""
-_IS_OTHER = """(a.job_id, a.attempt) IS DISTINCT FROM (CAST(:held_job_id AS uuid), CAST(:held_attempt AS integer))"""
+_IS_OTHER = """NOT EXISTS (
+        SELECT 1 FROM unnest(CAST(:held_jobs AS uuid[]), CAST(:held_attempts AS integer[])) held (job_id, attempt)
+        WHERE (held.job_id, held.attempt) = (a.job_id, a.attempt)
+    )"""
 _LOCK_NODE = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
 _RENEW_LIVE_OF_NODE = Statement(f"""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
@@ -95,7 +106,9 @@ UPDATE jobs SET started_at = now() WHERE id = :job_id
 """)
 # Jobs that avoid a node are left out: the node that waits may be the one that they avoid.
 _LIST_PREFETCHED = Statement("""
-SELECT a.job_id, a.attempt, a.node, j.requirement_id FROM attempts a JOIN jobs j ON j.id = a.job_id
+SELECT a.job_id, a.attempt, a.node, j.requirement_id, a.loads_models,
+    extract(epoch FROM now() - a.leased_at)::float AS held_s
+FROM attempts a JOIN jobs j ON j.id = a.job_id
 WHERE a.prefetched AND a.ended_at IS NULL AND j.state = 'leased'
     AND (j.avoid_node IS NULL OR j.avoid_until < now())
     AND a.node = coalesce(CAST(:node AS text), a.node)
@@ -200,12 +213,12 @@ async def lock_node(connection: Connection, node: str) -> str | None:
 
 
 async def renew_live_assignment(
-    connection: Connection, node: str, lease_s: float, *, held: AttemptRef | None = None
+    connection: Connection, node: str, lease_s: float, *, held: Sequence[AttemptRef] = ()
 ) -> LeasedJob | None:
     """Renew the lease of a live attempt of the node and return it; None if the node has no live attempt.
 
     Args:
-        held: an attempt that the executor has; it is not returned. Of several others, the running one is returned.
+        held: attempts that the executor has; none of them is returned. Of several others, the running one is returned.
     """
     row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
     if row is None:
@@ -232,11 +245,13 @@ async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: 
     await _AVOID_NODE.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
-async def find_free_slot(connection: Connection, node: str) -> AttemptSlot | None:
-    """Find a slot for another live attempt of the node, whose lock must be held; None if it has two."""
+async def find_free_slot(connection: Connection, node: str, *, max_attempts: int) -> AttemptSlot | None:
+    """Find a slot for another live attempt of the node, whose lock must be held; None if it has ``max_attempts``."""
     taken = {row["slot"] for row in await _LIST_SLOTS.all(connection, node=node)}
-    free = sorted({0, 1} - taken)
-    return AttemptSlot(number=free[0], is_prefetch=bool(taken)) if free else None
+    if len(taken) >= max_attempts:
+        return None
+    free = min(number for number in range(MAX_NODE_ATTEMPTS) if number not in taken)
+    return AttemptSlot(number=free, is_prefetch=bool(taken))
 
 
 async def insert_attempt(
@@ -385,7 +400,7 @@ async def find_live_attempt_of_job(connection: Connection, job_id: UUID) -> Atte
 
 
 async def find_live_attempt_on_node(
-    connection: Connection, node: str, *, held: AttemptRef | None = None
+    connection: Connection, node: str, *, held: Sequence[AttemptRef] = ()
 ) -> AttemptRef | None:
     """Find the attempt that ``renew_live_assignment`` would return, without locking it or renewing its lease."""
     row = await _FIND_LIVE_ON_NODE.first(connection, node=node, **_build_held_parameters(held))
@@ -403,8 +418,8 @@ async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     return usual
 
 
-def _build_held_parameters(held: AttemptRef | None) -> dict[str, Any]:
-    return {"held_job_id": held.job_id if held else None, "held_attempt": held.attempt if held else None}
+def _build_held_parameters(held: Sequence[AttemptRef]) -> dict[str, Any]:
+    return {"held_jobs": [ref.job_id for ref in held], "held_attempts": [ref.attempt for ref in held]}
 
 
 def _build_fence_parameters(ref: AttemptRef) -> dict[str, Any]:

@@ -35,7 +35,7 @@ SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, j
     g.graph, g.inputs, g.extra_data
 FROM jobs j JOIN graphs g ON g.job_id = j.id WHERE j.id = :id AND j.tenant_id = :tenant_id
 """)
-# Also updates the tenant's row, so that cached accounts, which hold the lowest waiting priority, become invalid.
+# Also updates the tenant's row: accounts that submits have read hold the lowest waiting priority.
 _SET_PRIORITY = Statement("""
 WITH job AS (UPDATE jobs SET priority = :priority WHERE id = :id RETURNING tenant_id)
 UPDATE tenants SET queued = queued FROM job WHERE tenants.id = job.tenant_id

@@ -8,16 +8,18 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from chassis.database.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement, opaque_array
 from chassis.ids import new_id
 from contracts.scheduler.jobs import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import AcceptedJob, Candidate, Earlier, InsertedJob, TenantAllowance
 from scheduler.domain.states import Cause
-from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED
+from scheduler.domain.waiting import TenantFacts
+from scheduler.store.tenants import GROUP_IMAGES, TENANT_FACTS, VTIME_WITH_QUEUED
 
 INVALID_VALUES = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """What the values of one submit can do to all that share its transaction."""
 
+_FACTS = TenantFacts.__slots__
 _FIND_EARLIER = """
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
@@ -35,7 +37,7 @@ SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.qu
     earlier.id AS earlier_id, earlier.request_hash AS earlier_hash,
     (SELECT j.priority FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
      ORDER BY j.priority, j.id DESC LIMIT 1) AS lowest_priority
-FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]))
+FROM unnest({opaque_array("tenants", "uuid")}, CAST(:ids AS uuid[]), CAST(:keys AS text[]))
     WITH ORDINALITY AS a (tenant_id, id, key, number)
 JOIN tenants t ON t.id = a.tenant_id
 LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = {_TODAY}
@@ -90,11 +92,13 @@ WITH given AS (
     UPDATE tenants SET queued = queued + added.jobs, vtime = ({VTIME_WITH_QUEUED.format(added="added.jobs")})
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
     WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:accounts AS uuid[]))
+    RETURNING tenants.*
 ), announced AS (
     INSERT INTO outbox (message_id, subject, body) SELECT message_id, subject, convert_to(CAST(said AS text), 'UTF8')
     FROM accepted
 )
-SELECT behind, now() AS now, CAST(pg_current_xact_id() AS xid) AS version FROM accepted ORDER BY ordinality
+SELECT a.behind, now() AS now, {TENANT_FACTS}
+FROM accepted a JOIN counted t ON t.id = a.tenant_id ORDER BY a.ordinality
 """)  # noqa: S608 - constants only
 
 
@@ -141,7 +145,9 @@ async def insert_jobs(
         today=next(iter(accounts.values())).today,
         jobs=orjson.dumps(rows, default=_encode_uuid).decode(),
     )
-    return [InsertedJob(**row) for row in written]
+    return [
+        InsertedJob(row["behind"], row["now"], TenantFacts(**{name: row[name] for name in _FACTS})) for row in written
+    ]
 
 
 def _build_row(accepted: AcceptedJob, at: datetime) -> dict[str, Any]:

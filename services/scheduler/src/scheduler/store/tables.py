@@ -192,7 +192,7 @@ GRAPHS = Table(
     Column("extra_data", JSON, comment="ComfyUI's extra_data, of keys that the gateway lets pass"),
 )
 
-# One row per attempt. A node has at most two live attempts, one per slot; writes are fenced by the lease token.
+# One row per attempt. A node has at most one live attempt per slot; writes are fenced by the lease token.
 ATTEMPTS = Table(
     "attempts",
     METADATA,
@@ -212,7 +212,7 @@ ATTEMPTS = Table(
     Column("node_died", Boolean, nullable=False, server_default="false", comment="the node died during it"),
     Column("node_failed", Boolean, nullable=False, server_default="false", comment="the node failed during it"),
     Column("silent_boot_id", Uuid, comment="executor that fell silent; if heard again, its node had not died"),
-    Column("slot", SmallInteger, nullable=False, server_default="0", comment="0 or 1: the node's live attempts"),
+    Column("slot", SmallInteger, nullable=False, server_default="0", comment="0 to 7, unique among live attempts"),
     Column(
         "prefetched", Boolean, nullable=False, server_default="false",
         comment="claimed while its node had another attempt, and not started; once started, leased_at is the start",
@@ -220,7 +220,7 @@ ATTEMPTS = Table(
     Column("loads_models", Boolean, comment="its node had not loaded all models of the job; null: unknown"),
     Index("uq_attempts_live_slot", "node", "slot", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_prefetched", "leased_at", postgresql_where=text("prefetched AND ended_at IS NULL")),
-    CheckConstraint("slot IN (0, 1)", name="slot_known"),
+    CheckConstraint("slot BETWEEN 0 AND 7", name="slot_known"),
     Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_ended_at", "ended_at"),
     Index("ix_attempts_node", "node", "job_id"),

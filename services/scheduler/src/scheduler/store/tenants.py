@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.database.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement, opaque_array
 from contracts.auth.accounts import Tenant
 from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Limits
@@ -63,13 +63,14 @@ _LOAD_USAGE = Statement(f"""
 SELECT t.images_per_day, t.queued, t.running, now() AS now, ({GROUP_IMAGES.format(day=_TODAY)}) AS images
 FROM tenants t WHERE t.id = :id
 """)  # noqa: S608 - constants only
-_LOAD_FACTS = Statement("""
-SELECT t.id, t.is_active, t.running, t.max_running, t.vtime, t.weight,
+# The fields of ``TenantFacts``, of the tenant ``t``.
+TENANT_FACTS = """
+    t.id, t.is_active, t.running, t.max_running, t.vtime, t.weight,
     CASE WHEN t.running >= t.max_running THEN (
         SELECT max(a.leased_at) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL
     ) END AS limit_reached_at
-FROM tenants t WHERE t.id = ANY(CAST(:ids AS uuid[]))
-""")
+"""
+_LOAD_FACTS = Statement(f"SELECT {TENANT_FACTS} FROM tenants t WHERE t.id = ANY({opaque_array('ids', 'uuid')})")  # noqa: S608
 _LOCK_TENANT = Statement("SELECT now() FROM tenants WHERE id = :id FOR UPDATE")
 _SELECT_FOR_UPDATE = "SELECT id FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 _LOCK_TENANTS = Statement(_SELECT_FOR_UPDATE)

@@ -39,8 +39,8 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
-# Every change of what a tenant may use updates the tenant's row, even if only images change: cached accounts are valid
-# for one version of that row.
+# Every change of what a tenant may use updates the tenant's row, even if only images change: an account that a submit
+# has read is valid for one version of that row.
 _UPDATE_COUNTERS = f"""
     UPDATE tenants SET
         queued = queued + :queued,

@@ -1,10 +1,9 @@
-"""Groups of submits are decided, and accepted jobs are written (decision records 0024 and 0041)."""
+"""Groups of submits are decided, and accepted jobs are written (decision record 0063)."""
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
-
-from cachetools import LRUCache
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
@@ -17,38 +16,40 @@ from scheduler.domain.admission import (
     Candidate,
     DailyImageUse,
     Decision,
+    Earlier,
     Ledger,
     ReplayedJob,
     TenantAllowance,
 )
 from scheduler.domain.job import JobSnapshot
+from scheduler.domain.waiting import TenantFacts
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.learn_run_times import RunTimeLearner
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
 
-MAX_CACHED = 10_000  # tenants
-
 
 class _DecidedJob(NamedTuple):
-    """A job that was accepted, now or before."""
+    """A job that was accepted, now or before.
+
+    Attributes:
+        tenant: as the statement that inserted the job left it; None if the job was accepted before.
+    """
 
     decision: AcceptedJob | ReplayedJob
     snapshot: JobSnapshot
+    tenant: TenantFacts | None = None
 
 
 class JobAdmission:
-    """Decides a group of submits on cached accounts if it can, else under its tenants' locks.
+    """Decides a group of submits without locks if it can, else under its tenants' locks.
 
-    The account of a tenant is cached from one group to the next. Jobs that it accepts are written in one statement,
-    which writes nothing if the account has changed since. A cached account never refuses: such a group is decided again
-    under the locks.
+    The accepted jobs are written in one statement, which writes nothing if an account has changed since it was read.
+    Then the group is decided again under the locks.
     """
 
     def __init__(self, database: Database, reader: JobReader, learner: RunTimeLearner) -> None:
         self._database, self._reader, self._learner = database, reader, learner
-        # An account is removed while it is used, so that nothing stale is left after an error.
-        self._accounts: LRUCache[UUID, TenantAllowance] = LRUCache(maxsize=MAX_CACHED)
 
     async def decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
         """Return the committed decision on each submit, in order.
@@ -56,15 +57,26 @@ class JobAdmission:
         None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
         ``RequestExpired`` for those whose deadline passed while they waited for the lock.
         """
-        ledgers = self._find_cached_ledgers({candidate.tenant_id for candidate in candidates})
-        decisions = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
-        accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
-        if accepted and len(accepted) == len(candidates):
-            async with self._database.single() as connection:
-                made = await self._write_jobs(connection, accepted, ledgers)
-            if made:
-                return await self._build_answers([_DecidedJob(*one) for one in zip(accepted, made, strict=True)])
-        return await self._build_answers(await self._decide_under_locks(candidates, wait_for_locks))
+        refreshing = asyncio.create_task(self._reader.refresh_estimates(), name="scheduler.refresh_estimates")
+        try:
+            decided: Sequence[_DecidedJob | Refusal | None] | None = None
+            if not wait_for_locks:
+                decided = await self._decide_without_locks(candidates)
+            if decided is None:
+                decided = await self._decide_under_locks(candidates, wait_for_locks)
+        finally:
+            await asyncio.wait({refreshing})
+        refreshing.result()
+        return await self._build_answers(decided)
+
+    async def _decide_without_locks(self, candidates: Sequence[Candidate]) -> list[_DecidedJob | Refusal] | None:
+        """Return the decisions; None if nothing was written because an account has changed or is locked."""
+        async with self._database.single() as connection:
+            found = await submits.load_admission_facts(connection, candidates)
+            # The version of a tenant's row does not change with the images of other tenants in its quota group.
+            if len(found) < len(candidates) or any(account.quota_group is not None for account, _ in found):
+                return None
+            return await self._decide_and_write(connection, candidates, found)
 
     async def _decide_under_locks(
         self, candidates: Sequence[Candidate], wait_for_locks: bool
@@ -75,51 +87,52 @@ class JobAdmission:
             locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)
             # The locks may have taken seconds, so some deadlines may have passed.
             deciding = [one for one in candidates if one.tenant_id in locked and not has_passed(one.deadline)]
-            decided = await self._decide_and_write(connection, deciding) if deciding else []
+            decided: Sequence[_DecidedJob | Refusal] = []
+            if deciding:
+                found = await submits.load_admission_facts(connection, deciding)
+                decided = await self._decide_and_write(connection, deciding, found) or []
         absent = UnknownTenant() if wait_for_locks else None
         expired = RequestExpired(service="scheduler", retry_after_s=1)
         answers = dict(zip(deciding, decided, strict=True))
         return [answers.get(one, expired if one.tenant_id in locked else absent) for one in candidates]
 
     async def _decide_and_write(
-        self, connection: Connection, candidates: Sequence[Candidate]
-    ) -> list[_DecidedJob | Refusal]:
+        self,
+        connection: Connection,
+        candidates: Sequence[Candidate],
+        found: Sequence[tuple[TenantAllowance, Earlier | None]],
+    ) -> list[_DecidedJob | Refusal] | None:
+        """Decide and insert the accepted jobs. None, and nothing inserted, if an account has changed or is locked."""
         ledgers: dict[UUID, Ledger] = {}
         pools: dict[UUID, DailyImageUse] = {}  # by quota group
         decisions: list[Decision] = []
-        found = await submits.load_admission_facts(connection, candidates)
         for candidate, (account, earlier) in zip(candidates, found, strict=True):
             if account.id not in ledgers:
                 group = account.quota_group
                 shared = pools.setdefault(group, DailyImageUse(account.images_today)) if group is not None else None
                 ledgers[account.id] = Ledger(account, shared)
             decisions.append(ledgers[account.id].decide(candidate, earlier))
-        snapshots: dict[UUID, JobSnapshot] = {}
         accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
+        decided: dict[UUID, _DecidedJob] = {}
         if accepted:
-            snapshots |= {one.id: one for one in await self._write_jobs(connection, accepted, ledgers)}
-        replayed = {decision.job_id for decision in decisions if isinstance(decision, ReplayedJob)} - snapshots.keys()
-        if replayed:
-            snapshots |= await jobs.find_jobs(connection, replayed)
-        return [_add_snapshot(decision, snapshots) for decision in decisions]
-
-    async def _write_jobs(
-        self, connection: Connection, accepted: Sequence[AcceptedJob], ledgers: dict[UUID, Ledger]
-    ) -> list[JobSnapshot]:
-        """Insert the accepted jobs and return them in order; return nothing if a cached account has changed."""
-        whose = {decision.candidate.tenant_id for decision in accepted}
-        written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
-        if not written:
-            return []
-        for one in whose:  # a version that is not committed matches no row
-            if ledgers[one].account.quota_group is None:  # other tenants of a quota group change what it may use
-                self._accounts[one] = ledgers[one].build_next_allowance(written[0].version)
-        return [decision.to_snapshot(row) for decision, row in zip(accepted, written, strict=True)]
+            whose = {decision.candidate.tenant_id for decision in accepted}
+            written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
+            if not written:
+                return None
+            for decision, row in zip(accepted, written, strict=True):
+                decided[decision.job_id] = _DecidedJob(decision, decision.to_snapshot(row), row.tenant)
+        replayed = {decision.job_id for decision in decisions if isinstance(decision, ReplayedJob)} - decided.keys()
+        found_jobs = await jobs.find_jobs(connection, replayed) if replayed else {}
+        return [
+            decision if isinstance(decision, Refusal) else _find_decided(decision, decided, found_jobs)
+            for decision in decisions
+        ]
 
     async def _build_answers(self, decided: Sequence[_DecidedJob | Refusal | None]) -> list[Answer | None]:
         """Return the answers, once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _DecidedJob)]
-        described = await self._reader.estimate_jobs([one.snapshot for one in accepted])
+        known = {one.tenant.id: one.tenant for one in accepted if one.tenant is not None}
+        described = await self._reader.estimate_jobs([one.snapshot for one in accepted], known)
         for one, (job, estimate) in zip(accepted, described, strict=True):
             if estimate is not None and isinstance(one.decision, AcceptedJob):
                 self._learner.record_estimate(job.job_id, estimate)
@@ -131,16 +144,12 @@ class JobAdmission:
             for one in decided
         ]
 
-    def _find_cached_ledgers(self, whose: Collection[UUID]) -> dict[UUID, Ledger]:
-        """Ledgers of all these tenants; empty if one is not cached or they were read on different days."""
-        accounts = [account for one in whose if (account := self._accounts.pop(one, None))]
-        if len(accounts) < len(whose) or len({account.today for account in accounts}) > 1:
-            return {}
-        return {account.id: Ledger(account) for account in accounts}
 
-
-def _add_snapshot(decision: Decision, snapshots: dict[UUID, JobSnapshot]) -> _DecidedJob | Refusal:
-    if isinstance(decision, Refusal):
-        return decision
+def _find_decided(
+    decision: AcceptedJob | ReplayedJob, decided: Mapping[UUID, _DecidedJob], found_jobs: Mapping[UUID, JobSnapshot]
+) -> _DecidedJob | Refusal:
+    """Return the decision with its job. A job that is replayed may have been accepted in the same group."""
     job_id = decision.job_id
-    return _DecidedJob(decision, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()
+    if job_id in decided:
+        return decided[job_id]._replace(decision=decision)
+    return _DecidedJob(decision, found_jobs[job_id]) if job_id in found_jobs else IdempotencyKeyOfPurgedJob()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.tiers import Limits
 from contracts.scheduler.submissions import RunTimeTooLong, StartTimeTooLong, SubmitJob
+from contracts.workflow import is_ui_format
 from scheduler.domain.fleet_check import UnrunnableGraph
 from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
 from scheduler.usecases.fleet_state import FleetState
@@ -22,7 +23,7 @@ class WorkflowChecker:
         Args:
             command: the submission.
             limits: limits of the tenant.
-            size_bytes: size of the received command; a large one is checked in a thread.
+            size_bytes: size of the received command; a large one, or an editor file, is checked in a thread.
 
         Raises:
             InvalidWorkflow: no node can run it, or it exceeds the tenant's limits.
@@ -47,7 +48,7 @@ class WorkflowChecker:
         )
         catalogs = await self._fleet.load_catalogs()
         uploads = frozenset(map(str, command.inputs))
-        if size_bytes <= INLINE_BYTES:
+        if size_bytes <= INLINE_BYTES and not is_ui_format(command.graph):  # the subgraphs of a file may multiply it
             checked = check_workflow(command.graph, uploads, catalogs, context, secrets.randbelow)
         else:
             checked = await offload(check_workflow, command.graph, uploads, catalogs, context, secrets.randbelow)

@@ -119,12 +119,12 @@ class DeadLetters:
         return self._recorded[node] <= MAX_PER_NODE
 
 
-def _decode_held(body: bytes) -> AttemptRef | None:
-    """Return the attempt that the executor had when it requested another one."""
+def _decode_held(body: bytes) -> tuple[AttemptRef, ...]:
+    """Return the attempts that the executor had when it requested another one."""
     try:
-        return RequestWork.model_validate_json(body).held
+        return RequestWork.model_validate_json(body).all_held
     except ValueError:
-        return None
+        return ()
 
 
 def _letter_from_row(row: Row) -> DeadLetter:

@@ -21,9 +21,11 @@ from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.place_jobs import JobPlacer, TenantSearch
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
+from scheduler.usecases.run_time_history import RunTimeHistory
 from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
 from scheduler.usecases.waiting_requirements import WaitingRequirements
+from scheduler.usecases.warm_node_waits import WarmNodeWaits
 
 RECHECK_S = 5.0  # a notification may be lost; executors ask again after about as long, each at its own time
 CONTENTION_PAUSE_S = 0.02  # until a lock of another transaction is probably gone
@@ -46,8 +48,10 @@ class JobDispatcher:
     """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``.
 
     Args:
+        node_attempts: live attempts that a node may have.
         warm_bound_s: a job that was passed over for this long, for jobs whose models the node has loaded, is next.
-            0: jobs are never passed over, and any suitable node is woken.
+            0: jobs are never passed over, and any suitable node is woken. No node leaves a job to a busy one for
+            longer.
     """
 
     def __init__(
@@ -59,22 +63,27 @@ class JobDispatcher:
         *,
         policies: TenantPolicies,
         loaded: LoadedModels,
+        history: RunTimeHistory,
         lease_s: float,
         frames_per_image: int,
+        node_attempts: int,
         warm_bound_s: float,
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
-        self._metrics, self._policies, self._frames_per_image = metrics, policies, frames_per_image
+        self._metrics, self._policies = metrics, policies
+        self._frames_per_image, self._node_attempts = frames_per_image, node_attempts
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
-        self._loaded, self._prefers_warm = loaded, warm_bound_s > 0
+        self._loaded, self._history, self._prefers_warm = loaded, history, warm_bound_s > 0
+        self._waits = WarmNodeWaits(fleet, loaded, history, bound_s=warm_bound_s)
         self._placer = JobPlacer(fleet, loaded, bound_s=warm_bound_s)
-        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth)
+        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth, loaded.rate_demand)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._queued: Counter[int] = Counter()  # new jobs by requirement, for which no request is woken yet
         self._outwaited: Counter[int] = Counter()  # the same, once their head start is over
+        self._woken_later: set[int] = set()  # requirements of jobs that were left to busy nodes
         self._is_recheck_wanted, self._are_nodes_changed, self._is_recheck_outwaited = False, False, False
         self._recheck_at = 0.0
         self.waking = Loop("scheduler.wake_requests", self._wake_requests, every_s=RECHECK_S)
@@ -113,17 +122,17 @@ class JobDispatcher:
     async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        A node that already has a live attempt gets that attempt again, with its lease renewed. With ``held``, the node
-        may have two: it gets the other one, or prefetches a job that no waiting node could start now.
+        A node that already has a live attempt gets that attempt again, with its lease renewed. With ``held``, it gets
+        one that the request does not name, or prefetches a job that no waiting node could start now.
         """
         if request.boot_id in self._stopped:
             return WorkReply(assignment=None)
         if request.loaded is not None:
-            self._loaded.record_claim(node, request.loaded)
+            self._loaded.record_request(node, request.loaded, is_busy=request.held is not None)
         loaded = self._loaded.get_loaded_models(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
             waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded, may_wait=False)
-            return WorkReply(assignment=await self._prefetch_attempt(waiting, request.held))
+            return WorkReply(assignment=await self._prefetch_attempt(waiting, request.all_held))
         waiting = self._requests.open_request(node, request.boot_id, loaded, may_wait=request.wait_s > 0)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
@@ -141,15 +150,26 @@ class JobDispatcher:
             log.warning("scheduler.next_attempt.not_leased", node=node, error=type(error).__name__)
             return None
 
-    def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
-        """Find a node whose request waits in this process and that could start a job with this requirement."""
-        return self._requests.find_waiting_node(requirement, excluded=excluded)
+    def find_waiting_node(
+        self, requirement: int, *, excluded: Set[str], held_on_warm_node_s: float | None = None
+    ) -> str | None:
+        """Find a node whose request waits in this process and that should start a job with this requirement.
+
+        Args:
+            held_on_warm_node_s: since when a busy node holds the job that has loaded its models; None: no such node.
+                Then only a node that has loaded them, too, should start it, until the load would have ended.
+        """
+        node = self._requests.find_waiting_node(requirement, excluded=excluded)
+        if node is None or held_on_warm_node_s is None:
+            return node
+        is_cold = not self._fleet.get_models(requirement) <= self._loaded.get_loaded_models(node)
+        return None if is_cold and held_on_warm_node_s < self._waits.predict_load(requirement) else node
 
     @property
     def has_waiting_nodes(self) -> bool:
         return self._requests.has_idle_requests
 
-    async def _prefetch_attempt(self, request: WaitingRequest, held: AttemptRef) -> Assignment | None:
+    async def _prefetch_attempt(self, request: WaitingRequest, held: Sequence[AttemptRef]) -> Assignment | None:
         """Lease a job to prefetch to a node that still runs another one. Does not wait for new jobs."""
         clock = asyncio.get_running_loop().time
         until = clock() + CONTENTION_S
@@ -182,13 +202,13 @@ class JobDispatcher:
         return None
 
     async def _claim_attempt(
-        self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None = None
+        self, waiting: WaitingRequest, *, fresh: bool, held: Sequence[AttemptRef] = ()
     ) -> Assignment | ClaimFailure:
         """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one.
 
         Args:
             fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
-            held: attempt that the node has already; the job is prefetched.
+            held: attempts that the node has already; the job is prefetched.
         """
         claim = await self._find_attempt(waiting, fresh=fresh, held=held)
         if isinstance(claim, ClaimFailure):
@@ -198,23 +218,24 @@ class JobDispatcher:
         return claim
 
     async def _find_attempt(
-        self, waiting: WaitingRequest, *, fresh: bool, held: AttemptRef | None
+        self, waiting: WaitingRequest, *, fresh: bool, held: Sequence[AttemptRef]
     ) -> Assignment | ClaimFailure:
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
         requirements, is_restricted = list[int](), False
-        is_repeated = state.has_attempt and held is None
+        is_repeated = state.has_attempt and not held
         if not is_repeated:
             if state.digest is None:
                 return ClaimFailure.RESTRICTED
             requirements = await self._list_requirements(state.digest, fresh=fresh)
-            requirements = requirements if held is None else self._skip_served_requirements(requirements, node)
+            requirements = requirements if not held else self._skip_served_requirements(requirements, node)
             too_large = await self._fleet.list_too_large_requirements(requirements, state.memory_gib)
             is_restricted = bool(too_large)
             requirements = self._requests.skip_claimed_requirements(
                 waiting, [one for one in requirements if one not in too_large]
             )
+            requirements = self._skip_left_requirements(requirements, node)
             if not requirements:
                 return ClaimFailure.RESTRICTED if is_restricted else ClaimFailure.NOTHING
         transition = None
@@ -240,7 +261,7 @@ class JobDispatcher:
             job_id=str(assignment.ref.job_id),
             attempt=assignment.ref.attempt,
             node=node,
-            is_prefetch=held is not None,
+            is_prefetch=bool(held),
             request_id=assignment.request_id,
         )
         policy = await self._policies.load_policy(assignment.ref.tenant_id)
@@ -249,9 +270,19 @@ class JobDispatcher:
         return assignment.model_copy(update=more)
 
     def _skip_served_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
-        """Return the requirements that no other node could serve now."""
-        find = self._requests.find_waiting_node
-        return [one for one in requirements if find(one, excluded={node}) is None]
+        """Return the requirements that no other node could serve now, or that the others leave to this one."""
+        find, loaded = self._requests.find_waiting_node, self._loaded.get_loaded_models(node)
+        served = {one for one in requirements if find(one, excluded={node}) is not None}
+        warm = [one for one in served if self._fleet.get_models(one) <= loaded]
+        served -= self._waits.list_left(warm, "").keys()
+        return [one for one in requirements if one not in served]
+
+    def _skip_left_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
+        """Return the requirements that the node does not leave to a busy one. Some node is woken later for the rest."""
+        left = self._waits.list_left(requirements, node)
+        for requirement, wait_s in left.items():
+            self._wake_later(requirement, wait_s)
+        return [one for one in requirements if one not in left] if left else list(requirements)
 
     async def _list_requirements(self, digest: str, *, fresh: bool) -> list[int]:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
@@ -260,6 +291,7 @@ class JobDispatcher:
             async with self._database.single() as connection:
                 runnable = await self._fleet.load_runnable_requirements(connection, digest)
                 waiting = await self._waiting.load_requirements(connection, fresh=fresh)
+        self._waits.forget_others(waiting)
         return sorted(runnable & waiting)
 
     async def _search_tenants(
@@ -278,10 +310,13 @@ class JobDispatcher:
         tenants = await claims.find_tenants(connection, exclusive, node=None) if exclusive else []
         if tenants:
             return TenantSearch(tenants, exclusive, None)
-        return ClaimFailure.RESTRICTED if avoided else ClaimFailure.NOTHING
+        if avoided:
+            return ClaimFailure.RESTRICTED
+        self._waiting.expire()
+        return ClaimFailure.NOTHING
 
     async def _lease_job(
-        self, connection: Connection, node: str, digest: str, search: TenantSearch, held: AttemptRef | None
+        self, connection: Connection, node: str, digest: str, search: TenantSearch, held: Sequence[AttemptRef]
     ) -> tuple[attempts.LeasedJob | None, transitions.Transition | None]:
         """Lease a job of one of the tenants; None if others were faster, or if the node has changed."""
         turn = await self._placer.lock_tenant(connection, search, node=node)
@@ -290,7 +325,7 @@ class JobDispatcher:
         live = await attempts.renew_live_assignment(connection, node, self._lease_s, held=held)  # of an earlier request
         if live is not None:
             return live, None
-        slot = await attempts.find_free_slot(connection, node)
+        slot = await attempts.find_free_slot(connection, node, max_attempts=self._node_attempts)
         if slot is None:
             return None, None
         found = await self._placer.lock_job(connection, turn, search)
@@ -298,7 +333,9 @@ class JobDispatcher:
             return None, None
         models = self._fleet.get_models(found.requirement_id)
         loads_models = not models <= self._loaded.get_loaded_models(node)
-        self._loaded.record_claim(node, models)
+        run_s = self._waits.predict_run(found.requirement_id, loads_models=loads_models)
+        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=held is not None)
+        self._waits.record_claim(found.requirement_id, loads_models=loads_models)
         cost_s = await self._placer.load_job_cost(connection)
         leased = await attempts.insert_attempt(
             connection, found, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s, loads_models=loads_models
@@ -342,6 +379,10 @@ class JobDispatcher:
         outwaited, self._outwaited = self._outwaited, Counter()
         queued, self._queued = self._queued, Counter()
         later = self._list_head_starts(queued)
+        for requirement, wait_s in self._waits.list_left(later, "").items():
+            self._wake_later(requirement, wait_s, jobs=queued[requirement])
+            later -= {requirement}
+            del queued[requirement]
         for requirement, jobs in (
             outwaited + Counter({one: queued[one] for one in queued if one not in later})
         ).items():
@@ -376,7 +417,14 @@ class JobDispatcher:
 
     def _end_head_start(self, jobs: Counter[int]) -> None:
         self._outwaited += jobs
+        self._woken_later -= jobs.keys()
         self.waking.wake()
+
+    def _wake_later(self, requirement: int, wait_s: float, jobs: int = 1) -> None:
+        """Wake requests for jobs that are left to a busy node, if they still wait then."""
+        if requirement not in self._woken_later:
+            self._woken_later.add(requirement)
+            asyncio.get_running_loop().call_later(wait_s, self._end_head_start, Counter({requirement: jobs}))
 
     def _end_recheck_head_start(self) -> None:
         self._is_recheck_outwaited = True
@@ -385,6 +433,7 @@ class JobDispatcher:
     async def _read_waiting_requirements(self, *, are_nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
         async with self._database.single() as connection:
+            await self._history.refresh_history(connection)
             if are_nodes_changed:
                 digests = await claims.list_digests(connection, self._requests.list_idle_nodes())
                 for digest in {one for one in digests.values() if one is not None}:

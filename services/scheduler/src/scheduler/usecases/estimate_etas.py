@@ -48,6 +48,11 @@ class EtaEstimator:
         self._version = -1
         self._orders: dict[frozenset[str], FairOrder] = {}  # by catalogs, for the cached tenants and run times
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether ``refresh_facts`` would read nothing but run times."""
+        return monotonic() < self._until
+
     async def refresh_facts(self, connection: Connection) -> None:
         """Read tenants and run times, unless they were read lately."""
         await self._history.refresh_history(connection)

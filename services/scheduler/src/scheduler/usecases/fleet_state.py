@@ -59,6 +59,7 @@ class FleetState:
         self._nodes: Sequence[NodeSummary] = ()
         self._facts: Sequence[NodeFacts] = ()
         self._surveys: dict[int, NodeSurvey] = {}  # by requirement, for the cached nodes
+        self._node_classes: Counter[str] = Counter()
         self._digests: tuple[str, ...] = ()
         self._loaded: Counter[str] = Counter()
         self._nodes_until = 0.0
@@ -77,6 +78,11 @@ class FleetState:
     def has_nodes_online(self) -> bool:
         """Whether a node was online when the nodes were last read."""
         return any(node.online for node in self._nodes)
+
+    @property
+    def node_classes(self) -> Mapping[str, int]:
+        """Number of remembered nodes by class, when the nodes were last read."""
+        return self._node_classes
 
     async def prune_catalogs(self) -> None:
         """Delete catalogs that no node has had for a day. For ``chassis.loop.Loop``."""
@@ -283,7 +289,7 @@ class FleetState:
             )
             for row in rows
         ]
-        self._surveys = {}
+        self._surveys, self._node_classes = {}, Counter(row["node_class"] for row in rows)
         self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
 
     async def _load_catalog(self, connection: Connection, digest: str) -> Catalog | None:

@@ -1,17 +1,28 @@
 """Remembers which models each node has loaded."""
 
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Set
+from itertools import islice
 from time import monotonic
 from typing import NamedTuple
 
+from scheduler.domain.placement import ModelDemand
+
 SETTLED_S = 5.0  # a heartbeat that was sent before a claim arrives within this time
+LATE_S = 10.0  # nobody waits for a node that should have been free so long ago
+MAX_COMPARED = 50  # nodes that have loaded the same model
 
 
 class _ModelReport(NamedTuple):
+    """What is known of a node.
+
+    Attributes:
+        free_at: when the jobs that it got are expected to have ended; None if its claims are not known here.
+    """
+
     models: frozenset[str]
     at: float
     claimed_at: float
+    free_at: float | None
 
 
 class LoadedModels:
@@ -27,12 +38,32 @@ class LoadedModels:
     def __init__(self, *, forgotten_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._forgotten_s, self._clock = forgotten_s, clock
         self._reports: dict[str, _ModelReport] = {}  # longest silent first
-        self._nodes: Counter[str] = Counter()  # number of nodes that have loaded a model
+        self._nodes: dict[str, set[str]] = {}  # that have loaded a model
+        self._demand = ModelDemand()
 
-    def record_claim(self, node: str, models: Collection[str]) -> None:
-        """Record the models of a job that the node got, or those that it had loaded when it requested work."""
-        now = self._clock()
-        self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now))
+    def record_request(self, node: str, models: Collection[str], *, is_busy: bool) -> None:
+        """Record the models that a node had loaded when it requested work.
+
+        Args:
+            is_busy: it still runs a job, and prefetches another one.
+        """
+        now, earlier = self._clock(), self._reports.get(node)
+        free_at = (earlier.free_at if earlier else None) if is_busy else now
+        self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=free_at))
+
+    def record_claim(
+        self, node: str, models: Collection[str], *, run_s: float = 0.0, is_prefetch: bool = False
+    ) -> None:
+        """Record the models of a job that the node got.
+
+        Args:
+            run_s: how long the job is expected to run.
+            is_prefetch: it runs after the one that the node has already.
+        """
+        now, earlier = self._clock(), self._reports.get(node)
+        self._demand.record_job(models)
+        begin = max(now, earlier.free_at or now) if is_prefetch and earlier else now
+        self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=begin + run_s))
 
     def record_heartbeat(self, node: str, models: Collection[str]) -> None:
         """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
@@ -40,7 +71,8 @@ class LoadedModels:
         if earlier is not None and now < earlier.claimed_at + SETTLED_S:
             self._replace_report(node, earlier._replace(at=now))
         else:
-            self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=float("-inf")))
+            free_at = earlier.free_at if earlier else None
+            self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=float("-inf"), free_at=free_at))
 
     def get_loaded_models(self, node: str) -> frozenset[str]:
         report = self._reports.get(node)
@@ -50,17 +82,36 @@ class LoadedModels:
         """Return the models that other nodes have loaded."""
         self._forget_silent_nodes()
         own = self.get_loaded_models(node)
-        return frozenset(model for model, nodes in self._nodes.items() if nodes > (model in own))
+        return frozenset(model for model, nodes in self._nodes.items() if len(nodes) > (model in own))
+
+    def rate_demand(self, models: Iterable[str]) -> float:
+        """Rate how much the fleet would miss these models if a node that has loaded them loaded others; 0 for none."""
+        return max((self._demand.rate(model, nodes=len(self._nodes.get(model, ()))) for model in models), default=0.0)
+
+    def predict_free_in(self, models: Set[str]) -> float | None:
+        """Predict after how many seconds a node that has loaded all these models is free; None if none is known."""
+        now = self._clock()
+        nodes = min((self._nodes.get(model, set[str]()) for model in models), key=len, default=set[str]())
+        reports = [self._reports[node] for node in islice(nodes, MAX_COMPARED)]
+        return min(
+            (
+                max(one.free_at - now, 0.0)
+                for one in reports
+                if models <= one.models and one.free_at is not None and now < one.free_at + LATE_S
+            ),
+            default=None,
+        )
 
     def _replace_report(self, node: str, report: _ModelReport) -> None:
         self._remove_report(node)
         self._reports[node] = report
-        self._nodes.update(report.models)
+        for model in report.models:
+            self._nodes.setdefault(model, set()).add(node)
 
     def _remove_report(self, node: str) -> None:
         report = self._reports.pop(node, None)
         for model in report.models if report else ():
-            self._nodes[model] -= 1
+            self._nodes[model].discard(node)
             if not self._nodes[model]:
                 del self._nodes[model]
 

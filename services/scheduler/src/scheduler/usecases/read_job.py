@@ -1,6 +1,7 @@
 """Reads jobs for their owner, with the reason why a job waits and an estimate of when it ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -59,13 +60,25 @@ class JobReader:
         """Convert snapshots, of any tenants, to public jobs. The number of queries does not grow with the jobs."""
         return tuple(one.job for one in await self.estimate_jobs(snapshots))
 
-    async def estimate_jobs(self, snapshots: Sequence[JobSnapshot]) -> tuple[DescribedJob, ...]:
-        """Like ``describe_jobs``, with the whole estimate of each queued job."""
-        facts: dict[UUID, TenantFacts] = {}
-        if any(_needs_estimate(one) for one in snapshots):
+    async def estimate_jobs(
+        self, snapshots: Sequence[JobSnapshot], known: Mapping[UUID, TenantFacts] = MappingProxyType({})
+    ) -> tuple[DescribedJob, ...]:
+        """Like ``describe_jobs``, with the whole estimate of each queued job.
+
+        Args:
+            known: facts about tenants that need not be read. Call ``refresh_estimates`` first.
+        """
+        facts, unknown = dict(known), [one for one in snapshots if one.tenant_id not in known]
+        if any(_needs_estimate(one) for one in unknown):
             async with self._database.single() as connection:
-                facts = await self._load_facts(connection, snapshots)
+                facts |= await self._load_facts(connection, unknown)
         return await self._describe_snapshots(snapshots, facts)
+
+    async def refresh_estimates(self) -> None:
+        """Read what estimates need, unless it was read lately."""
+        if not self._estimator.is_fresh:
+            async with self._database.single() as connection:
+                await self._estimator.refresh_facts(connection)
 
     async def _load_facts(self, connection: Connection, snapshots: Sequence[JobSnapshot]) -> dict[UUID, TenantFacts]:
         """Load the facts about tenants that have queued jobs, and what estimates need. No query without such jobs."""

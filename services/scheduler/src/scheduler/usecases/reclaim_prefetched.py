@@ -28,7 +28,11 @@ class PrefetchReclaimer:
             prefetched = await attempts.list_prefetched_attempts(connection)
         served: set[str] = set()
         for attempt in prefetched:
-            node = self._dispatcher.find_waiting_node(attempt.requirement_id, excluded={*served, attempt.node})
+            node = self._dispatcher.find_waiting_node(
+                attempt.requirement_id,
+                excluded={*served, attempt.node},
+                held_on_warm_node_s=attempt.held_s if attempt.loads_models is False else None,
+            )
             if node is not None:
                 served.add(node)
                 await self._reclaim_attempt(attempt, "node_waits")

@@ -14,8 +14,17 @@ from scheduler.usecases.loaded_models import LoadedModels
 
 
 class HeartbeatRecorder:
-    def __init__(self, database: Database, loaded: LoadedModels, *, lease_s: float, forgotten_s: float) -> None:
+    """Records heartbeats and catalogs.
+
+    Args:
+        node_attempts: live attempts that a node may have.
+    """
+
+    def __init__(
+        self, database: Database, loaded: LoadedModels, *, lease_s: float, forgotten_s: float, node_attempts: int
+    ) -> None:
         self._database, self._loaded, self._lease_s, self._forgotten_s = database, loaded, lease_s, forgotten_s
+        self._node_attempts = node_attempts
 
     async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
         """Record a heartbeat and renew the leases of its attempts.
@@ -35,14 +44,16 @@ class HeartbeatRecorder:
         lease = LeaseState.NONE if beat.attempt is None else _to_lease_state(state)
         return HeartbeatReply(
             lease=lease,
-            other_lease=await self._renew_second_lease(node, beat.other_attempt),
+            other_lease=await self._renew_other_lease(node, beat.other_attempt),
+            further_leases=tuple([await self._renew_other_lease(node, ref) for ref in beat.further_attempts]),
+            max_attempts=self._node_attempts,
             catalog_wanted=beat.catalog_digest is not None and not noted.known,
             clear=noted.clear,
             refresh=noted.refresh,
         )
 
-    async def _renew_second_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
-        """Renew the lease of a second attempt. In its own transaction: locks of two jobs at once can deadlock."""
+    async def _renew_other_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
+        """Renew the lease of another attempt. In its own transaction: locks of two jobs at once can deadlock."""
         if ref is None:
             return LeaseState.NONE
         async with self._database.direct() as connection:

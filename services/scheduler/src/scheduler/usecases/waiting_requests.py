@@ -68,12 +68,16 @@ class WaitingRequests:
     Args:
         can_run: whether a node with this catalog meets a requirement.
         rate_warmth: how many models of jobs with this requirement a node has loaded.
+        rate_demand: how much the fleet would miss these models if a node replaced them.
     """
 
     def __init__(
-        self, can_run: Callable[[str, int], bool], rate_warmth: Callable[[int, frozenset[str]], Warmth]
+        self,
+        can_run: Callable[[str, int], bool],
+        rate_warmth: Callable[[int, frozenset[str]], Warmth],
+        rate_demand: Callable[[frozenset[str]], float] = bool,
     ) -> None:
-        self._can_run, self._rate_warmth = can_run, rate_warmth
+        self._can_run, self._rate_warmth, self._rate_demand = can_run, rate_warmth, rate_demand
         self._by_node: dict[str, list[WaitingRequest]] = {}
         self._claiming: set[WaitingRequest] = set()
         self._idle: dict[Kind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
@@ -235,11 +239,11 @@ class WaitingRequests:
     ) -> bool:
         """Wake the idle request with one of these catalogs whose node is warmest for a ``wanted`` requirement.
 
-        Among equals, a node without models is first, since it need not replace any, then the request that is idle for
-        longest. Returns False if there is none.
+        Among equals, the one whose models the fleet would miss least is first, such as a node without models, then the
+        request that is idle for longest. Returns False if there is none.
         """
         first = [
-            ((self._rate_best_warmth(wanted, loaded), bool(loaded), request.idle_since), request, digest)
+            ((self._rate_best_warmth(wanted, loaded), self._rate_demand(loaded), request.idle_since), request, digest)
             for (digest, loaded), group in self._idle.items()
             if digest is not None and digest in digests
             for request in islice((one for one in group if one.node not in tried), 1)

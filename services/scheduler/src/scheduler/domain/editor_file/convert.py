@@ -26,6 +26,7 @@ from scheduler.domain.editor_file.parse import (
     Link,
     Slot,
     list_promoted_widgets,
+    measure,
     parse_file,
 )
 from scheduler.domain.editor_file.prompt_texts import SAVING_CLASSES, DrawNumber, choose_alternatives, fill_placeholders
@@ -34,6 +35,7 @@ from scheduler.domain.editor_file.widgets import WidgetValues, check_type, order
 REPLACES_PLACEHOLDERS = "Run widget replace on values"  # property of a primitive node
 NAME_PROPERTY = "Node name for S&R"  # property that placeholders in file names refer to
 MAX_STEPS = 100_000  # over all links of a file; real files take a few steps per link
+MAX_SIZE = 8 << 20  # characters of all converted nodes; a subgraph counts as often as it is used
 _NOTHING = WidgetValues({}, {})
 _MISSING = object()
 
@@ -82,7 +84,7 @@ class GraphScope:
         path: ids of the enclosing subgraph nodes, outermost first.
         host: the node that represents the subgraph; it is in the scope ``outer``.
         given: widget values of the host, by input of the subgraph.
-        promoted: widget values of the host that belong to inner nodes, by node id and widget name.
+        promoted: widget values of the host that belong to inner nodes, by node id, then by widget name.
         inner: scopes of the subgraphs inside, by the id of their node.
     """
 
@@ -91,7 +93,7 @@ class GraphScope:
     host: FileNode | None = None
     outer: "GraphScope | None" = None
     given: dict[str, Any] = field(default_factory=dict)
-    promoted: dict[tuple[str, str], Any] = field(default_factory=dict)
+    promoted: dict[str, dict[str, Any]] = field(default_factory=dict)
     inner: dict[str, "GraphScope"] = field(default_factory=dict)
 
     def node_id(self, node: FileNode) -> str:
@@ -119,7 +121,7 @@ def convert_editor_file(
 
 
 class TooLargeError(InexactError):
-    """Converting the file takes more than ``MAX_STEPS`` steps."""
+    """Converting the file takes more than ``MAX_STEPS`` steps, or gives more than ``MAX_SIZE`` characters."""
 
 
 class _Conversion:
@@ -130,8 +132,12 @@ class _Conversion:
         self._widgets: dict[FileNode, WidgetValues] = {}
         self._indexes: dict[FileGraph, GraphIndex] = {}
         self._loaded: dict[FileNode, tuple[Slot, ...]] = {}
+        self._promoted_values: dict[tuple[FileGraph, int], Any] = {}
+        self._inputs_by_name: dict[FileGraph, dict[str, int]] = {}
+        self._slots_by_name: dict[FileNode, dict[str, int]] = {}
+        self._slots_by_link: dict[FileNode, dict[str | None, Slot]] = {}
         self._scopes = 1
-        self._steps = 0
+        self._steps = self._size = 0
 
     def run(self) -> ConvertedGraph:
         graph: Graph = {}
@@ -162,6 +168,7 @@ class _Conversion:
             if node.type in self._file.subgraphs:
                 yield from self._iterate_nodes(self._enter_subgraph(scope, node))
             else:
+                self._count_size(node.size)
                 yield scope, node
 
     def _convert_node(self, scope: GraphScope, node: FileNode) -> GraphNode:
@@ -174,12 +181,14 @@ class _Conversion:
         for slot, declared in enumerate(node.inputs):
             match self._find_source(scope, node, slot):
                 case PromotedValue(value):
+                    self._count_size(measure(value))
                     inputs[declared.name] = _wrap_list(value)
                 case LinkSource(source, output):
                     inputs[declared.name] = [source, output]
-        for (inner, name), value in scope.promoted.items():
-            if inner == node.id and name in widgets.specs and value is not None:
+        for name, value in scope.promoted.get(node.id, {}).items():
+            if name in widgets.specs and value is not None:
                 check_type(name, widgets.specs[name], value)
+                self._count_size(measure(value))
                 inputs[name] = _wrap_list(value)
         given = {name: value for name, value in inputs.items() if value is not None}
         return GraphNode(node.type, given, {"title": node.title} if node.title else None)
@@ -206,17 +215,19 @@ class _Conversion:
     def _read_primitives(self, scope: GraphScope, node: FileNode, widgets: WidgetValues) -> dict[str, Any]:
         """Return the values of linked primitive nodes by widget. The API format has no such nodes."""
         found: dict[str, Any] = {}
+        self._count_steps(len(node.inputs))
         for declared in node.inputs:
             link = scope.graph.links.get(declared.link or "")
             source = scope.graph.nodes.get(link.origin) if link else None
             if source is None or source.type != PRIMITIVE or declared.name not in widgets.specs:
                 continue
-            value = scope.promoted.get((source.id, "value"), _first_value(source.values))
+            value = scope.promoted.get(source.id, {}).get("value", _first_value(source.values))
             if value is _MISSING:
                 continue
             if isinstance(value, str) and "%" in value and source.properties.get(REPLACES_PLACEHOLDERS):
                 raise InexactError("A primitive node fills placeholders into a text.", scope.node_id(source))
             check_type(declared.name, widgets.specs[declared.name], value)
+            self._count_size(measure(value))
             found[declared.name] = value
         return found
 
@@ -242,7 +253,7 @@ class _Conversion:
         seen: set[tuple[GraphScope, str, str, int]],
     ) -> tuple[GraphScope, FileNode, int, str | None] | LinkSource | PromotedValue | None:
         """Follow one link from an input to the next input, or to the source."""
-        self._count_step()
+        self._count_steps()
         if slot >= len(node.inputs):
             raise InexactError(f"It has no input {slot}.", scope.node_id(node))
         declared = node.inputs[slot]
@@ -263,7 +274,7 @@ class _Conversion:
         if link.origin_slot >= len(scope.graph.inputs):
             raise InexactError("It is linked to an input that its subgraph does not have.", scope.node_id(node))
         name = scope.graph.inputs[link.origin_slot].name
-        slot = next((number for number, one in enumerate(host.inputs) if one.name == name), None)
+        slot = self._find_slot_by_name(host, name)
         if slot is None or host.inputs[slot].link is None:
             return PromotedValue(scope.given[name]) if name in scope.given else None
         source = outer.graph.links.get(host.inputs[slot].link or "")
@@ -277,7 +288,7 @@ class _Conversion:
     ) -> tuple[GraphScope, FileNode, int, str | None] | LinkSource | None:
         """Continue from an output to the node that produces it, or to the input that it passes on."""
         while True:
-            self._count_step()
+            self._count_steps()
             node = scope.graph.nodes.get(node_id)
             if node is None:
                 raise InexactError(f"A link comes from node {printable(node_id)}, which is not in the file.")
@@ -307,6 +318,7 @@ class _Conversion:
 
     def _find_passed_slot(self, node: FileNode, slot: int, kind: str) -> int | None:
         """Return the index, in the file, of the input that a bypassed node passes on; None if there is none."""
+        self._count_steps(len(node.inputs))
         inputs, given = node.inputs, node.outputs[slot].type if slot < len(node.outputs) else ANY
         if node.type in self._catalog.classes:
             facts = self._catalog.get_class_facts(node.type)
@@ -315,8 +327,7 @@ class _Conversion:
             inputs = self._loaded[node]
             given = facts.spec.outputs[slot] if slot < len(facts.spec.outputs) else given
         passed = find_bypass_slot(inputs, slot, given, kind)
-        names = [one.name for one in node.inputs]
-        return names.index(inputs[passed].name) if passed is not None and inputs[passed].name in names else None
+        return self._find_slot_by_name(node, inputs[passed].name) if passed is not None else None
 
     def _enter_subgraph(self, scope: GraphScope, host: FileNode) -> GraphScope:
         """Return the scope of the subgraph that a node represents."""
@@ -326,6 +337,7 @@ class _Conversion:
                 raise InexactError("Its subgraphs are too many or nested too deeply.", scope.node_id(host))
             inner = GraphScope(self._file.subgraphs[host.type], (*scope.path, host.id), host, scope)
             scope.inner[host.id] = inner
+            self._count_size(host.size + len(inner.graph.inputs))
             self._read_host_widgets(inner, host)
         return scope.inner[host.id]
 
@@ -336,8 +348,8 @@ class _Conversion:
         scope.given = dict(self._load_index(scope.graph).shown)
         values = list(host.values or ())
         scope.given |= dict(zip(scope.given, values, strict=False))
-        if scope.outer is not None and (scope.outer.promoted or scope.outer.given):
-            shown = {name: value for (inner, name), value in scope.outer.promoted.items() if inner == host.id}
+        if scope.outer is not None:
+            shown = scope.outer.promoted.get(host.id, {})
             scope.given |= {name: value for name, value in shown.items() if name in scope.given}
         for number, (inner, name) in enumerate(list_promoted_widgets(host)):
             if number < len(values):
@@ -355,7 +367,7 @@ class _Conversion:
         node = scope.graph.nodes.get(inner)
         if node is not None:
             is_primitive = node.type == PRIMITIVE
-            scope.promoted[(inner, "value" if is_primitive else name)] = value
+            scope.promoted.setdefault(inner, {})["value" if is_primitive else name] = value
 
     def _load_index(self, graph: FileGraph) -> GraphIndex:
         if graph not in self._indexes:
@@ -374,35 +386,58 @@ class _Conversion:
             self._indexes[graph] = GraphIndex(_index_names(graph), links_out, shown, targets)
         return self._indexes[graph]
 
-    def _count_step(self) -> None:
-        self._steps += 1
+    def _count_steps(self, count: int = 1) -> None:
+        self._steps += count
         if self._steps > MAX_STEPS:
             raise TooLargeError("Its links pass through too many nodes.")
+
+    def _count_size(self, characters: int) -> None:
+        self._size += characters
+        if self._size > MAX_SIZE:
+            raise TooLargeError("Its subgraphs repeat too many nodes and values.")
+
+    def _find_slot_by_name(self, node: FileNode, name: str) -> int | None:
+        """Return the index of the first input of this name."""
+        if node not in self._slots_by_name:
+            self._slots_by_name[node] = {one.name: number for number, one in reversed([*enumerate(node.inputs)])}
+        return self._slots_by_name[node].get(name)
+
+    def _find_slot_by_link(self, node: FileNode, link_id: str) -> Slot | None:
+        """Return the first input that has this link."""
+        if node not in self._slots_by_link:
+            self._slots_by_link[node] = {one.link: one for one in reversed(node.inputs)}
+        return self._slots_by_link[node].get(link_id)
 
     def _find_target(self, graph: FileGraph, number: int) -> tuple[str, str] | None:
         """Return id and input name of the first inner input that an input of the subgraph is linked to."""
         for link_id in graph.input_links[number]:
             link = graph.links.get(link_id)
             node = graph.nodes.get(link.target) if link else None
-            name = next((one.name for one in node.inputs if one.link == link_id), None) if node else None
-            if node is not None and name is not None:
-                return node.id, name
+            slot = self._find_slot_by_link(node, link_id) if node else None
+            if node is not None and slot is not None:
+                return node.id, slot.name
         return None
 
     def _find_promoted_value(self, graph: FileGraph, number: int, depth: int = 0) -> Any:
         """Return the value of the widget behind an input of a subgraph; ``_MISSING`` if there is none."""
         if depth > MAX_DEPTH:
             return _MISSING
+        if (graph, number) not in self._promoted_values:
+            self._promoted_values[graph, number] = _MISSING  # while a subgraph that contains itself is searched
+            self._promoted_values[graph, number] = self._search_promoted_value(graph, number, depth)
+        return self._promoted_values[graph, number]
+
+    def _search_promoted_value(self, graph: FileGraph, number: int, depth: int) -> Any:
         for link_id in graph.input_links[number]:
             link = graph.links.get(link_id)
             node = graph.nodes.get(link.target) if link else None
-            slot = next((one for one in node.inputs if one.link == link_id), None) if node else None
+            slot = self._find_slot_by_link(node, link_id) if node else None
             if node is None or slot is None:
                 continue
             inside = self._file.subgraphs.get(node.type)
             if inside is not None:
-                same = [index for index, one in enumerate(inside.inputs) if one.name == slot.name]
-                value = self._find_promoted_value(inside, same[0], depth + 1) if same else _MISSING
+                same = self._find_input(inside, slot.name)
+                value = _MISSING if same is None else self._find_promoted_value(inside, same, depth + 1)
             elif node.type in self._catalog.classes:
                 value = self._load_widgets(node).values.get(slot.name, _MISSING)
             else:
@@ -410,6 +445,12 @@ class _Conversion:
             if value is not _MISSING:
                 return value
         return _MISSING
+
+    def _find_input(self, graph: FileGraph, name: str) -> int | None:
+        """Return the index of the first input of a subgraph of this name."""
+        if graph not in self._inputs_by_name:
+            self._inputs_by_name[graph] = {one.name: number for number, one in reversed([*enumerate(graph.inputs)])}
+        return self._inputs_by_name[graph].get(name)
 
 
 def _index_names(graph: FileGraph) -> dict[str, FileNode]:

@@ -10,6 +10,8 @@ ACTIVE, MUTED, BYPASSED = 0, 2, 4  # modes of a node; all other modes run like A
 PRIMITIVE, REROUTE = "PrimitiveNode", "Reroute"
 VIRTUAL = frozenset({PRIMITIVE, REROUTE, "Note", "MarkdownNote"})  # exist in the editor only
 MAX_DEPTH = 16  # of nested subgraphs
+MAX_ID = 256  # characters of a node's id; the ids of nested subgraphs are joined
+MAX_TYPE = 500  # characters of the type of an input or output: a name, or some names with commas
 ANY = "*"
 
 
@@ -51,7 +53,12 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileNode:
-    """A node. ``values``: its widget values, a list by position or an object by name; None if the file has none."""
+    """A node.
+
+    Attributes:
+        values: its widget values, a list by position or an object by name; None if the file has none.
+        size: characters of its texts and values, about as many as it has in the file.
+    """
 
     id: str
     type: str
@@ -61,6 +68,7 @@ class FileNode:
     outputs: tuple[Slot, ...]
     values: list[Any] | dict[str, Any] | None
     properties: Mapping[str, Any]
+    size: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +129,8 @@ def _parse_node(raw: Mapping[str, Any]) -> FileNode:
     node_id, kind, mode = raw.get("id"), raw.get("type"), raw.get("mode", ACTIVE)
     if isinstance(node_id, bool) or not isinstance(node_id, int | str):
         raise InexactError("One of its nodes has no id.")
+    if len(str(node_id)) > MAX_ID:
+        raise InexactError(f"One of its nodes has an id of more than {MAX_ID} characters.")
     if not isinstance(kind, str):
         raise InexactError("It has no type.", str(node_id))
     values, properties, title = raw.get("widgets_values"), raw.get("properties"), raw.get("title")
@@ -135,11 +145,14 @@ def _parse_node(raw: Mapping[str, Any]) -> FileNode:
         outputs=tuple(map(_parse_slot, _list_objects(raw.get("outputs")))),
         values=values if isinstance(values, list | dict) else None,
         properties=properties if isinstance(properties, dict) else {},
+        size=measure(raw),
     )
 
 
 def _parse_slot(raw: Mapping[str, Any]) -> Slot:
     name, kind, link = raw.get("name"), raw.get("type"), raw.get("link")
+    if isinstance(kind, str) and len(kind) > MAX_TYPE:
+        raise InexactError(f"One of its inputs or outputs has a type of more than {MAX_TYPE} characters.")
     return Slot(
         name=name if isinstance(name, str) else "",
         type=kind if isinstance(kind, str) else "COMBO" if isinstance(kind, list) else ANY,
@@ -174,6 +187,22 @@ def _list_objects(raw: Any) -> list[dict[str, Any]]:
 
 def _list_or_empty(raw: Any) -> list[Any]:
     return raw if isinstance(raw, list) else []
+
+
+def measure(value: Any) -> int:
+    """Return about how many characters a decoded JSON value has as text. Iterative: values may be nested deeply."""
+    size, todo = 0, [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, str):
+            size += len(one)
+        elif isinstance(one, dict):
+            todo += one
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
+        size += 2
+    return size
 
 
 def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:

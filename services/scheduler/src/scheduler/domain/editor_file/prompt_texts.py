@@ -13,6 +13,7 @@ Parts = list["str | Parts"]
 """Pieces of a text, nested like its ``{a|b}`` blocks."""
 
 MAX_BLOCKS = 1_000  # per text; real prompts have a dozen
+MAX_FILE_NAME = 10_000  # characters of a file name with folders, its placeholders filled in
 
 _COMMENT = re.compile(r"/\*|//")
 _LINE_END = re.compile(r"[\n\r\u2028\u2029]")
@@ -69,16 +70,34 @@ def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str],
         now: time for dates.
         value_of: returns the value of a widget by node name and widget name; None if there is none, and then the
             placeholder stays.
+
+    Raises:
+        InexactError: the name has more than ``MAX_FILE_NAME`` characters, or a placeholder stands for several values.
     """
+    size = len(prefix)
 
     def fill_placeholder(found: re.Match[str]) -> str:
+        nonlocal size
         node, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
             return _format_date(node.removeprefix("date:"), now) if node.startswith("date:") and not dot else found[0]
         value = value_of(node, widget)
-        return found[0] if value is None else _UNSAFE.sub("_", _format_value(value))
+        if value is None:
+            return found[0]
+        if isinstance(value, list | dict):
+            raise InexactError("A placeholder in its file name stands for several values.")
+        written = _format_value(value)
+        size += len(written)
+        _check_file_name(size)
+        return _UNSAFE.sub("_", written)
 
+    _check_file_name(size)
     return _PLACEHOLDER.sub(fill_placeholder, prefix)
+
+
+def _check_file_name(size: int) -> None:
+    if size > MAX_FILE_NAME:
+        raise InexactError(f"Its file name has more than {MAX_FILE_NAME} characters.")
 
 
 def _close_block(last: Parts, outer: Parts, options: list[Parts], choose: DrawNumber) -> Parts:
