@@ -1,11 +1,12 @@
 """Measures how long the scheduler takes to select a job for a node from a million waiting jobs, in hostile orders.
 
-    python -m tests.load.worst_claim [--jobs 1000000] [--rounds 30]
+    python -m tests.load.worst_claim [--jobs 1000000] [--rounds 30] [--only TEXT]
 
 Each arrangement fills the queue so that what the node can run comes last in the fair order or in the tenant's queue, or
 not at all. Selections change nothing. Prints the median and maximum, milliseconds: for a node that has loaded no model;
 for one that has loaded the model of the last requirement that it can run, while another node has that of the first; and
-for the statements from before decision 0056, which read every job ahead; "-" where these exceed 10 s.
+for the statements from before decision 0056, which read every job ahead; "-" where these exceed 10 s. ``--only`` leaves
+out arrangements of which the name does not contain the text.
 """
 
 import argparse
@@ -88,6 +89,18 @@ ONE_TENANT = Queue(
 )
 # A thousand tenants, each with one job of each of a thousand requirements.
 MANY_REQUIREMENTS = Queue(1000, "1 + n % 1000", "1 + n / 1000 % 1000")
+# Five hundred tenants, each with a thousand jobs for no node and then one of each of a thousand requirements, so that a
+# look at the first jobs of the queue finds nothing.
+UNRUNNABLE_FIRST = Queue(
+    500,
+    "1 + n % 500",
+    "CASE WHEN n / 500 <= 1000 THEN 10001 ELSE n / 500 - 1000 END",
+    "CASE WHEN n / 500 <= 1000 THEN 10 ELSE 0 END",
+)
+# The first half of the tenants has 500 odd requirements each, the second half 500 even ones.
+ODD_AND_EVEN = Queue(1000, "1 + n % 1000", "CASE WHEN n % 1000 < 500 THEN 1 ELSE 2 END + 2 * (n / 1000 % 500)")
+# One tenant has all jobs, of 10,000 requirements. No node meets that of the first 100.
+ONE_OF_MANY_REQUIREMENTS = Queue(1, "1", "CASE WHEN n <= 100 THEN 10001 ELSE 1 + n % 10000 END")
 QUEUES = {
     MANY_TENANTS: (
         Arrangement("10,000 tenants, all runnable", (1, 2, 3)),
@@ -105,6 +118,12 @@ QUEUES = {
         Arrangement("1,000 tenants x 1,000 requirements, all runnable", range(1, 1001)),
         Arrangement("1,000 tenants x 1,000 requirements, every other", range(2, 1001, 2)),
         Arrangement("1,000 tenants x 1,000 requirements, only one", (1000,)),
+    ),
+    UNRUNNABLE_FIRST: (Arrangement("500 tenants x 1,000, 1,000 unrunnable jobs first", range(1, 1001)),),
+    ODD_AND_EVEN: (Arrangement("1,000 tenants x 500, only the second half's", range(2, 1001, 2)),),
+    ONE_OF_MANY_REQUIREMENTS: (
+        Arrangement("one tenant x 10,000, 100 unrunnable jobs first", range(1, 10_001)),
+        Arrangement("one tenant x 10,000, every other runnable", range(2, 10_001, 2)),
     ),
 }
 
@@ -178,7 +197,7 @@ async def measure_selection(database: Database, fleet: FleetState, arrangement: 
     print(*line, "" if is_same else f"different jobs: {found}", flush=True)
 
 
-async def measure(number: int, rounds: int) -> None:
+async def measure(number: int, rounds: int, only: str) -> None:
     """Print a table."""
     server = PostgresServer()
     try:
@@ -187,13 +206,16 @@ async def measure(number: int, rounds: int) -> None:
         sql = await asyncpg.connect(url.replace("+asyncpg", ""))
         await sql.execute(
             "INSERT INTO requirements (digest, needs)"
-            " SELECT n::text, ARRAY['Loader.model=' || n || '.safetensors'] FROM generate_series(1, 1000) n"
+            " SELECT n::text, ARRAY['Loader.model=' || n || '.safetensors'] FROM generate_series(1, 10001) n"
         )
         database = Database(url, name="load")
         fleet = FleetState(database, online_s=15, forgotten_s=60, catalog_grace_s=30)
         await fleet.learn_requirements()
         print(f"{number:,} jobs, ms: median and maximum{'':>30} now {'':>10} model loaded {'':>3} before 0056")
-        for queue, arrangements in QUEUES.items():
+        for queue, all_arrangements in QUEUES.items():
+            arrangements = [one for one in all_arrangements if only in one.name]
+            if not arrangements:
+                continue
             await fill(sql, queue, number)
             began = perf_counter()
             async with database.single() as connection:
@@ -212,8 +234,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--only", default="")
     arguments = parser.parse_args()
-    asyncio.run(measure(arguments.jobs, arguments.rounds))
+    asyncio.run(measure(arguments.jobs, arguments.rounds, arguments.only))
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ ATTEMPTS_ENDED = Metric(
     "not renewed), overtime (ended by the scheduler after the job's run time), withdrawn (by an operator), "
     "released (its executor was stopped).",
 )  # fmt: skip
+CLAIMS = Metric(
+    "comfyfleet_claims_total", "counter", ("outcome",), ("scheduler",),
+    "Claims of a job for a node: one for each request for work, and another one whenever a waiting request is woken. "
+    "outcome: leased, renewed (the node has the attempt already), nothing (no job for the node), restricted (the node "
+    "is cordoned, too small, or was just failed by the job), contended (another node was faster; it claims again).",
+)  # fmt: skip
 NODE_STATE = Metric(
     "comfyfleet_node_state", "gauge", ("node", "state"), ("scheduler",),
     "1 if the node is in this state, else 0. state: online or offline, and besides working, cordoned, blocked. Every "
@@ -166,6 +172,7 @@ METRICS = (
     ETA_JOBS,
     JOBS_ENDED,
     ATTEMPTS_ENDED,
+    CLAIMS,
     NODE_STATE,
     NODES_CORDONED,
     NODE_IDLE_SECONDS,

@@ -147,13 +147,24 @@ async def fill_many_requirements(queue: Queue) -> UUID:
     return tenant
 
 
+async def fill_unrunnable_jobs_before_many_requirements(queue: Queue) -> UUID:
+    """The first jobs of the tenant, as many as are looked at first, are not for the node."""
+    tenant = await queue.add_tenant(1)
+    await queue.add_jobs(tenant, ELSEWHERE, count=1000, priority=10)
+    for requirement in range(4, 100):
+        await queue.add_jobs(tenant, requirement)
+    await queue.add_jobs(tenant, HERE, priority=5)
+    return tenant
+
+
 ARRANGEMENTS = {
     fill_unrunnable_tenants: (0, 3),
     fill_tenants_at_their_limit: (0, 3),
-    fill_low_priority_behind_jobs_for_others: (-10, 3),
+    fill_low_priority_behind_jobs_for_others: (-10, 3 + claims.FIRST_JOBS),
     fill_jobs_on_hold: (-10, 3),
     fill_half_runnable: (-10, 3 + claims.CANDIDATES),
-    fill_many_requirements: (HERE, 3),
+    fill_many_requirements: (HERE, 3 + claims.FIRST_JOBS),
+    fill_unrunnable_jobs_before_many_requirements: (5, 3 + claims.FIRST_JOBS),
 }
 """The priority of the job that is selected, and the most rows of jobs that may be read."""
 
@@ -201,8 +212,8 @@ async def test_warm_job_search_reads_a_bounded_number_of_rows(queue: Queue) -> N
     async with queue.sql.transaction():
         tenant, firsts = await claims.lock_tenant_and_list_jobs(connection, [UUID(int=1)], warmth, node=NODE)
     assert tenant is not None
-    assert [(job.warmth, job.priority) for job in firsts] == [(Warmth.WARM, HERE), (Warmth.COLD, 99)]
-    assert connection.read["jobs"] <= len(warmth)
+    assert [(job.warmth, job.priority) for job in firsts] == [(Warmth.COLD, 99), (Warmth.WARM, HERE)]
+    assert connection.read["jobs"] <= claims.FIRST_RUNNABLE + 2
 
     await queue.clear()
     for number in range(1, TENANTS + 1):

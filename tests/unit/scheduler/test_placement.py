@@ -145,6 +145,21 @@ def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
     assert models.get_loaded_models("2") == {OTHER}
 
 
+def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
+    now = 0.0
+    models = LoadedModels(forgotten_s=60, clock=lambda: now)
+    models.record_claim("silent", {BASE})
+    models.record_claim("alive", {STYLE})
+    now = 50.0
+    models.record_heartbeat("alive", {STYLE})
+    assert models.list_models_elsewhere("asks") == {BASE, STYLE}
+    now = 61.0
+    assert models.list_models_elsewhere("asks") == {STYLE}
+    assert models.get_loaded_models("silent") == frozenset()
+    now = 111.0
+    assert models.list_models_elsewhere("asks") == frozenset()
+
+
 def test_job_is_left_to_a_warm_node_only_while_waiting_is_worth_a_load() -> None:
     limit_s = WORTH_WAITING * 10
     assert may_leave_to_warm_node(left_s=0, free_in_s=limit_s - 1, load_s=10)

@@ -129,6 +129,20 @@ async def test_job_that_is_queued_while_all_suitable_nodes_claim_makes_them_clai
     assert await fleet.settle() == []
 
 
+async def test_request_leaves_a_new_job_to_the_node_that_was_woken_for_it(fleet: Fleet) -> None:
+    first = await fleet.wait("1")
+    late = fleet.open("late", LARGE)
+    fleet.requests.wake_for_jobs(COMMON)
+    assert await fleet.settle() == ["1"]
+    assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
+    assert fleet.requests.skip_claimed_requirements(first, [COMMON]) == [COMMON]
+    await fleet.wait_again(late)
+    fleet.requests.pass_wake_on(first)  # it may not take the job
+    assert await fleet.settle() == ["late"]
+    late.wake = None  # it found nothing
+    assert fleet.requests.skip_claimed_requirements(first, [COMMON, RARE]) == [COMMON, RARE]
+
+
 async def test_recheck_wakes_one_node_of_each_catalog_with_work(fleet: Fleet) -> None:
     for node, digest in (("small-1", SMALL), ("large-1", LARGE), ("small-2", SMALL), ("large-2", LARGE)):
         await fleet.wait(node, digest)

@@ -107,6 +107,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         database,
         fleet,
         publisher,
+        job_metrics,
         policies=policies,
         loaded=loaded,
         history=history,

@@ -22,6 +22,7 @@ from executor.clients.comfyui_responses import NodeUnavailable, QueuedPrompt, Un
 from executor.domain.attempt import AttemptRecord, Phase
 from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.occupancy import Occupant
+from executor.domain.request_timing import REPLY_S, choose_wait_s
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_pending_on_idle_node
 from executor.usecases.live_attempts import AttemptPlace, LiveAttempt
@@ -50,7 +51,7 @@ class WorkRequester:
     """Requests work for one node.
 
     Attributes:
-        wait_s: how long the scheduler may hold the request.
+        wait_s: how long the scheduler may hold the request; longer once the node has been idle for long.
         stop_within_s: time limit for stopping prompts left on the node.
     """
 
@@ -69,6 +70,7 @@ class WorkRequester:
     _is_first_request: bool = field(default=True, init=False)
     _foreign_pause_s: float = field(default=0.0, init=False)
     _own_queue_until: float = field(default=0.0, init=False)
+    _empty_replies: int = field(default=0, init=False)  # since the last attempt
 
     async def request_work(self) -> AssignedWork | None:
         """Request work once.
@@ -208,19 +210,22 @@ class WorkRequester:
             return None
         self.idle.enter_request()
         client_id = self.standby.next_client_id()
-        wait_s = 0 if orphans else self.wait_s
+        wait_s = 0 if orphans else choose_wait_s(self.wait_s, empty_replies=self._empty_replies)
         request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, loaded=self.state.loaded_models)
+        within_s = max(REQUEST_WORK.timeout_s, wait_s + REPLY_S)
         try:
-            assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
+            reply = await self.bus.request(REQUEST_WORK, request, key=self.node_name, within_s=within_s)
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.refused.code)
             self.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
+        assignment = reply.assignment
         self.idle.enter(IdleReason.NO_WORK)
         wanted = str(assignment.prompt_id) if assignment else None
         await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
         if assignment is None:
+            self._empty_replies += 1
             return None
         # Only an attempt of an earlier process can already be on the node.
         is_first, self._is_first_request = self._is_first_request, False
@@ -230,6 +235,7 @@ class WorkRequester:
 
     def _begin_attempt(self, assignment: Assignment, client_id: str) -> AttemptRecord:
         """Record a new attempt in the journal."""
+        self._empty_replies = 0
         record = AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=time.time())
         self.journal.begin_attempt(record)
         return record

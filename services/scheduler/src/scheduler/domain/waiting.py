@@ -1,8 +1,10 @@
 """Explains why a job waits, from facts about the nodes, the tenant and the job."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
@@ -105,8 +107,11 @@ class Obstacle(NamedTuple):
     detail: WaitingDetail = WaitingDetail()
 
 
-class NodeSurvey(NamedTuple):
+@dataclass(frozen=True)
+class NodeSurvey:
     """The state of the nodes for all jobs with the same needs.
+
+    It is used for many jobs, so what follows from the nodes is computed once.
 
     Attributes:
         open: nodes that can run the jobs and are not cordoned, whether busy or not.
@@ -115,6 +120,41 @@ class NodeSurvey(NamedTuple):
 
     open: tuple[NodeFacts, ...] = ()
     obstacle: Obstacle | None = None
+
+    @cached_property
+    def digests(self) -> frozenset[str]:
+        """The catalogs of the open nodes."""
+        return frozenset(node.digest for node in self.open if node.digest)
+
+    @cached_property
+    def classes(self) -> Mapping[str, int]:
+        """The number of open nodes by class."""
+        return Counter(node.node_class for node in self.open)
+
+    @cached_property
+    def free(self) -> tuple[NodeFacts, ...]:
+        """The open nodes that are neither blocked nor busy with foreign prompts."""
+        return tuple(_list_free_nodes(self.open))
+
+    @cached_property
+    def free_classes(self) -> Mapping[str, int]:
+        """The number of free nodes by class."""
+        return Counter(node.node_class for node in self.free)
+
+    @cached_property
+    def free_since(self) -> datetime | None:
+        """Since when the first of the free nodes is in its state."""
+        return min((node.since for node in self.free if node.since is not None), default=None)
+
+    @cached_property
+    def working(self) -> tuple[NodeFacts, ...]:
+        """The free nodes that have an attempt."""
+        return tuple(node for node in self.free if node.busy_since is not None)
+
+    @cached_property
+    def loaded(self) -> frozenset[frozenset[str]]:
+        """Each set of models that a free node has loaded."""
+        return frozenset(node.loaded for node in self.free)
 
 
 def survey_nodes(
@@ -154,7 +194,7 @@ def explain_waiting(job: QueuedJobFacts, tenant: TenantFacts, surveyed: NodeSurv
     if not tenant.is_active:
         return _build_waiting(job, Obstacle(WaitReason.ACCOUNT_DISABLED, "The account of the job's owner is disabled."))
     obstacle = surveyed.obstacle or _explain_avoided_node(job, surveyed.open) or _explain_concurrency_limit(tenant)
-    return _build_waiting(job, obstacle or _explain_queue(job, surveyed.open))
+    return _build_waiting(job, obstacle or _explain_queue(job, surveyed))
 
 
 def _build_waiting(job: QueuedJobFacts, obstacle: Obstacle) -> Waiting:
@@ -251,13 +291,12 @@ def _explain_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
     return Obstacle(WaitReason.CONCURRENCY_LIMIT, message, tenant.limit_reached_at, detail)
 
 
-def _explain_queue(job: QueuedJobFacts, nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = min((node.since for node in _list_free_nodes(nodes) if node.since is not None), default=None)
+def _explain_queue(job: QueuedJobFacts, surveyed: NodeSurvey) -> Obstacle:
     message = "The job waits for a free node."
     if job.jobs_ahead:
         jobs = "job" if job.jobs_ahead == 1 else "jobs"
         message = f"The job waits for a free node, behind {job.jobs_ahead} other {jobs} of the account."
-    return Obstacle(WaitReason.QUEUE, message, since, WaitingDetail(jobs_ahead=job.jobs_ahead))
+    return Obstacle(WaitReason.QUEUE, message, surveyed.free_since, WaitingDetail(jobs_ahead=job.jobs_ahead))
 
 
 def _list_free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:

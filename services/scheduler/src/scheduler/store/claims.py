@@ -1,7 +1,8 @@
 """Finds the job that a node runs next. What a claim reads does not grow with the number of queued jobs.
 
-A claim starts from ``waiting_requirements``: which tenants have queued jobs with which requirement. Jobs that the node
-cannot run are never read (decision record 0056).
+A claim starts from ``waiting_requirements``: which tenants have queued jobs with which requirement (decision record
+0056). Of the tenant whose turn it is, it reads the first jobs in the order of its queue. Only if the node can run none
+of them, it looks up the requirements one by one (decision record 0065).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ from scheduler.domain.placement import FirstJob, TenantTurn, WarmTenant, Warmth
 
 CANDIDATES = 4  # tenants; if others lock all of them, the claim is repeated
 FIRST_TENANTS = 32  # in fair order, looked at first: usually one of them has a job for the node
+FIRST_JOBS = 1000  # of a tenant in queue order, looked at until one is runnable; ten times as fast as to look one up
+FIRST_RUNNABLE = 32  # of these, among which a warm job is looked for
+MAX_PREFERRED = 32  # requirements that are looked up for a warmer job than those
 MAX_WARM = 16  # requirements that other tenants' warm jobs are looked for by
 FEW_PAIRS = 1000  # of tenant and requirement, looked up one by one; more are compared with all ready tenants
 MANY_PAIRS = 20_000  # about 1 MB of hash table; of more the tenants are made distinct first
@@ -95,11 +99,23 @@ SELECT requirement_id FROM found WHERE requirement_id IS NOT NULL
 """)
 # Subqueries for a single value, with LIMIT or with OFFSET 0 are never merged with the query around them. So tenants are
 # looked at in fair order, and none after the last candidate, whatever PostgreSQL expects of the number of rows.
+_MAY_RUN_HERE = "(j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())"
 _FIRST_JOB = f"""
     SELECT j.id, j.priority, j.passed_over_at, j.created_at FROM jobs j
-    WHERE j.tenant_id = w.tenant_id AND j.requirement_id = w.requirement_id AND {IS_CLAIMABLE}
-        AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
+    WHERE j.tenant_id = w.tenant_id AND j.requirement_id = w.requirement_id AND {IS_CLAIMABLE} AND {_MAY_RUN_HERE}
     ORDER BY j.priority DESC, j.id LIMIT 1
+"""  # noqa: S608 - constants only
+# PostgreSQL does not know the value of the inner LIMIT and expects a tenth of the rows, so it prefers the index in the
+# order of the queue. With a constant that is not below the number of jobs that it expects, it would read and sort all
+# jobs. CASE makes it hash the requirements instead of comparing each job with all of them.
+_FIRST_RUNNABLE_JOBS = f"""
+    SELECT j.* FROM (
+        SELECT j.id, j.priority, j.passed_over_at, j.created_at, j.requirement_id, j.avoid_node, j.avoid_until
+        FROM jobs j WHERE j.tenant_id = {{tenant_id}} AND j.state = 'queued' AND NOT j.on_hold
+        ORDER BY j.priority DESC, j.id LIMIT (SELECT {FIRST_JOBS})
+    ) j
+    WHERE CASE WHEN j.requirement_id IN (SELECT unnest(CAST(:requirements AS bigint[]))) THEN {_MAY_RUN_HERE} END
+    ORDER BY j.priority DESC, j.id LIMIT {{limit}}
 """  # noqa: S608 - constants only
 _IS_RUNNABLE = "w.requirement_id = ANY(CAST(:requirements AS bigint[]))"
 _HAS_JOB = f"""(
@@ -146,11 +162,16 @@ SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on
 FROM ({best}) best JOIN jobs j ON j.id = best.id JOIN graphs g ON g.job_id = j.id
 WHERE j.state = 'queued' AND NOT j.on_hold FOR UPDATE OF j SKIP LOCKED
 """
+# coalesce() runs the second query only if the first finds nothing.
 _LOCK_FIRST_JOB = Statement(
     _LOCK_BEST.format(
         best=f"""
-    SELECT f.id FROM waiting_requirements w CROSS JOIN LATERAL ({_FIRST_JOB}) f
-    WHERE w.tenant_id = :tenant_id AND {_IS_RUNNABLE} ORDER BY f.priority DESC, f.id LIMIT 1
+    SELECT coalesce((
+        SELECT j.id FROM ({_FIRST_RUNNABLE_JOBS.format(tenant_id=":tenant_id", limit=1)}) j
+    ), (
+        SELECT f.id FROM waiting_requirements w CROSS JOIN LATERAL ({_FIRST_JOB}) f
+        WHERE w.tenant_id = :tenant_id AND {_IS_RUNNABLE} ORDER BY f.priority DESC, f.id LIMIT 1
+    )) AS id
 """  # noqa: S608 - constants only
     )
 )
@@ -159,17 +180,28 @@ _PASSED_OVER = """
     coalesce(extract(epoch FROM {job}.passed_over_at - {job}.created_at), 0)::float AS {prefix}waited_s
 """
 # In one statement, so that a claim that chooses a job takes no more round trips than one that need not. The jobs are
-# those before the lock; the statement that locks the chosen one checks that it is still queued.
+# those before the lock; the statement that locks the chosen one checks that it is still queued. The condition on the
+# first jobs is checked once, before the last part of the union: it is run only if there are none.
 _LOCK_TENANT_AND_LIST = Statement(f"""
-WITH t AS MATERIALIZED ({_LOCK_TENANT_SQL})
-SELECT t.*, f.* FROM t LEFT JOIN LATERAL (
-    SELECT DISTINCT ON (r.warmth) r.warmth, f.id AS job_id, f.priority,
-        {_PASSED_OVER.format(job="f", prefix="")}
-    FROM unnest(CAST(:requirements AS bigint[]), CAST(:warmth AS smallint[])) r (requirement_id, warmth)
-    JOIN waiting_requirements w ON w.requirement_id = r.requirement_id AND w.tenant_id = t.id
-    CROSS JOIN LATERAL ({_FIRST_JOB}) f
-    ORDER BY r.warmth, f.priority DESC, f.id
-) f ON true
+WITH t AS MATERIALIZED ({_LOCK_TENANT_SQL}),
+first AS MATERIALIZED (
+    SELECT j.* FROM t CROSS JOIN LATERAL ({_FIRST_RUNNABLE_JOBS.format(tenant_id="t.id", limit=FIRST_RUNNABLE)}) j
+),
+found AS MATERIALIZED (
+    SELECT f.id, f.priority, f.passed_over_at, f.created_at, f.requirement_id FROM first f
+    UNION ALL
+    SELECT f.*, w.requirement_id
+    FROM t JOIN waiting_requirements w ON w.tenant_id = t.id CROSS JOIN LATERAL ({_FIRST_JOB}) f
+    WHERE w.requirement_id = ANY(CAST(:preferred AS bigint[]))
+    UNION ALL (
+        SELECT f.*, w.requirement_id
+        FROM t JOIN waiting_requirements w ON w.tenant_id = t.id CROSS JOIN LATERAL ({_FIRST_JOB}) f
+        WHERE {_IS_RUNNABLE} AND (SELECT true FROM first LIMIT 1) IS NULL
+        ORDER BY f.priority DESC, f.id LIMIT 1
+    )
+)
+SELECT t.*, f.id AS job_id, f.requirement_id, f.priority, {_PASSED_OVER.format(job="f", prefix="")}
+FROM t LEFT JOIN found f ON true ORDER BY f.priority DESC, f.id
 """)  # noqa: S608 - constants only
 _LIST_WARM_TENANTS = Statement(f"""
 SELECT t.id, t.vtime, t.weight, warm.priority AS warm_priority, first.priority AS first_priority,
@@ -273,19 +305,29 @@ async def lock_tenant_and_list_jobs(
 ) -> tuple[LockedTenant | None, list[FirstJob]]:
     """Lock that of these tenants with the least ``vtime``, as ``lock_tenant``; and list its first job of each warmth.
 
+    The first of all of them is exact. The first of a warmth may be missing if it is not among the ``FIRST_RUNNABLE``
+    jobs of the queue, and its requirement not among the ``MAX_PREFERRED`` warmest.
+    Of equally warm requirements, the last ones count.
+
     Args:
         warmth: of the requirements that the node meets and that queued jobs have.
         node: as in ``find_tenants``.
     """
+    coldest = max(warmth.values())
+    warmer = sorted((one for one in reversed([*warmth]) if warmth[one] < coldest), key=warmth.__getitem__)
     rows = await _LOCK_TENANT_AND_LIST.all(
-        connection, ids=list(tenant_ids), requirements=[*warmth], warmth=[*warmth.values()], node=node or ""
+        connection,
+        ids=list(tenant_ids),
+        requirements=[*warmth],
+        preferred=warmer[:MAX_PREFERRED],
+        node=node or "",
     )
     tenant = LockedTenant(**{name: rows[0][name] for name in LockedTenant._fields}) if rows else None
-    return tenant, [
-        FirstJob(row["job_id"], row["priority"], Warmth(row["warmth"]), row["passed_over_s"], row["waited_s"])
-        for row in rows
-        if row["job_id"] is not None
-    ]
+    first: dict[Warmth, FirstJob] = {}
+    for row in rows:
+        if row["job_id"] is not None and (rated := warmth[row["requirement_id"]]) not in first:
+            first[rated] = FirstJob(row["job_id"], row["priority"], rated, row["passed_over_s"], row["waited_s"])
+    return tenant, [*first.values()]
 
 
 async def lock_job(

@@ -16,6 +16,7 @@ from scheduler.domain.settlement import compute_claim_effects
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.place_jobs import JobPlacer, TenantSearch
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -58,6 +59,7 @@ class JobDispatcher:
         database: Database,
         fleet: FleetState,
         publisher: JobEventPublisher,
+        metrics: JobMetrics,
         *,
         policies: TenantPolicies,
         loaded: LoadedModels,
@@ -68,7 +70,8 @@ class JobDispatcher:
         warm_bound_s: float,
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
-        self._policies, self._frames_per_image, self._node_attempts = policies, frames_per_image, node_attempts
+        self._metrics, self._policies = metrics, policies
+        self._frames_per_image, self._node_attempts = frames_per_image, node_attempts
         self._is_open = True
         self._stopped: deque[UUID] = deque(maxlen=STOPPED_EXECUTORS)
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
@@ -128,9 +131,9 @@ class JobDispatcher:
             self._loaded.record_request(node, request.loaded, is_busy=request.held is not None)
         loaded = self._loaded.get_loaded_models(node) if self._prefers_warm else frozenset[str]()
         if request.held is not None:
-            waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded)
+            waiting = WaitingRequest(node=node, boot_id=request.boot_id, loaded=loaded, may_wait=False)
             return WorkReply(assignment=await self._prefetch_attempt(waiting, request.all_held))
-        waiting = self._requests.open_request(node, request.boot_id, loaded)
+        waiting = self._requests.open_request(node, request.boot_id, loaded, may_wait=request.wait_s > 0)
         try:
             return WorkReply(assignment=await self._wait_for_attempt(waiting, request.wait_s))
         finally:
@@ -207,6 +210,16 @@ class JobDispatcher:
             fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
             held: attempts that the node has already; the job is prefetched.
         """
+        claim = await self._find_attempt(waiting, fresh=fresh, held=held)
+        if isinstance(claim, ClaimFailure):
+            self._metrics.count_claim(claim.name.lower())
+        else:
+            self._metrics.count_claim("renewed" if claim.renewed else "leased")
+        return claim
+
+    async def _find_attempt(
+        self, waiting: WaitingRequest, *, fresh: bool, held: Sequence[AttemptRef]
+    ) -> Assignment | ClaimFailure:
         node = waiting.node
         state = await self._nodes.read_node(node)
         waiting.digest = state.digest
@@ -219,7 +232,9 @@ class JobDispatcher:
             requirements = requirements if not held else self._skip_served_requirements(requirements, node)
             too_large = await self._fleet.list_too_large_requirements(requirements, state.memory_gib)
             is_restricted = bool(too_large)
-            requirements = [one for one in requirements if one not in too_large] if too_large else requirements
+            requirements = self._requests.skip_claimed_requirements(
+                waiting, [one for one in requirements if one not in too_large]
+            )
             requirements = self._skip_left_requirements(requirements, node)
             if not requirements:
                 return ClaimFailure.RESTRICTED if is_restricted else ClaimFailure.NOTHING
@@ -346,7 +361,8 @@ class JobDispatcher:
             )
             self._wake_for_queued_jobs(waiting)
             if is_recheck:
-                self._requests.repeat_claims()
+                if waiting is None or waiting:
+                    self._requests.repeat_claims()
                 self._wake_each_catalog(waiting or frozenset())
             if is_due:
                 self._recheck_at = clock() + RECHECK_S

@@ -74,7 +74,7 @@ class EtaEstimator:
             vtime=tenant.vtime,
             weight=tenant.weight,
             jobs_ahead=own_ahead,
-            cost_s=self._predict_mean(job.requirement_id, _count_classes(survey.open)),
+            cost_s=self._predict_mean(job.requirement_id, survey.classes),
         )
         return QueuePlace(own_ahead, others, order.mean_cost_s)
 
@@ -82,13 +82,12 @@ class EtaEstimator:
         self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey, place: QueuePlace
     ) -> Eta | None:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
-        free = [node for node in survey.open if node.occupied_at is None]
-        if not free:
+        if not survey.free:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, _count_classes(free))
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.free_classes)
         models = self._fleet.get_models(job.requirement_id)
         own = self._history.run_times.predict_run_time(
-            kind, loads_models=not any(models <= node.loaded for node in free)
+            kind, loads_models=not any(models <= loaded for loaded in survey.loaded)
         )
         if own is None:
             return None
@@ -98,8 +97,9 @@ class EtaEstimator:
         if ahead:
             job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
         usual = self._history.run_times.predict_run_time(kind._replace(fingerprint=None), loads_models=False) or own
+        idle = len(survey.free) - len(survey.working)
         return estimate_eta(
-            NodeSchedule(_estimate_busy_s(node, job, job_s) for node in free),
+            NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working]),
             position=place.position,
             own=own,
             job_s=job_s,
@@ -111,7 +111,7 @@ class EtaEstimator:
         """Estimate how long a running job still runs; None if it already ran longer than all known ones."""
         if job.started_at is None:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, _count_classes(survey.open))
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.classes)
         elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
         return self._history.run_times.predict_remaining(kind, elapsed_s=elapsed_s)
 
@@ -119,9 +119,9 @@ class EtaEstimator:
         """Build the order of the tenants that have jobs for the nodes of a survey; of all tenants if it has none."""
         if self._version != self._history.version:
             self._orders, self._version = {}, self._history.version
-        digests = frozenset(node.digest for node in survey.open if node.digest)
+        digests = survey.digests
         if digests not in self._orders:
-            shared, classes = self._fleet.find_shared_requirements(digests), _count_classes(survey.open)
+            shared, classes = self._fleet.find_shared_requirements(digests), survey.classes
             costs: dict[int, float] = {}
             rivals = []
             for tenant in self._tenants:
@@ -139,13 +139,6 @@ class EtaEstimator:
     def _predict_mean(self, requirement: int, classes: Mapping[str, int]) -> float:
         mean_s = self._history.run_times.predict_mean(JobKind(requirement, None, classes))
         return MIN_COST_S if mean_s is None else mean_s
-
-
-def _count_classes(nodes: Sequence[NodeFacts]) -> dict[str, int]:
-    counted: dict[str, int] = {}
-    for node in nodes:
-        counted[node.node_class] = counted.get(node.node_class, 0) + 1
-    return counted
 
 
 def _estimate_busy_s(node: NodeFacts, job: JobSnapshot, job_s: float) -> float:

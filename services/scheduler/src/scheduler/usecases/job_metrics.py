@@ -1,8 +1,8 @@
-"""Counts the ends of jobs and attempts, and how long jobs wait."""
+"""Counts claims, the ends of jobs and attempts, and how long jobs wait."""
 
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.tiers import Tier
-from contracts.metrics import ATTEMPTS_ENDED, JOB_WAIT_SECONDS, JOBS_ENDED, NODES_CORDONED
+from contracts.metrics import ATTEMPTS_ENDED, CLAIMS, JOB_WAIT_SECONDS, JOBS_ENDED, NODES_CORDONED
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import FINAL_STATES, JOB_ERRORS
 from scheduler.domain.settlement import WITHDRAWN
@@ -12,6 +12,7 @@ from scheduler.store.transitions import Transition
 LAPSED, OVERTIME = "lapsed", "overtime"
 OUTCOMES = (*(outcome.value for outcome in Outcome), LAPSED, OVERTIME, WITHDRAWN)
 NO_ERROR, OTHER = "none", "other"
+CLAIM_OUTCOMES = ("leased", "renewed", "nothing", "restricted", "contended")
 
 
 class JobMetrics:
@@ -20,6 +21,8 @@ class JobMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._ended, self._attempts = metrics.counter(JOBS_ENDED), metrics.counter(ATTEMPTS_ENDED)
         self._wait, self._cordons = metrics.histogram(JOB_WAIT_SECONDS), metrics.counter(NODES_CORDONED)
+        claims = metrics.counter(CLAIMS)
+        self._claims = {outcome: claims.labels(outcome) for outcome in CLAIM_OUTCOMES}
         self._nodes: set[str] = set()
         for tier in Tier:  # a series that begins at 0 shows its first increase
             self._wait.labels(tier.value)
@@ -35,6 +38,10 @@ class JobMetrics:
             self._ended.labels(tier, event.state.value, code if known else OTHER).inc()
         elif event.cause == Cause.CLAIMED and event.attempt == 1:
             self._wait.labels(tier).observe(max(0.0, transition.waited_s))
+
+    def count_claim(self, outcome: str) -> None:
+        """Count a claim of a job for a node. ``outcome`` is one of ``CLAIM_OUTCOMES``."""
+        self._claims[outcome].inc()
 
     def count_attempt(self, node: str, outcome: str) -> None:
         """Count a committed end of an attempt. ``outcome`` is one of ``OUTCOMES``."""

@@ -1,6 +1,6 @@
 """Remembers which models each node has loaded."""
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Set
 from itertools import islice
 from time import monotonic
 from typing import NamedTuple
@@ -32,10 +32,11 @@ class LoadedModels:
 
     Args:
         forgotten_s: a node that was not heard of for so long is left out.
+        clock: seconds.
     """
 
-    def __init__(self, *, forgotten_s: float) -> None:
-        self._forgotten_s = forgotten_s
+    def __init__(self, *, forgotten_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self._forgotten_s, self._clock = forgotten_s, clock
         self._reports: dict[str, _ModelReport] = {}  # longest silent first
         self._nodes: dict[str, set[str]] = {}  # that have loaded a model
         self._demand = ModelDemand()
@@ -46,7 +47,7 @@ class LoadedModels:
         Args:
             is_busy: it still runs a job, and prefetches another one.
         """
-        now, earlier = monotonic(), self._reports.get(node)
+        now, earlier = self._clock(), self._reports.get(node)
         free_at = (earlier.free_at if earlier else None) if is_busy else now
         self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=free_at))
 
@@ -59,14 +60,14 @@ class LoadedModels:
             run_s: how long the job is expected to run.
             is_prefetch: it runs after the one that the node has already.
         """
-        now, earlier = monotonic(), self._reports.get(node)
+        now, earlier = self._clock(), self._reports.get(node)
         self._demand.record_job(models)
         begin = max(now, earlier.free_at or now) if is_prefetch and earlier else now
         self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=begin + run_s))
 
     def record_heartbeat(self, node: str, models: Collection[str]) -> None:
         """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
-        now, earlier = monotonic(), self._reports.get(node)
+        now, earlier = self._clock(), self._reports.get(node)
         if earlier is not None and now < earlier.claimed_at + SETTLED_S:
             self._replace_report(node, earlier._replace(at=now))
         else:
@@ -89,7 +90,7 @@ class LoadedModels:
 
     def predict_free_in(self, models: Set[str]) -> float | None:
         """Predict after how many seconds a node that has loaded all these models is free; None if none is known."""
-        now = monotonic()
+        now = self._clock()
         nodes = min((self._nodes.get(model, set[str]()) for model in models), key=len, default=set[str]())
         reports = [self._reports[node] for node in islice(nodes, MAX_COMPARED)]
         return min(
@@ -115,6 +116,6 @@ class LoadedModels:
                 del self._nodes[model]
 
     def _forget_silent_nodes(self) -> None:
-        until = monotonic() - self._forgotten_s
+        until = self._clock() - self._forgotten_s
         while self._reports and next(iter(self._reports.values())).at < until:
             self._remove_report(next(iter(self._reports)))

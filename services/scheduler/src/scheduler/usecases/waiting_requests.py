@@ -40,6 +40,7 @@ class WaitingRequest:
         loaded: models that the node has loaded.
         digest: of the node's catalog at the last claim; None if the node may not claim.
         wake: why it was woken. It owes the wake to another request unless its claim finds that nothing is left.
+        may_wait: it becomes idle if it finds nothing.
         is_ended: it must be answered now, without a job.
         missed: its claim may have looked too early, so it claims once more before it is idle.
         idle_since: increases with each request that becomes idle.
@@ -51,6 +52,7 @@ class WaitingRequest:
     loaded: frozenset[str] = frozenset()
     digest: str | None = None
     wake: WakeCause | None = None
+    may_wait: bool = True
     is_ended: bool = False
     missed: bool = False
     idle_since: int = 0
@@ -81,9 +83,11 @@ class WaitingRequests:
         self._idle: dict[Kind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
         self._numbers = count()
 
-    def open_request(self, node: str, boot_id: UUID, loaded: frozenset[str] = frozenset()) -> WaitingRequest:
+    def open_request(
+        self, node: str, boot_id: UUID, loaded: frozenset[str] = frozenset(), *, may_wait: bool = True
+    ) -> WaitingRequest:
         """Add a request that claims."""
-        request = WaitingRequest(node=node, boot_id=boot_id, loaded=loaded)
+        request = WaitingRequest(node=node, boot_id=boot_id, loaded=loaded, may_wait=may_wait)
         self._by_node.setdefault(node, []).append(request)
         self._claiming.add(request)
         return request
@@ -140,6 +144,18 @@ class WaitingRequests:
         for _ in range(min(jobs, MAX_WOKEN) - len(woken)):
             if not self._wake_suitable_request(requirement):
                 break
+
+    def skip_claimed_requirements(self, request: WaitingRequest, requirements: list[int]) -> list[int]:
+        """Return the requirements whose jobs no other request was woken for that still claims.
+
+        A request that comes in while another one claims a new job would only wait for the same lock and get nothing.
+        It becomes idle instead, and is woken if there is more. A woken request skips nothing, nor does one that never
+        becomes idle.
+        """
+        if request.wake is not None or not request.may_wait:
+            return requirements
+        claimed = {one.wake.requirement for one in self._claiming if one.wake is not None}
+        return [one for one in requirements if one not in claimed] if claimed else requirements
 
     def wake_each_catalog(self, requirements: Collection[int]) -> None:
         """Wake one request of each catalog that meets one of these requirements: its nodes may have a job now."""
