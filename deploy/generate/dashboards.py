@@ -75,6 +75,11 @@ FLEET = Dashboard(
         ),
         Panel("Model loads per minute", {"all nodes": f"60 * sum(rate(comfyfleet_model_loads_total{WINDOW}))"}),
         Panel(
+            "Claims per second by outcome",
+            {"{{outcome}}": f"sum by (outcome) (rate(comfyfleet_claims_total{WINDOW}))"},
+            "ops",
+        ),
+        Panel(
             "Attempts per minute that did not succeed",
             {
                 "{{outcome}}": "60 * sum by (outcome) (rate(comfyfleet_attempts_ended_total"

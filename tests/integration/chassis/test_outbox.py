@@ -33,13 +33,13 @@ ROOT = Path(__file__).parents[3]
 RELAY = """
 import asyncio, sys
 from chassis.messaging.bus import Bus
-from chassis.messaging.outbox import Relay
+from chassis.messaging.outbox import OutboxRelay
 from chassis.database.postgres import Database
 
 async def main(nats, url):
     bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")
     await bus.start()
-    await Relay(Database(url, name="dying"), bus).tick()
+    await OutboxRelay(Database(url, name="dying"), bus).tick()
 
 asyncio.run(main(*sys.argv[1:]))
 """

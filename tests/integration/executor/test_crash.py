@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("gateway")
 class Defective(PromptPoster):
     """Posts the prompt, and then fails as only a defect does."""
 
-    async def post(
+    async def post_prompt(
         self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool, prompt: Prompt | None = None
     ) -> AttemptResult | None:
         assert await PromptPoster.post_prompt(self, record, files, maybe_posted=maybe_posted, prompt=prompt) is None

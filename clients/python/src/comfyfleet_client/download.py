@@ -101,7 +101,7 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
         file: empty, open for writing and seeking.
 
     Raises:
-        Damaged: the bytes do not match the record.
+        DamagedDownload: the bytes do not match the record.
         NotFound: there is no such output.
         Conflict: the job has not completed.
     """

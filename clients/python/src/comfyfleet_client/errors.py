@@ -9,13 +9,13 @@
     │   ├── Forbidden       403
     │   ├── NotFound        404
     │   ├── Conflict        409
-    │   ├── Invalid         422
-    │   ├── Limited         429
+    │   ├── InvalidRequest  422
+    │   ├── LimitReached    429
     │   └── Unavailable     500 and above
-    ├── Unreachable         no response after all retries
-    ├── Damaged             the downloaded bytes do not match their digest
-    ├── Unreadable          a response with an unexpected shape
-    └── StillRunning        a job did not end in time (also a TimeoutError)
+    ├── ServerUnreachable   no response after all retries
+    ├── DamagedDownload     the downloaded bytes do not match their digest
+    ├── UnreadableResponse  a response with an unexpected shape
+    └── JobStillRunning     a job did not end in time (also a TimeoutError)
 """
 
 import json

@@ -114,7 +114,7 @@ def parse_event(message: str | bytes) -> JobEvent | None:
     """Parse a websocket message; None for an unknown kind, such as previews.
 
     Raises:
-        Unreadable: it is not a frame.
+        UnreadableResponse: it is not a frame.
     """
     frame = _parse_frame(message)
     kind = _KINDS.get(frame.get("type"))
@@ -125,7 +125,7 @@ def parse_refusal(message: str | bytes) -> dict[str, str] | None:
     """Return ``code`` and ``detail`` if the message refuses one job.
 
     Raises:
-        Unreadable: it is not a frame.
+        UnreadableResponse: it is not a frame.
     """
     frame = _parse_frame(message)
     if frame.get("type") != "error":

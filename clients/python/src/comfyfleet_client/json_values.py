@@ -16,7 +16,7 @@ def from_json(kind: type[T], value: Any) -> T:
     """Convert a JSON value to ``kind``, which is a dataclass.
 
     Raises:
-        Unreadable: the value does not have that shape. The message names the field.
+        UnreadableResponse: the value does not have that shape. The message names the field.
     """
     try:
         return msgspec.convert(value, kind)

@@ -26,7 +26,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; returns a Response. Raises Unreachable."""
+    """Send a request; returns a Response. Raises ServerUnreachable."""
 
     method: str
     url: str
@@ -49,7 +49,7 @@ class DownloadSink(Protocol):
 class FetchBody:
     """Send a request and stream the body into the sink. Returns a Response, without the body if the sink accepted it.
 
-    Raises Unreachable.
+    Raises ServerUnreachable.
     """
 
     send: Send
@@ -72,7 +72,7 @@ class RunExclusively:
 
 @dataclass(frozen=True, slots=True)
 class OpenWebSocket:
-    """Open a websocket, replacing the previous one. Raises Unreachable, HandshakeRefused."""
+    """Open a websocket, replacing the previous one. Raises ServerUnreachable, HandshakeRefused."""
 
     url: str
     headers: Mapping[str, str]

@@ -190,7 +190,7 @@ class Jobs(_Resource):
         Args:
             job: the job or its id.
             after: also yield the states after this ``seq``; 0 for all.
-            timeout: seconds in total; then StillRunning is raised.
+            timeout: seconds in total; then JobStillRunning is raised.
         """
         return self._runner.iterate(watch.watch(self._caller, get_job_id(job), after=after, timeout=timeout))
 
@@ -199,7 +199,7 @@ class Jobs(_Resource):
         return self._runner.iterate(watch.watch_many(self._caller, [get_job_id(job) for job in jobs], timeout=timeout))
 
     def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
-        """Wait until the job ends and return it. Raises StillRunning after ``timeout`` seconds."""
+        """Wait until the job ends and return it. Raises JobStillRunning after ``timeout`` seconds."""
         return self._runner.run(watch.wait_until_ended(self._caller, get_job_id(job), timeout=timeout))
 
     def outputs(self, job: Job | str) -> tuple[Output, ...]:

@@ -45,9 +45,9 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
         timeout: seconds in total.
 
     Raises:
-        StillRunning: the timeout passed.
+        JobStillRunning: the timeout passed.
         ApiError: the job may not be watched (any more).
-        Unreachable: too many connections in a row failed.
+        ServerUnreachable: too many connections in a row failed.
     """
     event_filter, failed = EventFilter(after), 0
     deadline = None if timeout is None else monotonic() + timeout
@@ -81,7 +81,7 @@ def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None 
         timeout: seconds in total.
 
     Raises:
-        StillRunning, ApiError, Unreachable: like ``watch``; one job that may not be watched ends all.
+        JobStillRunning, ApiError, ServerUnreachable: like ``watch``; one job that may not be watched ends all.
     """
     filters, failed = {job_id: EventFilter() for job_id in job_ids}, 0
     deadline = None if timeout is None else monotonic() + timeout

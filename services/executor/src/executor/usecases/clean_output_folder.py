@@ -16,7 +16,7 @@ EVERY_S = 600.0
 class OutputFolderCleaner:
     """Deletes folders of jobs that nothing was written to for ``keep_s`` seconds.
 
-    Every file of a job lies below a folder named like the job (``domain.staging.attempt_folder``). Other folders and
+    Every file of a job lies below a folder named like the job (``domain.staging.build_attempt_folder``). Other folders and
     files, symbolic links, and the folders of live attempts stay.
 
     Args:

@@ -120,7 +120,7 @@ class FleetState:
         return self._runnable[digest]
 
     def find_runnable_requirements(self, digest: str) -> Set[int] | None:
-        """Like ``load_runnable``, without a connection; None if something has to be read first."""
+        """Like ``load_runnable_requirements``, without a connection; None if something has to be read first."""
         return self._runnable.get(digest) if self._all_known else None
 
     def can_run(self, digest: str, requirement: int) -> bool:
