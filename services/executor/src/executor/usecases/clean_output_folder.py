@@ -16,12 +16,8 @@ EVERY_S = 600.0
 class OutputFolderCleaner:
     """Deletes folders of jobs that nothing was written to for ``keep_s`` seconds.
 
-    Every file of a job lies below a folder named like the job (``domain.staging.build_attempt_folder``). Other folders and
-    files, symbolic links, and the folders of live attempts stay.
-
-    Args:
-        folder: the node's output folder, as this process sees it.
-        keep_s: longer than any attempt runs, if executors of several nodes share the folder.
+    Every file of a job lies below a folder named like the job (``domain.staging.build_attempt_folder``). Other folders
+    and files, symbolic links, and the folders of live attempts stay.
     """
 
     def __init__(self, folder: Path, live: LiveAttempts, *, keep_s: float) -> None:
