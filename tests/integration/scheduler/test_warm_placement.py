@@ -97,7 +97,8 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
     waiting = []
     for node in (cold, warm):
         waiting.append(asyncio.create_task(run_next_job(node)))
-        await node.send_heartbeat(loaded=node.loaded)  # by its reply, the request has most likely arrived
+        for _ in range(3):  # by the replies, the request has most likely found nothing and waits
+            await node.send_heartbeat(loaded=node.loaded)
     jobs = [await world.submit_job(tenant, model=COMMON) for _ in waiting]
     assert [await task for task in reversed(waiting)] == jobs
 
