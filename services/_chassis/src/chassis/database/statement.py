@@ -15,15 +15,6 @@ Row: TypeAlias = asyncpg.Record
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 
 
-def opaque_array(name: str, element_type: str) -> str:
-    """Return SQL for an array parameter whose length the planner does not see.
-
-    With a visible length, PostgreSQL plans a prepared statement anew each time it runs, because a plan for one or two
-    elements seems cheaper than one for any number. Planning takes several times as long as running it.
-    """
-    return f"CAST((SELECT CAST(:{name} AS {element_type}[])) AS {element_type}[])"
-
-
 class Statement:
     """One SQL statement with ``:name`` parameters. All parameters are required; extra arguments are ignored."""
 

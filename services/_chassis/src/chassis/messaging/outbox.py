@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
-from chassis.database.statement import Row, Statement, opaque_array
+from chassis.database.statement import Row, Statement
 from chassis.messaging.bus import Bus
 
 BATCH = 200
@@ -60,7 +60,7 @@ _TAKE = Statement("""
 SELECT id, message_id, subject, body FROM outbox
 WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
-_MARK = Statement(f"UPDATE outbox SET published_at = now() WHERE id = ANY({opaque_array('ids', 'bigint')})")  # noqa: S608
+_MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(CAST(:ids AS bigint[]))")
 _OLDEST = Statement("""
 SELECT extract(epoch FROM now() - created_at)::float FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1
 """)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from chassis.database.statement import Connection, Row, Statement, opaque_array
+from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.jobs import JobState
 from scheduler.domain.gpu_memory import to_gib
 from scheduler.domain.job import LockedJob
@@ -77,7 +77,7 @@ class LockedTenant(NamedTuple):
 _READ_NODES = Statement(f"""
 SELECT given.node, n.digest, n.gpu_bytes,
     EXISTS (SELECT 1 FROM attempts a WHERE a.node = given.node AND a.ended_at IS NULL) AS has_attempt
-FROM unnest({opaque_array("nodes", "text")}) AS given (node) LEFT JOIN LATERAL (
+FROM unnest(CAST(:nodes AS text[])) AS given (node) LEFT JOIN LATERAL (
     SELECT CASE WHEN n.cordoned_at IS NULL THEN n.catalog_digest END AS digest, {GPU_BYTES} AS gpu_bytes
     FROM nodes n WHERE n.name = given.node OFFSET 0
 ) n ON true

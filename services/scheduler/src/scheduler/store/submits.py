@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from chassis.database.statement import Connection, Statement, opaque_array
+from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
 from contracts.scheduler.jobs import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import AcceptedJob, Candidate, Earlier, InsertedJob, TenantAllowance
@@ -37,7 +37,7 @@ SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.qu
     earlier.id AS earlier_id, earlier.request_hash AS earlier_hash,
     (SELECT j.priority FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
      ORDER BY j.priority, j.id DESC LIMIT 1) AS lowest_priority
-FROM unnest({opaque_array("tenants", "uuid")}, CAST(:ids AS uuid[]), CAST(:keys AS text[]))
+FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]))
     WITH ORDINALITY AS a (tenant_id, id, key, number)
 JOIN tenants t ON t.id = a.tenant_id
 LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = {_TODAY}

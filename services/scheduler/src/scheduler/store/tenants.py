@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.database.statement import Connection, Row, Statement, opaque_array
+from chassis.database.statement import Connection, Row, Statement
 from contracts.auth.accounts import Tenant
 from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Limits
@@ -70,7 +70,7 @@ TENANT_FACTS = """
         SELECT max(a.leased_at) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL
     ) END AS limit_reached_at
 """
-_LOAD_FACTS = Statement(f"SELECT {TENANT_FACTS} FROM tenants t WHERE t.id = ANY({opaque_array('ids', 'uuid')})")  # noqa: S608
+_LOAD_FACTS = Statement(f"SELECT {TENANT_FACTS} FROM tenants t WHERE t.id = ANY(CAST(:ids AS uuid[]))")  # noqa: S608
 _LOCK_TENANT = Statement("SELECT now() FROM tenants WHERE id = :id FOR UPDATE")
 _SELECT_FOR_UPDATE = "SELECT id FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 _LOCK_TENANTS = Statement(_SELECT_FOR_UPDATE)

@@ -312,7 +312,6 @@ class JobDispatcher:
             return TenantSearch(tenants, exclusive, None)
         if avoided:
             return ClaimFailure.RESTRICTED
-        self._waiting.expire()
         return ClaimFailure.NOTHING
 
     async def _lease_job(

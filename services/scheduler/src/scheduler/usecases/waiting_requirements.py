@@ -29,10 +29,6 @@ class WaitingRequirements:
         self._ids |= added
         self._added |= added
 
-    def expire(self) -> None:
-        """Read the ids again before their next use: a claim found no job, so some are probably out of date."""
-        self._until = 0.0
-
     @property
     def fresh_ids(self) -> Set[int] | None:
         """The ids if they are fresh, else None."""
