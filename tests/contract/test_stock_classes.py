@@ -62,7 +62,7 @@ async def test_every_stock_class_of_a_real_node_is_reviewed() -> None:
     assert not unreviewed(object_info), HOW_TO_REVIEW
 
 
-def test_failure_message_names_the_stock_classes_and_inputs_to_review() -> None:
+def test_unreviewed_stock_classes_and_inputs_are_named() -> None:
     stock = {"python_module": "nodes", "output": [], "output_node": True}
     object_info = {
         "Telepathy": {**stock, "input": {"required": {}}},

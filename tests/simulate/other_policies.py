@@ -1,4 +1,4 @@
-"""Policies that the scheduler's policy is compared with."""
+"""Scheduling policies of textbooks and of other systems, to compare with the policy of our scheduler."""
 
 from collections import deque
 from heapq import heappop, heappush

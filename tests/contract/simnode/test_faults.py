@@ -14,7 +14,7 @@ async def worker_is_dead(driver: Driver) -> None:
     await until(look)
 
 
-async def test_unknown_fault_is_refused_and_cleared_fault_has_no_effect(driver: Driver) -> None:
+async def test_simulated_node_rejects_unknown_faults_and_stops_cleared_ones(driver: Driver) -> None:
     assert (await driver.request("POST", "/simnode/faults", json={"name": "nope"}))[0] == 400
     await driver.arm("prompt_500")
     await driver.clear_faults()

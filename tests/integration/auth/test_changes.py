@@ -37,7 +37,7 @@ async def test_user_change_that_was_not_published_can_be_read(system: System) ->
 
 
 @pytest.mark.requirement("F-156")
-async def test_user_change_can_be_read_as_it_was_published(system: System) -> None:
+async def test_stored_user_changes_equal_the_published_events(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     made = await user.make_key()
     async with told_of(user) as heard:

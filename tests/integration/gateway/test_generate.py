@@ -118,7 +118,7 @@ async def test_generate_returns_the_chosen_model_and_seed(gateway: Gateway, scri
     assert (body["image_url"], body["images"]) == (None, [])
 
 
-async def test_generate_with_a_workflow_returns_no_model_and_seed(gateway: Gateway, script: Script) -> None:
+async def test_generate_with_a_workflow_returns_null_for_model_and_seed(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, {"workflow": {"1": {"class_type": "SaveImage", "inputs": {}}}})
     [job_id] = await submitted(script)
     await end(script, job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))

@@ -71,7 +71,7 @@ async def test_outputs_of_the_job_that_ended_last_come_first_and_filters_apply(w
     assert await names(world, other, job_id=first) == []
 
 
-async def test_page_of_outputs_reads_only_a_bounded_part_of_an_index(world: World) -> None:
+async def test_listing_outputs_reads_a_bounded_number_of_index_entries(world: World) -> None:
     small, large = world.add_tenant(), world.add_tenant()
     await world.add_node()
     for tenant in (small, large):

@@ -20,7 +20,7 @@ TABLES = ("trend_jobs", "trend_durations", "trend_failures", "trend_nodes")
     "table scheduler.trend_jobs",
     "table scheduler.trend_nodes",
 )
-async def test_trends_combine_stored_totals_with_counts_of_the_current_minute(world: World) -> None:
+async def test_trends_include_the_current_minute(world: World) -> None:
     operator, sql = Operator(world.system.bus), world.system.sql
     before = await operator.trends(hours=2, step_s=60)
     tenant, node = world.add_tenant(), await world.add_node()

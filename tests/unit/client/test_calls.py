@@ -146,7 +146,7 @@ def test_validation_is_parsed_with_errors_and_warnings() -> None:
     assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
 
 
-def test_error_text_does_not_repeat_valid_values_of_its_message() -> None:
+def test_error_text_lists_valid_values_only_once() -> None:
     assert str(FieldError('Valid: "a", "b".', allowed=("a", "b"))) == 'Valid: "a", "b".'
     assert str(FieldError('Nearest: "a".', allowed=("a", "b"))) == 'Nearest: "a". (valid: a, b)'
 

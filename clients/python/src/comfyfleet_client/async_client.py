@@ -202,7 +202,11 @@ class Jobs(_Resource):
         return self._runner.iterate(watch.watch_many(self._caller, [get_job_id(job) for job in jobs], timeout=timeout))
 
     async def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
-        """Wait until the job ends and return it. Raises JobStillRunning after ``timeout`` seconds."""
+        """Wait until the job ends and return it.
+
+        Raises:
+            JobStillRunning: it has not ended after ``timeout`` seconds.
+        """
         return await self._runner.run(watch.wait_until_ended(self._caller, get_job_id(job), timeout=timeout))
 
     async def outputs(self, job: Job | str) -> tuple[Output, ...]:

@@ -229,7 +229,7 @@ def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
 
 
 def _bound_extended_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """Return the steps of the input sigmas times the factor by which the node extends them."""
+    """Bound the steps of a node that inserts sigmas between those of its input: it multiplies their number."""
     return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
 
 

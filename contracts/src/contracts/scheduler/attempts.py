@@ -108,7 +108,7 @@ class StartAttempt(StrictModel):
 
 
 OUT_OF_MEMORY = "node.out_of_memory"
-"""Error code of a node fault: the GPU ran out of memory."""
+"""Error code of an attempt that failed because the GPU ran out of memory. The node is at fault, not the workflow."""
 
 
 class Outcome(StrEnum):

@@ -25,15 +25,15 @@ FrameListener = Callable[[bytes], None]
 
 
 def _ignore_event(_kind: str, _data: dict[str, Any]) -> None:
-    """Ignore events while there is no listener."""
+    pass
 
 
 def _ignore_disconnect() -> None:
-    """Ignore a disconnect while there is no listener."""
+    pass
 
 
 def _ignore_frame(_frame: bytes) -> None:
-    """Ignore frames while there is no listener."""
+    pass
 
 
 class NodeEvents:

@@ -42,7 +42,7 @@ class PrefetchTiming:
         self._due_at = math.inf
 
     def compute_delay_s(self, now: float, *, is_report_near: bool = False) -> float:
-        """Return the seconds until the next request; infinite if there is to be none before the next prompt.
+        """Return the seconds until the next job should be requested; infinite if not before the next prompt begins.
 
         Args:
             is_report_near: the end of an earlier attempt will be reported soon, and the report can carry the request.

@@ -90,7 +90,7 @@ class Journal:
                 self._database = None
 
     def list_attempts(self, *, known: Collection[str] = ()) -> list[AttemptRecord]:
-        """Return the live attempts, oldest first. Unreadable ones are dropped: their leases expire.
+        """Return the live attempts, oldest first. An unreadable record is deleted, so that the attempt's lease expires.
 
         Args:
             known: prompt ids of attempts to leave out, because parsing them takes time.

@@ -29,7 +29,7 @@ class FileLocator:
     unreachable_s: float
 
     async def locate_files(self, found: Sequence[FoundOutput], ran: RunPeriod | None) -> list[FoundOutput]:
-        """Return the outputs, with the file in place of each text that names one written while the prompt ran.
+        """Replace each text output that names a file by that file, if the prompt wrote it; keep all other outputs.
 
         Args:
             ran: when the prompt ran; when unknown, every text stays a text.

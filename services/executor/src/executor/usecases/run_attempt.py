@@ -340,7 +340,10 @@ class AttemptRunner:
         self.journal.set_begun_at(attempt.record.prompt_id, attempt.record.begun_at)
 
     async def _free_memory(self) -> None:
-        """Free the node's memory before the prompt is posted."""
+        """Have the node unload its models and clear its cache, and give it time to do so.
+
+        An unavailable node is no error here: posting the prompt reports it.
+        """
         for pause_s in FREE_PAUSES_S:
             try:
                 await self.node.free_memory()

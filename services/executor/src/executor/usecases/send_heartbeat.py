@@ -50,7 +50,7 @@ class HeartbeatSender:
     _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
     def register_unanswered_callback(self, callback: Callable[[float], None]) -> None:
-        """Register a callback that sends the next heartbeat within a number of seconds."""
+        """Register what is called when a heartbeat gets no reply, with the seconds after which to send the next one."""
         self._send_within = callback
 
     async def send_heartbeat(self) -> None:

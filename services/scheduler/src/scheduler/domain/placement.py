@@ -154,7 +154,7 @@ class ModelDemand:
             self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE}, 1.0
 
     def rate(self, model: str, *, nodes: int) -> float:
-        """Rate how much the fleet would miss a model on one of ``nodes`` nodes: recent jobs for each of these."""
+        """Return how many recent jobs needed the model, per node that has loaded it (``nodes``)."""
         return self._jobs.get(model, 0.0) / self._weight / max(nodes, 1)
 
 

@@ -161,7 +161,10 @@ class RunTimes:
         return own_s if own_s is not None else self._measure_load(HistogramScope.FLEET, 0, kind) or 0.0
 
     def _measure_load(self, scope: HistogramScope, key_id: int, kind: JobKind) -> float | None:
-        """Return the median of runs that load models minus that of others; None without both."""
+        """Return how long loading the models takes, in seconds; None if unknown.
+
+        It is the median run time of jobs that loaded them minus that of jobs that did not, 0 at least.
+        """
         warm = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=False), 0.5)
         loading = compute_percentile(self._merge_histograms(scope, key_id, kind, loads_models=True), 0.5)
         return None if warm is None or loading is None else max(loading - warm, 0.0)

@@ -123,7 +123,7 @@ class NodeSurvey:
 
     @cached_property
     def digests(self) -> frozenset[str]:
-        """The catalogs of the open nodes."""
+        """Digests of the catalogs of the nodes in ``open``."""
         return frozenset(node.digest for node in self.open if node.digest)
 
     @cached_property
@@ -148,7 +148,7 @@ class NodeSurvey:
 
     @cached_property
     def working(self) -> tuple[NodeFacts, ...]:
-        """The free nodes that have an attempt."""
+        """The free nodes that run a job."""
         return tuple(node for node in self.free if node.busy_since is not None)
 
     @cached_property

@@ -69,7 +69,7 @@ async def save_estimates(connection: Connection, estimates: Mapping[UUID, Eta]) 
 
 
 async def take_estimates(connection: Connection, job_ids: Collection[UUID]) -> list[EndedEstimate]:
-    """Delete and return the stored estimates of those jobs that have succeeded."""
+    """Delete the estimates of those of these jobs that have succeeded, and return them with the actual times."""
     return [
         EndedEstimate(
             Eta(row["start_s"], row["start_p90_s"], row["end_s"], row["end_p90_s"]), row["started_s"], row["ended_s"]

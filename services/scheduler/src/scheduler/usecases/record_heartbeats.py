@@ -53,7 +53,10 @@ class HeartbeatRecorder:
         )
 
     async def _renew_other_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
-        """Renew the lease of another attempt. In its own transaction: locks of two jobs at once can deadlock."""
+        """Renew the lease of another attempt that the node reports.
+
+        It has a transaction of its own, because locking the rows of two jobs in one transaction could deadlock.
+        """
         if ref is None:
             return LeaseState.NONE
         async with self._database.direct() as connection:
