@@ -4,11 +4,13 @@ import secrets
 from dataclasses import replace
 
 import asyncpg
+import pytest
 
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.database.url import DatabaseUrl
-from chassis.lifecycle import running
+from chassis.http.app import NotReady
+from chassis.lifecycle import Startup, running
 from chassis.messaging.bus import Bus
 from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
@@ -38,14 +40,19 @@ async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, p
 
     bus.serve(ECHO, answer)
     own_nats.kill()
-    async with running(bus, database=database, schema=SchemaCheck("notifier", database), within_s=60):
+    startup, schema = Startup(), SchemaCheck("notifier", database)
+    async with running(bus, database=database, schema=schema, within_s=60, startup=startup):
         await until(lambda: bus.fault is not None)
         await own_nats.start()
         await until(lambda: bus.connected and bus.fault is None)
         async with connected(own_nats.url, "asker") as asker:
             assert not await is_served(asker)
+            with pytest.raises(NotReady):
+                await startup.probe()
             superuser = await asyncpg.connect(url.render())
             await superuser.execute(CREATE_ROLE.format(name, password))
             await superuser.close()
-            await until(lambda: is_served(asker))
+            await until(lambda: startup.finished)
+            await startup.probe()
+            assert await is_served(asker)
     await database.close()

@@ -46,6 +46,7 @@ async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path)
     async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         assert (await http.get("/healthz")).status_code == 200
         checks = {"nats": False, "identity": False, "database": False, "schema": False, "artifact_store": False}
+        checks |= {"startup": False}
         assert (await http.get("/readyz")).json()["checks"] == checks | {"artifact_space": True}
         answer = await http.get("/api/v1/models", headers=ALICE)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

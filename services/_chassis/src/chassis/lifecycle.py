@@ -16,6 +16,7 @@ from chassis.database.connection_faults import describe_connection_fault
 from chassis.database.postgres import Database, is_unavailable
 from chassis.database.schema import SchemaCheck, SchemaFit
 from chassis.faults import Fault, FaultLog
+from chassis.http.app import NotReady
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
@@ -25,6 +26,21 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 RECHECK_S = 10.0  # how soon a service notices that a newer schema does not work with it
 
 
+class Startup:
+    """Whether a service has started, as a readiness check.
+
+    The checks of its dependencies may pass a little earlier: a start repeats its own with growing pauses.
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+
+    async def probe(self) -> None:
+        """Raise ``NotReady`` until everything that ``running`` starts has started."""
+        if not self.finished:
+            raise NotReady("The service is still starting.")
+
+
 @asynccontextmanager
 async def running(
     bus: Bus,
@@ -32,6 +48,7 @@ async def running(
     database: Database,
     schema: SchemaCheck,
     within_s: float,
+    startup: Startup | None = None,
     metrics: Metrics | None = None,
     loops: Sequence[Loop] = (),
     serves_without_database: bool = False,
@@ -45,6 +62,7 @@ async def running(
         database: its schema is checked; the caller closes it.
         schema: compares it with the code.
         within_s: the process ends if the start takes longer.
+        startup: finished once requests are served and all loops run.
         metrics: count the runs of the loops.
         loops: start after the bus.
         serves_without_database: bus and loops do not wait for the schema.
@@ -70,7 +88,7 @@ async def running(
         return waiting.latest, bus.fault
 
     try:
-        async with starting((check_schema(), serve()), faults=faults, within_s=within_s):
+        async with starting((check_schema(), serve()), faults=faults, within_s=within_s, startup=startup):
             yield
     finally:
         for loop in (recheck, *loops):
@@ -80,7 +98,11 @@ async def running(
 
 @asynccontextmanager
 async def starting(
-    steps: Iterable[Coroutine[Any, Any, None]], *, faults: Callable[[], Iterable[Fault | None]], within_s: float
+    steps: Iterable[Coroutine[Any, Any, None]],
+    *,
+    faults: Callable[[], Iterable[Fault | None]],
+    within_s: float,
+    startup: Startup | None = None,
 ) -> AsyncIterator[None]:
     """Run the steps of a start concurrently in the background; cancel them at the end of the block.
 
@@ -90,9 +112,10 @@ async def starting(
         steps: each returns when its part of the service has started.
         faults: what they wait for, for the log.
         within_s: seconds.
+        startup: finished when all steps have returned.
     """
     tasks = [asyncio.create_task(step) for step in steps]
-    supervising = asyncio.create_task(_supervise_start(tasks, faults, within_s), name="start")
+    supervising = asyncio.create_task(_supervise_start(tasks, faults, within_s, startup or Startup()), name="start")
     try:
         yield
     finally:
@@ -115,7 +138,10 @@ async def retry_with_backoff(find_fault: Callable[[], Coroutine[Any, Any, Fault 
 
 
 async def _supervise_start(
-    tasks: Sequence[asyncio.Task[None]], faults: Callable[[], Iterable[Fault | None]], within_s: float
+    tasks: Sequence[asyncio.Task[None]],
+    faults: Callable[[], Iterable[Fault | None]],
+    within_s: float,
+    startup: Startup,
 ) -> None:
     done, pending = await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
     error = next((task.exception() for task in done if task.exception() is not None), None)
@@ -125,6 +151,7 @@ async def _supervise_start(
         for fault in filter(None, faults()):
             log.error("service.start_failed", waited_s=within_s, **asdict(fault))
     else:
+        startup.finished = True
         log.info("service.started")
         return
     process.fail()

@@ -56,7 +56,7 @@ from auth.usecases.verify_credential import CredentialVerifier
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import running
+from chassis.lifecycle import Startup, running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
@@ -143,6 +143,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     if (archiver := _create_archiver(settings, database)) is not None:
         loops.append(Loop("auth.archive_audit", archiver.tick, every_s=ARCHIVE_EVERY_S))
 
+    startup = Startup()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(
@@ -150,6 +152,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             database=database,
             schema=schema,
             within_s=settings.start_within_s,
+            startup=startup,
             metrics=metrics,
             loops=loops,
         ):
@@ -158,7 +161,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         hashing.close()
 
     dependencies = {"nats": bus.probe, "postgres": database.probe}
-    probes = {**dependencies, "schema": schema.probe}
+    probes = {**dependencies, "schema": schema.probe, "startup": startup.probe}
     return create_web_app(
         "auth", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
     )

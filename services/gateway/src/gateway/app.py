@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import running
+from chassis.lifecycle import Startup, running
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
@@ -97,6 +97,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     if settings.docs_public:
         features.append(Feature(routers=(docs_routes.create_router(title=TITLE, document=DOCUMENT),)))
 
+    startup = Startup()
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
@@ -105,6 +107,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             database=infra.database,
             schema=schema,
             within_s=settings.start_within_s,
+            startup=startup,
             metrics=metrics,
             loops=loops,
             serves_without_database=True,  # everything works but the bytes of results
@@ -123,6 +126,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             "identity": edge.identity.probe,
             "database": infra.database.probe,
             "schema": schema.probe,
+            "startup": startup.probe,
             "artifact_store": infra.objects.status.probe_pairing,
         },
         degraded={"artifact_space": infra.objects.status.probe_space},

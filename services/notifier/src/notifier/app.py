@@ -10,7 +10,7 @@ from authn.client_address import ClientAddressResolver, parse_networks
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import running
+from chassis.lifecycle import Startup, running
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from chassis.shutdown import Shutdown
@@ -70,6 +70,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         create_prune_loop(events, dead_letter_store, keep_days=settings.keep_days),
     )
 
+    startup = Startup()
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Without the database events are read from the scheduler.
@@ -78,6 +80,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             database=database,
             schema=schema,
             within_s=settings.start_within_s,
+            startup=startup,
             metrics=metrics,
             loops=loops,
             serves_without_database=True,
@@ -94,6 +97,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             "identity": identity.probe,
             "database": database.probe,
             "schema": schema.probe,
+            "startup": startup.probe,
         },
         shutdown=shutdown,
         dependencies={"nats": bus.probe, "postgres": database.probe},

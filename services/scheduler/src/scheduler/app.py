@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import running
+from chassis.lifecycle import Startup, running
 from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
@@ -73,7 +73,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     database = Database(
         settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.listening
     )
-    schema = SchemaCheck("scheduler", database)
+    schema, startup = SchemaCheck("scheduler", database), Startup()
     metrics.record_build(schema=schema.head)
     metrics.watch_pools(database.count_connections)
     bus = Bus(
@@ -248,6 +248,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             database=database,
             schema=schema,
             within_s=settings.start_within_s,
+            startup=startup,
             metrics=metrics,
             loops=loops,
         ):
@@ -259,7 +260,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             await listening
 
     dependencies = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
-    probes = {**dependencies, "schema": schema.probe}
+    probes = {**dependencies, "schema": schema.probe, "startup": startup.probe}
     return create_web_app(
         "scheduler", lifespan=lifespan, metrics=metrics, probes=probes, dependencies=dependencies, shutdown=shutdown
     )
