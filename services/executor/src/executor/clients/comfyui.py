@@ -123,7 +123,7 @@ class ComfyUI:
         stats = await self.read_system_stats()
         system = stats.get("system") if isinstance(stats, dict) else None
         folders = find_output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
-        files = {kind: await self._get_optional_json(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
+        files = {kind: await self._get_optional_json(f"/experiment/models/{_quote_folder(kind)}") for kind in folders}
         return find_written_models(files, folders)
 
     async def read_system_stats(self) -> Any:
@@ -246,7 +246,7 @@ class ComfyUI:
             names = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
             digest = hashlib.sha256()
             for name in names[:MAX_MODEL_FOLDERS]:
-                path = f"/models/{quote(name, safe='')}"
+                path = f"/models/{_quote_folder(name)}"
                 status, text = await self._send_request("GET", path, within_s=self._reply_s)
                 digest.update(f"{name} {status} {len(text)} ".encode(errors="replace") + text)
         return digest.hexdigest() if names else None
@@ -379,6 +379,11 @@ class ComfyUI:
             raise NodeUnavailable(f"{method} {path}: {type(error).__name__}", may_have_arrived=False) from error
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"{method} {path}: {type(error).__name__}") from error
+
+
+def _quote_folder(name: str) -> str:
+    """Return a folder's name as a path segment; what is not UTF-8 in it is replaced, and the node does not find it."""
+    return quote(name, safe="", errors="replace")
 
 
 async def _read_chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
