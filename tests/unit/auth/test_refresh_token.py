@@ -25,7 +25,7 @@ FAMILY = LockedSession(
 
 
 def use(family: LockedSession, generation: int) -> RefreshDecision:
-    return family.decide(generation, idle=IDLE, grace=GRACE)
+    return family.decide_refresh(generation, idle=IDLE, grace=GRACE)
 
 
 @pytest.mark.requirement("S-47")

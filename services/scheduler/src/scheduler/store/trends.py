@@ -11,7 +11,7 @@ from typing import Any
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
-from scheduler.domain.durations import BINS, RATIO, SMALLEST_S
+from scheduler.domain.durations import BIN_COUNT, BIN_RATIO, SMALLEST_BIN_S
 from scheduler.domain.job_ids import build_time_window
 
 MINUTE_S, TEN_MINUTES_S, HOUR_S = 60, 600, 3600
@@ -65,9 +65,8 @@ _JOBS = f"""
         SELECT at, sum(started)::integer AS started, sum(busy_s) AS busy_s FROM ({_NODES}) by_node GROUP BY 1
     ) n ON n.at = m.at
 """  # noqa: S608 - constants only
-_BIN = (
-    f"least(greatest(floor(ln(greatest(seconds, {SMALLEST_S}) / {SMALLEST_S}) / ln({RATIO})), 0), {BINS - 1})::integer"
-)
+_BIN_NUMBER = f"floor(ln(greatest(seconds, {SMALLEST_BIN_S}) / {SMALLEST_BIN_S}) / ln({BIN_RATIO}))"
+_BIN = f"least(greatest({_BIN_NUMBER}, 0), {BIN_COUNT - 1})::integer"
 _DURATIONS = f"""
     SELECT {_MINUTE.format("completed_at")} AS at, kind, {_BIN} AS bin, count(*)::integer AS jobs
     FROM jobs, LATERAL (VALUES

@@ -53,7 +53,7 @@ class WorkflowChecker:
         else:
             checked = await offload(check_workflow, command.graph, uploads, catalogs, context, secrets.randbelow)
         if isinstance(checked, UnrunnableGraph):
-            raise await offload(checked.refusal)
+            raise await offload(checked.build_refusal)
         return checked
 
 

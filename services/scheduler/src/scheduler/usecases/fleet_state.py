@@ -172,7 +172,7 @@ class FleetState:
         for requirement in set(requirements) - self._surveys.keys():
             needs = self._needs[requirement]
             lacking = {
-                digest: self._catalogs[digest].missing_needs(needs)
+                digest: self._catalogs[digest].find_missing_needs(needs)
                 for digest in self._digests
                 if not self._catalogs[digest].satisfies(needs)
             }

@@ -24,7 +24,7 @@ from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class WorkflowValidator:
-    """Reserves and writes nothing."""
+    """Validates workflows. Reserves and writes nothing."""
 
     def __init__(self, database: Database, *, limits: TenantLimits, checker: WorkflowChecker) -> None:
         self._database, self._limits, self._checker = database, limits, checker
@@ -38,21 +38,21 @@ class WorkflowValidator:
         """
         limits = await self._limits.refresh_limits(tenant_id)
         try:
-            examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
+            checked = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
             return ValidationReply(errors=refusal.refused.errors)
         except StartTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/start_within_seconds"),))
         except RunTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/run_within_seconds"),))
-        notices = await offload(list_notices, examined.sent, examined.found)
+        notices = await offload(list_notices, checked.submitted_graph, checked.runnable)
         if is_ui_format(command.graph):
             notices = drop_node_pointers(notices)
-        reached = await self._find_reached_limit(Candidate(tenant_id, command, images=examined.images))
+        reached = await self._find_reached_limit(Candidate(tenant_id, command, images=checked.images))
         return ValidationReply(
             warnings=(*((_to_field_error(reached),) if reached else ()), *notices),
-            images=examined.images,
-            random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in examined.seeds),
+            images=checked.images,
+            random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in checked.seeds),
         )
 
     async def _find_reached_limit(self, candidate: Candidate) -> Refusal | None:
