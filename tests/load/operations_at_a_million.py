@@ -73,7 +73,7 @@ def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitabl
 
     return {
         "stats: queue": lambda: stats.count_queue(connection),
-        "stats: nodes": lambda: stats.count_nodes(connection, online_s=15),
+        "stats: nodes": lambda: stats.count_nodes(connection, offline_after_s=15),
         "stats: the last hour": lambda: stats.measure_last_hour(connection),
         "stats: failures of a day": lambda: stats.count_failures(connection),
         "jobs: newest": searched(),

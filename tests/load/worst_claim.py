@@ -156,7 +156,7 @@ class WarmSelection:
     """Selects a job as the scheduler does for a node that has loaded a model."""
 
     def __init__(self, fleet: FleetState) -> None:
-        self._fleet, self._loaded = fleet, LoadedModels(forgotten_s=3600)
+        self._fleet, self._loaded = fleet, LoadedModels(forget_after_s=3600)
         self._placer = JobPlacer(fleet, self._loaded, bound_s=30)
 
     async def select(self, connection: Connection, runnable: Sequence[int]) -> UUID | None:
@@ -209,7 +209,7 @@ async def measure(number: int, rounds: int, only: str) -> None:
             " SELECT n::text, ARRAY['Loader.model=' || n || '.safetensors'] FROM generate_series(1, 10001) n"
         )
         database = Database(url, name="load")
-        fleet = FleetState(database, online_s=15, forgotten_s=60, catalog_grace_s=30)
+        fleet = FleetState(database, offline_after_s=15, forget_after_s=60, catalog_grace_s=30)
         await fleet.learn_requirements()
         print(f"{number:,} jobs, ms: median and maximum{'':>30} now {'':>10} model loaded {'':>3} before 0056")
         for queue, all_arrangements in QUEUES.items():

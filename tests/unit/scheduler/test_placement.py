@@ -134,7 +134,7 @@ def test_cold_jobs_do_not_starve_under_a_stream_of_warm_jobs() -> None:
 
 
 def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
-    models = LoadedModels(forgotten_s=60)
+    models = LoadedModels(forget_after_s=60)
     models.record_claim("1", {BASE})
     models.record_claim("2", {BASE, STYLE})
     models.record_heartbeat("3", {OTHER})
@@ -147,7 +147,7 @@ def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
 
 def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
     now = 0.0
-    models = LoadedModels(forgotten_s=60, clock=lambda: now)
+    models = LoadedModels(forget_after_s=60, clock=lambda: now)
     models.record_claim("silent", {BASE})
     models.record_claim("alive", {STYLE})
     now = 50.0
@@ -181,7 +181,7 @@ def test_demand_for_a_model_counts_recent_jobs_for_each_node_that_has_it() -> No
 
 
 def test_first_node_to_be_free_is_found_among_those_that_have_loaded_all_models() -> None:
-    models = LoadedModels(forgotten_s=60)
+    models = LoadedModels(forget_after_s=60)
     models.record_claim("1", {BASE, STYLE}, run_s=100)
     assert models.predict_free_in({BASE, STYLE}) == pytest.approx(100, abs=1)
     models.record_claim("1", {BASE, STYLE}, run_s=50, is_prefetch=True)
@@ -198,7 +198,7 @@ def test_first_node_to_be_free_is_found_among_those_that_have_loaded_all_models(
 
 
 def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() -> None:
-    models = LoadedModels(forgotten_s=60)
+    models = LoadedModels(forget_after_s=60)
     models.record_heartbeat("1", {BASE})
     models.record_claim("1", {OTHER})
     models.record_heartbeat("1", {BASE})

@@ -88,8 +88,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     metrics.watch_expired_requests(bus.expired)
     fleet = FleetState(
         database,
-        online_s=settings.lease_s,
-        forgotten_s=settings.node_forgotten_s,
+        offline_after_s=settings.lease_s,
+        forget_after_s=settings.node_forgotten_s,
         catalog_grace_s=settings.catalog_grace_s,
         default_models=settings.default_model_names,
     )
@@ -102,7 +102,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
-    loaded = LoadedModels(forgotten_s=2 * settings.lease_s)
+    loaded = LoadedModels(forget_after_s=2 * settings.lease_s)
     dispatcher = JobDispatcher(
         database,
         fleet,
@@ -133,7 +133,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         checker=checker,
         fleet=fleet,
         admission=JobAdmission(database, reader, learner),
-        queued=dispatcher.announce_jobs,
+        on_jobs_queued=dispatcher.announce_jobs,
     )
     canceller, withdrawer = (
         JobCanceller(database, bus, reader, publisher),
@@ -163,7 +163,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             database,
             loaded,
             lease_s=settings.lease_s,
-            forgotten_s=settings.node_forgotten_s,
+            forget_after_s=settings.node_forgotten_s,
             node_attempts=settings.node_attempts,
         ),
         dead_letters=dead_letters,
@@ -171,9 +171,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_operations(
         bus,
         nodes=AdminNodeActions(
-            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.schedule_recheck
+            database, withdrawer, reclaimer, offline_after_s=settings.lease_s, uncordoned=dispatcher.schedule_recheck
         ),
-        previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
+        previewer=NodeActionPreviewer(database, fleet, offline_after_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
             database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
@@ -181,9 +181,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     consumers.register_reports(
         bus,
-        stats=StatsReader(database, online_s=settings.lease_s),
+        stats=StatsReader(database, offline_after_s=settings.lease_s),
         queue=QueueReader(database, reader),
-        trends=TrendReader(database, online_s=settings.lease_s),
+        trends=TrendReader(database, offline_after_s=settings.lease_s),
         usage=usage,
     )
     consumers.register_dead_letters(bus, dead_letters=dead_letters)
@@ -202,10 +202,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         relay,
         metrics,
         job_metrics,
-        online_s=settings.lease_s,
-        forgotten_s=settings.node_forgotten_s,
+        offline_after_s=settings.lease_s,
+        forget_after_s=settings.node_forgotten_s,
     )
-    recorder = TrendRecorder(database, online_s=settings.lease_s)
+    recorder = TrendRecorder(database, offline_after_s=settings.lease_s)
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
         relaying,

@@ -60,7 +60,7 @@ class Settings(DatabaseSettings):
     )
     node_forgotten_s: float = Field(
         default=86_400.0,
-        description="a node is ignored once it was last seen this much earlier than the most recently seen node",
+        description="a node is ignored if it was last seen this long before the most recently seen node, seconds",
     )
     stream_replicas: int = Field(
         default=1, description="replicas of each stream; more than 1 needs a NATS cluster of at least that size"

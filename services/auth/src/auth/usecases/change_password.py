@@ -69,13 +69,15 @@ class PasswordChanger:
     ) -> list[UserChanged] | None:
         reason = await accept_or_refuse_login(connection, checked_login)
         if reason is not None:
-            detail = {"reason": str(reason), "at": "password.change"}
-            await audit.append_entry(connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, detail))
+            refused = {"reason": str(reason), "at": "password.change"}
+            await audit.append_entry(
+                connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, refused)
+            )
             return None
         await logins.set_password_hash(connection, user_id, new_hash)
         user_changes, count = await self._end_other_sessions(connection, user_id, command.session_id)
-        detail = {"sessions_ended": count}
-        await audit.append_entry(connection, NewAuditEntry("password.changed", user_id, user_id, command.ip, detail))
+        ended = {"sessions_ended": count}
+        await audit.append_entry(connection, NewAuditEntry("password.changed", user_id, user_id, command.ip, ended))
         return user_changes
 
     async def _end_other_sessions(

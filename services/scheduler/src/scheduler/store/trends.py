@@ -80,7 +80,7 @@ _FAILURES = f"""
         count(*)::integer AS jobs, (array_agg(id ORDER BY completed_at DESC))[1] AS job_id
     FROM jobs WHERE state IN ('failed', 'expired') AND {_ENDED} GROUP BY 1, 2
 """  # noqa: S608 - constants only
-_ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :online_s)"
+_ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :offline_after_s)"
 
 
 def _build_addition(
@@ -194,12 +194,12 @@ async def read_progress(connection: Connection) -> Row:
     return row
 
 
-async def add_totals(connection: Connection, start: datetime, end: datetime, *, online_s: float) -> None:
+async def add_totals(connection: Connection, start: datetime, end: datetime, *, offline_after_s: float) -> None:
     """Add the totals of these whole minutes. The lock must be held, and none of them may have been added before.
 
     Nodes that are online now count as online in the last of these minutes.
     """
-    parameters = _build_range_parameters(start, end) | {"online_s": online_s}
+    parameters = _build_range_parameters(start, end) | {"offline_after_s": offline_after_s}
     for statement in (_ADD_JOBS, _ADD_DURATIONS, _ADD_FAILURES, _ADD_NODES):
         await statement.run(connection, **parameters)
 
@@ -230,7 +230,7 @@ async def list_totals(
 
 
 async def count_recent_totals(
-    connection: Connection, start: datetime, end: datetime, *, online_s: float
+    connection: Connection, start: datetime, end: datetime, *, offline_after_s: float
 ) -> tuple[Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row]]:
     """Count jobs, durations, failures and nodes of a short range by minute, and list the nodes that are online now."""
     parameters = _build_range_parameters(start, end)
@@ -239,7 +239,7 @@ async def count_recent_totals(
         await _COUNT_DURATIONS.all(connection, **parameters),
         await _COUNT_FAILURES.all(connection, **parameters),
         await _COUNT_NODES.all(connection, **parameters),
-        await _COUNT_ONLINE.all(connection, **parameters, online_s=online_s),
+        await _COUNT_ONLINE.all(connection, **parameters, offline_after_s=offline_after_s),
     )
 
 

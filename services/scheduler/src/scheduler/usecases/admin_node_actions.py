@@ -31,16 +31,16 @@ class AdminNodeActions:
         withdrawer: AttemptWithdrawer,
         reclaimer: PrefetchReclaimer,
         *,
-        online_s: float,
+        offline_after_s: float,
         uncordoned: Callable[[], None],
     ) -> None:
         self._database, self._withdrawer, self._history = database, withdrawer, NodeHistoryReader(database)
         self._reclaimer = reclaimer
-        self._online_s, self._uncordoned = online_s, uncordoned
+        self._offline_after_s, self._uncordoned = offline_after_s, uncordoned
 
     async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
-            rows = await node_actions.list_nodes(connection, online_s=self._online_s)
+            rows = await node_actions.list_nodes(connection, offline_after_s=self._offline_after_s)
         history = await self._history.read_history()
         return Nodes(nodes=tuple(history.build_node(row) for row in rows))
 
@@ -57,7 +57,7 @@ class AdminNodeActions:
         if command.node is None:
             return await self._run_on_all_nodes(command.order)
         async with self._database.direct() as connection:
-            if await node_actions.find_node(connection, command.node, online_s=self._online_s) is None:
+            if await node_actions.find_node(connection, command.node, offline_after_s=self._offline_after_s) is None:
                 raise UnknownNode
             await self._run_on_node(connection, command.node, command)
         log.info("scheduler.node.admin_action", node=command.node, action=command.order)
@@ -81,7 +81,7 @@ class AdminNodeActions:
 
     async def _read_node(self, node: str) -> NodeStatus:
         async with self._database.single() as connection:
-            row = await node_actions.find_node(connection, node, online_s=self._online_s)
+            row = await node_actions.find_node(connection, node, offline_after_s=self._offline_after_s)
         if row is None:
             raise UnknownNode
         return (await self._history.read_history()).build_node(row)
@@ -99,7 +99,7 @@ class AdminNodeActions:
             case NodeAction.REFRESH:
                 await node_actions.request_refresh(connection, node)
             case NodeAction.FORGET:
-                if not await node_actions.delete_node(connection, node, online_s=self._online_s):
+                if not await node_actions.delete_node(connection, node, offline_after_s=self._offline_after_s):
                     raise NodeAlive
             case _:
                 assert_never(command.order)

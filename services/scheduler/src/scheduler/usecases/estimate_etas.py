@@ -74,7 +74,7 @@ class EtaEstimator:
             vtime=tenant.vtime,
             weight=tenant.weight,
             jobs_ahead=own_ahead,
-            cost_s=self._predict_mean(job.requirement_id, survey.classes),
+            cost_s=self._predict_mean(job.requirement_id, survey.open_node_classes),
         )
         return QueuePlace(own_ahead, others, order.mean_cost_s)
 
@@ -82,12 +82,12 @@ class EtaEstimator:
         self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey, place: QueuePlace
     ) -> Eta | None:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
-        if not survey.free:
+        if not survey.free_nodes:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.free_classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.free_node_classes)
         models = self._fleet.get_models(job.requirement_id)
         own = self._history.run_times.predict_run_time(
-            kind, loads_models=not any(models <= loaded for loaded in survey.loaded)
+            kind, loads_models=not any(models <= loaded for loaded in survey.loaded_model_sets)
         )
         if own is None:
             return None
@@ -97,9 +97,9 @@ class EtaEstimator:
         if ahead:
             job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
         usual = self._history.run_times.predict_run_time(kind._replace(fingerprint=None), loads_models=False) or own
-        idle = len(survey.free) - len(survey.working)
+        idle = len(survey.free_nodes) - len(survey.working_nodes)
         return estimate_eta(
-            NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working]),
+            NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working_nodes]),
             position=place.position,
             own=own,
             job_s=job_s,
@@ -111,7 +111,7 @@ class EtaEstimator:
         """Estimate how long a running job still runs; None if it already ran longer than all known ones."""
         if job.started_at is None:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.open_node_classes)
         elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
         return self._history.run_times.predict_remaining(kind, elapsed_s=elapsed_s)
 
@@ -121,7 +121,7 @@ class EtaEstimator:
             self._orders, self._version = {}, self._history.version
         digests = survey.digests
         if digests not in self._orders:
-            shared, classes = self._fleet.find_shared_requirements(digests), survey.classes
+            shared, classes = self._fleet.find_shared_requirements(digests), survey.open_node_classes
             costs: dict[int, float] = {}
             rivals = []
             for tenant in self._tenants:

@@ -29,8 +29,8 @@ class FleetState:
     """Caches the catalogs of all nodes, and which requirements each catalog meets. The database is the source.
 
     Args:
-        online_s: a node is online if its last heartbeat is at most this old.
-        forgotten_s: nodes last seen this much earlier than the most recently seen node are ignored.
+        offline_after_s: a node without a heartbeat for this long is offline.
+        forget_after_s: nodes that were last seen this long before the most recently seen node are ignored.
         catalog_grace_s: how long a replaced catalog still counts for admission.
         default_models: checkpoints for submissions without a model, best first. Empty: the checkpoints that nodes had
             when they joined.
@@ -40,12 +40,12 @@ class FleetState:
         self,
         database: Database,
         *,
-        online_s: float,
-        forgotten_s: float,
+        offline_after_s: float,
+        forget_after_s: float,
         catalog_grace_s: float,
         default_models: Collection[str] = (),
     ) -> None:
-        self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._database, self._offline_after_s, self._forget_after_s = database, offline_after_s, forget_after_s
         self._catalog_grace_s = catalog_grace_s
         self._default_models = tuple(default_models)
         self._models_at_join: frozenset[str] = frozenset()
@@ -159,7 +159,7 @@ class FleetState:
     ) -> list[int]:
         """List those of ``requirements`` that no other available node meets."""
         met: set[int] = set()
-        for digest in await nodes.list_other_catalogs(connection, node, online_s=self._online_s):
+        for digest in await nodes.list_other_catalogs(connection, node, offline_after_s=self._offline_after_s):
             met.update(await self.load_runnable_requirements(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
 
@@ -171,13 +171,13 @@ class FleetState:
                 await self._learn_requirements(connection)
         for requirement in set(requirements) - self._surveys.keys():
             needs = self._needs[requirement]
-            lacking = {
+            missing_needs = {
                 digest: self._catalogs[digest].find_missing_needs(needs)
                 for digest in self._digests
                 if not self._catalogs[digest].satisfies(needs)
             }
             memory_over_gib = self._memory_over_gib.get(requirement)
-            self._surveys[requirement] = survey_nodes(self._facts, lacking, memory_over_gib=memory_over_gib)
+            self._surveys[requirement] = survey_nodes(self._facts, missing_needs, memory_over_gib=memory_over_gib)
         return {requirement: self._surveys[requirement] for requirement in requirements}
 
     async def save_larger_requirement(self, requirement: int, *, memory_over_gib: int) -> int:
@@ -189,16 +189,16 @@ class FleetState:
 
     async def has_larger_node(self, requirement: int, memory_gib: int) -> bool:
         """Whether an available node with a larger GPU meets a requirement. Cached for ``NODES_FRESH_S`` seconds."""
-        surveyed = await self.survey_nodes([requirement])
-        return has_larger_node(surveyed[requirement].open, memory_gib)
+        surveys = await self.survey_nodes([requirement])
+        return has_larger_node(surveys[requirement].open_nodes, memory_gib)
 
     async def list_too_large_requirements(self, requirements: Iterable[int], memory_gib: int) -> frozenset[int]:
         """List requirements whose jobs wait for a larger GPU than this, while a node with one is available."""
         if not self._memory_over_gib:
             return frozenset()
         small = [one for one in requirements if self.is_gpu_too_small(one, memory_gib)]
-        surveyed = await self.survey_nodes(small) if small else {}
-        return frozenset(one for one in small if has_larger_node(surveyed[one].open, self._memory_over_gib[one]))
+        surveys = await self.survey_nodes(small) if small else {}
+        return frozenset(one for one in small if has_larger_node(surveys[one].open_nodes, self._memory_over_gib[one]))
 
     def is_gpu_too_small(self, requirement: int, memory_gib: int) -> bool:
         """Whether a GPU of this size, or a larger one, was too small for jobs with this requirement."""
@@ -254,16 +254,20 @@ class FleetState:
 
     async def _read_nodes(self) -> None:
         async with self._database.direct() as connection:
-            rows = await nodes.list_nodes(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
+            rows = await nodes.list_nodes(
+                connection, offline_after_s=self._offline_after_s, forget_after_s=self._forget_after_s
+            )
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._load_catalog(connection, digest)]
             replaced = await nodes.list_replaced_catalogs(
-                connection, grace_s=self._catalog_grace_s, forgotten_s=self._forgotten_s
+                connection, grace_s=self._catalog_grace_s, forget_after_s=self._forget_after_s
             )
             recent = [
                 digest for digest in sorted(set(replaced) - digests) if await self._load_catalog(connection, digest)
             ]
-            models_at_join = await nodes.list_models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
+            models_at_join = await nodes.list_models_at_join(
+                connection, CHECKPOINTS, forget_after_s=self._forget_after_s
+            )
         self._models_at_join = frozenset(models_at_join)
         self._digests = (*known, *recent)
         self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
@@ -277,10 +281,10 @@ class FleetState:
                 digest=row["catalog_digest"] if row["catalog_digest"] in known else None,
                 online=row["online"],
                 seen_at=row["seen_at"],
-                since=row["since"],
+                state_since=row["since"],
                 cordoned_at=row["cordoned_at"],
-                shared_at=row["shared_since"],
-                blocked_at=row["blocked_since"],
+                shared_since=row["shared_since"],
+                blocked_since=row["blocked_since"],
                 memory_gib=to_gib(row["gpu_bytes"]),
                 node_class=row["node_class"],
                 busy_since=row["busy_since"],

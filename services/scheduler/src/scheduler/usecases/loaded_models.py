@@ -31,12 +31,12 @@ class LoadedModels:
     Only a hint: it knows what requests, claims and heartbeats in this process said, and other schedulers know more.
 
     Args:
-        forgotten_s: a node that was not heard of for so long is left out.
+        forget_after_s: a node from which nothing was received for this long is left out.
         clock: seconds.
     """
 
-    def __init__(self, *, forgotten_s: float, clock: Callable[[], float] = monotonic) -> None:
-        self._forgotten_s, self._clock = forgotten_s, clock
+    def __init__(self, *, forget_after_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self._forget_after_s, self._clock = forget_after_s, clock
         self._reports: dict[str, _ModelReport] = {}  # longest silent first
         self._nodes: dict[str, set[str]] = {}  # that have loaded a model
         self._demand = ModelDemand()
@@ -116,6 +116,6 @@ class LoadedModels:
                 del self._nodes[model]
 
     def _forget_silent_nodes(self) -> None:
-        until = self._clock() - self._forgotten_s
+        until = self._clock() - self._forget_after_s
         while self._reports and next(iter(self._reports.values())).at < until:
             self._remove_report(next(iter(self._reports)))

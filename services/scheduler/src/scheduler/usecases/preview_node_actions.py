@@ -15,8 +15,8 @@ MAX_JOBS_READ = 100_000  # queued jobs: counting those that depend on a node has
 
 
 class NodeActionPreviewer:
-    def __init__(self, database: Database, fleet: FleetState, *, online_s: float) -> None:
-        self._database, self._fleet, self._online_s = database, fleet, online_s
+    def __init__(self, database: Database, fleet: FleetState, *, offline_after_s: float) -> None:
+        self._database, self._fleet, self._offline_after_s = database, fleet, offline_after_s
 
     async def preview_action(self, command: RunNodeAction) -> Preview:
         """Return what the action would do now.
@@ -27,7 +27,7 @@ class NodeActionPreviewer:
         if command.node is None:
             raise InvalidMessage
         async with self._database.direct() as connection:
-            row = await node_actions.find_node(connection, command.node, online_s=self._online_s)
+            row = await node_actions.find_node(connection, command.node, offline_after_s=self._offline_after_s)
             if row is None:
                 raise UnknownNode
             if command.order is NodeAction.FORGET and (row["is_reporting"] or row["job_id"] is not None):
@@ -39,7 +39,9 @@ class NodeActionPreviewer:
                     runnable = sorted(await self._fleet.load_runnable_requirements(connection, row["catalog_digest"]))
                 exclusive = await self._fleet.list_exclusive_requirements(connection, command.node, runnable)
                 jobs, read = await node_actions.count_queued(connection, exclusive, most_read=MAX_JOBS_READ)
-                others = await nodes.list_other_catalogs(connection, command.node, online_s=self._online_s)
+                others = await nodes.list_other_catalogs(
+                    connection, command.node, offline_after_s=self._offline_after_s
+                )
                 dependence = Dependence(jobs=jobs, is_exact=read < MAX_JOBS_READ, is_last=not others)
         node = build_node(dict(row), jobs_last_hour=0, faults=())
         return Preview(effects=list_effects(command, node, dependence))

@@ -108,7 +108,7 @@ class JobReader:
 
     def _describe_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey) -> DescribedJob:
         queued = QueuedJobFacts(
-            since=job.queued_at or job.created_at,
+            queued_since=job.queued_at or job.created_at,
             now=job.now,
             jobs_ahead=None if job.queue_position is None else job.queue_position - 1,
             on_hold=job.on_hold,

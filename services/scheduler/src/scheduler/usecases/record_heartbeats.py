@@ -21,9 +21,9 @@ class HeartbeatRecorder:
     """
 
     def __init__(
-        self, database: Database, loaded: LoadedModels, *, lease_s: float, forgotten_s: float, node_attempts: int
+        self, database: Database, loaded: LoadedModels, *, lease_s: float, forget_after_s: float, node_attempts: int
     ) -> None:
-        self._database, self._loaded, self._lease_s, self._forgotten_s = database, loaded, lease_s, forgotten_s
+        self._database, self._loaded, self._lease_s, self._forget_after_s = database, loaded, lease_s, forget_after_s
         self._node_attempts = node_attempts
 
     async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
@@ -34,7 +34,7 @@ class HeartbeatRecorder:
         self._loaded.record_heartbeat(node, beat.loaded if beat.online else ())
         async with self._database.direct() as connection:
             noted = await nodes.save_heartbeat(
-                connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s
+                connection, node, beat, offline_after_s=self._lease_s, forget_after_s=self._forget_after_s
             )
             state = None
             if beat.attempt is not None:

@@ -20,11 +20,11 @@ class TrendRecorder:
     """Adds up each minute once it is over. All replicas try; one at a time succeeds.
 
     Args:
-        online_s: a node is online if its last heartbeat is at most this old.
+        offline_after_s: a node without a heartbeat for this long is offline.
     """
 
-    def __init__(self, database: Database, *, online_s: float) -> None:
-        self._database, self._online_s = database, online_s
+    def __init__(self, database: Database, *, offline_after_s: float) -> None:
+        self._database, self._offline_after_s = database, offline_after_s
 
     async def tick(self) -> None:
         """Add up all minutes that are over, for ``chassis.loop.Loop``."""
@@ -47,7 +47,7 @@ class TrendRecorder:
             end = min(over, start + AT_ONCE)
             if start >= end:
                 return False
-            await trends.add_totals(connection, start, end, online_s=self._online_s)
+            await trends.add_totals(connection, start, end, offline_after_s=self._offline_after_s)
         is_behind: bool = end < over
         return is_behind
 
@@ -55,8 +55,8 @@ class TrendRecorder:
 class TrendReader:
     """Reads stored totals, and counts the last minute or two, which have none yet."""
 
-    def __init__(self, database: Database, *, online_s: float) -> None:
-        self._database, self._online_s = database, online_s
+    def __init__(self, database: Database, *, offline_after_s: float) -> None:
+        self._database, self._offline_after_s = database, offline_after_s
         self._replies = RecentReplies(self._load_trends, fresh_s=FRESH_S)
 
     async def read_trends(self, query: ReadTrends) -> Trends:
@@ -86,7 +86,7 @@ class TrendReader:
             recent_start = max(progress["next"] or now - MAX_RECENT, now - MAX_RECENT, window.start)
             if recent_start < window.end:
                 jobs, durations, failures, nodes, online = await trends.count_recent_totals(
-                    connection, recent_start, window.end, online_s=self._online_s
+                    connection, recent_start, window.end, offline_after_s=self._offline_after_s
                 )
                 builder.add_jobs(jobs)
                 builder.add_durations(durations)

@@ -15,7 +15,7 @@ from contracts.scheduler.submissions import (
 )
 from contracts.wire.errors import FieldError, Refusal
 from contracts.workflow import is_ui_format
-from scheduler.domain.admission import Candidate, Ledger
+from scheduler.domain.admission import PendingSubmission, TenantAdmission
 from scheduler.domain.fleet_check import drop_node_pointers
 from scheduler.domain.notices import list_notices
 from scheduler.store import submits
@@ -48,20 +48,20 @@ class WorkflowValidator:
         notices = await offload(list_notices, checked.submitted_graph, checked.runnable)
         if is_ui_format(command.graph):
             notices = drop_node_pointers(notices)
-        reached = await self._find_reached_limit(Candidate(tenant_id, command, images=checked.images))
+        reached = await self._find_reached_limit(PendingSubmission(tenant_id, command, images=checked.images))
         return ValidationReply(
             warnings=(*((_to_field_error(reached),) if reached else ()), *notices),
             images=checked.images,
             random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in checked.seeds),
         )
 
-    async def _find_reached_limit(self, candidate: Candidate) -> Refusal | None:
-        """Return the limit that would refuse a submit now. Read without a lock, so the next submit may differ."""
+    async def _find_reached_limit(self, submission: PendingSubmission) -> Refusal | None:
+        """Return the limit that would refuse a submission now. Read without a lock, so it may have changed by then."""
         async with self._database.single() as connection:
-            found = await submits.load_admission_facts(connection, [candidate])
+            found = await submits.load_admission_facts(connection, [submission])
         if not found:
             raise UnknownTenant
-        refusal = Ledger(found[0][0]).find_refusal(candidate)
+        refusal = TenantAdmission(found[0][0]).find_refusal(submission)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal
