@@ -91,7 +91,7 @@ def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitabl
             tenant,
             ListJobs(created_after=then, created_before=then + timedelta(hours=1)),
         ),
-        "usage: everybody's 90 days": lambda: usage.list_usage_days(connection, None, number=90),
+        "usage: everybody's 90 days": lambda: usage.list_usage_days(connection, None, days=90),
     }
 
 

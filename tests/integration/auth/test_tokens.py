@@ -165,7 +165,7 @@ async def test_key_rotation_invalidates_no_token_and_needs_no_restart(
 
 
 @pytest.mark.requirement("S-45")
-async def test_another_secret_key_invalidates_sealed_signing_keys(keys: Keys) -> None:
+async def test_changed_secret_key_replaces_signing_keys_that_it_cannot_decrypt(keys: Keys) -> None:
     await keys.signer().rotate_keys()
     (old,) = await keys.kids()
     changed = keys.signer("another secret")

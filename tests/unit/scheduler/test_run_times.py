@@ -114,10 +114,10 @@ def test_estimate_from_few_runs_has_a_wide_range() -> None:
 
 def test_remaining_time_counts_only_runs_that_took_longer() -> None:
     run_times = learned(*[run(10)] * 3, run(100))
-    early = run_times.predict_remaining(KIND, elapsed_s=2)
-    late = run_times.predict_remaining(KIND, elapsed_s=50)
+    early = run_times.predict_remaining_time(KIND, elapsed_s=2)
+    late = run_times.predict_remaining_time(KIND, elapsed_s=50)
     assert early is not None
     assert late is not None
     assert early.p50_s == pytest.approx(8, rel=0.15)
     assert late.p50_s == pytest.approx(50, rel=0.2)
-    assert run_times.predict_remaining(KIND, elapsed_s=1000) is None
+    assert run_times.predict_remaining_time(KIND, elapsed_s=1000) is None

@@ -41,7 +41,7 @@ class Settings(DatabaseSettings):
         default=30.0,
         ge=0,
         description="how long the next job may be passed over for jobs whose models the node has loaded, or a tenth of "
-        "the time that it waited if that is longer; then it runs, whatever it has to load. 0: never, jobs run in order",
+        "the time that it waited if that is longer; then it runs even if the node must load models. 0: in order",
     )
     limits_fresh_s: float = Field(
         default=30.0, ge=0, description="how long a tenant's limits are cached before they are requested again"

@@ -74,10 +74,10 @@ def preview_user_change(
 def _list_effects_of_limits(before: Limits, after: Limits) -> list[Effect]:
     effects = []
     if _is_shorter(after.result_days, before.result_days):
-        message = f"Jobs that ended more than {after.result_days} days ago are deleted for good, with their outputs."
+        message = f"Jobs that ended more than {after.result_days} days ago are deleted permanently, with their outputs."
         effects.append(Effect(code="results_deleted", message=message))
     if _is_shorter(after.upload_days, before.upload_days):
-        message = f"Uploads that no job has used for {after.upload_days} days are deleted for good."
+        message = f"Uploads that no job has used for {after.upload_days} days are deleted permanently."
         effects.append(Effect(code="uploads_deleted", message=message))
     if after.graph_policy is GraphPolicy.OPEN and before.graph_policy is not GraphPolicy.OPEN:
         message = "Workflows may use every node class that no rule denies."

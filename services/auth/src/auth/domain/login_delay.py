@@ -1,4 +1,4 @@
-"""Login delays after failed attempts: they slow guessing down without locking an account for good."""
+"""Login delays after failed attempts: they slow down guessing without locking an account permanently."""
 
 from datetime import datetime, timedelta
 

@@ -165,7 +165,8 @@ def survey_nodes(
     Args:
         nodes: all known nodes, online or not.
         missing_needs: the needs that each catalog does not meet, by digest. Catalogs that meet all needs are left out.
-        memory_over_gib: a GPU of this size was too small for the jobs. While a larger one is available, only such run them.
+        memory_over_gib: a GPU of this size was too small for the jobs. While larger ones are available, only they run
+            them.
     """
     online = [node for node in nodes if node.online and node.digest is not None]
     if not online:

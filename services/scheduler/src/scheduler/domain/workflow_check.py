@@ -1,4 +1,4 @@
-"""Checks a submitted workflow completely: format, nodes of the fleet, graph policy and limits of the tenant."""
+"""Checks everything about a submitted workflow: format, fleet, graph policy and limits of the tenant."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

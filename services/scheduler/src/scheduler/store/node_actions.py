@@ -37,7 +37,7 @@ _LIST_NODES = Statement(_SELECT_NODE + "ORDER BY n.name")
 _FIND_NODE = Statement(_SELECT_NODE + "WHERE n.name = :node")
 _COUNT_QUEUED = Statement("""
 SELECT count(*) FILTER (WHERE requirement_id = ANY(CAST(:requirements AS bigint[]))) AS jobs, count(*) AS read
-FROM (SELECT requirement_id FROM jobs WHERE state = 'queued' AND NOT on_hold LIMIT :most_read) queued
+FROM (SELECT requirement_id FROM jobs WHERE state = 'queued' AND NOT on_hold LIMIT :max_read) queued
 """)
 _CORDON = Statement("UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()) WHERE name = :node")
 _UNCORDON = Statement("UPDATE nodes SET cordoned_at = NULL, cordon_reason = NULL, drain_at = NULL WHERE name = :node")
@@ -87,15 +87,15 @@ async def find_node(connection: Connection, node: str, *, offline_after_s: float
     return await _FIND_NODE.first(connection, node=node, offline_after_s=offline_after_s)
 
 
-async def count_queued(connection: Connection, requirements: Sequence[int], *, most_read: int) -> tuple[int, int]:
-    """Count queued jobs with these requirements among the first ``most_read`` queued jobs.
+async def count_queued_jobs(connection: Connection, requirements: Sequence[int], *, max_read: int) -> tuple[int, int]:
+    """Count queued jobs with these requirements among the first ``max_read`` queued jobs.
 
     Returns:
         Their number, and how many queued jobs were read.
     """
     if not requirements:
         return 0, 0
-    row = await _COUNT_QUEUED.first(connection, requirements=list(requirements), most_read=most_read)
+    row = await _COUNT_QUEUED.first(connection, requirements=list(requirements), max_read=max_read)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row["jobs"], row["read"]
 
@@ -106,7 +106,7 @@ async def cordon_node(connection: Connection, node: str) -> None:
 
 
 async def uncordon_node(connection: Connection, node: str) -> None:
-    """Allow new work again and cancel a drain. Failures from before do not count any more."""
+    """Allow new work again and cancel a drain. Earlier failures no longer count."""
     await _UNCORDON.run(connection, node=node)
     await delete_failures(connection, node)
 

@@ -41,9 +41,9 @@ ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.o
     clear_at = CASE WHEN nodes.clear_at > coalesce(CAST(:cleared AS timestamptz), '-infinity') THEN nodes.clear_at END,
     refresh_at = CASE WHEN nodes.refresh_at > coalesce(CAST(:refreshed AS timestamptz), '-infinity')
         THEN nodes.refresh_at END
-RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known,
-    CASE WHEN clear_at > now() - make_interval(secs => :action_ttl_s) THEN clear_at END AS clear,
-    CASE WHEN refresh_at > now() - make_interval(secs => :action_ttl_s) THEN refresh_at END AS refresh
+RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS is_catalog_known,
+    CASE WHEN clear_at > now() - make_interval(secs => :action_ttl_s) THEN clear_at END AS clear_requested_at,
+    CASE WHEN refresh_at > now() - make_interval(secs => :action_ttl_s) THEN refresh_at END AS refresh_requested_at
 """)
 _MARK_MODELS_SAVED = Statement(
     "UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true"
@@ -67,7 +67,7 @@ UPDATE nodes SET catalog_digest = :digest, state_since = now()
 WHERE name = :name AND catalog_digest IS DISTINCT FROM :digest
 """)
 _LOAD_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
-# Each contains all classes of a node, some 100 KB. The foreign key of nodes protects one that is reported just now.
+# A catalog has all classes of a node, about 100 KB. The foreign key of nodes protects one that is just being reported.
 _EXPIRED_CATALOGS = ExpiredRows(
     "catalogs",
     "reported_at < now() - interval '1 day'"
@@ -112,47 +112,48 @@ class RecordedHeartbeat(NamedTuple):
     """The stored state of a node after its heartbeat.
 
     Attributes:
-        known: whether its catalog, and the models that it had when it joined, are stored.
-        clear, refresh: when an operator requested this action; None if it is done, expired or was not requested.
+        is_catalog_known: whether its catalog, and the models that it had when it joined, are stored.
+        clear_requested_at, refresh_requested_at: when an operator requested this action; None if that was never, or the
+            action is done or has expired.
     """
 
-    known: bool
-    clear: datetime | None
-    refresh: datetime | None
+    is_catalog_known: bool
+    clear_requested_at: datetime | None
+    refresh_requested_at: datetime | None
 
 
 async def save_heartbeat(
-    connection: Connection, name: str, beat: Heartbeat, *, offline_after_s: float, forget_after_s: float
+    connection: Connection, name: str, heartbeat: Heartbeat, *, offline_after_s: float, forget_after_s: float
 ) -> RecordedHeartbeat:
     """Record a heartbeat.
 
     A node that was silent for ``offline_after_s`` seconds was offline. If it was silent for ``forget_after_s`` seconds,
     it joins as a new node.
     """
-    occupied = beat.occupied
+    occupied = heartbeat.occupied
     row = await _SAVE_HEARTBEAT.first(
         connection,
         name=name,
-        boot_id=beat.boot_id,
-        online=beat.online,
-        loaded=list(beat.loaded),
-        is_shared=beat.foreign_prompts > 0,
+        boot_id=heartbeat.boot_id,
+        online=heartbeat.online,
+        loaded=list(heartbeat.loaded),
+        is_shared=heartbeat.foreign_prompts > 0,
         offline_after_s=offline_after_s,
-        digest=beat.catalog_digest,
+        digest=heartbeat.catalog_digest,
         forget_after_s=forget_after_s,
         occupied_by=occupied.by.value if occupied else None,
         occupied_prompt_id=occupied.prompt_id if occupied else None,
         occupied_s=occupied.seconds if occupied else None,
         blocked=occupied is not None and occupied.blocked,
-        cleared=beat.cleared,
-        refreshed=beat.refreshed,
+        cleared=heartbeat.cleared,
+        refreshed=heartbeat.refreshed,
         action_ttl_s=ACTION_TTL_S,
-        system=beat.system.model_dump_json() if beat.system else None,
-        graph_node=beat.graph_node,
-        graph_node_class=beat.graph_node_class,
+        system=heartbeat.system.model_dump_json() if heartbeat.system else None,
+        graph_node=heartbeat.graph_node,
+        graph_node_class=heartbeat.graph_node_class,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
-    return RecordedHeartbeat(known=row["known"], clear=row["clear"], refresh=row["refresh"])
+    return RecordedHeartbeat(**row)
 
 
 async def save_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:

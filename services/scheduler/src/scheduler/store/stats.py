@@ -1,4 +1,4 @@
-"""Statistics of the fleet. Each statement reads live or recent rows through an index; none reads all jobs.
+"""Statistics of the fleet. Each statement reads only live or recent rows, through an index.
 
 Jobs that were purged after their end are counted from ``purged_ends``.
 """

@@ -1,7 +1,7 @@
 """Totals of jobs, durations, failures and nodes by minute and hour.
 
 Each source reads the rows of a range of whole minutes through an index: jobs by ``completed_at`` and by id, attempts by
-``ended_at``. A source of a range that is not over yet is read with every request, so that range must be short.
+``ended_at``. A range that is not over yet is counted with every request, so it must be short.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from scheduler.domain.job_ids import build_time_window
 
 MINUTE_S, TEN_MINUTES_S, HOUR_S = 60, 600, 3600
 KEEP_MINUTES = "2 days"
-MAX_SKEW_MS = 300_000  # a job whose id was made by a clock that is further off does not count as submitted
+MAX_SKEW_MS = 300_000  # a job whose id has a timestamp that is further off does not count as submitted
 _LOCK_KEY = 0x7472656E6473  # "trends"
 
 _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00Z'"
@@ -83,7 +83,7 @@ _FAILURES = f"""
 _ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :offline_after_s)"
 
 
-def _build_addition(
+def _build_add_statement(
     table: str, keys: Sequence[str], numbers: Sequence[str], source: str, *, steps: tuple[int, int]
 ) -> Statement:
     """Return a statement that adds the rows of a source to the totals of both lengths of a period."""
@@ -106,7 +106,7 @@ _ONLINE_LAST_MINUTE = f"""
     SELECT {_END} - interval '1 minute' AS at, name AS node, {MINUTE_S}::float AS online_s
     FROM nodes WHERE {_ONLINE_NOW}
 """  # noqa: S608 - constants only
-_ADD_JOBS = _build_addition(
+_ADD_JOBS = _build_add_statement(
     "trend_jobs",
     (),
     _JOB_NUMBERS,
@@ -117,8 +117,10 @@ _ADD_JOBS = _build_addition(
     """,  # noqa: S608 - constants only
     steps=(MINUTE_S, HOUR_S),
 )
-_ADD_DURATIONS = _build_addition("trend_durations", ("kind", "bin"), ("jobs",), _DURATIONS, steps=(MINUTE_S, HOUR_S))
-_ADD_NODES = _build_addition(
+_ADD_DURATIONS = _build_add_statement(
+    "trend_durations", ("kind", "bin"), ("jobs",), _DURATIONS, steps=(MINUTE_S, HOUR_S)
+)
+_ADD_NODES = _build_add_statement(
     "trend_nodes",
     ("node",),
     _NODE_NUMBERS,
@@ -205,7 +207,7 @@ async def add_totals(connection: Connection, start: datetime, end: datetime, *, 
 
 
 async def use_one_snapshot(connection: Connection) -> None:
-    """Let all statements of this transaction, which has run none yet, read the same state."""
+    """Make all statements of this transaction read the same state. Must be its first statement."""
     await _USE_ONE_SNAPSHOT.run(connection)
 
 

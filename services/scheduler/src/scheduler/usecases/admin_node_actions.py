@@ -23,7 +23,7 @@ from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
 class AdminNodeActions:
-    """Runs operators' actions on nodes. ``uncordoned`` is called when a node may take work again."""
+    """Runs operators' actions on nodes. ``on_uncordon`` is called after a node was uncordoned."""
 
     def __init__(
         self,
@@ -32,17 +32,17 @@ class AdminNodeActions:
         reclaimer: PrefetchReclaimer,
         *,
         offline_after_s: float,
-        uncordoned: Callable[[], None],
+        on_uncordon: Callable[[], None],
     ) -> None:
         self._database, self._withdrawer, self._history = database, withdrawer, NodeHistoryReader(database)
         self._reclaimer = reclaimer
-        self._offline_after_s, self._uncordoned = offline_after_s, uncordoned
+        self._offline_after_s, self._on_uncordon = offline_after_s, on_uncordon
 
     async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
             rows = await node_actions.list_nodes(connection, offline_after_s=self._offline_after_s)
         history = await self._history.read_history()
-        return Nodes(nodes=tuple(history.build_node(row) for row in rows))
+        return Nodes(nodes=tuple(history.build_node_status(row) for row in rows))
 
     async def run_action(self, command: RunNodeAction) -> NodeActionReply:
         """Run the action and return the node; a drain without grace has withdrawn its attempt by then.
@@ -68,7 +68,7 @@ class AdminNodeActions:
         if command.order is NodeAction.DRAIN:
             await self._withdrawer.withdraw_from_drained_nodes()
         if command.order is NodeAction.UNCORDON:
-            self._uncordoned()
+            self._on_uncordon()
         return NodeActionReply(node=await self._read_node(command.node))
 
     async def _run_on_all_nodes(self, action: NodeAction) -> NodeActionReply:
@@ -84,7 +84,7 @@ class AdminNodeActions:
             row = await node_actions.find_node(connection, node, offline_after_s=self._offline_after_s)
         if row is None:
             raise UnknownNode
-        return (await self._history.read_history()).build_node(row)
+        return (await self._history.read_history()).build_node_status(row)
 
     async def _run_on_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
         match command.order:

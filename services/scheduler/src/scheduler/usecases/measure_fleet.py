@@ -13,7 +13,7 @@ NODE_STATES = ("online", "offline", "working", "cordoned", "blocked")
 
 
 class FleetMeter:
-    """Sets the gauges of the whole system. Every replica does it; the reads are flat in the number of jobs.
+    """Sets the gauges of the whole system. Every replica does; the cost does not grow with the number of jobs.
 
     Args:
         offline_after_s: a node without a heartbeat for this long is offline.

@@ -52,7 +52,7 @@ class WorkflowValidator:
         return ValidationReply(
             warnings=(*((_to_field_error(reached),) if reached else ()), *notices),
             images=checked.images,
-            random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in checked.seeds),
+            random_seeds=tuple(RandomInput(node_id=seed.node_id, input=seed.input) for seed in checked.seeds),
         )
 
     async def _find_reached_limit(self, submission: PendingSubmission) -> Refusal | None:
