@@ -348,7 +348,7 @@ class JobDispatcher:
         models = self._fleet.get_models(claimable.requirement_id)
         loads_models = not models <= self._loaded.get_loaded_models(node)
         run_s = self._waits.predict_run_time(claimable.requirement_id, loads_models=loads_models)
-        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=held is not None)
+        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=slot.is_prefetch)
         self._waits.record_claim(claimable.requirement_id, loads_models=loads_models)
         cost_s = await self._placer.load_job_cost(connection)
         leased = await attempts.insert_attempt(
