@@ -1,6 +1,7 @@
 """Records heartbeats and catalogs that executors send."""
 
 from chassis.database.postgres import Database
+from chassis.offload import offload
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
 from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
@@ -65,12 +66,12 @@ class HeartbeatRecorder:
             )
 
     async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
-        """Save the catalog of a node.
+        """Save the catalog of a node. It is decoded in a thread, because that takes up to seconds.
 
         Raises:
             InvalidMessage: the catalog cannot be decoded.
         """
-        catalog = decode_catalog(report.digest, report.classes_zlib)
+        catalog = await offload(decode_catalog, report.digest, report.classes_zlib)
         if catalog is None:
             raise InvalidMessage
         async with self._database.direct() as connection:
