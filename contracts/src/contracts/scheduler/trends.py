@@ -101,7 +101,7 @@ class Trends(TolerantModel):
 
 
 READ_TRENDS = declare_scheduler_rpc(
-    "trends", "read", ReadTrends, Trends, "An operator reads how the fleet did over time."
+    "trends", "read", ReadTrends, Trends, "An operator reads the trends of the fleet."
 )
 
 TOPICS = (READ_TRENDS,)
