@@ -1,4 +1,4 @@
-"""``python -m auth serve | migrate | bootstrap | login-link | rotate-keys | audit``."""
+"""``python -m auth serve | migrate | bootstrap | login-link | rotate-keys | secret-usage | audit``."""
 
 import asyncio
 import json

@@ -81,7 +81,7 @@ def whoami(context: typer.Context, *, json: Json = False) -> None:
         show.me(who)
 
 
-account = typer.Typer(help="The account as a whole.", no_args_is_help=True)
+account = typer.Typer(help="Export or erase the account.", no_args_is_help=True)
 
 
 @account.command()
