@@ -1,5 +1,5 @@
 #!/bin/sh
-# One role and one database for each service that keeps anything; none may look into another's.
+# Creates one role and one database for each service that stores data. A role may connect to its own database only.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" <<'SQL'
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;

@@ -63,7 +63,7 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         names = await usernames.read_usernames((one.tenant_id for one in queue.tenants), admin=who.tenant)
         return present_queue(queue, names)
 
-    @routes.get("/trends", summary="Read how the fleet did over time", responses=problems())
+    @routes.get("/trends", summary="Read the trends of the fleet", responses=problems())
     async def read_trends(
         who: Admin,
         *,

@@ -51,7 +51,7 @@ Action = Annotated[
 Grace = Annotated[
     float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
 ]
-DRY_RUN: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "What a dry run says"}}
+DRY_RUN: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "The result of a dry run."}}
 
 
 def admin_context(who: Principal, request: Request) -> AdminContext:
@@ -65,7 +65,7 @@ def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders
 
     @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
     async def read_stats(who: Admin) -> StatsBody:
-        """Cached: job counts up to 5 s, storage totals up to 60 s."""
+        """Cached: job counts up to 2 s, storage totals up to 60 s."""
         return await stats.read_stats(who.tenant)
 
     @routes.get("/nodes", summary="List nodes by name", responses=problems())

@@ -45,8 +45,9 @@ class OccupationBody(BaseModel):
     """What keeps a reachable node from taking jobs.
 
     ``by``: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
-    that does not stop; ``dead_worker``, ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the
-    node names it. ``seconds``: since it was first seen.
+    that does not stop; ``storage``, outputs that cannot be stored, because the artifact store is full or unavailable;
+    ``dead_worker``: ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the node names it.
+    ``seconds``: since it was first seen.
     """
 
     by: OccupancyCause
