@@ -14,7 +14,7 @@ from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor
 from gateway.api.v1.errors import BadCursor
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_body import read_json, read_model
+from gateway.edge.json_body import parse_json, validate_model
 from gateway.signing.keys import derive
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.transfers import input_token, output_token
@@ -75,7 +75,7 @@ def test_image_with_a_prompt_selects_image_to_image(
 )
 def test_fields_that_conflict_with_a_prompt_are_refused(sent: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        read_model(Submission, {"prompt": "a"} | sent)
+        validate_model(Submission, {"prompt": "a"} | sent)
 
 
 def test_errors_of_the_built_in_graph_point_at_sent_fields() -> None:
@@ -185,7 +185,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_numbers_keep_every_digit(value: Any) -> None:
-    assert read_json(json.dumps(value).encode()) == value
+    assert parse_json(json.dumps(value).encode()) == value
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_json_numbers_keep_every_digit(value: Any) -> None:
 )  # fmt: skip
 def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refused:
-        read_json(body)
+        parse_json(body)
     assert len(refused.value.refused.errors) == 1
 
 
@@ -212,10 +212,10 @@ def nested(depth: int) -> bytes:
 
 
 def test_nesting_up_to_the_limit_is_accepted() -> None:
-    assert read_json(b"[" * 32 + b"]" * 32)
-    assert read_json(nested(32))
+    assert parse_json(b"[" * 32 + b"]" * 32)
+    assert parse_json(nested(32))
     with pytest.raises(Malformed) as refused:
-        read_json(nested(33))
+        parse_json(nested(33))
     assert refused.value.refused.errors[0].code == "json_depth"
 
 
@@ -235,16 +235,16 @@ def test_key_length_is_limited_and_text_length_is_not(key: str, text: str, fits:
     value = {"a": [{key: text}], "b": beside}
     body = json.dumps(value, ensure_ascii=False).encode()
     if fits:
-        assert read_json(body) == value
+        assert parse_json(body) == value
         return
     with pytest.raises(Malformed) as refused:
-        read_json(body)
+        parse_json(body)
     assert refused.value.refused.errors[0].code == "json_text"
 
 
 def test_validation_error_points_into_the_body_without_echoing_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
+        validate_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
     told = refused.value.refused
     assert {"/steps", "/labels/a~1b~0c"} <= {error.pointer for error in told.errors}
     assert "SECRET" not in told.model_dump_json()

@@ -2,14 +2,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.rate_limits.domain import Policy, PrefetchedTokens, RateLimitDecision, TokenBucket, headers, policy
+from gateway.edge.rate_limits.domain import (
+    Policy,
+    PrefetchedTokens,
+    RateLimitDecision,
+    TokenBucket,
+    build_headers,
+    per_minute_policy,
+)
 
 READ = Policy("read", 600)
 
 
 @pytest.mark.requirement("S-53")
 def test_rate_limit_headers_follow_the_ietf_draft() -> None:
-    assert headers(READ, RateLimitDecision(allowed=True, remaining=598, reset_s=1)) == [
+    assert build_headers(READ, RateLimitDecision(allowed=True, remaining=598, reset_s=1)) == [
         (b"ratelimit-policy", b'"read";q=600;w=60'),
         (b"ratelimit", b'"read";r=598;t=1'),
         (b"x-ratelimit-limit", b"600"),
@@ -19,8 +26,12 @@ def test_rate_limit_headers_follow_the_ietf_draft() -> None:
 
 
 def test_rate_policy_is_cached_and_its_bucket_survives_limit_changes() -> None:
-    assert policy("read", 30) is policy("read", 30)
-    assert policy("read", 30).key("u") == policy("read", 60).key("u") != policy("write", 30).key("u")
+    assert per_minute_policy("read", 30) is per_minute_policy("read", 30)
+    assert (
+        per_minute_policy("read", 30).key("u")
+        == per_minute_policy("read", 60).key("u")
+        != per_minute_policy("write", 30).key("u")
+    )
 
 
 def test_bucket_allows_a_full_burst_and_then_refills_over_time() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.wire.errors import FieldError
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_body import read_json
+from gateway.edge.json_body import parse_json
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
 from gateway.uploads.references import upload_ids
@@ -147,7 +147,7 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
         (b'[1, 2, ]', "json_invalid", "The comma before the closing bracket at line 1, column 8"),
         (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", '"b" is in one object twice, the second time at line 2'),
         (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'at line 1, column 32.'),
-        (b"{'a': 1}", "json_invalid", "at line 1, column 2: key must be a string. Text needs double quotes."),
+        (b"{'a': 1}", "json_invalid", "at line 1, column 2: key must be a string. Strings need double quotes."),
         (b'{"a": True}', "json_invalid", "Write true, false and null in lower case"),
         (b'{"a": 1 // one\n}', "json_invalid", "at line 1, column 9: expected `,` or `}`. JSON has no comments"),
         (b'{"a": 1 "b": 2}', "json_invalid", "at line 1, column 9: expected `,` or `}`"),
@@ -173,31 +173,31 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
 )  # fmt: skip
 def test_json_syntax_error_is_reported_with_line_and_column(body: bytes, code: str, words: str) -> None:
     with pytest.raises(Malformed) as refused:
-        read_json(body)
+        parse_json(body)
     (error,) = refused.value.refused.errors
     assert error.code == code
     assert words in error.message
 
 
-def test_digits_separators_and_quotes_inside_of_texts_are_not_counted() -> None:
+def test_digits_separators_and_quotes_inside_strings_are_not_counted() -> None:
     text = "7" * 500 + ",:[{" * 60_000 + '\\"' * 500
-    assert read_json(json.dumps({"a": text, "b": 7}).encode()) == {"a": text, "b": 7}
+    assert parse_json(json.dumps({"a": text, "b": 7}).encode()) == {"a": text, "b": 7}
 
 
 def test_byte_order_mark_is_skipped() -> None:
-    assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
 def test_nan_is_ignored_where_comfyui_ignores_it() -> None:
     sent = b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1}, "is_changed": [NaN], "y": {"z": -Infinity}}}}'
-    node = read_json(sent)["workflow"]["1"]
+    node = parse_json(sent)["workflow"]["1"]
     assert node == {"class_type": "A", "inputs": {"x": 1}, "is_changed": [None], "y": {"z": None}}
-    assert read_json(b'{"a": "NaN and Infinity"}') == {"a": "NaN and Infinity"}
+    assert parse_json(b'{"a": "NaN and Infinity"}') == {"a": "NaN and Infinity"}
 
 
 def test_nan_in_an_input_is_refused_with_its_place() -> None:
     with pytest.raises(Malformed) as refused:
-        read_json(b'{"workflow": {"1": {"class_type": "A", "inputs": {"a/b": NaN}}}}')
+        parse_json(b'{"workflow": {"1": {"class_type": "A", "inputs": {"a/b": NaN}}}}')
     (error,) = refused.value.refused.errors
     assert (error.code, error.pointer) == ("json_number", "/workflow/1/inputs/a~1b")
 

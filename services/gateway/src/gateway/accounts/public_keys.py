@@ -20,4 +20,4 @@ class PublicKeys:
         Raises:
             Unavailable: auth is unavailable, and nothing is cached.
         """
-        return await self._keyset.read(lambda within_s: self._bus.request(READ_KEYSET, ReadKeyset(), within_s=within_s))
+        return await self._keyset.get(lambda within_s: self._bus.request(READ_KEYSET, ReadKeyset(), within_s=within_s))

@@ -21,10 +21,10 @@ from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, Refr
 from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import user_agent
-from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import JSON_BODY, open_problems, problems
+from gateway.api.v1.openapi import describe_request_body
+from gateway.api.v1.problems import JSON_BODY, problems, public_problems
 from gateway.edge.access import AnyPrincipal
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import has_body, read_form_body, read_json_body
 
 FORM = "application/x-www-form-urlencoded"
@@ -37,8 +37,8 @@ async def read_login_body(request: Request) -> Credentials:
     """Username and password, from JSON or an OAuth2 form."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == FORM:
-        return read_model(LoginForm, await read_form_body(request))
-    return read_model(LoginRequest, await read_json_body(request))
+        return validate_model(LoginForm, await read_form_body(request))
+    return validate_model(LoginRequest, await read_json_body(request))
 
 
 def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
@@ -47,8 +47,8 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     @routes.post(
         "/login",
         summary="Log in",
-        openapi_extra=documented(LoginRequest, FORM, example=_ADA),
-        responses={200: SET_COOKIE, **open_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
+        openapi_extra=describe_request_body(LoginRequest, FORM, example=_ADA),
+        responses={200: SET_COOKIE, **public_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(
         request: Request, response: Response, parsed: Annotated[Credentials, Depends(read_login_body)]
@@ -72,8 +72,8 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     @routes.post(
         "/refresh",
         summary="Refresh a session",
-        openapi_extra=documented(RefreshRequest, required=False, example=_REFRESH),
-        responses={200: SET_COOKIE, **open_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
+        openapi_extra=describe_request_body(RefreshRequest, required=False, example=_REFRESH),
+        responses={200: SET_COOKIE, **public_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
     )
     async def refresh_session(request: Request, response: Response) -> SessionBody | CookieSessionBody:
         """A refresh token works once. Using it again ends the whole session.
@@ -84,7 +84,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         if in_cookie:
             token = cookie.read(request)
         else:
-            token = read_model(RefreshRequest, await read_json_body(request)).refresh_token
+            token = validate_model(RefreshRequest, await read_json_body(request)).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
         return cookie.present(response, session) if in_cookie else present_session(session)

@@ -47,8 +47,8 @@ class UserCache:
         """
         known, account = await self._read_account(who)
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
-            known.use.forget()  # it counts yesterday's images
-        use = await known.use.read(lambda within_s: self._load_usage(who.user_id, within_s))
+            known.use.clear()  # it counts yesterday's images
+        use = await known.use.get(lambda within_s: self._load_usage(who.user_id, within_s))
         return present_me(account, use)
 
     async def limits(self, who: Principal) -> Limits:
@@ -67,20 +67,20 @@ class UserCache:
             Unavailable: auth is unavailable, and nothing is cached.
         """
         known = self._users.setdefault(user_id, _CachedUser())
-        return (await known.account.read(lambda within_s: self._load_account(user_id, within_s))).limits
+        return (await known.account.get(lambda within_s: self._load_account(user_id, within_s))).limits
 
     async def _read_account(self, who: Principal) -> tuple[_CachedUser, Account]:
         known = self._users.setdefault(who.user_id, _CachedUser())
         if known.version < who.version:
             known.version = who.version
             known.account.expire()
-        return known, await known.account.read(lambda within_s: self._load_account(who.user_id, within_s))
+        return known, await known.account.get(lambda within_s: self._load_account(who.user_id, within_s))
 
     def drop_cached_usage(self, user_id: UUID) -> None:
         """Invalidate the cached use of a user."""
         known = self._users.get(user_id)
         if known is not None:
-            known.use.forget()
+            known.use.clear()
 
     def expire_all_accounts(self) -> None:
         """Invalidate every cached account: the limits of a tier changed."""

@@ -14,10 +14,10 @@ from gateway.admin.dry_run import DryRun, DryRunBody, present_preview
 from gateway.admin.errors import UnknownTier
 from gateway.admin.users import UserDirectory, parse_user_id
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None, "graph_policy": "open"}}
@@ -76,14 +76,14 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     @routes.patch(
         "/users/{user_id}",
         summary="Change a user",
-        openapi_extra=documented(UserPatch, example=_USER_PATCH),
+        openapi_extra=describe_request_body(UserPatch, example=_USER_PATCH),
         responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
     async def change_user(
         who: Admin, user_id: str, body: Body, request: Request, *, dry_run: DryRun = False
     ) -> AccountBody | DryRunBody:
         """Takes effect everywhere within a second. A deactivated user is refused with every credential."""
-        subject, parsed = parse_user_id(user_id), read_model(UserPatch, body)
+        subject, parsed = parse_user_id(user_id), validate_model(UserPatch, body)
         command = ChangeUser(
             user_id=subject,
             tier=parsed.tier,
@@ -111,7 +111,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     @routes.patch(
         "/tiers/{name}",
         summary="Change the limits of a tier",
-        openapi_extra=documented(TierPatch, example=_TIER_PATCH),
+        openapi_extra=describe_request_body(TierPatch, example=_TIER_PATCH),
         responses=problems(UnknownTier, *JSON_BODY),
     )
     async def change_tier(
@@ -120,7 +120,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         """Takes effect within a second for all users of the tier who have no individual limits."""
         if name not in set(Tier):
             raise UnknownTier
-        limits = read_model(TierPatch, body).limits.some()
+        limits = validate_model(TierPatch, body).limits.some()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
         return await change_tier_or_preview(bus, command, admin=who.tenant, dry_run=dry_run)
 

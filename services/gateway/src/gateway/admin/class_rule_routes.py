@@ -16,11 +16,11 @@ from contracts.auth.class_rules import (
 from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
 from gateway.admin.access_requests import ClassRuleRequest
 from gateway.admin.access_schemas import ClassRulesBody, present_rules
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.errors import NoSuchPath
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _ALLOW = {"verdict": "allow"}
@@ -42,7 +42,7 @@ def create_router(*, bus: Bus) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
     def parse_verdict(body: Any) -> RuleVerdict:
-        return RuleVerdict(read_model(ClassRuleRequest, body).verdict)
+        return RuleVerdict(validate_model(ClassRuleRequest, body).verdict)
 
     async def change_rule(
         who: Admin, request: Request, verdict: RuleVerdict, *, class_name: str | None = None, pack: str | None = None
@@ -57,7 +57,7 @@ def create_router(*, bus: Bus) -> APIRouter:
     @routes.put(
         "/classes/{class_name:path}",
         summary="Allow or deny a node class",
-        openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
+        openapi_extra=describe_request_body(ClassRuleRequest, example=_ALLOW),
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
     async def set_class_rule(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
@@ -67,7 +67,7 @@ def create_router(*, bus: Bus) -> APIRouter:
     @routes.put(
         "/packs/{pack:path}",
         summary="Allow or deny all node classes of a pack",
-        openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
+        openapi_extra=describe_request_body(ClassRuleRequest, example=_ALLOW),
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
     async def set_pack_rule(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:

@@ -10,10 +10,10 @@ from gateway.admin.access_requests import InviteRequest
 from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
 from gateway.admin.invites import InviteDirectory, parse_invite_id
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
@@ -27,14 +27,14 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         "",
         status_code=201,
         summary="Create an invite",
-        openapi_extra=documented(InviteRequest, example=_EXAMPLE),
+        openapi_extra=describe_request_body(InviteRequest, example=_EXAMPLE),
         responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
     async def create_invite(
         who: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
         """An invite lets one person register with the tier it names. The token is shown only in this response."""
-        parsed = read_model(InviteRequest, body)
+        parsed = validate_model(InviteRequest, body)
         command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
         created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"

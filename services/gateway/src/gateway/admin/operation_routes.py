@@ -28,10 +28,10 @@ from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import ADMISSION
@@ -245,14 +245,14 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     @routes.patch(
         "/{job_id}",
         summary="Change a job's priority",
-        openapi_extra=documented(JobPatch, example={"priority": 50}),
+        openapi_extra=describe_request_body(JobPatch, example={"priority": 50}),
         responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
     async def change_job_priority(
         who: Admin, job_id: str, body: Annotated[Any, Depends(read_json_body)], request: Request
     ) -> InspectedJobBody:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
-        priority = read_model(JobPatch, body).priority
+        priority = validate_model(JobPatch, body).priority
         admin = admin_context(who, request)
         return await orders.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
 

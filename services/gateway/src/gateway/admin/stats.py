@@ -21,7 +21,7 @@ class StatsView:
 
     async def read_stats(self, admin: str) -> StatsBody:
         stats, stored = await asyncio.gather(
-            self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._stored.read(self._count_storage)
+            self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._stored.get(self._count_storage)
         )
         return present_stats(stats, stored)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
-from gateway.api.v1.problems import open_problems
+from gateway.api.v1.problems import public_problems
 from gateway.console.files import INDEX, ConsoleFile
 from gateway.edge.errors import NoSuchPath
 
@@ -53,7 +53,7 @@ def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     for path in PAGES:
         routes.add_api_route(path, show_page)
 
-    @routes.get(ASSETS + "{name}", responses=open_problems(NoSuchPath))
+    @routes.get(ASSETS + "{name}", responses=public_problems(NoSuchPath))
     async def read_asset(name: str, accept_encoding: accepts = "") -> Response:
         if (file := files.get(ASSETS.strip("/") + "/" + name)) is None:
             raise NoSuchPath

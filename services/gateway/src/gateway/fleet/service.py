@@ -34,10 +34,10 @@ class FleetView:
             NoModel: no node has a checkpoint.
             Unavailable: the scheduler does not answer, and no answer is cached.
         """
-        fleet = await self._whole.read(lambda within_s: self._bus.request(READ_FLEET, ReadFleet(), within_s=within_s))
+        fleet = await self._whole.get(lambda within_s: self._bus.request(READ_FLEET, ReadFleet(), within_s=within_s))
         if fleet.default_models:
             return fleet.default_models[0]
-        self._whole.forget()
+        self._whole.clear()
         if not fleet.nodes:
             raise EmptyFleet
         message = "There is no default checkpoint. Name one of GET /api/v1/models, or send a workflow that needs none."

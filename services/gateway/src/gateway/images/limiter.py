@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import TooManyBodies
 from gateway.images.errors import TooManyConversions
 
@@ -25,7 +25,7 @@ class ImageLimiter:
 
     def __init__(self, at_once: int) -> None:
         self._running = asyncio.Semaphore(at_once)
-        self._queue = BodyMemoryLimit(total=QUEUED * at_once, each=QUEUED_PER_TENANT * at_once, clock=monotonic)
+        self._queue = CapacityLimit(total=QUEUED * at_once, per_client=QUEUED_PER_TENANT * at_once, clock=monotonic)
         self._patient_at_once = QUEUED_PER_TENANT * at_once // 2
         self._patient: dict[str, _PatientRequests] = {}
 

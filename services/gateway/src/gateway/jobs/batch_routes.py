@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.http.app import problem
 from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
 from gateway.jobs.errors import STORAGE
@@ -27,7 +27,7 @@ _EXAMPLES = {
         "value": {"jobs": [EXAMPLES["prompt"]["value"], {"prompt": "the same lighthouse at dawn", "priority": 1}]},
     }
 }
-_BODY = {**documented(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+_BODY = {**describe_request_body(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
@@ -55,7 +55,7 @@ def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         `Idempotency-Key`, sending the batch again returns the same jobs and retries the refused submissions; another
         batch with the same key is 422.
         """
-        jobs = read_model(Batch, body).jobs
+        jobs = validate_model(Batch, body).jobs
         sent = BatchSubmitter(
             jobs,
             tenant=tenant,

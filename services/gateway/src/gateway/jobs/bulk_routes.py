@@ -10,11 +10,11 @@ from fastapi import APIRouter, Depends, Request
 
 from chassis.http.app import problem
 from contracts.wire.errors import Refusal
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BatchTooLarge
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkRequest
 from gateway.jobs.schemas import present_job
@@ -32,7 +32,7 @@ def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], N
     @routes.post(
         "/bulk",
         summary="Cancel or purge up to 100 jobs",
-        openapi_extra=documented(BulkRequest, example=_EXAMPLE),
+        openapi_extra=describe_request_body(BulkRequest, example=_EXAMPLE),
         responses=problems(BatchTooLarge, *JSON_BODY),
     )
     async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(read_json_body)], request: Request) -> BulkBody:
@@ -43,7 +43,7 @@ def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], N
 
         Every ten jobs count as one request of the user's rate limit.
         """
-        sent = read_model(BulkRequest, body)
+        sent = validate_model(BulkRequest, body)
         job_ids = list(dict.fromkeys(sent.job_ids))
         await request.state.charge((len(job_ids) - 1) // JOBS_PER_REQUEST)
         places = asyncio.Semaphore(CONCURRENT)

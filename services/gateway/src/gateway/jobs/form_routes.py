@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from chassis.messaging.bus import Bus
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader
 from gateway.edge.request_body import read_workflow_body
@@ -31,7 +31,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
     @routes.post(
         "/inputs",
         summary="Describe the inputs of a workflow without running it",
-        openapi_extra=documented(build_submission_schema(), examples=EXAMPLES),
+        openapi_extra=describe_request_body(build_submission_schema(), examples=EXAMPLES),
         responses=problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
     )
     async def describe_inputs(

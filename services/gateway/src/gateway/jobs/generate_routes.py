@@ -14,7 +14,7 @@ from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import FINAL_STATES
 from contracts.wire.errors import Refusal
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
@@ -41,7 +41,10 @@ _PREFER = {
     "example": "wait=120",
 }
 _APPLIED = {"Preference-Applied": {"description": "The `wait` that was applied.", "schema": {"type": "string"}}}
-_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
+_BODY = {
+    **describe_request_body(build_submission_schema(), examples=EXAMPLES),
+    "parameters": [IDEMPOTENCY_KEY, _PREFER],
+}
 _LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
 
 

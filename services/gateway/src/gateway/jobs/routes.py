@@ -11,10 +11,10 @@ from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.purges import JobNotEnded, JobStopping
 from contracts.scheduler.usage import Quota
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
-from gateway.edge.direct_routes import DirectRoute, json_response
+from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
@@ -72,7 +72,7 @@ AFTER = Query(
     description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
 )
 BEFORE = Query(description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
-_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+_BODY = {**describe_request_body(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 HEADERS: dict[str, Any] = {
     "Location": {"description": "URL path of the job.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
@@ -103,7 +103,7 @@ def create_router(
             endpoint=ENDPOINT,
             is_large=request.state.is_large,
         )
-        return json_response(present_job(accepted.job, public_url), 201, build_headers(accepted))
+        return build_json_response(present_job(accepted.job, public_url), 201, build_headers(accepted))
 
     routes.add_api_route(
         "",
@@ -114,7 +114,7 @@ def create_router(
         openapi_extra=_BODY,
         response_model=JobBody,
         responses={201: {"headers": HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
-        route_class_override=DirectRoute,
+        route_class_override=FastPathRoute,
     )
 
     @routes.get("", summary="List own jobs, newest first", responses=problems(BadCursor))
@@ -146,8 +146,8 @@ def create_router(
         )
         return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
 
-    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - direct routes require this parameter
-        return json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
+    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
+        return build_json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
@@ -155,7 +155,7 @@ def create_router(
         summary="Read a job",
         response_model=JobBody,
         responses=problems(UnknownJob),
-        route_class_override=DirectRoute,
+        route_class_override=FastPathRoute,
     )
 
     @routes.delete(

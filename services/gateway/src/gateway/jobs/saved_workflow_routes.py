@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import RootModel
 
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.routes import HEADERS, IDEMPOTENCY_KEY, build_headers
@@ -36,7 +36,10 @@ def create_router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url:
         "/{workflow_name}/jobs",
         status_code=201,
         summary="Run a saved workflow",
-        openapi_extra={**documented(ParametersBody, example={"color": 0x336699}), "parameters": [IDEMPOTENCY_KEY]},
+        openapi_extra={
+            **describe_request_body(ParametersBody, example={"color": 0x336699}),
+            "parameters": [IDEMPOTENCY_KEY],
+        },
         responses={201: {"headers": HEADERS}, **_PROBLEMS},
     )
     async def run_workflow(
@@ -47,7 +50,7 @@ def create_router(*, submitter: JobSubmitter, saved: SavedWorkflows, public_url:
         response: Response,
     ) -> JobBody:
         """Submits a job of the newest version. The body has only the parameters."""
-        name, values = parse_workflow_name(workflow_name), read_model(ParametersBody, body).root
+        name, values = parse_workflow_name(workflow_name), validate_model(ParametersBody, body).root
         accepted = await submitter.submit_job(
             read_submission({"workflow_name": name, "parameters": values}),
             tenant=tenant,

@@ -39,11 +39,11 @@ class ResultStorageLimit:
             return
         stored = self._stored.setdefault(tenant_id, StaleWhileRevalidateCache(STORED_S))
         try:
-            size = await stored.read(lambda _: self._load_stored_bytes(tenant_id))
+            size = await stored.get(lambda _: self._load_stored_bytes(tenant_id))
         except Unavailable:
             return
         if size >= limits.result_bytes:
-            stored.forget()  # the client will purge jobs now
+            stored.clear()  # the client will purge jobs now
             raise ResultStorageFull(stored=size, limit=limits.result_bytes)
 
     async def _load_limits(self, tenant_id: UUID) -> Limits | None:

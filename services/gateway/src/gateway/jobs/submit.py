@@ -24,7 +24,7 @@ from contracts.scheduler.usage import Quota
 from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
 from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import is_ui_format, read_graph
-from gateway.edge.idempotency import idempotency_key
+from gateway.edge.idempotency import parse_idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.fleet.service import FleetView
 from gateway.jobs.errors import STORAGE, ResultStorageFull
@@ -144,7 +144,7 @@ class JobSubmitter:
             Relayed: the scheduler refused.
             Unavailable: the job may or may not be committed. Sending the same Idempotency-Key again is safe.
         """
-        key, job_id = idempotency_key(idempotency_keys), new_id()
+        key, job_id = parse_idempotency_key(idempotency_keys), new_id()
         submission = sent.submission
         request_hash = await _hash_large_submission(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
@@ -324,7 +324,7 @@ def _build_command(
     *,
     job_id: UUID,
     request_hash: str,
-    idempotency_key: str | None = None,
+    parse_idempotency_key: str | None = None,
     endpoint: str | None = None,
     extra_data: dict[str, Any] | None = None,
 ) -> SubmitJob:
@@ -343,7 +343,7 @@ def _build_command(
         labels=submission.labels,
         start_within_seconds=submission.start_within_seconds,
         run_within_seconds=submission.run_within_seconds,
-        idempotency_key=idempotency_key,
+        idempotency_key=parse_idempotency_key,
         request_hash=request_hash,
         endpoint=endpoint,
         fail_without_outputs=submission.on_no_outputs == "fail",

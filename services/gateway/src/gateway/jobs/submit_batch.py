@@ -9,7 +9,7 @@ from typing import Any
 from chassis.offload import offload
 from contracts.scheduler.submissions import IdempotencyKeyReused
 from contracts.wire.errors import Kind, Refusal
-from gateway.edge.idempotency import idempotency_key
+from gateway.edge.idempotency import parse_idempotency_key
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
@@ -36,7 +36,7 @@ class BatchSubmitter:
         is_large: bool = False,
     ) -> None:
         self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large
-        self._key = idempotency_key(idempotency_keys)
+        self._key = parse_idempotency_key(idempotency_keys)
         self._digest = ""
         self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else AT_ONCE)
 

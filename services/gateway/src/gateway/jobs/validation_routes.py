@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 
 from contracts.scheduler.submissions import EmptyFleet, ValidationReply
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import InvalidRequest
@@ -23,7 +23,7 @@ def create_router(*, submitter: JobSubmitter) -> APIRouter:
     @routes.post(
         "/validate",
         summary="Check a submission without running it",
-        openapi_extra=documented(build_submission_schema(), examples=EXAMPLES),
+        openapi_extra=describe_request_body(build_submission_schema(), examples=EXAMPLES),
         responses=problems(UnknownWorkflow, EmptyFleet, *STORAGE, *JSON_BODY),
         response_model_exclude_none=True,
     )

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from time import monotonic
 
 from contracts.gateway.outputs import UnknownOutput
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, ImageConverter
 from gateway.images.errors import NotConvertible, TooManyConversions
@@ -28,7 +28,7 @@ class OutputConverter:
     def __init__(self, converter: ImageConverter, objects: ArtifactStore, limiter: ImageLimiter) -> None:
         self._converter, self._objects, self._limiter = converter, objects, limiter
         largest = converter.max_result_bytes
-        self._responses = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
+        self._responses = CapacityLimit(total=4 * largest, per_client=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
         """Return the strong ETag of the converted image, without converting it."""

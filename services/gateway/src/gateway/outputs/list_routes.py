@@ -8,11 +8,11 @@ from contracts.gateway.outputs import UnknownOutput
 from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader
 from gateway.edge.errors import InvalidRequest
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.filters import parse_job_ids, parse_label
@@ -106,7 +106,7 @@ def create_router(
     @routes.post(
         "/outputs.zip",
         summary="Make a link to the outputs of several jobs as a ZIP file",
-        openapi_extra=documented(ArchiveLinkRequest, example=_EXAMPLE),
+        openapi_extra=describe_request_body(ArchiveLinkRequest, example=_EXAMPLE),
         responses=problems(*JSON_BODY),
     )
     async def make_archive_link(tenant: Reader, body: Annotated[Any, Depends(read_json_body)]) -> ArchiveLinkBody:
@@ -114,7 +114,7 @@ def create_router(
 
         The archive is that of GET.
         """
-        sent = read_model(ArchiveLinkRequest, body)
+        sent = validate_model(ArchiveLinkRequest, body)
         url, expires_at = links.build_archive_url(list(dict.fromkeys(sent.job_ids)), tenant=tenant)
         return ArchiveLinkBody(url=url, expires_at=expires_at)
 

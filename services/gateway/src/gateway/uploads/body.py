@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from contracts.file_types import FILE_TYPES
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import UnsupportedMediaType
 from gateway.edge.request_body import describe_content_type, reserve_body_memory
 from gateway.images.formats import ImageFormat, detect_format
@@ -44,7 +44,7 @@ class ReceivedFile:
 class UploadBodies:
     """Reads uploads; their number and memory are limited."""
 
-    def __init__(self, service: UploadService, files: BodyMemoryLimit) -> None:
+    def __init__(self, service: UploadService, files: CapacityLimit) -> None:
         self._service, self._files = service, files
 
     @asynccontextmanager

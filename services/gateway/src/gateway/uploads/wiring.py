@@ -5,7 +5,7 @@ from datetime import timedelta
 from time import monotonic
 
 from gateway.accounts.user_cache import UserCache
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter
 from gateway.uploads import routes
@@ -48,7 +48,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
     ended = EndedJobs(infra.bus, store)
     sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, ended)
     router = routes.create_router(
-        bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
+        bodies=UploadBodies(service, CapacityLimit(total=FILES_AT_ONCE, per_client=FILES_OF_ONE, clock=monotonic)),
         service=service,
         own=OwnUploads(store, cursor_keys=infra.keys("cursors")),
         remover=UploadRemover(store, infra.objects, ended),

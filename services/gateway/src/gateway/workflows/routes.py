@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from contracts.scheduler.submissions import InvalidWorkflow
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.workflows.errors import TooManyVersions, TooManyWorkflows, UnknownWorkflow
 from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, build_heading_body, present_workflow
@@ -52,7 +52,7 @@ def create_router(*, saved: SavedWorkflows) -> APIRouter:
     @routes.put(
         "/{workflow_name}",
         summary="Save a workflow",
-        openapi_extra=documented(SaveBody, example=_EXAMPLE),
+        openapi_extra=describe_request_body(SaveBody, example=_EXAMPLE),
         responses={
             201: {"model": WorkflowBody, "description": "A new version."},
             200: {"description": "The newest version already has this content."},
@@ -70,7 +70,7 @@ def create_router(*, saved: SavedWorkflows) -> APIRouter:
 
         Saving the same content again changes nothing.
         """
-        sent, is_large = read_model(SaveBody, unwrap_workflow(body)), request.state.is_large
+        sent, is_large = validate_model(SaveBody, unwrap_workflow(body)), request.state.is_large
         version, new = await saved.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
         return present_workflow(version)

@@ -10,7 +10,7 @@ from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_body import read_json, read_model
+from gateway.edge.json_body import parse_json, validate_model
 from gateway.edge.json_faults import shorten_key
 
 WORKFLOW_AT = "/workflow"  # pointer to the graph in a native submission
@@ -43,7 +43,7 @@ def read_submission(body: Any) -> SentSubmission:
         InvalidRequest: the body has another shape, or is ambiguous.
     """
     fields, workflow_at = _read_fields(body)
-    return SentSubmission(read_model(Submission, fields), workflow_at)
+    return SentSubmission(validate_model(Submission, fields), workflow_at)
 
 
 def read_workflow(value: Any, at: str) -> SentWorkflow | None:
@@ -219,7 +219,7 @@ def _parse_text(text: str, at: str) -> Any:
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         return text
     try:
-        return read_json(text.encode("utf-8", "surrogatepass"))
+        return parse_json(text.encode("utf-8", "surrogatepass"))
     except Malformed as malformed:
         first_error = malformed.refused.errors[0]
         message = f"This text looks like a workflow as JSON, but cannot be read. {first_error.message}"

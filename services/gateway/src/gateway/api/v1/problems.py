@@ -21,13 +21,13 @@ from gateway.edge.errors import (
 
 PROBLEM_JSON = "application/problem+json"
 
-Answer = type[Refusal] | HTTPStatus
+DeclaredResponse = type[Refusal] | HTTPStatus
 """A refusal, or a status that HTTP itself answers with and that has no refusal of ours (``416``)."""
 
 Responses = dict[int | str, dict[str, Any]]
 """What FastAPI takes as ``responses``."""
 
-EVERY_ROUTE: tuple[Answer, ...] = (
+EVERY_ROUTE: tuple[DeclaredResponse, ...] = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -39,7 +39,7 @@ EVERY_ROUTE: tuple[Answer, ...] = (
 )
 """Answers of the HTTP parser and of the middleware, which any request may get."""
 
-JSON_BODY: tuple[Answer, ...] = (
+JSON_BODY: tuple[DeclaredResponse, ...] = (
     Malformed, BodyTooSlow, BodyTooLarge, UnsupportedMediaType, InvalidRequest, TooManyBodies,
 )  # fmt: skip
 """Refusals of a request body that the gateway reads."""
@@ -105,16 +105,16 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def problems(*answers: Answer) -> Responses:
+def problems(*answers: DeclaredResponse) -> Responses:
     """Return the ``responses`` of a route that requires a credential.
 
     Args:
         answers: what this route answers with besides ``EVERY_ROUTE`` and the refusals of the credential.
     """
-    return open_problems(*answers, InvalidCredential, MissingScope, UnknownTenant)
+    return public_problems(*answers, InvalidCredential, MissingScope, UnknownTenant)
 
 
-def open_problems(*answers: Answer) -> Responses:
+def public_problems(*answers: DeclaredResponse) -> Responses:
     """Return the ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
     examples: dict[int, dict[str, Any]] = {}
     for answer in (*answers, *EVERY_ROUTE):

@@ -20,8 +20,8 @@ from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
 from gateway.accounts.user_cache import UserCache
 from gateway.edge.errors import BodyTooLarge
-from gateway.edge.json_body import MAX_BYTES, read_json
-from gateway.edge.rate_limits.domain import policy
+from gateway.edge.json_body import MAX_WORKFLOW_BODY_BYTES, parse_json
+from gateway.edge.rate_limits.domain import per_minute_policy
 from gateway.edge.rate_limits.service import RateLimiter, build_rate_limited_refusal
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
@@ -56,10 +56,10 @@ class NatsApiRateLimits:
             limits = await self._users.read_limits_by_id(user_id)
             if limits.requests_per_minute is None:
                 return
-            counted_by = policy(name, limits.requests_per_minute)
-            decision = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
+            policy = per_minute_policy(name, limits.requests_per_minute)
+            decision = await self._limiter.take(policy.key(str(user_id)), policy)
             if not decision.allowed:
-                raise build_rate_limited_refusal(counted_by, decision)
+                raise build_rate_limited_refusal(policy, decision)
 
         return admit
 
@@ -108,9 +108,9 @@ def serve_requests(
 
 def _read_submission(data: bytes) -> Submission:
     """Return the payload, parsed with the same checks as a request body."""
-    if len(data) > MAX_BYTES:
-        raise BodyTooLarge(limit=MAX_BYTES)
-    return read_submission(read_json(data)).submission
+    if len(data) > MAX_WORKFLOW_BODY_BYTES:
+        raise BodyTooLarge(limit=MAX_WORKFLOW_BODY_BYTES)
+    return read_submission(parse_json(data)).submission
 
 
 def _parse_job_request(data: bytes) -> NatsJobRequest:
