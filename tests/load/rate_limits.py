@@ -142,7 +142,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
     )  # fmt: skip
     start = {"type": "http.response.start", "status": 200, "headers": []}
 
-    async def inside(_scope: AsgiScope, _receive: Receive, send: Send) -> None:
+    async def app(_scope: AsgiScope, _receive: Receive, send: Send) -> None:
         await send(dict(start))
 
     async def receive() -> Message:
@@ -154,12 +154,12 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
     headers = [(b"host", b"fleet.example"), (b"accept", b"*/*"), (b"user-agent", b"x"), (b"x-api-key", b"alice-key")]
     for name, counted in (("counting", rates), ("not counting", None)):
         admission = Admission(
-            inside,
+            app,
             identity=_Known(principal),
             clients=ClientAddressResolver(()),
             rates=counted,
-            link_owner=lambda _path, _query: None,
-            used=_unused,
+            find_link_owner=lambda _path, _query: None,
+            count_request=_unused,
             denials=DenialReporter(
                 Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox="_INBOX")
             ),

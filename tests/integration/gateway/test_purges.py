@@ -12,7 +12,7 @@ from contracts.registry import STREAMS
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.app import create_app
-from gateway.purges.erasure_store import NOBODY
+from gateway.purges.erasure_store import ERASED_USER
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
@@ -184,7 +184,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
         return int(await sql.fetchval(counted, user))
 
     await until(is_counted)
-    alices, nobodys = await requests(script.alice), await requests(NOBODY)
+    alices, nobodys = await requests(script.alice), await requests(ERASED_USER)
     script.auth.erased.append(script.alice)
     async with serving(create_app(settings_for(nats_server.url, database_url, gateway.folder))):
 
@@ -193,7 +193,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
 
         await until(gone)
     assert "workflows" in await left(script.bob)
-    assert await requests(NOBODY) - nobodys >= alices > 0
+    assert await requests(ERASED_USER) - nobodys >= alices > 0
 
 
 @pytest.mark.requirement("F-143")

@@ -101,17 +101,17 @@ async def test_stopping_replica_returns_its_rate_limit_tokens(rates_url: str) ->
 
 
 async def test_concurrent_requests_share_one_token_lease(database: Database) -> None:
-    drawn: list[int] = []
+    leased: list[int] = []
 
     class Watched(RateLimitStore):
-        async def lease_tokens(self, key: str, policy: Policy, *, need: int, held: int):
-            drawn.append(need)
-            return await super().lease_tokens(key, policy, needed=need, prefetched=held)
+        async def lease_tokens(self, key: str, policy: Policy, *, needed: int, prefetched: int):
+            leased.append(needed)
+            return await super().lease_tokens(key, policy, needed=needed, prefetched=prefetched)
 
     limiter = RateLimiter(Watched(database))
     verdicts = await asyncio.gather(*(limiter.take("together", READ) for _ in range(50)))
     assert [verdict.allowed for verdict in verdicts] == [True] * 50
-    assert drawn == [50]
+    assert leased == [50]
 
 
 async def test_leased_and_returned_tokens_never_exceed_the_bucket_size(database: Database) -> None:

@@ -15,22 +15,22 @@ from gateway.api.v1 import cursors as cursor
 from gateway.api.v1.errors import BadCursor
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import parse_json, validate_model
-from gateway.signing.keys import derive
-from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.signing.keys import derive_key
+from gateway.storage.byte_range import ByteRange, UnsatisfiableError, etag_matches, parse_range
 from gateway.transfers import input_token, output_token
 from gateway.transfers.errors import BadOutputToken
 from gateway.transfers.input_token import InputTokenClaims
 from gateway.transfers.output_token import OutputTokenClaims
-from gateway.uploads.references import upload_ids
+from gateway.uploads.references import find_upload_ids
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import text_to_image
 
-KEYS = (derive("secret", "tests"),)
+KEYS = (derive_key("secret", "tests"),)
 
 
 def test_built_in_graph_is_complete_and_counts_its_images() -> None:
     graph, errors = read_graph(
-        text_to_image.build(
+        text_to_image.build_graph(
             Submission.model_validate({"prompt": "a", "negative_prompt": "b", "num_images": 3}), model="m", seed=5
         )
     )
@@ -60,14 +60,14 @@ def test_image_with_a_prompt_selects_image_to_image(
     over: dict[str, Any], name: str, classes: set[str], denoise: float
 ) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD} | over)
-    graph, errors = read_graph(built_in.build(submission, model="m", seed=5))
+    graph, errors = read_graph(built_in.build_graph(submission, model="m", seed=5))
     assert not errors
     assert built_in.find_workflow_name(submission) == name
     assert classes <= {node.class_type for node in graph.values()}
     assert graph["sampler"].inputs["denoise"] == denoise
     assert reserve(measure(graph)).images == over.get("num_images", 1)
     sent = {UPLOAD, over.get("mask", UPLOAD)}
-    assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
+    assert find_upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_fields_that_conflict_with_a_prompt_are_refused(sent: dict[str, Any]) ->
 def test_errors_of_the_built_in_graph_point_at_sent_fields() -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
     error = FieldError(pointer="/workflow/image/inputs/image", code="c", message="m", node_id="image", input="image")
-    assert built_in.explain(submission, (error,)) == (FieldError(pointer="/image", code="c", message="m"),)
+    assert built_in.relocate_errors(submission, (error,)) == (FieldError(pointer="/image", code="c", message="m"),)
     unknown = FieldError(pointer="/workflow/decoded", code="unknown_class", message="m", node_id="decoded")
-    assert built_in.explain(submission, (unknown,))[0].pointer == ""
+    assert built_in.relocate_errors(submission, (unknown,))[0].pointer == ""
 
 
 @given(st.uuids(), st.text(), st.text())
@@ -100,7 +100,7 @@ def test_forged_cursor_is_refused(made: str) -> None:
 
 def test_cursor_is_bound_to_tenant_filter_and_key() -> None:
     made = cursor.encode(KEYS, tenant="t", filters="f", before=uuid4())
-    for keys, tenant, filters in [(KEYS, "u", "f"), (KEYS, "t", "g"), ((derive("other", "tests"),), "t", "f")]:
+    for keys, tenant, filters in [(KEYS, "u", "f"), (KEYS, "t", "g"), ((derive_key("other", "tests"),), "t", "f")]:
         with pytest.raises(BadCursor):
             cursor.decode(keys, made, tenant=tenant, filters=filters)
 
@@ -163,10 +163,10 @@ def test_range_beyond_the_end_is_unsatisfiable(header: str) -> None:
 
 
 def test_if_none_match_compares_etags() -> None:
-    assert matches('"a", W/"b"', '"b"')
-    assert matches("*", '"b"')
-    assert not matches('"a"', '"b"')
-    assert not matches(None, '"b"')
+    assert etag_matches('"a", W/"b"', '"b"')
+    assert etag_matches("*", '"b"')
+    assert not etag_matches('"a"', '"b"')
+    assert not etag_matches(None, '"b"')
 
 
 json_values = st.recursive(

@@ -77,8 +77,8 @@ def test_time_until_the_next_token_is_computed_from_prefetched_tokens(limit: int
 def test_refused_request_gets_a_sufficient_retry_delay() -> None:
     tokens = PrefetchedTokens(Policy("read", 6))
     tokens.add(0, 0.2, now=5.0)
-    assert tokens.refuse(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
-    assert tokens.refuse(12.9).reset_s == 1
+    assert tokens.build_refusal(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
+    assert tokens.build_refusal(12.9).reset_s == 1
 
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
@@ -116,5 +116,5 @@ def test_prefetched_tokens_are_taken_all_or_none() -> None:
     tokens = PrefetchedTokens(Policy("write", 30))
     tokens.add(8, 0.0, now=1.0)
     assert tokens.take(1.0, 9) is None
-    assert tokens.refuse(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
+    assert tokens.build_refusal(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
     assert tokens.take(1.0, 8) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)

@@ -10,8 +10,8 @@ from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import parse_json
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
-from gateway.uploads.references import upload_ids
-from gateway.workflows.submission_forms import read_submission, unwrap_workflow
+from gateway.uploads.references import find_upload_ids
+from gateway.workflows.submission_formats import parse_submission, unwrap_workflow_field
 
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
 FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
@@ -38,16 +38,16 @@ PNG = {"extra_pnginfo": {"workflow": FILE}}
     ],
 )
 def test_workflow_is_recognized_in_every_known_wrapper(workflow: dict[str, Any], wrap: Any, at: str) -> None:
-    sent = read_submission(wrap(workflow))
-    assert (sent.submission.workflow, sent.submission.prompt, sent.workflow_at) == (workflow, None, at)
+    sent = parse_submission(wrap(workflow))
+    assert (sent.submission.workflow, sent.submission.prompt, sent.workflow_pointer) == (workflow, None, at)
 
 
 @pytest.mark.parametrize(
     ("body", "at"), [(PNG, "/extra_pnginfo/workflow"), ({"extra_data": PNG}, "/extra_data/extra_pnginfo/workflow")]
 )
 def test_editor_file_in_image_metadata_is_recognized(body: dict[str, Any], at: str) -> None:
-    sent = read_submission(body)
-    assert (sent.submission.workflow, sent.workflow_at) == (FILE, at)
+    sent = parse_submission(body)
+    assert (sent.submission.workflow, sent.workflow_pointer) == (FILE, at)
     assert sent.submission.extra_data == body.get("extra_data")
 
 
@@ -55,17 +55,17 @@ def test_editor_file_in_image_metadata_is_recognized(body: dict[str, Any], at: s
     "body", [{"prompt": GRAPH, "workflow": FILE}, {"workflow": {"prompt": GRAPH, "workflow": FILE}}]
 )
 def test_api_graph_is_preferred_in_image_metadata_with_both_formats(body: dict[str, Any]) -> None:
-    assert read_submission(body).submission.workflow == GRAPH
+    assert parse_submission(body).submission.workflow == GRAPH
 
 
 def test_graph_in_the_prompt_field_keeps_the_other_fields() -> None:
     body = {"prompt": GRAPH, "client_id": "x", "extra_data": PNG, "priority": 3, "labels": {"a": "b"}}
-    submission = read_submission(body).submission
+    submission = parse_submission(body).submission
     assert (submission.extra_data, submission.priority, submission.labels) == (PNG, 3, {"a": "b"})
 
 
 def test_text_in_the_prompt_field_is_a_prompt() -> None:
-    submission = read_submission({"prompt": "a {red} cat", "steps": 3}).submission
+    submission = parse_submission({"prompt": "a {red} cat", "steps": 3}).submission
     assert (submission.prompt, submission.workflow, submission.steps) == ("a {red} cat", None, 3)
 
 
@@ -78,16 +78,16 @@ def test_null_field_counts_as_omitted() -> None:
         "width": None,
         "labels": {"a": None, "b": "c"},
     }
-    submission = read_submission(sent).submission
+    submission = parse_submission(sent).submission
     assert submission.model_fields_set == {"prompt", "labels"}
     assert (submission.seed, submission.labels) == (-1, {"b": "c"})
-    saved = read_submission({"workflow_name": "x", "parameters": {"a": None, "b": 1}, "version": None}).submission
+    saved = parse_submission({"workflow_name": "x", "parameters": {"a": None, "b": 1}, "version": None}).submission
     assert saved.parameters == {"b": 1}
 
 
 def test_node_id_equal_to_a_field_name_is_a_node() -> None:
     graph = {"prompt": GRAPH["1"], "2": GRAPH["2"]}
-    assert read_submission(graph).submission.workflow == graph
+    assert parse_submission(graph).submission.workflow == graph
 
 
 @pytest.mark.requirement("B-46")
@@ -101,7 +101,7 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
         (
             {"input": {"workflow": GRAPH}, "webhook": "http://x"},
             "/input",
-            'Leave out what this API does not know: "webhook".',
+            'Leave out fields that this API does not support: "webhook".',
         ),
         (
             {"prompt": GRAPH, "prompt_id": "x", "number": 1},
@@ -117,7 +117,7 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
 )
 def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_submission(body)
+        parse_submission(body)
     (error,) = refused.value.refused.errors
     assert error.pointer == pointer
     assert words in error.message
@@ -128,16 +128,16 @@ def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, word
 )
 def test_unrecognized_body_shape_is_refused(body: Any) -> None:
     with pytest.raises(InvalidRequest):
-        read_submission(body)
+        parse_submission(body)
 
 
 def test_saved_workflow_may_be_sent_as_json_text() -> None:
-    assert unwrap_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {
+    assert unwrap_workflow_field({"workflow": json.dumps(GRAPH), "description": "a"}) == {
         "workflow": GRAPH,
         "description": "a",
     }
-    assert unwrap_workflow({"description": "a"}) == {"description": "a"}
-    assert unwrap_workflow([1]) == [1]
+    assert unwrap_workflow_field({"description": "a"}) == {"description": "a"}
+    assert unwrap_workflow_field([1]) == [1]
 
 
 @pytest.mark.parametrize(
@@ -253,4 +253,4 @@ def test_upload_ids_are_found_in_the_widgets_of_an_editor_file() -> None:
         "links": [],
         "definitions": {"subgraphs": [inner]},
     }
-    assert upload_ids(raw) == {one, other}
+    assert find_upload_ids(raw) == {one, other}

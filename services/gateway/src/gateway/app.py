@@ -57,8 +57,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     infra = _create_infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
-    links = LinkUrls(infra.keys("output links"), settings.public_url)
-    edge = wire_edge(settings, infra.bus, infra.database, find_link_owner=links.find_tenant)
+    links = LinkUrls(infra.derive_keys("output links"), settings.public_url)
+    edge = wire_edge(settings, infra.bus, infra.database, find_link_owner=links.find_link_owner)
     images = ImageLimiter(settings.pictures_at_once)
 
     accounts = wire_accounts(infra)
@@ -70,7 +70,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         identity=edge.identity,
         users=accounts.users,
         fleet=fleet.view,
-        saved=workflows.saved,
+        saved_workflows=workflows.saved_workflows,
         uploads=uploads.store,
     )
     outputs = wire_outputs(infra, images, links)

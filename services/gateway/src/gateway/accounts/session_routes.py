@@ -20,7 +20,7 @@ from gateway.accounts.errors import ForeignPage, SessionNeeded, require_session
 from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, RefreshRequest
 from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
-from gateway.accounts.user_agent import user_agent
+from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems, public_problems
 from gateway.edge.access import AnyPrincipal
@@ -59,15 +59,15 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         """
         in_cookie = isinstance(parsed, LoginRequest) and parsed.session == "cookie"
         if in_cookie:
-            cookie.check_page(request)
+            cookie.require_own_page(request)
         command = OpenSession(
             username=parsed.username,
             password=parsed.password,
             ip=request.state.client_ip,
-            user_agent=user_agent(request),
+            user_agent=read_user_agent(request),
         )
         session = await bus.request(OPEN_SESSION, command)
-        return cookie.present(response, session) if in_cookie else present_session(session)
+        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
 
     @routes.post(
         "/refresh",
@@ -82,12 +82,12 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         """
         in_cookie = not has_body(request)
         if in_cookie:
-            token = cookie.read(request)
+            token = cookie.read_refresh_token(request)
         else:
             token = validate_model(RefreshRequest, await read_json_body(request)).refresh_token
-        command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=user_agent(request))
+        command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=read_user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
-        return cookie.present(response, session) if in_cookie else present_session(session)
+        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(
@@ -97,7 +97,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         *,
         everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
     ) -> None:
-        """Ends this session and revokes its access token; with ``?all=true`` end every session of the user.
+        """Ends this session and revokes its access token; with ``?all=true`` ends every session of the user.
 
         API keys stay valid. The browser deletes the cookie of a session.
         """

@@ -35,7 +35,7 @@ class TicketBody(BaseModel):
 
 def create_router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
-    socket = "ws" + public_url.removeprefix("http")
+    websocket_origin = "ws" + public_url.removeprefix("http")
 
     @routes.post(
         "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
@@ -61,6 +61,6 @@ def create_router(*, bus: Bus, public_url: str) -> APIRouter:
         command = CreateTicket(principal=who, origin=find_page_origin(origin, request.headers.getlist("origin")))
         ticket = await bus.request(CREATE_TICKET, command, tenant=who.tenant)
         text = ticket.text.get_secret_value()
-        return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{socket}/ws?ticket={text}")
+        return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{websocket_origin}/ws?ticket={text}")
 
     return routes

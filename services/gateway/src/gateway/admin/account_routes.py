@@ -89,7 +89,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
             tier=parsed.tier,
             role=parsed.role,
             is_active=parsed.is_active,
-            limits=parsed.limits.some() if parsed.limits is not None else None,
+            limits=parsed.limits.to_patch() if parsed.limits is not None else None,
             shares_quota=parsed.shares_quota,
             ip=request.state.client_ip,
         )
@@ -120,7 +120,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         """Takes effect within a second for all users of the tier who have no individual limits."""
         if name not in set(Tier):
             raise UnknownTier
-        limits = validate_model(TierPatch, body).limits.some()
+        limits = validate_model(TierPatch, body).limits.to_patch()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
         return await change_tier_or_preview(bus, command, admin=who.tenant, dry_run=dry_run)
 

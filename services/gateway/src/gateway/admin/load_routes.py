@@ -60,10 +60,10 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         """
         query = ReadQueue(order=order, tier=tier, tenant_id=tenant, limit=limit)
         queue = await bus.request(READ_QUEUE, query, tenant=who.tenant)
-        names = await usernames.read_usernames((one.tenant_id for one in queue.tenants), admin=who.tenant)
+        names = await usernames.read_usernames((queued.tenant_id for queued in queue.tenants), admin=who.tenant)
         return present_queue(queue, names)
 
-    @routes.get("/trends", summary="Read how the fleet did over time", responses=problems())
+    @routes.get("/trends", summary="Read the trends of the fleet", responses=problems())
     async def read_trends(
         who: Admin,
         *,

@@ -11,7 +11,7 @@ from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeat
 from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
 from gateway.admin.dry_run import DryRun, DryRunBody, present_preview, preview_job_action
-from gateway.admin.node_orders import NodeActionService
+from gateway.admin.node_actions import NodeActionService
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -35,7 +35,7 @@ from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import ADMISSION
-from gateway.jobs.routes import AFTER, BEFORE
+from gateway.jobs.routes import CREATED_AFTER, CREATED_BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")]
@@ -51,7 +51,9 @@ Action = Annotated[
 Grace = Annotated[
     float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
 ]
-DRY_RUN: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "What a dry run says"}}
+DRY_RUN: dict[int | str, dict[str, Any]] = {
+    200: {"model": DryRunBody, "description": "What the action would do, if `dry_run` is true"}
+}
 
 
 def admin_context(who: Principal, request: Request) -> AdminContext:
@@ -59,7 +61,7 @@ def admin_context(who: Principal, request: Request) -> AdminContext:
     return AdminContext(who, request.state.client_ip)
 
 
-def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders: NodeActionService) -> APIRouter:
+def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, node_actions: NodeActionService) -> APIRouter:
     """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -72,18 +74,18 @@ def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders
     async def list_nodes(who: Admin) -> NodesBody:
         """What each node runs, its models, memory, versions and last faults."""
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
-        return NodesBody(nodes=await orders.present_nodes(found, admin=who.tenant))
+        return NodesBody(nodes=await node_actions.present_nodes(found, admin=who.tenant))
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
     async def refresh_all_nodes(who: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
         found = await operations.refresh_nodes(admin_context(who, request))
-        return NodesBody(nodes=await orders.present_nodes(found, admin=who.tenant))
+        return NodesBody(nodes=await node_actions.present_nodes(found, admin=who.tenant))
 
     return routes
 
 
-def node_orders_router(*, orders: NodeActionService) -> APIRouter:
+def node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
     """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -91,14 +93,14 @@ def node_orders_router(*, orders: NodeActionService) -> APIRouter:
     async def cordon_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> NodeBody | DryRunBody:
         """Its current job continues. Idempotent."""
         admin = admin_context(who, request)
-        return await orders.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
+        return await node_actions.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
 
     @routes.post(
         "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
     )
     async def uncordon_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await orders.change_node(admin_context(who, request), node, NodeAction.UNCORDON)
+        return await node_actions.change_node(admin_context(who, request), node, NodeAction.UNCORDON)
 
     @routes.post(
         "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
@@ -111,7 +113,9 @@ def node_orders_router(*, orders: NodeActionService) -> APIRouter:
         After the grace period its job is queued for another node, without using up an attempt.
         """
         admin = admin_context(who, request)
-        return await orders.change_or_preview(admin, node, NodeAction.DRAIN, dry_run=dry_run, grace_s=grace_seconds)
+        return await node_actions.change_or_preview(
+            admin, node, NodeAction.DRAIN, dry_run=dry_run, grace_s=grace_seconds
+        )
 
     @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
     async def clear_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> NodeBody | DryRunBody:
@@ -121,14 +125,14 @@ def node_orders_router(*, orders: NodeActionService) -> APIRouter:
         ``dead_worker``, restart ComfyUI instead.
         """
         admin = admin_context(who, request)
-        return await orders.change_or_preview(admin, node, NodeAction.CLEAR, dry_run=dry_run)
+        return await node_actions.change_or_preview(admin, node, NodeAction.CLEAR, dry_run=dry_run)
 
     @routes.post(
         "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
     )
     async def refresh_node(who: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
-        return await orders.change_node(admin_context(who, request), node, NodeAction.REFRESH)
+        return await node_actions.change_node(admin_context(who, request), node, NodeAction.REFRESH)
 
     @routes.delete(
         "/nodes/{node}",
@@ -138,7 +142,7 @@ def node_orders_router(*, orders: NodeActionService) -> APIRouter:
     )
     async def remove_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> Response:
         """A node that comes back counts as new."""
-        preview = await orders.forget_node(admin_context(who, request), node, dry_run=dry_run)
+        preview = await node_actions.forget_node(admin_context(who, request), node, dry_run=dry_run)
         if preview is not None:
             return Response(preview.model_dump_json(), media_type="application/json")
         return Response(status_code=204)
@@ -161,8 +165,8 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
         workflow: Annotated[
             str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
         ] = None,
-        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
-        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
+        created_after: Annotated[QueryTimestamp | None, CREATED_AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, CREATED_BEFORE] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AdminJobsBody:
@@ -212,31 +216,31 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
 
 
 class JobActionService:
-    """Changes jobs of any user, or says what a change would do."""
+    """Performs or previews actions on jobs of any user."""
 
     def __init__(self, operations: AdminActions, public_url: str) -> None:
         self._operations, self._public_url = operations, public_url
 
     async def change_job(
-        self, who: AdminContext, job_id: str, order: JobAction, *, priority: int | None = None
+        self, who: AdminContext, job_id: str, action: JobAction, *, priority: int | None = None
     ) -> InspectedJobBody:
         """Change a job and return it, or the new job that runs it again."""
-        job = await self._operations.run_job_action(who, job_id, order, priority=priority)
+        job = await self._operations.run_job_action(who, job_id, action, priority=priority)
         return present_inspected_job(await self._operations.read_job(who, job.job_id), self._public_url)
 
     async def change_or_preview(
-        self, who: AdminContext, job_id: str, order: JobAction, *, dry_run: bool
+        self, who: AdminContext, job_id: str, action: JobAction, *, dry_run: bool
     ) -> InspectedJobBody | DryRunBody:
         """Change a job, or return only what would happen."""
         if dry_run:
-            return present_preview(preview_job_action(await self._operations.inspect_job(who, job_id), order))
-        return await self.change_job(who, job_id, order)
+            return present_preview(preview_job_action(await self._operations.inspect_job(who, job_id), action))
+        return await self.change_job(who, job_id, action)
 
 
 def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     """Return the routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
-    orders = JobActionService(operations, public_url)
+    job_actions = JobActionService(operations, public_url)
 
     @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
     async def read_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
@@ -254,14 +258,16 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = validate_model(JobPatch, body).priority
         admin = admin_context(who, request)
-        return await orders.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
+        return await job_actions.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
     async def cancel_any_job(
         who: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
     ) -> InspectedJobBody | DryRunBody:
         """Same as a cancellation by the owner. Idempotent."""
-        return await orders.change_or_preview(admin_context(who, request), job_id, JobAction.CANCEL, dry_run=dry_run)
+        return await job_actions.change_or_preview(
+            admin_context(who, request), job_id, JobAction.CANCEL, dry_run=dry_run
+        )
 
     @routes.post(
         "/{job_id}/hold",
@@ -270,12 +276,12 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     )
     async def hold_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
-        return await orders.change_job(admin_context(who, request), job_id, JobAction.HOLD)
+        return await job_actions.change_job(admin_context(who, request), job_id, JobAction.HOLD)
 
     @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
     async def release_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await orders.change_job(admin_context(who, request), job_id, JobAction.RELEASE)
+        return await job_actions.change_job(admin_context(who, request), job_id, JobAction.RELEASE)
 
     @routes.post(
         "/{job_id}/requeue",
@@ -290,6 +296,8 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
         A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
         names the failed one. Repeating the request returns the same new job.
         """
-        return await orders.change_or_preview(admin_context(who, request), job_id, JobAction.REQUEUE, dry_run=dry_run)
+        return await job_actions.change_or_preview(
+            admin_context(who, request), job_id, JobAction.REQUEUE, dry_run=dry_run
+        )
 
     return routes

@@ -28,11 +28,11 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
         report = await sweeper.read_report()
         return ArtifactStoreBody(
             pairing=status.pairing,
-            reason=status.mismatch or None,
+            reason=status.mismatch_reason or None,
             free_bytes=status.free_bytes,
             min_free_bytes=status.min_free_bytes,
             shortage=status.shortage or None,
-            deletes_orphans=sweeper.rules.deletes,
+            deletes_orphans=sweeper.rules.delete_orphans,
             orphans=_present_orphans(report) if report else None,
         )
 
@@ -53,9 +53,9 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
         It begins within seconds. If it finds more than ``count``, it deletes nothing.
         """
         count = validate_model(DeleteOrphans, body).count
-        await sweeper.check_approval(count)
+        await sweeper.check_deletion_count(count)
         await operations.record_action(admin_context(who, request), "orphans.delete", count=count)
-        await sweeper.approve(count)
+        await sweeper.approve_deletion(count)
         return await present()
 
     return routes

@@ -8,8 +8,8 @@ from pathlib import Path
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Content codings that the build stores beside a file, the smallest first, with the suffix of their files."""
 INDEX = "index.html"
-BUILT = Path(__file__).with_name("built")
-"""Where an image has the console: beside this module."""
+INSTALLED_FOLDER = Path(__file__).with_name("built")
+"""The folder of the console in a container image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def load_console(folder: Path | None) -> dict[str, ConsoleFile]:
     Args:
         folder: None for the console that is installed with the gateway, as in its image.
     """
-    folder = folder or BUILT
+    folder = folder or INSTALLED_FOLDER
     if not (folder / INDEX).is_file():
         return {}
     suffixes = tuple(ENCODINGS.values())

@@ -69,7 +69,7 @@ def _render_nats_api(title: str) -> bytes:
 
 
 def _build_content_security_policy(page: bytes) -> str:
-    """A content security policy: only the viewer and the page's own script run, and connect only to this origin."""
+    """Return a content security policy that permits only the viewer and the page's own script, and only this origin."""
     hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
     scripts = " ".join(f"'sha256-{found}'" for found in hashes)
     return (

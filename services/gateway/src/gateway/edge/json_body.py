@@ -18,6 +18,7 @@ from contracts.wire.errors import FieldError
 from contracts.wire.field_messages import build_field_message
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_faults import describe_parser_error
+from gateway.edge.json_pointer import escape_pointer_key
 
 MAX_WORKFLOW_BODY_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32
@@ -155,7 +156,7 @@ def _replace_non_finite(value: Any) -> Any:
 def _check_finite(value: Any, pointer: str) -> None:
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in parts:
-        _check_finite(item, f"{pointer}/{_escape_pointer_part(key)}")
+        _check_finite(item, f"{pointer}/{escape_pointer_key(key)}")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse_json(
             "json_number", "NaN and infinite numbers are refused. Send a finite number or null.", pointer[:MAX_POINTER]
@@ -163,11 +164,7 @@ def _check_finite(value: Any, pointer: str) -> None:
 
 
 def _build_json_pointer(path: tuple[int | str, ...]) -> str:
-    return "".join("/" + _escape_pointer_part(part) for part in path)[:MAX_POINTER]
-
-
-def _escape_pointer_part(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+    return "".join("/" + escape_pointer_key(part) for part in path)[:MAX_POINTER]
 
 
 def _refuse_json(code: str, message: str, pointer: str = "") -> NoReturn:

@@ -43,13 +43,13 @@ def create_router(*, export: AccountExport) -> APIRouter:
         """
         if who.session_id is None:
             raise SessionNeeded
-        content = await export.begin(who.user_id, with_files=files)
+        content = await export.start_export(who.user_id, with_files=files)
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": 'attachment; filename="comfyfleet-account.zip"',
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-store",
         }
-        return StreamedResponse(content, headers, partial(export.end, who.user_id))
+        return StreamedResponse(content, headers, partial(export.release, who.user_id))
 
     return routes

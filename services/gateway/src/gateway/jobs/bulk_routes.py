@@ -20,13 +20,13 @@ from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkReques
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
 
-CONCURRENT = 8  # jobs of one request
+MAX_CONCURRENT = 8  # jobs of one request
 JOBS_PER_REQUEST = 10  # jobs that count as one request of the user's rate limit
 _EXAMPLE = {"action": "cancel", "job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
 
 
-def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
-    """Return the route; ``used`` is called with the user whose usage has changed."""
+def create_router(*, jobs: JobService, public_url: str, on_usage_changed: Callable[[UUID], None]) -> APIRouter:
+    """Return the route; ``on_usage_changed`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
@@ -46,10 +46,10 @@ def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], N
         sent = validate_model(BulkRequest, body)
         job_ids = list(dict.fromkeys(sent.job_ids))
         await request.state.charge((len(job_ids) - 1) // JOBS_PER_REQUEST)
-        places = asyncio.Semaphore(CONCURRENT)
+        slots = asyncio.Semaphore(MAX_CONCURRENT)
 
         async def change_job(job_id: UUID) -> BulkItem:
-            async with places:
+            async with slots:
                 try:
                     if sent.action is BulkAction.PURGE:
                         await jobs.purge_job(str(job_id), tenant=tenant)
@@ -61,7 +61,7 @@ def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], N
                 return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
 
         items = await asyncio.gather(*map(change_job, job_ids))
-        used(UUID(tenant))
+        on_usage_changed(UUID(tenant))
         return BulkBody(jobs=list(items))
 
     return routes

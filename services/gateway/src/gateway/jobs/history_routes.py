@@ -1,4 +1,4 @@
-"""What a job ran, and how it went."""
+"""The submission of a job, and its timeline."""
 
 from fastapi import APIRouter
 

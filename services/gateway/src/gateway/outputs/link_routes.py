@@ -37,7 +37,7 @@ def create_router(
         **public_problems(BadLink, UnknownOutput, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions),
     }
 
-    def check(output_id: str, token: str) -> OutputLink:
+    def verify_link(output_id: str, token: str) -> OutputLink:
         link = links.verify_output(output_id, token)
         if link is None:
             raise BadLink
@@ -59,7 +59,7 @@ def create_router(
 
     async def download_linked_output(request: Request, output_id: str, *, token: Token = "") -> Response:
         """The link is `url` of GET `/api/v1/outputs`, and needs no credential. Ranges work as for `/result`."""
-        link = check(output_id, token)
+        link = verify_link(output_id, token)
         artifact = await results.find_linked_artifact(link)
         return _set_cache_headers(await respond_with_artifact(request, link.name, artifact, objects), link)
 
@@ -84,12 +84,12 @@ def create_router(
 
         Requests beyond the number of conversions at a time wait instead of being refused.
         """
-        link = check(output_id, token)
+        link = verify_link(output_id, token)
         artifact = await results.find_linked_artifact(link)
         if not artifact.content_type.startswith("image/"):
             raise NotConvertible
         options = build_thumbnail_options(size)
-        image = await respond_with_image(request, link.name, artifact, options, converter, patient=True)
+        image = await respond_with_image(request, link.name, artifact, options, converter, wait_if_full=True)
         return _set_cache_headers(image, link)
 
     return routes

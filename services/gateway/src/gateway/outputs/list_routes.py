@@ -71,7 +71,7 @@ def create_router(
             tenant=tenant,
             limit=limit,
             cursor=cursor,
-            job_id=parse_job_ids(job_id, "/job_id", at_most=1)[0] if job_id is not None else None,
+            job_id=parse_job_ids(job_id, "/job_id", limit=1)[0] if job_id is not None else None,
             kinds=_parse_kinds(kind),
             temporary=temporary,
             workflow=workflow,
@@ -99,13 +99,13 @@ def create_router(
         Contains previews of a job only if it has no other outputs, or if `temporary` asks for them. The connection is
         closed early if an output cannot be read.
         """
-        parsed = parse_job_ids(job_ids, "/job_ids", at_most=MAX_ARCHIVED_JOBS)
+        parsed = parse_job_ids(job_ids, "/job_ids", limit=MAX_ARCHIVED_JOBS)
         found = await results.find_archive_of_jobs(parsed, tenant=tenant, temporary=temporary)
         return respond_with_archive(found, "outputs", objects)
 
     @routes.post(
         "/outputs.zip",
-        summary="Make a link to the outputs of several jobs as a ZIP file",
+        summary="Create a link to the outputs of several jobs as a ZIP file",
         openapi_extra=describe_request_body(ArchiveLinkRequest, example=_EXAMPLE),
         responses=problems(*JSON_BODY),
     )
@@ -126,6 +126,6 @@ def _parse_kinds(text: str | None) -> list[OutputKind]:
         return [OutputKind(kind) for kind in text.split(",")] if text is not None else []
     except ValueError:
         allowed = tuple(kind.value for kind in OutputKind)
-        message = "Not a kind of outputs. allowed lists them; separate several by commas."
+        message = "Unknown kind of output. `allowed` lists all kinds; separate several by commas."
         error = FieldError(pointer="/kind", code="kind_unknown", message=message, allowed=allowed)
         raise InvalidRequest(errors=(error,)) from None

@@ -13,8 +13,8 @@ def create_router(*, downloads: InputDownloads) -> APIRouter:
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
     @routes.get("/inputs/{token}", responses=public_problems(BadInputToken, UnknownUpload))
-    async def fetch(token: str) -> StreamingResponse:
-        upload, chunks = await downloads.open(token)
+    async def download_input(token: str) -> StreamingResponse:
+        upload, chunks = await downloads.open_upload(token)
         headers = {"Content-Length": str(upload.size_bytes), "Cache-Control": "no-store"}
         return StreamingResponse(chunks, media_type=upload.content_type, headers=headers)
 

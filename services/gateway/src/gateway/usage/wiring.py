@@ -13,7 +13,7 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Usage(Feature):
-    """The feature, and the counter that middleware tells of each request."""
+    """The feature, and the counter that middleware calls for each request."""
 
     counts: RequestCounts
 

@@ -26,5 +26,5 @@ def serve_nats_api(
         submitter,
         infra.settings.public_url,
         rates=NatsApiRateLimits(limiter, users),
-        used=users.drop_cached_usage,
+        on_usage_changed=users.drop_cached_usage,
     )
