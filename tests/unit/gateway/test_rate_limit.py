@@ -100,7 +100,7 @@ def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: 
 def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
     tokens = PrefetchedTokens(READ)
     tokens.add(5, 100.0, now=0.0)
-    tokens.restore()
+    tokens.refund()
     assert tokens.take_all_tokens(0.0) == 6
     assert tokens.take(0.0) is None
 

@@ -159,7 +159,7 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
     """
     infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown())
     try:
-        return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
+        return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt_store()
     finally:
         await infra.database.close()
 

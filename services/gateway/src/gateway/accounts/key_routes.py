@@ -62,34 +62,34 @@ def create_router(*, bus: Bus) -> APIRouter:
         },
     )
     async def create_key(
-        who: KeyOwner, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
+        principal: KeyOwner, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
         """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
         parsed = validate_model(KeyRequest, body)
         command = CreateKey(
             name=parsed.name,
             scopes=tuple(parsed.scopes),
-            granted=who.scopes,
+            granted=principal.scopes,
             expires_at=parsed.expires_at,
             idempotency_key=parse_idempotency_key(request.headers.getlist("idempotency-key")),
             ip=request.state.client_ip,
         )
-        created = await bus.request(CREATE_KEY, command, tenant=who.tenant)
+        created = await bus.request(CREATE_KEY, command, tenant=principal.tenant)
         response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
         if created.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return present_created_key(created)
 
     @routes.get("", summary="List own keys, newest first", responses=problems())
-    async def list_keys(who: KeyOwner) -> KeysBody:
-        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
+    async def list_keys(principal: KeyOwner) -> KeysBody:
+        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=principal.tenant)).keys)
 
     @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
-    async def revoke_key(who: KeyOwner, key_id: str, request: Request) -> None:
+    async def revoke_key(principal: KeyOwner, key_id: str, request: Request) -> None:
         """Idempotent. Within a second the key is refused everywhere and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):
             raise UnknownKey
         command = RevokeKey(key_id=key_id, ip=request.state.client_ip)
-        await bus.request(REVOKE_KEY, command, tenant=who.tenant)
+        await bus.request(REVOKE_KEY, command, tenant=principal.tenant)
 
     return routes

@@ -12,9 +12,9 @@ from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 def create_router(*, users: UserCache) -> APIRouter:
     routes = APIRouter()
 
-    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
+    async def read_current_user(request: Request, principal: AnyPrincipal) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
         """Return the user, the limits that apply, and what is used of them. At most a second old."""
-        return build_json_response(await users.read_user(who))
+        return build_json_response(await users.read_user(principal))
 
     routes.add_api_route(
         "/api/v1/auth/me",

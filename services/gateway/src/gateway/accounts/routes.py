@@ -69,17 +69,17 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         openapi_extra=describe_request_body(PasswordRequest, example=_PASSWORDS),
         responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
-    async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
+    async def change_password(principal: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
-        require_session(who)
+        require_session(principal)
         parsed = validate_model(PasswordRequest, body)
         command = ChangePassword(
             current_password=parsed.current_password,
             new_password=parsed.new_password,
-            session_id=who.session_id,
+            session_id=principal.session_id,
             ip=request.state.client_ip,
         )
-        await bus.request(CHANGE_PASSWORD, command, tenant=who.tenant)
+        await bus.request(CHANGE_PASSWORD, command, tenant=principal.tenant)
 
     @routes.delete(
         "/me",
@@ -88,14 +88,14 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         openapi_extra=describe_request_body(EraseRequest, example={"password": _ADA["password"]}),
         responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
-    async def erase_own_account(who: AnyPrincipal, request: Request, response: Response, body: Body) -> None:
+    async def erase_own_account(principal: AnyPrincipal, request: Request, response: Response, body: Body) -> None:
         """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.
 
         Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.
         """
-        require_session(who)
+        require_session(principal)
         command = EraseAccount(password=validate_model(EraseRequest, body).password, ip=request.state.client_ip)
-        await bus.request(ERASE_ACCOUNT, command, tenant=who.tenant)
+        await bus.request(ERASE_ACCOUNT, command, tenant=principal.tenant)
         cookie.clear(request, response)
 
     return routes

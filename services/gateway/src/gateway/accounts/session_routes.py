@@ -91,7 +91,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(
-        who: AnyPrincipal,
+        principal: AnyPrincipal,
         request: Request,
         response: Response,
         *,
@@ -101,10 +101,10 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
 
         API keys stay valid. The browser deletes the cookie of a session.
         """
-        require_session(who)
-        session_id = None if everywhere else who.session_id
+        require_session(principal)
+        session_id = None if everywhere else principal.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
-        await bus.request(END_SESSION, command, tenant=who.tenant)
+        await bus.request(END_SESSION, command, tenant=principal.tenant)
         cookie.clear(request, response)
 
     return routes

@@ -43,25 +43,25 @@ class UserCache:
         self._bus = bus
         self._users: LRUCache[UUID, _CachedUser] = LRUCache(maxsize=MAX_CACHED_USERS)
 
-    async def read_user(self, who: Principal) -> MeBody:
+    async def read_user(self, principal: Principal) -> MeBody:
         """Return the account, its limits and its usage. Concurrent calls for the same user share one request.
 
         Raises:
             Unavailable: auth or the scheduler is unavailable, and nothing is cached.
         """
-        cached, account = await self._read_account(who)
+        cached, account = await self._read_account(principal)
         if cached.usage.value is not None and cached.usage.value.quota.resets_at <= datetime.now(UTC):
             cached.usage.clear()  # it counts yesterday's images
-        usage = await cached.usage.get(lambda within_s: self._load_usage(who.user_id, within_s))
+        usage = await cached.usage.get(lambda within_s: self._load_usage(principal.user_id, within_s))
         return present_me(account, usage)
 
-    async def read_limits(self, who: Principal) -> Limits:
+    async def read_limits(self, principal: Principal) -> Limits:
         """Return the user's limits.
 
         Raises:
             Unavailable: auth is unavailable, and nothing is cached.
         """
-        return (await self._read_account(who))[1].limits
+        return (await self._read_account(principal))[1].limits
 
     async def read_limits_by_id(self, user_id: UUID) -> Limits:
         """Return the limits of a user by id. If a change event was missed, they are at most ``ACCOUNT_FRESH_S`` old.
@@ -73,12 +73,12 @@ class UserCache:
         cached = self._users.setdefault(user_id, _CachedUser())
         return (await cached.account.get(lambda within_s: self._load_account(user_id, within_s))).limits
 
-    async def _read_account(self, who: Principal) -> tuple[_CachedUser, Account]:
-        cached = self._users.setdefault(who.user_id, _CachedUser())
-        if cached.version < who.version:
-            cached.version = who.version
+    async def _read_account(self, principal: Principal) -> tuple[_CachedUser, Account]:
+        cached = self._users.setdefault(principal.user_id, _CachedUser())
+        if cached.version < principal.version:
+            cached.version = principal.version
             cached.account.expire()
-        return cached, await cached.account.get(lambda within_s: self._load_account(who.user_id, within_s))
+        return cached, await cached.account.get(lambda within_s: self._load_account(principal.user_id, within_s))
 
     def drop_cached_usage(self, user_id: UUID) -> None:
         """Invalidate the cached usage of a user."""

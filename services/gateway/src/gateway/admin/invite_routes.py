@@ -31,32 +31,32 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
     async def create_invite(
-        who: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
+        principal: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
         """An invite lets one person register with the tier it names. The token is shown only in this response."""
         parsed = validate_model(InviteRequest, body)
         command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
-        created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
+        created = await bus.request(CREATE_INVITE, command, tenant=principal.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)
 
     @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
     async def list_invites(
-        who: Admin,
+        principal: Admin,
         *,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> InvitesBody:
         """Includes used and expired invites, until 90 days after they expired."""
-        found, next_cursor = await invites.list_invites(admin=who.tenant, limit=limit, cursor=cursor)
+        found, next_cursor = await invites.list_invites(admin=principal.tenant, limit=limit, cursor=cursor)
         return present_invites(found, next_cursor)
 
     @routes.delete(
         "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
     )
-    async def revoke_invite(who: Admin, invite_id: str, request: Request) -> None:
+    async def revoke_invite(principal: Admin, invite_id: str, request: Request) -> None:
         """The invite expires immediately. Idempotent. An invite that has created an account cannot be revoked."""
         command = RevokeInvite(invite_id=parse_invite_id(invite_id), ip=request.state.client_ip)
-        await bus.request(REVOKE_INVITE, command, tenant=who.tenant)
+        await bus.request(REVOKE_INVITE, command, tenant=principal.tenant)
 
     return routes

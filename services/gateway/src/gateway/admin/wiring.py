@@ -54,11 +54,13 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
             login_link_routes.create_router(bus=bus, public_url=url),
             class_rule_routes.create_router(bus=bus),
             invite_routes.create_router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
-            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, node_actions=node_actions),
-            operation_routes.node_actions_router(node_actions=node_actions),
-            operation_routes.search_router(search=search, public_url=url),
+            operation_routes.create_nodes_router(
+                bus=bus, operations=operations, stats=stats, node_actions=node_actions
+            ),
+            operation_routes.create_node_actions_router(node_actions=node_actions),
+            operation_routes.create_search_router(search=search, public_url=url),
             load_routes.create_router(bus=bus, usernames=usernames),
             dead_letter_routes.create_router(search=search, operations=operations, dead_letters=dead_letters),
-            operation_routes.jobs_router(operations=operations, public_url=url),
+            operation_routes.create_jobs_router(operations=operations, public_url=url),
         ),
     )

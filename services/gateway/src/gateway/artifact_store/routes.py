@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from gateway.admin.operation_routes import admin_context
+from gateway.admin.operation_routes import build_admin_context
 from gateway.admin.operations import AdminActions
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -47,14 +47,14 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
         openapi_extra=describe_request_body(DeleteOrphans, example={"count": 1200}),
         responses=problems(OrphansKept, OrphanCountDiffers, *JSON_BODY),
     )
-    async def delete_orphans(who: Admin, body: Body, request: Request) -> ArtifactStoreBody:
+    async def delete_orphans(principal: Admin, body: Body, request: Request) -> ArtifactStoreBody:
         """A sweep that finds more orphans than its limit deletes nothing. This lets one sweep delete ``count``.
 
         It begins within seconds. If it finds more than ``count``, it deletes nothing.
         """
         count = validate_model(DeleteOrphans, body).count
         await sweeper.check_deletion_count(count)
-        await operations.record_action(admin_context(who, request), "orphans.delete", count=count)
+        await operations.record_action(build_admin_context(principal, request), "orphans.delete", count=count)
         await sweeper.approve_deletion(count)
         return await present()
 

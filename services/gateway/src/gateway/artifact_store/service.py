@@ -29,7 +29,7 @@ class StoreMonitor:
         self._record, self._objects, self._status = record, objects, objects.status
         self._was_short = False
 
-    async def check(self) -> None:
+    async def check_store(self) -> None:
         """Check the space, then the identity. If a check fails, its previous result stays."""
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await self._check_space()
@@ -40,16 +40,16 @@ class StoreMonitor:
         """Compare the identities in the store and in the database. Pair an unused store with an unused database."""
         finding, identity = await self._compare_with_database()
         if finding is Finding.PAIRABLE:
-            await self._record.pair(identity.store_id if identity else uuid4(), self._write_marker)
+            await self._record.record_pair(identity.store_id if identity else uuid4(), self._write_marker)
             finding, identity = await self._compare_with_database()
             log.info("gateway.store.paired", store_id=str(identity.store_id) if identity else None)
         self._apply_result(finding)
         if finding is Finding.PAIRED and identity is not None:
-            confirmed = await self._record.confirm(identity.store_id)
+            confirmed = await self._record.confirm_identity(identity.store_id)
             if confirmed is not None and not self._status.shortage:
                 await self._write_marker(confirmed)
 
-    async def adopt(self) -> tuple[Finding, UUID | None]:
+    async def adopt_store(self) -> tuple[Finding, UUID | None]:
         """Pair the store and the database, regardless of what either was paired with, unless they are a pair already.
 
         Returns:
@@ -59,7 +59,7 @@ class StoreMonitor:
         if finding is Finding.PAIRED:
             return finding, None
         store_id = uuid4()
-        await self._record.replace(store_id, self._write_marker)
+        await self._record.replace_identity(store_id, self._write_marker)
         return finding, store_id
 
     async def _compare_with_database(self) -> tuple[Finding, StoreIdentity | None]:
@@ -100,7 +100,7 @@ class StoreMonitor:
 
     async def _check_space(self) -> None:
         space = None
-        with suppress(FileNotFoundError):  # the folder is gone: the missing marker says so
+        with suppress(FileNotFoundError):  # the folder was deleted; check_pairing reports the missing marker
             space = await self._objects.measure_free_space()
         if space is not None:
             self._status.free_bytes, self._status.free_files = space.bytes, space.files

@@ -84,7 +84,7 @@ class ArtifactStoreRecord:
         async with self._database.single() as connection:
             return await _read_identity(connection)
 
-    async def pair(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
+    async def record_pair(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
         """Record the store's id and write its marker, unless another process has just done so."""
         async with self._database.direct() as connection:
             await _LOCK.run(connection)
@@ -92,7 +92,7 @@ class ArtifactStoreRecord:
             if row is not None:
                 await write_marker(StoreIdentity(**row))
 
-    async def replace(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
+    async def replace_identity(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
         """Record another id for the store and write its marker. Reports and approvals about orphans are dropped."""
         async with self._database.direct() as connection:
             await _LOCK.run(connection)
@@ -100,7 +100,7 @@ class ArtifactStoreRecord:
             assert row is not None  # noqa: S101 - an upsert returns its row
             await write_marker(StoreIdentity(**row))
 
-    async def confirm(self, store_id: UUID) -> StoreIdentity | None:
+    async def confirm_identity(self, store_id: UUID) -> StoreIdentity | None:
         """Update the time of agreement if that is due. Return the identity to write to the marker, else None."""
         async with self._database.single() as connection:
             row = await _CONFIRM.first(connection, store_id=store_id, every=CONFIRM_INTERVAL)

@@ -30,7 +30,7 @@ STATIC_PREFIX = "/assets/"  # files of the web console, served from memory
 INTERNAL_PREFIX = "/internal/"  # used by executors; the token in the link authorizes them
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 BROWSE_FACTOR = 10
-"""Browser sessions may read so many times as often as API keys: each page of the console takes several requests."""
+"""The read limit of browser sessions, as a multiple of that of API keys: each console page takes several requests."""
 LARGE_DOWNLOAD_SUFFIXES = ("/export", ".zip")
 """Paths with these suffixes do not get ``BROWSE_FACTOR``: one request reads many files."""
 
@@ -216,7 +216,7 @@ class Admission:
             scope["state"]["refusal"] = refusal
             return counted
         if self._limiter and self._open:
-            self._limiter.restore(self._open.key(client))
+            self._limiter.refund(self._open.key(client))
         return await self._admit_principal(principal, scope)
 
     async def _count_registration(self, client: str) -> _CountedRequest:
@@ -241,7 +241,7 @@ class Admission:
     def _refund_tokens(self, keys: Iterable[str]) -> None:
         if self._limiter is not None:
             for key in keys:
-                self._limiter.restore(key)
+                self._limiter.refund(key)
 
     async def _admit_principal(self, principal: Principal, scope: Scope) -> _CountedRequest:
         scope["state"]["principal"], scope["state"]["user_id"] = principal, principal.tenant

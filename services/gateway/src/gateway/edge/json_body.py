@@ -3,7 +3,7 @@
 Refused: duplicate keys, NaN and infinite numbers, NUL, lone surrogates, deep nesting, long keys and more values than
 any workflow needs. Different programs interpret such input differently, or it takes too long to process.
 Integers keep every digit. A byte order mark is skipped. NaN becomes null where ComfyUI ignores it: in a workflow's node
-beside ``class_type`` and ``inputs``.
+besides ``class_type`` and ``inputs``.
 """
 
 import math

@@ -35,7 +35,7 @@ class JobHistory:
     def __init__(self, bus: Bus, saved_workflows: SavedWorkflows) -> None:
         self._bus, self._saved_workflows = bus, saved_workflows
 
-    async def read_graph(self, text: str, *, tenant: str) -> JobWithGraph:
+    async def read_job_with_graph(self, text: str, *, tenant: str) -> JobWithGraph:
         """Return a job with its workflow."""
         job_id = parse_job_id(text)
         job, graph = await asyncio.gather(

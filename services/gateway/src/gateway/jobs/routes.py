@@ -36,7 +36,7 @@ SUBMISSION_EXAMPLES = {
         "value": {"prompt": "at night", "image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "denoise": 0.6},
     },
     "workflow": {
-        "summary": "A workflow in API format; an upload goes where a node takes a file",
+        "summary": "A workflow in API format, with an upload as the file of a node",
         "value": {
             "workflow": {
                 "1": {"class_type": "LoadImage", "inputs": {"image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"}},

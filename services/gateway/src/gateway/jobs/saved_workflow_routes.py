@@ -1,4 +1,4 @@
-"""Runs a saved workflow at an endpoint of its own."""
+"""Runs a saved workflow at its own endpoint."""
 
 from typing import Annotated, Any
 

@@ -96,7 +96,7 @@ def create_router(
     ) -> Response:
         """The archive has a folder for each job. Jobs that do not exist or have no result are left out.
 
-        Contains previews of a job only if it has no other outputs, or if `temporary` asks for them. The connection is
+        Contains previews of a job only if it has no other outputs, or if `temporary` requests them. The connection is
         closed early if an output cannot be read.
         """
         parsed = parse_job_ids(job_ids, "/job_ids", limit=MAX_ARCHIVED_JOBS)

@@ -13,7 +13,7 @@ from gateway.outputs.conversion import OutputConverter
 from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import etag_matches
 from gateway.storage.objects import ArtifactStore
-from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
+from gateway.storage.responses import StoredObject, build_content_disposition, respond_with_object
 
 THUMBNAIL_QUALITY = 75
 CHUNK_BYTES = 1 << 18
@@ -62,7 +62,7 @@ async def respond_with_image(
     headers |= {
         "Content-Type": options.format.media_type,
         "Content-Length": str(len(image)),
-        "Content-Disposition": content_disposition(renamed, options.format.media_type),
+        "Content-Disposition": build_content_disposition(renamed, options.format.media_type),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if request.method == "HEAD":
@@ -88,7 +88,7 @@ async def respond_with_artifact(request: Request, name: str, artifact: Artifact,
     Raises:
         UnknownOutput: they were deleted.
     """
-    disposition = content_disposition(name, artifact.content_type)
+    disposition = build_content_disposition(name, artifact.content_type)
     stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, disposition)
     try:
         return await respond_with_object(request, stored, objects)

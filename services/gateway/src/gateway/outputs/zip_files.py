@@ -55,11 +55,11 @@ async def write_file(
 
 async def _open_content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
     if not file.size_bytes:
-        return _iterate_nothing()
+        return _iterate_empty()
     return await objects.stream_range(file.key, ByteRange(0, file.size_bytes))
 
 
-async def _iterate_nothing() -> AsyncGenerator[bytes, None]:
+async def _iterate_empty() -> AsyncGenerator[bytes, None]:
     for piece in tuple[bytes, ...]():
         yield piece
 

@@ -7,11 +7,11 @@ from chassis.messaging.dead_letters import DeadLetterStore
 from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from contracts.registry import GATEWAY_JOB_PURGES
 from contracts.scheduler.purges import JobPurged
-from gateway.purges.service import PurgedJobRemover
+from gateway.purges.service import PurgedDataRemover
 
 
 def create_purge_consumer(
-    bus: Bus, remover: PurgedJobRemover, dead_letters: DeadLetterStore
+    bus: Bus, remover: PurgedDataRemover, dead_letters: DeadLetterStore
 ) -> StreamConsumer[JobPurged]:
     """Return the consumer that deletes what belonged to purged jobs."""
 

@@ -3,13 +3,13 @@
 from chassis.loop import Loop
 from chassis.messaging.dead_letters import DeadLetterStore
 from gateway.purges.erase_tenants import TenantEraser
-from gateway.purges.service import PurgedJobRemover
+from gateway.purges.service import PurgedDataRemover
 
 ERASE_EVERY_S = 2.0
 PRUNE_EVERY_S = 3600.0
 
 
-def create_leftovers_loop(remover: PurgedJobRemover, *, every_s: float) -> Loop:
+def create_leftovers_loop(remover: PurgedDataRemover, *, every_s: float) -> Loop:
     """Return the loop that deletes leftovers of purged jobs, and detects missed purges."""
 
     async def delete() -> None:

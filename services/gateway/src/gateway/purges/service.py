@@ -19,7 +19,7 @@ MAX_MISSED = 20  # of one batch; the scheduler sends lost messages again, so tha
 BEFORE_FIRST_JOB = UUID(int=0)
 
 
-class PurgedJobRemover:
+class PurgedDataRemover:
     """Deletes outputs of purged jobs, and detects purges whose message was lost."""
 
     def __init__(self, bus: Bus, purges: PurgeStore, objects: ArtifactStore) -> None:

@@ -7,7 +7,7 @@ from gateway.purges.consumer import create_purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
 from gateway.purges.erasure_store import ErasureStore
 from gateway.purges.loops import create_dead_letter_loop, create_erasure_loop, create_leftovers_loop
-from gateway.purges.service import PurgedJobRemover
+from gateway.purges.service import PurgedDataRemover
 from gateway.purges.store import PurgeStore
 from gateway.wiring import Feature, Infrastructure
 
@@ -22,7 +22,7 @@ class PurgesFeature(Feature):
 def wire_purges(infra: Infrastructure) -> PurgesFeature:
     """Construct the feature."""
     bus, database, objects = infra.bus, infra.database, infra.objects
-    remover, store = PurgedJobRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
+    remover, store = PurgedDataRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
     consumer = create_purge_consumer(bus, remover, store)
     return PurgesFeature(
         dead_letters=DeadLetters("gateway", store, (consumer,)),

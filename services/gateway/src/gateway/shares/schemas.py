@@ -43,8 +43,8 @@ class SharedJobBody(BaseModel):
     """A job of another user, as it is shared. Times are RFC 3339, durations seconds.
 
     Attributes:
-        submission: a body for ``POST /api/v1/jobs`` that runs the same. Uploads that it names belong to the owner, so
-            upload your own files instead.
+        submission: a body for ``POST /api/v1/jobs`` that runs the same. Uploads in it belong to the owner, so upload
+            your own files instead.
         outputs: with signed links.
         expires_at: when the share expires.
     """

@@ -61,7 +61,7 @@ class JobShares:
         if share is None:
             raise UnknownShare
         try:
-            found = await self._history.read_graph(str(share.job_id), tenant=str(share.tenant_id))
+            found = await self._history.read_job_with_graph(str(share.job_id), tenant=str(share.tenant_id))
         except Refusal as refusal:
             if refusal.refused.code == UnknownJob.code:
                 raise UnknownShare from None

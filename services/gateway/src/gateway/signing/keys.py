@@ -9,5 +9,5 @@ SigningKeys: TypeAlias = tuple[bytes, ...]
 
 
 def derive_key(secret: str, purpose: str) -> bytes:
-    """Return a 32-byte key: knowing one purpose's key says nothing about another's."""
+    """Return a 32-byte key: the key of one purpose reveals nothing about other keys."""
     return hmac.new(secret.encode(), f"comfyfleet/gateway/{purpose}/v1".encode(), hashlib.sha256).digest()

@@ -139,7 +139,8 @@ class ArtifactStore:
         except (OSError, BaseError):
             return False
         finally:
-            await self.delete(key)
+            with suppress(OSError, BaseError):
+                await self.delete(key)
         return True
 
     async def read_marker(self) -> bytes | None:

@@ -73,7 +73,7 @@ def _parse_requested_range(request: Request, etag: str, size: int) -> ByteRange 
         ) from None
 
 
-def content_disposition(name: str, content_type: str) -> str:
+def build_content_disposition(name: str, content_type: str) -> str:
     """Return ``inline`` for media that browsers do not execute, else ``attachment``, with a file name (RFC 8187)."""
     disposition = "inline" if _INLINE_TYPE.match(content_type) else "attachment"
     safe = make_safe_name(name)

@@ -18,7 +18,7 @@ from gateway.transfers.output_uploads import OutputUploads
 
 
 def serve_grants(bus: Bus, downloads: InputDownloads, uploads: OutputUploads) -> None:
-    """Answer executors. Call it before the bus starts."""
+    """Serve requests of executors for links. Call it before the bus starts."""
 
     async def grant_inputs(request: GrantInputs, address: Address) -> InputsGranted:
         return await downloads.grant_links(request, _parse_tenant_id(address))

@@ -76,7 +76,7 @@ class OutputUploads:
         claims = output_token.verify(self.keys, token, now_s=time.time())
         self.objects.status.require_space_for_output(size_bytes)
         measured = _MeasuredStream(chunks, self.max_bytes)
-        await self.objects.put(claims.key, measured.chunks())
+        await self.objects.put(claims.key, measured.iterate_chunks())
         stored = StoredOutput(id=claims.output_id, size_bytes=measured.size_bytes, sha256=measured.digest.hexdigest())
         artifact = Artifact(
             id=claims.output_id,
@@ -103,7 +103,7 @@ class _MeasuredStream:
         self.size_bytes = 0
         self.digest = hashlib.sha256()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def iterate_chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._source:
             self.size_bytes += len(chunk)
             if self.size_bytes > self._max_bytes:

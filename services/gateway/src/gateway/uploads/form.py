@@ -107,7 +107,7 @@ class UploadForm:
 
     def refuse_framing(self) -> NoReturn:
         """Refuse a form with too many bytes around its file."""
-        _refuse_form("framing", f"The form has more than {MAX_FRAMING_BYTES} bytes beside its file. {_ADVICE}")
+        _refuse_form("framing", f"The form has more than {MAX_FRAMING_BYTES} bytes besides its file. {_ADVICE}")
 
     def _on_part_begin(self) -> None:
         self._parts += 1
@@ -138,7 +138,7 @@ class UploadForm:
             _refuse_form("parts", _describe_extra_field(name, is_file=b"filename" in parameters))
         self._files += 1
         if self._files > 1:
-            _refuse_form("parts", "The form has more than one file. Upload each file with a request of its own.")
+            _refuse_form("parts", "The form has more than one file. Upload each file in a separate request.")
         if b"filename" not in parameters:
             _refuse_form("no_file", "The file came as a text field. Send it as a file, with a file name.")
         if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in _UNENCODED:
@@ -150,7 +150,7 @@ class UploadForm:
             return
         self._ignored_bytes += end - start
         if self._ignored_bytes > _MAX_IGNORED_BYTES:
-            _refuse_form("parts", f"The fields beside the file have more than {_MAX_IGNORED_BYTES} bytes. {_ADVICE}")
+            _refuse_form("parts", f"The fields besides the file have more than {_MAX_IGNORED_BYTES} bytes. {_ADVICE}")
 
     def _on_end(self) -> None:
         self._ended = True

@@ -75,9 +75,8 @@ class UploadSweeper:
         try:
             await self._ended.unpin_ended(uses)
         except (Unavailable, Relayed):
-            log.warning(
-                "gateway.uploads.still_pinned", count=len(uses)
-            )  # until the scheduler says that their jobs have ended
+            # They stay until the scheduler reports that their jobs have ended.
+            log.warning("gateway.uploads.still_pinned", count=len(uses))
 
 
 def _build_use_errors(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:

@@ -14,7 +14,7 @@ from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
 from gateway.storage.file_extensions import find_extension
 from gateway.storage.objects import ArtifactStore
-from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
+from gateway.storage.responses import StoredObject, build_content_disposition, respond_with_object
 from gateway.uploads.body import BARE_MEDIA_TYPES, FORM, ReceivedFile, ReceivedImage, UploadReceiver
 from gateway.uploads.errors import UPLOAD, UnknownUpload, UploadInUse
 from gateway.uploads.removal import UploadRemover
@@ -195,4 +195,4 @@ def _build_upload_body(upload: Upload, public_url: str) -> UploadBody:
 def _build_disposition(upload: Upload) -> str:
     """Return ``attachment`` for unchanged files: they were not inspected, so browsers must not render them."""
     name = f"{upload.id}{find_extension(upload.content_type)}"
-    return content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)
+    return build_content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

@@ -19,7 +19,7 @@ class Usage(Feature):
 
 
 def wire_usage(infra: Infrastructure, operations: AdminActions) -> Usage:
-    """Construct the feature; ``operations`` records that an admin read somebody's usage."""
+    """Construct the feature; ``operations`` records that an admin read a user's usage."""
     store = RequestUsageStore(infra.database)
     counts = RequestCounts(store)
     return Usage(

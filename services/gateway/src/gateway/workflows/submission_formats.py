@@ -149,8 +149,8 @@ def _normalize_comfyui_body(fields: dict[str, Any]) -> tuple[dict[str, Any], str
             'Each job gets its id from this API, and "priority" orders your jobs.'
         )
         _refuse_submission(f"/{queueing[0]}", "comfyui_field", message)
-    beside = fields.get("workflow")
-    if beside is not None and not is_ui_format(beside):
+    other_workflow = fields.get("workflow")
+    if other_workflow is not None and not is_ui_format(other_workflow):
         message = 'The body has a graph as "prompt" and another one as "workflow". Send one of them, as "workflow".'
         _refuse_submission("/prompt", "two_workflows", message)
     found = unwrap_graph(fields["prompt"], "/prompt") or LocatedGraph(fields["prompt"], "/prompt")
@@ -192,11 +192,11 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
     others = [key for key in fields if key not in nodes]
     if not nodes:
         return
-    beside = next((f'"{shorten_key(key)}": ...' for key in others if key != "workflow"), "...")
+    example = next((f'"{shorten_key(key)}": ...' for key in others if key != "workflow"), "...")
     message = (
         f"The body has nodes of a workflow on one level with other fields: {_quote_keys(others)}. Move the "
         'nodes into a field "workflow", and leave the rest beside it: '
-        f'{{"workflow": {{"{shorten_key(nodes[0])}": {{...}}}}, {beside}}}.'
+        f'{{"workflow": {{"{shorten_key(nodes[0])}": {{...}}}}, {example}}}.'
     )
     _refuse_submission("", "nodes_not_wrapped", message)
 

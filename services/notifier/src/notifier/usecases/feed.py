@@ -14,6 +14,7 @@ from contracts.executor.progress import PROGRESS, Progress
 from contracts.scheduler.jobs import FINAL_STATES, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
 from notifier.domain import frames
+from notifier.domain.errors import InvalidResumePosition
 from notifier.domain.timeline import Timeline
 from notifier.usecases.job_reader import JobReader
 from notifier.usecases.viewer import Viewer
@@ -50,7 +51,7 @@ class JobFeed:
         Raises:
             Relayed: the tenant has no such job.
             Unavailable: the scheduler does not answer.
-            ValueError: ``after`` is greater than the last ``seq`` of the job.
+            InvalidResumePosition: ``after`` is greater than the last ``seq`` of the job.
         """
         self.viewers.add(viewer)
         async with self._subscribe_lock:
@@ -58,7 +59,7 @@ class JobFeed:
                 await self._subscribe()
         job = (await self._job_reader.read_job(self._tenant, self._job_id)).job
         if after is not None and after > job.seq:
-            raise ValueError("after is greater than the last seq of the job")
+            raise InvalidResumePosition
         seen = job.seq if after is None else after
         emitted = self._timeline.last_seq if self._timeline.last_seq is not None else job.seq
         missed = await self._job_reader.read_events(self._tenant, self._job_id, min(seen, emitted), job.seq)

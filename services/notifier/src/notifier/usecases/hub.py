@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from notifier.domain.errors import InvalidResumePosition
 from notifier.usecases.feed import JobFeed
 from notifier.usecases.job_reader import JobReader
 from notifier.usecases.viewer import TrySend, Viewer
@@ -43,10 +42,7 @@ class Hub:
             self._feeds[key] = feed
         viewer = Viewer(try_send)
         try:
-            try:
-                await feed.add_viewer(viewer, after)
-            except ValueError:
-                raise InvalidResumePosition from None
+            await feed.add_viewer(viewer, after)
             yield viewer
         finally:
             feed.viewers.discard(viewer)

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from chassis.database.postgres import is_unavailable
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
@@ -48,6 +50,9 @@ class JobReader:
     async def _read_stored(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
         try:
             return await self._events.read_events(job_id, after, tenant_id=tenant, upto=upto)
+        except ValidationError as error:  # an older release may have stored it in another form
+            log.warning("notifier.history.event_unreadable", job_id=str(job_id), error=str(error))
+            return []
         except Exception as error:
             if not is_unavailable(error):
                 raise

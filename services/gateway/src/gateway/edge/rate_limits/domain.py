@@ -96,7 +96,7 @@ class PrefetchedTokens:
         """Add fetched tokens; ``shared_tokens`` are left in the shared bucket."""
         self._tokens, self._shared_tokens, self._updated_at = self.count(now) + tokens, shared_tokens, now
 
-    def restore(self) -> None:
+    def refund(self) -> None:
         """Return one token that was taken and not used."""
         self._tokens += 1
 

@@ -77,11 +77,11 @@ class RateLimiter:
                 return self._take_locally(key, policy, count)
         return decision
 
-    def restore(self, key: str) -> None:
+    def refund(self, key: str) -> None:
         """Return a token that was taken and not used."""
         local = self._local_buckets.get(key)
         if local is not None and local.fallback_bucket is None:
-            local.tokens.restore()
+            local.tokens.refund()
             local.empty_until = 0.0
 
     async def return_idle_tokens(self) -> None:

@@ -73,7 +73,7 @@ def serve_requests(
     rates: NatsApiRateLimits,
     on_usage_changed: Callable[[UUID], None],
 ) -> None:
-    """Answer outside systems. Call it before the bus starts.
+    """Serve requests of outside systems. Call it before the bus starts.
 
     ``on_usage_changed`` is called with the user whose usage has changed.
     """

@@ -11,7 +11,7 @@ from gateway.wiring import Infrastructure
 def serve_nats_api(
     infra: Infrastructure, *, limiter: RateLimiter | None, users: UserCache, jobs: JobService, submitter: JobSubmitter
 ) -> None:
-    """Answer outside systems. Call it before the bus starts.
+    """Serve requests of outside systems. Call it before the bus starts.
 
     Args:
         infra: settings and connections.
