@@ -80,7 +80,7 @@ async def test_purged_job_leaves_no_bytes_and_rows(gateway: Gateway, script: Scr
     assert files(gateway) == [f"{script.alice}/{kept}/1/{output.id}"]
 
 
-async def test_purge_with_a_lost_message_is_detected_by_reconciliation(
+async def test_purge_whose_message_was_lost_is_detected_later(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     job_id, _ = await finished(gateway, script, b"lost")
@@ -213,7 +213,7 @@ async def test_download_during_a_purge_is_complete_or_not_found(gateway: Gateway
     assert (await gateway.http.get(path, headers=ALICE)).status_code == 404
 
 
-async def test_reconciliation_keeps_existing_jobs(gateway: Gateway, script: Script) -> None:
+async def test_search_for_missed_purges_keeps_existing_jobs(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, b"here")
     assert script.scheduler.jobs[job_id].state is JobState.SUCCEEDED
     answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result", headers=ALICE)

@@ -283,7 +283,7 @@ async def test_rate_limited_response_carries_retry_after(opened: Open, script: S
 
 
 @pytest.mark.requirement("S-87")
-async def test_reading_with_a_session_has_a_higher_limit_of_its_own(opened: Open, script: Script) -> None:
+async def test_reads_of_a_browser_session_have_a_separate_higher_limit(opened: Open, script: Script) -> None:
     limit(script, 3)
     http = await opened()
     session = {"Authorization": f"Bearer {script.auth.token(script.alice)}"}

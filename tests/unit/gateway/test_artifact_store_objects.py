@@ -4,7 +4,7 @@ from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import StoreStatus
 
 
-async def test_store_that_is_not_a_folder_any_more_is_not_writable(tmp_path: Path) -> None:
+async def test_artifact_store_whose_folder_became_a_file_is_not_writable(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     store = ArtifactStore(folder.as_uri(), StoreStatus(min_free_bytes=0))
     assert await store.can_write()

@@ -87,7 +87,7 @@ def test_exr_size_is_read_from_its_header() -> None:
     assert read_exr_size(b"\x76\x2f\x31\x01" + bytes(100)) is None
 
 
-def test_ordinary_images_are_not_detected_as_files_to_keep_byte_for_byte() -> None:
+def test_ordinary_image_is_not_detected_as_another_file_type() -> None:
     for format_ in ("PNG", "JPEG", "WEBP"):
         sink = BytesIO()
         SMALL.save(sink, format_)

@@ -96,7 +96,7 @@ def test_scaling_never_reduces_an_image_to_nothing(
         ((512, 512), (3000, 1), {"width": 512}, ["/mask"]),
     ],
 )
-def test_image_that_scaling_would_destroy_is_refused_at_its_field(
+def test_image_that_cropping_would_empty_is_refused_with_its_field(
     picture: tuple[int, int], mask: tuple[int, int] | None, asked: dict[str, int], pointers: list[str]
 ) -> None:
     sent = {"prompt": "a", "image": UPLOAD} | ({"mask": MASK} if mask else {}) | asked

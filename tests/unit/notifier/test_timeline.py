@@ -159,7 +159,7 @@ async def test_client_that_saw_the_end_receives_only_the_end() -> None:
     assert [frame["type"] for frame in await next_frames(viewer, 2)] == ["snapshot", "end"]
 
 
-async def test_deleted_job_and_overflowing_client_end_the_feed() -> None:
+async def test_viewer_ends_for_a_deleted_job_or_an_overflowing_backlog() -> None:
     viewer = Viewer(never_sends)
     viewer.start(job(1), 0, [], after=None)
     await viewer.wait_for_next_frame()
