@@ -49,8 +49,8 @@ class ImageConverter:
         """Return the converted image.
 
         Raises:
-            NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to this
-                one.
+            NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to the
+                requested format.
             TooManyPixels: it has more than ``max_pixels``.
             ConversionFailed: the conversion timed out, or the helper crashed.
         """

@@ -54,7 +54,7 @@ class ShareStore:
         return found
 
     async def delete(self, tenant_id: UUID, job_id: UUID) -> bool:
-        """End the share of a job; False if it was not shared."""
+        """End the share of a job. Return whether it was shared."""
         async with self._database.single() as connection:
             return await _DELETE.value(connection, tenant_id=tenant_id, job_id=job_id) is not None
 

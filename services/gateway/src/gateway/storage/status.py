@@ -102,12 +102,12 @@ class StoreStatus:
             log.error("gateway.store.write_lacked_space", free_bytes=self.free_bytes)
 
     async def probe_pairing(self) -> None:
-        """Readiness: raise unless the store belongs to the database."""
+        """Raise NotReady unless the store belongs to the database."""
         if self.pairing is not Pairing.PAIRED:
             raise NotReady(self.mismatch_reason or "The artifact store has not been compared with the database yet.")
 
     async def probe_space(self) -> None:
-        """Readiness: raise if there is too little space for new work."""
+        """Raise NotReady if there is too little space for new work."""
         if self.shortage:
             raise NotReady(self.shortage)
 

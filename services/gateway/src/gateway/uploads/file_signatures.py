@@ -180,7 +180,7 @@ def _detect_model(prefix: bytes, _size: int | None) -> str | None:
 
 
 def _detect_spz(prefix: bytes, _size: int | None) -> str | None:
-    """Gaussian splats in gzip (until version 3) or plain: unpacks sixteen bytes."""
+    """Detect Gaussian splats, in gzip (until version 3) or uncompressed. Unpacks sixteen bytes."""
     if prefix[:3] == b"\x1f\x8b\x08":
         try:
             prefix = zlib.decompressobj(31).decompress(prefix, 16)
@@ -200,7 +200,7 @@ def _detect_obj(prefix: bytes, size: int | None) -> str | None:
 
 
 def _detect_stl(prefix: bytes, size: int | None) -> str | None:
-    """Binary STL: an 80-byte header, the number of triangles, and exactly that many triangles."""
+    """Detect binary STL: an 80-byte header, the number of triangles, and exactly that many triangles."""
     return "model/stl" if size is not None and size == _compute_stl_size(prefix) else None
 
 

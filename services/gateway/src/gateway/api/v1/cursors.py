@@ -9,7 +9,7 @@ from gateway.signing.keys import SigningKeys
 
 
 def encode_position(keys: SigningKeys, position: list[str | int], *, tenant: str, filters: str) -> str:
-    """Return a cursor that continues after a position that takes more than an id."""
+    """Return a cursor that continues after a position that consists of several values."""
     return signed_text.sign(keys, _build_signing_purpose(tenant, filters), position)
 
 
@@ -34,7 +34,7 @@ def encode(keys: SigningKeys, *, tenant: str, filters: str, before: UUID) -> str
 
 
 def decode(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> UUID:
-    """Where the list continues.
+    """Return the id after which the list continues.
 
     Raises:
         BadCursor: it was tampered with, or made for another tenant or filter.

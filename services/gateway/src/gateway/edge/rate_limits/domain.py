@@ -132,7 +132,7 @@ class PrefetchedTokens:
         return taken
 
     def compute_refill_wait_s(self) -> float:
-        """Seconds from the last fetch until the shared bucket had a whole token; 0 if it had one."""
+        """Return the seconds from the last fetch until the shared bucket has a whole token; 0 if it had one."""
         return max(0.0, 1 - self._shared_tokens) / self._per_second
 
     def _build_admission(self, now: float, prefetched: int) -> RateLimitDecision:
@@ -144,7 +144,7 @@ class PrefetchedTokens:
 
 
 def _compute_seconds_until(count: int, tokens: float, policy: Policy) -> int:
-    """Whole seconds until there are ``count`` tokens, or until the next one if there are."""
+    """Return the whole seconds until there are ``count`` tokens, or until the next token if there are already."""
     missing = count - tokens if count > tokens else 1 - tokens % 1
     return max(1, ceil(missing / policy.per_second - ROUNDING_TOLERANCE))
 
