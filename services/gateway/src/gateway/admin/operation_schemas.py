@@ -100,7 +100,7 @@ class NodeFaultBody(BaseModel):
 
 
 class NodeBody(BaseModel):
-    """A node, what it runs, and what it did lately.
+    """A node, the job that it runs, and its recent jobs and faults.
 
     ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
     ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if
@@ -148,7 +148,7 @@ class NodesBody(BaseModel):
 class AdminJobBody(JobBody):
     """A job with fields for admins.
 
-    ``node``: of its newest attempt. ``images``: reserved, and once it has ended, made.
+    ``node``: of its newest attempt. ``images``: reserved images; the number of produced images once the job has ended.
     """
 
     tenant_id: UUID

@@ -1,4 +1,4 @@
-"""What a job ran, and how it went."""
+"""The submission of a job, and its timeline."""
 
 from fastapi import APIRouter
 
@@ -16,7 +16,7 @@ def create_router(*, history: JobHistory) -> APIRouter:
     @routes.get("/submission", summary="Read the submission of a job", responses=problems(UnknownJob))
     async def read_submission_of_job(tenant: Reader, job_id: str) -> JobSubmissionBody:
         """`submission` runs the same again. An upload that it names may have been deleted meanwhile."""
-        found = await history.read_graph(job_id, tenant=tenant)
+        found = await history.read_job_with_graph(job_id, tenant=tenant)
         return JobSubmissionBody(
             workflow=found.job.workflow,
             submission=rebuild_submission(found.job, found.graph.graph, found.saved),
