@@ -21,7 +21,7 @@ _FUNCTIONS = frozenset(
 _EXPONENT = re.compile(r"\d{1,2}")
 
 
-def is_bounded(expression: str) -> bool:
+def has_bounded_cost(expression: str) -> bool:
     """Whether an expression takes at most milliseconds for any 64-bit values of its variables.
 
     True only for numbers, one-letter variables, ``values``, comparisons, arithmetic, and the functions of the class,

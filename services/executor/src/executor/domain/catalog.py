@@ -57,10 +57,10 @@ class NodeClasses:
         self.specs, self.flexible, self.rules = specs, flexible, GraphRules(specs)
         self.keeps_png_info = keeps_png_info
 
-    def roles_of(self, class_type: str) -> ClassRoles:
+    def get_class_roles(self, class_type: str) -> ClassRoles:
         """Return the roles of a class's inputs; by name only if the node does not have the class."""
         if class_type in self.specs:
-            return self.rules.roles_of(class_type)
+            return self.rules.get_class_roles(class_type)
         return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))
 
     def is_output_class(self, class_type: str) -> bool:
@@ -202,7 +202,7 @@ def _remove_written_options(class_type: str, spec: ClassSpec, written: frozenset
 def _build_offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
     """Yield one input by its full name, and all inputs that it can become."""
     changes: dict[str, Any] = {}
-    role = roles.role_of(name)
+    role = roles.find_role(name)
     if role is InputRole.FILE or accepted.upload:
         changes |= {"options": None, "upload": True, "default": "" if accepted.default == "" else None}
     else:

@@ -26,7 +26,7 @@ def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -
     for node_id, node in graph.items():
         declared = resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
-            if catalog.rules.decides_values_alone(node.class_type, name):
+            if catalog.rules.decides_allowed_values(node.class_type, name):
                 continue
             accepted = declared[name][0] if name in declared else None
             if (fault := _find_file_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:

@@ -191,7 +191,7 @@ class _OptionsOfAllNodes:
         if spec.options is None:
             return None
         specs = [one.classes[class_type] for one in self._catalogs if class_type in one.classes]
-        if ClassRoles(class_type, specs[0]).role_of(name) in {InputRole.FILE, InputRole.FOLDER}:
+        if ClassRoles(class_type, specs[0]).find_role(name) in {InputRole.FILE, InputRole.FOLDER}:
             return None
         declared = [one.inputs[name] for one in specs if name in one.inputs] or [spec]
         return dict.fromkeys(option for one in declared for option in one.options or ())

@@ -141,7 +141,7 @@ class _GraphCheck:
         for name, (spec, required) in declared.items():
             if not required or node.inputs.get(name) is not None:
                 continue
-            if name in node.inputs and self._catalog.rules.role(node.class_type, name) is InputRole.OUTPUT_NAME:
+            if name in node.inputs and self._catalog.rules.find_role(node.class_type, name) is InputRole.OUTPUT_NAME:
                 inputs[name] = ""  # the executor sets the name in any case
             else:
                 self._report_declared_input(
@@ -205,7 +205,7 @@ class _GraphCheck:
         """Report a declared input. If the graph policy covers it, keep it unchanged so that the policy can check it."""
         given = self._graph[node_id]
         self._add_finding(node_id, name, fault)
-        if name in given.inputs and self._catalog.rules.decides_values_alone(given.class_type, name):
+        if name in given.inputs and self._catalog.rules.decides_allowed_values(given.class_type, name):
             inputs[name] = given.inputs[name]
 
     def _add_finding(self, node_id: str, name: str, fault: GraphFault) -> None:
