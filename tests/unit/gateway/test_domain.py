@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.gateway.submissions import Submission
-from contracts.graph_size.analysis import measure
-from contracts.graph_size.image_quota import reserve
+from contracts.graph_size.analysis import measure_graph
+from contracts.graph_size.image_quota import compute_reservation
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor
@@ -35,7 +35,7 @@ def test_built_in_graph_is_complete_and_counts_its_images() -> None:
         )
     )
     assert not errors
-    assert reserve(measure(graph)).images == 3
+    assert compute_reservation(measure_graph(graph)).images == 3
     assert graph["sampler"].inputs["seed"] == 5
     assert graph["negative"].inputs["text"] == "b"
     assert {node.class_type for node in graph.values()} == {
@@ -65,7 +65,7 @@ def test_image_with_a_prompt_selects_image_to_image(
     assert built_in.find_workflow_name(submission) == name
     assert classes <= {node.class_type for node in graph.values()}
     assert graph["sampler"].inputs["denoise"] == denoise
-    assert reserve(measure(graph)).images == over.get("num_images", 1)
+    assert compute_reservation(measure_graph(graph)).images == over.get("num_images", 1)
     sent = {UPLOAD, over.get("mask", UPLOAD)}
     assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
 

@@ -9,7 +9,7 @@ Interval = tuple[float, float]
 UNKNOWN: Interval = (-inf, inf)
 
 
-def bounds(expression: str, names: Mapping[str, Interval]) -> Interval:
+def bound_expression(expression: str, names: Mapping[str, Interval]) -> Interval:
     """Return the minimum and maximum value of an expression; ``UNKNOWN`` if it is too complex."""
     if len(expression) > MAX_CHARACTERS:
         return UNKNOWN
