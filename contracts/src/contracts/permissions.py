@@ -18,16 +18,17 @@ NATS_API_REQUESTS: dict[str, Topic[Any]] = {
 """Local subject in an outside system's account, and the topic that it is imported from."""
 
 NATS_API_FEEDS: dict[str, Topic[Any]] = {"jobs.event": JOB_CHANGED, "jobs.progress": PROGRESS}
-"""The same for what it may follow; the job's id is the last token."""
+"""Local subject that an outside system may subscribe to, and its topic. The last token of the subject is the job's "
+"id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """NATS permissions of one login. ``answers``: it may publish replies."""
+    """NATS permissions of one login. ``may_reply``: whether it may publish replies."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
-    answers: bool
+    may_reply: bool
 
 
 def build_permissions(service: str, node: str | None = None) -> Permissions:
@@ -46,7 +47,7 @@ def build_permissions(service: str, node: str | None = None) -> Permissions:
     return Permissions(
         publish=tuple(sorted(publish | {SERVER_TIME_SUBJECT})),
         subscribe=tuple(sorted(subscribe | {f"{inbox_prefix(service, node)}.>"})),
-        answers=any(isinstance(topic, Rpc) and topic.owner == service for topic in TOPICS),
+        may_reply=any(isinstance(topic, Rpc) and topic.owner == service for topic in TOPICS),
     )
 
 

@@ -13,7 +13,7 @@ from chassis.messaging.deadlines import DEADLINE_HEADER
 from chassis.messaging.serving import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from chassis.offload import INLINE_BYTES
 from chassis.telemetry.logs import bound, bound_here
-from contracts.wire.errors import Kind, Refusal, Unavailable
+from contracts.wire.errors import ErrorKind, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
 from tests.kit.nats import NatsServer
@@ -23,7 +23,7 @@ from tests.kit.waiting import until
 class NoSuchWord(Refusal):
     """That is not a word."""
 
-    kind, code = Kind.NOT_FOUND, "echo.no_such_word"
+    kind, code = ErrorKind.NOT_FOUND, "echo.no_such_word"
 
 
 class Echo:

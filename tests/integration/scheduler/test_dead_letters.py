@@ -13,7 +13,7 @@ from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG
 from contracts.scheduler.jobs import JobError, JobState
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
-from contracts.wire.errors import Kind, Relayed
+from contracts.wire.errors import ErrorKind, RelayedRefusal
 from scheduler.store import dead_letters
 from tests.integration.scheduler.conftest import Node, World
 from tests.kit.waiting import until
@@ -177,8 +177,8 @@ async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> Non
 
 async def test_catalog_with_a_wrong_digest_is_refused_as_invalid(world: World) -> None:
     node = await world.add_node()
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await world.system.bus.request(
             REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name
         )
-    assert refused.value.refused.kind is Kind.INVALID
+    assert refused.value.details.kind is ErrorKind.INVALID

@@ -200,7 +200,7 @@ def test_json_numbers_keep_every_digit(value: Any) -> None:
 def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refused:
         read_json(body)
-    assert len(refused.value.refused.errors) == 1
+    assert len(refused.value.details.errors) == 1
 
 
 def nested(depth: int) -> bytes:
@@ -216,7 +216,7 @@ def test_nesting_up_to_the_limit_is_accepted() -> None:
     assert read_json(nested(32))
     with pytest.raises(Malformed) as refused:
         read_json(nested(33))
-    assert refused.value.refused.errors[0].code == "json_depth"
+    assert refused.value.details.errors[0].code == "json_depth"
 
 
 @pytest.mark.parametrize("beside", ["", "a\\b"], ids=["plain", "with-a-backslash"])
@@ -239,13 +239,13 @@ def test_key_length_is_limited_and_text_length_is_not(key: str, text: str, fits:
         return
     with pytest.raises(Malformed) as refused:
         read_json(body)
-    assert refused.value.refused.errors[0].code == "json_text"
+    assert refused.value.details.errors[0].code == "json_text"
 
 
 def test_validation_error_points_into_the_body_without_echoing_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
-    told = refused.value.refused
+    told = refused.value.details
     assert {"/steps", "/labels/a~1b~0c"} <= {error.pointer for error in told.errors}
     assert "SECRET" not in told.model_dump_json()
     assert max(len(error.pointer) for error in told.errors) <= 256

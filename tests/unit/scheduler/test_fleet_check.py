@@ -42,7 +42,7 @@ def run(
 def errors_of(raw: dict[str, Any], *catalogs: Catalog) -> tuple[FieldError, ...]:
     with pytest.raises(InvalidWorkflow) as caught:
         run(raw, *catalogs)
-    return caught.value.refused.errors
+    return caught.value.details.errors
 
 
 def loaded(name: str) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def test_denied_class_is_refused_even_if_no_output_needs_it() -> None:
     assert set(run(raw, LARGE).graph) == {"1", "2"}
     with pytest.raises(InvalidWorkflow) as refused:
         run(raw, LARGE, policy=STRICT)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.code, error.pointer) == ("node_class_not_allowed", "/workflow/9/class_type")
 
 

@@ -45,7 +45,7 @@ class Changes(TolerantModel):
 
 
 class ReadChanges(StrictModel):
-    """List changes since a time, by default within the lifetime of an access token. Expect duplicates."""
+    """List changes since a time, by default within the lifetime of an access token. May return a change twice."""
 
     since: datetime | None = None
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.wire.model import TolerantModel
-from contracts.wire.text import Name
+from contracts.wire.text import ShortText
 from contracts.wire.topic import Topic, Traffic
 
 
@@ -28,8 +28,8 @@ class Progress(TolerantModel):
     progress: Annotated[float, Field(ge=0, le=100)]
     value: float = 0
     max: float = 0
-    node: Name | None = None
-    node_class: Name | None = None
+    node: ShortText | None = None
+    node_class: ShortText | None = None
     nodes_done: int = 0
     nodes_total: int = 0
     eta_seconds: float | None = None

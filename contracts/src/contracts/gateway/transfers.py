@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Rpc, Traffic
 
@@ -65,7 +65,7 @@ class InputsGranted(TolerantModel):
 class StorageFull(Refusal):
     """The server has no space left for files and results. Nothing was stored. Try again after Retry-After."""
 
-    kind, code = Kind.UNAVAILABLE, "storage.full"
+    kind, code = ErrorKind.UNAVAILABLE, "storage.full"
 
 
 class StoredOutput(TolerantModel):

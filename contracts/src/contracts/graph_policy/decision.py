@@ -19,7 +19,7 @@ from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, find_stock_class, is_stock_module
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # bounds the size of a reply
@@ -168,7 +168,7 @@ class _NodeInputCheck:
 
     def label(self, name: str) -> str:
         """Return the input's name for error messages."""
-        return f"{printable(self.class_type)}.{printable(name)}"
+        return f"{make_printable(self.class_type)}.{make_printable(name)}"
 
     def find_errors(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
         accepted = self.spec.inputs.get(name)
@@ -202,7 +202,8 @@ class _NodeInputCheck:
             return _build_input_error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and has_bounded_cost(value)):
             message = (
-                f"{self.label(name)} is {show(value)}, and must be short arithmetic with numbers, one-letter names "
+                f"{self.label(name)} is {format_value(value)}, and must be short arithmetic with numbers, one-letter "
+                "names "
                 "and at most two small powers."
             )
             return _build_input_error(self.node_id, name, "expression_not_allowed", message)
@@ -217,7 +218,8 @@ class _NodeInputCheck:
         if value == "none" and name == "model_file":
             return None  # Load3D's option for no file
         message = (
-            f"{self.label(name)} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST "
+            f"{self.label(name)} is {format_value(value)}, which is not the id of an upload of yours. Upload the file "
+            "(POST "
             '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of '
             "your jobs made."
         )
@@ -230,12 +232,14 @@ class _NodeInputCheck:
             return _build_input_error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
-        message = f"{self.label(name)} is {show(value)}, which is none of the {len(options)} folders that a node has."
+        message = (
+            f"{self.label(name)} is {format_value(value)}, which is none of the {len(options)} folders that a node has."
+        )
         return _build_input_error(self.node_id, name, "folder_not_allowed", message, options[:MAX_LISTED_OPTIONS])
 
     def _check_model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{self.label(name)} is {show(value)}, and must be the name of one of its options."
+            message = f"{self.label(name)} is {format_value(value)}, and must be the name of one of its options."
             return _build_input_error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
@@ -250,7 +254,7 @@ class _NodeInputCheck:
         return self._build_not_listed_error(name, value, ())
 
     def _build_not_listed_error(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
-        message = f"{self.label(name)} is {show(value)}, which no ComfyUI server of the fleet has."
+        message = f"{self.label(name)} is {format_value(value)}, which no ComfyUI server of the fleet has."
         return _build_input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_LISTED_OPTIONS])
 
     def _check_record(self, name: str, value: Any) -> Iterator[FieldError]:
@@ -284,7 +288,7 @@ def _build_class_error(node_id: str, class_type: str, decision: ClassDecision) -
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
         message=(
-            f"The node class {show(class_type)} is not allowed here, because "
+            f"The node class {format_value(class_type)} is not allowed here, because "
             f"{_sentence_to_clause(decision.reason)}. Remove the "
             f"node, or {_sentence_to_clause(decision.advice)}."
         ),

@@ -9,7 +9,7 @@ from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import clamp_bound
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import is_link
 
 MAX_ERRORS = 20
@@ -131,7 +131,11 @@ def _find_largest_pixels(size: GraphSize, node_id: str) -> int:
 
 def _build_node_label(size: GraphSize, node_id: str) -> str:
     node = size.graph.get(node_id)
-    return f"node {show(node_id)} ({printable(node.class_type)})" if node is not None else f"node {show(node_id)}"
+    return (
+        f"node {format_value(node_id)} ({make_printable(node.class_type)})"
+        if node is not None
+        else f"node {format_value(node_id)}"
+    )
 
 
 def _build_link_error(size: GraphSize, number: UnknownNumber, pointer: str) -> FieldError:

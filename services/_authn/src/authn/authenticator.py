@@ -198,7 +198,7 @@ class Authenticator:
                 if not self._users.has_ended(principal) and not self._users.is_outdated(principal):
                     return self._cache_principal(digest, principal)
         except Refusal as refusal:
-            if refusal.refused.code != InvalidCredential.code:
+            if refusal.details.code != InvalidCredential.code:
                 raise Unavailable(service="auth", retry_after_s=1) from refusal
         except ValidationError as error:
             log.warning("identity.reply_invalid", topic=VERIFY_CREDENTIAL.name)

@@ -58,7 +58,7 @@ def bootstrap(
     try:
         answer = asyncio.run(making)
     except Refusal as refusal:
-        typer.echo(" ".join((str(refusal), *(error.message for error in refusal.refused.errors))), err=True)
+        typer.echo(" ".join((str(refusal), *(error.message for error in refusal.details.errors))), err=True)
         raise typer.Exit(1) from None
     _write_secret(output, json.dumps(answer))
 

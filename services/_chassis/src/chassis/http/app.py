@@ -27,7 +27,15 @@ from chassis.shutdown import Shutdown
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from chassis.telemetry.metrics import Metrics
-from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
+from contracts.wire.errors import (
+    HTTP_STATUS,
+    ErrorKind,
+    FieldError,
+    InternalFault,
+    Refusal,
+    RefusalDetails,
+    Unavailable,
+)
 from contracts.wire.field_messages import build_field_message
 
 Probe = Callable[[], Awaitable[None]]
@@ -106,7 +114,7 @@ class OutermostMiddleware:
                 if started or scope["type"] != "http":
                     raise
                 log.error("web.crashed", path=scope["path"], exc_info=error)
-                await build_problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
+                await build_problem_response(Request(scope), InternalFault().details)(scope, receive, send_all)
             finally:
                 if scope["type"] == "http" and scope["path"] not in UNMEASURED:
                     method = scope["method"] if scope["method"] in METHODS else "other"
@@ -210,9 +218,9 @@ def create_web_app(
     return app
 
 
-def problem(refused: Refused, request_id: str, instance: str | None = None) -> dict[str, Any]:
+def problem(refused: RefusalDetails, request_id: str, instance: str | None = None) -> dict[str, Any]:
     """Return the body of a refusal (RFC 9457), extended by ``code``, ``request_id`` and ``errors``."""
-    status = STATUS[refused.kind]
+    status = HTTP_STATUS[refused.kind]
     body: dict[str, Any] = {
         "type": f"urn:comfyfleet:error:{refused.code}",
         "title": HTTPStatus(status).phrase,
@@ -228,12 +236,12 @@ def problem(refused: Refused, request_id: str, instance: str | None = None) -> d
     return body
 
 
-def build_problem_response(request: Request, refused: Refused) -> ProblemResponse:
+def build_problem_response(request: Request, refused: RefusalDetails) -> ProblemResponse:
     """Return the response to a refused request, with the headers of its status."""
     headers = {}
     if refused.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
-    if refused.kind is Kind.UNAUTHENTICATED:
+    if refused.kind is ErrorKind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
     body = problem(refused, request.state.request_id, _build_instance(request))
     return ProblemResponse(body, status_code=body["status"], headers=headers)
@@ -287,7 +295,7 @@ async def _run_probe(probe: Probe) -> str | None:
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)  # noqa: S101 - registered for it
-    return build_problem_response(request, error.refused)
+    return build_problem_response(request, error.details)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -322,7 +330,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     )
     message = 'The request has invalid or missing fields. See the field "errors" for each one and what is valid.'
     return build_problem_response(
-        request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors)
+        request, RefusalDetails(code="request.invalid", kind=ErrorKind.INVALID, message=message, errors=errors)
     )
 
 
@@ -334,4 +342,4 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
     log.warning("web.dependency_unavailable", path=request.scope["path"], error=type(error).__name__)
-    return build_problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)
+    return build_problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).details)

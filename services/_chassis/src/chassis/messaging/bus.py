@@ -35,7 +35,15 @@ from chassis.messaging.serving import (
 )
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound_here, log
-from contracts.wire.errors import InternalFault, Kind, MessageTooLarge, Refusal, Refused, Relayed, Unavailable
+from contracts.wire.errors import (
+    ErrorKind,
+    InternalFault,
+    MessageTooLarge,
+    Refusal,
+    RefusalDetails,
+    RelayedRefusal,
+    Unavailable,
+)
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -47,7 +55,7 @@ RecordRequest = Callable[[str, str, float], None]
 """Called with the topic of a request, its outcome and its duration in seconds."""
 _Callback = Callable[[Msg], Awaitable[None]]
 
-_OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
+_OUTCOMES = {ErrorKind.UNAVAILABLE: "unavailable", ErrorKind.INTERNAL: "failed"}
 
 DRAIN_S = 5.0  # maximum time to finish received requests when the process stops
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
@@ -214,7 +222,7 @@ class Bus:
             topic: topic of the requests.
             handler: returns the reply; its address has the message's headers.
             read: decodes the payload if its JSON needs special checks; it may refuse.
-            refusal_body: converts a refusal to the body of a reply; ``Refused`` by default. Headers stay the same.
+            refusal_body: converts a refusal to the body of a reply, by default its ``RefusalDetails``. Headers stay.
             admit: checks each message before its payload is decoded.
             when_failed: called with every request that cannot be answered, before it is refused.
         """
@@ -300,7 +308,7 @@ class Bus:
             is_large: encoding the payload would block the event loop for more than a millisecond.
 
         Raises:
-            Relayed: the service refused.
+            RelayedRefusal: the service refused.
             Unavailable: no responder, or no reply in time; it is unknown whether the request was handled.
             MessageTooLarge: the payload exceeds NATS's limit.
             InternalFault: the reply is malformed.
@@ -309,7 +317,7 @@ class Bus:
         try:
             return await self._request(topic, payload, tenant, key, within_s or topic.timeout_s, is_large=is_large)
         except Refusal as refusal:
-            outcome = _OUTCOMES.get(refusal.refused.kind, "refused")
+            outcome = _OUTCOMES.get(refusal.details.kind, "refused")
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -337,7 +345,7 @@ class Bus:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
         try:
             if ERROR_CODE_HEADER in (reply.headers or {}):
-                raise Relayed(Refused.model_validate_json(reply.data))
+                raise RelayedRefusal(RefusalDetails.model_validate_json(reply.data))
             if len(reply.data) > INLINE_BYTES:
                 return await offload(topic.reply.model_validate_json, reply.data)
             return topic.reply.model_validate_json(reply.data)

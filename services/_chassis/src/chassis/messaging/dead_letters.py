@@ -36,7 +36,7 @@ from contracts.wire.dead_letters import (
     Redriven,
     UnknownDeadLetter,
 )
-from contracts.wire.text import clean
+from contracts.wire.text import clean_text
 
 KEPT_S = 14 * 86_400.0
 MAX_KEPT = 10_000
@@ -141,7 +141,7 @@ class DeadLetterStore:
         fields = {name: getattr(message, name) for name in DeadMessage.__slots__}
         async with self._database.single() as connection:
             await _ADD.run(
-                connection, id=new_id(), code=failure.code, reason=clean(failure.reason, MAX_REASON), **fields
+                connection, id=new_id(), code=failure.code, reason=clean_text(failure.reason, MAX_REASON), **fields
             )
 
     async def list_page(self, *, limit: int, before: UUID | None) -> list[Row]:
@@ -158,7 +158,7 @@ class DeadLetterStore:
         """Note that the message failed once more."""
         async with self._database.single() as connection:
             await _COUNT_FAILURE.run(
-                connection, id=letter_id, code=failure.code, reason=clean(failure.reason, MAX_REASON)
+                connection, id=letter_id, code=failure.code, reason=clean_text(failure.reason, MAX_REASON)
             )
 
     async def delete(self, letter_id: UUID) -> None:
@@ -226,12 +226,12 @@ class DeadLetters:
         failure = await consumer.redrive(row)
         if failure is not None:
             await self._store.count_failure(command.id, failure)
-            raise DeadLetterFailedAgain(reason=clean(failure.reason, MAX_REASON).rstrip("."))
+            raise DeadLetterFailedAgain(reason=clean_text(failure.reason, MAX_REASON).rstrip("."))
         await self._store.delete(command.id)
         log.info("dead_letters.redriven", id=str(command.id), subject=row["subject"])
         return Redriven(id=command.id)
 
     def _build_dead_letter(self, row: Row) -> DeadLetter:
         fields: dict[str, Any] = dict(row)
-        excerpt = clean(fields.pop("excerpt").decode("utf-8", "replace"), MAX_EXCERPT)
+        excerpt = clean_text(fields.pop("excerpt").decode("utf-8", "replace"), MAX_EXCERPT)
         return DeadLetter(service=self._service, excerpt=excerpt, **fields)

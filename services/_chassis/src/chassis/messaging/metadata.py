@@ -35,13 +35,13 @@ class Metadata:
 
 def read_metadata(topic: Topic[Any], message: Msg) -> Metadata:
     """Return the metadata of a message of this topic."""
-    address = topic.address(message.subject)
+    address = topic.parse_subject(message.subject)
     return Metadata(message.subject, address.tenant, address.key)
 
 
 def read_stream_metadata(topic: Topic[Any], message: Msg) -> Metadata:
     """Return the metadata of a message of this topic that was read from a stream."""
-    address, told = topic.address(message.subject), message.metadata
+    address, told = topic.parse_subject(message.subject), message.metadata
     return Metadata(
         message.subject, address.tenant, address.key, told.sequence.stream, told.timestamp, told.num_delivered
     )

@@ -14,11 +14,11 @@ from chassis.messaging.deadlines import DEADLINE_HEADER, RequestExpired, has_pas
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound, log
 from contracts.wire.errors import (
-    STATUS,
+    HTTP_STATUS,
     InternalFault,
     InvalidMessage,
     Refusal,
-    Refused,
+    RefusalDetails,
     Unavailable,
     build_field_errors,
 )
@@ -26,7 +26,7 @@ from contracts.wire.topic import Address, Rpc
 
 Handler = Callable[[Any, Address], Awaitable[BaseModel]]
 Reader = Callable[[bytes], BaseModel]
-RefusalBody = Callable[[Refused], BaseModel]
+RefusalBody = Callable[[RefusalDetails], BaseModel]
 Admit = Callable[[Address], Awaitable[None]]
 """Decides on a message before its payload is read: returns, or raises a refusal."""
 ReadDeadline = Callable[[str | None], float | None]
@@ -86,7 +86,7 @@ class ServedTopic:
         """Return the reply to a request. Never raises."""
         sent = message.headers or {}
         request_id = choose_request_id(sent[REQUEST_ID_HEADER]) if sent.get(REQUEST_ID_HEADER) else ""
-        address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
+        address = replace(self.topic.parse_subject(message.subject), headers=sent, size_bytes=len(message.data))
         with bound(**({"request_id": request_id} if request_id else {})):
             try:
                 deadline = self.read_deadline(sent.get(DEADLINE_HEADER))
@@ -152,8 +152,8 @@ class ServedTopic:
 
     def refused(self, refusal: Refusal) -> Reply:
         """Return the reply that carries a refusal."""
-        refused = refusal.refused
-        headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
+        refused = refusal.details
+        headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(HTTP_STATUS[refused.kind])}
         if refused.retry_after_s is not None:
             headers[RETRY_AFTER_HEADER] = str(max(1, round(refused.retry_after_s)))
         body = self.refusal_body(refused) if self.refusal_body else refused
@@ -162,6 +162,6 @@ class ServedTopic:
 
 def _describe_failure(failure: Exception) -> str:
     if isinstance(failure, Refusal):
-        wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.refused.errors[:10])
-        return f"{failure.refused.message} {wrong}".strip()
+        wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.details.errors[:10])
+        return f"{failure.details.message} {wrong}".strip()
     return f"{type(failure).__name__}: {failure}"

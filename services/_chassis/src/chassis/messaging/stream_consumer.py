@@ -119,7 +119,7 @@ class StreamConsumer(Generic[P]):
         payload = await self._read_payload(row["subject"], row["payload"])
         if isinstance(payload, Failure):
             return payload
-        address = self._consumer.topic.address(row["subject"])
+        address = self._consumer.topic.parse_subject(row["subject"])
         metadata = Metadata(
             row["subject"], address.tenant, address.key, row["sequence"], row["published_at"], row["attempts"] + 1
         )
@@ -199,10 +199,10 @@ class StreamConsumer(Generic[P]):
             if len(self._first_failures) >= MAX_FIRST_FAILURES:  # of messages that other replicas handled meanwhile
                 self._first_failures.clear()
             self._first_failures.setdefault(told.sequence.stream, datetime.now(UTC))
-            await _send_acknowledgement(message.nak(self._consumer.pause_s(told.num_delivered)))
+            await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(told.num_delivered)))
 
     async def _store_dead_letter(self, message: Msg, failure: Failure) -> None:
-        told, body, address = message.metadata, message.data, self._consumer.topic.address(message.subject)
+        told, body, address = message.metadata, message.data, self._consumer.topic.parse_subject(message.subject)
         known = self._is_known_subject(message.subject)
         sequence = told.sequence.stream
         dead = DeadMessage(
@@ -223,7 +223,7 @@ class StreamConsumer(Generic[P]):
             await self._dead_letters.add(dead, failure)
         except Exception as error:  # noqa: BLE001 - the message stays in the stream
             log.error("streams.dead_letter_not_stored", consumer=self._consumer.name, sequence=sequence, exc_info=error)
-            await _send_acknowledgement(message.nak(self._consumer.pause_s(told.num_delivered)))
+            await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(told.num_delivered)))
             return
         self._first_failures.pop(sequence, None)
         log.error(

@@ -122,12 +122,12 @@ def _build_config(stream: Stream, replicas: int) -> dict[str, Any]:
         "max_age": round(stream.max_age_s * _NANOSECONDS),
         "max_bytes": stream.max_bytes,
         "max_msgs_per_subject": stream.last_per_subject or -1,
-        "storage": "memory" if stream.memory else "file",
+        "storage": "memory" if stream.in_memory else "file",
         "discard": "old",
         "duplicate_window": round(stream.duplicate_window_s * _NANOSECONDS),
         "allow_direct": True,
-        "no_ack": stream.memory,
-        "num_replicas": 1 if stream.memory else replicas,
+        "no_ack": stream.in_memory,
+        "num_replicas": 1 if stream.in_memory else replicas,
     }
 
 
@@ -139,7 +139,7 @@ def _find_losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]
         losses.append(
             ("storage", f"Stream {name} is in {current['storage']} and cannot move. Delete it to recreate it.")
         )
-    if stream.memory:
+    if stream.in_memory:
         return losses  # its messages may be lost
     changed = {setting for setting in declared if declared[setting] != current.get(setting)}
     if "max_bytes" in changed and 0 < declared["max_bytes"] < state["bytes"]:

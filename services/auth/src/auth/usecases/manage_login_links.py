@@ -18,7 +18,7 @@ from contracts.auth.login_links import (
     RedeemLoginLink,
     UserInactive,
 )
-from contracts.auth.sessions import Session
+from contracts.auth.sessions import SessionTokens
 
 
 class LoginLinkCreator:
@@ -70,7 +70,7 @@ class LoginLinkRedeemer:
     def __init__(self, database: Database, opener: SessionOpener, signer: AccessTokenSigner) -> None:
         self._database, self._opener, self._signer = database, opener, signer
 
-    async def redeem_login_link(self, command: RedeemLoginLink) -> Session:
+    async def redeem_login_link(self, command: RedeemLoginLink) -> SessionTokens:
         """Open a session of the link's user. The link is used even if it is refused.
 
         Raises:
@@ -86,7 +86,9 @@ class LoginLinkRedeemer:
             raise InvalidLoginLink
         return session
 
-    async def _redeem_link(self, connection: Connection, digest: bytes, command: RedeemLoginLink) -> Session | None:
+    async def _redeem_link(
+        self, connection: Connection, digest: bytes, command: RedeemLoginLink
+    ) -> SessionTokens | None:
         user_id = await login_links.find_user_id(connection, digest)
         user = await users.lock_user(connection, user_id) if user_id else None
         link = await login_links.redeem_login_link(connection, digest)

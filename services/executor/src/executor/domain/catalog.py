@@ -15,7 +15,7 @@ from contracts.graph_policy.decision import GraphRules
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler.heartbeats import ReportCatalog
-from contracts.wire.text import MAX_NAME, clean
+from contracts.wire.text import MAX_NAME, clean_text
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
 from executor.domain.node_text import is_valid_name
 
@@ -289,7 +289,7 @@ def _parse_input(name: str, described: Any, *, required: bool, depth: int) -> In
         variants=_parse_variants(kind, extra, depth),
         grown=_parse_autogrow(kind, extra, depth),
         only_linked=extra.get("forceInput") is True,
-        widget=clean(extra["widgetType"], MAX_NAME) if isinstance(extra.get("widgetType"), str) else None,
+        widget=clean_text(extra["widgetType"], MAX_NAME) if isinstance(extra.get("widgetType"), str) else None,
         controlled=_is_controlled(name, kind, extra, depth),
         dynamic_prompts=extra.get("dynamicPrompts") is True,
     )
@@ -307,7 +307,7 @@ def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -
 
 def _parse_type(kind: Any) -> str:
     """Return a type's name; classic combos declare their list of options instead."""
-    return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
+    return clean_text(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
 def _parse_options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:

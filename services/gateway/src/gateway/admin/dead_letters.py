@@ -14,7 +14,7 @@ from contracts.wire.dead_letters import (
     RedriveDeadLetter,
     UnknownDeadLetter,
 )
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 
 OWN = "gateway"
 LISTS = {"notifier": notifier.LIST_DEAD_LETTERS, "scheduler": scheduler.LIST_DEAD_LETTERS}
@@ -44,7 +44,7 @@ class FleetDeadLetters:
 
         Raises:
             UnknownDeadLetter: no service has one of this id.
-            DeadLetterNotRedrivable, DeadLetterFailedAgain, Relayed: it was not handled.
+            DeadLetterNotRedrivable, DeadLetterFailedAgain, RelayedRefusal: it was not handled.
         """
         command = RedriveDeadLetter(id=letter_id)
         with suppress(UnknownDeadLetter):
@@ -53,8 +53,8 @@ class FleetDeadLetters:
         for topic in REDRIVES:
             try:
                 await self._bus.request(topic, command, tenant=tenant)
-            except Relayed as refusal:
-                if refusal.refused.code != UnknownDeadLetter.code:
+            except RelayedRefusal as refusal:
+                if refusal.details.code != UnknownDeadLetter.code:
                     raise
             else:
                 return

@@ -158,7 +158,7 @@ class Admission:
 
         inside: ASGIApp = self._app
         if counted.refusal is not None:
-            inside = build_problem_response(Request(scope), counted.refusal.refused)
+            inside = build_problem_response(Request(scope), counted.refusal.details)
         await inside(scope, receive, send_with_headers)
 
     def _refund_if_uninformative(self, counted: _CountedRequest, status: int) -> None:

@@ -10,7 +10,7 @@ from fastapi import Request
 from authn.client_address import find_rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.credentials import Principal
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.edge.form_body import FORM_BYTES, read_form
@@ -98,4 +98,4 @@ def _check_media_type(sent: str, media_type: str) -> None:
 
 def describe_content_type(sent: str) -> str:
     """What an error says about the Content-Type header of a request, "" if it has none."""
-    return f"its Content-Type is {show(sent)}" if sent else "it has no Content-Type"
+    return f"its Content-Type is {format_value(sent)}" if sent else "it has no Content-Type"

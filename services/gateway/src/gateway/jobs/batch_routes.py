@@ -86,7 +86,7 @@ class OutcomeRenderer(NamedTuple):
         if isinstance(outcome, AcceptedJob):
             job = present_job(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
-        refused = problem(relocate_refusal(outcome.refused, index, self.errors), self.request_id)
+        refused = problem(relocate_refusal(outcome.details, index, self.errors), self.request_id)
         return BatchItem(index=index, status=refused["status"], problem=refused)
 
 

@@ -98,7 +98,7 @@ def create_router(
         try:
             return _build_job_response(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
-            answer = build_problem_response(request, refusal.refused)
+            answer = build_problem_response(request, refusal.details)
             answer.headers.update(headers)
             return answer
 

@@ -53,8 +53,8 @@ def _choose_eta(job: Job, live_s: float | None) -> dict[str, float | None]:
 class JobService:
     """The jobs of a tenant, as the scheduler has them.
 
-    Every method raises Unavailable if the scheduler does not answer, and UnknownJob (also as Relayed) if the tenant has
-    no such job.
+    Every method raises Unavailable if the scheduler does not answer, and UnknownJob (or RelayedRefusal) if the
+    tenant has no such job.
     """
 
     def __init__(self, bus: Bus, *, cursor_keys: SigningKeys) -> None:
@@ -116,6 +116,6 @@ class JobService:
         """Delete an ended job with its inputs and outputs.
 
         Raises:
-            Relayed: JobNotEnded, JobStopping.
+            RelayedRefusal: JobNotEnded, JobStopping.
         """
         await self._bus.request(PURGE_JOB, PurgeJob(job_id=parse_job_id(text)), tenant=tenant)

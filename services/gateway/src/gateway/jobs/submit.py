@@ -22,7 +22,7 @@ from contracts.scheduler.submissions import (
 )
 from contracts.scheduler.usage import Quota
 from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
-from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import ErrorKind, FieldError, InternalFault, Refusal, RelayedRefusal, Unavailable
 from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
@@ -141,7 +141,7 @@ class JobSubmitter:
             BadParameters: the parameters do not fit the saved workflow.
             ResultStorageFull: the tenant's stored outputs have reached their limit.
             StorageFull, StoreMismatch: results could not be stored now.
-            Relayed: the scheduler refused.
+            RelayedRefusal: the scheduler refused.
             Unavailable: the job may or may not be committed. Sending the same Idempotency-Key again is safe.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
@@ -173,8 +173,8 @@ class JobSubmitter:
             except Refusal as refusal:
                 if command.inputs and not may_be_committed(refusal):
                     await self._pins.unpin_uploads(job_id)
-                if refusal.refused.code == InvalidWorkflow.code:
-                    raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
+                if refusal.details.code == InvalidWorkflow.code:
+                    raise InvalidWorkflow(plan.explain(refusal.details.errors)) from refusal
                 raise
             if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has its own pins
                 await self._pins.unpin_uploads(job_id)
@@ -188,7 +188,7 @@ class JobSubmitter:
         """Check a submission without creating a job. What ``submit`` would refuse as invalid is among the errors.
 
         Raises:
-            UnknownWorkflow, Relayed, Unavailable: see ``submit``.
+            UnknownWorkflow, RelayedRefusal, Unavailable: see ``submit``.
         """
         submission = sent.submission
         try:
@@ -201,7 +201,7 @@ class JobSubmitter:
             command = _build_command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
             found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
-            if refusal.refused.kind is not Kind.INVALID:
+            if refusal.details.kind is not ErrorKind.INVALID:
                 raise
             return ValidationReply(errors=list_errors(refusal))
         explained = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
@@ -220,7 +220,7 @@ class JobSubmitter:
 
         Raises:
             InvalidWorkflow: the graph is not one, or a file that cannot be converted exactly.
-            UnknownWorkflow, BadParameters, NoModel, Relayed, Unavailable: see ``submit``.
+            UnknownWorkflow, BadParameters, NoModel, RelayedRefusal, Unavailable: see ``submit``.
         """
         name = sent.submission.workflow_name
         if name is not None and name in built_in.NAMES:
@@ -232,8 +232,8 @@ class JobSubmitter:
         try:
             form = await self._bus.request(DESCRIBE_WORKFLOW, query, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
-            if refusal.refused.code == InvalidWorkflow.code:
-                raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
+            if refusal.details.code == InvalidWorkflow.code:
+                raise InvalidWorkflow(plan.explain(refusal.details.errors)) from refusal
             raise
         return (plan.graph if form.graph is None else form.graph), form
 
@@ -248,7 +248,7 @@ class JobSubmitter:
         try:
             return await self._submit_to_scheduler(command, tenant)
         except Refusal as replayed:
-            raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
+            raise (refusal if replayed.details.code == InvalidWorkflow.code else replayed) from None
 
     async def _submit_to_scheduler(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> AcceptedJob:
         """Submit the job.
@@ -267,12 +267,12 @@ class JobSubmitter:
                 READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S
             )
             return AcceptedJob(read.job, replayed=False, quota=None)
-        except Relayed as relayed:
-            if relayed.refused.code != UnknownJob.code:
+        except RelayedRefusal as relayed:
+            if relayed.details.code != UnknownJob.code:
                 raise doubt from doubt.__cause__
         except (Unavailable, InternalFault):
             raise doubt from doubt.__cause__
-        if doubt.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
+        if doubt.details.kind is ErrorKind.INTERNAL:  # not committed, and submitting it again would hit the same bug
             raise doubt from doubt.__cause__
         try:
             reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
@@ -352,7 +352,7 @@ def _build_command(
 
 def list_errors(refusal: Refusal) -> tuple[FieldError, ...]:
     """Return the errors of a refusal; without any, the refusal itself as one."""
-    refused = refusal.refused
+    refused = refusal.details
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
 
@@ -362,9 +362,9 @@ def may_be_committed(refusal: Refusal) -> bool:
     The reply was lost, the database failed, or a fault occurred that may have come after the commit.
     """
     return (
-        refusal.refused.code == InternalFault.code
+        refusal.details.code == InternalFault.code
         or isinstance(refusal.__cause__, TimeoutError)
-        or (isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code)
+        or (isinstance(refusal, RelayedRefusal) and refusal.details.code == Unavailable.code)
     )
 
 
@@ -372,7 +372,7 @@ def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
     """Whether the submission may have been accepted before, when uploads or saved workflows still permitted it."""
     if isinstance(refusal, STORAGE_REFUSALS):
         return True
-    return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
+    return submission.workflow is None and refusal.details.kind is not ErrorKind.UNAVAILABLE
 
 
 def _to_accepted_job(submitted: SubmitReply) -> AcceptedJob:

@@ -25,7 +25,7 @@ class EndedJobs:
         A job that the scheduler does not know counts as not ended for ``COMING``: it may be about to be submitted.
 
         Raises:
-            Unavailable, Relayed: the scheduler does not answer.
+            Unavailable, RelayedRefusal: the scheduler does not answer.
         """
         every, held = list(uses), set[UploadUse]()
         for start in range(0, len(every), MAX_FIND_JOBS):

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 
 MAX_PARAMETERS = 100
 MAX_CHOICES = 100
@@ -102,13 +102,15 @@ def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tupl
         at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"[:256]
         if name not in parameters:
             allowed = tuple(parameters)[:ALLOWED]
-            message = f"The saved workflow has no parameter {show(name)}. It has {_named_parameters(parameters)}."
+            message = (
+                f"The saved workflow has no parameter {format_value(name)}. It has {_named_parameters(parameters)}."
+            )
             errors.append(FieldError(pointer=at, code="parameter_unknown", message=message, allowed=allowed))
         else:
             errors.extend(_find_value_errors(parameters[name], value, at))
     for name, parameter in parameters.items():
         if parameter.required and name not in sent:
-            message = f"The parameter {show(name)} is required, and is missing."
+            message = f"The parameter {format_value(name)} is required, and is missing."
             errors.append(FieldError(pointer=f"{pointer}/{name}", code="parameter_missing", message=message))
     return tuple(errors)
 
@@ -117,7 +119,7 @@ def _named_parameters(parameters: Parameters) -> str:
     """Return the names, where they are few enough for a sentence."""
     if not parameters:
         return "none"
-    names = [show(name) for name in tuple(parameters)[:_MAX_NAMED]]
+    names = [format_value(name) for name in tuple(parameters)[:_MAX_NAMED]]
     rest = len(parameters) - len(names)
     return ", ".join(names) + (f" and {rest} more" if rest else "")
 
@@ -227,7 +229,7 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
     type_ = _find_type(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
         message, types = (
-            f"The value is {show(value)}, and must be of type {parameter.type}.",
+            f"The value is {format_value(value)}, and must be of type {parameter.type}.",
             (str(parameter.type),),
         )
         yield FieldError(pointer=pointer, code="parameter_type", message=message, allowed=types)
@@ -236,13 +238,13 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
         yield FieldError(
             pointer=pointer,
             code="parameter_choice",
-            message=f"The value is {show(value)}, and must be one of the choices that allowed lists.",
+            message=f"The value is {format_value(value)}, and must be one of the choices that allowed lists.",
             allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
         low, high = _list_numeric_bounds(parameter)
         if not low <= value <= high:
-            message = f"The value is {show(value)}, and must be between {low} and {high}."
+            message = f"The value is {format_value(value)}, and must be between {low} and {high}."
             yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
 
 

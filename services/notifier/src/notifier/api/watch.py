@@ -34,7 +34,7 @@ def create_router(
                             sending = _send_frames(connection, viewer, job_id)
                             await connection.run(sending, _drain_messages(connection))
             except Refusal as refusal:
-                await refuse_socket(socket, refusal.refused)
+                await refuse_socket(socket, refusal.details)
 
     return routes
 

@@ -32,7 +32,7 @@ class Hub:
             try_send: sends a frame to the viewer's client if that needs no wait; for progress.
 
         Raises:
-            Relayed: the tenant has no such job.
+            RelayedRefusal: the tenant has no such job.
             Unavailable: the scheduler does not answer.
             InvalidResumePosition: ``after`` is ahead of the job.
         """

@@ -22,7 +22,7 @@ class History:
         """Return the job, with its events after ``after`` if given.
 
         Raises:
-            Relayed: the tenant has no such job.
+            RelayedRefusal: the tenant has no such job.
             Unavailable: the scheduler does not answer.
         """
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)

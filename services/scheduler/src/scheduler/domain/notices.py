@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode
 from scheduler.domain.fleet_check import RunnableGraph
 from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap_value
@@ -41,7 +41,10 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
     for node_id, node in sent.items():
         runs = found.verdict.graph.get(node_id)
         if runs is None:
-            message = f"Node {show(node_id)} ({printable(node.class_type)}) feeds no output node, so it does not run."
+            message = (
+                f"Node {format_value(node_id)} ({make_printable(node.class_type)}) feeds no output node, so it does "
+                "not run."
+            )
             yield Finding(GraphFault("node_not_used", message), node_id)
             continue
         for name, value in node.inputs.items():
@@ -58,18 +61,18 @@ def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
             elif type(unwrap_value(value)) is not type(unwrap_value(runs.inputs[name])) or (
                 isinstance(value, str) and value != runs.inputs[name]
             ):
-                label, before = _build_input_label(node, name), show(unwrap_value(value))
-                message = f"{label} is {before} and runs as {show(runs.inputs[name])}."
+                label, before = _build_input_label(node, name), format_value(unwrap_value(value))
+                message = f"{label} is {before} and runs as {format_value(runs.inputs[name])}."
                 yield Finding(GraphFault("value_converted", message), node_id, name)
 
 
 def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> GraphFault:
     declared = tuple(resolve_inputs(found.catalog.get_class_facts(node.class_type), node.inputs))
     near = find_nearest(name, declared)[:1] if suggest else ()
-    hint = f" Did you mean {printable(near[0])}?" if near else ""
-    message = f"{printable(node.class_type)} has no input {show(name)}, so it is ignored.{hint}"
+    hint = f" Did you mean {make_printable(near[0])}?" if near else ""
+    message = f"{make_printable(node.class_type)} has no input {format_value(name)}, so it is ignored.{hint}"
     return GraphFault("input_ignored", message, near or None)
 
 
 def _build_input_label(node: GraphNode, name: str) -> str:
-    return f"{printable(node.class_type)}.{printable(name)}"
+    return f"{make_printable(node.class_type)}.{make_printable(name)}"

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 
 MAX_DELAY = 0.1  # part of the time that a job has waited, for which it may be passed over if that exceeds the bound
 
@@ -88,7 +88,7 @@ class WarmTenant(NamedTuple):
 
 def list_models(needs: Iterable[str]) -> frozenset[str]:
     """Return those needs of a job that are model files (``Class.input=file``)."""
-    return frozenset(need for need in needs if is_model(need))
+    return frozenset(need for need in needs if is_model_file_name(need))
 
 
 def rate_warmth(models: frozenset[str], loaded: Set[str], loaded_elsewhere: Set[str]) -> Warmth:

@@ -7,7 +7,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.auth.class_rules import READ_CLASS_RULES, ReadClassRules
 from contracts.graph_policy.policy import ClassRules
-from contracts.wire.errors import Kind, Relayed, Unavailable
+from contracts.wire.errors import ErrorKind, RelayedRefusal, Unavailable
 from scheduler.store import class_rules
 
 READ_EVERY_S = 5.0  # changes arrive as events at once; polling covers a lost event
@@ -44,8 +44,8 @@ class ClassRuleCache:
         changes = self._changes
         try:
             rules = await self._bus.request(READ_CLASS_RULES, ReadClassRules())
-        except (Unavailable, Relayed) as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE:
+        except (Unavailable, RelayedRefusal) as refusal:
+            if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                 raise
             log.warning("scheduler.class_rules_stale", known=self._rules is not None)
             return

@@ -20,7 +20,7 @@ from contracts.wire.dead_letters import (
     UnknownDeadLetter,
 )
 from contracts.wire.errors import InternalFault
-from contracts.wire.text import MAX_NAME, clean
+from contracts.wire.text import MAX_NAME, clean_text
 from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, decode_excerpt, extract_claimed_ids
 from scheduler.store import attempts, dead_letters
 from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
@@ -51,7 +51,7 @@ class DeadLetters:
             node=node,
             job_id=str(job_id) if job_id else None,
             code=failed.code,
-            reason=clean(failed.reason, MAX_REASON),
+            reason=clean_text(failed.reason, MAX_REASON),
         )
         if not self._may_record(node):
             return
@@ -60,12 +60,12 @@ class DeadLetters:
                 connection,
                 id=new_id(),
                 subject=failed.subject,
-                request_id=clean(failed.request_id, MAX_NAME) or None,
+                request_id=clean_text(failed.request_id, MAX_NAME) or None,
                 node=node,
                 tenant_id=tenant_id,
                 job_id=job_id,
                 code=failed.code,
-                reason=clean(failed.reason, MAX_REASON),
+                reason=clean_text(failed.reason, MAX_REASON),
                 excerpt=failed.body[:MAX_EXCERPT],
                 size_bytes=len(failed.body),
             )

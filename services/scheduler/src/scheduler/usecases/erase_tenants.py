@@ -9,7 +9,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.auth.erasure import READ_ERASURES, ReadErasures
 from contracts.scheduler.jobs import CancelJob, UnknownJob
-from contracts.wire.errors import Relayed, Unavailable
+from contracts.wire.errors import RelayedRefusal, Unavailable
 from scheduler.store import purges
 from scheduler.usecases.cancel_job import JobCanceller
 
@@ -32,7 +32,7 @@ class TenantEraser:
 
     async def erase_tenants(self) -> None:
         """Run one pass. While auth is unavailable, only erasures that are already known are processed."""
-        with suppress(Unavailable, Relayed):
+        with suppress(Unavailable, RelayedRefusal):
             while await self._fetch_erasures():
                 pass
         for tenant_id, at in list(self._pending.items()):

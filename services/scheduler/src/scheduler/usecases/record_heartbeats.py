@@ -6,7 +6,7 @@ from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
 from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
 from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import InvalidMessage
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.states import is_final
 from scheduler.store import attempts, nodes
@@ -87,7 +87,7 @@ def _list_models(catalog: Catalog) -> list[str]:
         for name, spec in catalog.classes.items()
         for field, accepted in spec.inputs.items()
         for option in accepted.options or ()
-        if is_model(option)
+        if is_model_file_name(option)
     ]
 
 

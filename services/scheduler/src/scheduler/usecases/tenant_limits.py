@@ -12,7 +12,7 @@ from chassis.telemetry.logs import log
 from contracts.auth.accounts import READ_TENANT, ReadTenant, Tenant, UnknownTenant
 from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Limits
-from contracts.wire.errors import FAULTS, Relayed, Unavailable
+from contracts.wire.errors import FAULT_KINDS, RelayedRefusal, Unavailable
 from scheduler.store import tenants
 
 KNOWN_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
@@ -93,8 +93,8 @@ class TenantLimits:
         for tenant_id, version in page:
             try:
                 tenant = await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
-            except (Unavailable, Relayed) as refusal:
-                if refusal.refused.kind in FAULTS:
+            except (Unavailable, RelayedRefusal) as refusal:
+                if refusal.details.kind in FAULT_KINDS:
                     return
                 continue  # an erased account: its tenant is deleted soon
             async with self._database.single() as connection:
@@ -114,8 +114,8 @@ class TenantLimits:
         within_s = KNOWN_TIMEOUT_S if known else None
         try:
             return await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
-        except (Unavailable, Relayed) as refusal:
-            if not known or refusal.refused.kind not in FAULTS:
+        except (Unavailable, RelayedRefusal) as refusal:
+            if not known or refusal.details.kind not in FAULT_KINDS:
                 raise
         return None
 

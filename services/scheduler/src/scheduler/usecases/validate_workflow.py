@@ -40,7 +40,7 @@ class WorkflowValidator:
         try:
             examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
-            return ValidationReply(errors=refusal.refused.errors)
+            return ValidationReply(errors=refusal.details.errors)
         except StartTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/start_within_seconds"),))
         except RunTimeTooLong as refusal:
@@ -68,4 +68,4 @@ class WorkflowValidator:
 
 
 def _to_field_error(refusal: Refusal, pointer: str = "") -> FieldError:
-    return FieldError(pointer=pointer, code=refusal.code, message=refusal.refused.message)
+    return FieldError(pointer=pointer, code=refusal.code, message=refusal.details.message)

@@ -16,7 +16,7 @@ from contracts.auth.accounts import UnknownUser
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB, HttpBody, NatsJobRequest
 from contracts.gateway.submissions import Submission
 from contracts.scheduler.jobs import Job
-from contracts.wire.errors import Refused
+from contracts.wire.errors import RefusalDetails
 from contracts.wire.topic import Address
 from gateway.accounts.user_cache import UserCache
 from gateway.edge.errors import BodyTooLarge
@@ -119,6 +119,6 @@ def _parse_job_request(data: bytes) -> NatsJobRequest:
     return NatsJobRequest.model_validate_json(data)
 
 
-def _build_problem_body(refused: Refused) -> HttpBody:
+def _build_problem_body(refused: RefusalDetails) -> HttpBody:
     request_id = bound_here().get("request_id") or new_id().hex
     return HttpBody.model_validate(problem(refused, request_id))

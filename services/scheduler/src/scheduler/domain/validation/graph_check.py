@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.jobs import DrawnSeed
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, find_cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
@@ -102,7 +102,7 @@ class _GraphCheck:
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
-                message = f"No ComfyUI server of the fleet has the class {show(node.class_type)}."
+                message = f"No ComfyUI server of the fleet has the class {format_value(node.class_type)}."
                 fault = GraphFault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
                 self._findings.append(Finding(fault, node_id))
                 if len(self._findings) == self._max_findings:
@@ -234,17 +234,17 @@ def _build_missing_fault(
     """Build the fault for a missing input. Often it is given, but under its name without the group prefix."""
     allowed = tuple(spec.variants) if spec.variants is not None else spec.options
     if facts.takes_only_links(spec):
-        takes = f'a link to an output of type {printable(spec.type)}, such as ["4", 0]'
+        takes = f'a link to an output of type {make_printable(spec.type)}, such as ["4", 0]'
     elif allowed is not None:
         takes = "one of its options"
     else:
         takes = f"{_KINDS.get(spec.type, 'a value')} or a link"
-    how = f"Give the node an input {show(name)} with" if "." in name else "Give it"
+    how = f"Give the node an input {format_value(name)} with" if "." in name else "Give it"
     message = f"{facts.name}.{name} is required, and is missing. {how} {takes}."
-    listed = [show(choice) for choice in allowed or ()]
+    listed = [format_value(choice) for choice in allowed or ()]
     if listed and sum(map(len, listed)) <= MAX_LISTED:
         message += f" Valid: {', '.join(listed)}."
     short = name.rpartition(".")[2]
     if short != name and short in given and short not in declared:
-        message = f"The input {show(short)} of {facts.name} must be named {show(name)} here. Rename it."
+        message = f"The input {format_value(short)} of {facts.name} must be named {format_value(name)} here. Rename it."
     return GraphFault("required_input_missing", message, allowed if allowed and len(allowed) <= 20 else None)
