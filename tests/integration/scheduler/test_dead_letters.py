@@ -155,7 +155,7 @@ async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> Non
             "id": new_id(), "subject": "s", "request_id": None, "node": name, "tenant_id": None, "job_id": None,
             "code": "c", "reason": "r", "excerpt": b"", "size_bytes": 0,
         }  # fmt: skip
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await dead_letters.add_letter(connection, **letter)
             await connection.execute(
                 "UPDATE dead_letters SET at = now() - make_interval(secs => $2) WHERE id = $1", letter["id"], age_s
@@ -164,11 +164,11 @@ async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> Non
 
     try:
         made = [await add(age_s) for age_s in (500, 0, 0, 0)]
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await dead_letters.prune_letters(connection, age_s=100, keep=10**6)
         left = "SELECT id FROM dead_letters WHERE node = $1 ORDER BY id"
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[1:]
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await dead_letters.prune_letters(connection, age_s=10**9, keep=2)
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[2:]
     finally:

@@ -251,7 +251,7 @@ async def count_keys_by_secret(settings: Settings) -> tuple[int, int, datetime |
     """
     database = Database(settings.database, name="auth")
     try:
-        async with database.single() as connection:
+        async with database.connection() as connection:
             counts = await keys_store.count_keys_by_pepper(connection)
     finally:
         await database.close()

@@ -133,7 +133,7 @@ class Database:
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def direct(self) -> AsyncIterator[asyncpg.Connection]:
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
         """Run one transaction: committed when the block ends, rolled back when it raises.
 
         JSON is passed as text and returned decoded.
@@ -141,11 +141,11 @@ class Database:
         Raises:
             OSError, asyncpg.PostgresError: see ``is_unavailable``; it is unknown whether the transaction committed.
         """
-        async with self.single() as connection, connection.transaction():
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
-    async def single(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Run statements, each in its own transaction."""
         pool = self._pool
         if pool is None:
@@ -162,7 +162,7 @@ class Database:
 
     async def probe(self) -> None:
         """Raise unless the database responds."""
-        async with asyncio.timeout(CONNECT_S), self.single() as connection:
+        async with asyncio.timeout(CONNECT_S), self.connection() as connection:
             await connection.execute("SELECT 1")
 
     async def listen(self, channels: dict[str, Callable[[str], None]]) -> None:

@@ -74,10 +74,10 @@ def fit(schema: Schema, *, head: str, known: Collection[str]) -> SchemaFit:
 
 async def read_schema(connection: Connection) -> Schema:
     """Return the schema of a database."""
-    has_revision, has_compatibility = await _TABLES.first(connection) or (False, False)
+    has_revision, has_compatibility = await _TABLES.fetch_first(connection) or (False, False)
     return Schema(
-        await _REVISION.value(connection) if has_revision else None,
-        await _OLDEST_CODE.value(connection) if has_compatibility else None,
+        await _REVISION.fetch_value(connection) if has_revision else None,
+        await _OLDEST_CODE.fetch_value(connection) if has_compatibility else None,
     )
 
 
@@ -116,7 +116,7 @@ class SchemaCheck:
         Raises:
             OSError, asyncpg.PostgresError: the database is unavailable.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return await read_schema(connection)
 
     def compare_with_code(self, schema: Schema) -> SchemaFit:

@@ -139,32 +139,32 @@ class DeadLetterStore:
     async def add(self, message: DeadMessage, failure: Failure) -> None:
         """Store a dead letter. If the message is stored already, only its failure is updated."""
         fields = {name: getattr(message, name) for name in DeadMessage.__slots__}
-        async with self._database.single() as connection:
-            await _ADD.run(
+        async with self._database.connection() as connection:
+            await _ADD.execute(
                 connection, id=new_id(), code=failure.code, reason=clean_text(failure.reason, MAX_REASON), **fields
             )
 
     async def list_page(self, *, limit: int, before: UUID | None) -> list[Row]:
         """Up to ``limit`` rows, newest first: ids rise with time."""
-        async with self._database.single() as connection:
-            return await _LIST.all(connection, limit=limit, before=before)
+        async with self._database.connection() as connection:
+            return await _LIST.fetch_all(connection, limit=limit, before=before)
 
     async def load(self, letter_id: UUID) -> Row | None:
         """What is needed to handle a message again."""
-        async with self._database.single() as connection:
-            return await _LOAD.first(connection, id=letter_id)
+        async with self._database.connection() as connection:
+            return await _LOAD.fetch_first(connection, id=letter_id)
 
     async def count_failure(self, letter_id: UUID, failure: Failure) -> None:
         """Note that the message failed once more."""
-        async with self._database.single() as connection:
-            await _COUNT_FAILURE.run(
+        async with self._database.connection() as connection:
+            await _COUNT_FAILURE.execute(
                 connection, id=letter_id, code=failure.code, reason=clean_text(failure.reason, MAX_REASON)
             )
 
     async def delete(self, letter_id: UUID) -> None:
         """Delete a dead letter whose message was handled."""
-        async with self._database.single() as connection:
-            await _DELETE.run(connection, id=letter_id)
+        async with self._database.connection() as connection:
+            await _DELETE.execute(connection, id=letter_id)
 
     async def prune(self, *, age_s: float = KEPT_S, keep: int = MAX_KEPT) -> None:
         """Delete what is older than ``age_s`` seconds, and all but the newest ``keep``."""

@@ -90,22 +90,22 @@ class OutboxRelay:
 
     async def measure_oldest_s(self) -> float:
         """Return the age of the oldest unpublished message in seconds; 0 without one."""
-        async with self._database.single() as connection:
-            return float(await _OLDEST.value(connection) or 0)
+        async with self._database.connection() as connection:
+            return float(await _OLDEST.fetch_value(connection) or 0)
 
     async def repeat(self) -> None:
         """Publish all remaining rows again, because their stream was lost."""
-        async with self._database.direct() as connection:
-            await _REPEAT.run(connection)
+        async with self._database.transaction() as connection:
+            await _REPEAT.execute(connection)
 
     async def _publish_batch(self) -> bool:
         """Publish one batch of rows; whether to go on."""
-        async with self._database.direct() as connection:
-            rows = await _TAKE.all(connection, batch=BATCH)
+        async with self._database.transaction() as connection:
+            rows = await _TAKE.fetch_all(connection, batch=BATCH)
             if not rows:
                 return False
             done = await self._publish_rows(rows)
-            await _MARK.run(connection, ids=done)
+            await _MARK.execute(connection, ids=done)
         return len(done) == len(rows) == BATCH
 
     async def _publish_rows(self, rows: Sequence[Row]) -> list[int]:

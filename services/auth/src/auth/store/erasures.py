@@ -31,14 +31,14 @@ async def erase_user(connection: Connection, user_id: UUID) -> None:
     Requires the user's lock and ``hold_admins``, which orders erasures.
     """
     for drop in _DROP:
-        await drop.run(connection, id=user_id)
-    await _SCRUB.run(connection, id=user_id)
-    await _NOTE.run(connection, id=user_id)
+        await drop.execute(connection, id=user_id)
+    await _SCRUB.execute(connection, id=user_id)
+    await _NOTE.execute(connection, id=user_id)
 
 
 async def list_erasures(connection: Connection, after: int) -> Erasures:
     """Return erasures with a greater number, in order, at most ``BATCH``."""
-    now = await _NOW.value(connection)
-    rows = await _READ.all(connection, after=after, limit=BATCH + 1)
+    now = await _NOW.fetch_value(connection)
+    rows = await _READ.fetch_all(connection, after=after, limit=BATCH + 1)
     found = tuple(Erasure(number=row["number"], tenant_id=row["tenant_id"], at=row["at"]) for row in rows[:BATCH])
     return Erasures(erasures=found, more=len(rows) > BATCH, now=now)

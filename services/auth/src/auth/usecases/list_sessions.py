@@ -21,7 +21,7 @@ class SessionLister:
     async def list_sessions(self, user_id: UUID, query: ListSessions) -> Sessions:
         """Return the user's stored sessions, newest first, at most ``MOST``; of active ones ``MOST_ACTIVE``."""
         limit = MOST_ACTIVE if query.only_active else MOST
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await sessions.list_sessions(
                 connection, user_id, only_active=query.only_active, idle=self._idle, limit=limit
             )

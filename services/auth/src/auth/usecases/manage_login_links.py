@@ -35,13 +35,13 @@ class LoginLinkCreator:
             UnknownUser: the user does not exist or was erased.
             UserInactive: the user is deactivated.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             return await self._create_link(connection, command.user_id, created_by=actor_id, ip=command.ip)
 
     async def create_for_operator(self, username: str) -> CreatedLoginLink:
         """Return the same for the command line, by the name of the user."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             user_id = await users.find_user_id(connection, username)
             if user_id is None:
                 raise UnknownUser
@@ -80,7 +80,7 @@ class LoginLinkRedeemer:
         if digest is None:
             raise InvalidLoginLink
         await self._signer.ensure_signing_key()
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             session = await self._redeem_link(connection, digest, command)
         if session is None:
             raise InvalidLoginLink

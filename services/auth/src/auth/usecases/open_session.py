@@ -49,10 +49,10 @@ class SessionOpener:
         """
         with self._hashing.reserve_slot():
             await self._signer.ensure_signing_key()
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 login = await logins.find_login(connection, normalise_login_name(command.username))
             checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 session = await self._open_if_correct(connection, checked_login, command)
         if session is None:
             raise InvalidLogin

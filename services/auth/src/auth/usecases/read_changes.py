@@ -17,7 +17,7 @@ class ChangeReader:
         Changes are dated before their commit, so callers should ask again from slightly before ``now``. A full page
         says from when to continue, and more are available at once.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await changes.list_changes(connection, since)
             every = await tiers.list_tiers(connection)
         return Changes(now=found.now, tiers=every, users=found.users)

@@ -59,7 +59,7 @@ class SessionRefresher:
         if not looks_like_refresh_token(token):
             raise InvalidRefreshToken
         await self._signer.ensure_signing_key()
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             presented = await sessions.find_refresh_token(connection, self._pepper.digests(token))
             outcome = await self._refresh_or_end(connection, presented, command) if presented else _RefreshOutcome()
         if outcome.ended is not None:

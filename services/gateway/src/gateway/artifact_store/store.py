@@ -81,77 +81,79 @@ class ArtifactStoreRecord:
 
     async def read_identity(self) -> Identity | None:
         """Return the identity of the store that this database belongs to."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return await _read_identity(connection)
 
     async def pair(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
         """Record the store's id and write its marker, unless another process has just done so."""
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection)
-            row = await _PAIR.first(connection, store_id=store_id)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection)
+            row = await _PAIR.fetch_first(connection, store_id=store_id)
             if row is not None:
                 await write_marker(Identity(**row))
 
     async def replace(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
         """Record another id for the store and write its marker. Reports and orders about orphans are dropped."""
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection)
-            row = await _REPLACE.first(connection, store_id=store_id)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection)
+            row = await _REPLACE.fetch_first(connection, store_id=store_id)
             assert row is not None  # noqa: S101 - an upsert returns its row
             await write_marker(Identity(**row))
 
     async def confirm(self, store_id: UUID) -> Identity | None:
         """Update the time of agreement if it is due; the identity that the marker should have then."""
-        async with self._database.single() as connection:
-            row = await _CONFIRM.first(connection, store_id=store_id, every=CONFIRM_EVERY)
+        async with self._database.connection() as connection:
+            row = await _CONFIRM.fetch_first(connection, store_id=store_id, every=CONFIRM_EVERY)
         return Identity(**row) if row else None
 
     async def has_records(self) -> bool:
         """Whether the database has records of files."""
-        async with self._database.single() as connection:
-            return bool(await _HAS_RECORDS.value(connection))
+        async with self._database.connection() as connection:
+            return bool(await _HAS_RECORDS.fetch_value(connection))
 
     async def list_newest_keys(self) -> list[str]:
         """Return the keys of the uploads and outputs that were recorded last."""
-        async with self._database.single() as connection:
-            return [row["key"] for row in await _NEWEST.all(connection, at_most=SAMPLED)]
+        async with self._database.connection() as connection:
+            return [row["key"] for row in await _NEWEST.fetch_all(connection, at_most=SAMPLED)]
 
     async def known(self, ids: Collection[UUID]) -> set[UUID]:
         """Return the ids that belong to an upload or an output."""
-        async with self._database.single() as connection:
-            return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}
+        async with self._database.connection() as connection:
+            return {row["id"] for row in await _KNOWN.fetch_all(connection, ids=[*ids])}
 
     async def claim_sweep(self, every: timedelta) -> bool:
         """Whether the caller shall sweep: no process has begun a sweep for this long."""
-        async with self._database.single() as connection:
-            return await _CLAIM.value(connection, every=every) is not None
+        async with self._database.connection() as connection:
+            return await _CLAIM.fetch_value(connection, every=every) is not None
 
     async def claim_approved_deletion(self) -> int | None:
         """Return the number of orphans that an admin allowed to delete; only the caller gets it.
 
         None without an order.
         """
-        async with self._database.single() as connection:
-            approved: int | None = await _CLAIM_APPROVED.value(connection, at_most=APPROVED_FOR)
+        async with self._database.connection() as connection:
+            approved: int | None = await _CLAIM_APPROVED.fetch_value(connection, at_most=APPROVED_FOR)
         return approved
 
     async def write_report(self, *, objects: int, orphans: int, orphan_bytes: int, sample: list[str]) -> None:
         """Replace the report of the last sweep."""
-        async with self._database.single() as connection:
-            await _REPORT.run(connection, objects=objects, orphans=orphans, orphan_bytes=orphan_bytes, sample=sample)
+        async with self._database.connection() as connection:
+            await _REPORT.execute(
+                connection, objects=objects, orphans=orphans, orphan_bytes=orphan_bytes, sample=sample
+            )
 
     async def read_report(self) -> OrphanReport | None:
         """Return the report of the last sweep; None before the first one."""
-        async with self._database.single() as connection:
-            row = await _READ_REPORT.first(connection, at_most=APPROVED_FOR)
+        async with self._database.connection() as connection:
+            row = await _READ_REPORT.fetch_first(connection, at_most=APPROVED_FOR)
         return OrphanReport(**{**row, "sample": tuple(row["sample"])}) if row else None
 
     async def approve(self, count: int) -> None:
         """Allow the next sweep to delete so many orphans. Valid for ``APPROVED_FOR``."""
-        async with self._database.single() as connection:
-            await _APPROVE.run(connection, count=count)
+        async with self._database.connection() as connection:
+            await _APPROVE.execute(connection, count=count)
 
 
 async def _read_identity(connection: Connection) -> Identity | None:
-    row = await _READ.first(connection)
+    row = await _READ.fetch_first(connection)
     return Identity(**row) if row else None

@@ -33,7 +33,7 @@ class ErasureStore:
 
         Delete its files first: without the rows they could not be found.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             for forget in _FORGET:
-                await forget.run(connection, tenant_id=tenant_id)
-            await _REQUESTS.run(connection, tenant_id=tenant_id, nobody=NOBODY)
+                await forget.execute(connection, tenant_id=tenant_id)
+            await _REQUESTS.execute(connection, tenant_id=tenant_id, nobody=NOBODY)

@@ -53,43 +53,43 @@ class PurgeStore:
     async def record_purges(self, gone: Iterable[JobPurged]) -> None:
         """Record these jobs as purged, so that no output of them is accepted any more."""
         purged = list(gone)
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             jobs, tenants = [one.job_id for one in purged], [one.tenant_id for one in purged]
-            await _NOTE.run(connection, jobs=jobs, tenants=tenants)
+            await _NOTE.execute(connection, jobs=jobs, tenants=tenants)
 
     async def delete_exclusive_uploads(
         self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]
     ) -> None:
         """Delete uploads that only these jobs used. ``delete`` deletes the file of each by its key."""
-        async with self._database.direct() as connection:
-            held = await _HOLD_INPUTS.all(connection, jobs=list(job_ids))
-            for row in await _DROP_INPUTS.all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
+        async with self._database.transaction() as connection:
+            held = await _HOLD_INPUTS.fetch_all(connection, jobs=list(job_ids))
+            for row in await _DROP_INPUTS.fetch_all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
                 await delete(row["key"])
 
     async def expire_output_copies(self, job_ids: Collection[UUID]) -> None:
         """Let copies of these jobs' outputs expire once no job uses them."""
-        async with self._database.single() as connection:
-            await _EXPIRE_COPIES.run(connection, jobs=list(job_ids))
+        async with self._database.connection() as connection:
+            await _EXPIRE_COPIES.execute(connection, jobs=list(job_ids))
 
     async def delete_upload_uses(self, job_ids: Collection[UUID]) -> None:
         """Delete the records of which uploads these jobs used."""
-        async with self._database.single() as connection:
-            await _DROP_USES.run(connection, jobs=list(job_ids))
+        async with self._database.connection() as connection:
+            await _DROP_USES.execute(connection, jobs=list(job_ids))
 
     async def delete_shares(self, job_ids: Collection[UUID]) -> None:
         """Delete the shares of these jobs."""
-        async with self._database.single() as connection:
-            await _END_SHARES.run(connection, jobs=list(job_ids))
+        async with self._database.connection() as connection:
+            await _END_SHARES.execute(connection, jobs=list(job_ids))
 
     async def list_leftovers(self, *, batch: int) -> Sequence[Row]:
         """Artifacts (id, key) of purged jobs."""
-        async with self._database.single() as connection:
-            return await _LEFT.all(connection, batch=batch)
+        async with self._database.connection() as connection:
+            return await _LEFT.fetch_all(connection, batch=batch)
 
     async def delete_artifacts(self, artifact_ids: Iterable[UUID]) -> None:
         """Delete the rows of artifacts whose files are deleted."""
-        async with self._database.single() as connection:
-            await _FORGET.run(connection, ids=[*artifact_ids])
+        async with self._database.connection() as connection:
+            await _FORGET.execute(connection, ids=[*artifact_ids])
 
     async def prune(self) -> None:
         """Delete records of purges so old that no output can arrive any more."""
@@ -97,5 +97,5 @@ class PurgeStore:
 
     async def list_jobs_with_artifacts(self, after: UUID, *, batch: int) -> Sequence[Row]:
         """Jobs (job_id, tenant_id) with artifacts older than an hour, by id."""
-        async with self._database.single() as connection:
-            return await _WALK.all(connection, after=after, batch=batch)
+        async with self._database.connection() as connection:
+            return await _WALK.fetch_all(connection, after=after, batch=batch)

@@ -135,8 +135,8 @@ class UploadStore:
 
         None without one.
         """
-        async with self._database.single() as connection:
-            row = await _REFRESH.first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
+        async with self._database.connection() as connection:
+            row = await _REFRESH.fetch_first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
         return Upload(**row) if row else None
 
     async def add(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
@@ -145,14 +145,16 @@ class UploadStore:
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection, tenant_id=new.tenant_id)
-            known = await _REFRESH.first(connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, keep=keep)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection, tenant_id=new.tenant_id)
+            known = await _REFRESH.fetch_first(
+                connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, keep=keep
+            )
             if known is not None:
                 return Upload(**known), False
             if new.source_job_id is None:
                 await self._check_limits(connection, new.tenant_id, new.size_bytes)
-            row = await _ADD.first(connection, keep=keep, **asdict(new))
+            row = await _ADD.fetch_first(connection, keep=keep, **asdict(new))
         return Upload(**_require_row(row)), True
 
     async def check_limits(self, tenant_id: str, size_bytes: int) -> None:
@@ -161,24 +163,24 @@ class UploadStore:
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             await self._check_limits(connection, UUID(tenant_id), size_bytes)
 
     async def _check_limits(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
-        kept = _require_row(await _KEPT.first(connection, tenant_id=tenant_id))
+        kept = _require_row(await _KEPT.fetch_first(connection, tenant_id=tenant_id))
         if kept["files"] >= self._bounds.files or kept["bytes"] + size_bytes > self._bounds.bytes:
             raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
 
     async def find_uploads(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
         """Return the uploads that belong to the tenant."""
-        async with self._database.single() as connection:
-            rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
+        async with self._database.connection() as connection:
+            rows = await _FIND.fetch_all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
         return {row["id"]: Upload(**row) for row in rows}
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Upload]:
         """Return the tenant's uploads, newest first, after ``before``."""
-        async with self._database.single() as connection:
-            rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
+        async with self._database.connection() as connection:
+            rows = await _PAGE.fetch_all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [Upload(**row) for row in rows]
 
     async def pin(self, tenant_id: str, ids: Collection[UUID], job_id: UUID) -> None:
@@ -192,27 +194,27 @@ class UploadStore:
         wanted = sorted(set(ids))
         if not wanted:
             return
-        async with self._database.direct() as connection:
-            held = await _HOLD.all(connection, tenant_id=UUID(tenant_id), ids=wanted)
+        async with self._database.transaction() as connection:
+            held = await _HOLD.fetch_all(connection, tenant_id=UUID(tenant_id), ids=wanted)
             if len(held) < len(wanted):
                 raise UnknownUpload
-            await _PIN.run(connection, ids=wanted, job_id=job_id)
+            await _PIN.execute(connection, ids=wanted, job_id=job_id)
 
     async def copy_pins(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
         """Pin the remaining uploads of a job for the job that runs it again."""
-        async with self._database.single() as connection:
-            await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
+        async with self._database.connection() as connection:
+            await _PIN_AGAIN.execute(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
 
     async def find_pinned_uploads(self, tenant_id: str, job_id: UUID) -> list[Upload]:
         """Return the uploads of the tenant that the job uses."""
-        async with self._database.single() as connection:
-            rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
+        async with self._database.connection() as connection:
+            rows = await _PINNED.fetch_all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
         return [Upload(**row) for row in rows]
 
     async def unpin(self, job_ids: Collection[UUID]) -> None:
         """Unpin the uploads of jobs that have ended or were not submitted."""
-        async with self._database.single() as connection:
-            await _END.run(connection, job_ids=list(job_ids))
+        async with self._database.connection() as connection:
+            await _END.execute(connection, job_ids=list(job_ids))
 
     async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[UploadUse]:
         """Delete the row and return the file's key; or, if jobs use the upload, return these.
@@ -220,14 +222,14 @@ class UploadStore:
         Raises:
             UnknownUpload: the tenant has no such upload.
         """
-        async with self._database.direct() as connection:
-            key = await _TAKE.value(connection, tenant_id=UUID(tenant_id), id=upload_id)
+        async with self._database.transaction() as connection:
+            key = await _TAKE.fetch_value(connection, tenant_id=UUID(tenant_id), id=upload_id)
             if key is None:
                 raise UnknownUpload
-            uses = await _USES.all(connection, id=upload_id)
+            uses = await _USES.fetch_all(connection, id=upload_id)
             if uses:
                 return [UploadUse(**use) for use in uses]
-            await _DELETE.run(connection, id=upload_id)
+            await _DELETE.execute(connection, id=upload_id)
         return str(key)
 
 

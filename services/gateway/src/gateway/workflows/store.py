@@ -55,17 +55,17 @@ class WorkflowStore:
         """
         tenant, graph = UUID(tenant_id), json.dumps(content.graph)  # of 1 MiB at most
         parameters = {name: one.model_dump(mode="json", exclude_none=True) for name, one in content.parameters.items()}
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection, tenant_id=tenant)
-            newest = await _NEWEST.first(connection, tenant_id=tenant, name=name)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection, tenant_id=tenant)
+            newest = await _NEWEST.fetch_first(connection, tenant_id=tenant, name=name)
             if newest is not None and newest["digest"] == content.digest:
                 return newest["version"], False
-            if newest is None and await _COUNT.value(connection, tenant_id=tenant) >= MAX_WORKFLOWS:
+            if newest is None and await _COUNT.fetch_value(connection, tenant_id=tenant) >= MAX_WORKFLOWS:
                 raise TooManyWorkflows(limit=MAX_WORKFLOWS)
             version = newest["version"] + 1 if newest is not None else 1
             if version > MAX_VERSIONS:
                 raise TooManyVersions(limit=MAX_VERSIONS)
-            await _ADD.run(
+            await _ADD.execute(
                 connection,
                 id=new_id(),
                 tenant_id=tenant,
@@ -80,20 +80,20 @@ class WorkflowStore:
 
     async def get(self, tenant_id: str, name: str, version: int | None) -> Version | None:
         """This version, or the newest one."""
-        async with self._database.single() as connection:
-            row = await _GET.first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
+        async with self._database.connection() as connection:
+            row = await _GET.fetch_first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
         return _to_version(row) if row is not None else None
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[WorkflowHeading]:
         """Return the newest version of each workflow, last changed first, after ``before``."""
-        async with self._database.single() as connection:
-            rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
+        async with self._database.connection() as connection:
+            rows = await _LIST.fetch_all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [WorkflowHeading(**row) for row in rows]
 
     async def delete(self, tenant_id: str, name: str) -> bool:
         """Delete every version; False if there was none."""
-        async with self._database.single() as connection:
-            return bool(await _DELETE.value(connection, tenant_id=UUID(tenant_id), name=name))
+        async with self._database.connection() as connection:
+            return bool(await _DELETE.fetch_value(connection, tenant_id=UUID(tenant_id), name=name))
 
 
 def _to_version(row: Row) -> Version:

@@ -106,7 +106,7 @@ async def load_admission_facts(
     connection: Connection, candidates: Sequence[Candidate]
 ) -> list[tuple[TenantAllowance, Earlier | None]]:
     """What decides each of them, in order; their tenants' locks must be held."""
-    rows = await _LOAD_FACTS.all(
+    rows = await _LOAD_FACTS.fetch_all(
         connection,
         tenants=[candidate.tenant_id for candidate in candidates],
         ids=[candidate.command.job_id for candidate in candidates],
@@ -138,7 +138,7 @@ async def insert_jobs(
         One for each, in order; none if nothing was written.
     """
     rows = [_build_row(one, accounts[one.candidate.tenant_id].now) for one in accepted]
-    written = await _INSERT_JOBS.all(
+    written = await _INSERT_JOBS.fetch_all(
         connection,
         accounts=[*accounts],
         versions=[account.version for account in accounts.values()],

@@ -71,7 +71,7 @@ class JobAdmission:
 
     async def _decide_without_locks(self, candidates: Sequence[Candidate]) -> list[_DecidedJob | Refusal] | None:
         """Return the decisions; None if nothing was written because an account has changed or is locked."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await submits.load_admission_facts(connection, candidates)
             # The version of a tenant's row does not change with the images of other tenants in its quota group.
             if len(found) < len(candidates) or any(account.quota_group is not None for account, _ in found):
@@ -81,7 +81,7 @@ class JobAdmission:
     async def _decide_under_locks(
         self, candidates: Sequence[Candidate], wait_for_locks: bool
     ) -> list[_DecidedJob | Refusal | None]:
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             whose = {one.tenant_id for one in candidates}
             whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
             locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)

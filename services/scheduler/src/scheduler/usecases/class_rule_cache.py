@@ -30,7 +30,7 @@ class ClassRuleCache:
     async def load_rules(self) -> ClassRules | None:
         """Return the rules in force; None if auth has never sent any."""
         if self._rules is None:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 saved = await class_rules.load_rules(connection)
             if self._rules is None:  # otherwise rules arrived in the meantime
                 self._rules = saved
@@ -62,7 +62,7 @@ class ClassRuleCache:
         if rules == self._saved:
             return
         try:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 await class_rules.save_rules(connection, rules)
             self._saved = rules
         except AWAY as error:  # the rules apply from memory, and the next refresh tries to save them again

@@ -55,7 +55,7 @@ class DeadLetters:
         )
         if not self._may_record(node):
             return
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await dead_letters.add_letter(
                 connection,
                 id=new_id(),
@@ -79,7 +79,7 @@ class DeadLetters:
         if failed.code != InternalFault.code:
             return
         node = failed.address.key or ""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             ref = await attempts.find_live_attempt_on_node(connection, node, held=_decode_held(failed.body))
         if ref is not None:
             await self._lifecycle.finish_attempt(
@@ -88,7 +88,7 @@ class DeadLetters:
 
     async def list_letters(self, query: ListDeadLetters) -> DeadLetterPage:
         """List a page of dead letters, newest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             rows = await dead_letters.list_letters(connection, limit=query.limit, before=query.before, node=query.node)
         letters = tuple(_letter_from_row(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
@@ -100,7 +100,7 @@ class DeadLetters:
             UnknownDeadLetter: there is no letter with this id.
             DeadLetterNotRedrivable: the letter exists.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             exists = await dead_letters.has_letter(connection, command.id)
         if not exists:
             raise UnknownDeadLetter
@@ -108,7 +108,7 @@ class DeadLetters:
 
     async def prune_letters(self) -> None:
         """Delete letters beyond ``MAX_AGE_S`` and ``MAX_LETTERS``. For ``chassis.loop.Loop``."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await dead_letters.prune_letters(connection, age_s=MAX_AGE_S, keep=MAX_LETTERS)
 
     def _may_record(self, node: str) -> bool:

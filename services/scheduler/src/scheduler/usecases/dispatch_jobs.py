@@ -239,7 +239,7 @@ class JobDispatcher:
             if not requirements:
                 return ClaimFailure.RESTRICTED if is_restricted else ClaimFailure.NOTHING
         transition = None
-        async with self._claiming, self._database.single() as connection:
+        async with self._claiming, self._database.connection() as connection:
             if waiting.is_ended:
                 return ClaimFailure.CONTENDED
             if is_repeated or state.digest is None:
@@ -288,7 +288,7 @@ class JobDispatcher:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
         runnable, waiting = self._fleet.find_runnable_requirements(digest), self._waiting.fresh_ids
         if runnable is None or waiting is None or fresh:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 runnable = await self._fleet.load_runnable_requirements(connection, digest)
                 waiting = await self._waiting.load_requirements(connection, fresh=fresh)
         self._waits.forget_others(waiting)
@@ -431,7 +431,7 @@ class JobDispatcher:
 
     async def _read_waiting_requirements(self, *, are_nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             await self._history.refresh_history(connection)
             if are_nodes_changed:
                 digests = await claims.list_digests(connection, self._requests.list_idle_nodes())

@@ -49,19 +49,19 @@ class TenantEraser:
 
     async def _erase_tenant(self, tenant_id: UUID) -> bool:
         """Cancel and delete the tenant's jobs, then the tenant. Returns whether nothing is left."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             live = await purges.list_live_jobs(connection, tenant_id)
         for job_id in live:
             with suppress(UnknownJob):
                 await self._canceller.cancel_job(tenant_id, CancelJob(job_id=job_id))
         deleted, full = 0, True
         while full:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 ended = await purges.lock_ended_jobs(connection, tenant_id, batch=BATCH)
                 if ended:
                     await purges.delete_jobs(connection, ended, with_inputs=True)
             deleted, full = deleted + len(ended), len(ended) == BATCH
         if deleted:
             log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=deleted)
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             return await purges.delete_tenant(connection, tenant_id)

@@ -32,7 +32,7 @@ class HeartbeatRecorder:
         The reply says whether the lease still holds, whether the catalog must be sent, and what operators requested.
         """
         self._loaded.record_heartbeat(node, beat.loaded if beat.online else ())
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             noted = await nodes.save_heartbeat(
                 connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s
             )
@@ -59,7 +59,7 @@ class HeartbeatRecorder:
         """
         if ref is None:
             return LeaseState.NONE
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             return _to_lease_state(
                 await attempts.renew_lease(connection, ref, node, lease_s=self._lease_s, progress=None)
             )
@@ -73,7 +73,7 @@ class HeartbeatRecorder:
         catalog = decode_catalog(report.digest, report.classes_zlib)
         if catalog is None:
             raise InvalidMessage
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
             await nodes.save_models_at_join(connection, node, _list_models(catalog))
         log.info("scheduler.node.catalog_reported", node=node, classes=len(catalog.classes))

@@ -53,7 +53,7 @@ class TenantLimits:
         if cached is not None:
             return cached.limits
         drops = self._drops
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             version = await tenants.load_version(connection, tenant_id)
         tenant = await self._fetch_tenant(tenant_id, known=version is not None)
         if tenant is None:
@@ -61,7 +61,7 @@ class TenantLimits:
             saved = await self._load_saved_limits(tenant_id)
             self._cached[tenant_id] = _CachedLimits(saved, min(self._fresh_s, RETRY_S))
             return saved
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
         if drops == self._drops:  # otherwise the answer may be older than a change that arrived in the meantime
             self._cached[tenant_id] = _CachedLimits(tenant.limits, self._fresh_s)
@@ -79,7 +79,7 @@ class TenantLimits:
     async def apply_change(self, changed: UserChanged) -> None:
         """Save a change of a known tenant. An older version never overwrites a newer one."""
         self.drop_cached_limits(changed.user_id)
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await tenants.apply_limit_change(connection, changed)
 
     async def refresh_next_saved_limits(self) -> None:
@@ -88,7 +88,7 @@ class TenantLimits:
         The limits of a tier are not announced per tenant. Without this, a tenant that submits nothing any more would
         keep the retention that its tier had at its last submission. Does nothing while auth is unavailable.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             page = await tenants.list_tenant_ids(connection, self._refreshed_to, page=REFRESHED)
         for tenant_id, version in page:
             try:
@@ -97,7 +97,7 @@ class TenantLimits:
                 if refusal.details.kind in FAULT_KINDS:
                     return
                 continue  # an erased account: its tenant is deleted soon
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 await tenants.update_limits(connection, tenant, version=version)
         self._refreshed_to = page[-1][0] if len(page) == REFRESHED else FIRST
 
@@ -120,7 +120,7 @@ class TenantLimits:
         return None
 
     async def _load_saved_limits(self, tenant_id: UUID) -> Limits:
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             limits = await tenants.load_limits(connection, tenant_id)
         if limits is None:
             raise UnknownTenant

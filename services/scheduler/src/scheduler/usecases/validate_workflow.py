@@ -57,7 +57,7 @@ class WorkflowValidator:
 
     async def _find_reached_limit(self, candidate: Candidate) -> Refusal | None:
         """Return the limit that would refuse a submit now. Read without a lock, so the next submit may differ."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await submits.load_admission_facts(connection, [candidate])
         if not found:
             raise UnknownTenant
