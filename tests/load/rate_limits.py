@@ -161,7 +161,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
             link_owner=lambda _path, _query: None,
             used=_unused,
             denials=DenialReporter(
-                Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox="_INBOX")
+                Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox_prefix="_INBOX")
             ),
             bodies=BodyMemoryLimit(total=1 << 20, each=1 << 20, clock=perf_counter),
         )

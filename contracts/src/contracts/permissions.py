@@ -18,8 +18,7 @@ NATS_API_REQUESTS: dict[str, Topic[Any]] = {
 """Local subject in an outside system's account, and the topic that it is imported from."""
 
 NATS_API_FEEDS: dict[str, Topic[Any]] = {"jobs.event": JOB_CHANGED, "jobs.progress": PROGRESS}
-"""Local subject that an outside system may subscribe to, and its topic. The last token of the subject is the job's "
-"id."""
+"""Local subject that an outside system may subscribe to, and its topic. Its last token is the id of the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class System:
 
 
 def bus_as(url: str, name: str) -> Bus:
-    return CallingBus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+    return CallingBus(url, name=name, user=None, password=None, inbox_prefix=inbox_prefix(name))
 
 
 def settings_for(nats_url: str, database_url: str, **settings: object) -> Settings:

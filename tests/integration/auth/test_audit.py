@@ -16,7 +16,7 @@ from auth.usecases import audit_log
 from auth.usecases.archive_audit import ArchiveDamaged, AuditArchiver
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
-from chassis.telemetry.logs import bound
+from chassis.telemetry.logs import log_context
 from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.sessions import OPEN_SESSION, OpenSession
 from tests.integration.auth.conftest import PASSWORD, AuthCommands, Person, System, login, new_name, refused
@@ -32,7 +32,7 @@ async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
 async def test_audit_entry_records_actor_action_address_and_request(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
-    with bound(request_id="r-1"):
+    with log_context(request_id="r-1"):
         await login(bus, person)
         await refused(login(bus, person, "not my password"))
         denial = RecordDenial(what="GET /admin/users", code="auth.scope.missing", ip="2001:db8::1")

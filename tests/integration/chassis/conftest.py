@@ -69,7 +69,7 @@ async def stream(nats: NatsServer) -> AsyncIterator[Bus]:
 
 
 def bus_at(url: str, name: str = "echo", *, user: str | None = None, password: str | None = None) -> Bus:
-    return Bus(url, name=name, user=user, password=password, inbox=f"_INBOX_{name}")
+    return Bus(url, name=name, user=user, password=password, inbox_prefix=f"_INBOX_{name}")
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from chassis.messaging.bus import Bus
-from chassis.messaging.serving import ERROR_CODE_HEADER, Failed
+from chassis.messaging.serving import ERROR_CODE_HEADER, FailedRequest
 from contracts.wire.errors import (
     ErrorKind,
     FieldError,
@@ -168,7 +168,7 @@ async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> No
     served, asker = bus_at(own_nats.url), bus_at(own_nats.url, "asker")
     served.serve(ECHO, echo)
     called: list[str] = []
-    asker.when_connected(lambda: called.append("connected"))
+    asker.on_connect(lambda: called.append("connected"))
     starting = [asyncio.create_task(bus.start()) for bus in (served, asker)]
     try:
         with pytest.raises(Unavailable):
@@ -332,7 +332,7 @@ async def test_handler_exception_fails_only_its_own_request(asker: Bus) -> None:
 
 
 async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServer) -> None:
-    failed: list[Failed] = []
+    failed: list[FailedRequest] = []
     faults: dict[str, Exception] = {
         "nul": asyncpg.CharacterNotInRepertoireError("invalid byte sequence: 0x00"),
         "number": asyncpg.exceptions._base.DataError("value out of int32 range"),
@@ -343,12 +343,12 @@ async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServe
     async def store(question: Question, _: Address) -> Answer:
         raise faults[question.text]
 
-    async def note(failure: Failed) -> None:
+    async def note(failure: FailedRequest) -> None:
         failed.append(failure)
         raise RuntimeError("what notes it has a bug, too")
 
     async with (
-        connected(nats.url, serve=lambda bus: bus.serve(ECHO, store, when_failed=note)),
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, store, on_failure=note)),
         connected(nats.url, "asker") as asker,
     ):
         codes = []

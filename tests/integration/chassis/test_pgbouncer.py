@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from chassis.database.migrate import migrate
-from chassis.database.postgres import TIMEOUTS, Database
+from chassis.database.postgres import SESSION_TIMEOUTS, Database
 from chassis.database.url import DatabaseUrl
 from tests.kit.pgbouncer import PgBouncer, find_pgbouncer
 from tests.kit.postgres import PostgresServer
@@ -96,8 +96,8 @@ async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_ur
 async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test")
     async with database.connection() as connection:
-        found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in TIMEOUTS}
-    assert found == TIMEOUTS
+        found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in SESSION_TIMEOUTS}
+    assert found == SESSION_TIMEOUTS
     await database.close()
 
 

@@ -199,7 +199,7 @@ async def test_retry_with_a_lost_reply_keeps_its_uploads_pinned(
     made = (await submit(gateway, {"prompt": "a", "image": image, "denoise": 0.5})).json()
     script.scheduler.change(UUID(made["job_id"]), JobState.FAILED)
     script.auth.change(script.bob, role=Role.ADMIN)
-    bus = Bus(gateway.nats_url, name="operations", user=None, password=None, inbox="_INBOX_operations")
+    bus = Bus(gateway.nats_url, name="operations", user=None, password=None, inbox_prefix="_INBOX_operations")
     bus.serve(RUN_JOB_ACTION, order)
     bus.serve(INSPECT_JOB, inspect)
     bus.serve(RECORD_ACTION, record)

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.ids import new_id
-from chassis.telemetry.logs import bound
+from chassis.telemetry.logs import log_context
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import RelayedRefusal, Unavailable
 from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
@@ -169,7 +169,7 @@ async def test_each_job_of_a_group_commit_is_logged_with_its_request_id(
     await world.submit(tenant, job_id=again)
 
     async def submit(number: int) -> SubmitReply:
-        with bound(request_id=f"id-{number}"):
+        with log_context(request_id=f"id-{number}"):
             return await world.submit(tenant, job_id=again if number == 3 else new_id(), images=2)
 
     with capture_logs() as logs:

@@ -105,7 +105,7 @@ class Authenticator:
             Loop(f"{service}.end_expired_watches", self._end_watches, every_s=EXPIRY_CHECK_S),
             Loop(f"{service}.report_key_uses", self._uses.report, every_s=0),
         )
-        bus.when_connected(self._reread_loop.wake)
+        bus.on_connect(self._reread_loop.wake)
 
     async def probe(self) -> None:
         """Return once tokens can be verified: changes and keyset were read since the start."""

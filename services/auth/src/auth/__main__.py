@@ -21,7 +21,7 @@ from auth.app import (
 )
 from auth.settings import Settings
 from auth.usecases.archive_audit import ArchiveDamaged
-from chassis.cli import Service, commands, configure_logs, load_settings
+from chassis.cli import Service, configure_logs, create_cli, load_settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
@@ -29,7 +29,7 @@ from contracts.wire.errors import Refusal
 
 SERVICE = Service(name="auth", settings=Settings, create_app=create_app)
 
-cli = commands(SERVICE)
+cli = create_cli(SERVICE)
 
 
 @cli.command()

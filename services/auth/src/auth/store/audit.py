@@ -9,7 +9,7 @@ import orjson
 
 from auth.domain.audit_chain import GENESIS_HASH, ChainEntry, hash_entry
 from chassis.database.statement import Connection, Row, Statement
-from chassis.telemetry.logs import bound_here
+from chassis.telemetry.logs import get_log_context
 from contracts.auth.audit import ReadAudit
 
 BATCH = 1000
@@ -73,7 +73,7 @@ async def append_entry(connection: Connection, entry: NewAuditEntry) -> None:
         actor_id=entry.actor_id,
         subject_id=entry.subject_id,
         ip=entry.ip,
-        request_id=bound_here().get("request_id"),
+        request_id=get_log_context().get("request_id"),
         detail=last["detail"],
     )
     values = {name: getattr(chained, name) for name in ChainEntry.__slots__} | {"detail": detail}

@@ -66,7 +66,7 @@ class JobService:
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job
-        live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
+        live = await streams.read_last_message(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
         if live is None or live.attempt != job.attempt or live.progress <= job.progress:
             return job
         return job.model_copy(update={"progress": live.progress} | _choose_eta(job, live.eta_seconds))

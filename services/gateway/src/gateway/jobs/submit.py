@@ -9,7 +9,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from chassis.offload import offload
-from chassis.telemetry.logs import bound, log
+from chassis.telemetry.logs import log, log_context
 from contracts.gateway.submissions import Submission
 from contracts.scheduler.jobs import READ_JOB, Job, ReadJob, UnknownJob
 from contracts.scheduler.submissions import (
@@ -167,7 +167,7 @@ class JobSubmitter:
             request_hash=request_hash,
             endpoint=endpoint,
         )
-        with bound(job_id=str(job_id)):
+        with log_context(job_id=str(job_id)):
             try:
                 accepted = await self._submit_to_scheduler(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, find_rate_limit_group
 from authn.credentials import CREDENTIAL_PATTERN, read_credentials
-from chassis.http.app import ProblemResponse, problem
+from chassis.http.app import ProblemResponse, build_problem_body
 from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import ErrorKind, RefusalDetails
@@ -137,7 +137,7 @@ def parse_after(socket: WebSocket) -> int | None:
 async def refuse_socket(socket: WebSocket, refused: RefusalDetails) -> None:
     """Refuse the socket in the way its state allows."""
     if socket.application_state is WebSocketState.CONNECTING:
-        body = problem(refused, socket.state.request_id, socket.url.path)
+        body = build_problem_body(refused, socket.state.request_id, socket.url.path)
         headers = {}
         if refused.kind in {ErrorKind.UNAVAILABLE, ErrorKind.LIMITED}:
             headers["Retry-After"] = str(max(1, ceil(refused.retry_after_s or 1)))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, WebSocket
 from prometheus_client import Gauge
 from starlette.websockets import WebSocketDisconnect
 
-from chassis.telemetry.logs import bound
+from chassis.telemetry.logs import log_context
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
 from notifier.api.connection import CloseConnection, Connection, close_slow_client, log_delivery
@@ -22,7 +22,7 @@ def create_router(
 
     @routes.websocket("/ws/jobs/{job_id}")
     async def watch(socket: WebSocket, job_id: str) -> None:
-        with bound(job_id=job_id), suppress(WebSocketDisconnect):
+        with log_context(job_id=job_id), suppress(WebSocketDisconnect):
             try:
                 async with authenticator.authenticate(socket) as (principal, ended):
                     connection = Connection(socket, ended, send_timeout_s=send_timeout_s)

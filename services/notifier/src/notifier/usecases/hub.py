@@ -17,7 +17,7 @@ class Hub:
     def __init__(self, bus: Bus, history: History, *, reread_s: float) -> None:
         self._bus, self._history, self._reread_s = bus, history, reread_s
         self._feeds: dict[tuple[str, UUID], JobFeed] = {}
-        bus.when_connected(self.request_rereads)
+        bus.on_connect(self.request_rereads)
 
     def request_rereads(self) -> None:
         """Have every feed read its job: messages sent during a disconnect are lost."""

@@ -42,7 +42,7 @@ class History:
         if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job.progress
         subject = PROGRESS.subject(str(job.tenant_id), str(job.job_id))
-        live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, subject)
+        live = await streams.read_last_message(self._bus, JOB_PROGRESS, PROGRESS, subject)
         return max(job.progress, live.progress) if live and live.attempt == job.attempt else job.progress
 
     async def _read_stored(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from chassis.database.postgres import AWAY, Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
@@ -142,7 +142,7 @@ class AttemptLifecycle:
                 await self._cordon.check_node(ended.node)
             elif ended.is_retry and ended.transition and ended.transition.event.cause == Cause.SUCCEEDED:
                 await self._cordon.check_nodes_that_failed(ended.transition.event.job_id)
-        except AWAY as error:  # the end is committed; the node is checked again after the next failure
+        except UNAVAILABLE_ERRORS as error:  # the end is committed; the node is checked again after the next failure
             log.warning("scheduler.node.not_checked", node=ended.node, error=type(error).__name__)
 
     async def _plan_after_out_of_memory(self, ending: FinishAttempt) -> _MemoryPlan | None:

@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from chassis.database.postgres import AWAY, Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.auth.class_rules import READ_CLASS_RULES, ReadClassRules
@@ -65,7 +65,9 @@ class ClassRuleCache:
             async with self._database.connection() as connection:
                 await class_rules.save_rules(connection, rules)
             self._saved = rules
-        except AWAY as error:  # the rules apply from memory, and the next refresh tries to save them again
+        except (
+            UNAVAILABLE_ERRORS
+        ) as error:  # the rules apply from memory, and the next refresh tries to save them again
             log.warning("scheduler.class_rules_unsaved", error=type(error).__name__)
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 from chassis.database.postgres import Database
 from chassis.database.statement import Row
 from chassis.ids import new_id
-from chassis.messaging.serving import Failed
+from chassis.messaging.serving import FailedRequest
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome, RequestWork
 from contracts.scheduler.jobs import JobError
@@ -41,7 +41,7 @@ class DeadLetters:
         self._recorded: Counter[str] = Counter()
         self._window_start = monotonic()
 
-    async def record_message(self, failed: Failed) -> None:
+    async def record_message(self, failed: FailedRequest) -> None:
         """Log the message and record it. Beyond ``MAX_PER_NODE`` messages of a node per hour it is only logged."""
         node = failed.address.key or ""
         tenant_id, job_id = extract_claimed_ids(failed.body)
@@ -70,7 +70,7 @@ class DeadLetters:
                 size_bytes=len(failed.body),
             )
 
-    async def record_and_end_attempt(self, failed: Failed) -> None:
+    async def record_and_end_attempt(self, failed: FailedRequest) -> None:
         """Store a work request that failed because of a bug, and end the attempt that it was being assigned.
 
         Otherwise each retry would renew the lease of an attempt that never starts.

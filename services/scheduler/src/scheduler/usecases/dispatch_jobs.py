@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
 from uuid import UUID
 
-from chassis.database.postgres import AWAY, Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.database.statement import Connection
 from chassis.loop import Loop
 from chassis.telemetry.logs import log
@@ -146,7 +146,7 @@ class JobDispatcher:
         """
         try:
             return (await self.lease_attempt(node, request.model_copy(update={"wait_s": 0}))).assignment
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             log.warning("scheduler.next_attempt.not_leased", node=node, error=type(error).__name__)
             return None
 
