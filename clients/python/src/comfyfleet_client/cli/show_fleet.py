@@ -67,7 +67,7 @@ def stats(found: Stats) -> None:
     counts = found.nodes
     online = f"{counts.online} of {counts.total} online"
     facts = [
-        ("nodes", f"{online}, {counts.working} at work"),
+        ("nodes", f"{online}, {counts.working} working"),
         ("", f"{counts.cordoned} cordoned, {counts.draining} draining, {counts.blocked} blocked"),
         ("waited", f"half {_format_seconds(found.waits.p50_seconds)}, 95 % {_format_seconds(found.waits.p95_seconds)}"),
         *(
@@ -132,18 +132,20 @@ def _describe_work(node: Node) -> str:
 
 def _describe_occupation(node: str, occupied: Occupation) -> str:
     """Return what occupies a node, and what to do."""
-    whose = {
-        "foreign_prompt": "somebody else's prompt",
+    causes = {
+        "foreign_prompt": "the prompt of another client",
         "own_prompt": f"the prompt of the ended job {occupied.job_id}",
     }
     prompt = f" {occupied.prompt_id}" if occupied.prompt_id else ""
     since = f"since {format_time(occupied.since)}"
     if occupied.by == "dead_worker":
-        return f"ComfyUI runs nothing any more, {since}, with prompt{prompt}. Restart ComfyUI."
+        return f"ComfyUI has stopped running prompts {since}, at prompt{prompt}. Restart ComfyUI."
     if occupied.by == "storage":
         return f"results wait for the artifact store {since}. To see why: GET /api/v1/admin/artifact-store"
-    held = f"held by {whose.get(occupied.by, occupied.by)}{prompt} {since}."
-    return f"{held} To remove it: comfyfleet admin clear {node}" if occupied.by == "foreign_prompt" else held
+    description = f"occupied by {causes.get(occupied.by, occupied.by)}{prompt} {since}."
+    if occupied.by == "foreign_prompt":
+        return f"{description} To remove it: comfyfleet admin clear {node}"
+    return description
 
 
 def _format_seconds(value: float | None) -> str:
