@@ -42,7 +42,7 @@ class FieldError:
 
     def __str__(self) -> str:
         where = f"node {self.node_id}" + (f", {self.input}" if self.input else "") if self.node_id else self.pointer
-        has_unmentioned = any(str(one) not in self.message for one in self.allowed or ())
+        has_unmentioned = any(str(value) not in self.message for value in self.allowed or ())
         valid = f" (valid: {', '.join(map(str, self.allowed or ()))})" if has_unmentioned else ""
         return f"{where}: {self.message}{valid}" if where else f"{self.message}{valid}"
 

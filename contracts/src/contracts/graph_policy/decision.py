@@ -65,8 +65,10 @@ class GraphRules:
             if node.class_type in self._classes:
                 first.setdefault(node.class_type, node_id)
         rules = ClassPolicy(policy)
-        decided = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
-        errors = (_build_class_error(node_id, name, one) for name, node_id, one in decided if not one.allowed)
+        decisions = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
+        errors = (
+            _build_class_error(node_id, name, decision) for name, node_id, decision in decisions if not decision.allowed
+        )
         return tuple(islice(errors, MAX_ERRORS))
 
     def find_input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
@@ -117,7 +119,7 @@ class GraphRules:
             described = (
                 self.get_class_roles(class_type).list_nested_descriptions(name) if declared is None else [declared]
             )
-            options = frozenset(option for one in described for option in one.options or ())
+            options = frozenset(option for description in described for option in description.options or ())
             self._options[class_type, name] = options
         return value in options
 

@@ -103,14 +103,14 @@ def measure_graph(
     for node_id in _topological_order(graph):
         node = NodeInputs(node_id, graph[node_id], sources)
         rule = _RULES.get(node.class_type, _bound_by_usual_inputs)
-        made = rule(node)
+        outputs = rule(node)
         if "steps" in node.raw or node.class_type in _STEPS:
-            made = _add_steps(node, made, samplings)
-        sources.store(node_id, made)
-        taken = _count_input_text(node)
-        text_bytes = min(text_bytes + taken, MAX_BOUND)
-        if taken > most_text:
-            most_text, longest_text_node = taken, node_id
+            outputs = _add_steps(node, outputs, samplings)
+        sources.store(node_id, outputs)
+        node_text = _count_input_text(node)
+        text_bytes = min(text_bytes + node_text, MAX_BOUND)
+        if node_text > most_text:
+            most_text, longest_text_node = node_text, node_id
     return GraphSize(graph, sources.specs, sources.outputs, tuple(samplings), text_bytes, longest_text_node,
                      tuple(sources.unknown))  # fmt: skip
 
@@ -146,8 +146,8 @@ def _bound_by_usual_inputs(node: NodeInputs) -> Outputs:
     steps = max([size.steps for size in distinct], default=0)
     if not _may_hold_images(node):
         return EMPTY._replace(items=node.runs, text=clamp_bound(text), steps=steps)
-    made = _bound_usual_images(node)
-    return made._replace(text=clamp_bound(text), steps=steps) if text or steps else made
+    images = _bound_usual_images(node)
+    return images._replace(text=clamp_bound(text), steps=steps) if text or steps else images
 
 
 def _bound_usual_images(node: NodeInputs) -> Size:
@@ -201,29 +201,29 @@ def _count_nested_text(value: Any) -> int:
     """Return the bytes of all texts and keys in a value."""
     total, todo = 0, [value]
     while todo:
-        one = todo.pop()
-        if isinstance(one, str):
-            total += count_utf8_bytes(one)
-        elif isinstance(one, dict):
-            todo += [*one.keys(), *one.values()]
-        elif isinstance(one, list):
-            todo += one
+        item = todo.pop()
+        if isinstance(item, str):
+            total += count_utf8_bytes(item)
+        elif isinstance(item, dict):
+            todo += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            todo += item
     return total
 
 
-def _add_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> Outputs:
+def _add_steps(node: NodeInputs, outputs: Outputs, samplings: list[Sampling]) -> Outputs:
     """Count the steps of a sampler, or pass them on if the node outputs sigmas."""
     bound_steps = _STEPS.get(node.class_type, _bound_usual_steps)
     name, steps = bound_steps(node)
-    first = made if isinstance(made, Size) else made[0]
+    first = outputs if isinstance(outputs, Size) else outputs[0]
     if node.class_type in _SAMPLERS or (first.is_media and node.class_type not in _SCHEDULERS):
         latent = node.first_linked("latent_image", "latent", "samples")
         latent = latent if latent.is_media else first
         samplings.append(Sampling(node.node_id, name, steps, clamp_bound(steps * latent.pixels * latent.total)))
-        return made
-    if isinstance(made, Size):
-        return made._replace(steps=steps)
-    return tuple(size._replace(steps=steps) for size in made)
+        return outputs
+    if isinstance(outputs, Size):
+        return outputs._replace(steps=steps)
+    return tuple(size._replace(steps=steps) for size in outputs)
 
 
 def _bound_usual_steps(node: NodeInputs) -> tuple[str, int]:

@@ -110,13 +110,13 @@ def _find_too_large_errors(
         node = size.graph[node_id]
         if node_id not in large or any(is_link(value) and value[0] in large for value in node.inputs.values()):
             continue
-        made = size.largest_output(node_id)
+        output = size.largest_output(node_id)
         name = next((key for key in node.inputs if (node_id, key) in unknown), None) or next(
             (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
         )
         message = (
-            f"The {_build_node_label(size, node_id)} would make up to {_format_number(made.total)} images of "
-            f"{_format_number(made.width)} x {_format_number(made.height)}, together "
+            f"The {_build_node_label(size, node_id)} would make up to {_format_number(output.total)} images of "
+            f"{_format_number(output.width)} x {_format_number(output.height)}, together "
             f"{_format_number(_find_largest_pixels(size, node_id))} pixels, and your tier allows {most} per node "
             f"(such as one image of {isqrt(most)} x {isqrt(most)})."
             f"{_choose_advice(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
@@ -125,8 +125,8 @@ def _find_too_large_errors(
 
 
 def _find_largest_pixels(size: GraphSize, node_id: str) -> int:
-    made = size.largest_output(node_id)
-    return made.pixels * made.total
+    output = size.largest_output(node_id)
+    return output.pixels * output.total
 
 
 def _build_node_label(size: GraphSize, node_id: str) -> str:

@@ -162,10 +162,10 @@ def _find_incoming_images(size: GraphSize, node: GraphNode) -> Size:
     for value in node.inputs.values():
         if is_link(value):
             found = size.outputs[value[0]]
-            one = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
-            runs, lists = max(runs, one.items), lists + (one.items > 1)
-            if (one.total, one.medium) > (largest.total, largest.medium):
-                largest = one
+            linked = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
+            runs, lists = max(runs, linked.items), lists + (linked.items > 1)
+            if (linked.total, linked.medium) > (largest.total, largest.medium):
+                largest = linked
     return bound_over_all_runs(largest, runs, lists)
 
 

@@ -51,8 +51,8 @@ def bound_video(frames: str = "length", absent: int = 81) -> Rule:
 
 def bound_video_as_images(node: NodeInputs) -> Outputs:
     """Bound the frames of a new video as images instead of a latent."""
-    made = bound_video("frames", 1)(node)
-    return made.with_medium(STILL) if isinstance(made, Size) else made
+    video = bound_video("frames", 1)(node)
+    return video.with_medium(STILL) if isinstance(video, Size) else video
 
 
 def bound_layered_image(node: NodeInputs) -> Outputs:
@@ -77,8 +77,8 @@ def bound_unknown_video(node: NodeInputs) -> Outputs:
 def bound_unknown_folder(_: NodeInputs) -> Outputs:
     """Bound images from a folder, with one text each."""
     width, height, count = ASSUMED_DATASET
-    made = images_size(width, height, 1, items=count)
-    return made, EMPTY._replace(items=count)
+    batches = images_size(width, height, 1, items=count)
+    return batches, EMPTY._replace(items=count)
 
 
 def bound_video_segments(node: NodeInputs) -> Outputs:

@@ -59,14 +59,14 @@ class KnownBounds:
     outputs: dict[str, Outputs] = field(default_factory=dict)
     unknown: list[UnknownNumber] = field(default_factory=list)
 
-    _known: dict[Size, Size] = field(default_factory=dict)
+    _shared_sizes: dict[Size, Size] = field(default_factory=dict)
 
-    def store(self, node_id: str, made: Outputs) -> None:
+    def store(self, node_id: str, outputs: Outputs) -> None:
         """Store the bounds of a node. Equal bounds share one object to save memory."""
-        if type(made) is Size:
-            self.outputs[node_id] = self._known.setdefault(made, made)
+        if type(outputs) is Size:
+            self.outputs[node_id] = self._shared_sizes.setdefault(outputs, outputs)
         else:
-            self.outputs[node_id] = made
+            self.outputs[node_id] = outputs
 
     def get_link_bounds(self, link: list[Any]) -> Size:
         """Return the bounds of a link's value."""

@@ -70,14 +70,15 @@ def invite(
 ) -> None:
     """Create an invite and print its token, which is shown only once."""
     with open_client(context) as client:
-        made = client.admin.create_invite(tier=tier, expires_in_days=days)
+        created = client.admin.create_invite(tier=tier, expires_in_days=days)
     if json:
-        show.print_json(made)
+        show.print_json(created)
     else:
         show.print_note(
-            f"Invite {made.id} (tier {made.tier}), until {show.format_time(made.expires_at)}. It is not shown again:"
+            f"Invite {created.id} (tier {created.tier}), until {show.format_time(created.expires_at)}. "
+            "It is not shown again:"
         )
-        typer.echo(made.invite)
+        typer.echo(created.invite)
 
 
 @app.command()
@@ -138,9 +139,15 @@ def _show_rules(rules: ClassRules, *, json: bool) -> None:
     show.table(("rule", "name", "from"), rows)
 
 
-def _show_invites(found: Iterable[Invite]) -> None:
+def _show_invites(invites: Iterable[Invite]) -> None:
     rows = [
-        (one.id, one.tier, show.format_time(one.created_at), show.format_time(one.expires_at), one.used_by or "-")
-        for one in found
+        (
+            invite.id,
+            invite.tier,
+            show.format_time(invite.created_at),
+            show.format_time(invite.expires_at),
+            invite.used_by or "-",
+        )
+        for invite in invites
     ]
     show.table(("id", "tier", "created", "expires", "used by"), rows)

@@ -230,12 +230,12 @@ def redrive(
             typer.echo(f"Dead letter {letter} was processed.")
 
 
-def _print_results(found: Iterable[Any], print_table: Any, *, json: bool) -> None:
+def _print_results(results: Iterable[Any], print_table: Any, *, json: bool) -> None:
     if not json:
-        print_table(found)
+        print_table(results)
         return
-    for one in found:
-        show.print_json(one)
+    for result in results:
+        show.print_json(result)
 
 
 def _show_node(node: Node, *, json: bool) -> None:

@@ -86,10 +86,16 @@ def keys(found: Iterable[Key]) -> None:
     table(("id", "name", "scopes", "expires", "last used"), rows)
 
 
-def uploads(found: Iterable[Upload]) -> None:
+def uploads(listed: Iterable[Upload]) -> None:
     rows = [
-        (one.id, one.content_type, _format_pixels(one), str(one.size_bytes), format_time(one.expires_at, "never"))
-        for one in found
+        (
+            upload.id,
+            upload.content_type,
+            _format_pixels(upload),
+            str(upload.size_bytes),
+            format_time(upload.expires_at, "never"),
+        )
+        for upload in listed
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
 
@@ -98,8 +104,11 @@ def _format_pixels(upload: Upload) -> str:
     return f"{upload.width} x {upload.height}" if upload.width and upload.height else "-"
 
 
-def workflows(found: Iterable[SavedWorkflow]) -> None:
-    rows = [(one.name, str(one.version), format_time(one.created_at), one.description or "") for one in found]
+def workflows(listed: Iterable[SavedWorkflow]) -> None:
+    rows = [
+        (workflow.name, str(workflow.version), format_time(workflow.created_at), workflow.description or "")
+        for workflow in listed
+    ]
     table(("name", "version", "saved", "description"), rows)
 
 

@@ -25,11 +25,11 @@ def upload(
     """Upload files and print their ids, one per line."""
     with open_client(context) as client:
         for file in files:
-            made = client.uploads.add(file, exact=exact)
+            uploaded = client.uploads.add(file, exact=exact)
             if json:
-                show.print_json(made)
+                show.print_json(uploaded)
             else:
-                typer.echo(made.id)
+                typer.echo(uploaded.id)
 
 
 def uploads(
@@ -43,12 +43,12 @@ def uploads(
 ) -> None:
     """List uploads, newest first; or delete some."""
     with open_client(context) as client:
-        for one in delete or ():
-            client.uploads.delete(one)
-            show.print_note(f"{one} is deleted.")
+        for upload_id in delete or ():
+            client.uploads.delete(upload_id)
+            show.print_note(f"{upload_id} is deleted.")
         found = [] if delete else list(islice(client.uploads.list(page_size=min(limit, 100)), limit))
     if json:
-        for each in found:
-            show.print_json(each)
+        for upload in found:
+            show.print_json(upload)
     elif not delete:
         show.uploads(found)

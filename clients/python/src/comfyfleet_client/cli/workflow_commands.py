@@ -31,8 +31,8 @@ def list_(
     with open_client(context) as client:
         found = list(islice(client.workflows.list(page_size=min(limit, 100)), limit))
     if json:
-        for one in found:
-            show.print_json(one)
+        for workflow in found:
+            show.print_json(workflow)
     else:
         show.workflows(found)
 
@@ -62,8 +62,8 @@ def save(
 ) -> None:
     """Save a graph under a name. Changed content creates a new version."""
     declared = {
-        one: _parse_node_input(place)
-        for one, place in parameters.parse_pairs(parameter or (), what="A parameter").items()
+        parameter_name: _parse_node_input(target)
+        for parameter_name, target in parameters.parse_pairs(parameter or (), what="A parameter").items()
     }
     graph = parameters.load_workflow(file)
     with open_client(context) as client:
@@ -140,9 +140,9 @@ def validate(
         raise typer.Exit(REFUSED)
 
 
-def _parse_node_input(place: str) -> dict[str, str]:
+def _parse_node_input(target: str) -> dict[str, str]:
     """Parse NODE.INPUT: a node id has no dot, an input name may have some."""
-    node, dot, name = place.partition(".")
+    node, dot, name = target.partition(".")
     if not node or not dot or not name:
-        raise typer.BadParameter(f"A parameter is NAME=NODE.INPUT, such as seed=3.seed; {place!r} is not NODE.INPUT.")
+        raise typer.BadParameter(f"A parameter is NAME=NODE.INPUT, such as seed=3.seed; {target!r} is not NODE.INPUT.")
     return {"node": node, "input": name}
