@@ -8,7 +8,7 @@ from contracts.executor.progress import PROGRESS
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB
 from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.scheduler.jobs import JOB_CHANGED
-from contracts.wire.topic import SERVER_TIME_SUBJECT, DurableConsumer, Rpc, Stream, Topic, Traffic
+from contracts.wire.topic import SERVER_TIME_SUBJECT, DurableConsumer, MessageKind, Rpc, Stream, Topic
 
 NATS_API_REQUESTS: dict[str, Topic[Any]] = {
     "jobs.submit": NATS_SUBMIT_JOB,
@@ -36,7 +36,7 @@ def build_permissions(service: str, node: str | None = None) -> Permissions:
     subscribe = {
         _build_pattern(topic, service, node)
         for topic in TOPICS
-        if service in topic.consumers and topic.kind != Traffic.EVT
+        if service in topic.consumers and topic.kind != MessageKind.EVT
     }
     for stream in STREAMS:
         publish.update(_list_stream_api_subjects(stream, service))

@@ -10,7 +10,7 @@ from contracts.auth.rpc import declare_auth_rpc
 from contracts.graph_policy.policy import ClassName, ClassRules, OperatorRules, PackName
 from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class RuleVerdict(StrEnum):
@@ -59,7 +59,7 @@ CHANGE_CLASS_RULE = declare_auth_rpc(
     "class_rule", "change", ChangeClassRule, OperatorRules, "An admin changes a rule about a node class or a pack."
 )
 CLASS_RULES_CHANGED = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="auth",
     noun="class_rules",
     verb="changed",

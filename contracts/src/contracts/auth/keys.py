@@ -10,7 +10,7 @@ from contracts.auth.fields import Done, Ip, KeyId, Secret
 from contracts.auth.rpc import declare_auth_rpc
 from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 KeyName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -113,7 +113,7 @@ CREATE_KEY = declare_auth_rpc("key", "create", CreateKey, CreatedKey, "Create an
 LIST_KEYS = declare_auth_rpc("key", "list", ListKeys, Keys, "List the API keys of a user.")
 REVOKE_KEY = declare_auth_rpc("key", "revoke", RevokeKey, Done, "Revoke an API key.")
 KEYS_USED = Topic(
-    kind=Traffic.CMD,
+    kind=MessageKind.CMD,
     owner="auth",
     noun="keys",
     verb="used",

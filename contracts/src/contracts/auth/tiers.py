@@ -10,7 +10,7 @@ from contracts.auth.rpc import declare_auth_rpc
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.preview import Preview
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class Tier(StrEnum):
@@ -136,7 +136,7 @@ PREVIEW_TIER_CHANGE = declare_auth_rpc(
     "tier", "preview", ChangeTier, Preview, "An admin asks what a change of a tier would do."
 )
 TIER_CHANGED = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="auth",
     noun="tier",
     verb="changed",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from contracts.wire.model import TolerantModel
 from contracts.wire.text import ShortText
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class Progress(TolerantModel):
@@ -37,7 +37,7 @@ class Progress(TolerantModel):
 
 
 PROGRESS = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="executor",
     noun="job",
     verb="progress",

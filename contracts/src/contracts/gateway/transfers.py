@@ -8,7 +8,7 @@ from pydantic import Field
 
 from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.topic import MessageKind, Rpc
 
 
 class GrantOutputs(StrictModel):
@@ -77,7 +77,7 @@ class StoredOutput(TolerantModel):
 
 
 GRANT_OUTPUTS = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="outputs",
     verb="grant",
@@ -89,7 +89,7 @@ GRANT_OUTPUTS = Rpc(
     consumers=("gateway",),
 )
 GRANT_INPUTS = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="inputs",
     verb="grant",

@@ -12,7 +12,7 @@ from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import LongText
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 MAX_NODE_ATTEMPTS = 8
 """Live attempts of a node that messages and tables have room for. The scheduler's setting can be lower."""
@@ -201,7 +201,7 @@ REQUEST_WORK = declare_scheduler_rpc(
     timeout_s=7.0,
 )
 CANCEL_WORK_REQUESTS = Topic(
-    kind=Traffic.CMD,
+    kind=MessageKind.CMD,
     owner="scheduler",
     noun="asks",
     verb="cancel",

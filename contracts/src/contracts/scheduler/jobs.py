@@ -13,7 +13,7 @@ from contracts.scheduler.waiting import Waiting
 from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.text import LongText, ShortText
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class JobState(StrEnum):
@@ -280,7 +280,7 @@ LIST_JOBS = declare_scheduler_rpc(
 )
 CANCEL_JOB = declare_scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)
 JOB_CHANGED = Topic(
-    kind=Traffic.EVT,
+    kind=MessageKind.EVT,
     owner="scheduler",
     noun="job",
     verb="changed",
@@ -291,7 +291,7 @@ JOB_CHANGED = Topic(
     consumers=("notifier", "outside"),
 )
 JOB_CHANGED_LIVE = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="scheduler",
     noun="job",
     verb="changed",

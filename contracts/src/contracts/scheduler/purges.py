@@ -9,7 +9,7 @@ from pydantic import Field
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 MAX_FIND_JOBS = 500
 
@@ -70,7 +70,7 @@ FIND_JOBS = declare_scheduler_rpc(
     "job", "find", FindJobs, ExistingJobs, "Find which of these jobs exist and which of them have ended.", timeout_s=1.8
 )
 JOB_PURGED = Topic(
-    kind=Traffic.EVT,
+    kind=MessageKind.EVT,
     owner="scheduler",
     noun="job",
     verb="purged",

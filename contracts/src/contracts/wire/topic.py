@@ -24,8 +24,8 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Stricter than NATS, which allows anything but dots, wildcards and white space."""
 
 
-class Traffic(StrEnum):
-    """How messages on a subject are delivered."""
+class MessageKind(StrEnum):
+    """The kind of a message, which decides how it is delivered."""
 
     RPC = "rpc"  # request and reply; without a responder a request fails at once
     EVT = "evt"  # a fact, stored in a stream
@@ -58,7 +58,7 @@ class Topic(Generic[P]):
         consumers: services that receive it. The only consumer of an ``rpc`` topic is its owner.
     """
 
-    kind: Traffic
+    kind: MessageKind
     owner: str
     noun: str
     verb: str
