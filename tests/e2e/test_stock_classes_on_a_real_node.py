@@ -58,7 +58,7 @@ class Tally:
         print(f"{len(self.open_policy)} of them under the policy open: {sorted(classes_of(self.open_policy))}")
         print(f"{len(self.random)} random: {self.random}")
         print(f"{len(self.silent)} keep nothing: {self.silent}")
-        for what, named in (("skipped", self.skipped), ("refused on purpose", self.details)):
+        for what, named in (("skipped", self.skipped), ("refused on purpose", self.refused)):
             print(f"{len(named)} {what}:")
             for reason, count in Counter(named.values()).most_common():
                 print(f"{count:6} {reason}: {[name for name, why in named.items() if why == reason][:3]}")

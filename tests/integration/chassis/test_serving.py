@@ -135,7 +135,7 @@ async def test_request_is_not_executed_after_its_deadline(nats: NatsServer, echo
         assert await send(str(now + 60_000)) is None
         assert [await send(malformed) for malformed in ("soon", "-1", "1.5", "9" * 16)] == ["422"] * 4
         assert echo.texts == ["a"]
-        assert served.expired == {ECHO.name: 1}
+        assert served.expired_requests == {ECHO.name: 1}
 
         asked_at = time.monotonic()
         with pytest.raises(Unavailable):  # its deadline passes while its admission is decided
@@ -144,7 +144,7 @@ async def test_request_is_not_executed_after_its_deadline(nats: NatsServer, echo
         may_admit.set()
         assert await client.request(topic, Question(text="in time")) == Answer(text="in time")
         assert echo.texts == ["a", "in time"]
-        assert served.expired == {ECHO.name: 1, topic.name: 1}
+        assert served.expired_requests == {ECHO.name: 1, topic.name: 1}
 
 
 async def test_requests_have_no_deadline_where_the_login_cannot_read_the_servers_time(echo: Echo) -> None:
@@ -158,6 +158,6 @@ async def test_requests_have_no_deadline_where_the_login_cannot_read_the_servers
             past = {DEADLINE_HEADER: "1"}
             await client._client.request(ECHO.subject(), b'{"text":"a"}', headers=past, timeout=5)
             assert await client.request(ECHO, Question(text="b")) == Answer(text="b")
-        assert (echo.texts, served.expired) == (["a", "b"], {})
+        assert (echo.texts, served.expired_requests) == (["a", "b"], {})
     finally:
         server.remove()

@@ -10,7 +10,7 @@ from notifier.settings import Settings
 def limits(settings: Settings) -> ConnectionLimits:
     """Connection limits. Trusted proxies may open any number."""
     return ConnectionLimits(
-        trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
+        is_trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
         client_key=find_rate_limit_address,
     )
 

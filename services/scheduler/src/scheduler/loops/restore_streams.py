@@ -93,7 +93,7 @@ class StreamRestorer:
         except streams.JetStreamUnavailable:
             return
         self._filled_at = monotonic()
-        if fill is not None and fill.full >= FULL and fill.oldest_age_s < FULL * self._job_events.max_age_s:
+        if fill is not None and fill.used_share >= FULL and fill.oldest_age_s < FULL * self._job_events.max_age_s:
             log.warning(
                 "scheduler.stream_too_small",
                 stream=self._job_events.name,
