@@ -101,7 +101,7 @@ async def test_change_that_would_discard_messages_is_refused(stream: Bus) -> Non
         ({"max_bytes": 100}, "is not cut to 100"),
         ({"max_age_s": 0.2, "duplicate_window_s": 0.1}, "holds messages older than"),
         ({"last_per_subject": 2}, "more than 2 messages of a subject"),
-        ({"memory": True}, "is in file and cannot move"),
+        ({"in_memory": True}, "is in file and cannot move"),
     ):
         with pytest.raises(streams.StreamRefused, match=reason):
             await streams.update_stream(stream, replace(NOTES, description=reason, **change))
