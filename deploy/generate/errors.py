@@ -4,7 +4,7 @@ from importlib import import_module
 
 from contracts.registry import REFUSALS
 from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS
-from contracts.wire.errors import STATUS, Refusal
+from contracts.wire.errors import HTTP_STATUS, Refusal
 
 HEAD = """\
 # Error codes
@@ -40,7 +40,7 @@ def build_error_pages() -> str:
     """Return the page: one row per code, first those of problems, then those of jobs and their warnings."""
     refusals = {*REFUSALS, *list_refusals("gateway"), *list_refusals("notifier")}
     rows = [
-        f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
+        f"| `{refusal.code}` | {HTTP_STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
         for refusal in sorted(refusals, key=lambda refusal: refusal.code)
     ]
     failures = [f"| `{code}` | {meaning} |\n" for code, meaning in sorted(JOB_ERRORS.items())]

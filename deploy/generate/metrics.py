@@ -1,6 +1,6 @@
 """docs/operations/metrics.md: every metric."""
 
-from contracts.metrics import ALL, METRICS, WITH_DATABASE, Metric
+from contracts.metrics import ALL_SERVICES, METRICS, SERVICES_WITH_DATABASE, Metric
 
 HEAD = """\
 # Metrics
@@ -20,5 +20,7 @@ def build_metrics_page() -> str:
 
 def _build_row(metric: Metric) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
-    services = {ALL: "all", WITH_DATABASE: "all but executor"}.get(metric.services, ", ".join(metric.services))
+    services = {ALL_SERVICES: "all", SERVICES_WITH_DATABASE: "all but executor"}.get(
+        metric.services, ", ".join(metric.services)
+    )
     return f"| `{metric.name}` | {metric.kind} | {labels} | {services} | {metric.help} |\n"

@@ -50,7 +50,7 @@ def _render_subjects() -> list[str]:
 def _render_streams() -> list[str]:
     rows = [
         f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
-        f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
+        f"| {'memory' if stream.in_memory else 'file'} | {stream.max_age_s / 3600:g} h "
         f"| {stream.max_bytes >> 20} MiB "
         f"| {', '.join(stream.direct_readers)} |"
         for stream in STREAMS

@@ -115,7 +115,7 @@ def _render_permissions(permissions: Permissions) -> Iterator[str]:
     # An empty allow list would allow everything.
     yield f"publish: {_format_list(permissions.publish)}" if permissions.publish else 'publish: { deny: [ ">" ] }'
     yield f"subscribe: {_format_list(permissions.subscribe)}"
-    if permissions.answers:
+    if permissions.may_reply:
         yield f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }}'
 
 

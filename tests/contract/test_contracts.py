@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, build_permissions
 from contracts.registry import REFUSALS, SERVICES, STREAMS, TOPICS
 from contracts.wire.errors import InternalFault
-from contracts.wire.topic import Rpc, Topic, Traffic
+from contracts.wire.topic import MessageKind, Rpc, Topic
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "contracts/examples"
@@ -41,7 +41,7 @@ def test_every_topic_has_an_example_request_and_reply() -> None:
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_commands_refuse_unknown_fields_and_facts_ignore_them(topic: Topic[Any]) -> None:
     example = json.loads((EXAMPLES / topic.name / "message.json").read_text()) | {"unheard_of": 1}
-    if topic.kind is Traffic.RPC:
+    if topic.kind is MessageKind.RPC:
         with pytest.raises(ValidationError):
             topic.payload.model_validate_json(json.dumps(example))
     else:
@@ -72,7 +72,7 @@ def test_only_the_owner_may_serve_or_publish_its_topics() -> None:
             speaks = any(subject.startswith(topic.name) for subject in granted.publish)
             hears = any(subject.startswith(topic.name) for subject in granted.subscribe)
             assert speaks == (service in topic.producers), (service, topic.name)
-            if topic.kind is not Traffic.EVT:
+            if topic.kind is not MessageKind.EVT:
                 assert hears == (service in topic.consumers), (service, topic.name)
 
 

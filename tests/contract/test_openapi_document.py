@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from contracts.registry import REFUSALS
-from contracts.wire.errors import STATUS
+from contracts.wire.errors import HTTP_STATUS
 from gateway.api.v1.problems import list_declared_codes
 from generate.errors import list_refusals
 from tests.kit.gateway_document import gateway_app
@@ -22,7 +22,7 @@ NOWHERE = (
     "/{workflow_name}",
 )  # what they create has no URL, or that of the request
 HEALTH = ("/healthz", "/readyz")
-CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in (*REFUSALS, *list_refusals("gateway"))}
+CODES = {refusal.code: str(HTTP_STATUS[refusal.kind]) for refusal in (*REFUSALS, *list_refusals("gateway"))}
 
 
 def document() -> dict[str, Any]:

@@ -32,7 +32,7 @@ def unreviewed(object_info: dict[str, Any]) -> list[str]:
                 f"{name}.{given} ({role})"
                 for given, described in spec.inputs.items()
                 if (role := find_role_by_pattern(given, described, output_node=spec.output_node)) is not None
-                and reviewed.role_of(given) is None
+                and reviewed.find_role(given) is None
                 and given not in reviewed.plain
             )
     return sorted(found)

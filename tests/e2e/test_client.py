@@ -286,7 +286,7 @@ async def test_client_admin_reads_and_changes_users_and_tiers(fleet: Fleet) -> N
             assert admin.admin.change_user(user.id, tier="basic", limits={"queue_cap": 7}).own_limits == ("queue_cap",)
             changed = admin.admin.user(user.id)
             assert (changed.tier, changed.limits.queue_cap) == ("basic", 7)
-            every = [found.id for found in admin.admin.users(page=1)]
+            every = [found.id for found in admin.admin.users(page_size=1)]
             assert len(every) == len(set(every)) >= 3
             enterprise = next(tier for tier in admin.admin.tiers() if tier.name == "enterprise")
             assert admin.admin.change_tier("enterprise", weight=enterprise.limits.weight) == enterprise

@@ -55,7 +55,7 @@ async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path
                 made = client.uploads.add(source)
                 assert made.id == upload_id
             assert (made.width, made.height, made.content_type) == (4, 4, "image/png")
-            assert next(client.uploads.list(page=1)).id == upload_id
+            assert next(client.uploads.list(page_size=1)).id == upload_id
             with pytest.raises(InvalidRequest):
                 client.uploads.add(gif)
 

@@ -211,7 +211,7 @@ def _look_at_logs(fleet: Fleet, report: Report, pids: dict[str, int]) -> None:
             report.failures.append(f"{name} was restarted")
     for path in (fleet.state / "logs").glob("*"):
         for line in path.read_text(errors="replace").splitlines():
-            away = path.name == "scheduler.log" and "bus.dependency_away" in line
+            away = path.name == "scheduler.log" and "bus.dependency_unavailable" in line
             if away or any(word in line for word in CRASHES):
                 report.failures.append(f"{path.name}: {line[:1500]}")
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from chassis.messaging.bus import Bus
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.topic import FLEET, Rpc
 from tests.kit.waiting import until
 
@@ -44,7 +44,7 @@ async def until_available(request: Callable[[], Awaitable[T]]) -> T:
         try:
             replies.append(await request())
         except Refusal as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE:
+            if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                 raise
         return bool(replies)
 

@@ -17,7 +17,7 @@ import httpx
 import uvloop
 from fastapi import FastAPI
 
-from chassis.cli import Service, commands
+from chassis.cli import Service, create_cli
 from chassis.settings import ServiceSettings
 from tests.kit.fleet import ROOT, Fleet
 from tests.kit.http import http_client
@@ -189,7 +189,7 @@ class BareSettings(ServiceSettings):
 
 def serve_bare(create_app: Callable[[ServiceSettings], FastAPI]) -> None:
     """Serve an application with the server settings of our services, on ``BARE_PORT``."""
-    commands(Service(name="bare", settings=BareSettings, create_app=lambda settings, *_: create_app(settings)))(
+    create_cli(Service(name="bare", settings=BareSettings, create_app=lambda settings, *_: create_app(settings)))(
         ["serve"]
     )
 

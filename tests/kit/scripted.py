@@ -288,4 +288,4 @@ class Script:
             await bus.stop()
 
     def _bus(self, name: str) -> Bus:
-        return Bus(self._nats_url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+        return Bus(self._nats_url, name=name, user=None, password=None, inbox_prefix=inbox_prefix(name))

@@ -7,19 +7,19 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from chassis.cli import served
-from chassis.http.connection import Limits
+from chassis.cli import build_uvicorn_options
+from chassis.http.connection import ConnectionLimits
 from chassis.http.server import Server
 from chassis.shutdown import Shutdown
 from tests.kit.declared_errors import DeclaredErrorsOnly
 from tests.kit.waiting import until
 
-PATIENT = Limits(patient=(b"/internal/",))
+PATIENT = ConnectionLimits(slow_body_paths=(b"/internal/",))
 
 
 @asynccontextmanager
 async def serving(
-    app: FastAPI, limits: Limits = PATIENT, *, shutdown: Shutdown | None = None, delay_s: float = 0.0
+    app: FastAPI, limits: ConnectionLimits = PATIENT, *, shutdown: Shutdown | None = None, delay_s: float = 0.0
 ) -> AsyncIterator[str]:
     """Serve in this process; yields host and port. An error that its route does not declare becomes a 500.
 
@@ -31,7 +31,7 @@ async def serving(
         port=0,
         lifespan="on",
         timeout_graceful_shutdown=2,
-        **served(limits),
+        **build_uvicorn_options(limits),
     )
     server = Server(config, shutdown or Shutdown(), delay_s=delay_s)
     running = asyncio.create_task(server._serve())

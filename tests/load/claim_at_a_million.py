@@ -53,7 +53,7 @@ async def measure(number: int) -> None:
         for node in ("node-3", "node-none", "node-x"):
             values = []
             for _ in range(ROUNDS):
-                async with database.direct() as connection:
+                async with database.transaction() as connection:
                     began = perf_counter()
                     found = await select_now(connection, [1], node)
                     values.append((perf_counter() - began) * 1e3)

@@ -380,7 +380,7 @@ async def measure(arguments: argparse.Namespace) -> int:
         await postgres.create()
         await nats_server.start()
         await script.start()
-        await streams.declare(script.bus, STREAMS)
+        await streams.create_missing_streams(script.bus, STREAMS)
         database_url = await postgres.database("notifier")
         async with AsyncExitStack() as stack:
             port, metrics_port = find_free_ports(2)

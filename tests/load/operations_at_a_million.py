@@ -105,7 +105,7 @@ async def measure(number: int) -> None:
         await fill(url, number)
         print(f"{number:,} jobs made in {perf_counter() - began:.0f} s\n")
         database = Database(url, name="load")
-        async with database.single() as connection:
+        async with database.connection() as connection:
             for name, ask in questions(connection).items():
                 values = []
                 for _ in range(ROUNDS):

@@ -161,7 +161,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
             find_link_owner=lambda _path, _query: None,
             count_request=_unused,
             denials=DenialReporter(
-                Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox="_INBOX")
+                Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox_prefix="_INBOX")
             ),
             bodies=CapacityLimit(total=1 << 20, per_client=1 << 20, clock=perf_counter),
         )

@@ -80,7 +80,7 @@ async def measure_reads(system: System, places: list[Place]) -> None:
     for place in places:
         values = sorted(times[place.name])
         statement = []
-        async with database.single() as connection:
+        async with database.connection() as connection:
             for _ in range(ROUNDS):
                 began = perf_counter()
                 await jobs.find_job(connection, place.tenant_id, place.job_id)

@@ -182,7 +182,7 @@ async def measure_selection(database: Database, fleet: FleetState, arrangement: 
         values = []
         try:
             for _ in range(times):
-                async with database.direct() as connection:
+                async with database.transaction() as connection:
                     transaction = connection.transaction()
                     await transaction.start()
                     began = perf_counter()
@@ -218,7 +218,7 @@ async def measure(number: int, rounds: int, only: str) -> None:
                 continue
             await fill(sql, queue, number)
             began = perf_counter()
-            async with database.single() as connection:
+            async with database.connection() as connection:
                 found = await claims.list_waiting_requirements(connection)
             print(f"{len(found)} requirements listed in {(perf_counter() - began) * 1e3:.2f} ms, once a second at most")
             for arrangement in arrangements:

@@ -27,22 +27,22 @@ class FileType(NamedTuple):
     kind: FileKind
 
 
-def _describe_types(kind: FileKind, *described: tuple[str, str]) -> tuple[FileType, ...]:
-    return tuple(FileType(media_type, extension, kind) for media_type, extension in described)
+def _build_types(kind: FileKind, *names: tuple[str, str]) -> tuple[FileType, ...]:
+    return tuple(FileType(media_type, extension, kind) for media_type, extension in names)
 
 
 # Names from IANA's registry; for unregistered types the name that MIME libraries use.
 FILE_TYPES = MappingProxyType({
-    one.media_type: one
-    for one in (
-        *_describe_types(
+    file_type.media_type: file_type
+    for file_type in (
+        *_build_types(
             FileKind.IMAGE,
             ("image/png", ".png"),
             ("image/jpeg", ".jpg"),
             ("image/webp", ".webp"),
             ("image/x-exr", ".exr"),
         ),
-        *_describe_types(
+        *_build_types(
             FileKind.VIDEO,
             ("video/mp4", ".mp4"),
             ("video/quicktime", ".mov"),
@@ -55,7 +55,7 @@ FILE_TYPES = MappingProxyType({
             ("video/mp2t", ".ts"),
             ("video/x-ms-asf", ".wmv"),
         ),
-        *_describe_types(
+        *_build_types(
             FileKind.AUDIO,
             ("audio/wav", ".wav"),
             ("audio/mpeg", ".mp3"),
@@ -65,8 +65,8 @@ FILE_TYPES = MappingProxyType({
             ("audio/aac", ".aac"),
             ("audio/aiff", ".aiff"),
         ),
-        *_describe_types(FileKind.LATENT, ("application/x-safetensors", ".latent")),
-        *_describe_types(
+        *_build_types(FileKind.LATENT, ("application/x-safetensors", ".latent")),
+        *_build_types(
             FileKind.MODEL_3D,
             ("model/gltf-binary", ".glb"),
             ("model/gltf+json", ".gltf"),
@@ -80,4 +80,4 @@ FILE_TYPES = MappingProxyType({
         ),
     )
 })  # fmt: skip
-"""By media type."""
+"""File types by media type."""

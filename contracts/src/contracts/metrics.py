@@ -6,10 +6,10 @@ Labels are bounded: services, route templates, topics, tiers, nodes, error codes
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 
-ALL = ("auth", "gateway", "scheduler", "executor", "notifier")
-WITH_DATABASE = ("auth", "gateway", "scheduler", "notifier")
+ALL_SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
+SERVICES_WITH_DATABASE = ("auth", "gateway", "scheduler", "notifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     labels: tuple[str, ...]
     services: tuple[str, ...]
     help: str
@@ -37,21 +37,21 @@ ETA_RATIO_BUCKETS = (0.25, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5
 WAIT_BUCKETS_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0)
 
 HTTP_REQUEST_SECONDS = Metric(
-    "comfyfleet_http_request_seconds", "histogram", ("service", "route", "method", "code"), ALL,
+    "comfyfleet_http_request_seconds", "histogram", ("service", "route", "method", "code"), ALL_SERVICES,
     "Duration of an HTTP request until its response ended. route: path template; unrouted if the request matched no "
     "route or was refused before routing. code: status; 499 if the client disconnected without a response. Without "
     "/healthz, /readyz, WebSockets, and requests refused while their headers were read.",
     REQUEST_BUCKETS_S,
 )  # fmt: skip
 RPC_SECONDS = Metric(
-    "comfyfleet_rpc_seconds", "histogram", ("service", "topic", "outcome"), ALL,
+    "comfyfleet_rpc_seconds", "histogram", ("service", "topic", "outcome"), ALL_SERVICES,
     "Time until the reply to a NATS request, measured by the service that sent it. outcome: ok, refused, unavailable "
     "(no reply in time, or the owner cannot reach a dependency), failed (an internal fault, or an unreadable reply), "
     "cancelled (the sender stopped waiting).",
     REQUEST_BUCKETS_S,
 )  # fmt: skip
 RPC_EXPIRED = Metric(
-    "comfyfleet_rpc_expired_total", "counter", ("topic",), ALL,
+    "comfyfleet_rpc_expired_total", "counter", ("topic",), ALL_SERVICES,
     "NATS requests that were dropped unhandled because they arrived after their deadline.",
 )  # fmt: skip
 JOBS = Metric(
@@ -122,20 +122,20 @@ OUTBOX_OLDEST_SECONDS = Metric(
     "system: aggregate with max.",
 )  # fmt: skip
 LOOP_LAST_SUCCESS = Metric(
-    "comfyfleet_loop_last_success_timestamp_seconds", "gauge", ("service", "loop"), ALL,
+    "comfyfleet_loop_last_success_timestamp_seconds", "gauge", ("service", "loop"), ALL_SERVICES,
     "Unix time at which a periodic task last succeeded; its start until then. Tasks that run without a period, such "
     "as the executor's work, are not listed.",
 )  # fmt: skip
 LOOP_INTERVAL = Metric(
-    "comfyfleet_loop_interval_seconds", "gauge", ("service", "loop"), ALL,
+    "comfyfleet_loop_interval_seconds", "gauge", ("service", "loop"), ALL_SERVICES,
     "Longest pause between two runs of a periodic task.",
 )  # fmt: skip
 DEPENDENCY_UP = Metric(
-    "comfyfleet_dependency_up", "gauge", ("service", "dependency"), ALL,
+    "comfyfleet_dependency_up", "gauge", ("service", "dependency"), ALL_SERVICES,
     "1 if the dependency answered the last check, else 0. dependency: nats, postgres, comfyui, artifact_store.",
 )  # fmt: skip
 DB_POOL = Metric(
-    "comfyfleet_db_pool", "gauge", ("service", "pool", "state"), WITH_DATABASE,
+    "comfyfleet_db_pool", "gauge", ("service", "pool", "state"), SERVICES_WITH_DATABASE,
     "Connections to PostgreSQL, without that of LISTEN. pool: main. state: in_use, idle.",
 )  # fmt: skip
 ARTIFACT_WRITES = Metric(
@@ -157,7 +157,7 @@ SOCKETS = Metric(
     "one job over HTTP).",
 )  # fmt: skip
 BUILD_INFO = Metric(
-    "comfyfleet_build_info", "gauge", ("service", "version", "schema"), ALL,
+    "comfyfleet_build_info", "gauge", ("service", "version", "schema"), ALL_SERVICES,
     "Always 1. version: of the package. schema: newest database schema that this code knows; empty without a database.",
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from contracts.executor.progress import PROGRESS
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB
 from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.scheduler.jobs import JOB_CHANGED
-from contracts.wire.topic import SERVER_TIME_SUBJECT, DurableConsumer, Rpc, Stream, Topic, Traffic
+from contracts.wire.topic import SERVER_TIME_SUBJECT, DurableConsumer, MessageKind, Rpc, Stream, Topic
 
 NATS_API_REQUESTS: dict[str, Topic[Any]] = {
     "jobs.submit": NATS_SUBMIT_JOB,
@@ -18,16 +18,16 @@ NATS_API_REQUESTS: dict[str, Topic[Any]] = {
 """Local subject in an outside system's account, and the topic that it is imported from."""
 
 NATS_API_FEEDS: dict[str, Topic[Any]] = {"jobs.event": JOB_CHANGED, "jobs.progress": PROGRESS}
-"""The same for what it may follow; the job's id is the last token."""
+"""Local subject that an outside system may subscribe to, and its topic. Its last token is the id of the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """NATS permissions of one login. ``answers``: it may publish replies."""
+    """NATS permissions of one login. ``may_reply``: whether it may publish replies."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
-    answers: bool
+    may_reply: bool
 
 
 def build_permissions(service: str, node: str | None = None) -> Permissions:
@@ -36,7 +36,7 @@ def build_permissions(service: str, node: str | None = None) -> Permissions:
     subscribe = {
         _build_pattern(topic, service, node)
         for topic in TOPICS
-        if service in topic.consumers and topic.kind != Traffic.EVT
+        if service in topic.consumers and topic.kind != MessageKind.EVT
     }
     for stream in STREAMS:
         publish.update(_list_stream_api_subjects(stream, service))
@@ -46,7 +46,7 @@ def build_permissions(service: str, node: str | None = None) -> Permissions:
     return Permissions(
         publish=tuple(sorted(publish | {SERVER_TIME_SUBJECT})),
         subscribe=tuple(sorted(subscribe | {f"{inbox_prefix(service, node)}.>"})),
-        answers=any(isinstance(topic, Rpc) and topic.owner == service for topic in TOPICS),
+        may_reply=any(isinstance(topic, Rpc) and topic.owner == service for topic in TOPICS),
     )
 
 

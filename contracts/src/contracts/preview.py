@@ -1,4 +1,4 @@
-"""What an order of an operator would do."""
+"""What an operator's action would do."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from contracts.wire.model import TolerantModel
 
 
 class Effect(TolerantModel):
-    """One effect of an order.
+    """One effect of an action.
 
     Attributes:
         code: stable name of the effect.
@@ -20,7 +20,7 @@ class Effect(TolerantModel):
 
 
 class FieldChange(TolerantModel):
-    """A field that an order would change."""
+    """A field that an action would change."""
 
     field: str
     before: Any
@@ -28,7 +28,7 @@ class FieldChange(TolerantModel):
 
 
 class Preview(TolerantModel):
-    """What an order would do. It has not been executed."""
+    """What an action would do. It has not been executed."""
 
     effects: tuple[Effect, ...]
     changes: tuple[FieldChange, ...] = ()

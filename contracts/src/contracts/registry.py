@@ -75,7 +75,7 @@ JOB_PROGRESS = Stream(
     topics=(progress.PROGRESS,),
     description="The latest progress of each job.",
     max_age_s=900,
-    memory=True,
+    in_memory=True,
     max_bytes=64 << 20,
     last_per_subject=1,
     duplicate_window_s=1,
@@ -96,7 +96,7 @@ GATEWAY_JOB_PURGES = DurableConsumer(
     stream=JOB_PURGES,
     topic=purges.JOB_PURGED,
     service="gateway",
-    max_deliver=10,  # an hour: the object storage may be away for longer than a database
+    max_deliver=10,  # an hour: the artifact store may be unavailable for longer than a database
     backoff_s=(1, 5, 30, 120, 600),
 )
 CONSUMERS: tuple[DurableConsumer[Any], ...] = (NOTIFIER_JOB_EVENTS, NOTIFIER_JOB_PURGES, GATEWAY_JOB_PURGES)
@@ -108,7 +108,9 @@ def _find_refusals() -> tuple[type[Refusal], ...]:
         refusal.code: refusal
         for module in (*MODULES, errors)
         for refusal in vars(module).values()
-        if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal not in {Refusal, errors.Relayed}
+        if isinstance(refusal, type)
+        and issubclass(refusal, Refusal)
+        and refusal not in {Refusal, errors.RelayedRefusal}
     }
     return tuple(found[code] for code in sorted(found))
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 
 MAX_ERRORS = 100  # maximum number of errors of one graph
 MAX_CYCLE = 10  # nodes of a cycle listed in its error
@@ -23,9 +23,9 @@ LINK_PARTS = 2
 WRAPPER = "__value__"  # {"__value__": [...]} is a literal list; a bare list is a link
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 
-_ALWAYS_FINE = frozenset({str, float, bool, type(None)})
-_TOO_WIDE = "integer_out_of_range"
-_WIDTH = f"An integer in a workflow must be between {MIN_INTEGER} and {MAX_INTEGER}."
+_TYPES_WITHOUT_INTEGERS = frozenset({str, float, bool, type(None)})
+_INTEGER_RANGE_CODE = "integer_out_of_range"
+_INTEGER_RANGE_MESSAGE = f"An integer in a workflow must be between {MIN_INTEGER} and {MAX_INTEGER}."
 
 
 class GraphNode(NamedTuple):
@@ -93,7 +93,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
     }
 
 
-def is_model(value: object) -> TypeGuard[str]:
+def is_model_file_name(value: object) -> TypeGuard[str]:
     """Whether this is the name of a model file."""
     return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
 
@@ -144,12 +144,12 @@ def has_valid_links(graph: Graph) -> bool:
 
 def find_cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
     """Return an error about one cycle of the graph, if there is one."""
-    knot = _find_cycle(graph)
-    if not knot:
+    cycle = _find_cycle(graph)
+    if not cycle:
         return None
-    told = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
-    message = f"The nodes {' -> '.join(told)} feed each other in a circle. Remove one of these links."
-    return FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
+    shown = cycle if len(cycle) <= MAX_CYCLE else [*cycle[: MAX_CYCLE - 1], f"{len(cycle) - MAX_CYCLE} more", cycle[-1]]
+    message = f"The links between the nodes {' -> '.join(shown)} form a cycle. Remove one of them."
+    return FieldError(pointer=f"{pointer}/{cycle[0]}", code="workflow_cycle", message=message, node_id=cycle[0])
 
 
 def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldError]]:
@@ -162,7 +162,7 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
             meta = body["_meta"] if isinstance(body.get("_meta"), dict) else None
             graph[str(node_id)] = GraphNode(body["class_type"], body["inputs"], meta)
             continue
-        message = f"Node {show(str(node_id))} {fault}"
+        message = f"Node {format_value(str(node_id))} {fault}"
         errors.append(
             FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
         )
@@ -174,11 +174,11 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
 def _find_shape_fault(body: object) -> str | None:
     """Return why this is not a valid node, if it is not."""
     if not isinstance(body, dict):
-        return 'is no object. A node is {"class_type": text, "inputs": object}.'
+        return 'is not an object. A node is {"class_type": text, "inputs": object}.'
     if not isinstance(body.get("class_type"), str):
         return 'has no class_type. Give it the name of its class as text, such as "KSampler".'
     if not isinstance(body.get("inputs"), dict):
-        return "has no inputs. Give it an object of values and links by name, {} where there are none."
+        return "has no inputs. Give it an object of values and links by name, or {} if it has none."
     return None
 
 
@@ -187,15 +187,21 @@ def _find_integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldErro
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
             kind = type(value)
-            if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
+            if kind in _TYPES_WITHOUT_INTEGERS or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
             if exceeds_integer_range(value):
-                what = f"{printable(node.class_type)}.{printable(name)} is {show(value)}."
-                at = f"{pointer}/{node_id}/inputs/{name}"
-                yield FieldError(pointer=at, node_id=node_id, input=name, code=_TOO_WIDE, message=f"{what} {_WIDTH}")
+                what = f"{make_printable(node.class_type)}.{make_printable(name)} is {format_value(value)}."
+                where = f"{pointer}/{node_id}/inputs/{name}"
+                yield FieldError(
+                    pointer=where,
+                    node_id=node_id,
+                    input=name,
+                    code=_INTEGER_RANGE_CODE,
+                    message=f"{what} {_INTEGER_RANGE_MESSAGE}",
+                )
         if exceeds_integer_range(node.meta):
-            at = f"{pointer}/{node_id}/_meta"
-            yield FieldError(pointer=at, node_id=node_id, code=_TOO_WIDE, message=_WIDTH)
+            where = f"{pointer}/{node_id}/_meta"
+            yield FieldError(pointer=where, node_id=node_id, code=_INTEGER_RANGE_CODE, message=_INTEGER_RANGE_MESSAGE)
 
 
 def exceeds_integer_range(value: object) -> bool:
@@ -214,8 +220,8 @@ def _find_cycle(graph: Graph) -> list[str]:
     try:
         TopologicalSorter({node_id: _iterate_linked_nodes(graph, node_id) for node_id in graph}).prepare()
     except CycleError as found:
-        knot: list[str] = found.args[1]
-        return knot
+        cycle: list[str] = found.args[1]
+        return cycle
     return []
 
 

@@ -18,9 +18,9 @@ from auth.settings import Settings
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import REGISTER, Register
-from contracts.auth.sessions import OPEN_SESSION, OpenSession, Session
+from contracts.auth.sessions import OPEN_SESSION, OpenSession, SessionTokens
 from contracts.permissions import inbox_prefix
-from contracts.wire.errors import Refused, Relayed
+from contracts.wire.errors import RefusalDetails, RelayedRefusal
 from tests.kit.calling_bus import CallingBus
 from tests.kit.commands import Commands
 from tests.kit.http import http_client
@@ -49,7 +49,7 @@ class System:
 
 
 def bus_as(url: str, name: str) -> Bus:
-    return CallingBus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+    return CallingBus(url, name=name, user=None, password=None, inbox_prefix=inbox_prefix(name))
 
 
 def settings_for(nats_url: str, database_url: str, **settings: object) -> Settings:
@@ -132,25 +132,25 @@ async def register(bus: Bus, username: str | None = None, password: str = PASSWO
     return Person(user.id, name, email, password)
 
 
-async def login(bus: Bus, person: Person, password: str | None = None) -> Session:
+async def login(bus: Bus, person: Person, password: str | None = None) -> SessionTokens:
     """Open a new session of a user."""
     secret = SecretStr(person.password if password is None else password)
     return await bus.request(OPEN_SESSION, OpenSession(username=person.username, password=secret, ip="192.0.2.7"))
 
 
-async def refused(asking: Awaitable[object]) -> Refused:
+async def refused(asking: Awaitable[object]) -> RefusalDetails:
     """Return the refusal of a request, which must be refused."""
-    with pytest.raises(Relayed) as caught:
+    with pytest.raises(RelayedRefusal) as caught:
         await asking
-    return caught.value.refused
+    return caught.value.details
 
 
-def session_id(session: Session) -> UUID:
+def session_id(session: SessionTokens) -> UUID:
     """Return the session id in the access token."""
     return UUID(claims(session)["sid"])
 
 
-def claims(session: Session) -> dict[str, Any]:
+def claims(session: SessionTokens) -> dict[str, Any]:
     """Return the claims of the access token, without verification."""
     token = session.access_token.get_secret_value()
     read: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})

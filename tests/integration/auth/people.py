@@ -19,7 +19,7 @@ from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.credentials import VERIFY_CREDENTIAL, Principal, Scope, VerifyCredential, list_scopes
 from contracts.auth.keys import CREATE_KEY, CreatedKey, CreateKey
 from contracts.auth.tiers import Tier
-from contracts.wire.errors import Refused, Relayed
+from contracts.wire.errors import RefusalDetails, RelayedRefusal
 from contracts.wire.topic import Rpc
 from tests.integration.auth.conftest import System, settings_for
 
@@ -39,10 +39,10 @@ class Person:
     async def ask(self, topic: Rpc[Any, Any], payload: BaseModel) -> Any:
         return await self.system.bus.request(topic, payload, tenant=str(self.id))
 
-    async def refused(self, topic: Rpc[Any, Any], payload: BaseModel) -> Refused:
-        with pytest.raises(Relayed) as relayed:
+    async def refused(self, topic: Rpc[Any, Any], payload: BaseModel) -> RefusalDetails:
+        with pytest.raises(RelayedRefusal) as relayed:
             await self.ask(topic, payload)
-        return relayed.value.refused
+        return relayed.value.details
 
     def key_request(self, **fields: Any) -> CreateKey:
         return CreateKey(**({"name": "laptop", "scopes": JOBS, "granted": list_scopes(self.role)} | fields))
@@ -74,8 +74,8 @@ async def is_bad(system: System, text: str) -> bool:
     """Whether a credential is refused, with the same error as every invalid credential."""
     try:
         await verified(system, text)
-    except Relayed as relayed:
-        if relayed.refused.code != "auth.credential.invalid":
+    except RelayedRefusal as relayed:
+        if relayed.details.code != "auth.credential.invalid":
             raise
         return True
     return False

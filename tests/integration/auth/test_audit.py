@@ -16,7 +16,7 @@ from auth.usecases import audit_log
 from auth.usecases.archive_audit import ArchiveDamaged, AuditArchiver
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
-from chassis.telemetry.logs import bound
+from chassis.telemetry.logs import log_context
 from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.sessions import OPEN_SESSION, OpenSession
 from tests.integration.auth.conftest import PASSWORD, AuthCommands, Person, System, login, new_name, refused
@@ -32,7 +32,7 @@ async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
 async def test_audit_entry_records_actor_action_address_and_request(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
-    with bound(request_id="r-1"):
+    with log_context(request_id="r-1"):
         await login(bus, person)
         await refused(login(bus, person, "not my password"))
         denial = RecordDenial(what="GET /admin/users", code="auth.scope.missing", ip="2001:db8::1")
@@ -78,7 +78,7 @@ async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -
 
     async def write(number: int) -> None:
         detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": 'é\u2028"', "list": [None, True]}
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await audit.append_entry(connection, NewAuditEntry("user.changed", detail=detail))
             if number % 5 == 0:
                 raise ZeroDivisionError
@@ -101,7 +101,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         for number in range(5):
-            async with database.direct() as connection:
+            async with database.transaction() as connection:
                 await audit.append_entry(connection, NewAuditEntry("session.opened", ip="::1", detail={"n": number}))
         verified, export = await asyncio.gather(
             auth_commands.run(url, "audit", "verify"), auth_commands.run(url, "audit", "export")
@@ -196,11 +196,11 @@ async def fill_audit_log(database: Database, sql: asyncpg.Connection, *, old: in
     previous = GENESIS_HASH
     for number in range(old + young):
         detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": "é"}
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await audit.append_entry(connection, NewAuditEntry("session.opened", ip="::1", detail=detail))
     await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
     await sql.execute("UPDATE audit_log SET at = at - interval '40 days' WHERE id <= $1", old)
-    async with database.single() as connection:
+    async with database.connection() as connection:
         entries = [entry async for entry, _ in audit.iterate_entries(connection)]
     for entry in entries:
         previous = hash_entry(previous, entry)

@@ -27,7 +27,7 @@ async def test_user_change_that_was_not_published_can_be_read(system: System) ->
     database = Database(system.database_url, name="crashed")
     try:
         async with told_of(user) as heard:
-            async with database.direct() as connection:  # the replica died between its commit and its publish
+            async with database.transaction() as connection:  # the replica died between its commit and its publish
                 change = await changes.record_change(connection, user.id, void_tokens=True, revoked_key="WXuyW9PjLaJB")
             assert await read_back(user) == [change]
             assert heard.empty()
@@ -65,7 +65,7 @@ async def test_full_page_of_user_changes_has_a_position_to_continue_from(system:
     user = await somebody(system)
     database = Database(system.database_url, name="many")
     try:
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             change = await changes.record_change(connection, user.id)
             many = """
                 INSERT INTO changes (user_id, body, at)
@@ -86,7 +86,7 @@ async def test_full_page_of_user_changes_has_a_position_to_continue_from(system:
 async def test_simultaneous_user_changes_are_not_lost_between_pages(system: System) -> None:
     user, database = await somebody(system), Database(system.database_url, name="twins")
     try:
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             change = await changes.record_change(connection, user.id)
             many = """
                 INSERT INTO changes (user_id, body, at)

@@ -20,7 +20,7 @@ from contracts.auth.class_rules import (
     RuleVerdict,
 )
 from contracts.graph_policy.policy import ClassRules, OperatorRules
-from contracts.wire.errors import Kind
+from contracts.wire.errors import ErrorKind
 from tests.integration.auth.conftest import System, settings_for, system_at
 from tests.integration.auth.people import Person, somebody
 from tests.kit.nats import NatsServer
@@ -120,7 +120,7 @@ async def test_last_announcement_contains_all_simultaneous_rule_changes(system: 
 async def test_only_an_active_admin_changes_a_class_rule(system: System) -> None:
     user = await somebody(system)
     refused = await user.refused(CHANGE_CLASS_RULE, ChangeClassRule(class_name="X", verdict=ALLOW))
-    assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
+    assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.scope.missing")
     assert await rules_of(system) == OperatorRules()
 
 
@@ -128,7 +128,7 @@ async def test_number_of_class_rules_is_limited(system: System, admin: Person) -
     fill = "INSERT INTO class_rules SELECT 'class', 'filler' || n, 'allow' FROM generate_series(1, 1000) AS n"
     await system.sql.execute(fill)
     refused = await admin.refused(CHANGE_CLASS_RULE, ChangeClassRule(class_name="X", verdict=ALLOW))
-    assert (refused.kind, refused.code) == (Kind.CONFLICT, "auth.class_rules.too_many")
+    assert (refused.kind, refused.code) == (ErrorKind.CONFLICT, "auth.class_rules.too_many")
     assert "filler7" in (await change(admin, DENY, class_name="filler7")).denied_classes
     await change(admin, DEFAULT, class_name="filler8")
     assert "X" in (await change(admin, ALLOW, class_name="X")).allowed_classes

@@ -11,7 +11,7 @@ from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.credentials import VERIFY_CREDENTIAL, VerifyCredential
 from contracts.auth.erasure import ERASE_ACCOUNT, ERASE_USER, READ_ERASURES, EraseAccount, EraseUser, ReadErasures
 from contracts.auth.sessions import LIST_SESSIONS, ListSessions
-from contracts.wire.errors import Kind
+from contracts.wire.errors import ErrorKind
 from tests.integration.auth.conftest import System, login, refused, register, session_id
 from tests.integration.auth.people import somebody
 
@@ -39,7 +39,7 @@ async def test_erased_account_leaves_only_its_id(system: System) -> None:
     close = await system.bus.subscribe(USER_CHANGED, hear, tenant=person.tenant)
     wrong = EraseAccount(password=SecretStr("not this one"))
     refusal = await refused(system.bus.request(ERASE_ACCOUNT, wrong, tenant=person.tenant))
-    assert (refusal.kind, refusal.code) == (Kind.UNAUTHENTICATED, "auth.login.failed")
+    assert (refusal.kind, refusal.code) == (ErrorKind.UNAUTHENTICATED, "auth.login.failed")
     right = EraseAccount(password=SecretStr(person.password), ip="192.0.2.9")
     await system.bus.request(ERASE_ACCOUNT, right, tenant=person.tenant)
     async with asyncio.timeout(10):
@@ -89,6 +89,6 @@ async def test_last_admin_cannot_be_erased(system: System, own: bool) -> None:
             await system.sql.execute("UPDATE users SET role = 'user' WHERE id = $1", person.id)
         else:
             refusal = await admin.refused(ERASE_USER, EraseUser(user_id=admin.id))
-        assert (refusal.kind, refusal.code) == (Kind.CONFLICT, "auth.user.last_admin")
+        assert (refusal.kind, refusal.code) == (ErrorKind.CONFLICT, "auth.user.last_admin")
     finally:
         await system.sql.execute("UPDATE users SET is_active = true WHERE id = ANY($1)", [*rested, admin.id])

@@ -23,7 +23,7 @@ from contracts.auth.keys import (
     RevokeKey,
 )
 from contracts.auth.tiers import Tier
-from contracts.wire.errors import Kind, Relayed, Unavailable
+from contracts.wire.errors import ErrorKind, RelayedRefusal, Unavailable
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import JOBS, Person, is_bad, somebody, told_of, verified
 from tests.kit.waiting import until
@@ -89,9 +89,9 @@ async def test_all_invalid_keys_get_the_same_response(system: System) -> None:
     ]
     refusals = set()
     for text in bad:
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await verified(system, text)
-        refusals.add(relayed.value.refused.model_dump_json())
+        refusals.add(relayed.value.details.model_dump_json())
     assert len(refusals) == 1
     await system.sql.execute("UPDATE users SET is_active = false WHERE id = $1", user.id)
     assert await is_bad(system, user.key)
@@ -150,7 +150,7 @@ async def test_invalid_key_parameters_are_refused(system: System, fields: dict[s
     refused = await user.refused(
         CREATE_KEY, user.key_request(**{name: times.get(value, value) for name, value in fields.items()})
     )
-    assert (refused.kind, refused.code) == (Kind.INVALID, "auth.key.invalid")
+    assert (refused.kind, refused.code) == (ErrorKind.INVALID, "auth.key.invalid")
     assert [error.pointer for error in refused.errors] == [pointer]
     assert len(await keys_of(user)) == 1
 
@@ -172,12 +172,12 @@ async def test_api_key_cannot_exceed_the_rights_of_its_creator(system: System) -
         (admin, (Scope.ADMIN,), (Scope.KEYS,)),
     ):
         refused = await person.refused(CREATE_KEY, person.key_request(scopes=scopes, granted=granted))
-        assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.not_granted")
+        assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.scope.not_granted")
     made = await admin.make_key(scopes=(Scope.ADMIN, Scope.JOBS_READ, Scope.ADMIN))
     assert made.key.scopes == (Scope.JOBS_READ, Scope.ADMIN)
     assert (await verified(system, text_of(made))).scopes == (Scope.JOBS_READ, Scope.ADMIN)
     refused = await user.refused(CREATE_KEY, user.key_request(granted=JOBS))
-    assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
+    assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.scope.missing")
 
 
 @pytest.mark.requirement("S-24")
@@ -198,9 +198,9 @@ async def test_concurrent_requests_cannot_exceed_a_hundred_keys_per_user(system:
     await system.sql.execute(fill, user.id)
     asked = await asyncio.gather(*(user.ask(CREATE_KEY, user.key_request()) for _ in range(30)), return_exceptions=True)
     made = [each for each in asked if isinstance(each, CreatedKey)]
-    refused = [each.refused for each in asked if isinstance(each, Relayed)]
+    refused = [each.details for each in asked if isinstance(each, RelayedRefusal)]
     assert (len(made), len(refused)) == (1, 29)
-    assert {(each.kind, each.code) for each in refused} == {(Kind.CONFLICT, "auth.key.too_many")}
+    assert {(each.kind, each.code) for each in refused} == {(ErrorKind.CONFLICT, "auth.key.too_many")}
     assert "100" in refused[0].message
     assert len(await keys_of(user)) == 100
     await user.ask(REVOKE_KEY, RevokeKey(key_id=made[0].key.id))
@@ -219,7 +219,7 @@ async def test_repeated_key_request_returns_the_same_key(system: System) -> None
     assert (await verified(system, text_of(again))).key_id == first.key.id
     for other in ({"name": "other"}, {"scopes": (Scope.JOBS_READ,)}, {"expires_at": datetime.now(UTC)}):
         refused = await user.refused(CREATE_KEY, user.key_request(idempotency_key="k", **other))
-        assert (refused.kind, refused.code) == (Kind.INVALID, "auth.key.idempotency_reused")
+        assert (refused.kind, refused.code) == (ErrorKind.INVALID, "auth.key.idempotency_reused")
     stranger = await somebody(system)
     theirs = await stranger.make_key(idempotency_key="k")
     assert (theirs.replayed, text_of(theirs) == text_of(first)) == (False, False)
@@ -268,7 +268,7 @@ async def test_revoking_a_key_takes_effect_at_once_and_is_published(system: Syst
     assert heard.empty()
     assert await is_bad(system, text_of(made))
     assert not await is_bad(system, user.key)
-    assert (await user.refused(REVOKE_KEY, RevokeKey(key_id="nothing"))).kind is Kind.NOT_FOUND
+    assert (await user.refused(REVOKE_KEY, RevokeKey(key_id="nothing"))).kind is ErrorKind.NOT_FOUND
 
 
 @pytest.mark.requirement("S-82")

@@ -7,8 +7,8 @@ from auth.app import create_login_link
 from contracts.auth.accounts import Role
 from contracts.auth.erasure import ERASE_USER, EraseUser
 from contracts.auth.login_links import REDEEM_LOGIN_LINK, InvalidLoginLink, RedeemLoginLink
-from contracts.auth.sessions import Session
-from contracts.wire.errors import Relayed
+from contracts.auth.sessions import SessionTokens
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.auth.conftest import AuthCommands, System, claims, settings_for
 from tests.integration.auth.people import Person, somebody
 
@@ -23,14 +23,14 @@ async def new_token(system: System, person: Person) -> str:
     return await create_login_link(settings_for(system.nats_url, system.database_url), person.username)
 
 
-async def redeem(system: System, token: str) -> Session:
+async def redeem(system: System, token: str) -> SessionTokens:
     return await system.bus.request(REDEEM_LOGIN_LINK, RedeemLoginLink(token=SecretStr(token)))
 
 
 async def is_refused(system: System, token: str) -> bool:
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await redeem(system, token)
-    return relayed.value.refused == InvalidLoginLink().refused
+    return relayed.value.details == InvalidLoginLink().details
 
 
 @pytest.mark.requirement("S-86")

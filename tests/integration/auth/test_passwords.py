@@ -17,8 +17,15 @@ from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register
-from contracts.auth.sessions import OPEN_SESSION, REFRESH_SESSION, InvalidLogin, OpenSession, RefreshSession, Session
-from contracts.wire.errors import Kind, Refused, Relayed
+from contracts.auth.sessions import (
+    OPEN_SESSION,
+    REFRESH_SESSION,
+    InvalidLogin,
+    OpenSession,
+    RefreshSession,
+    SessionTokens,
+)
+from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
 from tests.integration.auth.conftest import (
     PASSWORD,
     SECRET,
@@ -36,7 +43,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
 OTHER = "four other words of mine"
-BAD_LOGIN = InvalidLogin().refused
+BAD_LOGIN = InvalidLogin().details
 
 
 def registration(username: str, email: str | None = None, password: str = PASSWORD) -> Register:
@@ -70,7 +77,7 @@ async def test_new_account_is_of_tier_free_and_its_password_stored_as_argon2id(b
 async def test_registration_reports_every_error_and_echoes_nothing(bus: Bus) -> None:
     wrong = Register(username="..", email="a@b\r\nBcc: c@d", password=SecretStr("only14letters!"))
     refusal = await refused(bus.request(REGISTER, wrong))
-    assert (refusal.kind, refusal.code) == (Kind.INVALID, "auth.account.invalid")
+    assert (refusal.kind, refusal.code) == (ErrorKind.INVALID, "auth.account.invalid")
     assert [(error.pointer, error.code) for error in refusal.errors] == [
         ("/username", "username_invalid"), ("/email", "email_invalid"), ("/password", "password_too_short"),
     ]  # fmt: skip
@@ -98,9 +105,9 @@ async def test_concurrent_registrations_of_one_name_create_one_account(bus: Bus)
     twins = await asyncio.gather(
         *(bus.request(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
     )
-    refusals = [twin for twin in twins if isinstance(twin, Relayed)]
+    refusals = [twin for twin in twins if isinstance(twin, RelayedRefusal)]
     assert len(refusals) == 2
-    assert {refusal.refused.code for refusal in refusals} == {"auth.account.taken"}
+    assert {refusal.details.code for refusal in refusals} == {"auth.account.taken"}
 
 
 @pytest.mark.requirement("S-33")
@@ -229,16 +236,16 @@ async def test_logins_beyond_the_hashing_queue_are_refused_at_once(
 ) -> None:
     async with system_at(own_nats.url, system.database_url, hashing_threads=1, hashing_queue=4) as busy:
         answers = await asyncio.gather(*(login(busy.bus, person) for _ in range(100)), return_exceptions=True)
-    served = [answer for answer in answers if isinstance(answer, Session)]
-    told: list[Refused] = [answer.refused for answer in answers if isinstance(answer, Relayed)]
+    served = [answer for answer in answers if isinstance(answer, SessionTokens)]
+    told: list[RefusalDetails] = [answer.details for answer in answers if isinstance(answer, RelayedRefusal)]
     assert len(served) + len(told) == 100
     assert served
     assert {(refusal.kind, refusal.code, refusal.retry_after_s) for refusal in told} == {
-        (Kind.UNAVAILABLE, "auth.busy", 1.0)
+        (ErrorKind.UNAVAILABLE, "auth.busy", 1.0)
     }
 
 
-def change(current: str, new: str, session: Session | None = None) -> ChangePassword:
+def change(current: str, new: str, session: SessionTokens | None = None) -> ChangePassword:
     return ChangePassword(
         current_password=SecretStr(current),
         new_password=SecretStr(new),

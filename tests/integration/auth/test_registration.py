@@ -39,7 +39,7 @@ from contracts.auth.invites import (
     RevokeInvite,
 )
 from contracts.auth.tiers import LimitsPatch, Tier
-from contracts.wire.errors import Kind, Refused, Relayed
+from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
 from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
 from tests.integration.auth.people import Person, somebody
 from tests.kit.nats import NatsServer
@@ -87,10 +87,10 @@ async def register(system: System, **fields: Any) -> User:
     return await system.bus.request(REGISTER, asked(**fields))
 
 
-async def refusal(system: System, **fields: Any) -> Refused:
-    with pytest.raises(Relayed) as relayed:
+async def refusal(system: System, **fields: Any) -> RefusalDetails:
+    with pytest.raises(RelayedRefusal) as relayed:
         await register(system, **fields)
-    return relayed.value.refused
+    return relayed.value.details
 
 
 async def invite(admin: Person, **fields: Any) -> CreatedInvite:
@@ -108,7 +108,7 @@ async def test_closed_registration_refuses_everybody(postgres_server: PostgresSe
         token = (await invite(await somebody(system, Role.ADMIN))).token
         for fields in ({}, {"invite": token}, {"password": SecretStr("short")}):
             refused = await refusal(system, **fields)
-            assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.registration.closed")
+            assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.registration.closed")
             assert "administrator" in refused.message
 
 
@@ -136,14 +136,14 @@ async def test_invalid_invite_reveals_no_taken_names(inviting: System, admin: Pe
         assert (await refusal(inviting, username=username)).code == "auth.invite.required"
         for token in (forged, SecretStr("no token at all")):
             refused = await refusal(inviting, username=username, invite=token)
-            assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.invite.invalid")
+            assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.invite.invalid")
 
 
 async def test_concurrent_uses_of_one_invite_create_one_account(inviting: System, admin: Person) -> None:
     token = (await invite(admin)).token
     outcomes = await asyncio.gather(*(register(inviting, invite=token) for _ in range(6)), return_exceptions=True)
     made = [outcome for outcome in outcomes if isinstance(outcome, User)]
-    codes = {outcome.refused.code for outcome in outcomes if isinstance(outcome, Relayed)}
+    codes = {outcome.details.code for outcome in outcomes if isinstance(outcome, RelayedRefusal)}
     assert (len(made), codes) == (1, {"auth.invite.invalid"})
 
 
@@ -170,9 +170,9 @@ async def test_used_or_unknown_invite_cannot_be_revoked(inviting: System, admin:
     used = await invite(admin)
     await register(inviting, invite=used.token)
     refused = await admin.refused(REVOKE_INVITE, RevokeInvite(invite_id=used.invite.id))
-    assert (refused.kind, refused.code) == (Kind.CONFLICT, "auth.invite.used")
+    assert (refused.kind, refused.code) == (ErrorKind.CONFLICT, "auth.invite.used")
     refused = await admin.refused(REVOKE_INVITE, RevokeInvite(invite_id=uuid4()))
-    assert (refused.kind, refused.code) == (Kind.NOT_FOUND, "auth.invite.not_found")
+    assert (refused.kind, refused.code) == (ErrorKind.NOT_FOUND, "auth.invite.not_found")
 
 
 async def test_invite_is_stored_as_a_digest_and_never_listed(inviting: System, admin: Person) -> None:

@@ -18,27 +18,27 @@ from contracts.auth.sessions import (
     EndSession,
     InvalidRefreshToken,
     RefreshSession,
-    Session,
+    SessionTokens,
 )
 from tests.integration.auth.conftest import Person, System, bus_as, claims, login, refused, register, session_id
 from tests.kit.waiting import until
 
-VOID = InvalidRefreshToken().refused
+VOID = InvalidRefreshToken().details
 
 
-async def refresh(bus: Bus, session: Session | str) -> Session:
+async def refresh(bus: Bus, session: SessionTokens | str) -> SessionTokens:
     token = SecretStr(session) if isinstance(session, str) else session.refresh_token
     return await bus.request(REFRESH_SESSION, RefreshSession(refresh_token=token, ip="192.0.2.7"))
 
 
-async def age(sql: asyncpg.Pool, session: Session, column: str, by: str) -> None:
+async def age(sql: asyncpg.Pool, session: SessionTokens, column: str, by: str) -> None:
     """Move a timestamp of a session into the past."""
     assert column in {"rotated_at", "expires_at"}
     query = f"UPDATE sessions SET {column} = {column} - $2::text::interval WHERE id = $1"  # noqa: S608 - one of two
     await sql.execute(query, session_id(session), by)
 
 
-async def has_ended(sql: asyncpg.Pool, session: Session) -> bool:
+async def has_ended(sql: asyncpg.Pool, session: SessionTokens) -> bool:
     found: bool = await sql.fetchval("SELECT ended_at IS NOT NULL FROM sessions WHERE id = $1", session_id(session))
     return found
 

@@ -22,7 +22,7 @@ from contracts.auth.tickets import (
     RedeemTicket,
     Ticket,
 )
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.auth.conftest import System, bus_as, login, register, session_id
 from tests.integration.auth.people import Person, somebody, verified
 
@@ -41,8 +41,8 @@ async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE)
     await bus.start()
     try:
         return await bus.request(REDEEM_TICKET, RedeemTicket(ticket=SecretStr(text), origin=origin))
-    except Relayed as relayed:
-        return relayed.refused.code
+    except RelayedRefusal as relayed:
+        return relayed.details.code
     finally:
         await bus.stop()
 

@@ -20,7 +20,7 @@ from contracts.auth.tiers import (
     TierLimits,
 )
 from contracts.graph_policy.policy import GraphPolicy
-from contracts.wire.errors import Kind
+from contracts.wire.errors import ErrorKind
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody
 
@@ -104,5 +104,5 @@ async def test_only_the_largest_tier_has_the_open_graph_policy(admin: Person) ->
 async def test_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
     user, before = await somebody(system), await tiers_of(admin)
     refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=LimitsPatch(queue_cap=None)))
-    assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
+    assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.scope.missing")
     assert await tiers_of(admin) == before

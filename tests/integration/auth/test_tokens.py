@@ -15,7 +15,7 @@ from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset
-from contracts.auth.sessions import Session
+from contracts.auth.sessions import SessionTokens
 from tests.integration.auth.conftest import SECRET, AuthCommands, Person, System, login, register, replica_at, system_at
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -27,11 +27,11 @@ async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
     return {jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "=")) for jwk in listed}
 
 
-def kid_of(session: Session) -> str:
+def kid_of(session: SessionTokens) -> str:
     return str(jwt.get_unverified_header(session.access_token.get_secret_value())["kid"])
 
 
-def verified(session: Session, key: Ed25519PublicKey) -> dict[str, object]:
+def verified(session: SessionTokens, key: Ed25519PublicKey) -> dict[str, object]:
     token = session.access_token.get_secret_value()
     read: dict[str, object] = jwt.decode(token, key, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER)
     return read

@@ -25,7 +25,7 @@ from contracts.auth.accounts import (
 )
 from contracts.auth.credentials import Scope, list_scopes
 from contracts.auth.tiers import LimitsPatch, Tier
-from contracts.wire.errors import Kind, Relayed
+from contracts.wire.errors import ErrorKind, RelayedRefusal
 from tests.integration.auth.conftest import AuthCommand, AuthCommands, System, system_at
 from tests.integration.auth.people import Person, is_bad, somebody, told_of, verified
 from tests.kit.nats import NatsServer
@@ -59,11 +59,11 @@ async def test_account_shows_its_limits_and_which_are_overridden(system: System)
 
 @pytest.mark.parametrize("tenant", ["_", "nobody", "0193a6c0-0000-7000-8000-000000000001"])
 async def test_unknown_user_has_no_account(system: System, tenant: str) -> None:
-    with pytest.raises(Relayed) as account:
+    with pytest.raises(RelayedRefusal) as account:
         await system.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
-    with pytest.raises(Relayed) as limits:
+    with pytest.raises(RelayedRefusal) as limits:
         await system.bus.request(READ_TENANT, ReadTenant(), tenant=tenant)
-    assert account.value.refused.code == limits.value.refused.code == "auth.tenant.unknown"
+    assert account.value.details.code == limits.value.details.code == "auth.tenant.unknown"
 
 
 async def test_only_named_limits_override_the_tier(system: System) -> None:
@@ -132,14 +132,14 @@ async def test_only_current_admins_change_or_list_users(system: System, fault: s
     asking = Person(system, uuid4(), "", Role.ADMIN, "") if fault == "nobody" else actor
     for topic, command in ((CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.PRO)), (LIST_USERS, ListUsers())):
         refused = await asking.refused(topic, command)
-        assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
+        assert (refused.kind, refused.code) == (ErrorKind.FORBIDDEN, "auth.scope.missing")
     assert (await user.ask(READ_ACCOUNT, ReadAccount())).user.tier is Tier.FREE
 
 
 async def test_unknown_user_is_not_found(system: System) -> None:
     admin = await somebody(system, Role.ADMIN)
     refused = await admin.refused(CHANGE_USER, ChangeUser(user_id=uuid4(), tier=Tier.PRO))
-    assert (refused.kind, refused.code) == (Kind.NOT_FOUND, "auth.user.not_found")
+    assert (refused.kind, refused.code) == (ErrorKind.NOT_FOUND, "auth.user.not_found")
 
 
 @pytest.mark.requirement("B-14")
@@ -226,12 +226,12 @@ async def test_last_admin_remains_when_two_admins_demote_each_other(postgres_ser
                 await system.sql.execute("UPDATE users SET role = 'user'")
                 one, two = await somebody(system, Role.ADMIN), await somebody(system, Role.ADMIN)
                 done = await asyncio.gather(change(one, two, **last), change(two, one, **last), return_exceptions=True)
-                assert [type(each) for each in done].count(Relayed) == 1
+                assert [type(each) for each in done].count(RelayedRefusal) == 1
                 left = one if isinstance(done[0], Account) else two
                 leads = "SELECT id FROM users WHERE role = 'admin' AND is_active"
                 assert [row["id"] for row in await system.sql.fetch(leads)] == [left.id]
                 refused = await left.refused(CHANGE_USER, ChangeUser(user_id=left.id, **last))
-                assert (refused.kind, refused.code) == (Kind.CONFLICT, "auth.user.last_admin")
+                assert (refused.kind, refused.code) == (ErrorKind.CONFLICT, "auth.user.last_admin")
                 assert (await change(left, left, tier=Tier.PRO)).user.role is Role.ADMIN
     finally:
         nats.remove()

@@ -12,7 +12,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from authn.authenticator import Authenticator
-from chassis.lifecycle import starting
+from chassis.lifecycle import run_start_steps
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
 from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, list_scopes
@@ -53,7 +53,7 @@ async def authenticator_at(
             loop.start()
 
     try:
-        async with starting((start(),), faults=lambda: (bus.fault,), within_s=60):
+        async with run_start_steps((start(),), faults=lambda: (bus.fault,), within_s=60):
             if ready:
                 await until(lambda: is_good(identity, script.auth.token(uuid4())))
             yield identity

@@ -13,7 +13,7 @@ from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import OutboxRelay
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Rpc, Stream, Topic, Traffic
+from contracts.wire.topic import MessageKind, Rpc, Stream, Topic
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
@@ -33,15 +33,15 @@ class Note(TolerantModel):
 
 
 ECHO: Rpc[Question, Answer] = Rpc(
-    kind=Traffic.RPC, owner="echo", noun="text", verb="repeat", payload=Question, reply=Answer,
+    kind=MessageKind.RPC, owner="echo", noun="text", verb="repeat", payload=Question, reply=Answer,
     description="say it again", producers=("asker",), consumers=("echo",), timeout_s=5.0,
 )  # fmt: skip
 NOTED: Topic[Note] = Topic(
-    kind=Traffic.EVT, owner="echo", noun="note", verb="taken", key="letter", payload=Note,
+    kind=MessageKind.EVT, owner="echo", noun="note", verb="taken", key="letter", payload=Note,
     description="a note was taken", producers=("echo",), consumers=("reader",),
 )  # fmt: skip
 BURNT: Topic[Note] = Topic(
-    kind=Traffic.EVT, owner="echo", noun="note", verb="burnt", key="letter", payload=Note,
+    kind=MessageKind.EVT, owner="echo", noun="note", verb="burnt", key="letter", payload=Note,
     description="a note is gone", producers=("echo",), consumers=("reader",),
 )  # fmt: skip
 NOTES = Stream(name="NOTES", owner="echo", topics=(NOTED,), max_age_s=3600)
@@ -69,7 +69,7 @@ async def stream(nats: NatsServer) -> AsyncIterator[Bus]:
 
 
 def bus_at(url: str, name: str = "echo", *, user: str | None = None, password: str | None = None) -> Bus:
-    return Bus(url, name=name, user=user, password=password, inbox=f"_INBOX_{name}")
+    return Bus(url, name=name, user=user, password=password, inbox_prefix=f"_INBOX_{name}")
 
 
 @asynccontextmanager

@@ -88,7 +88,7 @@ class Faults:
         try:
             await self.served.start()
             await self.asker.start()
-            await streams.declare(self.served, (NOTES,))
+            await streams.create_missing_streams(self.served, (NOTES,))
             await self.served.subscribe(NOTED, self._on_live)
             async with consuming(self.served, self.handler, self.letters):
                 yield

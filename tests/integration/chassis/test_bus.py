@@ -13,8 +13,16 @@ import pytest
 from nats.aio.msg import Msg
 
 from chassis.messaging.bus import Bus
-from chassis.messaging.serving import ERROR_CODE_HEADER, Failed
-from contracts.wire.errors import FieldError, InternalFault, Kind, MessageTooLarge, Refusal, Relayed, Unavailable
+from chassis.messaging.serving import ERROR_CODE_HEADER, FailedRequest
+from contracts.wire.errors import (
+    ErrorKind,
+    FieldError,
+    InternalFault,
+    MessageTooLarge,
+    Refusal,
+    RelayedRefusal,
+    Unavailable,
+)
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
 from tests.kit.nats import NatsServer, settled
@@ -31,7 +39,7 @@ leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:Resou
 class NoSuchWord(Refusal):
     """{word} is not a word."""
 
-    kind, code = Kind.NOT_FOUND, "echo.no_such_word"
+    kind, code = ErrorKind.NOT_FOUND, "echo.no_such_word"
 
 
 async def echo(question: Question, _: Address) -> Answer:
@@ -160,7 +168,7 @@ async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> No
     served, asker = bus_at(own_nats.url), bus_at(own_nats.url, "asker")
     served.serve(ECHO, echo)
     called: list[str] = []
-    asker.when_connected(lambda: called.append("connected"))
+    asker.on_connect(lambda: called.append("connected"))
     starting = [asyncio.create_task(bus.start()) for bus in (served, asker)]
     try:
         with pytest.raises(Unavailable):
@@ -242,10 +250,14 @@ async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServe
 
 
 async def test_refusal_keeps_its_code_and_details_over_nats(asker: Bus) -> None:
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await asker.request(ECHO, Question(text="refuse"))
-    refused = relayed.value.refused
-    assert (refused.code, refused.kind, refused.message) == ("echo.no_such_word", Kind.NOT_FOUND, "x is not a word.")
+    refused = relayed.value.details
+    assert (refused.code, refused.kind, refused.message) == (
+        "echo.no_such_word",
+        ErrorKind.NOT_FOUND,
+        "x is not a word.",
+    )
     assert refused.errors == (FieldError(pointer="/text", code="unknown", message="m", allowed=("a", "b")),)
     assert refused.retry_after_s == 2.5
 
@@ -272,10 +284,10 @@ async def test_malformed_message_is_refused_without_echoing_it(
     assert reply.headers[ERROR_CODE_HEADER] == "422"
     assert b"s3cret" not in reply.data
     assert b"77" not in reply.data
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await asker.request(RAW, Anything(root=body))
-    refused = relayed.value.refused
-    assert (refused.code, refused.kind) == ("message.invalid", Kind.INVALID)
+    refused = relayed.value.details
+    assert (refused.code, refused.kind) == ("message.invalid", ErrorKind.INVALID)
     assert {error.pointer for error in refused.errors} == pointers
     assert await answers(asker)
 
@@ -311,16 +323,16 @@ async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
 
 async def test_handler_exception_fails_only_its_own_request(asker: Bus) -> None:
     for _ in range(3):
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await asker.request(ECHO, Question(text="crash"))
-        refused = relayed.value.refused
-        assert (refused.code, refused.kind) == ("internal", Kind.INTERNAL)
+        refused = relayed.value.details
+        assert (refused.code, refused.kind) == ("internal", ErrorKind.INTERNAL)
         assert "fault" in refused.message
         assert await answers(asker)
 
 
 async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServer) -> None:
-    failed: list[Failed] = []
+    failed: list[FailedRequest] = []
     faults: dict[str, Exception] = {
         "nul": asyncpg.CharacterNotInRepertoireError("invalid byte sequence: 0x00"),
         "number": asyncpg.exceptions._base.DataError("value out of int32 range"),
@@ -331,20 +343,20 @@ async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServe
     async def store(question: Question, _: Address) -> Answer:
         raise faults[question.text]
 
-    async def note(failure: Failed) -> None:
+    async def note(failure: FailedRequest) -> None:
         failed.append(failure)
         raise RuntimeError("what notes it has a bug, too")
 
     async with (
-        connected(nats.url, serve=lambda bus: bus.serve(ECHO, store, when_failed=note)),
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, store, on_failure=note)),
         connected(nats.url, "asker") as asker,
     ):
         codes = []
         for text in faults:
-            with pytest.raises(Relayed) as relayed:
+            with pytest.raises(RelayedRefusal) as relayed:
                 await asker.request(ECHO, Question(text=text))
-            codes.append((relayed.value.refused.code, relayed.value.refused.kind))
-    assert codes == [("message.invalid", Kind.INVALID)] * 3 + [("internal", Kind.INTERNAL)]
+            codes.append((relayed.value.details.code, relayed.value.details.kind))
+    assert codes == [("message.invalid", ErrorKind.INVALID)] * 3 + [("internal", ErrorKind.INTERNAL)]
     assert [failure.code for failure in failed] == [code for code, _ in codes]
     assert [Question.model_validate_json(failure.body).text for failure in failed] == list(faults)
     assert failed[-1].reason == "ZeroDivisionError: a bug"
@@ -361,9 +373,9 @@ async def test_oversized_message_is_reported_as_too_large(nats: NatsServer) -> N
     ):
         with pytest.raises(MessageTooLarge):
             await asker.request(ECHO, Question(text="x" * (32 << 20)))
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await asker.request(ECHO, Question(text="x"))
-    assert relayed.value.refused.code == "internal"
+    assert relayed.value.details.code == "internal"
 
 
 async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
@@ -393,9 +405,9 @@ async def test_unavailable_database_is_retried_once_then_reported(nats: NatsServ
         connected(nats.url, "asker") as asker,
     ):
         assert await asker.request(ECHO, Question(text="once")) == Answer(text="once")
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await asker.request(ECHO, Question(text="always"))
-    assert relayed.value.refused.code == Unavailable.code
+    assert relayed.value.details.code == Unavailable.code
     assert tried == ["once", "once", "always", "always"]
 
 
@@ -405,7 +417,7 @@ async def test_handler_crash_does_not_affect_concurrent_requests(asker: Bus) -> 
         answered = await asyncio.gather(*asked, return_exceptions=True)
     for index, answer in enumerate(answered):
         if index % 10 == 0:
-            assert isinstance(answer, Relayed)
+            assert isinstance(answer, RelayedRefusal)
         else:
             assert answer == Answer(text=str(index))
 
@@ -416,7 +428,7 @@ async def test_missing_responder_is_reported_as_unavailable(nats: NatsServer) ->
         with pytest.raises(Unavailable) as unavailable:
             await asker.request(ECHO, Question(text="a"))
         assert type(unavailable.value.__cause__).__name__ == "NoRespondersError"  # and without waiting for a timeout
-        assert unavailable.value.refused.message == "The service echo does not answer now. Try again after Retry-After."
+        assert unavailable.value.details.message == "The service echo does not answer now. Try again after Retry-After."
 
 
 async def test_missing_reply_is_reported_as_unavailable(nats: NatsServer) -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect as connect_socket
 
 from chassis.http.app import create_web_app
-from chassis.http.connection import Limits
+from chassis.http.connection import ConnectionLimits
 from chassis.http.writing import find_send_text
 from chassis.shutdown import Shutdown
 from tests.kit.http import http_client
@@ -77,7 +77,7 @@ async def test_unhandled_error_is_a_problem_document_without_details() -> None:
 
 @pytest.mark.requirement("B-23")
 async def test_connections_per_address_are_limited() -> None:
-    async with serving(app(), Limits(per_peer=3)) as at:
+    async with serving(app(), ConnectionLimits(max_connections_per_client=3)) as at:
         open_ = [await connect(at) for _ in range(3)]
         for reader, writer in open_:
             writer.write(GET)
@@ -106,7 +106,9 @@ async def _served(at: str) -> bool:
 
 @pytest.mark.requirement("B-23")
 async def test_trusted_proxy_has_no_connection_limit() -> None:
-    async with serving(app(), Limits(per_peer=1, trusted=lambda address: address == "127.0.0.1")) as at:
+    async with serving(
+        app(), ConnectionLimits(max_connections_per_client=1, is_trusted=lambda address: address == "127.0.0.1")
+    ) as at:
         open_ = [await connect(at) for _ in range(3)]
         for reader, writer in open_:
             writer.write(GET)
@@ -132,8 +134,8 @@ async def test_excessive_pipelining_closes_the_connection() -> None:
 
 @pytest.mark.requirement("B-22")
 async def test_route_with_its_own_body_timeout_is_exempt_from_the_minimum_rate() -> None:
-    hurried = Limits(head_s=0.2, body_idle_s=0.2, body_grace_s=0.2, patient=(b"/patient/",))
-    async with serving(app(), hurried) as at:
+    short = ConnectionLimits(head_s=0.2, body_idle_s=0.2, body_grace_s=0.2, slow_body_paths=(b"/patient/",))
+    async with serving(app(), short) as at:
         reader, writer = await connect(at)
         writer.write(b"PUT /patient/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
         other, cut = await connect(at)
@@ -148,7 +150,7 @@ async def test_route_with_its_own_body_timeout_is_exempt_from_the_minimum_rate()
 @pytest.mark.requirement("F-115")
 @pytest.mark.parametrize("path", ["/endless", "/large"])
 async def test_client_that_reads_nothing_is_disconnected(path: str) -> None:
-    async with serving(app(), Limits(per_peer=1, unread_s=0.2)) as at:
+    async with serving(app(), ConnectionLimits(max_connections_per_client=1, unread_s=0.2)) as at:
         reader, writer = await connect(at)
         writer.write(b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
 
@@ -162,7 +164,7 @@ async def test_client_that_reads_nothing_is_disconnected(path: str) -> None:
 
 @pytest.mark.requirement("F-115")
 async def test_slow_reader_receives_the_whole_response() -> None:
-    async with serving(app(), Limits(unread_s=0.2)) as at:
+    async with serving(app(), ConnectionLimits(unread_s=0.2)) as at:
         reader, writer = await connect(at)
         writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         read = 0
@@ -201,7 +203,7 @@ async def test_websocket_sends_at_once_only_while_it_is_open_and_the_peer_reads(
 
 
 async def test_ipv6_addresses_share_a_connection_limit_per_64_prefix() -> None:
-    async with serving(app(), Limits(per_peer=2, whose=lambda _address: "all")) as at:
+    async with serving(app(), ConnectionLimits(max_connections_per_client=2, client_key=lambda _address: "all")) as at:
         first, second = await connect(at), await connect(at)
         host, port = at.split(":")
         reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
@@ -243,7 +245,7 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
         assert (alive.status_code, alive.headers["connection"]) == (200, "close")
         release.set()
         assert not shutdown.closing.is_set()  # the delay is not over
-        shutdown.hurried.set()  # as a second signal does
+        shutdown.forced.set()  # as a second signal does
         await shutdown.closing.wait()
 
         async def refuses() -> bool:

@@ -10,7 +10,7 @@ from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.database.url import DatabaseUrl
 from chassis.http.app import NotReady
-from chassis.lifecycle import Startup, running
+from chassis.lifecycle import Startup, run_service
 from chassis.messaging.bus import Bus
 from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
@@ -41,7 +41,7 @@ async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, p
     bus.serve(ECHO, answer)
     own_nats.kill()
     startup, schema = Startup(), SchemaCheck("notifier", database)
-    async with running(bus, database=database, schema=schema, within_s=60, startup=startup):
+    async with run_service(bus, database=database, schema=schema, within_s=60, startup=startup):
         await until(lambda: bus.fault is not None)
         await own_nats.start()
         await until(lambda: bus.connected and bus.fault is None)

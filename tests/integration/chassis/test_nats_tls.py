@@ -37,7 +37,7 @@ async def running(config: str) -> AsyncIterator[NatsServer]:
 
 
 def bus_to(url: str, tls: TlsFiles = NO_TLS_FILES, *, user: str | None = None, password: str | None = None) -> Bus:
-    bus = Bus(url, name="echo", user=user, password=password, inbox="_INBOX_echo", tls=tls)
+    bus = Bus(url, name="echo", user=user, password=password, inbox_prefix="_INBOX_echo", tls=tls)
 
     async def echo(question: Question, _: object) -> Answer:
         return Answer(text=question.text)

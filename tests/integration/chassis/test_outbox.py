@@ -37,7 +37,7 @@ from chassis.messaging.outbox import OutboxRelay
 from chassis.database.postgres import Database
 
 async def main(nats, url):
-    bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")
+    bus = Bus(nats, name="dying", user=None, password=None, inbox_prefix="_INBOX_dying")
     await bus.start()
     await OutboxRelay(Database(url, name="dying"), bus).tick()
 
@@ -74,7 +74,7 @@ async def ids(outbox: Outbox) -> list[str]:
 
 
 async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: Outbox) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     async with running(outbox.relay(stream)):
         for first in range(1, 101, 10):
             await outbox.write(notes(10, first=first))
@@ -90,7 +90,7 @@ async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: 
 
 @pytest.mark.requirement("F-21")
 async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     await outbox.write(notes(200))
     async with connected(nats.url, "other") as other:
         relays = (outbox.relay(stream), outbox.relay(other))
@@ -106,7 +106,7 @@ async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Out
 
 
 async def test_rows_of_two_streams_are_published_in_order(stream: Bus, outbox: Outbox) -> None:
-    await streams.declare(stream, (NOTES, ASHES))
+    await streams.create_missing_streams(stream, (NOTES, ASHES))
     for seq in range(1, 11):
         await outbox.write(notes(1, first=seq))
         await outbox.write(notes(1, first=seq), BURNT)
@@ -132,7 +132,7 @@ async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.su
 async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
     stream: Bus, outbox: Outbox, dying: asyncio.subprocess.Process, database_url: str
 ) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     holder = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
         held = holder.transaction()
@@ -162,29 +162,29 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
 
 @pytest.mark.requirement("F-67")
 async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus, outbox: Outbox) -> None:
-    assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
+    assert await streams.create_missing_streams(stream, (NOTES,)) == {"NOTES"}
     relay = outbox.relay(stream)
     await outbox.write(notes(10))
     await relay.tick()
-    assert await streams.declare(stream, (NOTES,)) == set()
+    assert await streams.create_missing_streams(stream, (NOTES,)) == set()
     await stream.jetstream.delete_stream("NOTES")
     await outbox.write(notes(10, first=11))
     await relay.tick()
     assert await outbox.waiting() == 50  # not acknowledged, so they are kept
-    assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
+    assert await streams.create_missing_streams(stream, (NOTES,)) == {"NOTES"}
     assert await count(stream) == 0
-    await relay.repeat()
+    await relay.republish()
     await relay.tick()
     assert await outbox.waiting() == 0
     found = await stored(stream)
     assert in_order(found) == {letter: list(range(1, 21)) for letter in "abcde"}
-    await relay.repeat()
+    await relay.republish()
     await relay.tick()
     assert await stored(stream) == found  # published again, but stored once
 
 
 async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, outbox: Outbox) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     relay = outbox.relay(stream)
     await outbox.write(notes(1, letters="abc"))
     await relay.tick()
@@ -202,7 +202,7 @@ async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, out
 @pytest.mark.requirement("F-13")
 async def test_outbox_rows_wait_while_nats_is_unavailable(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
-        await streams.declare(bus, (NOTES,))
+        await streams.create_missing_streams(bus, (NOTES,))
         async with running(outbox.relay(bus)):
             own_nats.kill()
             await until(lambda: not bus.connected)
@@ -221,7 +221,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
     own_nats: NatsServer, outbox: Outbox
 ) -> None:
     async with connected(own_nats.url) as bus:
-        await streams.declare(bus, (NOTES,))
+        await streams.create_missing_streams(bus, (NOTES,))
         await outbox.write(notes(1))
         own_nats.signal(signal.SIGSTOP)  # accepts messages and never replies
         async with running(outbox.relay(bus)):
@@ -245,7 +245,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
 
 async def test_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
-        await streams.declare(bus, (NOTES,))
+        await streams.create_missing_streams(bus, (NOTES,))
         relay = outbox.relay(bus)
         held = []
         for seq in range(1, 51, 10):

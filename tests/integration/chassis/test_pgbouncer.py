@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from chassis.database.migrate import migrate
-from chassis.database.postgres import TIMEOUTS, Database
+from chassis.database.postgres import SESSION_TIMEOUTS, Database
 from chassis.database.url import DatabaseUrl
 from tests.kit.pgbouncer import PgBouncer, find_pgbouncer
 from tests.kit.postgres import PostgresServer
@@ -81,10 +81,10 @@ async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_ur
 
     async def work(number: int) -> tuple[object, ...]:
         uuid = uuid4()
-        async with database.single() as connection:
+        async with database.connection() as connection:
             body = await connection.fetchval("SELECT CAST($1 AS jsonb)", json.dumps({"number": number}))
             uuids = await connection.fetchval("SELECT CAST($1 AS uuid[])", [uuid])
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await connection.execute("SELECT set_config('test.number', $1, true)", str(number))
             setting = await connection.fetchval("SELECT current_setting('test.number')")
         return body == {"number": number}, uuids == [UUID(str(uuid))], setting == str(number)
@@ -95,9 +95,9 @@ async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_ur
 
 async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test")
-    async with database.single() as connection:
-        found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in TIMEOUTS}
-    assert found == TIMEOUTS
+    async with database.connection() as connection:
+        found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in SESSION_TIMEOUTS}
+    assert found == SESSION_TIMEOUTS
     await database.close()
 
 
@@ -107,7 +107,7 @@ async def test_notifications_use_a_separate_connection(pooled_url: DatabaseUrl, 
     listening = asyncio.create_task(database.listen({"channel": lambda _: heard.release()}))
     async with asyncio.timeout(10):
         await heard.acquire()  # once after connecting
-        async with database.single() as connection:
+        async with database.connection() as connection:
             await connection.execute("NOTIFY channel")
         await heard.acquire()
     listening.cancel()

@@ -22,14 +22,14 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
 
 
 async def run(database: Database, *statements: str) -> None:
-    async with database.direct() as connection:
+    async with database.transaction() as connection:
         for statement in statements:
             await connection.execute(statement)
 
 
 @pytest.mark.requirement("F-88")
 async def test_lock_timeout_is_retryable(database: Database) -> None:
-    async with database.direct() as holder:
+    async with database.transaction() as holder:
         await holder.execute(LOCK)
         with pytest.raises(Exception, match="lock timeout") as raised:
             await run(database, IMPATIENT, LOCK)
@@ -54,11 +54,11 @@ async def test_database_opens_at_most_its_configured_number_of_connections(postg
     opened = Database(await postgres_server.database("scheduler"), name="counted", pool_size=3)
 
     async def work() -> None:
-        async with opened.direct() as connection:
+        async with opened.transaction() as connection:
             await connection.execute("SELECT pg_sleep(0.01)")
 
     await asyncio.gather(*(work() for _ in range(20)))
-    async with opened.single() as connection:
+    async with opened.connection() as connection:
         count = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted'")
     assert count == 3
     await opened.close()

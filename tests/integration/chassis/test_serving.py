@@ -12,8 +12,8 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.deadlines import DEADLINE_HEADER
 from chassis.messaging.serving import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from chassis.offload import INLINE_BYTES
-from chassis.telemetry.logs import bound, bound_here
-from contracts.wire.errors import Kind, Refusal, Unavailable
+from chassis.telemetry.logs import get_log_context, log_context
+from contracts.wire.errors import ErrorKind, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
 from tests.kit.nats import NatsServer
@@ -23,7 +23,7 @@ from tests.kit.waiting import until
 class NoSuchWord(Refusal):
     """That is not a word."""
 
-    kind, code = Kind.NOT_FOUND, "echo.no_such_word"
+    kind, code = ErrorKind.NOT_FOUND, "echo.no_such_word"
 
 
 class Echo:
@@ -33,7 +33,7 @@ class Echo:
         self.requests: list[tuple[str, str, str]] = []
 
     async def __call__(self, question: Question, address: Address) -> Answer:
-        self.requests.append((address.tenant, question.text, bound_here().get("request_id", "")))
+        self.requests.append((address.tenant, question.text, get_log_context().get("request_id", "")))
         return Answer(text=question.text)
 
     @property
@@ -59,7 +59,7 @@ async def test_concurrent_requests_keep_their_own_tenant_and_request_id(client: 
     wanted = [(tenant, f"{tenant}-{number}", f"id-{tenant}-{number}") for tenant in "xyz" for number in range(5)]
 
     async def send(tenant: str, text: str, request_id: str) -> Answer:
-        with bound(request_id=request_id):
+        with log_context(request_id=request_id):
             return await client.request(ECHO, Question(text=text), tenant=tenant)
 
     answers = await asyncio.gather(*[send(*one) for one in wanted])
@@ -101,7 +101,7 @@ async def test_admission_refuses_a_message_before_its_payload_is_read(nats: Nats
             raise NoSuchWord(retry_after_s=7)
 
     def serve(bus: Bus) -> None:
-        bus.serve(topic, echo, admit=admit)
+        bus.serve(topic, echo, check_request=admit)
 
     async with connected(nats.url, serve=serve), connected(nats.url, "asker") as client:
         refused = await client._client.request(topic.subject("x"), b"no JSON", timeout=5)
@@ -121,7 +121,7 @@ async def test_request_is_not_executed_after_its_deadline(nats: NatsServer, echo
 
     def serve(bus: Bus) -> None:
         bus.serve(ECHO, echo)
-        bus.serve(topic, echo, admit=admit)
+        bus.serve(topic, echo, check_request=admit)
 
     async with connected(nats.url, serve=serve) as served, connected(nats.url, "asker") as client:
 
@@ -130,12 +130,12 @@ async def test_request_is_not_executed_after_its_deadline(nats: NatsServer, echo
             reply = await client._client.request(ECHO.subject(), b'{"text":"a"}', headers=headers, timeout=5)
             return (reply.headers or {}).get(ERROR_CODE_HEADER)
 
-        now = int(client._clock.to_header(0)[DEADLINE_HEADER])
+        now = int(client._clock.build_deadline_header(0)[DEADLINE_HEADER])
         assert await send(str(now - 1000)) == "503"
         assert await send(str(now + 60_000)) is None
         assert [await send(malformed) for malformed in ("soon", "-1", "1.5", "9" * 16)] == ["422"] * 4
         assert echo.texts == ["a"]
-        assert served.expired == {ECHO.name: 1}
+        assert served.expired_requests == {ECHO.name: 1}
 
         asked_at = time.monotonic()
         with pytest.raises(Unavailable):  # its deadline passes while its admission is decided
@@ -144,7 +144,7 @@ async def test_request_is_not_executed_after_its_deadline(nats: NatsServer, echo
         may_admit.set()
         assert await client.request(topic, Question(text="in time")) == Answer(text="in time")
         assert echo.texts == ["a", "in time"]
-        assert served.expired == {ECHO.name: 1, topic.name: 1}
+        assert served.expired_requests == {ECHO.name: 1, topic.name: 1}
 
 
 async def test_requests_have_no_deadline_where_the_login_cannot_read_the_servers_time(echo: Echo) -> None:
@@ -154,10 +154,10 @@ async def test_requests_have_no_deadline_where_the_login_cannot_read_the_servers
         await server.start()
         url = server.url.replace("//", "//u:p@")
         async with connected(url, serve=lambda bus: bus.serve(ECHO, echo)) as served, connected(url, "asker") as client:
-            assert client._clock.to_header(1) == {}
+            assert client._clock.build_deadline_header(1) == {}
             past = {DEADLINE_HEADER: "1"}
             await client._client.request(ECHO.subject(), b'{"text":"a"}', headers=past, timeout=5)
             assert await client.request(ECHO, Question(text="b")) == Answer(text="b")
-        assert (echo.texts, served.expired) == (["a", "b"], {})
+        assert (echo.texts, served.expired_requests) == (["a", "b"], {})
     finally:
         server.remove()

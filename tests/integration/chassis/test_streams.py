@@ -24,33 +24,33 @@ HOUR_NS = 3600 * 10**9
 
 
 async def test_last_message_of_a_subject_is_returned(stream: Bus) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     subject = NOTED.subject(key="a")
-    assert await streams.last(stream, NOTES, NOTED, subject) is None
+    assert await streams.read_last_message(stream, NOTES, NOTED, subject) is None
     await store_notes(stream, 1, 2)
-    assert await streams.last(stream, NOTES, NOTED, subject) == Note(letter="a", seq=2)
-    assert await streams.last(stream, NOTES, NOTED, NOTED.subject(key="b")) is None
+    assert await streams.read_last_message(stream, NOTES, NOTED, subject) == Note(letter="a", seq=2)
+    assert await streams.read_last_message(stream, NOTES, NOTED, NOTED.subject(key="b")) is None
     await stream.jetstream.publish(subject, b"{")
-    assert await streams.last(stream, NOTES, NOTED, subject) is None
+    assert await streams.read_last_message(stream, NOTES, NOTED, subject) is None
 
 
 async def test_last_message_is_unknown_while_nats_is_unavailable(own_nats: NatsServer) -> None:
     async with connected(own_nats.url) as bus:
-        await streams.declare(bus, (NOTES,))
+        await streams.create_missing_streams(bus, (NOTES,))
         await store_notes(bus, 1)
         own_nats.kill()
         async with asyncio.timeout(5):
-            assert await streams.last(bus, NOTES, NOTED, NOTED.subject(key="a")) is None
+            assert await streams.read_last_message(bus, NOTES, NOTED, NOTED.subject(key="a")) is None
 
 
 async def test_cancellation_during_a_last_message_lookup_is_not_lost(stream: Bus) -> None:
     """Python 3.11's wait_for, which nats-py uses, would return the reply instead."""
-    await streams.declare(stream, [NOTES])
+    await streams.create_missing_streams(stream, [NOTES])
     await store_notes(stream, 1)
     tries, answered = 0, False
     while not answered or tries < 200:
         tries += 1
-        asked = asyncio.create_task(streams.last(stream, NOTES, NOTED, NOTED.subject(key="a")))
+        asked = asyncio.create_task(streams.read_last_message(stream, NOTES, NOTED, NOTED.subject(key="a")))
         for _ in range(8):
             await asyncio.sleep(0)
         time.sleep(0.004)  # noqa: ASYNC251 - the answer is there, and nobody has read it
@@ -70,7 +70,7 @@ async def config_of(bus: Bus, stream: Stream = NOTES) -> dict[str, Any]:
 
 @pytest.mark.requirement("O-15")
 async def test_existing_stream_is_changed_to_what_is_declared_and_keeps_its_messages(stream: Bus) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     await store_notes(stream, 1, 2, 3)
     by_operator = await config_of(stream) | {"max_msg_size": 100_000, "metadata": {"team": "a"}}
     await stream._client.request("$JS.API.STREAM.UPDATE.NOTES", json.dumps(by_operator).encode(), timeout=5)
@@ -78,7 +78,7 @@ async def test_existing_stream_is_changed_to_what_is_declared_and_keeps_its_mess
         NOTES, topics=(NOTED, BURNT), description="notes", max_age_s=7200, max_bytes=2 << 30, duplicate_window_s=60,
         last_per_subject=3,
     )  # fmt: skip
-    await streams.reconcile(stream, changed)
+    await streams.update_stream(stream, changed)
     config = await config_of(stream)
     assert config["subjects"] == [NOTED.pattern, BURNT.pattern]
     assert (config["description"], config["max_age"], config["max_bytes"]) == ("notes", 2 * HOUR_NS, 2 << 30)
@@ -89,22 +89,22 @@ async def test_existing_stream_is_changed_to_what_is_declared_and_keeps_its_mess
 
 @pytest.mark.requirement("O-15")
 async def test_change_that_would_discard_messages_is_refused(stream: Bus) -> None:
-    await streams.declare(stream, (NOTES,))
+    await streams.create_missing_streams(stream, (NOTES,))
     await store_notes(stream, 1, 2, 3)
 
     async def has_aged() -> bool:
-        fill = await streams.read_stream_fill(stream, NOTES)
-        return fill is not None and fill.kept_s > 0.2
+        fill = await streams.read_stream_usage(stream, NOTES)
+        return fill is not None and fill.oldest_age_s > 0.2
 
     await until(has_aged)
     for change, reason in (
         ({"max_bytes": 100}, "is not cut to 100"),
         ({"max_age_s": 0.2, "duplicate_window_s": 0.1}, "holds messages older than"),
         ({"last_per_subject": 2}, "more than 2 messages of a subject"),
-        ({"memory": True}, "is in file and cannot move"),
+        ({"in_memory": True}, "is in file and cannot move"),
     ):
         with pytest.raises(streams.StreamRefused, match=reason):
-            await streams.reconcile(stream, replace(NOTES, description=reason, **change))
+            await streams.update_stream(stream, replace(NOTES, description=reason, **change))
         assert (await config_of(stream))["description"] == reason  # what loses nothing is changed all the same
     config = await config_of(stream)
     assert (config["max_bytes"], config["max_age"], config["max_msgs_per_subject"]) == (1 << 30, HOUR_NS, -1)
@@ -114,10 +114,10 @@ async def test_change_that_would_discard_messages_is_refused(stream: Bus) -> Non
 @pytest.mark.requirement("O-15", "setting STREAM_REPLICAS")
 async def test_replicas_are_refused_without_a_cluster(stream: Bus) -> None:
     with pytest.raises(streams.StreamRefused, match="STREAM_REPLICAS=1"):
-        await streams.declare(stream, (NOTES,), replicas=3)
-    await streams.declare(stream, (NOTES,))
+        await streams.create_missing_streams(stream, (NOTES,), replicas=3)
+    await streams.create_missing_streams(stream, (NOTES,))
     with pytest.raises(streams.StreamRefused, match="STREAM_REPLICAS=1"):
-        await streams.reconcile(stream, replace(NOTES, description="notes"), replicas=3)
+        await streams.update_stream(stream, replace(NOTES, description="notes"), replicas=3)
     config = await config_of(stream)
     assert (config["num_replicas"], config["description"]) == (1, "notes")
 
@@ -145,14 +145,14 @@ async def test_replicated_stream_and_its_clients_survive_the_loss_of_a_server() 
 
         async def is_declared() -> bool:
             try:
-                await streams.declare(bus, (NOTES,))
+                await streams.create_missing_streams(bus, (NOTES,))
             except (streams.StreamRefused, streams.JetStreamUnavailable):  # the cluster is still electing its leader
                 return False
             return True
 
         await until(is_declared)
         await store_notes(bus, 1, 2, 3)
-        await streams.reconcile(bus, NOTES, replicas=3)
+        await streams.update_stream(bus, NOTES, replicas=3)
 
         async def is_replicated() -> bool:
             info = await bus.jetstream.stream_info(NOTES.name)

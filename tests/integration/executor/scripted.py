@@ -90,7 +90,7 @@ class Scheduler(Scene):
     def __init__(self, nats_url: str, node: str) -> None:
         super().__init__()
         self.node = node
-        self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox="_INBOX_scheduler")
+        self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox_prefix="_INBOX_scheduler")
         self.offers: deque[Assignment] = deque()
         self.assigned: list[Assignment] = []  # live attempts, oldest first
         self.max_attempts = 2  # of the node
@@ -322,7 +322,7 @@ class Gateway(Scene):
 
     def __init__(self, nats_url: str) -> None:
         super().__init__()
-        self.bus = Bus(nats_url, name="gateway", user=None, password=None, inbox="_INBOX_gateway")
+        self.bus = Bus(nats_url, name="gateway", user=None, password=None, inbox_prefix="_INBOX_gateway")
         self.grants: list[GrantOutputs] = []
         self.tenants: list[str] = []
         self.stored: dict[UUID, bytes] = {}

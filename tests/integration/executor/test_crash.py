@@ -51,7 +51,7 @@ class Defective(PromptPoster):
 async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
     told, live, journal = settings(), LiveAttempts(), Journal(settings().journal_path)
     name = told.node
-    bus = Bus(told.nats_url, name="executor", user=None, password=None, inbox=inbox_prefix("executor", name))
+    bus = Bus(told.nats_url, name="executor", user=None, password=None, inbox_prefix=inbox_prefix("executor", name))
     comfyui = ComfyUI(node.url, reply_s=told.reply_s, post_s=told.post_s, catalog_s=told.catalog_s)
     artifacts, standby, state = Artifacts(), StandbySocket(node.url, name), NodeState(comfyui, catalog_every_s=60)
     report = AttemptReporter(bus=bus, node_name=name, live=live)

@@ -42,7 +42,9 @@ class Uses:
 
     async def start(self) -> None:
         """Answer; after ``stop`` again."""
-        self._bus = Bus(self._nats_url, name="scheduler", user=None, password=None, inbox=inbox_prefix("scheduler"))
+        self._bus = Bus(
+            self._nats_url, name="scheduler", user=None, password=None, inbox_prefix=inbox_prefix("scheduler")
+        )
         self._bus.serve(READ_TENANT_USAGE, self._read)
         await self._bus.start()
 

@@ -261,7 +261,7 @@ async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: s
     sweeper = OrphanSweeper(record, objects, monitor, rules, clock=lambda: now)
     await monitor.check_store()
     (orphan,) = add_orphans(tmp_path, 1)
-    async with database.direct() as connection:
+    async with database.transaction() as connection:
         await connection.execute("UPDATE artifact_store SET swept_at = now() - interval '1 day'")
     now += 3599
     await sweeper.sweep_if_due()

@@ -21,7 +21,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = Bus(nats_server.url, name="gateway", user=None, password=None, inbox=inbox_prefix("gateway"))
+    bus = Bus(nats_server.url, name="gateway", user=None, password=None, inbox_prefix=inbox_prefix("gateway"))
     await bus.start()
     yield bus
     await bus.stop()
@@ -59,7 +59,7 @@ async def test_usage_that_changes_during_a_request_is_not_cached(nats_server: Na
 
 async def test_concurrent_readers_of_the_keyset_share_one_request(nats_server: NatsServer, bus: Bus) -> None:
     gate, asked = asyncio.Event(), list[int]()
-    auth = Bus(nats_server.url, name="auth", user=None, password=None, inbox=inbox_prefix("auth"))
+    auth = Bus(nats_server.url, name="auth", user=None, password=None, inbox_prefix=inbox_prefix("auth"))
 
     async def read(_: ReadKeyset, _address: Address) -> Keyset:
         asked.append(1)

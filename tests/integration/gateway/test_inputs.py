@@ -19,7 +19,7 @@ from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobActionReply, JobN
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.search import INSPECT_JOB, InspectJob, JobWithAttempts
 from contracts.scheduler.submissions import SUBMIT_JOB, InvalidWorkflow, SubmitJob
-from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
+from contracts.wire.errors import HTTP_STATUS, FieldError, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
 from tests.kit.nats import settled
@@ -208,7 +208,7 @@ async def test_retry_with_a_lost_reply_keeps_its_uploads_pinned(
     made = (await submit(gateway, {"prompt": "a", "image": image, "denoise": 0.5})).json()
     script.scheduler.change(UUID(made["job_id"]), JobState.FAILED)
     script.auth.change(script.bob, role=Role.ADMIN)
-    bus = Bus(gateway.nats_url, name="operations", user=None, password=None, inbox="_INBOX_operations")
+    bus = Bus(gateway.nats_url, name="operations", user=None, password=None, inbox_prefix="_INBOX_operations")
     bus.serve(RUN_JOB_ACTION, order)
     bus.serve(INSPECT_JOB, inspect)
     bus.serve(RECORD_ACTION, record)
@@ -217,7 +217,7 @@ async def test_retry_with_a_lost_reply_keeps_its_uploads_pinned(
         answer = await gateway.http.post(f"/api/v1/admin/jobs/{made['job_id']}/requeue", headers=BOB)
     finally:
         await bus.stop()
-    assert answer.status_code == STATUS[refusal.refused.kind], answer.text
+    assert answer.status_code == HTTP_STATUS[refusal.details.kind], answer.text
     [asked] = ordered
     assert asked.retry_id is not None
     assert await held(database_url, asked.retry_id) is kept

@@ -325,7 +325,7 @@ async def test_list_filters_reach_the_scheduler_and_bind_the_cursor(
 
 
 async def test_job_shows_the_latest_known_progress(gateway: Gateway, script: Script) -> None:
-    await streams.declare(script.bus, STREAMS)
+    await streams.create_missing_streams(script.bus, STREAMS)
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.LEASED)
     event = script.scheduler.change(job.job_id, JobState.RUNNING)

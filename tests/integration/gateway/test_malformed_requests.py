@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.http.connection import Limits
+from chassis.http.connection import ConnectionLimits
 from gateway.app import create_app
 from tests.integration.gateway.conftest import settings_for, until_ready
 from tests.kit.http import http_client
@@ -25,7 +25,7 @@ SAFE = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-LIMITS = Limits(head_s=0.5, body_idle_s=0.5, body_grace_s=0.5, patient=(b"/internal/",))
+LIMITS = ConnectionLimits(head_s=0.5, body_idle_s=0.5, body_grace_s=0.5, slow_body_paths=(b"/internal/",))
 
 
 @dataclass

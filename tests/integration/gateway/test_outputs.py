@@ -196,7 +196,7 @@ async def test_interrupted_output_upload_leaves_nothing(
     assert too_large.status_code == 413
 
     database = Database(database_url, name="test")
-    async with database.single() as connection:
+    async with database.connection() as connection:
         rows = await connection.fetch("SELECT id, size_bytes FROM artifacts WHERE job_id = $1", job.job_id)
     await database.close()
     assert [tuple(row) for row in rows] == [(grant.id, 5)]

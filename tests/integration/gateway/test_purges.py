@@ -33,7 +33,7 @@ def files(gateway: Gateway) -> list[str]:
 
 
 async def say_purged(script: Script, job_id: UUID) -> None:
-    await streams.declare(script.scheduler_bus, STREAMS)
+    await streams.create_missing_streams(script.scheduler_bus, STREAMS)
     gone = JobPurged(job_id=job_id, tenant_id=script.alice, with_inputs=True, at=datetime.now(UTC))
     subject = JOB_PURGED.subject(str(script.alice), str(job_id))
     await script.bus.jetstream.publish(subject, gone.model_dump_json().encode())

@@ -75,7 +75,7 @@ async def test_unused_rate_limit_tokens_are_returned_to_the_shared_bucket(rates_
     policy = Policy("read", 600, window_s=86400)
 
     async def shared() -> float:
-        async with database.single() as connection:
+        async with database.connection() as connection:
             return float(await connection.fetchval("SELECT tokens FROM rate_buckets WHERE key = 'idle'"))
 
     async with limiters(rates_url, 1) as (idle,):
@@ -139,7 +139,7 @@ async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> 
 
     async def unflushed() -> bool:
         await buckets.lease_tokens("disk", READ, needed=1, prefetched=0)
-        async with database.single() as connection:
+        async with database.connection() as connection:
             lags = await connection.fetchval("SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()")
             return lags is True
 
@@ -151,7 +151,7 @@ async def test_unused_full_buckets_are_deleted(database: Database) -> None:
     await buckets.lease_tokens("old", READ, needed=1, prefetched=0)
 
     async def there() -> bool:
-        async with database.single() as connection:
+        async with database.connection() as connection:
             return bool(await connection.fetchval("SELECT exists(SELECT FROM rate_buckets WHERE key = 'old')"))
 
     await buckets.prune(timedelta(minutes=10), hourly_older_than=timedelta(hours=2))
@@ -424,11 +424,11 @@ async def test_http_refuses_only_logins_when_the_rate_limit_database_is_down(ope
 @pytest.mark.requirement("B-23")
 async def test_rate_limit_buckets_of_many_addresses_are_pruned_in_one_pass(database: Database) -> None:
     buckets = RateLimitStore(database)
-    async with database.single() as connection:
+    async with database.connection() as connection:
         await connection.execute(
             "INSERT INTO rate_buckets (key, tokens, capacity, taken, at) "
             "SELECT 'flood:' || n, 1, 1, 0, now() - interval '1 hour' FROM generate_series(1, 2500) AS n"
         )
     await buckets.prune(timedelta(minutes=30), hourly_older_than=timedelta(hours=2))
-    async with database.single() as connection:
+    async with database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM rate_buckets WHERE key LIKE 'flood:%'") == 0

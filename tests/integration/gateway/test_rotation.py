@@ -280,7 +280,7 @@ async def new_link(nats: NatsLogins, tenant: UUID) -> str:
         name="executor",
         user="executor-n1",
         password=nats.passwords["executor-n1"],
-        inbox=inbox_prefix("executor", "n1"),
+        inbox_prefix=inbox_prefix("executor", "n1"),
     )
     await executor.start()
     granted = await executor.request(

@@ -54,7 +54,7 @@ async def upload(gateway: Gateway) -> str:
 
 
 async def expire(database: Database, upload_id: str) -> None:
-    async with database.single() as connection:
+    async with database.connection() as connection:
         await connection.execute("UPDATE uploads SET expires_at = now() WHERE id = $1", upload_id)
 
 
@@ -137,7 +137,7 @@ async def test_pins_of_a_job_that_was_never_submitted_are_removed(
 ) -> None:
     upload_id = await upload(sweeping)
     await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
-    async with database.single() as connection:
+    async with database.connection() as connection:
         pinned = "UPDATE upload_uses SET pinned_at = now() - interval '6 minutes' WHERE upload_id = $1"
         await connection.execute(pinned, upload_id)
     await expire(database, upload_id)

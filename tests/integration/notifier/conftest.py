@@ -73,7 +73,7 @@ async def world_at(nats_url: str, database_url: str, **settings: object) -> Asyn
     script = Script(nats_url)
     await script.start()
     try:
-        await streams.declare(script.bus, STREAMS)
+        await streams.create_missing_streams(script.bus, STREAMS)
         values = {"nats_url": nats_url, "database_url": database_url, "reread_s": 60} | settings
         async with serving(create_app(Settings.model_validate(values))) as at:
             async with http_client() as http:

@@ -93,5 +93,5 @@ async def test_handshakes_are_counted_by_forwarded_address_and_ipv6_prefix(
 def test_trusted_proxy_has_no_connection_limit() -> None:
     base = {"database_url": "postgresql+asyncpg://u@h/"}
     behind = build_connection_limits(Settings.model_validate(base | {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}))
-    assert [behind.trusted(one) for one in ("10.0.0.1", "10.1.2.3", "10.0.0.2")] == [True, True, False]
-    assert not build_connection_limits(Settings.model_validate(base)).trusted("10.0.0.1")
+    assert [behind.is_trusted(one) for one in ("10.0.0.1", "10.1.2.3", "10.0.0.2")] == [True, True, False]
+    assert not build_connection_limits(Settings.model_validate(base)).is_trusted("10.0.0.1")

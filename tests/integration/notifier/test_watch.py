@@ -139,7 +139,7 @@ async def test_events_are_stored_once(world: World, database_url: str) -> None:
     database = Database(database_url, name="test")
 
     async def kept() -> bool:
-        async with database.single() as connection:
+        async with database.connection() as connection:
             rows = await connection.fetch("SELECT seq, state FROM job_events WHERE job_id = $1 ORDER BY seq", job_id)
         return [tuple(row) for row in rows] == [(1, "queued"), (2, "leased"), (3, "running"), (4, "succeeded")]
 

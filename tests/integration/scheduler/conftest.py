@@ -88,7 +88,7 @@ BROKEN = JobError(code="node.error", message="m")
 
 
 def bus_as(url: str, name: str) -> Bus:
-    return CallingBus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+    return CallingBus(url, name=name, user=None, password=None, inbox_prefix=inbox_prefix(name))
 
 
 def catalog(*models: str) -> ReportCatalog:

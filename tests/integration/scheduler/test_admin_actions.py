@@ -13,7 +13,7 @@ from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.job_actions import JobAction
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobEvent, JobState
 from contracts.scheduler.nodes import NodeAction
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import World, build_graph, bus_as
 from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import settled
@@ -189,24 +189,24 @@ async def test_attempt_ends_once_when_drain_claim_and_finish_run_concurrently(wo
 @pytest.mark.requirement("DELETE /api/v1/admin/nodes/{node}")
 async def test_only_an_offline_node_without_an_attempt_can_be_forgotten(world: World, operator: Operator) -> None:
     node = await world.add_node()
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.node(node.name, NodeAction.FORGET)
-    assert relayed.value.refused.code == "node.alive"
+    assert relayed.value.details.code == "node.alive"
     tenant = world.add_tenant()
     await world.submit_job(tenant)
     given = await node.claim_attempt()
     await world.system.sql.execute("UPDATE nodes SET seen_at = now() - interval '1 day' WHERE name = $1", node.name)
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.node(node.name, NodeAction.FORGET)
-    assert relayed.value.refused.code == "node.alive"
+    assert relayed.value.details.code == "node.alive"
     assert await node.finish(given.ref)
     assert not (await operator.nodes())[node.name].online
     assert await operator.node(node.name, NodeAction.FORGET) is None
     assert node.name not in await operator.nodes()
     for order in NodeAction:
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await operator.node(node.name, order)
-        assert relayed.value.refused.code == "node.not_found"
+        assert relayed.value.details.code == "node.not_found"
     await node.join()  # a forgotten node joins as a new one
     assert (await operator.nodes())[node.name].online
 
@@ -234,18 +234,18 @@ async def test_held_job_is_not_run_until_it_is_released(world: World, operator: 
     kept = asyncio.create_task(node.claim_attempt())
     assert not (await operator.job(job_id, JobAction.RELEASE)).held
     assert (await kept).ref.job_id == job_id
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.job(job_id, JobAction.HOLD)
-    assert relayed.value.refused.code == "job.not_waiting"
+    assert relayed.value.details.code == "job.not_waiting"
     assert await node.finish((await kept).ref)
     assert await world.list_causes(tenant, job_id) == ["submitted", "held", "released", "claimed", "succeeded"]
     # Live events may arrive out of order; their ``seq`` gives the order.
     await until(lambda: sorted(said) == sorted(["held", "released", "claimed", "succeeded"]))
     await unsubscribe()
     for order in (JobAction.HOLD, JobAction.RELEASE, JobAction.PRIORITISE):
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await operator.job(job_id, order, priority=1)
-        assert relayed.value.refused.code == "job.ended"
+        assert relayed.value.details.code == "job.ended"
 
 
 async def test_cancelled_held_job_is_not_charged(world: World, operator: Operator) -> None:
@@ -267,8 +267,8 @@ async def test_counters_stay_correct_under_concurrent_hold_release_claim_and_can
     async def try_to(job_id: UUID, order: JobAction) -> str | None:
         try:
             await operator.job(job_id, order)
-        except Relayed as relayed:
-            return relayed.refused.code
+        except RelayedRefusal as relayed:
+            return relayed.details.code
         return None
 
     for _ in range(10):
@@ -322,24 +322,24 @@ async def test_requeued_failed_job_runs_as_one_new_job_under_its_owners_limits(
     assert (second.ref.job_id, second.graph, second.run_within_s) == (new.job_id, given.graph, 9)
     assert second.extra_data == extra
     assert await node.finish(second.ref, images=2)
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.job(new.job_id, JobAction.REQUEUE)
-    assert relayed.value.refused.code == "job.not_repeatable"
+    assert relayed.value.details.code == "job.not_repeatable"
     failed = await world.submit_job(tenant)
     given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED)
     world.set_limits(tenant, images_per_day=2)
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.job(failed, JobAction.REQUEUE)
-    assert relayed.value.refused.code == "quota.images_exceeded"
+    assert relayed.value.details.code == "quota.images_exceeded"
 
 
 async def test_action_on_an_unknown_job_is_refused(world: World, operator: Operator) -> None:
     await world.add_node()
     for order in JobAction:
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await operator.job(uuid4(), order, priority=1)
-        assert relayed.value.refused.code == "job.not_found"
+        assert relayed.value.details.code == "job.not_found"
 
 
 @pytest.mark.requirement("operator.dry-run")
@@ -361,12 +361,12 @@ async def test_preview_of_a_node_action_says_what_it_would_do_and_changes_nothin
     cordon = await operator.preview(node.name, NodeAction.CORDON)
     assert cordon.keys() - {"last_node"} == {"no_new_jobs", "job_continues", "jobs_without_node"}
     assert (await operator.preview(node.name, NodeAction.CLEAR)).keys() == {"no_effect"}
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.preview(node.name, NodeAction.FORGET)
-    assert relayed.value.refused.code == "node.alive"
-    with pytest.raises(Relayed) as relayed:
+    assert relayed.value.details.code == "node.alive"
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.preview("nobody", NodeAction.DRAIN)
-    assert relayed.value.refused.code == "node.not_found"
+    assert relayed.value.details.code == "node.not_found"
     after = (await operator.nodes())[node.name]
     assert (after.cordoned_at, after.drain_at, after.job_id) == (None, None, before.job_id)
     await operator.node(node.name, NodeAction.CORDON)

@@ -14,7 +14,7 @@ import pytest
 from chassis.ids import new_id
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.submissions import SubmitJob, SubmitReply
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from scheduler.domain.admission import AcceptedJob, PendingSubmission, TenantAdmission, TenantAllowance
 from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
@@ -26,8 +26,8 @@ async def outcome(submitted: Awaitable[SubmitReply]) -> str:
     """Whether a submit was accepted or replayed, or the code of its refusal."""
     try:
         return "replayed" if (await submitted).replayed else "accepted"
-    except Relayed as relayed:
-        return relayed.refused.code
+    except RelayedRefusal as relayed:
+        return relayed.details.code
 
 
 async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:

@@ -11,7 +11,7 @@ from contracts.auth.accounts import Role
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.tiers import TIER_CHANGED, Tier, TierLimits
 from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage, TenantUsage
-from contracts.wire.errors import Kind, Relayed
+from contracts.wire.errors import ErrorKind, RelayedRefusal
 from tests.integration.scheduler.conftest import UNLIMITED, World, bus_as, checked_world, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -59,9 +59,9 @@ async def test_current_usage_follows_reservations_and_settlements(world: World) 
 async def test_new_tenant_is_requested_from_auth_and_an_unknown_one_is_refused(world: World) -> None:
     found = await use(world, world.add_tenant(images_per_day=7))
     assert (found.quota.limit, found.quota.used) == (7, 0)
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await use(world, uuid4())
-    assert relayed.value.refused.code == "auth.tenant.unknown"
+    assert relayed.value.details.code == "auth.tenant.unknown"
 
 
 async def test_only_known_tenants_are_served_while_auth_is_unavailable(world: World) -> None:
@@ -72,9 +72,9 @@ async def test_only_known_tenants_are_served_while_auth_is_unavailable(world: Wo
     try:
         await world.submit(known)
         assert (await use(world, known)).quota.used == 2
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await use(world, new)
-        assert relayed.value.refused.kind is Kind.UNAVAILABLE
+        assert relayed.value.details.kind is ErrorKind.UNAVAILABLE
     finally:
         await world.system.auth.start()
 
@@ -133,9 +133,9 @@ async def test_deactivated_tenant_keeps_its_jobs_but_cannot_submit(world: World)
         return not await world.system.sql.fetchval("SELECT is_active FROM tenants WHERE id = $1", tenant)
 
     await until(heard)
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await world.submit(tenant)
-    assert relayed.value.refused.code == "auth.tenant.unknown"
+    assert relayed.value.details.code == "auth.tenant.unknown"
     assert (await world.read_job(tenant, job_id)).state == "queued"
 
 

@@ -19,7 +19,7 @@ from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, ReportCatalog
 from contracts.scheduler.jobs import JobError, JobState
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
-from contracts.wire.errors import InvalidMessage, Kind, Relayed
+from contracts.wire.errors import ErrorKind, InvalidMessage, RelayedRefusal
 from scheduler.domain.catalog import decode_catalog
 from scheduler.store import dead_letters
 from tests.integration.scheduler.conftest import Node, World
@@ -162,7 +162,7 @@ async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> Non
             "id": new_id(), "subject": "s", "request_id": None, "node": name, "tenant_id": None, "job_id": None,
             "code": "c", "reason": "r", "excerpt": b"", "size_bytes": 0,
         }  # fmt: skip
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await dead_letters.add_letter(connection, **letter)
             await connection.execute(
                 "UPDATE dead_letters SET at = now() - make_interval(secs => $2) WHERE id = $1", letter["id"], age_s
@@ -171,11 +171,11 @@ async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> Non
 
     try:
         made = [await add(age_s) for age_s in (500, 0, 0, 0)]
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await dead_letters.prune_letters(connection, age_s=100, keep=10**6)
         left = "SELECT id FROM dead_letters WHERE node = $1 ORDER BY id"
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[1:]
-        async with database.direct() as connection:
+        async with database.transaction() as connection:
             await dead_letters.prune_letters(connection, age_s=10**9, keep=2)
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[2:]
     finally:
@@ -184,11 +184,11 @@ async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> Non
 
 async def test_catalog_with_a_wrong_digest_is_refused_as_invalid(world: World) -> None:
     node = await world.add_node()
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await world.system.bus.request(
             REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name
         )
-    assert refused.value.refused.kind is Kind.INVALID
+    assert refused.value.details.kind is ErrorKind.INVALID
 
 
 async def measure_longest_pause(work: Awaitable[object]) -> float:
@@ -214,6 +214,6 @@ async def test_decoding_a_large_catalog_does_not_block_the_event_loop(world: Wor
     report = ReportCatalog(digest=digest, classes_zlib=classes_zlib)
     reply = asyncio.ensure_future(world.system.bus.request(REPORT_CATALOG, report, key=node.name))
     assert await measure_longest_pause(reply) < decoding_s / 3
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await reply
-    assert refused.value.refused.code == InvalidMessage.code
+    assert refused.value.details.code == InvalidMessage.code

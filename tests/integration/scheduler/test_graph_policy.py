@@ -8,7 +8,7 @@ import pytest
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ReadClasses, ReadFleet
 from contracts.scheduler.submissions import InvalidWorkflow
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import COMMON, System, World, catalog, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -18,10 +18,10 @@ STRICT = {"graph_policy": GraphPolicy.STRICT}
 
 
 async def refusal_of(world: World, tenant: UUID, **fields: Any) -> list[str]:
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await world.submit(tenant, **fields)
-    assert refused.value.refused.code == InvalidWorkflow.code
-    return [error.code for error in refused.value.refused.errors]
+    assert refused.value.details.code == InvalidWorkflow.code
+    return [error.code for error in refused.value.details.errors]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_changed_class_rule_applies_within_a_second(world: World) -> None:
     async def accepted(tenant: UUID) -> bool:
         try:
             await world.submit(tenant)
-        except Relayed:
+        except RelayedRefusal:
             return False
         return True
 

@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.ids import new_id
-from chassis.telemetry.logs import bound
+from chassis.telemetry.logs import log_context
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
-from contracts.wire.errors import Relayed, Unavailable
+from contracts.wire.errors import RelayedRefusal, Unavailable
 from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -68,8 +68,8 @@ def outcome_of(answer: SubmitReply | BaseException) -> str:
     """Return "accepted", "replayed" or the code of the refusal."""
     if isinstance(answer, SubmitReply):
         return "replayed" if answer.replayed else "accepted"
-    assert isinstance(answer, Relayed), answer
-    return answer.refused.code
+    assert isinstance(answer, RelayedRefusal), answer
+    return answer.details.code
 
 
 async def submit_concurrently(world: World, asked: Sequence[Asking]) -> list[str]:
@@ -169,7 +169,7 @@ async def test_each_job_of_a_group_commit_is_logged_with_its_request_id(
     await world.submit(tenant, job_id=again)
 
     async def submit(number: int) -> SubmitReply:
-        with bound(request_id=f"id-{number}"):
+        with log_context(request_id=f"id-{number}"):
             return await world.submit(tenant, job_id=again if number == 3 else new_id(), images=2)
 
     with capture_logs() as logs:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.scheduler.submissions import InvalidWorkflow
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import COMMON, RARE, World, build_graph
 
 NODES = 1_900
@@ -15,10 +15,10 @@ def many(node: dict[str, Any]) -> dict[str, Any]:
     return build_graph() | {f"n{number}": node for number in range(NODES)}
 
 
-async def refused(world: World, raw: dict[str, Any]) -> Relayed:
-    with pytest.raises(Relayed) as raised:
+async def refused(world: World, raw: dict[str, Any]) -> RelayedRefusal:
+    with pytest.raises(RelayedRefusal) as raised:
         await world.submit(world.add_tenant(), graph=raw)
-    assert raised.value.refused.code == InvalidWorkflow.code
+    assert raised.value.details.code == InvalidWorkflow.code
     return raised.value
 
 
@@ -27,7 +27,7 @@ async def test_errors_and_suggestions_for_thousands_of_unknown_classes_are_bound
     await world.add_node()
     known = sorted({node["class_type"] for node in build_graph().values()})
     unknown = {f"n{number}": {"class_type": f"{known[0]}{number}", "inputs": {}} for number in range(NODES)}
-    errors = (await refused(world, build_graph() | unknown)).refused.errors
+    errors = (await refused(world, build_graph() | unknown)).details.errors
     assert {error.code for error in errors} == {"unknown_node_class"}
     assert len(errors) == 100
     suggested = [error for error in errors if error.allowed]
@@ -47,7 +47,7 @@ async def test_errors_and_suggestions_for_thousands_of_unknown_classes_are_bound
 )
 async def test_errors_are_bounded_when_every_node_is_invalid(world: World, node: dict[str, Any], code: str) -> None:
     await world.add_node()
-    errors = (await refused(world, many(node))).refused.errors
+    errors = (await refused(world, many(node))).details.errors
     assert ({error.code for error in errors}, len(errors)) == ({code}, 100)
 
 
@@ -58,7 +58,7 @@ async def test_reported_errors_are_those_of_the_gpu_node_with_fewest_errors(worl
     assert await world.submit_job(world.add_tenant(), model=RARE)
     errors = (
         await refused(world, build_graph(model="none") | {"x": {"class_type": "Gone", "inputs": {}}})
-    ).refused.errors
+    ).details.errors
     assert {error.code for error in errors} == {"value_not_in_list", "unknown_node_class"}
 
 

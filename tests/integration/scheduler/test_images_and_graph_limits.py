@@ -10,7 +10,7 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import JobState, JobWarning
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from contracts.scheduler.submissions import SubmitReply
-from contracts.wire.errors import Refused, Relayed
+from contracts.wire.errors import RefusalDetails, RelayedRefusal
 from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
 
 PICTURE = Output(
@@ -25,10 +25,10 @@ PICTURE = Output(
 )
 
 
-async def refused(world: World, tenant: UUID, **fields: Any) -> Refused:
-    with pytest.raises(Relayed) as relayed:
+async def refused(world: World, tenant: UUID, **fields: Any) -> RefusalDetails:
+    with pytest.raises(RelayedRefusal) as relayed:
         await world.submit(tenant, **fields)
-    return relayed.value.refused
+    return relayed.value.details
 
 
 async def claims(world: World, tenant: UUID, jobs: int) -> list[tuple[Node, Any]]:
@@ -165,7 +165,7 @@ async def test_tenants_of_a_quota_group_share_the_daily_images(world: World) -> 
     submits = [world.submit(tenant) for _ in range(10) for tenant in tenants]
     answers = await asyncio.gather(*submits, return_exceptions=True)
     accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
-    codes = {answer.refused.code for answer in answers if isinstance(answer, Relayed)}
+    codes = {answer.details.code for answer in answers if isinstance(answer, RelayedRefusal)}
     assert (len(accepted), codes) == (10, {"quota.images_exceeded"})
     assert sum([await world.count_charged_images(tenant) for tenant in tenants]) == 10
     assert (await refused(world, tenants[0])).code == "quota.images_exceeded"

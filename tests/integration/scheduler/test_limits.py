@@ -10,17 +10,17 @@ from chassis.ids import new_id
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import DrawnSeed, JobState
 from contracts.scheduler.submissions import SubmitReply
-from contracts.wire.errors import Kind, Refused, Relayed
+from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
 from tests.integration.scheduler.conftest import World, build_graph
 from tests.kit.waiting import until
 
 ROUNDS = 3
 
 
-async def refused(world: World, tenant: UUID, **fields: Any) -> Refused:
-    with pytest.raises(Relayed) as relayed:
+async def refused(world: World, tenant: UUID, **fields: Any) -> RefusalDetails:
+    with pytest.raises(RelayedRefusal) as relayed:
         await world.submit(tenant, **fields)
-    return relayed.value.refused
+    return relayed.value.details
 
 
 async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitReply], list[str]]:
@@ -28,7 +28,7 @@ async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitR
     submits = (world.submit(tenant) for _ in range(number))
     answers = await asyncio.gather(*submits, return_exceptions=True)
     accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
-    codes = [answer.refused.code for answer in answers if isinstance(answer, Relayed)]
+    codes = [answer.details.code for answer in answers if isinstance(answer, RelayedRefusal)]
     assert len(accepted) + len(codes) == number
     return accepted, codes
 
@@ -90,7 +90,7 @@ async def test_refusal_states_the_images_left_and_when_the_quota_resets(world: W
     tenant, node = world.add_tenant(images_per_day=5), await world.add_node()
     await world.submit_job(tenant, images=3)
     told = await refused(world, tenant, images=3)
-    assert (told.code, told.kind) == ("quota.images_exceeded", Kind.LIMITED)
+    assert (told.code, told.kind) == ("quota.images_exceeded", ErrorKind.LIMITED)
     assert told.message == "2 of today's 5 images are left, and this job needs 3. Make fewer, or wait until 00:00 UTC."
     assert told.retry_after_s is not None
     assert 0 < told.retry_after_s <= 86400
@@ -137,7 +137,7 @@ async def test_submits_with_the_same_idempotency_key_create_one_job(world: World
         assert sorted(answer.replayed for answer in answers) == [False] + [True] * 9
         (job_id,) = {answer.job.job_id for answer in answers}
         told = await refused(world, tenant, idempotency_key=key, request_hash="1" * 64)
-        assert (told.code, told.kind) == ("idempotency.key_reused", Kind.INVALID)
+        assert (told.code, told.kind) == ("idempotency.key_reused", ErrorKind.INVALID)
         assert (await world.submit_job(other, idempotency_key=key)) != job_id  # keys are separate per tenant
     assert await world.read_counters(tenant) == (ROUNDS, 0)
     assert await world.count_charged_images(tenant) == ROUNDS
@@ -192,7 +192,7 @@ async def test_workflow_that_no_node_can_run_is_refused_and_not_charged(world: W
     tenant = world.add_tenant()
     await world.add_node()
     told = await refused(world, tenant, model="gone.safetensors")
-    assert (told.code, told.kind) == ("workflow.invalid", Kind.INVALID)
+    assert (told.code, told.kind) == ("workflow.invalid", ErrorKind.INVALID)
     (error,) = told.errors
     assert (error.pointer, error.code) == ("/workflow/1/inputs/ckpt_name", "value_not_in_list")
     assert "common.safetensors" in (error.allowed or ())
@@ -203,7 +203,7 @@ async def test_workflow_that_no_node_can_run_is_refused_and_not_charged(world: W
 async def test_unknown_tenant_is_refused(world: World) -> None:
     await world.add_node()
     told = await refused(world, uuid4())
-    assert (told.code, told.kind) == ("auth.tenant.unknown", Kind.FORBIDDEN)
+    assert (told.code, told.kind) == ("auth.tenant.unknown", ErrorKind.FORBIDDEN)
 
 
 @pytest.mark.requirement("F-97")
@@ -228,7 +228,7 @@ async def test_known_tenants_can_submit_while_auth_is_unavailable(world: World) 
         await world.submit_job(tenant)
         assert (await refused(world, tenant)).code == "quota.queue_full"  # from the saved limits
         told = await refused(world, stranger)
-        assert (told.code, told.kind) == ("service.unavailable", Kind.UNAVAILABLE)
+        assert (told.code, told.kind) == ("service.unavailable", ErrorKind.UNAVAILABLE)
         assert told.message == "The service auth does not answer now. Try again after Retry-After."
     finally:
         await world.system.auth.start()
@@ -242,9 +242,9 @@ async def test_job_of_another_tenant_is_not_found(world: World) -> None:
     job_id = await world.submit_job(tenant)
     await world.submit_job(other)
     for ask in (world.read_job, world.cancel):
-        with pytest.raises(Relayed) as relayed:
+        with pytest.raises(RelayedRefusal) as relayed:
             await ask(other, job_id)
-        assert relayed.value.refused.code == "job.not_found"
+        assert relayed.value.details.code == "job.not_found"
     assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
 
 
@@ -273,7 +273,7 @@ async def test_job_that_did_not_start_in_time_expires(world: World) -> None:
 async def test_start_limit_of_the_tier_applies_to_jobs_that_never_started(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     told = await refused(world, world.add_tenant(start_seconds=60), start_within_seconds=61)
-    assert (told.code, told.kind, "60" in told.message) == ("job.start_time_too_long", Kind.INVALID, True)
+    assert (told.code, told.kind, "60" in told.message) == ("job.start_time_too_long", ErrorKind.INVALID, True)
     running = await world.submit_job(tenant)
     first = await node.claim_attempt()
     assert (first.ref.job_id, await node.start(first.ref)) == (running, True)

@@ -89,7 +89,7 @@ async def test_listing_outputs_reads_a_bounded_number_of_index_entries(world: Wo
             for given in filters:
                 statement = Statement("EXPLAIN (ANALYZE, FORMAT JSON) " + build_output_query(given))
                 for tenant in (small, large):
-                    plan = await statement.value(connection, **given, tenant_id=tenant, limit=101)
+                    plan = await statement.fetch_value(connection, **given, tenant_id=tenant, limit=101)
                     scan = find_scan(json.loads(plan)[0]["Plan"])
                     assert scan["Actual Rows"] < 110
                     assert tenant == large or scan["Index Name"] == "ix_jobs_ended"

@@ -87,10 +87,10 @@ async def test_operator_refresh_reloads_the_catalog_of_every_node(world: World, 
         assert (await node.send_heartbeat()).refresh is not None
     with pytest.raises(Refusal) as refused:
         await operator.node(None, NodeAction.DRAIN)
-    assert refused.value.refused.code == InvalidMessage.code
+    assert refused.value.details.code == InvalidMessage.code
     with pytest.raises(Refusal) as refused:
         await operator.node(f"n-{uuid4().hex[:12]}", NodeAction.CLEAR)
-    assert refused.value.refused.code == UnknownNode.code
+    assert refused.value.details.code == UnknownNode.code
 
 
 async def test_job_returns_to_its_avoided_node_when_the_other_node_is_blocked(world: World) -> None:
@@ -133,4 +133,4 @@ async def test_removed_model_is_refused_after_the_grace_period(world: World) -> 
     await until_looked(world)
     with pytest.raises(Refusal) as refused:
         await world.submit_job(tenant, model=own)
-    assert refused.value.refused.code == InvalidWorkflow.code
+    assert refused.value.details.code == InvalidWorkflow.code

@@ -14,7 +14,7 @@ from contracts.scheduler.nodes import NodeAction, NodeState
 from contracts.scheduler.queue import QueueOrder
 from contracts.scheduler.usage import EndpointUsage
 from contracts.scheduler.waiting import WaitReason
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import COMMON, ENDPOINT, World
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
@@ -54,9 +54,9 @@ async def test_operators_find_jobs_by_tenant_state_node_workflow_and_time(world:
     ]
     assert (await operator.found(limit=2, before=waiting)) == [made, failed]
     assert (await operator.search(node=node.name)).jobs[0].node == node.name
-    with pytest.raises(Relayed) as relayed:
+    with pytest.raises(RelayedRefusal) as relayed:
         await operator.inspect(uuid4())
-    assert relayed.value.refused.code == "job.not_found"
+    assert relayed.value.details.code == "job.not_found"
 
 
 @pytest.mark.requirement("F-160", "job.filter-time")

@@ -19,7 +19,7 @@ from contracts.scheduler.attempts import FINISH_ATTEMPT, Outcome
 from contracts.scheduler.jobs import JobError, JobState
 from contracts.scheduler.purges import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
 from contracts.scheduler.statistics import Stats, Throughput
-from contracts.wire.errors import Kind, Relayed
+from contracts.wire.errors import ErrorKind, RelayedRefusal
 from scheduler.store import nodes
 from tests.integration.scheduler.conftest import System, World, bus_as, run_system
 from tests.integration.scheduler.operator import Operator
@@ -61,10 +61,10 @@ async def purge(world: World, tenant: UUID, job_id: UUID) -> None:
     await world.system.bus.request(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
 
 
-async def refusal(world: World, tenant: UUID, job_id: UUID) -> tuple[Kind, str]:
-    with pytest.raises(Relayed) as caught:
+async def refusal(world: World, tenant: UUID, job_id: UUID) -> tuple[ErrorKind, str]:
+    with pytest.raises(RelayedRefusal) as caught:
         await purge(world, tenant, job_id)
-    return caught.value.refused.kind, caught.value.refused.code
+    return caught.value.details.kind, caught.value.details.code
 
 
 async def traces(world: World, job_id: UUID) -> set[str]:
@@ -79,10 +79,10 @@ async def test_purged_job_leaves_nothing_but_its_usage(world: World) -> None:
     tenant, other = world.add_tenant(images_per_day=5), world.add_tenant()
     job_id, kept = await ended(world, tenant, labels={"a": "canary"}), await ended(world, tenant)
     assert await traces(world, job_id) >= {"jobs", "graphs", "attempts", "job_events"}
-    assert await refusal(world, other, job_id) == (Kind.NOT_FOUND, "job.not_found")
+    assert await refusal(world, other, job_id) == (ErrorKind.NOT_FOUND, "job.not_found")
     await purge(world, tenant, job_id)
     assert await traces(world, job_id) == {"outbox"}  # kept for an hour to publish messages again
-    assert await refusal(world, tenant, job_id) == (Kind.NOT_FOUND, "job.not_found")
+    assert await refusal(world, tenant, job_id) == (ErrorKind.NOT_FOUND, "job.not_found")
     assert (await world.read_job(tenant, kept)).state is JobState.SUCCEEDED
     assert (await world.count_charged_images(tenant), await world.read_counters(tenant)) == (2, (0, 0))
     live = await world.submit_job(tenant)
@@ -118,11 +118,11 @@ async def test_purging_a_job_deletes_its_dead_letters(world: World) -> None:
 async def test_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant)
-    assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
+    assert await refusal(world, tenant, job_id) == (ErrorKind.CONFLICT, "job.not_ended")
     given = await node.claim_attempt()
-    assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
+    assert await refusal(world, tenant, job_id) == (ErrorKind.CONFLICT, "job.not_ended")
     await world.cancel(tenant, job_id)
-    assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.stopping")
+    assert await refusal(world, tenant, job_id) == (ErrorKind.CONFLICT, "job.stopping")
     await node.finish(given.ref, Outcome.CANCELLED)
     await purge(world, tenant, job_id)
     assert await world.read_counters(tenant) == (0, 0)
@@ -137,9 +137,9 @@ async def test_idempotency_key_of_a_purged_job_creates_no_second_job_for_a_day(w
     await purge(world, tenant, job_id)
 
     async def sent(request_hash: str) -> str:
-        with pytest.raises(Relayed) as caught:
+        with pytest.raises(RelayedRefusal) as caught:
             await world.submit(tenant, idempotency_key="k", request_hash=request_hash)
-        return caught.value.refused.code
+        return caught.value.details.code
 
     assert (await sent("h"), await sent("another")) == ("idempotency.job_purged", "idempotency.key_reused")
     assert await world.count_charged_images(tenant) == 2
@@ -263,9 +263,9 @@ async def test_erased_tenant_leaves_nothing_once_its_attempts_have_ended(world: 
     await until(gone)
     for job_id in (done, running, waiting):
         assert await traces(world, job_id) == {"outbox"}
-    with pytest.raises(Relayed) as caught:
+    with pytest.raises(RelayedRefusal) as caught:
         await world.submit(tenant)
-    assert caught.value.refused.code == "auth.tenant.unknown"
+    assert caught.value.details.code == "auth.tenant.unknown"
     assert (await world.read_job(other, kept)).state is JobState.SUCCEEDED
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from chassis.ids import new_id
 from contracts.scheduler.submissions import VALIDATE_WORKFLOW, RandomInput, SubmitJob, ValidationReply
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import World, build_graph
 
 
@@ -44,9 +44,9 @@ async def test_validation_returns_the_errors_of_a_submit(
     tenant = world.add_tenant(**limits)
     await world.add_node()
     told = await validated(world, tenant, **fields)
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await world.submit(tenant, **fields)
-    assert told.errors == refused.value.refused.errors
+    assert told.errors == refused.value.details.errors
     assert told.errors
     assert told.images is None
 

@@ -13,7 +13,7 @@ from contracts.scheduler.jobs import LIST_JOBS, Job, ListJobs
 from contracts.scheduler.nodes import NodeAction
 from contracts.scheduler.usage import QueueFull
 from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import RARE, Node, World, report_of
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
@@ -185,11 +185,11 @@ async def test_waiting_reason_states_the_concurrency_limit_and_the_running_jobs(
 async def test_full_queue_suggests_a_retry_time_only_while_a_node_is_online(world: World) -> None:
     node, tenant = await world.add_node(), world.add_tenant(queue_cap=1)
     job_id = await world.submit_job(tenant)
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await world.submit_job(tenant)
-    assert (refused.value.refused.code, refused.value.refused.retry_after_s) == (QueueFull.code, 5)
+    assert (refused.value.details.code, refused.value.details.retry_after_s) == (QueueFull.code, 5)
     await node.send_heartbeat(online=False)
     await waits_for(world, tenant, job_id, WaitReason.NO_NODE_ONLINE)
-    with pytest.raises(Relayed) as refused:
+    with pytest.raises(RelayedRefusal) as refused:
         await world.submit_job(tenant)
-    assert (refused.value.refused.code, refused.value.refused.retry_after_s) == (QueueFull.code, None)
+    assert (refused.value.details.code, refused.value.details.retry_after_s) == (QueueFull.code, None)

@@ -50,7 +50,7 @@ def test_key_expiry_is_bounded_by_366_days() -> None:
         hash_request(asked(expires_at=time))
         with pytest.raises(InvalidKey) as invalid:
             validate_expiry(asked(expires_at=time), NOW, LIFE)
-        assert [error.pointer for error in invalid.value.refused.errors] == ["/expires_at"]
+        assert [error.pointer for error in invalid.value.details.errors] == ["/expires_at"]
 
 
 @pytest.mark.requirement("B-36")

@@ -102,8 +102,8 @@ def test_unprefixed_url_without_a_database_uses_the_service_name(
     monkeypatch.setenv("DATABASE_URL", "postgres://u:f3a9c1d7@pooler:6432")
     monkeypatch.setenv("LISTEN_URL", "postgres://u:f3a9c1d7@db")
     settings = Settings()
-    assert settings.database.where == "pooler:6432/auth as u"
-    assert settings.listening.where == "db:5432/auth as u"
+    assert settings.database.address == "pooler:6432/auth as u"
+    assert settings.direct_database.address == "db:5432/auth as u"
     assert (settings.database.sslmode, settings.database.ca) == ("verify-full", str(ca))
     monkeypatch.setenv("LISTEN_URL", "postgres://u:f3a9hidden@db?sslmode=disable")
     with pytest.raises(ValidationError, match="does not verify the server") as raised:
@@ -112,7 +112,7 @@ def test_unprefixed_url_without_a_database_uses_the_service_name(
 
 
 def test_address_in_logs_has_no_password() -> None:
-    assert DatabaseUrl.parse("postgresql://u:secret@a,b:1/x").where == "a:5432,b:1/x as u"
+    assert DatabaseUrl.parse("postgresql://u:secret@a,b:1/x").address == "a:5432,b:1/x as u"
 
 
 def test_special_characters_survive_the_settings() -> None:

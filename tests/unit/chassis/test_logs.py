@@ -23,6 +23,7 @@ LINK = "http://gateway:8000/internal/outputs/WyJhIiwiYiJd.Zm9v_YmFy-YmF6"
     [
         (f"refused {KEY}", "refused cf_0123456789ab_***"),
         ("cfr_" + "r" * 43, "cfr_***"),
+        ("cfl_" + "l" * 43, "cfl_***"),
         ("GET /ws?ticket=cft_" + "t" * 43, "GET /ws?ticket=***"),
         (f"token {JWT} expired", "token *** expired"),
         (f"PUT {LINK} failed", "PUT http://gateway:8000/internal/outputs/*** failed"),

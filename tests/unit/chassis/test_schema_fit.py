@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from chassis.database.schema import Schema, SchemaFit, fit
+from chassis.database.schema import Schema, SchemaFit, compare_revisions
 from chassis.faults import Fault, FaultLog
 
 KNOWN = ("0001", "0002", "0003")
@@ -23,7 +23,7 @@ KNOWN = ("0001", "0002", "0003")
 def test_code_works_with_its_own_schema_and_with_newer_ones_that_allow_it(
     revision: str | None, oldest_code: str | None, found: SchemaFit
 ) -> None:
-    assert fit(Schema(revision, oldest_code), head="0003", known=KNOWN) is found
+    assert compare_revisions(Schema(revision, oldest_code), head="0003", known=KNOWN) is found
 
 
 def test_faults_are_logged_at_once_and_then_every_ten_seconds() -> None:

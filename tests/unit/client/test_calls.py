@@ -163,7 +163,7 @@ def test_server_address_is_normalized() -> None:
         "https://ada:pw@api.example",
         "http://a?b=1",
     ):
-        with pytest.raises(ValueError, match="address"):
+        with pytest.raises(ValueError, match="URL of a"):
             normalise_url(wrong)
 
 

@@ -84,7 +84,7 @@ def test_registration_with_a_lost_reply_is_not_retried() -> None:
 
 def test_response_that_is_not_json_raises_a_clear_error() -> None:
     page = answer().__class__(200, {}, b"<html>")
-    with pytest.raises(UnreadableResponse, match="address"):
+    with pytest.raises(UnreadableResponse, match="URL of a"):
         Script(page).run(caller().execute(calls.read_me()))
 
 
@@ -169,7 +169,7 @@ def test_download_with_a_wrong_digest_raises(wrong: bytes, index: int | None) ->
 
 
 def test_download_without_a_digest_raises() -> None:
-    with pytest.raises(DamagedDownload, match="no record"):
+    with pytest.raises(DamagedDownload, match="not among the outputs"):
         Script(OUTPUTS, (answer(etag='"x"'), [PICTURE], None)).run(download(caller(), "j", None, BytesIO()))
 
 
@@ -223,7 +223,7 @@ def test_repeatedly_failing_connections_are_bounded() -> None:
 
 
 def test_wait_respects_its_timeout() -> None:
-    with pytest.raises(JobStillRunning, match="goes on"):
+    with pytest.raises(JobStillRunning, match="It continues"):
         Script(None, None).run(watch(caller(), "j", timeout=0))
     script = Script(None, *END, answer(body=JOB))
     assert script.run(wait_until_ended(caller(), "j", timeout=60)).succeeded
@@ -262,6 +262,19 @@ def test_many_jobs_are_watched_in_turn() -> None:
     assert script.is_over()
     assert len(script.of(OpenWebSocket)) == 1
     assert [json.loads(step.text)["job_id"] for step in script.of(SendText)] == jobs
+
+
+def test_timeout_of_many_jobs_names_a_job_that_has_not_ended() -> None:
+    flow = watch_many(caller(key="k"), ["a", "b"], timeout=0.05)
+
+    def run_until_timeout() -> None:
+        received = iter([told("a", "end", 1, "completed")])
+        step = next(flow)
+        while True:
+            step = flow.send(next(received, None) if isinstance(step, Receive) else None)
+
+    with pytest.raises(JobStillRunning, match="Job b "):
+        run_until_timeout()
 
 
 def test_one_forbidden_job_ends_watching_with_an_error() -> None:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from comfyfleet_client.cli import login_file, show
 from comfyfleet_client.cli.failures import find_exit_code
-from comfyfleet_client.cli.job_commands import _file_name
+from comfyfleet_client.cli.job_commands import _build_file_name
 from comfyfleet_client.cli.login_file import Login
 from comfyfleet_client.cli.main import app
 from comfyfleet_client.cli.parameters import parse_values
@@ -114,7 +114,7 @@ def test_login_file_is_readable_by_its_owner_only(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x", "/x", "a/../../b", "\x1b[2J.png", "", "..", "ü.png"])
 def test_downloaded_files_stay_in_the_chosen_folder(name: str) -> None:
-    file = _file_name(from_json(Job, JOB), 0, from_json(Output, OUTPUT | {"name": name}))
+    file = _build_file_name(from_json(Job, JOB), 0, from_json(Output, OUTPUT | {"name": name}))
     assert file.startswith("01a2_0_")
     assert not set(file) & set("/\\\x1b")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.graph_policy.expressions import MAX_LENGTH, is_bounded
+from contracts.graph_policy.expressions import MAX_LENGTH, has_bounded_cost
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from contracts.graph_policy.expressions import MAX_LENGTH, is_bounded
     ],
 )
 def test_arithmetic_expressions_are_accepted(expression: str) -> None:
-    assert is_bounded(expression)
+    assert has_bounded_cost(expression)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_arithmetic_expressions_are_accepted(expression: str) -> None:
     ],
 )
 def test_expressions_beyond_arithmetic_are_refused(expression: str) -> None:
-    assert not is_bounded(expression)
+    assert not has_bounded_cost(expression)

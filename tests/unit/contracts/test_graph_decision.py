@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.class_decision import decide
-from contracts.graph_policy.decision import MAX_ERRORS, violations
+from contracts.graph_policy.class_decision import decide_class
+from contracts.graph_policy.decision import MAX_ERRORS, find_violations
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
@@ -70,7 +70,7 @@ def judged(class_type: str, inputs: dict[str, Any], policy: TenantPolicy = STRIC
     }
     graph, errors = read_graph(raw)
     assert not errors
-    return violations(graph, CLASSES, policy, frozenset({MINE}))
+    return find_violations(graph, CLASSES, policy, frozenset({MINE}))
 
 
 def codes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy = STRICT) -> list[str]:
@@ -90,8 +90,8 @@ def codes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy = STRICT
     ],
 )
 def test_policy_mode_applies_to_classes_without_a_rule(class_type: str, strict: bool, open_: bool) -> None:
-    assert decide(class_type, CLASSES[class_type], STRICT).allowed is strict
-    assert decide(class_type, CLASSES[class_type], OPEN).allowed is open_
+    assert decide_class(class_type, CLASSES[class_type], STRICT).allowed is strict
+    assert decide_class(class_type, CLASSES[class_type], OPEN).allowed is open_
 
 
 @pytest.mark.parametrize("mode", GraphPolicy)
@@ -99,18 +99,18 @@ def test_policy_mode_applies_to_classes_without_a_rule(class_type: str, strict: 
 def test_operator_can_allow_a_class_or_its_pack(mode: GraphPolicy, class_type: str) -> None:
     module = CLASSES[class_type].module
     for policy in (rules(mode, allowed_classes=(class_type,)), rules(mode, allowed_packs=(module,))):
-        assert decide(class_type, CLASSES[class_type], policy).allowed
+        assert decide_class(class_type, CLASSES[class_type], policy).allowed
 
 
 def test_all_partner_api_classes_form_one_pack() -> None:
-    assert decide("OpenAIChatNode", CLASSES["OpenAIChatNode"], rules(allowed_packs=("comfy_api_nodes",))).allowed
+    assert decide_class("OpenAIChatNode", CLASSES["OpenAIChatNode"], rules(allowed_packs=("comfy_api_nodes",))).allowed
 
 
 def test_allowed_pack_does_not_allow_packs_with_the_same_prefix() -> None:
     policy = rules(allowed_packs=("custom_nodes.pack",))
-    assert decide("Pack", CLASSES["Pack"], policy).allowed
-    assert not decide("PackOther", CLASSES["PackOther"], policy).allowed
-    assert not decide("Pack", CLASSES["Pack"], rules(allowed_packs=("custom_nodes",))).allowed
+    assert decide_class("Pack", CLASSES["Pack"], policy).allowed
+    assert not decide_class("PackOther", CLASSES["PackOther"], policy).allowed
+    assert not decide_class("Pack", CLASSES["Pack"], rules(allowed_packs=("custom_nodes",))).allowed
 
 
 @pytest.mark.parametrize("mode", GraphPolicy)
@@ -119,7 +119,7 @@ def test_allowed_pack_does_not_allow_packs_with_the_same_prefix() -> None:
 )
 def test_deny_rule_overrides_allow_rule(mode: GraphPolicy, denied: dict[str, tuple[str, ...]]) -> None:
     policy = rules(mode, allowed_classes=("SaveImage",), allowed_packs=("nodes",), **denied)
-    decision = decide("SaveImage", CLASSES["SaveImage"], policy)
+    decision = decide_class("SaveImage", CLASSES["SaveImage"], policy)
     assert not decision.allowed
     assert "denied" in decision.reason
 
@@ -134,7 +134,7 @@ def test_refusal_names_the_class_the_reason_and_whom_to_ask() -> None:
 
 def test_custom_class_with_the_name_of_a_stock_class_is_custom() -> None:
     custom = CLASSES["SaveImage"].model_copy(update={"module": "custom_nodes.pack"})
-    assert not decide("SaveImage", custom, STRICT).allowed
+    assert not decide_class("SaveImage", custom, STRICT).allowed
 
 
 FORMS = {
@@ -204,7 +204,7 @@ def test_names_owned_by_the_tenant_are_accepted(class_type: str, inputs: dict[st
             "1": {"class_type": class_type, "inputs": inputs},
         }
     )
-    assert violations(graph, classes, policy, frozenset({MINE})) == ()
+    assert find_violations(graph, classes, policy, frozenset({MINE})) == ()
 
 
 @pytest.mark.parametrize(
@@ -263,9 +263,9 @@ def test_format_string_never_reaches_process_internals(policy: TenantPolicy, val
 
 def test_refused_class_is_reported_once_and_errors_are_bounded() -> None:
     graph, _ = read_graph({str(n): {"class_type": "OpenAIChatNode", "inputs": {"prompt": "x"}} for n in range(2000)})
-    assert len(violations(graph, CLASSES, STRICT, frozenset())) == 1
+    assert len(find_violations(graph, CLASSES, STRICT, frozenset())) == 1
     graph, _ = read_graph({str(n): {"class_type": "LoadImage", "inputs": {"image": "x"}} for n in range(2000)})
-    assert len(violations(graph, CLASSES, STRICT, frozenset())) == MAX_ERRORS
+    assert len(find_violations(graph, CLASSES, STRICT, frozenset())) == MAX_ERRORS
 
 
 def test_classes_missing_from_the_catalog_are_not_checked() -> None:

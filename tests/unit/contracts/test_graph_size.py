@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_size.analysis import GraphSize, measure
-from contracts.graph_size.bounds import MOST_ERRORS, GraphBounds, check_bounds, check_unknown_counts
-from contracts.graph_size.image_quota import MOST_RESERVED, reserve
-from contracts.graph_size.size import MOST
+from contracts.graph_size.analysis import GraphSize, measure_graph
+from contracts.graph_size.bounds import MAX_ERRORS, GraphBounds, check_bounds, check_unknown_counts
+from contracts.graph_size.image_quota import MAX_RESERVED_IMAGES, compute_reservation
+from contracts.graph_size.size import MAX_BOUND
 from contracts.workflow import read_graph
 from tests.ordinary_graphs.catalog import catalog_for
 from tests.ordinary_graphs.corpus import ordinary_graphs
@@ -46,11 +46,11 @@ def save(source: str = "a") -> Raw:
 def measured(raw: Raw, **more: Any) -> GraphSize:
     graph, errors = read_graph(raw)
     assert not errors
-    return measure(graph, **more)
+    return measure_graph(graph, **more)
 
 
 def images(raw: Raw, **more: Any) -> int:
-    return reserve(measured(raw, **more)).images
+    return compute_reservation(measured(raw, **more)).images
 
 
 def chain(first: Raw, *rest: Raw) -> Raw:
@@ -263,7 +263,7 @@ GENERATORS: dict[str, tuple[Raw, int]] = {
 @pytest.mark.parametrize("name", GENERATORS)
 def test_size_of_every_empty_latent_class_is_known(name: str) -> None:
     raw, count = GENERATORS[name]
-    made = measured({"a": raw}).of("a")
+    made = measured({"a": raw}).largest_output("a")
     assert (made.width, made.height, made.pixels, made.total) == (96, 64, 96 * 64, count)
 
 
@@ -311,25 +311,25 @@ SIZES: dict[str, tuple[Raw, tuple[int, int]]] = {
 
 @pytest.mark.parametrize(("second", "expected"), SIZES.values(), ids=SIZES)
 def test_computed_image_size_matches_the_node(second: Raw, expected: tuple[int, int]) -> None:
-    made = measured(chain(image(1, 200, 100), second)).of("b")
+    made = measured(chain(image(1, 200, 100), second)).largest_output("b")
     assert (made.width, made.height) == expected
 
 
 def test_scaling_a_thin_image_by_ratio_uses_the_resulting_size() -> None:
     thin = image(1, 16384, 1)
-    made = measured(chain(thin, node("ImageScale", image=["a", 0], width=0, height=4096))).of("b")
+    made = measured(chain(thin, node("ImageScale", image=["a", 0], width=0, height=4096))).largest_output("b")
     assert made.pixels >= 16384 * 4096 * 4096
 
 
 def test_total_pixels_bound_the_area_for_every_ratio() -> None:
     scaled = node("ImageScaleToTotalPixels", image=["a", 0], megapixels=1.0, resolution_steps=1)
-    made = measured(chain(image(1, 8000, 10), scaled)).of("b")
+    made = measured(chain(image(1, 8000, 10), scaled)).largest_output("b")
     assert 1024 * 1024 <= made.pixels <= 1.1 * 1024 * 1024
 
 
 def test_uploaded_image_has_its_own_size() -> None:
     raw = chain(node("LoadImage", image="u1"), node("ImageUpscaleWithModel", image=["a", 0]))
-    assert measured(raw, uploads={"u1": (300, 200)}).of("b").pixels == 1200 * 800
+    assert measured(raw, uploads={"u1": (300, 200)}).largest_output("b").pixels == 1200 * 800
 
 
 @pytest.mark.parametrize(
@@ -340,13 +340,13 @@ def test_uploaded_image_has_its_own_size() -> None:
         (chain(node("StringReplace", string="aaaa", find="a", replace="xyz")), 12, 16),
         (chain(node("StringReplace", string="aaaa", find="", replace="xyz")), 19, 19),
         (chain(node("StringFormat", f_string="{a:1000000000}", values__a="x")), 10**9, 1.1 * 10**9),
-        (chain(node("StringFormat", f_string="{a:{b}}", values__a="x", values__b=10**9)), MOST, MOST),
+        (chain(node("StringFormat", f_string="{a:{b}}", values__a="x", values__b=10**9)), MAX_BOUND, MAX_BOUND),
         (chain(node("StringFormat", f_string="{{literal braces}}")), 18, 18),
         (chain(node("RegexReplace", string="aaaa", regex_pattern="a", replace=r"\g<0>\g<0>")), 8, 200),
     ],
 )
 def test_text_length_is_bounded_by_its_maximum(raw: Raw, at_least: int, at_most: float) -> None:
-    assert at_least <= measured(raw).of("a").text <= at_most
+    assert at_least <= measured(raw).largest_output("a").text <= at_most
 
 
 def test_chain_that_doubles_its_text_is_refused() -> None:
@@ -354,9 +354,9 @@ def test_chain_that_doubles_its_text_is_refused() -> None:
     for n in range(1, 100):
         raw[str(n)] = node("StringConcatenate", string_a=[str(n - 1), 0], string_b=[str(n - 1), 0], delimiter="")
     size = measured(raw)
-    assert size.text_bytes == MOST
+    assert size.text_bytes == MAX_BOUND
     (error,) = check_bounds(size, GraphBounds(text_bytes=262_144))
-    assert (error.code, error.node_id) == ("too_much_text", size.find_longest_text)
+    assert (error.code, error.node_id) == ("too_much_text", size.longest_text_node)
 
 
 def test_chain_that_doubles_its_images_is_bounded() -> None:
@@ -364,8 +364,8 @@ def test_chain_that_doubles_its_images_is_bounded() -> None:
     for n in range(1, 200):
         raw[str(n)] = node("ImageBatch", image1=[str(n - 1), 0], image2=[str(n - 1), 0])
     raw["s"] = save("199")
-    assert measured(raw).of("199").total == MOST
-    assert images(raw) == MOST_RESERVED
+    assert measured(raw).largest_output("199").total == MAX_BOUND
+    assert images(raw) == MAX_RESERVED_IMAGES
 
 
 KILLERS = {
@@ -475,12 +475,12 @@ def test_custom_output_class_counts_its_input_images() -> None:
 
 def test_frames_per_image_can_be_configured() -> None:
     size = measured(chain(image(64), node("SaveAnimatedWEBP", images=["a", 0])))
-    assert [reserve(size, frames).images for frames in (1, 16, 24, 100)] == [64, 4, 3, 1]
+    assert [compute_reservation(size, frames).images for frames in (1, 16, 24, 100)] == [64, 4, 3, 1]
 
 
 def test_number_of_size_errors_is_bounded() -> None:
     raw = {str(n): latent(8, 16384, 16384) for n in range(100)}
-    assert len(check_bounds(measured(raw), FREE)) == MOST_ERRORS
+    assert len(check_bounds(measured(raw), FREE)) == MAX_ERRORS
 
 
 def test_graph_is_not_refused_by_bounds_that_are_not_set() -> None:
@@ -493,7 +493,7 @@ def test_ordinary_graphs_are_within_the_bounds_of_the_free_tier(graph: Any) -> N
     size = measured(graph.workflow, specs=catalog_for([graph]), uploads=dict.fromkeys(graph.uploads, (1024, 1024)))
     assert check_bounds(size, FREE) == ()
     assert check_unknown_counts(size) == ()
-    assert reserve(size).images <= 50
+    assert compute_reservation(size).images <= 50
 
 
 def calls_of(work: Callable[[], object]) -> int:
@@ -540,6 +540,6 @@ def test_effort_of_the_size_analysis_grows_linearly_with_the_graph(make: Callabl
     def calls(nodes: int) -> int:
         graph, errors = read_graph(make(nodes))
         assert not errors
-        return calls_of(lambda: (check_bounds(size := measure(graph), FREE), reserve(size)))
+        return calls_of(lambda: (check_bounds(size := measure_graph(graph), FREE), compute_reservation(size)))
 
     assert calls(1600) <= 2.2 * calls(800)

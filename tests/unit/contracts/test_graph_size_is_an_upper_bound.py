@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.graph_size.analysis import measure
-from contracts.graph_size.image_quota import reserve
+from contracts.graph_size.analysis import measure_graph
+from contracts.graph_size.image_quota import compute_reservation
 from contracts.graph_size.size import Size
 from contracts.workflow import read_graph
 
@@ -273,7 +273,7 @@ def test_computed_bounds_are_never_exceeded(reference: Reference | None) -> None
         return
     graph, errors = read_graph(reference.graph)
     assert not errors
-    size = measure(graph)
+    size = measure_graph(graph)
     for node_id, outputs in reference.values.items():
         bounds = size.outputs[node_id]
         for index, value in enumerate(outputs):
@@ -302,4 +302,4 @@ def test_reservation_is_never_exceeded(reference: Reference | None, output: str,
     assert not errors
     moving = output == "SaveAnimatedWEBP"
     cost = sum(ceil(one.count / 16) if moving else one.count for one in batches)
-    assert cost <= reserve(measure(graph)).images
+    assert cost <= compute_reservation(measure_graph(graph)).images

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.input_roles import ClassRoles, NamedValue, find_role_by_pattern, role_of
+from contracts.graph_policy.input_roles import ClassRoles, NamedValue, find_input_role, find_role_by_pattern
 from contracts.graph_policy.registry import InputRole
 
 
@@ -134,25 +134,25 @@ def test_long_input_names_are_classified_by_their_suffix() -> None:
 )
 def test_reviewed_roles_apply_to_stock_classes(class_type: str, module: str, name: str, role: InputRole | None) -> None:
     spec = Described(module=module, inputs={name: combo()} if class_type == "CustomCombo" else {name: text()})
-    assert role_of(class_type, name, spec) is role
+    assert find_input_role(class_type, name, spec) is role
 
 
 def test_unreviewed_input_is_classified_by_pattern() -> None:
     spec = Described(module="nodes", inputs={"output_folder": text(), "quality": text()})
-    assert role_of("SaveImage", "output_folder", spec) is InputRole.OUTPUT_NAME
-    assert role_of("SaveImage", "quality", spec) is None
+    assert find_input_role("SaveImage", "output_folder", spec) is InputRole.OUTPUT_NAME
+    assert find_input_role("SaveImage", "quality", spec) is None
 
 
 def test_pack_class_with_a_stock_name_is_classified_by_pattern() -> None:
     spec = Described(module="custom_nodes.pack", inputs={"image": text(), "mask_path": text()})
-    assert role_of("LoadImage", "image", spec) is None
-    assert role_of("LoadImage", "mask_path", spec) is InputRole.FILE
+    assert find_input_role("LoadImage", "image", spec) is None
+    assert find_input_role("LoadImage", "mask_path", spec) is InputRole.FILE
 
 
 def test_catalog_without_module_names_is_classified_by_pattern() -> None:
     spec = ClassSpec(inputs={"filename_prefix": text(), "images": text()}, outputs=(), output_node=True)
-    assert role_of("SaveImage", "filename_prefix", spec) is InputRole.OUTPUT_NAME
-    assert role_of("SaveImage", "images", spec) is None
+    assert find_input_role("SaveImage", "filename_prefix", spec) is InputRole.OUTPUT_NAME
+    assert find_input_role("SaveImage", "images", spec) is None
 
 
 def test_values_with_a_role_are_found_in_records_links_and_wrapped_lists() -> None:
@@ -173,6 +173,6 @@ def test_values_with_a_role_are_found_in_records_links_and_wrapped_lists() -> No
 
 def test_unknown_inputs_of_a_graph_are_classified_by_name() -> None:
     inputs: dict[str, Any] = {"videos.video_path3": "x", "note": "y"}
-    assert [found.place for found in ClassRoles("Any", Described()).iterate_named_values(inputs)] == [
+    assert [found.path for found in ClassRoles("Any", Described()).iterate_named_values(inputs)] == [
         ("videos.video_path3",)
     ]

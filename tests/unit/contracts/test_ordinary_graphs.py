@@ -55,7 +55,7 @@ def test_ordinary_graph_is_refused_without_its_uploads(graph: OrdinaryGraph) -> 
     read, _ = read_graph(graph.workflow)
     found = check_fleet(read, frozenset(), [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
     assert isinstance(found, UnrunnableGraph)
-    assert {error.code for error in found.build_refusal().refused.errors} == {"file_not_uploaded"}
+    assert {error.code for error in found.build_refusal().details.errors} == {"file_not_uploaded"}
 
 
 def test_every_upload_of_the_corpus_is_used() -> None:

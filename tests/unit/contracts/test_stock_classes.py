@@ -7,9 +7,9 @@ from importlib import resources
 import pytest
 
 from contracts.graph_policy.registry import (
-    OPEN_REFUSES,
     STOCK_CLASSES,
     STRICT_REASONS,
+    TRAITS_REFUSED_WHEN_OPEN,
     InputRole,
     Trait,
     find_stock_class,
@@ -97,7 +97,7 @@ def test_every_trait_and_role_is_used() -> None:
 )
 def test_classes_with_dangerous_traits_are_not_safe(name: str, reason: Trait) -> None:
     reviewed = STOCK_CLASSES[name]
-    assert (reviewed.is_safe, reviewed.refusal) == (False, reason)
+    assert (reviewed.is_safe, reviewed.unsafe_trait) == (False, reason)
     assert STRICT_REASONS[reason]
 
 
@@ -120,7 +120,7 @@ def test_common_stock_classes_are_classified_as_safe() -> None:
 
 
 def test_open_policy_refuses_fewer_classes_and_every_reason_is_a_sentence() -> None:
-    assert STRICT_REASONS.keys() > OPEN_REFUSES
+    assert STRICT_REASONS.keys() > TRAITS_REFUSED_WHEN_OPEN
     assert all(
         reason.startswith("It ") and reason.endswith(".") for reason in STRICT_REASONS.values() if "Its" not in reason
     )
@@ -146,12 +146,12 @@ def test_new_stock_class_counts_as_unreviewed() -> None:
 def test_new_partner_api_class_is_known_to_use_the_network() -> None:
     found = find_stock_class("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
     assert found is not None
-    assert found.refusal is Trait.NETWORK
+    assert found.unsafe_trait is Trait.NETWORK
     assert is_unreviewed("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
 
 
 def test_numbered_inputs_of_a_growing_group_share_their_role() -> None:
     loader = STOCK_CLASSES["LoadLoraModel"]
-    assert loader.role_of("loras.0.lora_name") is loader.role_of("loras.17.lora_name") is InputRole.MODEL
-    assert loader.role_of("loras.0.strength") is None
-    assert loader.role_of("loras.0.lora_name.x") is None
+    assert loader.find_role("loras.0.lora_name") is loader.find_role("loras.17.lora_name") is InputRole.MODEL
+    assert loader.find_role("loras.0.strength") is None
+    assert loader.find_role("loras.0.lora_name.x") is None

@@ -11,7 +11,7 @@ from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
 from contracts.scheduler.heartbeats import Heartbeat, ReportCatalog
 from contracts.scheduler.jobs import JobError
 from contracts.scheduler.outputs import Output, OutputKind
-from contracts.wire.text import REPLACEMENT, clean, is_clean_text
+from contracts.wire.text import REPLACEMENT, clean_text, is_clean_text
 
 UNFIT = "a\x00b\ud800c\udfffd\x1be"
 CLEANED = f"a{REPLACEMENT}b{REPLACEMENT}c{REPLACEMENT}d{REPLACEMENT}e"
@@ -63,5 +63,5 @@ def test_value_that_is_not_text_stays_invalid() -> None:
 def test_sanitizing_clean_text_changes_nothing() -> None:
     text = "tab\t, line\n, \U0001f602, \N{LATIN SMALL LETTER E WITH ACUTE}"
     assert is_clean_text(text)
-    assert clean(text, 1_000) == text
+    assert clean_text(text, 1_000) == text
     assert not is_clean_text(UNFIT)

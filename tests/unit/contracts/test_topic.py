@@ -12,7 +12,7 @@ from contracts.wire.topic import FLEET
 def test_subject_round_trips() -> None:
     subject = JOB_CHANGED.subject("t1", "j1")
     assert subject == "evt.scheduler.job.changed.v1.t1.j1"
-    assert (JOB_CHANGED.address(subject).tenant, JOB_CHANGED.address(subject).key) == ("t1", "j1")
+    assert (JOB_CHANGED.parse_subject(subject).tenant, JOB_CHANGED.parse_subject(subject).key) == ("t1", "j1")
 
 
 @pytest.mark.parametrize("token", ["", "*", ">", "a.b", "a b", "a\n", "x" * 65, "é"])

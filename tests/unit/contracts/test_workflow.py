@@ -80,13 +80,13 @@ def test_cycle_error_lists_only_the_cycle(backwards: bool) -> None:
     assert not errors
     error = find_cycle_error(graph, "/workflow")
     assert error is not None
-    knot = (
-        error.message.removeprefix("The nodes ")
-        .removesuffix(" feed each other in a circle. Remove one of these links.")
+    cycle = (
+        error.message.removeprefix("The links between the nodes ")
+        .removesuffix(" form a cycle. Remove one of them.")
         .split(" -> ")
     )
-    assert knot[0] == knot[-1] == error.node_id
-    assert sorted(knot[1:]) == ["2", "3", "4"]
+    assert cycle[0] == cycle[-1] == error.node_id
+    assert sorted(cycle[1:]) == ["2", "3", "4"]
 
 
 def test_chain_without_a_cycle_reports_no_cycle() -> None:

@@ -92,7 +92,7 @@ def assert_harmless(classes: NodeClasses, name: str, given: str, role: InputRole
         for form in FORMS:
             raw = {**SOURCES, "it": {"class_type": name, "inputs": {given: form}}}
             graph, malformed = read_graph(raw)
-            if malformed or classes.rules.violations(graph, policy, frozenset({UPLOAD})):
+            if malformed or classes.rules.find_violations(graph, policy, frozenset({UPLOAD})):
                 refused += 1
                 continue
             value = stage_graph(raw, REF, {UPLOAD: STAGED}, classes)["it"]["inputs"][given]
@@ -112,7 +112,7 @@ def assert_all_harmless(classes: NodeClasses) -> tuple[int, int, int]:
     inputs = refused = rewritten = 0
     for name, spec in classes.specs.items():
         for given in spec.inputs:
-            role = classes.rules.role(name, given)
+            role = classes.rules.find_role(name, given)
             if role in NAMING:
                 counts = assert_harmless(classes, name, given, role)
                 inputs, refused, rewritten = inputs + 1, refused + counts[0], rewritten + counts[1]
@@ -155,7 +155,7 @@ def test_no_input_of_a_pack_that_looks_like_a_path_reaches_outside_of_the_job(
         module="custom_nodes.pack",
     )
     classes = with_sources({"Pack": spec})
-    role = classes.rules.role("Pack", given)
+    role = classes.rules.find_role("Pack", given)
     assert role in NAMING
     if role is not InputRole.MODEL:
         assert_harmless(classes, "Pack", given, role)
@@ -163,7 +163,7 @@ def test_no_input_of_a_pack_that_looks_like_a_path_reaches_outside_of_the_job(
         plain = TenantPolicy(mode=GraphPolicy.OPEN)
         for form in FORMS:
             graph, malformed = read_graph({**SOURCES, "it": {"class_type": "Pack", "inputs": {given: form}}})
-            assert malformed or classes.rules.violations(graph, plain, frozenset({UPLOAD}))
+            assert malformed or classes.rules.find_violations(graph, plain, frozenset({UPLOAD}))
 
 
 @pytest.mark.skipif(REAL is None, reason="needs a real ComfyUI: set COMFYUI_URL")

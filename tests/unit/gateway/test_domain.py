@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.gateway.submissions import Submission
-from contracts.graph_size.analysis import measure
-from contracts.graph_size.image_quota import reserve
+from contracts.graph_size.analysis import measure_graph
+from contracts.graph_size.image_quota import compute_reservation
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor
@@ -35,7 +35,7 @@ def test_built_in_graph_is_complete_and_counts_its_images() -> None:
         )
     )
     assert not errors
-    assert reserve(measure(graph)).images == 3
+    assert compute_reservation(measure_graph(graph)).images == 3
     assert graph["sampler"].inputs["seed"] == 5
     assert graph["negative"].inputs["text"] == "b"
     assert {node.class_type for node in graph.values()} == {
@@ -65,7 +65,7 @@ def test_image_with_a_prompt_selects_image_to_image(
     assert built_in.find_workflow_name(submission) == name
     assert classes <= {node.class_type for node in graph.values()}
     assert graph["sampler"].inputs["denoise"] == denoise
-    assert reserve(measure(graph)).images == over.get("num_images", 1)
+    assert compute_reservation(measure_graph(graph)).images == over.get("num_images", 1)
     sent = {UPLOAD, over.get("mask", UPLOAD)}
     assert find_upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
 
@@ -200,7 +200,7 @@ def test_json_numbers_keep_every_digit(value: Any) -> None:
 def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refused:
         parse_json(body)
-    assert len(refused.value.refused.errors) == 1
+    assert len(refused.value.details.errors) == 1
 
 
 def nested(depth: int) -> bytes:
@@ -216,7 +216,7 @@ def test_nesting_up_to_the_limit_is_accepted() -> None:
     assert parse_json(nested(32))
     with pytest.raises(Malformed) as refused:
         parse_json(nested(33))
-    assert refused.value.refused.errors[0].code == "json_depth"
+    assert refused.value.details.errors[0].code == "json_depth"
 
 
 @pytest.mark.parametrize("beside", ["", "a\\b"], ids=["plain", "with-a-backslash"])
@@ -239,13 +239,13 @@ def test_key_length_is_limited_and_text_length_is_not(key: str, text: str, fits:
         return
     with pytest.raises(Malformed) as refused:
         parse_json(body)
-    assert refused.value.refused.errors[0].code == "json_text"
+    assert refused.value.details.errors[0].code == "json_text"
 
 
 def test_validation_error_points_into_the_body_without_echoing_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
         validate_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
-    told = refused.value.refused
+    told = refused.value.details
     assert {"/steps", "/labels/a~1b~0c"} <= {error.pointer for error in told.errors}
     assert "SECRET" not in told.model_dump_json()
     assert max(len(error.pointer) for error in told.errors) <= 256

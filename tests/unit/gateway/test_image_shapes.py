@@ -78,7 +78,7 @@ def test_scaling_never_reduces_an_image_to_nothing(
         assert min(made) >= 8
         assert max(made) <= 2048
         return
-    if "/image" in {error.pointer for error in refusal.refused.errors}:
+    if "/image" in {error.pointer for error in refusal.details.errors}:
         assert width or height, "without sides it keeps its shape"
         assert min(picture) <= 32, "no shape that may be asked for is further away"
 
@@ -103,4 +103,4 @@ def test_image_that_cropping_would_empty_is_refused_with_its_field(
     sizes = {UPLOAD: Size(*picture)} | ({MASK: Size(*mask)} if mask else {})
     with pytest.raises(InvalidWorkflow) if pointers else nullcontext() as refusal:
         image_to_image.fit_to_image(Submission.model_validate(sent), sizes)
-    assert [error.pointer for error in (refusal.value.refused.errors if refusal else ())] == pointers
+    assert [error.pointer for error in (refusal.value.details.errors if refusal else ())] == pointers

@@ -2,14 +2,14 @@ import pytest
 from fastapi import Request, Response
 from pydantic import SecretStr
 
-from contracts.auth.sessions import Session
+from contracts.auth.sessions import SessionTokens
 from gateway.accounts.session_cookie import SessionCookie
 
 
 @pytest.mark.requirement("S-49")
 def test_cookie_is_sent_over_tls_only_where_clients_use_https() -> None:
     response = Response()
-    session = Session(access_token=SecretStr("a"), refresh_token=SecretStr("cfr_x"), expires_in=900)
+    session = SessionTokens(access_token=SecretStr("a"), refresh_token=SecretStr("cfr_x"), expires_in=900)
     SessionCookie("https://api.example").set_and_present(response, session)
     parts = response.headers["set-cookie"].split("; ")
     assert parts[0] == "__Secure-comfyfleet_refresh=cfr_x"

@@ -118,7 +118,7 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
 def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_submission(body)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert error.pointer == pointer
     assert words in error.message
 
@@ -174,7 +174,7 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
 def test_json_syntax_error_is_reported_with_line_and_column(body: bytes, code: str, words: str) -> None:
     with pytest.raises(Malformed) as refused:
         parse_json(body)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert error.code == code
     assert words in error.message
 
@@ -198,7 +198,7 @@ def test_nan_is_ignored_where_comfyui_ignores_it() -> None:
 def test_nan_in_an_input_is_refused_with_its_place() -> None:
     with pytest.raises(Malformed) as refused:
         parse_json(b'{"workflow": {"1": {"class_type": "A", "inputs": {"a/b": NaN}}}}')
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.code, error.pointer) == ("json_number", "/workflow/1/inputs/a~1b")
 
 
@@ -225,7 +225,7 @@ def test_extra_data_of_listed_keys_reaches_nodes() -> None:
 def test_extra_data_that_no_node_may_get_is_refused(sent: dict[str, Any], pointer: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         ExtraDataKeys().filter_extra_data(sent)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.pointer, error.code) == (pointer, code)
     assert "SECRET" not in error.message
 

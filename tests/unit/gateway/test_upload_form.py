@@ -45,5 +45,5 @@ def test_extra_fields_of_comfyuis_upload_form_are_ignored() -> None:
 def test_form_without_exactly_one_file_is_refused(parts: list[bytes], code: str) -> None:
     with pytest.raises(Malformed) as refused:
         file_in(*parts)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert error.code == code

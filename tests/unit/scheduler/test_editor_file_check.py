@@ -51,14 +51,14 @@ def test_converted_graph_is_the_graph_that_is_stored() -> None:
 def test_error_names_node_and_input_with_the_json_pointer_of_the_file() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file(32, -16, 2, 5), SIMULATED)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.pointer, error.node_id, error.input) == ("/workflow", "1", "height")
 
 
 def test_refusal_of_a_file_states_the_reason_and_suggests_the_api_format() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file("wide", 16, 2, 5), SIMULATED)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.pointer, error.code, error.node_id) == ("/workflow", "workflow_ui_format", "1")
     assert error.message.startswith("Node 1 (EmptyImage) of this workflow file of ComfyUI's editor cannot be converted")
     assert 'It has "wide" where the value of width (INT) belongs' in error.message
@@ -84,7 +84,7 @@ def test_unknown_class_in_a_file_suggests_a_similar_class() -> None:
     raw["nodes"][0]["type"] = "EmptyImag"
     with pytest.raises(InvalidWorkflow) as refused:
         found(raw, SIMULATED)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.code, error.node_id) == ("unknown_node_class", "1")
     assert "EmptyImage" in error.message
 
@@ -92,7 +92,7 @@ def test_unknown_class_in_a_file_suggests_a_similar_class() -> None:
 def test_file_without_a_running_node_is_refused() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found({"nodes": [], "links": []}, SIMULATED)
-    assert "It has no node that runs." in refused.value.refused.errors[0].message
+    assert "It has no node that runs." in refused.value.details.errors[0].message
 
 
 def test_file_is_refused_with_a_retry_time_while_the_fleet_is_empty() -> None:

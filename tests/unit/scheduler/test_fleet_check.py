@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from contracts.graph_size.analysis import measure
+from contracts.graph_size.analysis import measure_graph
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
@@ -42,7 +42,7 @@ def run(
 def errors_of(raw: dict[str, Any], *catalogs: Catalog) -> tuple[FieldError, ...]:
     with pytest.raises(InvalidWorkflow) as caught:
         run(raw, *catalogs)
-    return caught.value.refused.errors
+    return caught.value.details.errors
 
 
 def loaded(name: str) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def test_denied_class_is_refused_even_if_no_output_needs_it() -> None:
     assert set(run(raw, LARGE).graph) == {"1", "2"}
     with pytest.raises(InvalidWorkflow) as refused:
         run(raw, LARGE, policy=STRICT)
-    (error,) = refused.value.refused.errors
+    (error,) = refused.value.details.errors
     assert (error.code, error.pointer) == ("node_class_not_allowed", "/workflow/9/class_type")
 
 
@@ -253,4 +253,4 @@ def test_undeclared_list_is_passed_on_and_its_text_is_measured(value: Any) -> No
     pack = catalog_of({"Pack": {**described, "python_module": "custom_nodes.pack"}})
     graph = run({"1": {"class_type": "Pack", "inputs": {"any": value}}}, pack).graph
     assert graph["1"].inputs == {"any": value}
-    assert measure(graph, specs=pack.classes).text_bytes >= str(value).count("x")
+    assert measure_graph(graph, specs=pack.classes).text_bytes >= str(value).count("x")

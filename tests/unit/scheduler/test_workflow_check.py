@@ -38,8 +38,8 @@ def errors_of(graph: dict[str, Any]) -> tuple[FieldError, ...]:
     try:
         found = check_workflow(graph, frozenset(), [CATALOG], TERMS, lambda _: 1)
     except InvalidWorkflow as refusal:
-        return refusal.refused.errors
-    return () if isinstance(found, CheckedWorkflow) else found.build_refusal().refused.errors
+        return refusal.details.errors
+    return () if isinstance(found, CheckedWorkflow) else found.build_refusal().details.errors
 
 
 def written(title: str, errors: tuple[FieldError, ...]) -> str:

@@ -24,14 +24,14 @@ class Admin:
         tier: str | None = None,
         role: str | None = None,
         is_active: bool | None = None,
-        page: int = PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Account]:
         """Yield accounts, newest first; ``search`` matches part of the username or email address."""
         return self._runner.iterate(
             iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_users(
-                    search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
+                    search=search, tier=tier, role=role, is_active=is_active, limit=page_size, cursor=cursor
                 ),
             )
         )
@@ -99,10 +99,10 @@ class Admin:
         """Remove the rule about a pack."""
         return await self._runner.run(self._caller.execute(access_calls.reset_class_rule(PACKS, name)))
 
-    def invites(self, *, page: int = PAGE_SIZE) -> AsyncIterator[Invite]:
+    def invites(self, *, page_size: int = PAGE_SIZE) -> AsyncIterator[Invite]:
         """Yield invites, newest first."""
         return self._runner.iterate(
-            iterate_pages(self._caller, lambda cursor: access_calls.list_invites(limit=page, cursor=cursor))
+            iterate_pages(self._caller, lambda cursor: access_calls.list_invites(limit=page_size, cursor=cursor))
         )
 
     async def create_invite(self, *, tier: str | None = None, expires_in_days: int | None = None) -> NewInvite:

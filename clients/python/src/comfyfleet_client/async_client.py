@@ -136,7 +136,7 @@ class Jobs(_Resource):
         """Submit a job. Retries never create a second job.
 
         Args:
-            prompt: of an image; ``parameters`` are then width, height, steps, seed and so on.
+            prompt: describes the image to generate; ``parameters`` are then width, height, steps, seed and so on.
             workflow: a graph in ComfyUI's API format, instead of a prompt.
             idempotency_key: identifies this submission for 24 hours; random by default.
             parameters: all other fields of a submission: workflow_name, randomize_seeds, priority, labels, …
@@ -158,15 +158,15 @@ class Jobs(_Resource):
         label: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        page: int = PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Job]:
-        """Yield own jobs, newest first, fetching pages as needed. ``label`` is key:value."""
+        """Yield the user's jobs, newest first, fetching pages as needed. ``label`` is key:value."""
         return self._runner.iterate(
             iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_jobs(
                     status=status, workflow=workflow, label=label, created_after=created_after,
-                    created_before=created_before, limit=page, cursor=cursor,
+                    created_before=created_before, limit=page_size, cursor=cursor,
                 ),
             )
         )  # fmt: skip

@@ -24,7 +24,7 @@ class Fleet:
 
     async def usage(self, user_id: str | None = None, *, days: int | None = None) -> tuple[UsageDay, ...]:
         """Return the usage of one user, or of everybody, in the last UTC days, newest first."""
-        return await self._runner.run(self._caller.execute(calls.read_usage_of(user_id, days)))
+        return await self._runner.run(self._caller.execute(calls.read_user_usage(user_id, days)))
 
     async def nodes(self) -> tuple[Node, ...]:
         """Return every node, by name."""
@@ -44,11 +44,11 @@ class Fleet:
         return await self._runner.run(self._caller.execute(call))
 
     async def clear(self, node: str) -> Node:
-        """Remove foreign prompts from a node. It takes effect within seconds of the answer."""
+        """Remove foreign prompts from a node. It takes effect within seconds after the response."""
         return await self._runner.run(self._caller.execute(calls.run_node_action(node, "clear")))
 
     async def refresh(self, node: str) -> Node:
-        """Refresh the catalog of a node. It takes effect within seconds of the answer."""
+        """Refresh the catalog of a node. It takes effect within seconds after the response."""
         return await self._runner.run(self._caller.execute(calls.run_node_action(node, "refresh")))
 
     async def refresh_all(self) -> tuple[Node, ...]:
@@ -56,7 +56,7 @@ class Fleet:
         return await self._runner.run(self._caller.execute(calls.refresh_nodes()))
 
     async def forget(self, node: str) -> None:
-        """Remove a node that is gone. Raises Conflict while it is alive."""
+        """Remove a node that was shut down. Raises Conflict while it is alive."""
         await self._runner.run(self._caller.execute(calls.forget_node(node)))
 
     def jobs(
@@ -68,7 +68,7 @@ class Fleet:
         workflow: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        page: int = PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[FleetJob]:
         """Yield all users' jobs, newest first, fetching pages as needed; ``tenant`` is a user id."""
         return self._runner.iterate(
@@ -76,7 +76,7 @@ class Fleet:
                 self._caller,
                 lambda cursor: calls.list_fleet_jobs(
                     tenant=tenant, status=status, node=node, workflow=workflow, created_after=created_after,
-                    created_before=created_before, limit=page, cursor=cursor,
+                    created_before=created_before, limit=page_size, cursor=cursor,
                 ),
             )
         )  # fmt: skip
@@ -114,31 +114,37 @@ class Fleet:
         action: str | None = None,
         after: datetime | None = None,
         before: datetime | None = None,
-        page: int = PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[AuditEntry]:
         """Yield audit log entries, newest first; ``actor`` and ``subject`` are user ids."""
         return self._runner.iterate(
             iterate_pages(
                 self._caller,
                 lambda cursor: calls.list_audit(
-                    actor=actor, subject=subject, action=action, after=after, before=before, limit=page, cursor=cursor
+                    actor=actor,
+                    subject=subject,
+                    action=action,
+                    after=after,
+                    before=before,
+                    limit=page_size,
+                    cursor=cursor,
                 ),
             )
         )
 
     def dead_letters(
-        self, *, service: str | None = None, node: str | None = None, page: int = PAGE_SIZE
+        self, *, service: str | None = None, node: str | None = None, page_size: int = PAGE_SIZE
     ) -> AsyncIterator[DeadLetter]:
         """Yield messages that could not be processed, newest first."""
         return self._runner.iterate(
             iterate_pages(
                 self._caller,
-                lambda cursor: calls.list_dead_letters(service=service, node=node, limit=page, cursor=cursor),
+                lambda cursor: calls.list_dead_letters(service=service, node=node, limit=page_size, cursor=cursor),
             )
         )
 
     async def redrive(self, letter: DeadLetter | str) -> None:
-        """Have a message processed again. Raises Conflict if that is not possible, or if it fails again."""
+        """Process a message again. Raises Conflict if that is not possible, or if it fails again."""
         await self._runner.run(
             self._caller.execute(calls.redrive_dead_letter(letter.id if isinstance(letter, DeadLetter) else letter))
         )

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Caller:
-    """Everything of a client except its connections.
+    """The base URL, credentials and retry policy of a client, and the flows that use them.
 
     Attributes:
         base_url: of the service, without ``/api/v1``.
@@ -132,4 +132,4 @@ def _decode_body(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
     except (ValueError, RecursionError):
-        raise UnreadableResponse("The answer is no JSON. Is this the address of a comfyfleet?") from None
+        raise UnreadableResponse("The response is not JSON. Is this the URL of a comfyfleet service?") from None

@@ -70,7 +70,7 @@ def create_key(
 ) -> Call[NewKey]:
     expiry = expires_at.isoformat() if expires_at else None
     body = omit_none(name=name, scopes=list(scopes) if scopes else None, expires_at=expiry)
-    return Call(_creating_request("/auth/keys", body, idempotency_key), build_parser(NewKey))
+    return Call(_build_creating_request("/auth/keys", body, idempotency_key), build_parser(NewKey))
 
 
 def list_keys() -> Call[tuple[Key, ...]]:
@@ -81,8 +81,8 @@ def revoke_key(key_id: str) -> Call[None]:
     return Call(Request("DELETE", f"/auth/keys/{quote_segment(key_id)}"), parse_empty)
 
 
-def submit_job(build_submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
-    return Call(_creating_request("/jobs", omit_none(**build_submission), idempotency_key), build_parser(Job))
+def submit_job(submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
+    return Call(_build_creating_request("/jobs", omit_none(**submission), idempotency_key), build_parser(Job))
 
 
 def read_job(job_id: str) -> Call[Job]:
@@ -171,6 +171,6 @@ def change_tier(name: str, limits: Mapping[str, float | str | None]) -> Call[Tie
     )
 
 
-def _creating_request(path: str, body: dict[str, Any], idempotency_key: str) -> Request:
+def _build_creating_request(path: str, body: dict[str, Any], idempotency_key: str) -> Request:
     """Return a creating request that is safe to retry because of its idempotency key."""
     return Request("POST", path, body=body, headers={"Idempotency-Key": idempotency_key})

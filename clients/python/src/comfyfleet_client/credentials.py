@@ -45,8 +45,8 @@ class Credentials:
     @property
     def has_session(self) -> bool:
         """Whether the client uses a session, or can open one."""
-        lasting = self.key is not None or self.token is not None
-        return not lasting and (self.session is not None or self.can_log_in)
+        has_fixed_credential = self.key is not None or self.token is not None
+        return not has_fixed_credential and (self.session is not None or self.can_log_in)
 
     @property
     def can_log_in(self) -> bool:
@@ -62,5 +62,5 @@ class Credentials:
 
     def headers(self) -> dict[str, str]:
         """Return the authentication header. HTTP libraries do not forward this header to other hosts."""
-        proof = self.key or self.token or (self.session.access_token if self.session else None)
-        return {"Authorization": f"Bearer {proof}"} if proof else {}
+        credential = self.key or self.token or (self.session.access_token if self.session else None)
+        return {"Authorization": f"Bearer {credential}"} if credential else {}

@@ -97,7 +97,7 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
     Args:
         caller: executes the requests.
         job_id: of a completed job.
-        index: of all its outputs; None for the API's default.
+        index: position among all its outputs; None for the API's default.
         file: empty, open for writing and seeking.
 
     Raises:
@@ -112,7 +112,7 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
         sent = caller.build_send(request, auth_headers | part.headers())
         response: Response = yield FetchBody(sent, part)
         if response.status == 206 and response.body:
-            raise ServerUnreachable("The service answered with another part than was asked for.")
+            raise ServerUnreachable("The service sent another range than the requested one.")
         check_status(response)
 
     yield from caller.run_authenticated(
@@ -128,10 +128,10 @@ def _verify_download(part: PartialDownload, outputs: tuple[Output, ...], index: 
     else:
         expected = outputs[index] if 0 <= index < len(outputs) else None
     if expected is None:
-        raise DamagedDownload("The service sent bytes of which it has no record.")
+        raise DamagedDownload("The service sent a file that is not among the outputs of the job.")
     if (part.size, part.sha256) != (expected.size_bytes, expected.sha256):
         raise DamagedDownload(
-            f"{expected.name}: {part.size} bytes came that are not the {expected.size_bytes} that were made."
+            f"{expected.name}: the {part.size} downloaded bytes do not match the record ({expected.size_bytes} bytes)."
         )
     return expected
 

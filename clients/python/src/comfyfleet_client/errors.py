@@ -42,8 +42,8 @@ class FieldError:
 
     def __str__(self) -> str:
         where = f"node {self.node_id}" + (f", {self.input}" if self.input else "") if self.node_id else self.pointer
-        unsaid = any(str(one) not in self.message for one in self.allowed or ())
-        valid = f" (valid: {', '.join(map(str, self.allowed or ()))})" if unsaid else ""
+        has_unmentioned = any(str(value) not in self.message for value in self.allowed or ())
+        valid = f" (valid: {', '.join(map(str, self.allowed or ()))})" if has_unmentioned else ""
         return f"{where}: {self.message}{valid}" if where else f"{self.message}{valid}"
 
 
@@ -110,7 +110,7 @@ class ServerUnreachable(ComfyfleetError):
     """There was no response.
 
     Attributes:
-        sent: whether the request may have arrived anyway.
+        sent: whether the request may have arrived at the service.
     """
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
@@ -130,7 +130,7 @@ class JobStillRunning(ComfyfleetError, TimeoutError):
     """The job did not end in time. It continues."""
 
 
-_CLASSES: dict[int, type[ApiError]] = {
+_ERROR_CLASSES: dict[int, type[ApiError]] = {
     401: Unauthenticated,
     403: Forbidden,
     404: NotFound,
@@ -149,7 +149,7 @@ def build_api_error(status: int, headers: Mapping[str, str], body: bytes) -> Api
         body: a problem document, or anything else.
     """
     problem = _parse_problem(body)
-    kind = Unavailable if status >= 500 else _CLASSES.get(status, BadRequest)
+    kind = Unavailable if status >= 500 else _ERROR_CLASSES.get(status, BadRequest)
     return kind(
         status,
         str(problem.get("detail") or _find_status_phrase(status)),

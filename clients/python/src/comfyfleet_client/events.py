@@ -62,7 +62,7 @@ class Status(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """Progress of the running attempt, percent. Some are skipped when there are many."""
+    """Progress of the running attempt, percent. Some events may be skipped."""
 
     type: ClassVar[str] = "progress"
 
@@ -105,7 +105,7 @@ class End(Event):
 
 JobEvent = Snapshot | StillWaiting | Status | Progress | OutputMade | End
 
-_KINDS: dict[Any, type[JobEvent]] = {
+_EVENT_CLASSES: dict[Any, type[JobEvent]] = {
     kind.type: kind for kind in (Snapshot, StillWaiting, Status, Progress, OutputMade, End)
 }
 
@@ -114,10 +114,10 @@ def parse_event(message: str | bytes) -> JobEvent | None:
     """Parse a websocket message; None for an unknown kind, such as previews.
 
     Raises:
-        UnreadableResponse: it is not a frame.
+        UnreadableResponse: it is not JSON.
     """
     frame = _parse_frame(message)
-    kind = _KINDS.get(frame.get("type"))
+    kind = _EVENT_CLASSES.get(frame.get("type"))
     return from_json(kind, frame) if kind is not None else None
 
 
@@ -125,7 +125,7 @@ def parse_refusal(message: str | bytes) -> dict[str, str] | None:
     """Return ``code`` and ``detail`` if the message refuses one job.
 
     Raises:
-        UnreadableResponse: it is not a frame.
+        UnreadableResponse: it is not JSON.
     """
     frame = _parse_frame(message)
     if frame.get("type") != "error":
@@ -139,7 +139,7 @@ def _parse_frame(message: str | bytes) -> dict[str, Any]:
     try:
         frame = json.loads(message)
     except (ValueError, RecursionError):
-        raise UnreadableResponse("The service sent a frame that is no JSON.") from None
+        raise UnreadableResponse("The service sent a message that is not JSON.") from None
     return frame if isinstance(frame, dict) else {}
 
 
@@ -161,7 +161,7 @@ class EventFilter:
         """Whether to yield the event."""
         match event:
             case Snapshot():
-                return self._is_first(event)
+                return self._accept_snapshot(event)
             case Status():
                 if self.after is not None and event.seq <= self.after:
                     return False
@@ -174,8 +174,9 @@ class EventFilter:
                 self.ended = True
         return True
 
-    def _is_first(self, snapshot: Snapshot) -> bool:
-        """A final state comes again after the snapshot, behind its outputs; resuming from it would lose those."""
+    def _accept_snapshot(self, snapshot: Snapshot) -> bool:
+        """Whether to yield the snapshot: only the first one."""
+        # The outputs follow a snapshot with a final state. To resume after this state would skip them.
         if self.after is None and snapshot.status not in FINAL_STATUSES:
             self.after = snapshot.seq
         first, self._has_snapshot = not self._has_snapshot, True

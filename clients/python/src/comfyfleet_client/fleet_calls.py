@@ -21,7 +21,7 @@ def read_usage(days: int | None) -> Call[tuple[UsageDay, ...]]:
     return _build_usage_call("/usage", days)
 
 
-def read_usage_of(user_id: str | None, days: int | None) -> Call[tuple[UsageDay, ...]]:
+def read_user_usage(user_id: str | None, days: int | None) -> Call[tuple[UsageDay, ...]]:
     """Read the usage of one user, or of everybody."""
     return _build_usage_call(
         f"/admin/users/{quote_segment(user_id)}/usage" if user_id is not None else "/admin/usage", days
@@ -49,7 +49,7 @@ def refresh_nodes() -> Call[tuple[Node, ...]]:
 
 
 def forget_node(node: str) -> Call[None]:
-    """Remove a node that is gone."""
+    """Remove a node that was shut down."""
     return Call(Request("DELETE", f"/admin/nodes/{quote_segment(node)}", repeatable=False), parse_empty)
 
 
@@ -84,7 +84,7 @@ def list_dead_letters(**filters: Any) -> Call[DeadLetterPage]:
 
 
 def redrive_dead_letter(letter_id: str) -> Call[None]:
-    """Have a message processed again."""
+    """Process a message again."""
     path = f"/admin/dead-letters/{quote_segment(letter_id)}/redrive"
     return Call(Request("POST", path, repeatable=False), parse_empty)
 

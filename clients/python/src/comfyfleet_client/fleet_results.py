@@ -26,7 +26,7 @@ class Node:
     ``cordon_reason``: why the scheduler cordoned it by itself; None if an operator did.
 
     ``occupied``: what keeps it from accepting jobs; ``blocked``: whether that lasts so long that an operator should
-    look.
+    check the node.
     """
 
     node: str

@@ -12,7 +12,7 @@ MAX_FRAME = 1 << 24  # bytes; a snapshot contains every output of a job
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-def to_unreachable(error: httpx.HTTPError) -> ServerUnreachable:
+def build_unreachable_error(error: httpx.HTTPError) -> ServerUnreachable:
     """Translate a missing or incomplete response."""
     return ServerUnreachable(f"{error or type(error).__name__}", sent=not isinstance(error, NOT_SENT))
 
@@ -22,13 +22,13 @@ def lower_case_names(headers: httpx.Headers) -> Mapping[str, str]:
     return dict(headers.items())
 
 
-def to_handshake_refused(refused: InvalidStatus) -> HandshakeRefused:
+def build_handshake_error(refused: InvalidStatus) -> HandshakeRefused:
     """Translate a refused websocket handshake."""
     response = refused.response
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
     return HandshakeRefused(Response(response.status_code, headers, bytes(response.body or b"")))
 
 
-def to_closed_error(closed: ConnectionClosed) -> WebSocketClosed:
+def build_closed_error(closed: ConnectionClosed) -> WebSocketClosed:
     """Translate how a websocket was closed."""
     return WebSocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else WebSocketClosed(1006, "cut")

@@ -21,7 +21,7 @@ def from_json(kind: type[T], value: Any) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise UnreadableResponse(f"The answer is not a valid {kind.__name__}: {error}") from error
+        raise UnreadableResponse(f"The response is not a valid {kind.__name__}: {error}") from error
 
 
 def build_json_value(value: Any) -> Any:

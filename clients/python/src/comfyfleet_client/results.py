@@ -74,10 +74,10 @@ class MissingOption:
 
 @dataclass(frozen=True, slots=True)
 class WaitingDetail:
-    """Details of the waiting reason; others are None or empty.
+    """Details of the waiting reason. Fields of other reasons are None or empty.
 
     Attributes:
-        jobs_ahead: for ``queue``: own jobs that run before it.
+        jobs_ahead: for ``queue``: jobs of the same user that run before it.
         limit, running: for ``concurrency_limit``.
         last_online_at: for ``no_node_online``: when the last node went offline.
         nodes: some of the nodes concerned.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from comfyfleet_client.errors import ApiError, ComfyfleetError, LimitReached, ServerUnreachable
 
-STOPPING = "job.stopping"  # purging a cancelled job: its node stops it in a moment
+JOB_STOPPING = "job.stopping"  # purging a cancelled job: its node stops it in a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +49,4 @@ def _is_temporary(failure: ComfyfleetError, *, repeatable: bool) -> bool:
         return repeatable or not failure.sent
     if isinstance(failure, ApiError) and failure.status in {502, 503, 504}:
         return repeatable
-    return isinstance(failure, LimitReached) or (isinstance(failure, ApiError) and failure.code == STOPPING)
+    return isinstance(failure, LimitReached) or (isinstance(failure, ApiError) and failure.code == JOB_STOPPING)

@@ -1,4 +1,4 @@
-"""Parts shared by both clients."""
+"""Functions that both clients use: creating the caller, building submissions, ids and URLs."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from comfyfleet_client.credentials import Credentials, Session
 from comfyfleet_client.results import Job
 from comfyfleet_client.retry import Retry
 
-VISIBLE = re.compile("[!-~]+")
+VISIBLE_ASCII = re.compile("[!-~]+")
 DEFAULT_URL = "http://127.0.0.1:8000"
 USER_AGENT = "comfyfleet-client/0.1"
 
@@ -33,9 +33,9 @@ def create_caller(
     """Return a caller with the given values, else ``COMFYFLEET_URL`` and ``COMFYFLEET_KEY``."""
     if key is None and token is None and session is None and username is None:
         key = os.environ.get("COMFYFLEET_KEY") or None
-    for proof in (key, token):
-        if proof is not None and not VISIBLE.fullmatch(proof):
-            raise ValueError("A key or token is visible ASCII characters only.")
+    for credential in (key, token):
+        if credential is not None and not VISIBLE_ASCII.fullmatch(credential):
+            raise ValueError("A key or token must consist of visible ASCII characters.")
     url = normalise_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
     credentials = Credentials(key, token, session, username, password, on_session)
     return Caller(url, credentials, retry or Retry())
@@ -44,7 +44,7 @@ def create_caller(
 def build_submission(prompt: str | None, workflow: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a submission.
 
-    The API validates the parameters; this checks that there is exactly one thing to run.
+    The API validates the parameters; this checks that exactly one of prompt and workflows is given.
     """
     if (prompt, workflow, parameters.get("workflow_name")).count(None) != 2:
         raise ValueError("Give exactly one of prompt, workflow and workflow_name.")
@@ -68,5 +68,5 @@ def normalise_url(text: str) -> str:
     except httpx.InvalidURL:
         parsed = httpx.URL("")
     if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.userinfo:
-        raise ValueError(f"{text!r} is no address of a service: such a one is like https://api.example.")
+        raise ValueError(f"{text!r} is not the URL of a service. Example: https://api.example")
     return url

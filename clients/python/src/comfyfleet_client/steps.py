@@ -80,14 +80,14 @@ class OpenWebSocket:
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """Send this text over the websocket. Raises Closed."""
+    """Send this text over the websocket. Raises WebSocketClosed."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Receive the next websocket message, text or bytes; None after ``within_s``. Raises Closed."""
+    """Receive the next websocket message, text or bytes; None after ``within_s``. Raises WebSocketClosed."""
 
     within_s: float | None = None
 

@@ -12,7 +12,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync.client import ClientConnection, connect
 
 from comfyfleet_client.errors import ComfyfleetError, ServerUnreachable
-from comfyfleet_client.http import MAX_FRAME, lower_case_names, to_closed_error, to_handshake_refused, to_unreachable
+from comfyfleet_client.http import (
+    MAX_FRAME,
+    build_closed_error,
+    build_handshake_error,
+    build_unreachable_error,
+    lower_case_names,
+)
 from comfyfleet_client.steps import (
     EmitValue,
     FetchBody,
@@ -93,7 +99,7 @@ class SyncRunner:
                 send.method, send.url, params=send.params, headers=send.headers, content=send.content
             )
         except httpx.HTTPError as error:
-            raise to_unreachable(error) from error
+            raise build_unreachable_error(error) from error
         return Response(response.status_code, lower_case_names(response.headers), response.content)
 
     def _fetch(self, fetch: FetchBody) -> Response:
@@ -107,7 +113,7 @@ class SyncRunner:
                     fetch.sink.write(chunk)
                 return Response(response.status_code, headers, b"")
         except httpx.HTTPError as error:
-            raise to_unreachable(error) from error
+            raise build_unreachable_error(error) from error
 
 
 class _WebSocket:
@@ -145,7 +151,7 @@ class _WebSocket:
         try:
             self._socket = self._open.enter_context(opening())
         except InvalidStatus as refused:
-            raise to_handshake_refused(refused) from refused
+            raise build_handshake_error(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
             raise ServerUnreachable(f"No websocket: {error}") from error
 
@@ -155,7 +161,7 @@ class _WebSocket:
         try:
             self._socket.send(step.text)
         except ConnectionClosed as closed:
-            raise to_closed_error(closed) from closed
+            raise build_closed_error(closed) from closed
 
     def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:
@@ -165,4 +171,4 @@ class _WebSocket:
         except TimeoutError:
             return None
         except ConnectionClosed as closed:
-            raise to_closed_error(closed) from closed
+            raise build_closed_error(closed) from closed

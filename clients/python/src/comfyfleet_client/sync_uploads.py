@@ -16,9 +16,9 @@ class Uploads:
         self._caller, self._runner = caller, runner
 
     def add(self, source: Source, *, exact: bool = False) -> Upload:
-        """Upload a file: a path, bytes or an open file. The same bytes again return the same upload.
+        """Upload a file: a path, bytes or an open file. Uploading the same bytes again returns the same upload.
 
-        Images are re-encoded from their pixels. ``exact`` keeps a PNG byte for byte; other files always are.
+        Images are re-encoded from their pixels. ``exact`` stores a PNG byte for byte; other files are always stored so.
         """
         content = calls.read_content(source)
         return self._runner.run(self._caller.execute(calls.add_upload(content, exact=exact)))
@@ -27,10 +27,10 @@ class Uploads:
         """Return one upload."""
         return self._runner.run(self._caller.execute(calls.read_upload(calls.get_upload_id(upload))))
 
-    def list(self, *, page: int = PAGE_SIZE) -> Iterator[Upload]:
-        """Yield own uploads, newest first, fetching pages as needed."""
+    def list(self, *, page_size: int = PAGE_SIZE) -> Iterator[Upload]:
+        """Yield the user's uploads, newest first, fetching pages as needed."""
         return self._runner.iterate(
-            iterate_pages(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor))
+            iterate_pages(self._caller, lambda cursor: calls.list_uploads(limit=page_size, cursor=cursor))
         )
 
     def delete(self, upload: Upload | str) -> None:

@@ -23,10 +23,10 @@ class Workflows:
         """Return what ``jobs.submit`` with the same arguments would report, without running anything or using quota."""
         return self._runner.run(self._caller.execute(calls.validate(build_submission(prompt, workflow, parameters))))
 
-    def list(self, *, page: int = PAGE_SIZE) -> Iterator[SavedWorkflow]:
-        """Yield own saved workflows, most recently changed first, fetching pages as needed."""
+    def list(self, *, page_size: int = PAGE_SIZE) -> Iterator[SavedWorkflow]:
+        """Yield the user's saved workflows, most recently changed first, fetching pages as needed."""
         return self._runner.iterate(
-            iterate_pages(self._caller, lambda cursor: calls.list_workflows(limit=page, cursor=cursor))
+            iterate_pages(self._caller, lambda cursor: calls.list_workflows(limit=page_size, cursor=cursor))
         )
 
     def get(self, name: str, *, version: int | None = None) -> WorkflowVersion:

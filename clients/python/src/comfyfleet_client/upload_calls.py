@@ -9,7 +9,7 @@ from typing import IO, TypeAlias
 from comfyfleet_client.call import Call, Request, build_parser, omit_none, parse_empty, quote_segment
 
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
-"""Where a file is: a path, its bytes, or a file that is open for reading bytes."""
+"""A file to upload: its path, its bytes, or a file that is open for reading bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,21 +81,21 @@ def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None 
         timeout: seconds in total.
 
     Raises:
-        JobStillRunning, ApiError, ServerUnreachable: like ``watch``; one job that may not be watched ends all.
+        JobStillRunning, ApiError, ServerUnreachable: like ``watch``. An error of one job ends the watching of all.
     """
     filters, failed = {job_id: EventFilter() for job_id in job_ids}, 0
     deadline = None if timeout is None else monotonic() + timeout
     url = f"ws{caller.base_url.removeprefix('http')}/ws"
     while remaining := [job_id for job_id, event_filter in filters.items() if not event_filter.ended]:
-        opened_at, known = monotonic(), _list_positions(filters)
+        opened_at, positions = monotonic(), _list_positions(filters)
         try:
             yield from caller.run_authenticated(None, lambda auth_headers: _open_socket(url, auth_headers))
             yield from _watch_over_socket(remaining, filters, deadline)
         except ComfyfleetError as failure:
-            has_progressed = monotonic() - opened_at >= STABLE_CONNECTION_S or _list_positions(filters) != known
+            has_progressed = monotonic() - opened_at >= STABLE_CONNECTION_S or _list_positions(filters) != positions
             failed = 1 if has_progressed else failed + 1
             delay_s = _compute_next_delay_s(caller, failure, failed)
-            remaining_s = _compute_remaining_s(deadline, remaining[0])
+            remaining_s = _compute_remaining_s(deadline, _find_first_unended(filters))
             yield Pause(delay_s if remaining_s is None else min(delay_s, remaining_s))
 
 
@@ -118,7 +118,7 @@ def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], de
         yield _build_subscribe_message(job_id, filters[job_id])
     waiting = remaining[MAX_JOBS_PER_SOCKET:]
     while not all(event_filter.ended for event_filter in filters.values()):
-        event = _parse_message((yield Receive(_compute_remaining_s(deadline, remaining[0]))))
+        event = _parse_message((yield Receive(_compute_remaining_s(deadline, _find_first_unended(filters)))))
         event_filter = filters.get(event.job_id) if event is not None else None
         if event is None or event_filter is None or not event_filter.is_new(event):
             continue
@@ -129,6 +129,10 @@ def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], de
 
 def _list_positions(filters: dict[str, EventFilter]) -> list[tuple[int | None, bool]]:
     return [(event_filter.after, event_filter.ended) for event_filter in filters.values()]
+
+
+def _find_first_unended(filters: dict[str, EventFilter]) -> str:
+    return next((job_id for job_id, event_filter in filters.items() if not event_filter.ended), "")
 
 
 def _build_subscribe_message(job_id: str, event_filter: EventFilter) -> SendText:
@@ -156,14 +160,13 @@ def _open_socket(url: str, auth_headers: dict[str, str]) -> Flow[None]:
 
 def _compute_next_delay_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
     """Return the seconds until the next attempt. Raises the failure if it is permanent."""
-    known = _to_api_failure(failure)
-    if failure is not known and isinstance(known, Unauthenticated) and caller.credentials.has_session:
-        known = ServerUnreachable(
-            "The session ended while its job was watched."
-        )  # the next attempt refreshes the session
-    delay_s = caller.retry.compute_next_delay_s(known, failed, random())  # noqa: S311 - jitter
+    cause = _to_api_failure(failure)
+    if failure is not cause and isinstance(cause, Unauthenticated) and caller.credentials.has_session:
+        # The next attempt refreshes the session.
+        cause = ServerUnreachable("The session expired while the job was watched.")
+    delay_s = caller.retry.compute_next_delay_s(cause, failed, random())  # noqa: S311 - jitter
     if delay_s is None:
-        raise known from None
+        raise cause from None
     return delay_s
 
 
@@ -173,7 +176,10 @@ def _to_api_failure(failure: ComfyfleetError) -> ComfyfleetError:
         return failure
     if failure.code not in _STATUS_BY_CLOSE_CODE:
         return ServerUnreachable(f"The connection was closed ({failure}).")
-    problem = {"code": failure.reason, "detail": f"The service ended the watching: {failure.reason or failure.code}."}
+    problem = {
+        "code": failure.reason,
+        "detail": f"The service closed the event stream: {failure.reason or failure.code}.",
+    }
     return build_api_error(_STATUS_BY_CLOSE_CODE[failure.code], {}, json.dumps(problem).encode())
 
 
@@ -182,5 +188,5 @@ def _compute_remaining_s(deadline: float | None, job_id: str) -> float | None:
         return None
     remaining_s = deadline - monotonic()
     if remaining_s <= 0:
-        raise JobStillRunning(f"Job {job_id} has not ended in time; it goes on.")
+        raise JobStillRunning(f"Job {job_id} has not ended in time. It continues.")
     return remaining_s

@@ -89,6 +89,6 @@ def delete_workflow(name: str) -> Call[None]:
     return Call(Request("DELETE", f"/workflows/{quote_segment(name)}"), parse_empty)
 
 
-def validate(build_submission: Mapping[str, Any]) -> Call[Validation]:
+def validate(submission: Mapping[str, Any]) -> Call[Validation]:
     """Validate a submission without running it."""
-    return Call(Request("POST", "/workflows/validate", body=omit_none(**build_submission)), build_parser(Validation))
+    return Call(Request("POST", "/workflows/validate", body=omit_none(**submission)), build_parser(Validation))

@@ -11,7 +11,7 @@ from contracts.auth.fields import Done, Ip, Secret
 from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, declare_auth_rpc
 from contracts.auth.tiers import Limits, LimitsPatch, Tier
 from contracts.preview import Preview
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 PASSWORD_MAX = 256  # characters, and at most 1,024 bytes of UTF-8
@@ -145,31 +145,31 @@ class ChangeUser(StrictModel):
 class UnknownTenant(Refusal):
     """This account does not exist or is deactivated. Ask an administrator."""
 
-    kind, code = Kind.FORBIDDEN, "auth.tenant.unknown"
+    kind, code = ErrorKind.FORBIDDEN, "auth.tenant.unknown"
 
 
 class InvalidAccount(Refusal):
     """The account cannot be created with these values. See the field "errors" for each one and what is valid."""
 
-    kind, code = Kind.INVALID, "auth.account.invalid"
+    kind, code = ErrorKind.INVALID, "auth.account.invalid"
 
 
 class AccountTaken(Refusal):
     """The username or the e-mail address is already in use. Choose another one, or log in."""
 
-    kind, code = Kind.CONFLICT, "auth.account.taken"
+    kind, code = ErrorKind.CONFLICT, "auth.account.taken"
 
 
 class UnknownUser(Refusal):
     """There is no such user. GET /api/v1/admin/users lists all."""
 
-    kind, code = Kind.NOT_FOUND, "auth.user.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "auth.user.not_found"
 
 
 class LastAdmin(Refusal):
     """This is the last active administrator. Give another user the role first."""
 
-    kind, code = Kind.CONFLICT, "auth.user.last_admin"
+    kind, code = ErrorKind.CONFLICT, "auth.user.last_admin"
 
 
 class Registration(StrEnum):
@@ -183,7 +183,7 @@ class Registration(StrEnum):
 class RegistrationClosed(Refusal):
     """Registration is closed on this server. Ask an administrator for an account."""
 
-    kind, code = Kind.FORBIDDEN, "auth.registration.closed"
+    kind, code = ErrorKind.FORBIDDEN, "auth.registration.closed"
 
 
 READ_TENANT = declare_auth_rpc(

@@ -7,7 +7,7 @@ from contracts.auth.accounts import Role
 from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.tiers import Limits, Tier, TierLimits
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class UserChanged(TolerantModel):
@@ -45,7 +45,7 @@ class Changes(TolerantModel):
 
 
 class ReadChanges(StrictModel):
-    """List changes since a time, by default within the lifetime of an access token. Expect duplicates."""
+    """List changes since a time, by default within the lifetime of an access token. May return a change twice."""
 
     since: datetime | None = None
 
@@ -59,7 +59,7 @@ READ_CHANGES = declare_auth_rpc(
     producers=("gateway", "notifier"),
 )
 USER_CHANGED = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="auth",
     noun="user",
     verb="changed",

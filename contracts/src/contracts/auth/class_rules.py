@@ -8,9 +8,9 @@ from pydantic import model_validator
 from contracts.auth.fields import Ip
 from contracts.auth.rpc import declare_auth_rpc
 from contracts.graph_policy.policy import ClassName, ClassRules, OperatorRules, PackName
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class RuleVerdict(StrEnum):
@@ -34,7 +34,7 @@ class ChangeClassRule(StrictModel):
     ip: Ip | None = None
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def _check_exactly_one_name(self) -> Self:
         if (self.class_name is None) == (self.pack is None):
             raise ValueError("Send exactly one of class_name and pack.")
         return self
@@ -43,7 +43,7 @@ class ChangeClassRule(StrictModel):
 class TooManyClassRules(Refusal):
     """There are {limit} class rules, which is the maximum. Remove some first, or allow or deny a whole pack."""
 
-    kind, code = Kind.CONFLICT, "auth.class_rules.too_many"
+    kind, code = ErrorKind.CONFLICT, "auth.class_rules.too_many"
 
 
 READ_CLASS_RULES = declare_auth_rpc(
@@ -59,7 +59,7 @@ CHANGE_CLASS_RULE = declare_auth_rpc(
     "class_rule", "change", ChangeClassRule, OperatorRules, "An admin changes a rule about a node class or a pack."
 )
 CLASS_RULES_CHANGED = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="auth",
     noun="class_rules",
     verb="changed",

@@ -9,7 +9,7 @@ from contracts.auth.accounts import Role
 from contracts.auth.fields import Secret
 from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.tiers import Tier
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 ISSUER, AUDIENCE = "comfyfleet", "comfyfleet"
@@ -95,13 +95,13 @@ class ReadKeyset(StrictModel):
 class InvalidCredential(Refusal):
     """The credential is missing, malformed, unknown, expired or revoked. Send a valid API key in X-API-Key."""
 
-    kind, code = Kind.UNAUTHENTICATED, "auth.credential.invalid"
+    kind, code = ErrorKind.UNAUTHENTICATED, "auth.credential.invalid"
 
 
 class MissingScope(Refusal):
     """Your credential does not have the scope "{scope}". Use a key that has it, or ask the operator of this API."""
 
-    kind, code = Kind.FORBIDDEN, "auth.scope.missing"
+    kind, code = ErrorKind.FORBIDDEN, "auth.scope.missing"
 
 
 VERIFY_CREDENTIAL = declare_auth_rpc(

@@ -9,7 +9,7 @@ from pydantic import Field
 from contracts.auth.fields import Done, Ip, Secret
 from contracts.auth.rpc import declare_auth_rpc
 from contracts.auth.tiers import Tier
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 InviteDays = Annotated[int, Field(ge=1, le=90)]
@@ -77,25 +77,25 @@ class RevokeInvite(StrictModel):
 class InviteRequired(Refusal):
     """Registration needs an invite. Ask an administrator for one and send its token in the field "invite"."""
 
-    kind, code = Kind.FORBIDDEN, "auth.invite.required"
+    kind, code = ErrorKind.FORBIDDEN, "auth.invite.required"
 
 
 class InvalidInvite(Refusal):
     """The invite is unknown, expired, revoked or already used. Ask an administrator for a new one."""
 
-    kind, code = Kind.FORBIDDEN, "auth.invite.invalid"
+    kind, code = ErrorKind.FORBIDDEN, "auth.invite.invalid"
 
 
 class UnknownInvite(Refusal):
     """There is no such invite. GET /api/v1/admin/invites lists them."""
 
-    kind, code = Kind.NOT_FOUND, "auth.invite.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "auth.invite.not_found"
 
 
 class InviteUsed(Refusal):
     """This invite has been used and cannot be revoked. Deactivate the account that it created instead."""
 
-    kind, code = Kind.CONFLICT, "auth.invite.used"
+    kind, code = ErrorKind.CONFLICT, "auth.invite.used"
 
 
 CREATE_INVITE = declare_auth_rpc("invite", "create", CreateInvite, CreatedInvite, "An admin creates an invite.")

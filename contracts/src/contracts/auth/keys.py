@@ -8,9 +8,9 @@ from pydantic import Field
 from contracts.auth.credentials import Scope
 from contracts.auth.fields import Done, Ip, KeyId, Secret
 from contracts.auth.rpc import declare_auth_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 KeyName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -82,38 +82,38 @@ class KeysUsed(TolerantModel):
 class ScopeNotGranted(Refusal):
     """A new key can only have scopes that your own credential has. Ask for fewer scopes."""
 
-    kind, code = Kind.FORBIDDEN, "auth.scope.not_granted"
+    kind, code = ErrorKind.FORBIDDEN, "auth.scope.not_granted"
 
 
 class UnknownKey(Refusal):
     """There is no such key. GET /api/v1/auth/keys lists your keys."""
 
-    kind, code = Kind.NOT_FOUND, "auth.key.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "auth.key.not_found"
 
 
 class InvalidKey(Refusal):
     """The key cannot be created with these values. See the field "errors" for each one and what is valid."""
 
-    kind, code = Kind.INVALID, "auth.key.invalid"
+    kind, code = ErrorKind.INVALID, "auth.key.invalid"
 
 
 class TooManyKeys(Refusal):
     """You have {limit} keys, which is the maximum. Revoke one first."""
 
-    kind, code = Kind.CONFLICT, "auth.key.too_many"
+    kind, code = ErrorKind.CONFLICT, "auth.key.too_many"
 
 
 class KeyRequestReused(Refusal):
     """This Idempotency-Key was used with another request body. Send a new Idempotency-Key to create another API key."""
 
-    kind, code = Kind.INVALID, "auth.key.idempotency_reused"
+    kind, code = ErrorKind.INVALID, "auth.key.idempotency_reused"
 
 
 CREATE_KEY = declare_auth_rpc("key", "create", CreateKey, CreatedKey, "Create an API key.")
 LIST_KEYS = declare_auth_rpc("key", "list", ListKeys, Keys, "List the API keys of a user.")
 REVOKE_KEY = declare_auth_rpc("key", "revoke", RevokeKey, Done, "Revoke an API key.")
 KEYS_USED = Topic(
-    kind=Traffic.CMD,
+    kind=MessageKind.CMD,
     owner="auth",
     noun="keys",
     verb="used",

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from contracts.auth.fields import Ip, Secret, UserAgent
 from contracts.auth.rpc import declare_auth_rpc
-from contracts.auth.sessions import Session
-from contracts.wire.errors import Kind, Refusal
+from contracts.auth.sessions import SessionTokens
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 LOGIN_LINK_LIFETIME_S = 600
@@ -37,18 +37,20 @@ class RedeemLoginLink(StrictModel):
 class InvalidLoginLink(Refusal):
     """The login link is unknown, expired or already used. Ask for a new one, or log in with your password."""
 
-    kind, code = Kind.UNAUTHENTICATED, "auth.login_link.invalid"
+    kind, code = ErrorKind.UNAUTHENTICATED, "auth.login_link.invalid"
 
 
 class UserInactive(Refusal):
     """This user is deactivated and cannot log in. Activate it first."""
 
-    kind, code = Kind.CONFLICT, "auth.user.inactive"
+    kind, code = ErrorKind.CONFLICT, "auth.user.inactive"
 
 
 CREATE_LOGIN_LINK = declare_auth_rpc(
     "login_link", "create", CreateLoginLink, CreatedLoginLink, "An admin creates a login link for a user."
 )
-REDEEM_LOGIN_LINK = declare_auth_rpc("login_link", "redeem", RedeemLoginLink, Session, "Log in with a login link.")
+REDEEM_LOGIN_LINK = declare_auth_rpc(
+    "login_link", "redeem", RedeemLoginLink, SessionTokens, "Log in with a login link."
+)
 
 TOPICS = (CREATE_LOGIN_LINK, REDEEM_LOGIN_LINK)

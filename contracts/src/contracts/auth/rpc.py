@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.topic import MessageKind, Rpc
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -23,7 +23,7 @@ def declare_auth_rpc(
     timeout_s: float = 2.0,
 ) -> Rpc[P, R]:
     return Rpc(
-        kind=Traffic.RPC,
+        kind=MessageKind.RPC,
         owner="auth",
         noun=noun,
         verb=verb,

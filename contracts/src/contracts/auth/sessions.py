@@ -8,16 +8,16 @@ from pydantic import Field
 
 from contracts.auth.fields import Done, Ip, Secret, UserAgent
 from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, declare_auth_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 
-class Session(TolerantModel):
+class SessionTokens(TolerantModel):
     """The result of a login or refresh.
 
     Attributes:
         expires_in: lifetime of the access token, seconds.
-        refresh_expires_in: after so many seconds the refresh token no longer works; None if auth does not say.
+        refresh_expires_in: lifetime of the refresh token, seconds; None if unknown.
     """
 
     access_token: Secret
@@ -51,7 +51,7 @@ class EndSession(StrictModel):
 
 
 class RevokeSession(StrictModel):
-    """End one session of the user. Idempotent, unlike for a session of another user."""
+    """End one session of the user. Idempotent. A session of another user is refused as unknown."""
 
     session_id: UUID
     ip: Ip | None = None
@@ -60,25 +60,25 @@ class RevokeSession(StrictModel):
 class InvalidLogin(Refusal):
     """Wrong username or password, or too many failed attempts. Check both. If they are right, try again in an hour."""
 
-    kind, code = Kind.UNAUTHENTICATED, "auth.login.failed"
+    kind, code = ErrorKind.UNAUTHENTICATED, "auth.login.failed"
 
 
 class InvalidRefreshToken(Refusal):
     """The refresh token is invalid, expired or already used. Log in again."""
 
-    kind, code = Kind.UNAUTHENTICATED, "auth.refresh.invalid"
+    kind, code = ErrorKind.UNAUTHENTICATED, "auth.refresh.invalid"
 
 
 class TooManyLogins(Refusal):
     """Too many logins are being processed at this moment. Try again after Retry-After."""
 
-    kind, code = Kind.UNAVAILABLE, "auth.busy"
+    kind, code = ErrorKind.UNAVAILABLE, "auth.busy"
 
 
 class UnknownSession(Refusal):
     """There is no such session. GET /api/v1/auth/sessions lists yours."""
 
-    kind, code = Kind.NOT_FOUND, "auth.session.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "auth.session.not_found"
 
 
 class ListSessions(StrictModel):
@@ -114,9 +114,11 @@ class Sessions(TolerantModel):
     sessions: tuple[SessionRecord, ...]
 
 
-OPEN_SESSION = declare_auth_rpc("session", "open", OpenSession, Session, "Log in.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
+OPEN_SESSION = declare_auth_rpc(
+    "session", "open", OpenSession, SessionTokens, "Log in.", timeout_s=PASSWORD_HASH_TIMEOUT_S
+)
 REFRESH_SESSION = declare_auth_rpc(
-    "session", "refresh", RefreshSession, Session, "Exchange a refresh token for new tokens."
+    "session", "refresh", RefreshSession, SessionTokens, "Exchange a refresh token for new tokens."
 )
 END_SESSION = declare_auth_rpc("session", "end", EndSession, Done, "Log out of one session or of all sessions.")
 REVOKE_SESSION = declare_auth_rpc("session", "revoke", RevokeSession, Done, "A user ends one of its sessions.")

@@ -7,7 +7,7 @@ from pydantic import Field
 from contracts.auth.credentials import Principal
 from contracts.auth.fields import Secret
 from contracts.auth.rpc import declare_auth_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 TICKET_LIFETIME_S = 30.0  # from the response to the WebSocket handshake
@@ -44,7 +44,7 @@ class RedeemTicket(StrictModel):
 class InvalidTicket(Refusal):
     """The ticket is unknown, used or expired, or is for another origin. Create a new one: POST /api/v1/ws-tickets."""
 
-    kind, code = Kind.UNAUTHENTICATED, "auth.ticket.invalid"
+    kind, code = ErrorKind.UNAUTHENTICATED, "auth.ticket.invalid"
 
 
 CREATE_TICKET = declare_auth_rpc("ticket", "make", CreateTicket, Ticket, "Create a ticket that opens one WebSocket.")

@@ -10,11 +10,11 @@ from contracts.auth.rpc import declare_auth_rpc
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.preview import Preview
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class Tier(StrEnum):
-    """A service level. Its limits apply to every tenant in it that has no own ones."""
+    """A service level. Its limits apply to every tenant in it that has no limits of its own."""
 
     FREE = "free"
     BASIC = "basic"
@@ -30,8 +30,7 @@ class Limits(TolerantModel):
         max_running: jobs that run at the same time.
         queue_cap: jobs that wait at the same time.
         weight: share of the fleet relative to other tenants, > 0.
-        requests_per_minute: HTTP requests to each endpoint class; reading with the token of a login may be ten times as
-            frequent.
+        requests_per_minute: HTTP requests to each endpoint class. Sessions may send ten times as many reading requests.
         result_days: days after its end for which a job and its outputs are kept.
         upload_days: days for which an upload that no job uses is kept.
         graph_policy: which node classes a graph may use.
@@ -102,12 +101,12 @@ class LimitsPatch(StrictModel):
     start_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] | None = None
 
     @model_serializer(mode="wrap")
-    def _serialize_named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
+    def _serialize_set_limits(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
 
 
 class TierLimits(TolerantModel):
-    """A tier and the limits of its tenants that have no own ones."""
+    """A tier and the limits of its tenants that have no limits of their own."""
 
     tier: Tier
     limits: Limits
@@ -124,7 +123,7 @@ class Tiers(TolerantModel):
 
 
 class ChangeTier(StrictModel):
-    """Change some limits of a tier. This affects every tenant in it that has no own limits."""
+    """Change some limits of a tier. This affects every tenant in it that has no limits of its own."""
 
     tier: Tier
     limits: LimitsPatch
@@ -137,7 +136,7 @@ PREVIEW_TIER_CHANGE = declare_auth_rpc(
     "tier", "preview", ChangeTier, Preview, "An admin asks what a change of a tier would do."
 )
 TIER_CHANGED = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="auth",
     noun="tier",
     verb="changed",

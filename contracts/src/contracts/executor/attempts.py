@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from contracts.wire.model import TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 
 class CancelAttempt(TolerantModel):
@@ -24,7 +24,7 @@ class ReleaseAttempt(TolerantModel):
 
 
 CANCEL_ATTEMPT = Topic(
-    kind=Traffic.CMD,
+    kind=MessageKind.CMD,
     owner="executor",
     noun="attempt",
     verb="cancel",
@@ -36,7 +36,7 @@ CANCEL_ATTEMPT = Topic(
 )
 
 RELEASE_ATTEMPT = Topic(
-    kind=Traffic.CMD,
+    kind=MessageKind.CMD,
     owner="executor",
     noun="attempt",
     verb="release",

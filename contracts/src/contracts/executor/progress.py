@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.wire.model import TolerantModel
-from contracts.wire.text import Name
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.text import ShortText
+from contracts.wire.topic import MessageKind, Topic
 
 
 class Progress(TolerantModel):
@@ -28,8 +28,8 @@ class Progress(TolerantModel):
     progress: Annotated[float, Field(ge=0, le=100)]
     value: float = 0
     max: float = 0
-    node: Name | None = None
-    node_class: Name | None = None
+    node: ShortText | None = None
+    node_class: ShortText | None = None
     nodes_done: int = 0
     nodes_total: int = 0
     eta_seconds: float | None = None
@@ -37,7 +37,7 @@ class Progress(TolerantModel):
 
 
 PROGRESS = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="executor",
     noun="job",
     verb="progress",

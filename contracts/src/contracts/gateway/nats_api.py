@@ -6,7 +6,7 @@ from pydantic import ConfigDict
 
 from contracts.gateway.submissions import Submission
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.topic import MessageKind, Rpc
 
 
 class NatsJobRequest(StrictModel):
@@ -22,7 +22,7 @@ class HttpBody(TolerantModel):
 
 
 NATS_SUBMIT_JOB = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="job",
     verb="submit",
@@ -33,7 +33,7 @@ NATS_SUBMIT_JOB = Rpc(
     consumers=("gateway",),
 )
 NATS_READ_JOB = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="job",
     verb="read",
@@ -44,7 +44,7 @@ NATS_READ_JOB = Rpc(
     consumers=("gateway",),
 )
 NATS_CANCEL_JOB = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="job",
     verb="cancel",

@@ -1,15 +1,15 @@
 """Errors about outputs and results."""
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class UnknownOutput(Refusal):
     """There is no such output. GET /api/v1/jobs/<id>/outputs lists the outputs of a job."""
 
-    kind, code = Kind.NOT_FOUND, "output.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "output.not_found"
 
 
 class JobNotFinished(Refusal):
     """The job has no result, because {reason}."""
 
-    kind, code = Kind.CONFLICT, "job.not_finished"
+    kind, code = ErrorKind.CONFLICT, "job.not_finished"

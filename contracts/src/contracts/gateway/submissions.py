@@ -41,7 +41,7 @@ UploadId = Annotated[
         pattern=r"^(output:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
         min_length=36,
         max_length=43,
-        description="an upload, or output:<id> for an output of an own job",
+        description="an upload, or output:<id> for an output of one of your jobs",
     ),
     WrapValidator(_check_upload_id),
 ]
@@ -91,30 +91,33 @@ class Submission(StrictModel):
     on_no_outputs: Literal["warn", "fail"] = "warn"
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def _check_field_combinations(self) -> Self:
         if (self.prompt, self.workflow, self.workflow_name).count(None) != 2:
             raise ValueError(
                 'Send exactly one of "prompt" (a text), "workflow" (a graph in ComfyUI\'s API format) and '
                 '"workflow_name" (a saved workflow).'
             )
         given = self.model_fields_set
-        drawn = given & PROMPT_FIELDS
-        if self.prompt is None and drawn:
+        prompt_fields = given & PROMPT_FIELDS
+        if self.prompt is None and prompt_fields:
             raise ValueError(
-                f'These fields can only be sent with "prompt": {", ".join(sorted(drawn))}. Set the values in the nodes '
+                f'These fields can only be sent with "prompt": {", ".join(sorted(prompt_fields))}. Set the values in '
+                "the nodes "
                 "of the workflow instead."
             )
-        over = given & SOURCE_IMAGE_FIELDS
-        if self.image is None and over:
-            raise ValueError(f'These fields can only be sent with "image": {", ".join(sorted(over))}.')
+        image_fields = given & SOURCE_IMAGE_FIELDS
+        if self.image is None and image_fields:
+            raise ValueError(f'These fields can only be sent with "image": {", ".join(sorted(image_fields))}.')
         if self.prompt is not None and "randomize_seeds" in given:
             raise ValueError(
                 '"randomize_seeds" can only be sent with "workflow" or "workflow_name". With "prompt", send "seed": -1 '
                 "for a random seed."
             )
-        named = given & SAVED_WORKFLOW_FIELDS
-        if self.workflow_name is None and named:
-            raise ValueError(f'These fields can only be sent with "workflow_name": {", ".join(sorted(named))}.')
+        workflow_fields = given & SAVED_WORKFLOW_FIELDS
+        if self.workflow_name is None and workflow_fields:
+            raise ValueError(
+                f'These fields can only be sent with "workflow_name": {", ".join(sorted(workflow_fields))}.'
+            )
         return self
 
 

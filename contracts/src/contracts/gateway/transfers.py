@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.topic import MessageKind, Rpc
 
 
 class GrantOutputs(StrictModel):
@@ -65,7 +65,7 @@ class InputsGranted(TolerantModel):
 class StorageFull(Refusal):
     """The server has no space left for files and results. Nothing was stored. Try again after Retry-After."""
 
-    kind, code = Kind.UNAVAILABLE, "storage.full"
+    kind, code = ErrorKind.UNAVAILABLE, "storage.full"
 
 
 class StoredOutput(TolerantModel):
@@ -77,7 +77,7 @@ class StoredOutput(TolerantModel):
 
 
 GRANT_OUTPUTS = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="outputs",
     verb="grant",
@@ -89,7 +89,7 @@ GRANT_OUTPUTS = Rpc(
     consumers=("gateway",),
 )
 GRANT_INPUTS = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="gateway",
     noun="inputs",
     verb="grant",

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from contracts.catalog import ClassSpec
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
-from contracts.graph_policy.registry import OPEN_REFUSES, STRICT_REASONS, StockClass, find_stock_class, is_stock_module
+from contracts.graph_policy.registry import (
+    STRICT_REASONS,
+    TRAITS_REFUSED_WHEN_OPEN,
+    StockClass,
+    find_stock_class,
+    is_stock_module,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +26,8 @@ class ClassDecision:
 ALLOWED = ClassDecision(allowed=True)
 
 
-def decide(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecision:
-    """Decide about a class of a node's catalog.
+def decide_class(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecision:
+    """Decide whether the policy allows a class of a node's catalog.
 
     Precedence: an operator's denial, then an operator's allowance, then the mode of the policy.
     """
@@ -29,7 +35,7 @@ def decide(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecis
 
 
 class ClassPolicy:
-    """A policy prepared to decide about many classes; see ``decide``."""
+    """Applies a policy to many classes; see ``decide_class``."""
 
     def __init__(self, policy: TenantPolicy) -> None:
         self.mode = policy.mode
@@ -68,7 +74,7 @@ class ClassPolicy:
 
 def _find_strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
     if stock is not None:
-        return None if stock.refusal is None else STRICT_REASONS[stock.refusal]
+        return None if stock.unsafe_trait is None else STRICT_REASONS[stock.unsafe_trait]
     if is_stock_module(spec.module):
         return "It is a class of ComfyUI that has not been reviewed yet."
     return "It is not one of ComfyUI's own classes, so what it does has not been reviewed."
@@ -77,7 +83,9 @@ def _find_strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None
 def _find_open_reason(stock: StockClass | None) -> str | None:
     if stock is None:
         return None
-    return next((STRICT_REASONS[trait] for trait in STRICT_REASONS if trait in stock.traits & OPEN_REFUSES), None)
+    return next(
+        (STRICT_REASONS[trait] for trait in STRICT_REASONS if trait in stock.traits & TRAITS_REFUSED_WHEN_OPEN), None
+    )
 
 
 def _iterate_module_and_parents(module: str) -> Iterator[str]:

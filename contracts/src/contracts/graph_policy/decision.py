@@ -13,28 +13,28 @@ from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.class_decision import ClassDecision, ClassPolicy
-from contracts.graph_policy.expressions import is_bounded
+from contracts.graph_policy.expressions import has_bounded_cost
 from contracts.graph_policy.format_strings import is_plain_format
 from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, find_stock_class, is_stock_module
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # bounds the size of a reply
-MAX_ALLOWED = 50  # options listed in an error
+MAX_LISTED_OPTIONS = 50  # options listed in an error
 
 _PLAIN_PATH = re.compile(r"[^/\\:\x00-\x1f][^\\:\x00-\x1f]{0,500}")
-_LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD, InputRole.FORMAT})
-_STRICT_TEXTS = frozenset({InputRole.EXPRESSION, InputRole.SHORT_TEXT})
+_LITERAL_ROLES = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD, InputRole.FORMAT})
+_STRICT_TEXT_ROLES = frozenset({InputRole.EXPRESSION, InputRole.SHORT_TEXT})
 
 
-def violations(
+def find_violations(
     graph: Graph, classes: Mapping[str, ClassSpec], policy: TenantPolicy, uploads: frozenset[str]
 ) -> tuple[FieldError, ...]:
-    """Return the policy violations of a graph; see ``GraphRules.violations``."""
-    return GraphRules(classes).violations(graph, policy, uploads)
+    """Return the policy violations of a graph; see ``GraphRules.find_violations``."""
+    return GraphRules(classes).find_violations(graph, policy, uploads)
 
 
 class GraphRules:
@@ -45,7 +45,7 @@ class GraphRules:
         self._roles: dict[str, ClassRoles] = {}
         self._options: dict[tuple[str, str], frozenset[Any]] = {}
 
-    def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+    def find_violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
         """Return all policy violations of a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
 
         A refused class is reported once, at the first node that uses it. Classes that are not in the catalog are
@@ -65,8 +65,10 @@ class GraphRules:
             if node.class_type in self._classes:
                 first.setdefault(node.class_type, node_id)
         rules = ClassPolicy(policy)
-        decided = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
-        errors = (_build_class_error(node_id, name, one) for name, node_id, one in decided if not one.allowed)
+        decisions = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
+        errors = (
+            _build_class_error(node_id, name, decision) for name, node_id, decision in decisions if not decision.allowed
+        )
         return tuple(islice(errors, MAX_ERRORS))
 
     def find_input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
@@ -82,12 +84,12 @@ class GraphRules:
                 allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
             if allowed[node.class_type]:
                 check = _NodeInputCheck(self, node_id, node.class_type, spec, rules, uploads)
-                errors.extend(self._find_violations_of_inputs(graph, node, check))
+                errors.extend(self._find_node_violations(graph, node, check))
             if len(errors) >= MAX_ERRORS:
                 break
         return tuple(errors[:MAX_ERRORS])
 
-    def role(self, class_type: str, name: str) -> InputRole | None:
+    def find_role(self, class_type: str, name: str) -> InputRole | None:
         """Return the role of an input of a class in the catalog; None for an input that ComfyUI ignores.
 
         ComfyUI passes a class its declared inputs and the parts of its dynamic inputs, whose names contain dots.
@@ -96,37 +98,37 @@ class GraphRules:
         spec = self._classes[class_type]
         if name not in spec.inputs and "." not in name and find_stock_class(class_type, spec.module) is not None:
             return None
-        return self.roles_of(class_type).role_of(name)
+        return self.get_class_roles(class_type).find_role(name)
 
-    def decides_values_alone(self, class_type: str, name: str) -> bool:
-        """Whether ``violations`` alone decides which values the input accepts."""
-        return self.role(class_type, name) in _LITERALS_ONLY
+    def decides_allowed_values(self, class_type: str, name: str) -> bool:
+        """Whether ``find_violations`` alone decides which values the input accepts."""
+        return self.find_role(class_type, name) in _LITERAL_ROLES
 
-    def roles_of(self, class_type: str) -> ClassRoles:
+    def get_class_roles(self, class_type: str) -> ClassRoles:
         """Return the roles of the inputs of a class in the catalog, including inputs that ComfyUI ignores."""
-        known = self._roles.get(class_type)
-        if known is None:
-            known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
-        return known
+        roles = self._roles.get(class_type)
+        if roles is None:
+            roles = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
+        return roles
 
     def has_option(self, class_type: str, name: str, value: Any) -> bool:
         """Whether an input of the class, or a part of a dynamic input, lists a value. Constant time."""
-        known = self._options.get((class_type, name))
-        if known is None:
+        options = self._options.get((class_type, name))
+        if options is None:
             declared = self._classes[class_type].inputs.get(name)
-            described = self.roles_of(class_type).nested(name) if declared is None else [declared]
-            known = frozenset(option for one in described for option in one.options or ())
-            self._options[class_type, name] = known
-        return value in known
+            described = (
+                self.get_class_roles(class_type).list_nested_descriptions(name) if declared is None else [declared]
+            )
+            options = frozenset(option for description in described for option in description.options or ())
+            self._options[class_type, name] = options
+        return value in options
 
-    def _find_violations_of_inputs(
-        self, graph: Graph, node: GraphNode, check: "_NodeInputCheck"
-    ) -> Iterator[FieldError]:
+    def _find_node_violations(self, graph: Graph, node: GraphNode, check: "_NodeInputCheck") -> Iterator[FieldError]:
         for name, value in node.inputs.items():
-            role = self.role(node.class_type, name)
+            role = self.find_role(node.class_type, name)
             if role is not None and role is not InputRole.OUTPUT_NAME:
-                yield from check.errors_of(name, role, value)
-            if is_link(value) and role not in _LITERALS_ONLY:
+                yield from check.find_errors(name, role, value)
+            if is_link(value) and role not in _LITERAL_ROLES:
                 accepted = check.spec.inputs.get(name)
                 if accepted is not None and accepted.type == COMBO and self._may_choose_option(graph, value, role):
                     message = f"{check.label(name)} takes one of its options, not a link to a text. Write the option."
@@ -137,8 +139,8 @@ class GraphRules:
         node = graph.get(link[0])
         source = self._classes.get(node.class_type) if node is not None else None
         is_output = source is not None and type(link[1]) is int and 0 <= link[1] < len(source.outputs)
-        given = source.outputs[link[1]] if source is not None and is_output else ""
-        return given == STRING or (role not in {None, InputRole.OUTPUT_NAME} and given != COMBO)
+        linked_type = source.outputs[link[1]] if source is not None and is_output else ""
+        return linked_type == STRING or (role not in {None, InputRole.OUTPUT_NAME} and linked_type != COMBO)
 
     @cached_property
     def models_by_name(self) -> dict[str, frozenset[Any]]:
@@ -150,7 +152,7 @@ class GraphRules:
         for class_type, spec in self._classes.items():
             if is_stock_module(spec.module):
                 for name, accepted in spec.inputs.items():
-                    if accepted.options and self.role(class_type, name) is InputRole.MODEL:
+                    if accepted.options and self.find_role(class_type, name) is InputRole.MODEL:
                         listed.setdefault(name, set()).update(accepted.options)
         return {name: frozenset(models) for name, models in listed.items()}
 
@@ -168,13 +170,13 @@ class _NodeInputCheck:
 
     def label(self, name: str) -> str:
         """Return the input's name for error messages."""
-        return f"{printable(self.class_type)}.{printable(name)}"
+        return f"{make_printable(self.class_type)}.{make_printable(name)}"
 
-    def errors_of(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
+    def find_errors(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
         accepted = self.spec.inputs.get(name)
         if role is InputRole.RECORD:
             yield from self._check_record(name, value)
-        elif role in _LITERALS_ONLY or (role in _STRICT_TEXTS and self._is_strict()):
+        elif role in _LITERAL_ROLES or (role in _STRICT_TEXT_ROLES and self._is_strict()):
             if isinstance(value, list):
                 message = f"{self.label(name)} takes a value, not a link. Write the value itself."
                 yield _build_input_error(self.node_id, name, "link_not_allowed", message)
@@ -200,9 +202,10 @@ class _NodeInputCheck:
         if role is InputRole.FORMAT and not (isinstance(value, str) and is_plain_format(value)):
             message = f"{self.label(name)} takes plain fields such as {{a}} or {{a:.2f}}, nothing else."
             return _build_input_error(self.node_id, name, "format_not_allowed", message)
-        if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
+        if role is InputRole.EXPRESSION and not (isinstance(value, str) and has_bounded_cost(value)):
             message = (
-                f"{self.label(name)} is {show(value)}, and must be short arithmetic with numbers, one-letter names "
+                f"{self.label(name)} is {format_value(value)}, and must be short arithmetic with numbers, one-letter "
+                "names "
                 "and at most two small powers."
             )
             return _build_input_error(self.node_id, name, "expression_not_allowed", message)
@@ -217,7 +220,8 @@ class _NodeInputCheck:
         if value == "none" and name == "model_file":
             return None  # Load3D's option for no file
         message = (
-            f"{self.label(name)} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST "
+            f"{self.label(name)} is {format_value(value)}, which is not the id of an upload of yours. Upload the file "
+            "(POST "
             '/api/v1/upload) and write the id it returns, or "output:<id of the output>" to use a file that one of '
             "your jobs made."
         )
@@ -230,12 +234,14 @@ class _NodeInputCheck:
             return _build_input_error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
-        message = f"{self.label(name)} is {show(value)}, which is none of the {len(options)} folders that a node has."
-        return _build_input_error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
+        message = (
+            f"{self.label(name)} is {format_value(value)}, which is none of the {len(options)} folders that a node has."
+        )
+        return _build_input_error(self.node_id, name, "folder_not_allowed", message, options[:MAX_LISTED_OPTIONS])
 
     def _check_model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{self.label(name)} is {show(value)}, and must be the name of one of its options."
+            message = f"{self.label(name)} is {format_value(value)}, and must be the name of one of its options."
             return _build_input_error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
@@ -250,8 +256,8 @@ class _NodeInputCheck:
         return self._build_not_listed_error(name, value, ())
 
     def _build_not_listed_error(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
-        message = f"{self.label(name)} is {show(value)}, which no ComfyUI server of the fleet has."
-        return _build_input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
+        message = f"{self.label(name)} is {format_value(value)}, which no ComfyUI server of the fleet has."
+        return _build_input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_LISTED_OPTIONS])
 
     def _check_record(self, name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, dict) or WRAPPER in value:
@@ -260,10 +266,10 @@ class _NodeInputCheck:
                 self.node_id, name, code, f"{self.label(name)} takes an object. Write the object itself."
             )
             return
-        roles = self.graph_rules.roles_of(self.class_type)
+        roles = self.graph_rules.get_class_roles(self.class_type)
         for part, inner in value.items():
             place = f"{name}.{part}"
-            if roles.role_of(place) is InputRole.FILE:
+            if roles.find_role(place) is InputRole.FILE:
                 error = self._check_file(place, inner, may_be_empty=True)
                 if error is not None:
                     yield error.model_copy(update={"input": name})
@@ -284,7 +290,7 @@ def _build_class_error(node_id: str, class_type: str, decision: ClassDecision) -
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
         message=(
-            f"The node class {show(class_type)} is not allowed here, because "
+            f"The node class {format_value(class_type)} is not allowed here, because "
             f"{_sentence_to_clause(decision.reason)}. Remove the "
             f"node, or {_sentence_to_clause(decision.advice)}."
         ),

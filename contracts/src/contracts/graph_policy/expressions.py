@@ -21,7 +21,7 @@ _FUNCTIONS = frozenset(
 _EXPONENT = re.compile(r"\d{1,2}")
 
 
-def is_bounded(expression: str) -> bool:
+def has_bounded_cost(expression: str) -> bool:
     """Whether an expression takes at most milliseconds for any 64-bit values of its variables.
 
     True only for numbers, one-letter variables, ``values``, comparisons, arithmetic, and the functions of the class,
@@ -30,22 +30,22 @@ def is_bounded(expression: str) -> bool:
     if len(expression) > MAX_LENGTH:
         return False
     tokens = list(_split_tokens(expression))
-    return bool(tokens) and "" not in tokens and all(map(_is_known, tokens)) and _powers_are_bounded(tokens)
+    return bool(tokens) and "" not in tokens and all(map(_is_allowed_token, tokens)) and _powers_are_bounded(tokens)
 
 
 def _split_tokens(expression: str) -> Iterator[str]:
     """Split into tokens. An invalid character ends the list with an empty token."""
-    at, end = 0, len(expression.rstrip())
-    while at < end:
-        found = _TOKEN.match(expression, at, end)
+    position, end = 0, len(expression.rstrip())
+    while position < end:
+        found = _TOKEN.match(expression, position, end)
         if found is None:
             yield ""
             return
         yield found.group().strip()
-        at = found.end()
+        position = found.end()
 
 
-def _is_known(token: str) -> bool:
+def _is_allowed_token(token: str) -> bool:
     if not (token[0].isalpha() or token[0] == "_"):
         return True
     return len(token) == 1 or token in _WORDS or token in _FUNCTIONS or token in {"pow", "round"}
@@ -76,10 +76,10 @@ def _is_exponent(tokens: list[str] | None) -> bool:
     )
 
 
-def _find_last_argument(tokens: list[str], at: int) -> list[str] | None:
+def _find_last_argument(tokens: list[str], start: int) -> list[str] | None:
     """Return the tokens of a call's last argument; None without a comma or a call."""
     depth, comma = 0, None
-    for index in range(at, len(tokens)):
+    for index in range(start, len(tokens)):
         match tokens[index]:
             case "(":
                 depth += 1

@@ -105,7 +105,7 @@ _SAVE_WORDS = frozenset({"out", "output", "save", "saved", "export", "write", "d
 _OUTPUT_NAMES = frozenset(
     {"filename_prefix", "file_prefix", "save_prefix", "output_prefix", "save_as", "save_to", "output_name", "save_name"}
 )
-_NAME_PARTS = frozenset({"prefix", "suffix", "delimiter"})
+_AFFIXES = frozenset({"prefix", "suffix", "delimiter"})
 _CODE_NAMES = frozenset(
     {"python_code", "python", "js_code", "javascript", "script", "shader", "shader_code", "fragment_shader"}
 )
@@ -141,9 +141,9 @@ class ClassDescription(Protocol):
 
 
 class NamedValue(NamedTuple):
-    """An input value of a node, its role (such as model file or output name), and its path within ``inputs``."""
+    """An input value of a node that names something: its path within ``inputs`` and its role."""
 
-    place: tuple[str, ...]
+    path: tuple[str, ...]
     role: InputRole
     value: Any
 
@@ -159,60 +159,60 @@ class ClassRoles:
         self._stock = find_stock_class(class_type, getattr(spec, "module", ""))
         self._output_node = spec.output_node
         self._declared = {name: self._decide_role(name, described) for name, described in spec.inputs.items()}
-        self._roles_of_nested_inputs: dict[str, list[Any]] = {}
-        for name, described in islice(_roles_of_nested_inputs(spec.inputs), MAX_NESTED):
-            self._roles_of_nested_inputs.setdefault(name, []).append(described)
+        self._nested_descriptions: dict[str, list[Any]] = {}
+        for name, described in islice(_expand_dynamic_inputs(spec.inputs), MAX_NESTED):
+            self._nested_descriptions.setdefault(name, []).append(described)
             role = self._decide_role(name, described) or self._decide_role(name, None)
             if role is InputRole.FILE or self._declared.get(name) is None:
                 self._declared[name] = role
 
-    def role_of(self, input_name: str) -> InputRole | None:
+    def find_role(self, input_name: str) -> InputRole | None:
         """Return the role of an input; None if its value names nothing."""
         if input_name in self._declared:
             return self._declared[input_name]
         return self._decide_role(input_name, None)
 
-    def nested(self, input_name: str) -> Sequence[Any]:
+    def list_nested_descriptions(self, input_name: str) -> Sequence[Any]:
         """Return the catalog's descriptions of a part of a dynamic input, one per option that has the part."""
-        return self._roles_of_nested_inputs.get(input_name, ())
+        return self._nested_descriptions.get(input_name, ())
 
     def iterate_named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
         """Yield every value of a node that has a role, including links, wrapped values and parts of records."""
         for name, value in inputs.items():
-            role = self.role_of(name)
+            role = self.find_role(name)
             if role is None:
                 continue
             yield NamedValue((name,), role, value)
             if role is InputRole.RECORD and isinstance(value, dict):
                 for part, inner in value.items():
-                    if (inner_role := self.role_of(f"{name}.{part}")) is not None:
+                    if (inner_role := self.find_role(f"{name}.{part}")) is not None:
                         yield NamedValue((name, part), inner_role, inner)
 
     def _decide_role(self, name: str, described: InputDescription | None) -> InputRole | None:
         if self._stock is not None:
-            if (role := self._stock.role_of(name)) is not None:
+            if (role := self._stock.find_role(name)) is not None:
                 return role
             if name in self._stock.plain:
                 return None
         return find_role_by_pattern(name, described, output_node=self._output_node)
 
 
-def _roles_of_nested_inputs(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Return everything that dynamic inputs can become, by full name."""
+def _expand_dynamic_inputs(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the name and description of every input that a dynamic input can expand to."""
     for short, described in inputs.items():
         name = prefix + short
         if prefix:
             yield name, described
         for variant in (getattr(described, "variants", None) or {}).values():
-            yield from _roles_of_nested_inputs(variant, f"{name}.")
+            yield from _expand_dynamic_inputs(variant, f"{name}.")
         grown = getattr(described, "grown", None)
         if grown is not None:
-            yield from _roles_of_nested_inputs(dict.fromkeys(grown.names, grown.input), f"{name}.")
+            yield from _expand_dynamic_inputs(dict.fromkeys(grown.names, grown.input), f"{name}.")
 
 
-def role_of(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:
+def find_input_role(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:
     """Return the role of one input. Use ``ClassRoles`` for many lookups."""
-    return ClassRoles(class_type, spec).role_of(input_name)
+    return ClassRoles(class_type, spec).find_role(input_name)
 
 
 def find_role_by_pattern(name: str, described: InputDescription | None, *, output_node: bool) -> InputRole | None:
@@ -252,42 +252,42 @@ def _find_role_by_name(name: str, *, output_node: bool) -> InputRole | None:
     words = _split_words(name) if _HINT.search(name.lower()) else []
     if not words:
         return None
-    normal, said, last = "_".join(words), frozenset(words), words[-1]
+    normal, distinct, last = "_".join(words), frozenset(words), words[-1]
     if normal in _MODEL_NAMES:
         return InputRole.MODEL
-    if (role := _find_text_role(said, normal, last)) is not None:
+    if (role := _find_text_role(distinct, normal, last)) is not None:
         return role
-    if _is_output_name(said, normal, last, output_node=output_node):
+    if _is_output_name(distinct, normal, last, output_node=output_node):
         return InputRole.OUTPUT_NAME
-    return _find_read_role(said, last)
+    return _find_path_role(distinct, last)
 
 
-def _find_text_role(said: frozenset[str], normal: str, last: str) -> InputRole | None:
+def _find_text_role(distinct: frozenset[str], normal: str, last: str) -> InputRole | None:
     if normal in _CODE_NAMES:
         return InputRole.CODE
-    if said & {"regex", "regexp"}:
+    if distinct & {"regex", "regexp"}:
         return InputRole.REGEX
     return InputRole.URL if last in _URL_WORDS else None
 
 
-def _is_output_name(said: frozenset[str], normal: str, last: str, *, output_node: bool) -> bool:
-    if normal in _OUTPUT_NAMES or (last in _NAME_PARTS and said & (_FILE_WORDS | _FOLDER_WORDS)):
+def _is_output_name(distinct: frozenset[str], normal: str, last: str, *, output_node: bool) -> bool:
+    if normal in _OUTPUT_NAMES or (last in _AFFIXES and distinct & (_FILE_WORDS | _FOLDER_WORDS)):
         return True
-    is_place = last in _FILE_WORDS | _FOLDER_WORDS or _is_file_or_folder_name(said, last)
-    return (is_place and bool(output_node or said & _SAVE_WORDS)) or (output_node and normal == "prefix")
+    is_place = last in _FILE_WORDS | _FOLDER_WORDS or _is_file_or_folder_name(distinct, last)
+    return (is_place and bool(output_node or distinct & _SAVE_WORDS)) or (output_node and normal == "prefix")
 
 
-def _find_read_role(said: frozenset[str], last: str) -> InputRole | None:
-    if last in _FOLDER_WORDS or (last in {"name", "path"} and said & _FOLDER_WORDS):
+def _find_path_role(distinct: frozenset[str], last: str) -> InputRole | None:
+    if last in _FOLDER_WORDS or (last in {"name", "path"} and distinct & _FOLDER_WORDS):
         return InputRole.FOLDER
-    if last in _FILE_WORDS or _is_file_or_folder_name(said, last):
-        return InputRole.MODEL if said & _MODEL_WORDS else InputRole.FILE
+    if last in _FILE_WORDS or _is_file_or_folder_name(distinct, last):
+        return InputRole.MODEL if distinct & _MODEL_WORDS else InputRole.FILE
     return None
 
 
-def _is_file_or_folder_name(said: frozenset[str], last: str) -> bool:
+def _is_file_or_folder_name(distinct: frozenset[str], last: str) -> bool:
     """Whether an input holds the name of a file or folder ("file_name")."""
-    return last in {"name", "names"} and bool(said & (_FILE_WORDS | _FOLDER_WORDS))
+    return last in {"name", "names"} and bool(distinct & (_FILE_WORDS | _FOLDER_WORDS))
 
 
 def _is_file_name(option: Any, suffixes: tuple[str, ...]) -> bool:

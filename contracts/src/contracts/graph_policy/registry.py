@@ -55,7 +55,7 @@ class InputRole(StrEnum):
     REGEX = "regex"
     CODE = "code"
     FORMAT = "format"  # a Python format string: see ``format_strings.is_plain_format``
-    EXPRESSION = "expression"  # arithmetic: see ``expressions.is_bounded``
+    EXPRESSION = "expression"  # arithmetic: see ``expressions.has_bounded_cost``
     SHORT_TEXT = "short_text"  # text that takes quadratic time: only a literal of at most ``MAX_SHORT_TEXT`` characters
     PASSES = "passes"  # number of passes over all pixels: counts like steps
     RECORD = "record"  # an object whose parts have roles named "input.part": only a literal object, not a link or text
@@ -83,7 +83,7 @@ STRICT_REASONS: Mapping[Trait, str] = MappingProxyType(
         Trait.UNBOUNDED: "Its time or memory cannot be checked before it runs.",
     }
 )
-OPEN_REFUSES = frozenset({Trait.NETWORK, Trait.WRITES_MODELS})
+TRAITS_REFUSED_WHEN_OPEN = frozenset({Trait.NETWORK, Trait.WRITES_MODELS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,16 @@ class StockClass:
     plain: frozenset[str]
 
     @property
-    def refusal(self) -> Trait | None:
+    def unsafe_trait(self) -> Trait | None:
         """The trait for which the policy ``strict`` refuses the class; None if the class is safe."""
         return next((trait for trait in STRICT_REASONS if trait in self.traits), None)
 
     @property
     def is_safe(self) -> bool:
         """Whether every tenant may use the class."""
-        return self.refusal is None
+        return self.unsafe_trait is None
 
-    def role_of(self, input_name: str) -> InputRole | None:
+    def find_role(self, input_name: str) -> InputRole | None:
         if (role := self.inputs.get(input_name)) is not None:
             return role
         parts = input_name.split(".", 3)  # group, row, input

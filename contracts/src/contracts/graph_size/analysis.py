@@ -24,7 +24,7 @@ from contracts.graph_size.node import (
     UnknownNumber,
     count_utf8_bytes,
 )
-from contracts.graph_size.size import MOST, NOTHING, STILL, Size, bounded
+from contracts.graph_size.size import EMPTY, MAX_BOUND, STILL, Size, clamp_bound
 from contracts.workflow import Graph, is_link, is_topologically_sorted
 
 WIDTHS = ("width", "target_width", "output_width", "final_width", "image_width")
@@ -37,7 +37,7 @@ NO_IMAGES = frozenset(
         "SAMPLER", "SIGMAS", "STRING", "STYLE_MODEL", "UPSCALE_MODEL", "VAE", "LATENT_UPSCALE_MODEL", "INTERP_MODEL",
     }
 )  # fmt: skip
-"""Types that hold no images; a class that gives nothing else passes on none."""
+"""Types of values without images. A class that outputs only these outputs no images."""
 LOADERS = ("CheckpointLoader", "UNETLoader", "CLIPLoader", "VAELoader", "CLIPTextEncode", "Conditioning", "LoraLoader")
 SCHEDULER = "Scheduler"  # name suffix of classes that output sigmas
 
@@ -67,7 +67,7 @@ class GraphSize:
         outputs: bounds of every node's outputs.
         samplings: bounds of every node that takes steps.
         text_bytes: UTF-8 bytes of text in all inputs, after values were passed along links.
-        find_longest_text: the node with the most text in its inputs.
+        longest_text_node: id of the node with the most text in its inputs.
         unknown: sizes that come by a link and cannot be computed before the run.
     """
 
@@ -76,22 +76,22 @@ class GraphSize:
     outputs: Mapping[str, Outputs]
     samplings: tuple[Sampling, ...]
     text_bytes: int
-    find_longest_text: str
+    longest_text_node: str
     unknown: tuple[UnknownNumber, ...]
 
-    def of(self, node_id: str) -> Size:
+    def largest_output(self, node_id: str) -> Size:
         """Return the largest output of one node."""
         found = self.outputs[node_id]
         return found if isinstance(found, Size) else max(found, key=lambda size: (size.total * size.pixels, size.total))
 
 
-def measure(
+def measure_graph(
     graph: Graph,
     *,
     specs: Mapping[str, ClassSpec] | None = None,
     uploads: Mapping[str, tuple[int, int]] | None = None,
 ) -> GraphSize:
-    """Bound the outputs of a graph that satisfies ``has_valid_links``.
+    """Compute upper bounds of the outputs of a graph that satisfies ``has_valid_links``.
 
     Args:
         specs: classes of the fleet.
@@ -99,19 +99,19 @@ def measure(
     """
     sources = KnownBounds(specs or {}, uploads or {})
     samplings: list[Sampling] = []
-    text_bytes, most_text, find_longest_text = 0, -1, ""
+    text_bytes, most_text, longest_text_node = 0, -1, ""
     for node_id in _topological_order(graph):
         node = NodeInputs(node_id, graph[node_id], sources)
         rule = _RULES.get(node.class_type, _bound_by_usual_inputs)
-        made = rule(node)
+        outputs = rule(node)
         if "steps" in node.raw or node.class_type in _STEPS:
-            made = _add_steps(node, made, samplings)
-        sources.keep(node_id, made)
-        taken = _count_input_text(node)
-        text_bytes = min(text_bytes + taken, MOST)
-        if taken > most_text:
-            most_text, find_longest_text = taken, node_id
-    return GraphSize(graph, sources.specs, sources.outputs, tuple(samplings), text_bytes, find_longest_text,
+            outputs = _add_steps(node, outputs, samplings)
+        sources.store(node_id, outputs)
+        node_text = _count_input_text(node)
+        text_bytes = min(text_bytes + node_text, MAX_BOUND)
+        if node_text > most_text:
+            most_text, longest_text_node = node_text, node_id
+    return GraphSize(graph, sources.specs, sources.outputs, tuple(samplings), text_bytes, longest_text_node,
                      tuple(sources.unknown))  # fmt: skip
 
 
@@ -120,51 +120,51 @@ def _topological_order(graph: Graph) -> Iterator[str]:
     if is_topologically_sorted(graph):
         yield from graph
         return
-    waits: dict[str, int] = {}
-    feeds: dict[str, list[str]] = {}
+    missing_sources: dict[str, int] = {}
+    dependents: dict[str, list[str]] = {}
     ready: deque[str] = deque()
     for node_id, node in graph.items():
         sources = {value[0] for value in node.inputs.values() if is_link(value)}
-        waits[node_id] = len(sources)
+        missing_sources[node_id] = len(sources)
         for source in sources:
-            feeds.setdefault(source, []).append(node_id)
+            dependents.setdefault(source, []).append(node_id)
         if not sources:
             ready.append(node_id)
     while ready:
         node_id = ready.popleft()
         yield node_id
-        for fed in feeds.get(node_id, ()):
-            waits[fed] -= 1
-            if not waits[fed]:
-                ready.append(fed)
+        for dependent in dependents.get(node_id, ()):
+            missing_sources[dependent] -= 1
+            if not missing_sources[dependent]:
+                ready.append(dependent)
 
 
 def _bound_by_usual_inputs(node: NodeInputs) -> Outputs:
     """Return the largest input, changed by inputs with the usual names."""
-    raw, kinds = node.raw, node.kinds
-    text = node.length() if "text" in raw or any(size.text for size in kinds) else 0
-    steps = max([size.steps for size in kinds], default=0)
+    raw, distinct = node.raw, node.distinct_sizes
+    text = node.text_bytes() if "text" in raw or any(size.text for size in distinct) else 0
+    steps = max([size.steps for size in distinct], default=0)
     if not _may_hold_images(node):
-        return NOTHING._replace(items=node.runs, text=bounded(text), steps=steps)
-    made = _bound_usual_images(node)
-    return made._replace(text=bounded(text), steps=steps) if text or steps else made
+        return EMPTY._replace(items=node.runs, text=clamp_bound(text), steps=steps)
+    images = _bound_usual_images(node)
+    return images._replace(text=clamp_bound(text), steps=steps) if text or steps else images
 
 
 def _bound_usual_images(node: NodeInputs) -> Size:
-    raw, media = node.raw, node.media
-    batch = max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1) if "batch_size" in raw else 1
-    frames = max([node.number(name, 1, MAX_LENGTH, counts=True) for name in FRAMES if name in raw], default=1)
-    amount = max(node.number("amount", 1, MAX_BATCH, counts=True), 1) if "amount" in raw else 1
-    width = max([node.number(name, 1, MAX_SIDE) for name in WIDTHS if name in raw], default=0)
-    height = max([node.number(name, 1, MAX_SIDE) for name in HEIGHTS if name in raw], default=0)
+    raw, media = node.raw, node.any_image
+    batch = max(node.max_number("batch_size", 1, MAX_BATCH, counts=True), 1) if "batch_size" in raw else 1
+    frames = max([node.max_number(name, 1, MAX_LENGTH, counts=True) for name in FRAMES if name in raw], default=1)
+    amount = max(node.max_number("amount", 1, MAX_BATCH, counts=True), 1) if "amount" in raw else 1
+    width = max([node.max_number(name, 1, MAX_SIDE) for name in WIDTHS if name in raw], default=0)
+    height = max([node.max_number(name, 1, MAX_SIDE) for name in HEIGHTS if name in raw], default=0)
     if not media.batch:
         side = 0 if width or height else TYPICAL_SIDE
-        return node.made(max(width, side), max(height, side), batch * max(frames, 1) * amount)
+        return node.new_images(max(width, side), max(height, side), batch * max(frames, 1) * amount)
     if amount > 1:
-        media = media.times(amount)
+        media = media.multiply_count(amount)
     if batch * frames > 1:
-        count = max(media.batch, bounded(batch * frames))
-        media = media._replace(batch=count, total=max(media.total, bounded(count * media.items)), medium=STILL)
+        count = max(media.batch, clamp_bound(batch * frames))
+        media = media._replace(batch=count, total=max(media.total, clamp_bound(count * media.items)), medium=STILL)
     if width > media.width or height > media.height:
         media = media.resized(max(width, media.width), max(height, media.height), ratio=max(media.ratio, MAX_SIDE))
     return media
@@ -175,12 +175,18 @@ def _may_hold_images(node: NodeInputs) -> bool:
     spec = node.spec
     if spec is None:
         return not node.class_type.startswith(LOADERS) and not node.class_type.endswith(SCHEDULER)
-    return (bool(spec.outputs) and not NO_IMAGES.issuperset(spec.outputs)) or (not spec.outputs and bool(node.links))
+    return (bool(spec.outputs) and not NO_IMAGES.issuperset(spec.outputs)) or (
+        not spec.outputs and bool(node.linked_sizes)
+    )
 
 
 def _count_input_text(node: NodeInputs) -> int:
     """Return the bytes of text in a node's inputs, over all its runs."""
-    linked = sum([size.text * size.items for size in node.links]) if any(size.text for size in node.kinds) else 0
+    linked = (
+        sum([size.text * size.items for size in node.linked_sizes])
+        if any(size.text for size in node.distinct_sizes)
+        else 0
+    )
     own = 0
     for value in node.raw.values():
         kind = type(value)
@@ -188,54 +194,54 @@ def _count_input_text(node: NodeInputs) -> int:
             own += count_utf8_bytes(value)
         elif kind is dict or (kind is list and not is_link(value)):
             own += _count_nested_text(value)
-    return bounded(linked + own)
+    return clamp_bound(linked + own)
 
 
 def _count_nested_text(value: Any) -> int:
     """Return the bytes of all texts and keys in a value."""
     total, todo = 0, [value]
     while todo:
-        one = todo.pop()
-        if isinstance(one, str):
-            total += count_utf8_bytes(one)
-        elif isinstance(one, dict):
-            todo += [*one.keys(), *one.values()]
-        elif isinstance(one, list):
-            todo += one
+        item = todo.pop()
+        if isinstance(item, str):
+            total += count_utf8_bytes(item)
+        elif isinstance(item, dict):
+            todo += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            todo += item
     return total
 
 
-def _add_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> Outputs:
+def _add_steps(node: NodeInputs, outputs: Outputs, samplings: list[Sampling]) -> Outputs:
     """Count the steps of a sampler, or pass them on if the node outputs sigmas."""
-    give = _STEPS.get(node.class_type, _bound_usual_steps)
-    name, steps = give(node)
-    first = made if isinstance(made, Size) else made[0]
+    bound_steps = _STEPS.get(node.class_type, _bound_usual_steps)
+    name, steps = bound_steps(node)
+    first = outputs if isinstance(outputs, Size) else outputs[0]
     if node.class_type in _SAMPLERS or (first.is_media and node.class_type not in _SCHEDULERS):
-        latent = node.one("latent_image", "latent", "samples")
+        latent = node.first_linked("latent_image", "latent", "samples")
         latent = latent if latent.is_media else first
-        samplings.append(Sampling(node.node_id, name, steps, bounded(steps * latent.pixels * latent.total)))
-        return made
-    if isinstance(made, Size):
-        return made._replace(steps=steps)
-    return tuple(size._replace(steps=steps) for size in made)
+        samplings.append(Sampling(node.node_id, name, steps, clamp_bound(steps * latent.pixels * latent.total)))
+        return outputs
+    if isinstance(outputs, Size):
+        return outputs._replace(steps=steps)
+    return tuple(size._replace(steps=steps) for size in outputs)
 
 
 def _bound_usual_steps(node: NodeInputs) -> tuple[str, int]:
-    return "steps", bounded(node.number("steps", 20, MAX_STEPS))
+    return "steps", clamp_bound(node.max_number("steps", 20, MAX_STEPS))
 
 
 def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
-    return "sigmas", node.one("sigmas").steps
+    return "sigmas", node.first_linked("sigmas").steps
 
 
 def _bound_extended_sigmas(node: NodeInputs) -> tuple[str, int]:
     """Bound the steps of a node that inserts sigmas between those of its input: it multiplies their number."""
-    return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
+    return "steps", clamp_bound(node.first_linked("sigmas").steps * max(node.max_number("steps", 2, 100), 1))
 
 
 def _bound_literal_sigmas(node: NodeInputs) -> tuple[str, int]:
     """Return the sigmas in a text: numbers that are separated by commas or spaces."""
-    return "sigmas", bounded(node.length("sigmas") // 2 + 1)
+    return "sigmas", clamp_bound(node.text_bytes("sigmas") // 2 + 1)
 
 
 _SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "TrainLoraNode"})

@@ -7,12 +7,12 @@ from math import isqrt
 
 from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
-from contracts.graph_size.size import bounded
+from contracts.graph_size.size import clamp_bound
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import is_link
 
-MOST_ERRORS = 20
+MAX_ERRORS = 20
 COUNTS = ("batch_size", "length", "amount", "frames", "video_frames", "num_frames", "layers", "multiplier")
 
 
@@ -35,7 +35,7 @@ class GraphBounds:
     pixel_steps: int | None = None
 
     @property
-    def limit_sizes(self) -> bool:
+    def limits_sizes(self) -> bool:
         """Whether any limit depends on the size of outputs."""
         return any(bound is not None for bound in (self.pixels, self.steps, self.pixel_steps))
 
@@ -43,20 +43,20 @@ class GraphBounds:
 def check_bounds(
     size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow", *, nodes: int | None = None
 ) -> tuple[FieldError, ...]:
-    """Return an error for every exceeded limit, with the node and input to change; at most ``MOST_ERRORS``.
+    """Return an error for every exceeded limit, with the node and input to change; at most ``MAX_ERRORS``.
 
     Args:
         pointer: JSON Pointer of the graph in its request.
         nodes: number of nodes in the graph as it was sent, if nodes that no output needs were removed before measuring.
     """
     sent = len(size.graph) if nodes is None else nodes
-    return tuple(islice(_find_bound_errors(size, bounds, pointer, sent), MOST_ERRORS))
+    return tuple(islice(_find_bound_errors(size, bounds, pointer, sent), MAX_ERRORS))
 
 
 def check_unknown_counts(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
-    """Return an error for every image count that comes by a link and cannot be computed; at most ``MOST_ERRORS``."""
-    counts = (one for one in size.unknown if one.counts)
-    return tuple(_build_link_error(size, one, pointer) for one in islice(counts, MOST_ERRORS))
+    """Return an error for every image count that comes by a link and cannot be computed; at most ``MAX_ERRORS``."""
+    counts = (number for number in size.unknown if number.counts)
+    return tuple(_build_link_error(size, number, pointer) for number in islice(counts, MAX_ERRORS))
 
 
 def _find_bound_errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> Iterator[FieldError]:
@@ -67,30 +67,28 @@ def _find_bound_errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes
         name = _find_largest_literal(size)
         what = f"the text {name} of" if name is not None else "the texts that go to"
         message = (
-            f"The workflow has {_format_number(size.text_bytes)} bytes of text, counted at every node that a "
-            "text reaches; "
-            f"your tier allows {bounds.text_bytes}. Shorten {what} node {size.find_longest_text}."
+            f"The workflow has {_format_number(size.text_bytes)} bytes of text, counted at every node that a text "
+            f"reaches; your tier allows {bounds.text_bytes}. Shorten {what} node {size.longest_text_node}."
         )
-        yield _build_size_error(pointer, size.find_longest_text, name, "too_much_text", message)
-    unknown = {(one.node_id, one.input): one for one in size.unknown}
+        yield _build_size_error(pointer, size.longest_text_node, name, "too_much_text", message)
+    unknown = {(number.node_id, number.input): number for number in size.unknown}
     if bounds.pixels is not None:
-        yield from _build_too_large_error(size, bounds.pixels, unknown, pointer)
+        yield from _find_too_large_errors(size, bounds.pixels, unknown, pointer)
     for sampling in size.samplings if bounds.steps is not None else ():
         if bounds.steps is not None and sampling.steps > bounds.steps:
             message = (
                 f"The {_build_node_label(size, sampling.node_id)} may take {_format_number(sampling.steps)} steps; "
-                "your tier allows "
-                f"{bounds.steps}."
+                f"your tier allows {bounds.steps}."
                 f"{_choose_advice(unknown.get((sampling.node_id, sampling.input)), 'Use fewer steps.')}"
             )
             yield _build_size_error(pointer, sampling.node_id, sampling.input, "too_many_steps", message)
-    work = bounded(sum(sampling.pixel_steps for sampling in size.samplings))
+    work = clamp_bound(sum(sampling.pixel_steps for sampling in size.samplings))
     if bounds.pixel_steps is not None and work > bounds.pixel_steps:
         largest = max(size.samplings, key=lambda sampling: sampling.pixel_steps)
         message = (
             f"The workflow may need {_format_number(work)} pixels times steps, of which "
-            f"{_format_number(largest.pixel_steps)} at "
-            f"{_build_node_label(size, largest.node_id)}; your tier allows {bounds.pixel_steps}."
+            f"{_format_number(largest.pixel_steps)} at {_build_node_label(size, largest.node_id)}; your tier allows "
+            f"{bounds.pixel_steps}."
             f"{_choose_advice(next(iter(size.unknown), None), 'Use fewer steps, fewer images or smaller ones.')}"
         )
         yield _build_size_error(pointer, largest.node_id, largest.input, "too_much_work", message)
@@ -98,52 +96,54 @@ def _find_bound_errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes
 
 def _find_largest_literal(size: GraphSize) -> str | None:
     """Return the input with the longest literal text of the node with the most text, if any."""
-    inputs = size.graph[size.find_longest_text].inputs if size.find_longest_text in size.graph else {}
+    inputs = size.graph[size.longest_text_node].inputs if size.longest_text_node in size.graph else {}
     texts = {name: len(value) for name, value in inputs.items() if isinstance(value, str)}
     return max(texts, key=texts.__getitem__, default=None)
 
 
-def _build_too_large_error(
+def _find_too_large_errors(
     size: GraphSize, most: int, unknown: dict[tuple[str, str], UnknownNumber], pointer: str
 ) -> Iterator[FieldError]:
-    """Return the first node of every path whose output is too large; later nodes only pass it on."""
+    """Return an error for the first node of every path whose output is too large; later nodes only pass it on."""
     large = {node_id for node_id in size.graph if _find_largest_pixels(size, node_id) > most}
     for node_id in size.graph if large else ():
         node = size.graph[node_id]
         if node_id not in large or any(is_link(value) and value[0] in large for value in node.inputs.values()):
             continue
-        made = size.of(node_id)
+        output = size.largest_output(node_id)
         name = next((key for key in node.inputs if (node_id, key) in unknown), None) or next(
             (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
         )
         message = (
-            f"The {_build_node_label(size, node_id)} would make up to {_format_number(made.total)} images of "
-            f"{_format_number(made.width)} x "
-            f"{_format_number(made.height)}, together {_format_number(_find_largest_pixels(size, node_id))} pixels, "
-            f"and your tier allows {most} "
-            f"per node (such as one image of {isqrt(most)} x {isqrt(most)})."
+            f"The {_build_node_label(size, node_id)} would make up to {_format_number(output.total)} images of "
+            f"{_format_number(output.width)} x {_format_number(output.height)}, together "
+            f"{_format_number(_find_largest_pixels(size, node_id))} pixels, and your tier allows {most} per node "
+            f"(such as one image of {isqrt(most)} x {isqrt(most)})."
             f"{_choose_advice(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
         )
         yield _build_size_error(pointer, node_id, name, "graph_too_large", message)
 
 
 def _find_largest_pixels(size: GraphSize, node_id: str) -> int:
-    made = size.of(node_id)
-    return made.pixels * made.total
+    output = size.largest_output(node_id)
+    return output.pixels * output.total
 
 
 def _build_node_label(size: GraphSize, node_id: str) -> str:
     node = size.graph.get(node_id)
-    return f"node {show(node_id)} ({printable(node.class_type)})" if node is not None else f"node {show(node_id)}"
-
-
-def _build_link_error(size: GraphSize, one: UnknownNumber, pointer: str) -> FieldError:
-    message = (
-        f"{one.input} of {_build_node_label(size, one.node_id)} decides how many images are made, but its link gives "
-        "a number that "
-        "is known only when the job runs. Use a number here."
+    return (
+        f"node {format_value(node_id)} ({make_printable(node.class_type)})"
+        if node is not None
+        else f"node {format_value(node_id)}"
     )
-    return _build_size_error(pointer, one.node_id, one.input, "size_by_link", message)
+
+
+def _build_link_error(size: GraphSize, number: UnknownNumber, pointer: str) -> FieldError:
+    message = (
+        f"{number.input} of {_build_node_label(size, number.node_id)} decides how many images are made, but its link "
+        "gives a number that is known only when the job runs. Use a number here."
+    )
+    return _build_size_error(pointer, number.node_id, number.input, "size_by_link", message)
 
 
 def _choose_advice(unknown: UnknownNumber | None, otherwise: str) -> str:

@@ -9,7 +9,7 @@ Interval = tuple[float, float]
 UNKNOWN: Interval = (-inf, inf)
 
 
-def bounds(expression: str, names: Mapping[str, Interval]) -> Interval:
+def bound_expression(expression: str, names: Mapping[str, Interval]) -> Interval:
     """Return the minimum and maximum value of an expression; ``UNKNOWN`` if it is too complex."""
     if len(expression) > MAX_CHARACTERS:
         return UNKNOWN
@@ -36,8 +36,8 @@ def _bound_node(node: ast.AST, names: Mapping[str, Interval]) -> Interval:
         case ast.IfExp(body=body, orelse=other):
             (low, high), (other_low, other_high) = _bound_node(body, names), _bound_node(other, names)
             found = min(low, other_low), max(high, other_high)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            found = _bound_call(name, [_bound_node(one, names) for one in args])
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            found = _bound_call(name, [_bound_node(argument, names) for argument in arguments])
     return found
 
 
@@ -93,9 +93,9 @@ def _bound_call(name: str, args: list[Interval]) -> Interval:
     low, high = args[0]
     match name, len(args):
         case "min", count if count > 1:
-            return min(one[0] for one in args), min(one[1] for one in args)
+            return min(interval[0] for interval in args), min(interval[1] for interval in args)
         case "max", count if count > 1:
-            return max(one[0] for one in args), max(one[1] for one in args)
+            return max(interval[0] for interval in args), max(interval[1] for interval in args)
         case (("round" | "ceil" | "floor" | "int"), 1) if isfinite(low) and isfinite(high):
             return floor(low), floor(high) if name == "floor" else ceil(high)
         case "abs", 1:

@@ -3,13 +3,13 @@
 from contracts.graph_size import batches, new_images, resizing
 from contracts.graph_size.node import Rule
 
-STILLS = (
+STILL_CLASSES = (
     "EmptyLatentImage", "EmptySD3LatentImage", "EmptyImage", "SolidMask", "EmptyFlux2LatentImage",
     "EmptyHunyuanImageLatent", "EmptyChromaRadianceLatentImage", "EmptyHiDreamO1LatentImage",
     "StableCascade_EmptyLatentImage", "StableZero123_Conditioning", "StableZero123_Conditioning_Batched", "Load3D",
     "Load3DAnimation", "Painter", "CreateBoundingBoxes", "RenderMesh", "WebcamCapture", "TextEncodeMageFlowEdit",
 )  # fmt: skip
-VIDEOS = (
+VIDEO_CLASSES = (
     "EmptyHunyuanLatentVideo", "EmptyHunyuanVideo15Latent", "EmptyMochiLatentVideo", "EmptyLTXVLatentVideo",
     "EmptyCosmosLatentVideo", "EmptyARVideoLatent", "EmptyMiniMaxH3LatentAV", "ARVideoI2V", "BerniniConditioning",
     "CosmosImageToVideoLatent", "CosmosPredict2ImageToVideoLatent", "HunyuanImageToVideo",
@@ -20,29 +20,29 @@ VIDEOS = (
     "WanImageToVideo", "WanInfiniteTalkToVideo", "WanMoveTrackToVideo", "WanPhantomSubjectToVideo", "WanSCAILToVideo",
     "WanSoundImageToVideo", "WanSoundImageToVideoExtend", "WanTrackToVideo", "WanVaceToVideo",
 )  # fmt: skip
-SOUNDS = (
+SOUND_CLASSES = (
     "EmptyLatentAudio", "EmptyAceStepLatentAudio", "EmptyAceStep1.5LatentAudio", "EmptyMiniMaxMusic3LatentAudio",
     "LTXVEmptyLatentAudio",
 )  # fmt: skip
-FOLDERS = (
+FOLDER_CLASSES = (
     "LoadImageDataSetFromFolder", "LoadImageTextDataSetFromFolder", "LoadImageSetFromFolderNode",
     "LoadImageTextSetFromFolderNode", "LoadTrainingDataset", "LoadVideoDataSetFromFolder",
     "LoadVideoTextDataSetFromFolder",
 )  # fmt: skip
-DECODERS = ("VAEDecode", "VAEDecodeTiled", "MaskToImage")
-DECODED_SOUND = ("VAEDecodeAudio", "VAEDecodeAudioTiled", "LTXVAudioVAEDecode", "VAEDecodeHunyuan3D")
+DECODER_CLASSES = ("VAEDecode", "VAEDecodeTiled", "MaskToImage")
+SOUND_DECODER_CLASSES = ("VAEDecodeAudio", "VAEDecodeAudioTiled", "LTXVAudioVAEDecode", "VAEDecodeHunyuan3D")
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(STILLS, new_images.bound_still_images),
-    **dict.fromkeys(VIDEOS, new_images.bound_video()),
+    **dict.fromkeys(STILL_CLASSES, new_images.bound_still_images),
+    **dict.fromkeys(VIDEO_CLASSES, new_images.bound_video()),
     **dict.fromkeys(("SV3D_Conditioning", "SVD_img2vid_Conditioning"), new_images.bound_video("video_frames", 14)),
-    "RenderSplat": new_images.bound_video_second,
+    "RenderSplat": new_images.bound_video_as_images,
     "EmptyQwenImageLayeredLatentImage": new_images.bound_layered_image,
-    **dict.fromkeys(SOUNDS, new_images.bound_sound_latent),
-    **dict.fromkeys(FOLDERS, new_images.bound_unknown_folder),
-    **dict.fromkeys(("LoadVideo", "Video Slice"), new_images.bound_unknown_video),
-    **dict.fromkeys(DECODERS, batches.bound_decoded_images),
-    **dict.fromkeys(DECODED_SOUND, batches.bound_output_without_images),
+    **dict.fromkeys(SOUND_CLASSES, new_images.bound_sound_latent),
+    **dict.fromkeys(FOLDER_CLASSES, new_images.bound_unknown_folder),
+    "LoadVideo": new_images.bound_unknown_video,
+    **dict.fromkeys(DECODER_CLASSES, batches.bound_decoded_images),
+    **dict.fromkeys(SOUND_DECODER_CLASSES, batches.bound_output_without_images),
     "Video Slice": batches.bound_unchanged_input,
     "GetVideoComponents": batches.bound_video_components,
     "RepeatImageBatch": batches.bound_repeated_images(4096),
@@ -76,8 +76,8 @@ RULES: dict[str, Rule] = {
         ("ImageScale", "LatentUpscale", "HunyuanVideo15LatentUpscaleWithModel"), resizing.bound_resized_images
     ),
     **dict.fromkeys(("ImageScaleBy", "LatentUpscaleBy"), resizing.bound_images_scaled_by("scale_by")),
-    "ImageUpscaleWithModel": resizing.bound_upscaled_images(resizing.UPSCALE_MODEL),
-    "LTXVLatentUpsampler": resizing.bound_upscaled_images(resizing.LATENT_UPSCALE_MODEL),
+    "ImageUpscaleWithModel": resizing.bound_upscaled_images(resizing.UPSCALE_FACTOR),
+    "LTXVLatentUpsampler": resizing.bound_upscaled_images(resizing.LATENT_UPSCALE_FACTOR),
     "SD_4XUpscale_Conditioning": resizing.bound_super_resolution,
     "ImageScaleToTotalPixels": resizing.bound_images_of_total_pixels,
     "ImageScaleToMaxDimension": resizing.bound_images_by_longer_side("largest_size"),

@@ -13,11 +13,11 @@ from math import ceil
 from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import GraphSize
 from contracts.graph_size.node import UnknownNumber
-from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, bound_over_all_runs
+from contracts.graph_size.size import EMPTY, MOVING, SOUND, Size, bound_over_all_runs
 from contracts.workflow import Graph, GraphNode, is_link
 
 FRAMES_PER_IMAGE = 16
-MOST_RESERVED = 100_000  # maximum of one job; no node can produce so many
+MAX_RESERVED_IMAGES = 100_000  # maximum of one job; no node can produce so many
 
 
 class StoredForm(Enum):
@@ -26,10 +26,10 @@ class StoredForm(Enum):
     STILLS = auto()
     VIDEO = auto()
     LATENTS = auto()
-    NOTHING_COUNTED = auto()
+    NOT_COUNTED = auto()
 
 
-_STOCK: dict[str, StoredForm] = {
+_STOCK_FORMS: dict[str, StoredForm] = {
     **dict.fromkeys(
         ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"),
         StoredForm.STILLS,
@@ -47,11 +47,11 @@ _STOCK: dict[str, StoredForm] = {
             "ModelSave", "CheckpointSave", "ImageOnlyCheckpointSave", "CLIPSave", "VAESave", "CreateBoundingBoxes",
             "ImageCompositor",
         ),
-        StoredForm.NOTHING_COUNTED,
+        StoredForm.NOT_COUNTED,
     ),
 }  # fmt: skip
 _PREVIEWS = frozenset({"MaskPreview", "ImageCompare", "SAM3_TrackPreview"})
-_COMPARES_BOTH = frozenset({"ImageCompare"})
+_STORES_BOTH_INPUTS = frozenset({"ImageCompare"})
 _VIDEO_WORDS, _VIDEO_INPUTS = ("video", "webm", "gif", "animat"), frozenset({"fps", "frame_rate"})
 
 
@@ -61,21 +61,21 @@ class ImageCost:
 
     Attributes:
         files: maximum number of stored files that count.
-        each: images that each of them counts as.
+        images_per_file: images that each of them counts as.
         previewed: whether they are previews instead of saved files.
     """
 
     files: int
-    each: int
+    images_per_file: int
     previewed: bool
 
     @property
     def total(self) -> int:
         """Images that all files count as."""
-        return self.files * self.each
+        return self.files * self.images_per_file
 
 
-FREE = ImageCost(0, 0, previewed=False)
+NO_COST = ImageCost(0, 0, previewed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Reservation:
     """Image quota that a graph uses.
 
     Attributes:
-        images: upper bound, at most ``MOST_RESERVED``.
+        images: upper bound, at most ``MAX_RESERVED_IMAGES``.
         unknown: linked numbers that had to be estimated.
     """
 
@@ -91,7 +91,7 @@ class Reservation:
     unknown: tuple[UnknownNumber, ...]
 
 
-def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reservation:
+def compute_reservation(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reservation:
     """Return the image quota to reserve for a graph."""
     saved = previewed = 0
     for node_id, node in size.graph.items():
@@ -103,29 +103,29 @@ def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reserv
         else:
             saved += cost.total
     unknown = tuple(number for number in size.unknown if number.counts)
-    return Reservation(min(max(saved, previewed), MOST_RESERVED), unknown)
+    return Reservation(min(max(saved, previewed), MAX_RESERVED_IMAGES), unknown)
 
 
 def compute_node_cost(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> ImageCost:
     """Return the cost of the files that a node stores."""
     node = size.graph[node_id]
-    seen = _find_incoming_images(size, node)
-    keeps = _STOCK.get(node.class_type) or _guess_stored_as(node, seen)
+    incoming = _find_incoming_images(size, node)
+    stored_form = _STOCK_FORMS.get(node.class_type) or _guess_stored_form(node, incoming)
     previewed = node.class_type in _PREVIEWS or node.class_type.startswith("Preview")
-    match keeps:
+    match stored_form:
         case StoredForm.STILLS:
-            factor = 2 if node.class_type in _COMPARES_BOTH else 1
-            return ImageCost(max(seen.total, 1) * factor, 1, previewed)
+            factor = 2 if node.class_type in _STORES_BOTH_INPUTS else 1
+            return ImageCost(max(incoming.total, 1) * factor, 1, previewed)
         case StoredForm.VIDEO:
-            return ImageCost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
-        case StoredForm.LATENTS if seen.medium == SOUND:
-            return FREE
-        case StoredForm.LATENTS if seen.medium == MOVING:
-            return ImageCost(seen.items, _count_moving_images(seen, frames_per_image), previewed)
+            return ImageCost(incoming.items, _count_moving_images(incoming, frames_per_image), previewed)
+        case StoredForm.LATENTS if incoming.medium == SOUND:
+            return NO_COST
+        case StoredForm.LATENTS if incoming.medium == MOVING:
+            return ImageCost(incoming.items, _count_moving_images(incoming, frames_per_image), previewed)
         case StoredForm.LATENTS:
-            return ImageCost(seen.items, max(seen.batch, 1), previewed)
-        case StoredForm.NOTHING_COUNTED:
-            return FREE
+            return ImageCost(incoming.items, max(incoming.batch, 1), previewed)
+        case StoredForm.NOT_COUNTED:
+            return NO_COST
 
 
 def compute_file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: bool) -> int:
@@ -133,10 +133,14 @@ def compute_file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, l
     node = size.graph.get(node_id)
     if node is None:
         return 1
-    seen = _find_incoming_images(size, node)
-    if latent and seen.medium == SOUND:
+    incoming = _find_incoming_images(size, node)
+    if latent and incoming.medium == SOUND:
         return 0
-    return max(seen.batch, 1) if latent and seen.medium != MOVING else _count_moving_images(seen, frames_per_image)
+    return (
+        max(incoming.batch, 1)
+        if latent and incoming.medium != MOVING
+        else _count_moving_images(incoming, frames_per_image)
+    )
 
 
 def stores_video(graph: Graph, node_id: str) -> bool:
@@ -144,39 +148,39 @@ def stores_video(graph: Graph, node_id: str) -> bool:
     node = graph.get(node_id)
     if node is None:
         return False
-    keeps = _STOCK.get(node.class_type)
-    return keeps is StoredForm.VIDEO or (keeps is None and _writes_moving_image(node))
+    stored_form = _STOCK_FORMS.get(node.class_type)
+    return stored_form is StoredForm.VIDEO or (stored_form is None and _writes_moving_image(node))
 
 
-def _count_moving_images(seen: Size, frames_per_image: int) -> int:
-    return max(ceil(seen.batch / frames_per_image), 1)
+def _count_moving_images(incoming: Size, frames_per_image: int) -> int:
+    return max(ceil(incoming.batch / frames_per_image), 1)
 
 
 def _find_incoming_images(size: GraphSize, node: GraphNode) -> Size:
     """Return the images that enter an output node over all its runs: the largest of its links."""
-    largest, runs, lists = NOTHING, 1, 0
+    largest, runs, lists = EMPTY, 1, 0
     for value in node.inputs.values():
         if is_link(value):
             found = size.outputs[value[0]]
-            one = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
-            runs, lists = max(runs, one.items), lists + (one.items > 1)
-            if (one.total, one.medium) > (largest.total, largest.medium):
-                largest = one
+            linked = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
+            runs, lists = max(runs, linked.items), lists + (linked.items > 1)
+            if (linked.total, linked.medium) > (largest.total, largest.medium):
+                largest = linked
     return bound_over_all_runs(largest, runs, lists)
 
 
 def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
-    if node.class_type in _STOCK:
+    if node.class_type in _STOCK_FORMS:
         return True
     spec = specs.get(node.class_type)
     return spec is not None and spec.output_node
 
 
-def _guess_stored_as(node: GraphNode, seen: Size) -> StoredForm:
+def _guess_stored_form(node: GraphNode, incoming: Size) -> StoredForm:
     """Estimate from its name and inputs how a custom class stores its input."""
     name = node.class_type.lower()
-    if not seen.is_media or "audio" in name:
-        return StoredForm.NOTHING_COUNTED
+    if not incoming.is_media or "audio" in name:
+        return StoredForm.NOT_COUNTED
     if _writes_moving_image(node):
         return StoredForm.VIDEO
     return StoredForm.LATENTS if "latent" in name else StoredForm.STILLS

@@ -8,14 +8,14 @@ from typing import Any
 
 from contracts.catalog import ClassSpec
 from contracts.graph_size.size import (
-    NOTHING,
+    EMPTY,
     STILL,
     Size,
     bound_over_all_runs,
-    bounded,
+    clamp_bound,
+    combine_maximums,
     count_images_in_runs,
-    images,
-    largest,
+    images_size,
 )
 from contracts.workflow import GraphNode, is_link
 
@@ -45,7 +45,7 @@ class UnknownNumber:
 
 @dataclass(slots=True, weakref_slot=False)
 class KnownBounds:
-    """What is known when the upper bounds of a graph's outputs are computed.
+    """The facts and results of one computation of upper bounds.
 
     Attributes:
         specs: known classes of the fleet.
@@ -59,16 +59,16 @@ class KnownBounds:
     outputs: dict[str, Outputs] = field(default_factory=dict)
     unknown: list[UnknownNumber] = field(default_factory=list)
 
-    _known: dict[Size, Size] = field(default_factory=dict)
+    _shared_sizes: dict[Size, Size] = field(default_factory=dict)
 
-    def keep(self, node_id: str, made: Outputs) -> None:
+    def store(self, node_id: str, outputs: Outputs) -> None:
         """Store the bounds of a node. Equal bounds share one object to save memory."""
-        if type(made) is Size:
-            self.outputs[node_id] = self._known.setdefault(made, made)
+        if type(outputs) is Size:
+            self.outputs[node_id] = self._shared_sizes.setdefault(outputs, outputs)
         else:
-            self.outputs[node_id] = made
+            self.outputs[node_id] = outputs
 
-    def of_link(self, link: list[Any]) -> Size:
+    def get_link_bounds(self, link: list[Any]) -> Size:
         """Return the bounds of a link's value."""
         found = self.outputs[link[0]]
         return found if type(found) is Size else found[min(link[1], len(found) - 1)]  # type: ignore[return-value]
@@ -78,19 +78,19 @@ class NodeInputs:
     """The bounded inputs of one node.
 
     Attributes:
-        links: bounds of each link and each uploaded image; ``kinds`` the same without duplicates.
+        linked_sizes: bounds of each link and each uploaded image; ``distinct_sizes`` has no duplicates.
         runs: how often the node runs: once per element of its longest input list.
     """
 
     def __init__(self, node_id: str, node: GraphNode, sources: KnownBounds) -> None:
         self.node_id, self.class_type, self.raw, self._sources = node_id, node.class_type, node.inputs, sources
-        of_link = sources.of_link
-        self.links = [of_link(value) for value in self.raw.values() if is_link(value)]
+        get_link_bounds = sources.get_link_bounds
+        self.linked_sizes = [get_link_bounds(value) for value in self.raw.values() if is_link(value)]
         if sources.uploads:
-            self.links += self._list_upload_sizes()
-        self.kinds = list({id(size): size for size in self.links}.values())
-        self.runs = max([size.items for size in self.kinds], default=1)
-        self._lists = sum(size.items > 1 for size in self.links) if self.runs > 1 else 0
+            self.linked_sizes += self._list_upload_sizes()
+        self.distinct_sizes = list({id(size): size for size in self.linked_sizes}.values())
+        self.runs = max([size.items for size in self.distinct_sizes], default=1)
+        self._lists = sum(size.items > 1 for size in self.linked_sizes) if self.runs > 1 else 0
 
     @property
     def spec(self) -> ClassSpec | None:
@@ -98,55 +98,55 @@ class NodeInputs:
         return self._sources.specs.get(self.class_type)
 
     @cached_property
-    def joined(self) -> Size:
-        """Any one of the inputs, without numbers."""
-        return self._bound_any_of(self.kinds)
+    def any_input(self) -> Size:
+        """Bounds of any one of the inputs, without numbers."""
+        return self._bound_any_of(self.distinct_sizes)
 
     @cached_property
-    def media(self) -> Size:
-        """Any one of the input images, without other values."""
-        return self._bound_any_of([size for size in self.kinds if size.batch])._replace(text=0, steps=0)
+    def any_image(self) -> Size:
+        """Bounds of any one of the input images, without other values."""
+        return self._bound_any_of([size for size in self.distinct_sizes if size.batch])._replace(text=0, steps=0)
 
     def join_images(self) -> Size:
         """Return all input images joined to one batch."""
-        given = [size for size in self.links if size.batch]
-        return self.media._replace(
-            batch=bounded(sum(size.batch for size in given)),
-            total=bounded(sum(count_images_in_runs(size, self.runs, self._lists) for size in given)),
+        given = [size for size in self.linked_sizes if size.batch]
+        return self.any_image._replace(
+            batch=clamp_bound(sum(size.batch for size in given)),
+            total=clamp_bound(sum(count_images_in_runs(size, self.runs, self._lists) for size in given)),
         )
 
     def _bound_any_of(self, sizes: list[Size]) -> Size:
-        """Any one of these per run of the node.
+        """Return the bounds of any one of these per run of the node.
 
         Different runs can use different ones, because a shorter list repeats its last element.
         """
-        runs, known = self.runs, largest(sizes)
+        runs, known = self.runs, combine_maximums(sizes)
         total = known.total
         if runs > 1:
             together = sum(count_images_in_runs(size, runs, self._lists) for size in sizes)
-            total = bounded(min(together, runs * known.batch))
+            total = clamp_bound(min(together, runs * known.batch))
         return known._replace(items=runs, total=total, high=inf, minus_low=inf)
 
-    def one(self, *names: str) -> Size:
+    def first_linked(self, *names: str) -> Size:
         """Return the bounds of the first linked input of these."""
         for name in names:
-            key = self.key(name)
+            key = self.find_key(name)
             if key is not None and is_link(self.raw[key]):
-                return bound_over_all_runs(self._sources.of_link(self.raw[key]), self.runs, self._lists)
-        return NOTHING
+                return bound_over_all_runs(self._sources.get_link_bounds(self.raw[key]), self.runs, self._lists)
+        return EMPTY
 
-    def value(self, name: str) -> Size:
+    def bound_input(self, name: str) -> Size:
         """Return the bounds of an input, linked or literal."""
-        key = self.key(name)
-        return NOTHING if key is None else bound_over_all_runs(self._bound_value(self.raw[key]), self.runs, self._lists)
+        key = self.find_key(name)
+        return EMPTY if key is None else bound_over_all_runs(self._bound_value(self.raw[key]), self.runs, self._lists)
 
-    def several(self, prefix: str) -> Iterator[tuple[str, Size]]:
+    def bound_family(self, prefix: str) -> Iterator[tuple[str, Size]]:
         """Return the inputs of a family (``values.a``, ``values.b``), by their last part."""
         for key, value in self.raw.items():
             if key.startswith(prefix):
                 yield key[len(prefix) :], self._bound_value(value)
 
-    def key(self, name: str) -> str | None:
+    def find_key(self, name: str) -> str | None:
         """Return the name under which the graph sets an input.
 
         It is its own name, or that of a part of a dynamic input (``resize_type.width``); None if it is not set.
@@ -157,11 +157,11 @@ class NodeInputs:
 
     def literal(self, name: str) -> Any:
         """Return the unwrapped value of an input; None if it is linked or absent."""
-        key = self.key(name)
+        key = self.find_key(name)
         value = None if key is None else _unwrap_value(self.raw[key])
         return None if type(value) is list else value
 
-    def number(self, name: str, absent: float, most: float, *, counts: bool = False) -> float:
+    def max_number(self, name: str, absent: float, most: float, *, counts: bool = False) -> float:
         """Return the largest value of a number.
 
         Args:
@@ -169,7 +169,7 @@ class NodeInputs:
             most: maximum that the class accepts, if the class is not known.
             counts: whether the number sets how many images are produced.
         """
-        key = self.key(name)
+        key = self.find_key(name)
         if key is None:
             return absent
         high = self._bound_value(self.raw[key]).high
@@ -181,30 +181,32 @@ class NodeInputs:
         self._sources.unknown.append(UnknownNumber(self.node_id, key, assumed, counts))
         return assumed
 
-    def length(self, *names: str) -> int:
+    def text_bytes(self, *names: str) -> int:
         """Return the bytes of all texts of these inputs; of all inputs if none is named."""
         if names:
-            keys = [key for name in names if (key := self.key(name)) is not None]
+            keys = [key for name in names if (key := self.find_key(name)) is not None]
             return sum(self._bound_value(self.raw[key]).text for key in keys)
         written = sum([count_utf8_bytes(value) for value in self.raw.values() if type(value) is str])
         wrapped = sum([self._bound_value(value).text for value in self.raw.values() if type(value) is dict])
-        return written + wrapped + sum([size.text for size in self.links])
+        return written + wrapped + sum([size.text for size in self.linked_sizes])
 
-    def interval(self, name: str) -> tuple[float, float]:
+    def number_range(self, name: str) -> tuple[float, float]:
         """Return the minimum and maximum of a number, infinite if unknown."""
-        key = self.key(name)
-        value = NOTHING if key is None else self._bound_value(self.raw[key])
+        key = self.find_key(name)
+        value = EMPTY if key is None else self._bound_value(self.raw[key])
         return -value.minus_low, value.high
 
-    def made(self, width: float, height: float, count: float, medium: int = STILL) -> Size:
-        """New images, once per run."""
-        return images(width, height, count, items=self.runs, medium=medium, ratio=self.ratio("width", "height"))
+    def new_images(self, width: float, height: float, count: float, medium: int = STILL) -> Size:
+        """Return the bounds of images that the node creates once per run."""
+        return images_size(
+            width, height, count, items=self.runs, medium=medium, ratio=self.max_ratio("width", "height")
+        )
 
-    def ratio(self, width: str, height: str) -> float | None:
+    def max_ratio(self, width: str, height: str) -> float | None:
         """Return the largest ratio of two numbers that may be smaller than their bounds; None if they are exact."""
-        lows, highs = zip(self.interval(width), self.interval(height), strict=True)
+        lows, highs = zip(self.number_range(width), self.number_range(height), strict=True)
         if all(
-            low == high or (not isfinite(high) and self.key(name) is None)
+            low == high or (not isfinite(high) and self.find_key(name) is None)
             for low, high, name in zip(lows, highs, (width, height), strict=True)
         ):
             return None
@@ -217,13 +219,13 @@ class NodeInputs:
     def _bound_value(self, value: Any) -> Size:
         value = _unwrap_value(value)
         if type(value) is list:
-            return self._sources.of_link(value) if _is_link(value, self._sources.outputs) else NOTHING
+            return self._sources.get_link_bounds(value) if _is_link(value, self._sources.outputs) else EMPTY
         return bound_literal(value)
 
     def _list_upload_sizes(self) -> list[Size]:
         known = self._sources.uploads
         named = [value for value in self.raw.values() if type(value) is str and value in known]
-        return [images(*known[value]) for value in named]
+        return [images_size(*known[value]) for value in named]
 
 
 def count_utf8_bytes(value: str) -> int:
@@ -235,10 +237,10 @@ def bound_literal(value: Any) -> Size:
     kind = type(value)
     if kind is str:
         high = _parse_number(value) if len(value) <= 64 else inf
-        return NOTHING._replace(text=count_utf8_bytes(value), high=high, minus_low=-high)
+        return EMPTY._replace(text=count_utf8_bytes(value), high=high, minus_low=-high)
     if kind in (int, float, bool) and isfinite(value):
-        return NOTHING._replace(high=float(value), minus_low=-float(value))
-    return NOTHING
+        return EMPTY._replace(high=float(value), minus_low=-float(value))
+    return EMPTY
 
 
 def _parse_number(value: str) -> float:
@@ -258,4 +260,4 @@ def _is_link(value: list[Any], outputs: Mapping[str, Outputs]) -> bool:
 
 
 Rule = Callable[[NodeInputs], Outputs]
-"""How the outputs of a class are bounded."""
+"""Computes the bounds of the outputs of one node."""

@@ -5,33 +5,33 @@ from math import sqrt
 
 from contracts.graph_size.new_images import bound_height, bound_width
 from contracts.graph_size.node import MAX_SIDE, NodeInputs, Outputs, Rule
-from contracts.graph_size.size import Size, largest
+from contracts.graph_size.size import Size, combine_maximums
 
-UPSCALE_MODEL = 4  # most upscale models multiply sides by four, a few by eight
-LATENT_UPSCALE_MODEL = 2
+UPSCALE_FACTOR = 4  # most upscale models multiply sides by four, a few by eight
+LATENT_UPSCALE_FACTOR = 2
 MEGAPIXEL = 1024 * 1024
-KONTEXT = (1568, 1568, 1_100_000)  # the largest width, height and area of FluxKontextImageScale
-KONTEXT_RATIO = 2.5
+KONTEXT_MAX_SIZE = (1568, 1568, 1_100_000)  # the largest width, height and area of FluxKontextImageScale
+KONTEXT_MAX_RATIO = 2.5
 
 
 def bound_resized_images(node: NodeInputs) -> Outputs:
-    """Resized to a width and height; if one is 0, the aspect ratio is kept."""
-    media, width, height = node.media, bound_width(node), bound_height(node)
-    low = min(node.interval("width")[0], node.interval("height")[0])
+    """Bound images resized to a width and height; if one is 0, the aspect ratio is kept."""
+    media, width, height = node.any_image, bound_width(node), bound_height(node)
+    low = min(node.number_range("width")[0], node.number_range("height")[0])
     if width <= 0 and height <= 0:
         return media
     if low > 0:
-        return media.resized(width, height, ratio=node.ratio("width", "height"))
+        return media.resized(width, height, ratio=node.max_ratio("width", "height"))
     return media.resized(
         max(width, height * media.ratio),
         max(height, width * media.ratio),
-        ratio=media.rounded_ratio(_given_side(node, media)),
+        ratio=media.max_rounded_ratio(_find_least_side(node, media)),
     )
 
 
-def _given_side(node: NodeInputs, media: Size) -> float:
+def _find_least_side(node: NodeInputs, media: Size) -> float:
     """Return a lower bound of the shorter side of images that are scaled to a width or to a height."""
-    given = [side for side in (node.interval("width")[0], node.interval("height")[0]) if side > 0]
+    given = [side for side in (node.number_range("width")[0], node.number_range("height")[0]) if side > 0]
     return min(given, default=1) / media.ratio
 
 
@@ -39,7 +39,7 @@ def bound_images_scaled_by(name: str) -> Rule:
     """Bound both sides multiplied by an input."""
 
     def rule(node: NodeInputs) -> Outputs:
-        return node.media.scaled(node.number(name, 1, 8))
+        return node.any_image.scaled(node.max_number(name, 1, 8))
 
     return rule
 
@@ -48,143 +48,147 @@ def bound_upscaled_images(factor: int) -> Rule:
     """Bound both sides multiplied by the factor of an upscale model."""
 
     def rule(node: NodeInputs) -> Outputs:
-        return node.media.scaled(factor)
+        return node.any_image.scaled(factor)
 
     return rule
 
 
 def resize_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
-    """Resized to a number of pixels, each side rounded up to a multiple."""
+    """Bound images resized to a number of pixels, each side rounded up to a multiple of ``step``."""
     long = sqrt(pixels * media.ratio) + step
     short = sqrt(pixels) + step
     return media.resized(
-        long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.rounded_ratio() + step
+        long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.max_rounded_ratio() + step
     )
 
 
 def bound_images_of_total_pixels(node: NodeInputs) -> Outputs:
-    """Resized to a number of megapixels, keeping the aspect ratio."""
-    step = max(node.number("resolution_steps", 1, 256), 1)
-    return resize_to_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
+    """Bound images resized to a number of megapixels, keeping the aspect ratio."""
+    step = max(node.max_number("resolution_steps", 1, 256), 1)
+    return resize_to_pixels(node.any_image, node.max_number("megapixels", 1, 16) * MEGAPIXEL, step)
 
 
 def bound_images_by_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
-    """Resized so that the longer side equals an input."""
+    """Bound images resized so that the longer side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
-        side = node.number(name, 1024, most)
-        return node.media.resized(side, side, ratio=node.media.rounded_ratio())
+        side = node.max_number(name, 1024, most)
+        return node.any_image.resized(side, side, ratio=node.any_image.max_rounded_ratio())
 
     return rule
 
 
 def bound_images_by_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
-    """Resized so that the shorter side equals an input."""
+    """Bound images resized so that the shorter side equals an input."""
 
     def rule(node: NodeInputs) -> Outputs:
-        side, media = node.number(name, 512, most), node.media
+        side, media = node.max_number(name, 512, most), node.any_image
         long = side * media.ratio
-        return media.resized(long, long, pixels=side * long, ratio=media.rounded_ratio())
+        return media.resized(long, long, pixels=side * long, ratio=media.max_rounded_ratio())
 
     return rule
 
 
 def bound_kontext_image(node: NodeInputs) -> Outputs:
-    """Resized to one of Flux Kontext's sizes."""
-    width, height, pixels = KONTEXT
-    return node.media.resized(width, height, pixels=pixels, ratio=KONTEXT_RATIO)
+    """Bound images resized to one of Flux Kontext's sizes."""
+    width, height, pixels = KONTEXT_MAX_SIZE
+    return node.any_image.resized(width, height, pixels=pixels, ratio=KONTEXT_MAX_RATIO)
 
 
 def resize_to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
-    """Resized to a width and height; if one is 0, the aspect ratio is kept."""
+    """Bound images resized to a width and height; if one is 0, the aspect ratio is kept."""
     width, height = bound_width(node, absent=0), bound_height(node, absent=0)
-    exact = min(node.interval("width")[0], node.interval("height")[0]) > 0 and min(width, height) > 0
+    exact = min(node.number_range("width")[0], node.number_range("height")[0]) > 0 and min(width, height) > 0
     if exact:
-        return media.resized(width, height, ratio=node.ratio("width", "height"))
+        return media.resized(width, height, ratio=node.max_ratio("width", "height"))
     return media.resized(
         max(width, height * media.ratio),
         max(height, width * media.ratio),
-        ratio=media.rounded_ratio(_given_side(node, media)),
+        ratio=media.max_rounded_ratio(_find_least_side(node, media)),
     )
 
 
 def resize_to_longer_side(node: NodeInputs, media: Size) -> Size:
-    """Resized so that the longer side has a given length."""
-    side = node.number("longer_size", 512, MAX_SIDE)
-    return media.resized(side, side, ratio=media.rounded_ratio())
+    """Bound images resized so that the longer side has a given length."""
+    side = node.max_number("longer_size", 512, MAX_SIDE)
+    return media.resized(side, side, ratio=media.max_rounded_ratio())
 
 
 def resize_to_shorter_side(node: NodeInputs, media: Size) -> Size:
-    """Resized so that the shorter side has a given length."""
-    side = node.number("shorter_size", 512, MAX_SIDE)
+    """Bound images resized so that the shorter side has a given length."""
+    side = node.max_number("shorter_size", 512, MAX_SIDE)
     long = side * media.ratio
-    return media.resized(long, long, pixels=side * long, ratio=media.rounded_ratio())
+    return media.resized(long, long, pixels=side * long, ratio=media.max_rounded_ratio())
 
 
 def resize_to_multiple(node: NodeInputs, media: Size) -> Size:
-    """Rounded up to a multiple of a number."""
-    step = node.number("multiple", 8, MAX_SIDE)
+    """Bound images with both sides rounded up to a multiple of a number."""
+    step = node.max_number("multiple", 8, MAX_SIDE)
     return media.resized(media.width + step, media.height + step, ratio=media.ratio + step)
 
 
 def resize_to_match(node: NodeInputs, media: Size) -> Size:
-    """Resized to the size of another image."""
-    match = node.one("match")
+    """Bound images resized to the size of another image."""
+    match = node.first_linked("match")
     return media.resized(match.width, match.height, pixels=match.pixels, ratio=match.ratio)
 
 
-WAYS: dict[str, Callable[[NodeInputs, Size], Size]] = {
+RESIZE_MODES: dict[str, Callable[[NodeInputs, Size], Size]] = {
     "width": resize_to_size_or_ratio,
     "height": resize_to_size_or_ratio,
-    "multiplier": lambda node, media: media.scaled(node.number("multiplier", 1, 8)),
+    "multiplier": lambda node, media: media.scaled(node.max_number("multiplier", 1, 8)),
     "longer_size": resize_to_longer_side,
     "shorter_size": resize_to_shorter_side,
-    "megapixels": lambda node, media: resize_to_pixels(media, node.number("megapixels", 1, 16) * MEGAPIXEL),
+    "megapixels": lambda node, media: resize_to_pixels(media, node.max_number("megapixels", 1, 16) * MEGAPIXEL),
     "multiple": resize_to_multiple,
     "match": resize_to_match,
 }
-"""How ResizeImageMaskNode resizes, by the input that says how far."""
+"""The resize modes of ResizeImageMaskNode, by the input that sets the amount."""
 
 
 def bound_images_resized_by_choice(node: NodeInputs) -> Outputs:
     """Bound the largest result of all resize modes for which the graph has an input; the node applies one of them."""
-    media = node.one("input")
-    media = media if media.is_media else node.media
-    return largest([resize(node, media) for name, resize in WAYS.items() if node.key(name)] or [media])
+    media = node.first_linked("input")
+    media = media if media.is_media else node.any_image
+    return combine_maximums(
+        [resize(node, media) for name, resize in RESIZE_MODES.items() if node.find_key(name)] or [media]
+    )
 
 
 def bound_padded_images(node: NodeInputs) -> Outputs:
-    """Extended by margins on all sides."""
-    left, top, right, bottom = (node.number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
-    media = node.media
+    """Bound images extended by margins on all sides."""
+    left, top, right, bottom = (node.max_number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
+    media = node.any_image
     width, height = media.width + left + right, media.height + top + bottom
     return media.resized(width, height, ratio=max(width, height))
 
 
 def bound_images_of_exact_size(width: str, height: str) -> Rule:
-    """Resized to exactly this size."""
+    """Bound images resized to exactly the size that two inputs set."""
 
     def rule(node: NodeInputs) -> Outputs:
-        return node.media.resized(bound_width(node, width), bound_height(node, height), ratio=node.ratio(width, height))
+        return node.any_image.resized(
+            bound_width(node, width), bound_height(node, height), ratio=node.max_ratio(width, height)
+        )
 
     return rule
 
 
 def bound_cropped_images(node: NodeInputs) -> Outputs:
-    """Not larger than the input. An unknown number changes nothing."""
-    media = node.one("image", "images", "samples", "mask")
-    media = media if media.is_media else node.media
-    width, height = node.interval("width")[1], node.interval("height")[1]
+    """Bound cropped images: not larger than the input. An unknown number changes nothing."""
+    media = node.first_linked("image", "images", "samples", "mask")
+    media = media if media.is_media else node.any_image
+    width, height = node.number_range("width")[1], node.number_range("height")[1]
     width, height = min(media.width, max(width, 1)), min(media.height, max(height, 1))
     return media.resized(width, height, ratio=max(width, height, 1))  # a crop at the edge can leave a side of one pixel
 
 
 def bound_stitched_images(node: NodeInputs) -> Outputs:
-    """Two images side by side or stacked."""
-    first, second = node.one("image1"), node.one("image2")
-    space = node.number("spacing_width", 0, 1024)
+    """Bound two images side by side or one above the other."""
+    first, second = node.first_linked("image1"), node.first_linked("image2")
+    space = node.max_number("spacing_width", 0, 1024)
     if not second.is_media or not first.is_media:
-        return node.media
+        return node.any_image
     if node.literal("match_image_size") is False:
         across: tuple[float, float] = (second.width, max(first.height, second.height))
         down: tuple[float, float] = (max(first.width, second.width), second.height)
@@ -192,14 +196,14 @@ def bound_stitched_images(node: NodeInputs) -> Outputs:
         across = first.height * second.ratio, first.height
         down = first.width, first.width * second.ratio
     ratio = first.ratio + second.ratio + space
-    beside = node.media.resized(first.width + across[0] + space, across[1], ratio=ratio)
-    below = node.media.resized(down[0], first.height + down[1] + space, ratio=ratio)
+    beside = node.any_image.resized(first.width + across[0] + space, across[1], ratio=ratio)
+    below = node.any_image.resized(down[0], first.height + down[1] + space, ratio=ratio)
     direction = node.literal("direction")
     return {"left": beside, "right": beside, "up": below, "down": below}.get(
-        direction if isinstance(direction, str) else "", largest((beside, below))
+        direction if isinstance(direction, str) else "", combine_maximums((beside, below))
     )
 
 
 def bound_super_resolution(node: NodeInputs) -> Outputs:
     """Bound both sides multiplied by ``scale_ratio``."""
-    return node.media.scaled(max(node.number("scale_ratio", 4, 10), 1))
+    return node.any_image.scaled(max(node.max_number("scale_ratio", 4, 10), 1))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import ceil, floor, inf
 from typing import NamedTuple
 
-MOST = 2**53  # every bound stops growing here: every limit refuses such values
+MAX_BOUND = 2**53  # every bound stops growing here: every limit refuses such values
 
 NO_MEDIUM, SOUND, MOVING, STILL = range(4)
 
@@ -49,8 +49,8 @@ class Size(NamedTuple):
     def resized(
         self, width: float, height: float, *, pixels: float | None = None, ratio: float | None = None
     ) -> "Size":
-        width, height = bounded(width), bounded(height)
-        area = bounded(width * height if pixels is None else min(pixels, width * height))
+        width, height = clamp_bound(width), clamp_bound(height)
+        area = clamp_bound(width * height if pixels is None else min(pixels, width * height))
         return self._replace(width=width, height=height, pixels=area, ratio=_compute_aspect_ratio(width, height, ratio))
 
     def scaled(self, factor: float) -> "Size":
@@ -59,10 +59,10 @@ class Size(NamedTuple):
             self.width * factor,
             self.height * factor,
             pixels=self.pixels * factor * factor + (self.width + self.height) * factor + 1,  # because sides are rounded
-            ratio=self.ratio if factor == 1 else self.rounded_ratio(),
+            ratio=self.ratio if factor == 1 else self.max_rounded_ratio(),
         )
 
-    def rounded_ratio(self, least_side: float = 1) -> float:
+    def max_rounded_ratio(self, least_side: float = 1) -> float:
         """Return the ratio that the same images may have after both sides were scaled and rounded.
 
         Args:
@@ -70,50 +70,50 @@ class Size(NamedTuple):
         """
         return self.ratio + (self.ratio + 1) / max(floor(least_side), 1)
 
-    def times(self, factor: float) -> "Size":
+    def multiply_count(self, factor: float) -> "Size":
         """Return the same images, their number multiplied."""
-        return self._replace(batch=bounded(self.batch * factor), total=bounded(self.total * factor))
+        return self._replace(batch=clamp_bound(self.batch * factor), total=clamp_bound(self.total * factor))
 
-    def limited(self, count: int) -> "Size":
+    def limit_count(self, count: int) -> "Size":
         """Return the same images, with a maximum number in each batch."""
-        return self._replace(batch=min(self.batch, count), total=min(self.total, bounded(count * self.items)))
+        return self._replace(batch=min(self.batch, count), total=min(self.total, clamp_bound(count * self.items)))
 
-    def set_medium(self, medium: int) -> "Size":
+    def with_medium(self, medium: int) -> "Size":
         return self._replace(medium=medium)
 
 
-NOTHING = Size()
+EMPTY = Size()
 
 
-def bounded(value: float) -> int:
-    """Return the bound as an integer from 0 to ``MOST``."""
-    return MOST if value >= MOST or value != value else ceil(max(value, 0))  # noqa: PLR0124 - NaN
+def clamp_bound(value: float) -> int:
+    """Return the bound as an integer from 0 to ``MAX_BOUND``."""
+    return MAX_BOUND if value >= MAX_BOUND or value != value else ceil(max(value, 0))  # noqa: PLR0124 - NaN
 
 
-def number(high: float, low: float | None = None, *, items: int = 1) -> Size:
-    """Return a number up to ``high``."""
-    return NOTHING._replace(high=high, minus_low=-(high if low is None else low), items=items)
+def number_size(high: float, low: float | None = None, *, items: int = 1) -> Size:
+    """Return the bounds of a number up to ``high``."""
+    return EMPTY._replace(high=high, minus_low=-(high if low is None else low), items=items)
 
 
-def text(size: float, *, items: int = 1) -> Size:
-    """Return a text of up to ``size`` bytes."""
-    return NOTHING._replace(text=bounded(size), items=items)
+def text_size(size: float, *, items: int = 1) -> Size:
+    """Return the bounds of a text of up to ``size`` bytes."""
+    return EMPTY._replace(text=clamp_bound(size), items=items)
 
 
-def images(
+def images_size(
     width: float, height: float, batch: float = 1, *, items: int = 1, medium: int = STILL, ratio: float | None = None
 ) -> Size:
-    """Return a new batch of equally large images in each element of a list."""
-    in_each = bounded(max(batch, 1))
-    whole = NOTHING._replace(batch=in_each, items=items, total=bounded(in_each * items), medium=medium)
+    """Return the bounds of a list whose elements are batches of images of the same size."""
+    in_each = clamp_bound(max(batch, 1))
+    whole = EMPTY._replace(batch=in_each, items=items, total=clamp_bound(in_each * items), medium=medium)
     return whole.resized(max(width, 1), max(height, 1), ratio=ratio)
 
 
-def largest(sizes: Iterable[Size]) -> Size:
+def combine_maximums(sizes: Iterable[Size]) -> Size:
     """Return a size that bounds every one of these: the maximum of each dimension."""
     each = list(sizes)
     if len(each) < 2:
-        return each[0] if each else NOTHING
+        return each[0] if each else EMPTY
     return Size(*map(max, *each))
 
 
@@ -130,7 +130,7 @@ def count_images_in_runs(size: Size, runs: int, lists: int) -> int:
 
 def bound_over_all_runs(size: Size, runs: int, lists: int) -> Size:
     """Return the bounds of an input over all runs of its node; see ``count_images_in_runs``."""
-    return size._replace(items=runs, total=bounded(count_images_in_runs(size, runs, lists))) if runs > 1 else size
+    return size._replace(items=runs, total=clamp_bound(count_images_in_runs(size, runs, lists))) if runs > 1 else size
 
 
 def _compute_aspect_ratio(width: int, height: int, known: float | None) -> float:

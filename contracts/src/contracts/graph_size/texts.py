@@ -5,30 +5,31 @@ from collections.abc import Callable
 from math import inf, sqrt
 from string import Formatter
 
-from contracts.graph_size.expression import bounds
+from contracts.graph_size.expression import bound_expression
 from contracts.graph_size.node import NodeInputs, Outputs
-from contracts.graph_size.size import NOTHING, Size, bounded, largest, number, text
+from contracts.graph_size.size import EMPTY, Size, clamp_bound, combine_maximums, number_size, text_size
 
-LONGEST_CASE = 3  # bytes that one byte can become by a change of case
-TOKEN_BYTES = 32  # bytes of one token of a language model
-ESCAPED = 10  # bytes that one character becomes in a repr
-NUMBER, PRINTED = 32, 4096  # bytes of a number as text, and of anything else
-LONGEST_TEMPLATE = 65_536  # characters
-WIDEST_RATIO = 21 / 9  # largest ratio that ResolutionSelector offers
+CASE_CHANGE_FACTOR = 3  # bytes that one byte can become by a change of case
+MAX_TOKEN_BYTES = 32  # bytes of one token of a language model
+REPR_FACTOR = 10  # bytes that one character becomes in a repr
+NUMBER_BYTES = 32  # bytes of a number as text
+PRINTED_VALUE_BYTES = 4096  # bytes of any other value as text
+MAX_TEMPLATE_LENGTH = 65_536  # characters
+MAX_RATIO = 21 / 9  # largest ratio that ResolutionSelector offers
 
 _DIGITS = re.compile(r"[0-9]+")
 
 
 def _bound_passed_text(node: NodeInputs) -> Outputs:
-    return text(node.length(), items=node.runs)
+    return text_size(node.text_bytes(), items=node.runs)
 
 
 def _bound_replaced_text(node: NodeInputs) -> Outputs:
     """Replace every possible occurrence of a text; an empty text occurs between all characters."""
-    whole, new = node.length("string", "texts"), node.length("replace")
+    whole, new = node.text_bytes("string", "texts"), node.text_bytes("replace")
     find = node.literal("find")
     places = whole + 1 if not isinstance(find, str) or not find else whole // len(find.encode("utf-8", "replace"))
-    return text(whole + places * new, items=node.runs)
+    return text_size(whole + places * new, items=node.runs)
 
 
 def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
@@ -36,34 +37,34 @@ def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
 
     The expression can match between all characters, and the replacement can repeat the match.
     """
-    whole, new = node.length("string"), node.length("replace")
+    whole, new = node.text_bytes("string"), node.text_bytes("replace")
     literal = node.literal("replace")
     repeats = literal.count("\\") if isinstance(literal, str) else new
-    return text(whole + (whole + 1) * (new + repeats * whole), items=node.runs)
+    return text_size(whole + (whole + 1) * (new + repeats * whole), items=node.runs)
 
 
 def _bound_formatted_text(node: NodeInputs) -> Outputs:
     """Assume the longest value in each field, padded as its format says."""
     template = node.literal("f_string")
-    if not isinstance(template, str) or len(template) > LONGEST_TEMPLATE:
-        return text(inf, items=node.runs)  # can specify any width
-    longest = max((_count_printed_bytes(size) for _, size in node.several("values.")), default=0)
+    if not isinstance(template, str) or len(template) > MAX_TEMPLATE_LENGTH:
+        return text_size(inf, items=node.runs)  # can specify any width
+    longest = max((_count_printed_bytes(size) for _, size in node.bound_family("values.")), default=0)
     if "!" in template:
-        longest *= ESCAPED
+        longest *= REPR_FACTOR
     fields, padding = 0, 0.0
     try:
         for _, name, form, _ in Formatter().parse(template):
             if name is not None:
                 fields += 1
-                padding += _find_largest_width(form or "") + (PRINTED if "." in name or "[" in name else 0)
+                padding += _find_largest_width(form or "") + (PRINTED_VALUE_BYTES if "." in name or "[" in name else 0)
     except ValueError:
-        return NOTHING._replace(items=node.runs)  # the node refuses it as well
-    return text(node.length("f_string") + fields * longest + padding, items=node.runs)
+        return EMPTY._replace(items=node.runs)  # the node refuses it as well
+    return text_size(node.text_bytes("f_string") + fields * longest + padding, items=node.runs)
 
 
 def _count_printed_bytes(size: Size) -> int:
     """Return the bytes of a value as text: a text, a number, or anything else."""
-    return size.text or (NUMBER if size.high < inf else PRINTED)
+    return size.text or (NUMBER_BYTES if size.high < inf else PRINTED_VALUE_BYTES)
 
 
 def _find_largest_width(form: str) -> float:
@@ -72,76 +73,76 @@ def _find_largest_width(form: str) -> float:
 
 
 def _bound_recased_text(node: NodeInputs) -> Outputs:
-    return text(LONGEST_CASE * node.length(), items=node.runs)
+    return text_size(CASE_CHANGE_FACTOR * node.text_bytes(), items=node.runs)
 
 
 def _bound_found_matches(node: NodeInputs) -> Outputs:
-    return text(2 * node.length("string") + 2, items=node.runs)
+    return text_size(2 * node.text_bytes("string") + 2, items=node.runs)
 
 
 def _bound_json_dump(node: NodeInputs) -> Outputs:
-    return text(16 * node.joined.text + 4096, items=node.runs)
+    return text_size(16 * node.any_input.text + 4096, items=node.runs)
 
 
 def _bound_generated_text(node: NodeInputs) -> Outputs:
-    return text(TOKEN_BYTES * node.number("max_length", 512, 32_768), items=node.runs)
+    return text_size(MAX_TOKEN_BYTES * node.max_number("max_length", 512, 32_768), items=node.runs)
 
 
 def _bound_joined_list(node: NodeInputs) -> Outputs:
-    items = sum(size.items for size in node.links)
-    return text(max((size.text for size in node.links), default=0), items=bounded(max(items, 1)))
+    items = sum(size.items for size in node.linked_sizes)
+    return text_size(max((size.text for size in node.linked_sizes), default=0), items=clamp_bound(max(items, 1)))
 
 
 def _bound_number(node: NodeInputs) -> Outputs:
-    low, high = node.interval("value")
-    return number(high, low, items=node.runs) if high < inf else NOTHING._replace(items=node.runs)
+    low, high = node.number_range("value")
+    return number_size(high, low, items=node.runs) if high < inf else EMPTY._replace(items=node.runs)
 
 
 def _bound_either_input(node: NodeInputs) -> Outputs:
     """Return either of two inputs."""
-    return largest((node.value("on_false"), node.value("on_true")))._replace(items=node.runs)
+    return combine_maximums((node.bound_input("on_false"), node.bound_input("on_true")))._replace(items=node.runs)
 
 
 def _bound_calculation(node: NodeInputs) -> Outputs:
     expression = node.literal("expression")
     if not isinstance(expression, str):
-        return NOTHING._replace(items=node.runs)
-    names = {name: (-size.minus_low, size.high) for name, size in node.several("values.")}
-    low, high = bounds(expression, names)
-    return number(high, low, items=node.runs)
+        return EMPTY._replace(items=node.runs)
+    names = {name: (-size.minus_low, size.high) for name, size in node.bound_family("values.")}
+    low, high = bound_expression(expression, names)
+    return number_size(high, low, items=node.runs)
 
 
 def _bound_measured_size(node: NodeInputs) -> Outputs:
-    seen = node.media
-    return tuple(number(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
+    seen = node.any_image
+    return tuple(number_size(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
 
 
 def _bound_measured_text(node: NodeInputs) -> Outputs:
-    return number(node.length(), 0, items=node.runs)
+    return number_size(node.text_bytes(), 0, items=node.runs)
 
 
 def _bound_resolution(node: NodeInputs) -> Outputs:
-    pixels = node.number("megapixels", 1, 16) * 1024 * 1024
-    return number(sqrt(pixels * WIDEST_RATIO) + node.number("multiple", 8, 256), 1, items=node.runs)
+    pixels = node.max_number("megapixels", 1, 16) * 1024 * 1024
+    return number_size(sqrt(pixels * MAX_RATIO) + node.max_number("multiple", 8, 256), 1, items=node.runs)
 
 
 def _bound_duration(node: NodeInputs) -> Outputs:
-    seconds = node.number("max_seconds", 20, 60)
-    frames = seconds * node.number("frame_rate", 25, 120) + 9
-    return number(frames, 0, items=node.runs), number(seconds, 0, items=node.runs)
+    seconds = node.max_number("max_seconds", 20, 60)
+    frames = seconds * node.max_number("frame_rate", 25, 120) + 9
+    return number_size(frames, 0, items=node.runs), number_size(seconds, 0, items=node.runs)
 
 
 def _bound_camera_text(node: NodeInputs) -> Outputs:
-    values = (node.number(name, 1, 16_384) for name in ("width", "height", "length"))
-    return NOTHING, *(number(value, 1, items=node.runs) for value in values)
+    values = (node.max_number(name, 1, 16_384) for name in ("width", "height", "length"))
+    return EMPTY, *(number_size(value, 1, items=node.runs) for value in values)
 
 
 def _bound_tracks_text(node: NodeInputs) -> Outputs:
-    return NOTHING, number(node.number("num_frames", 81, 1024), 0, items=node.runs)
+    return EMPTY, number_size(node.max_number("num_frames", 81, 1024), 0, items=node.runs)
 
 
 def _bound_song_text(node: NodeInputs) -> Outputs:
-    return NOTHING, number(node.number("max_duration", 120, 360), 0, items=node.runs)
+    return EMPTY, number_size(node.max_number("max_duration", 120, 360), 0, items=node.runs)
 
 
 RULES: dict[str, Callable[[NodeInputs], Outputs]] = {

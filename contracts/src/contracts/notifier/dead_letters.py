@@ -1,10 +1,10 @@
 """Dead letters of the notifier: messages of streams that it could not handle."""
 
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.topic import MessageKind, Rpc
 
 LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="notifier",
     noun="dead_letters",
     verb="list",
@@ -15,13 +15,13 @@ LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = Rpc(
     consumers=("notifier",),
 )
 REDRIVE_DEAD_LETTER: Rpc[RedriveDeadLetter, Redriven] = Rpc(
-    kind=Traffic.RPC,
+    kind=MessageKind.RPC,
     owner="notifier",
     noun="dead_letters",
     verb="redrive",
     payload=RedriveDeadLetter,
     reply=Redriven,
-    description="An operator has a message handled again.",
+    description="An operator redrives a message.",
     producers=("gateway",),
     consumers=("notifier",),
     timeout_s=15.0,

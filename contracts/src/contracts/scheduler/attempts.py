@@ -11,8 +11,8 @@ from contracts.scheduler.jobs import JobError, JobWarning
 from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.text import Message
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.text import LongText
+from contracts.wire.topic import MessageKind, Topic
 
 MAX_NODE_ATTEMPTS = 8
 """Live attempts of a node that messages and tables have room for. The scheduler's setting can be lower."""
@@ -46,7 +46,7 @@ class RequestWork(StrictModel):
     also_held: Annotated[
         tuple[AttemptRef, ...], Field(max_length=MAX_NODE_ATTEMPTS - 2, exclude_if=lambda refs: not refs)
     ] = ()
-    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] | None = None
+    loaded: Annotated[tuple[LongText, ...], Field(max_length=100)] | None = None
 
     @property
     def all_held(self) -> tuple[AttemptRef, ...]:
@@ -127,9 +127,9 @@ class FinishAttempt(StrictModel):
     Attributes:
         gpu_seconds: time that the node spent on it.
         images: stored images. At most the reserved number counts.
-        node_died: the node stopped responding or stopped running the job. A job to which this happens twice is not
-            retried.
-        node_failed: the device of the node failed, or the node lost what it was to do. A job to which this happens on
+        node_died: whether the node stopped responding or stopped running the job. A job to which this happens twice
+            is not retried.
+        node_failed: the device of the node failed, or the node lost the prompt. A job to which this happens on
             two nodes is not retried.
         warnings: for the owner of the job.
         request: request for the next attempt, handled once the end is committed. Its ``wait_s`` is ignored: the
@@ -201,7 +201,7 @@ REQUEST_WORK = declare_scheduler_rpc(
     timeout_s=7.0,
 )
 CANCEL_WORK_REQUESTS = Topic(
-    kind=Traffic.CMD,
+    kind=MessageKind.CMD,
     owner="scheduler",
     noun="asks",
     verb="cancel",

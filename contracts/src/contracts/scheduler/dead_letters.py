@@ -8,7 +8,7 @@ LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = declare_scheduler_rpc(
     "dead_letters", "list", ListDeadLetters, DeadLetterPage, "An operator lists requests that could not be handled."
 )
 REDRIVE_DEAD_LETTER: Rpc[RedriveDeadLetter, Redriven] = declare_scheduler_rpc(
-    "dead_letters", "redrive", RedriveDeadLetter, Redriven, "An operator has a request handled again; always refused."
+    "dead_letters", "redrive", RedriveDeadLetter, Redriven, "An operator redrives a request; always refused."
 )
 
 TOPICS = (LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER)

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from contracts.scheduler.attempts import MAX_NODE_ATTEMPTS, AttemptRef, AttemptWriteReply
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.text import Message, Name
+from contracts.wire.text import LongText, ShortText
 
 
 class OccupancyCause(StrEnum):
@@ -32,7 +32,7 @@ class ReportedOccupancy(StrictModel):
     """
 
     by: OccupancyCause
-    prompt_id: Name | None = None
+    prompt_id: ShortText | None = None
     seconds: Annotated[float, Field(ge=0)]
     blocked: bool
 
@@ -45,7 +45,7 @@ Bytes = Annotated[int, Field(ge=0, le=2**53)]
 class Gpu(TolerantModel):
     """A GPU of a node, as ComfyUI reports it."""
 
-    name: Name
+    name: ShortText
     memory_total_bytes: Bytes
     memory_free_bytes: Bytes
 
@@ -53,8 +53,8 @@ class Gpu(TolerantModel):
 class NodeSystem(TolerantModel):
     """Software and hardware of a node. ``comfyui_version`` is None if ComfyUI does not report it."""
 
-    executor_version: Name
-    comfyui_version: Name | None = None
+    executor_version: ShortText
+    comfyui_version: ShortText | None = None
     gpus: Annotated[tuple[Gpu, ...], Field(max_length=MAX_GPUS)] = ()
 
 
@@ -81,16 +81,16 @@ class Heartbeat(StrictModel):
 
     boot_id: UUID
     online: bool
-    catalog_digest: Name | None
+    catalog_digest: ShortText | None
     attempt: AttemptRef | None
     other_attempt: AttemptRef | None = None
     further_attempts: Annotated[
         tuple[AttemptRef, ...], Field(max_length=MAX_NODE_ATTEMPTS - 2, exclude_if=lambda refs: not refs)
     ] = ()
     progress: float = 0
-    graph_node: Name | None = None
-    graph_node_class: Name | None = None
-    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
+    graph_node: ShortText | None = None
+    graph_node_class: ShortText | None = None
+    loaded: Annotated[tuple[LongText, ...], Field(max_length=100)] = ()
     foreign_prompts: Annotated[int, Field(ge=0)] = 0
     occupied: ReportedOccupancy | None = None
     cleared: AwareDatetime | None = None
@@ -133,7 +133,7 @@ class ReportCatalog(StrictModel):
     It is JSON of {class: ClassSpec}, zlib-compressed, in base64, with the SHA-256 of that JSON in hex.
     """
 
-    digest: Name
+    digest: ShortText
     classes_zlib: str
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from contracts.scheduler.jobs import Job
 from contracts.scheduler.rpc import declare_scheduler_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -40,19 +40,19 @@ class JobActionReply(TolerantModel):
 class JobHasEnded(Refusal):
     """The job has already ended: {state}. This request is for jobs that have not ended."""
 
-    kind, code = Kind.CONFLICT, "job.ended"
+    kind, code = ErrorKind.CONFLICT, "job.ended"
 
 
 class JobNotWaiting(Refusal):
     """The job is {state}. Only a waiting job can be held. Requeue a running one first."""
 
-    kind, code = Kind.CONFLICT, "job.not_waiting"
+    kind, code = ErrorKind.CONFLICT, "job.not_waiting"
 
 
 class JobNotRepeatable(Refusal):
     """The job is {state}. Only a running job can be requeued, and only a failed one can be run again."""
 
-    kind, code = Kind.CONFLICT, "job.not_repeatable"
+    kind, code = ErrorKind.CONFLICT, "job.not_repeatable"
 
 
 RUN_JOB_ACTION = declare_scheduler_rpc(

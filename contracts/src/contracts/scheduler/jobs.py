@@ -10,10 +10,10 @@ from pydantic import AwareDatetime, Field
 from contracts.scheduler.outputs import Output
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.scheduler.waiting import Waiting
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.text import Message, Name
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.text import LongText, ShortText
+from contracts.wire.topic import MessageKind, Topic
 
 
 class JobState(StrEnum):
@@ -55,10 +55,10 @@ STATUS_OF_STATE = {
 class JobError(TolerantModel):
     """Why a job failed, without internals of the node."""
 
-    code: Name
-    message: Message
-    node_id: Name | None = None
-    node_class: Name | None = None
+    code: ShortText
+    message: LongText
+    node_id: ShortText | None = None
+    node_class: ShortText | None = None
 
 
 # Error codes of failed jobs, with messages for the job's owner. A code is stable and never reused.
@@ -111,15 +111,15 @@ JOB_WARNINGS = {
 class JobWarning(TolerantModel):
     """A note for the owner of a completed job."""
 
-    code: Name
-    message: Message
+    code: ShortText
+    message: LongText
 
 
 class DrawnSeed(TolerantModel):
     """A random seed that was drawn for a workflow input when the job was accepted."""
 
-    node_id: Name
-    input: Name
+    node_id: ShortText
+    input: ShortText
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)]
 
 
@@ -143,7 +143,7 @@ class Job(TolerantModel):
         attempt: number of attempts so far.
         images: reserved images; after the end, images actually produced.
         warnings: of an ended job.
-        held: an operator holds it back until it is released.
+        held: whether an operator holds it until it is released.
         retry_of: the failed job that this one reruns on behalf of an operator.
         model: checkpoint of a built-in workflow; None for other workflows, which name their own.
         seed: seed of a built-in workflow; for other workflows the first of ``seeds``.
@@ -250,7 +250,7 @@ class CancelJob(StrictModel):
 class UnknownJob(Refusal):
     """There is no such job. GET /api/v1/jobs lists your jobs."""
 
-    kind, code = Kind.NOT_FOUND, "job.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "job.not_found"
 
 
 class ReadJobGraph(StrictModel):
@@ -280,7 +280,7 @@ LIST_JOBS = declare_scheduler_rpc(
 )
 CANCEL_JOB = declare_scheduler_rpc("job", "cancel", CancelJob, JobWithEvents, "Cancel a job.", timeout_s=1.8)
 JOB_CHANGED = Topic(
-    kind=Traffic.EVT,
+    kind=MessageKind.EVT,
     owner="scheduler",
     noun="job",
     verb="changed",
@@ -291,7 +291,7 @@ JOB_CHANGED = Topic(
     consumers=("notifier", "outside"),
 )
 JOB_CHANGED_LIVE = Topic(
-    kind=Traffic.LIVE,
+    kind=MessageKind.LIVE,
     owner="scheduler",
     noun="job",
     verb="changed",

@@ -10,7 +10,7 @@ from pydantic import Field
 from contracts.preview import Preview
 from contracts.scheduler.heartbeats import NodeSystem, OccupancyCause
 from contracts.scheduler.rpc import declare_scheduler_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -166,13 +166,13 @@ class NodeActionReply(TolerantModel):
 class UnknownNode(Refusal):
     """There is no such node. GET /api/v1/admin/nodes lists all."""
 
-    kind, code = Kind.NOT_FOUND, "node.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "node.not_found"
 
 
 class NodeAlive(Refusal):
     """The node cannot be removed: it reported recently or still holds a job. Stop its executor first."""
 
-    kind, code = Kind.CONFLICT, "node.alive"
+    kind, code = ErrorKind.CONFLICT, "node.alive"
 
 
 LIST_NODES = declare_scheduler_rpc("node", "list", ListNodes, Nodes, "An operator lists the nodes.")

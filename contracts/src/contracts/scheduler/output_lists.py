@@ -49,7 +49,7 @@ class ListOutputs(StrictModel):
 
 
 class ListedOutput(TolerantModel):
-    """An output, and the job that it is of. ``index``: zero-based place among the outputs of the job."""
+    """An output and its job. ``index``: zero-based place among the outputs of the job."""
 
     job_id: UUID
     index: int

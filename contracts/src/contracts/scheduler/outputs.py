@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from contracts.wire.model import TolerantModel
-from contracts.wire.text import Name
+from contracts.wire.text import ShortText
 
 
 class OutputKind(StrEnum):
@@ -40,14 +40,14 @@ class Output(TolerantModel):
     """
 
     id: UUID
-    node_id: Name
-    name: Name
+    node_id: ShortText
+    name: ShortText
     kind: OutputKind
-    content_type: Name
+    content_type: ShortText
     size_bytes: int
-    sha256: Name
+    sha256: ShortText
     temporary: bool = False
     source: OutputSource = OutputSource.FILE
-    key: Name | None = None
+    key: ShortText | None = None
     position: Annotated[int, Field(ge=0)] = 0
     value: JsonValue = None

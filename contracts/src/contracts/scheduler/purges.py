@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.scheduler.rpc import declare_scheduler_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.topic import Topic, Traffic
+from contracts.wire.topic import MessageKind, Topic
 
 MAX_FIND_JOBS = 500
 
@@ -54,13 +54,13 @@ class ExistingJobs(TolerantModel):
 class JobNotEnded(Refusal):
     """The job is {status}. Cancel it first: only a job that has ended can be purged."""
 
-    kind, code = Kind.CONFLICT, "job.not_ended"
+    kind, code = ErrorKind.CONFLICT, "job.not_ended"
 
 
 class JobStopping(Refusal):
     """The job was cancelled but its node has not released it yet. Purge it in a moment."""
 
-    kind, code = Kind.CONFLICT, "job.stopping"
+    kind, code = ErrorKind.CONFLICT, "job.stopping"
 
 
 PURGE_JOB = declare_scheduler_rpc(
@@ -70,7 +70,7 @@ FIND_JOBS = declare_scheduler_rpc(
     "job", "find", FindJobs, ExistingJobs, "Find which of these jobs exist and which of them have ended.", timeout_s=1.8
 )
 JOB_PURGED = Topic(
-    kind=Traffic.EVT,
+    kind=MessageKind.EVT,
     owner="scheduler",
     noun="job",
     verb="purged",

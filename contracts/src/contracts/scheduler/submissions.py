@@ -8,9 +8,9 @@ from pydantic import Field
 from contracts.scheduler.jobs import DrawnSeed, Job
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.scheduler.usage import Quota
-from contracts.wire.errors import FieldError, Kind, Refusal
+from contracts.wire.errors import ErrorKind, FieldError, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.text import Name
+from contracts.wire.text import ShortText
 
 
 class SubmitJob(StrictModel):
@@ -59,8 +59,8 @@ class SubmitJob(StrictModel):
 class RandomInput(TolerantModel):
     """A workflow input that gets a random seed at each submit."""
 
-    node_id: Name
-    input: Name
+    node_id: ShortText
+    input: ShortText
 
 
 class ValidationReply(TolerantModel):
@@ -90,7 +90,7 @@ class SubmitReply(TolerantModel):
 class InvalidWorkflow(Refusal):
     """The workflow cannot run as it is. See the field "errors" for each node and input and what is valid."""
 
-    kind, code = Kind.INVALID, "workflow.invalid"
+    kind, code = ErrorKind.INVALID, "workflow.invalid"
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__(errors=errors)
@@ -99,31 +99,31 @@ class InvalidWorkflow(Refusal):
 class EmptyFleet(Refusal):
     """No node has joined the fleet yet, so workflows cannot be checked. Try again once an operator has added a node."""
 
-    kind, code = Kind.UNAVAILABLE, "fleet.empty"
+    kind, code = ErrorKind.UNAVAILABLE, "fleet.empty"
 
 
 class StartTimeTooLong(Refusal):
     """start_within_seconds can be at most {most} in your tier. Send less, or leave it out."""
 
-    kind, code = Kind.INVALID, "job.start_time_too_long"
+    kind, code = ErrorKind.INVALID, "job.start_time_too_long"
 
 
 class RunTimeTooLong(Refusal):
     """run_within_seconds can be at most {most} in your tier. Send less, or leave it out."""
 
-    kind, code = Kind.INVALID, "job.run_time_too_long"
+    kind, code = ErrorKind.INVALID, "job.run_time_too_long"
 
 
 class IdempotencyKeyReused(Refusal):
     """This Idempotency-Key was used with another request body. Send a new key for a new request."""
 
-    kind, code = Kind.INVALID, "idempotency.key_reused"
+    kind, code = ErrorKind.INVALID, "idempotency.key_reused"
 
 
 class IdempotencyKeyOfPurgedJob(Refusal):
     """The job that this Idempotency-Key made was purged. Send a new key for a new job."""
 
-    kind, code = Kind.INVALID, "idempotency.job_purged"
+    kind, code = ErrorKind.INVALID, "idempotency.job_purged"
 
 
 SUBMIT_JOB = declare_scheduler_rpc("job", "submit", SubmitJob, SubmitReply, "Submit a job.", timeout_s=1.2)

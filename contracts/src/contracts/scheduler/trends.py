@@ -1,4 +1,4 @@
-"""How the fleet did over time, for operators."""
+"""Statistics of the fleet over time, for operators."""
 
 from datetime import datetime
 from typing import Annotated
@@ -82,7 +82,7 @@ class NodeTrend(TolerantModel):
 
 
 class Trends(TolerantModel):
-    """A window in buckets of equal length, oldest first, without gaps. The last one is not over.
+    """A window in buckets of equal length, oldest first, without gaps. The last one has not ended.
 
     Attributes:
         totals: of the window.
@@ -100,6 +100,8 @@ class Trends(TolerantModel):
     nodes: tuple[NodeTrend, ...]
 
 
-READ_TRENDS = declare_scheduler_rpc("trends", "read", ReadTrends, Trends, "An operator reads the trends of the fleet.")
+READ_TRENDS = declare_scheduler_rpc(
+    "trends", "read", ReadTrends, Trends, "An operator reads statistics of the fleet over time."
+)
 
 TOPICS = (READ_TRENDS,)

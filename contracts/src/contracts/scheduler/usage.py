@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.scheduler.rpc import declare_scheduler_rpc
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 
 
@@ -33,19 +33,19 @@ class TenantUsage(TolerantModel):
 class QuotaExceeded(Refusal):
     """{left} of today's {limit} images are left, and this job needs {images}. {advice}."""
 
-    kind, code = Kind.LIMITED, "quota.images_exceeded"
+    kind, code = ErrorKind.LIMITED, "quota.images_exceeded"
 
 
 class GpuSecondsExceeded(Refusal):
     """You have used today's {limit} GPU-seconds. The quota resets at 00:00 UTC."""
 
-    kind, code = Kind.LIMITED, "quota.gpu_seconds_exceeded"
+    kind, code = ErrorKind.LIMITED, "quota.gpu_seconds_exceeded"
 
 
 class QueueFull(Refusal):
     """Your queue is full: your tier's limit of pending jobs is {cap}. Wait until one starts, or cancel one."""
 
-    kind, code = Kind.LIMITED, "quota.queue_full"
+    kind, code = ErrorKind.LIMITED, "quota.queue_full"
 
 
 USAGE_DAYS = 90  # days that are kept, today included

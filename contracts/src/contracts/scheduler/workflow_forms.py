@@ -7,7 +7,7 @@ from contracts.catalog import Scalar
 from contracts.scheduler.rpc import declare_scheduler_rpc
 from contracts.wire.errors import FieldError
 from contracts.wire.model import StrictModel, TolerantModel
-from contracts.wire.text import Name
+from contracts.wire.text import ShortText
 
 
 class InputFormat(StrEnum):
@@ -42,11 +42,11 @@ class FormInput(TolerantModel):
         advanced: seldom changed.
     """
 
-    node_id: Name
-    node_class: Name
-    node_title: Name | None = None
-    input: Name
-    title: Name
+    node_id: ShortText
+    node_class: ShortText
+    node_title: ShortText | None = None
+    input: ShortText
+    title: ShortText
     type: str
     format: InputFormat | None = None
     minimum: int | float | None = None
@@ -61,9 +61,9 @@ class FormInput(TolerantModel):
 class FormOutput(TolerantModel):
     """A node of the workflow that leaves outputs."""
 
-    node_id: Name
-    node_class: Name
-    node_title: Name | None = None
+    node_id: ShortText
+    node_class: ShortText
+    node_title: ShortText | None = None
 
 
 class WorkflowForm(TolerantModel):

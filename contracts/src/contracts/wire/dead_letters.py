@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import TOKEN
 
@@ -85,16 +85,16 @@ class Redriven(TolerantModel):
 class UnknownDeadLetter(Refusal):
     """There is no such dead letter. It may have been handled or deleted. GET /api/v1/admin/dead-letters lists all."""
 
-    kind, code = Kind.NOT_FOUND, "dead_letter.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "dead_letter.not_found"
 
 
 class DeadLetterNotRedrivable(Refusal):
     """This message cannot be redriven: {reason}. It is deleted after 14 days."""
 
-    kind, code = Kind.CONFLICT, "dead_letter.not_redrivable"
+    kind, code = ErrorKind.CONFLICT, "dead_letter.not_redrivable"
 
 
 class DeadLetterFailedAgain(Refusal):
     """The message failed again: {reason}."""
 
-    kind, code = Kind.CONFLICT, "dead_letter.failed_again"
+    kind, code = ErrorKind.CONFLICT, "dead_letter.failed_again"

@@ -20,7 +20,7 @@ from contracts.wire.field_messages import build_field_message
 from contracts.wire.model import TolerantModel
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """The category of a refusal. ``LIMITED`` and ``UNAVAILABLE`` can be retried later, the others cannot.
 
     ``INTERNAL`` is a bug of the service: the same request would trigger it again.
@@ -40,24 +40,24 @@ class Kind(StrEnum):
     INTERNAL = "internal"
 
 
-STATUS: dict[Kind, int] = {
-    Kind.MALFORMED: 400,
-    Kind.UNAUTHENTICATED: 401,
-    Kind.FORBIDDEN: 403,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_SLOW: 408,
-    Kind.CONFLICT: 409,
-    Kind.TOO_LARGE: 413,
-    Kind.UNSUPPORTED: 415,
-    Kind.INVALID: 422,
-    Kind.LIMITED: 429,
-    Kind.UNAVAILABLE: 503,
-    Kind.INTERNAL: 500,
+HTTP_STATUS: dict[ErrorKind, int] = {
+    ErrorKind.MALFORMED: 400,
+    ErrorKind.UNAUTHENTICATED: 401,
+    ErrorKind.FORBIDDEN: 403,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.TOO_SLOW: 408,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.UNSUPPORTED: 415,
+    ErrorKind.INVALID: 422,
+    ErrorKind.LIMITED: 429,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.INTERNAL: 500,
 }
 """HTTP status of each kind (RFC 9110; 429 from RFC 6585). NATS replies carry the same number."""
 
-FAULTS = frozenset({Kind.UNAVAILABLE, Kind.INTERNAL})
-"""The service is in trouble, and nothing is said about the request: what was known before may still be used."""
+FAULT_KINDS = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.INTERNAL})
+"""Kinds that say nothing about the request. A cached reply to an earlier request may still be used."""
 
 
 class FieldError(TolerantModel):
@@ -80,11 +80,11 @@ class FieldError(TolerantModel):
     allowed: tuple[str | int | float | bool, ...] | None = None
 
 
-class Refused(TolerantModel):
+class RefusalDetails(TolerantModel):
     """A refusal as it is sent in a reply."""
 
     code: str
-    kind: Kind
+    kind: ErrorKind
     message: str
     errors: tuple[FieldError, ...] = ()
     retry_after_s: float | None = None
@@ -93,56 +93,56 @@ class Refused(TolerantModel):
 class Refusal(Exception):
     """Base class of refusals. The docstring of a subclass is its message, formatted with the keyword arguments."""
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[ErrorKind]
     code: ClassVar[str]
 
     def __init__(
         self, *, errors: tuple[FieldError, ...] = (), retry_after_s: float | None = None, **context: str | int | float
     ) -> None:
         template = (type(self).__doc__ or self.code).strip()
-        self.refused = Refused(
+        self.details = RefusalDetails(
             code=self.code,
             kind=self.kind,
             message=template.format(**context) if context else template,
             errors=errors,
             retry_after_s=retry_after_s,
         )
-        super().__init__(self.refused.message)
+        super().__init__(self.details.message)
 
 
-class Relayed(Refusal):
+class RelayedRefusal(Refusal):
     """A refusal by another service, passed on unchanged."""
 
     code = "relayed"
-    kind = Kind.CONFLICT
+    kind = ErrorKind.CONFLICT
 
-    def __init__(self, refused: Refused) -> None:
+    def __init__(self, refused: RefusalDetails) -> None:
         super().__init__()
-        self.refused = refused
+        self.details = refused
 
 
 class Unavailable(Refusal):
     """The service {service} does not answer now. Try again after Retry-After."""
 
-    kind, code = Kind.UNAVAILABLE, "service.unavailable"
+    kind, code = ErrorKind.UNAVAILABLE, "service.unavailable"
 
 
 class InternalFault(Refusal):
     """The request could not be processed because of an internal fault. Report the request_id."""
 
-    kind, code = Kind.INTERNAL, "internal"
+    kind, code = ErrorKind.INTERNAL, "internal"
 
 
 class MessageTooLarge(Refusal):
     """The request is too large to be forwarded. Send a smaller workflow, or fewer jobs in one request."""
 
-    kind, code = Kind.TOO_LARGE, "message.too_large"
+    kind, code = ErrorKind.TOO_LARGE, "message.too_large"
 
 
 class InvalidMessage(Refusal):
     """The message does not match the schema of its subject. See the AsyncAPI document."""
 
-    kind, code = Kind.INVALID, "message.invalid"
+    kind, code = ErrorKind.INVALID, "message.invalid"
 
 
 MAX_FIELD_ERRORS = 100  # maximum number of errors in a response

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
-from contracts.wire.show_values import printable
+from contracts.wire.show_values import make_printable
 
 MAX_SUGGESTIONS = 3
 MAX_COMPARED = 64  # characters of an unknown name; longer ones get no suggestions, which bounds the time
@@ -69,9 +69,10 @@ def _describe_unknown_field(name: str, fields: Collection[str]) -> str:
     near = get_close_matches(name, fields, MAX_SUGGESTIONS, SIMILARITY) if len(name) <= MAX_COMPARED else []
     if near:
         return (
-            f'There is no field "{printable(name)}". Remove or rename it. Nearest: {", ".join(map(_quote_name, near))}.'
+            f'There is no field "{make_printable(name)}". Remove or rename it. Nearest: '
+            f"{', '.join(map(_quote_name, near))}."
         )
-    return f'There is no field "{printable(name)}". Remove it.'
+    return f'There is no field "{make_printable(name)}". Remove it.'
 
 
 def _describe_field(location: tuple[int | str, ...]) -> str:
@@ -80,7 +81,7 @@ def _describe_field(location: tuple[int | str, ...]) -> str:
     last = location[-1]
     if isinstance(last, int) or last in _UNION_MEMBERS or "[" in last:
         return "This value"
-    return _quote_name(printable(last))
+    return _quote_name(make_printable(last))
 
 
 def _quote_name(name: str) -> str:

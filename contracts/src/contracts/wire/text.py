@@ -15,28 +15,29 @@ MAX_MESSAGE = 2_000  # characters: sentences
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_INVALID_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def clean(text: str, longest: int) -> str:
-    """Return at most ``longest`` characters, without control characters (except tab and line ends) and lone surrogates.
+def clean_text(text: str, max_length: int) -> str:
+    """Return at most ``max_length`` characters of a text, without control characters and lone surrogates.
 
-    Each invalid character becomes U+FFFD, so that different texts rarely become equal and the change is visible.
+    Tabs and line ends stay. Each invalid character becomes U+FFFD, so that the change is visible and
+    different texts rarely become equal.
     """
-    return _UNFIT.sub(REPLACEMENT, text[:longest])
+    return _INVALID_CHARACTER.sub(REPLACEMENT, text[:max_length])
 
 
 def is_clean_text(text: str) -> bool:
-    """Whether ``clean`` would leave the text unchanged."""
-    return _UNFIT.search(text) is None
+    """Whether ``clean_text`` would leave the text unchanged."""
+    return _INVALID_CHARACTER.search(text) is None
 
 
-def _clean_value(value: Any, *, longest: int) -> Any:
-    return clean(value, longest) if isinstance(value, str) else value
+def _clean_value(value: Any, *, max_length: int) -> Any:
+    return clean_text(value, max_length) if isinstance(value, str) else value
 
 
-Name = Annotated[str, BeforeValidator(partial(_clean_value, longest=MAX_NAME))]
-"""A short text, cleaned, at most ``MAX_NAME`` characters; what is longer is cut."""
+ShortText = Annotated[str, BeforeValidator(partial(_clean_value, max_length=MAX_NAME))]
+"""A name, id or code: cleaned, and cut to ``MAX_NAME`` characters."""
 
-Message = Annotated[str, BeforeValidator(partial(_clean_value, longest=MAX_MESSAGE))]
-"""A sentence, cleaned, at most ``MAX_MESSAGE`` characters; what is longer is cut."""
+LongText = Annotated[str, BeforeValidator(partial(_clean_value, max_length=MAX_MESSAGE))]
+"""A sentence: cleaned, and cut to ``MAX_MESSAGE`` characters."""

@@ -15,17 +15,17 @@ P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
 FLEET = "_"
-"""The tenant token of what concerns no tenant: the fleet itself."""
+"""The tenant token of messages that belong to no tenant but to the fleet."""
 
 SERVER_TIME_SUBJECT = "$SYS.REQ.USER.INFO"
-"""The NATS server replies with its time, to which deadlines of requests refer."""
+"""The NATS server replies with its time, the clock that deadlines of requests use."""
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Stricter than NATS, which allows anything but dots, wildcards and white space."""
 
 
-class Traffic(StrEnum):
-    """How messages on a subject are delivered."""
+class MessageKind(StrEnum):
+    """The kind of a message, which decides how it is delivered."""
 
     RPC = "rpc"  # request and reply; without a responder a request fails at once
     EVT = "evt"  # a fact, stored in a stream
@@ -38,7 +38,7 @@ class Address:
     """The variable tokens of a message's subject, its headers, and the size of its data in bytes.
 
     Attributes:
-        deadline: by ``time.monotonic()``; work that has not started by then is not started. None if there is none.
+        deadline: on ``time.monotonic()``; a request that has not started by then is not started. None if there is none.
     """
 
     tenant: str
@@ -58,7 +58,7 @@ class Topic(Generic[P]):
         consumers: services that receive it. The only consumer of an ``rpc`` topic is its owner.
     """
 
-    kind: Traffic
+    kind: MessageKind
     owner: str
     noun: str
     verb: str
@@ -101,7 +101,7 @@ class Topic(Generic[P]):
             raise ValueError(f"{self.name} cannot be filtered by {tenant!r}, {key!r}")
         return ".".join([self.name, *(token or "*" for token in tokens)])
 
-    def address(self, subject: str) -> Address:
+    def parse_subject(self, subject: str) -> Address:
         """Parse the variable tokens of a subject of this topic."""
         tokens = subject.removeprefix(self.name + ".").split(".")
         return Address(tokens[0], tokens[1] if self.key else None)
@@ -122,11 +122,10 @@ class Stream:
     Attributes:
         description: shown by NATS tools.
         max_age_s: maximum age of messages, seconds.
-        memory: kept in memory by one server, for messages that may be lost.
+        in_memory: kept in memory by one server, for messages that may be lost.
         max_bytes: the oldest messages are discarded beyond this size.
         duplicate_window_s: within this time a message with the same ``Nats-Msg-Id`` is a duplicate, seconds.
         last_per_subject: maximum number of messages kept per subject; None for all.
-        readers: services with a durable pull consumer, named after the service.
         direct_readers: services that read the last message of a subject directly.
     """
 
@@ -135,7 +134,7 @@ class Stream:
     topics: tuple[Topic[Any], ...]
     max_age_s: float
     description: str = ""
-    memory: bool = False
+    in_memory: bool = False
     max_bytes: int = field(default=1 << 30)
     duplicate_window_s: float = 600.0
     last_per_subject: int | None = None
@@ -181,6 +180,6 @@ class DurableConsumer(Generic[P]):
         """The durable name on the server: ``<service>`` or ``<service>-<purpose>``."""
         return self.service if self.purpose is None else f"{self.service}-{self.purpose}"
 
-    def pause_s(self, attempt: int) -> float:
+    def redelivery_delay_s(self, attempt: int) -> float:
         """Return the seconds to wait after failed attempt number ``attempt`` (from 1)."""
         return self.backoff_s[min(attempt, len(self.backoff_s)) - 1]

@@ -124,9 +124,9 @@ def _build_principal(claims: AccessTokenClaims) -> Principal:
 def _decode_segment(segment: str) -> dict[str, Any]:
     try:
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-        read = jiter.from_json(decoded, allow_inf_nan=False, catch_duplicate_keys=True)  # which one counts is ambiguous
+        content = jiter.from_json(decoded, allow_inf_nan=False, catch_duplicate_keys=True)  # duplicates are ambiguous
     except ValueError as error:
         raise InvalidCredential from error
-    if not isinstance(read, dict):
+    if not isinstance(content, dict):
         raise InvalidCredential
-    return read
+    return content

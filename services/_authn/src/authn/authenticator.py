@@ -1,4 +1,4 @@
-"""Resolves credentials to principals, from local knowledge or by asking auth."""
+"""Resolves credentials to principals, from caches or with a request to auth."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 MAX_CACHED = 10_000  # cached credentials, valid and invalid
 MAX_KEY_LENGTH = 512  # characters
-INVALID_CACHE_S = 5.0  # seconds for which an invalid credential is refused without asking again
-REVALIDATE_RETRY_S = 5.0  # seconds between two requests about a stale key that auth does not answer
+INVALID_CACHE_S = 5.0  # seconds for which an invalid credential is refused without another request to auth
+REVALIDATE_RETRY_S = 5.0  # seconds between two requests about a stale key to which auth does not reply
 REREAD_OVERLAP = timedelta(seconds=30)  # seconds of overlap: a transaction that began earlier may commit later
 KEYSET_REREAD_S = 30.0  # seconds; removed keys expire and new ones are known before they sign
 MAX_KEYSET_KEYS = 16  # keys
@@ -48,7 +48,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class _CachedPrincipal:
-    """A valid credential, usable until ``valid_until``; auth is asked again at ``revalidate_at``. Unix seconds.
+    """A valid credential, usable until ``valid_until`` and verified again at ``revalidate_at``. Unix seconds.
 
     ``user_change`` and ``tiers`` are the changes that ``principal`` already includes.
     """
@@ -105,32 +105,32 @@ class Authenticator:
             Loop(f"{service}.end_expired_watches", self._end_watches, every_s=EXPIRY_CHECK_S),
             Loop(f"{service}.report_key_uses", self._uses.report, every_s=0),
         )
-        bus.when_connected(self._reread_loop.wake)
+        bus.on_connect(self._reread_loop.wake)
 
     async def probe(self) -> None:
         """Return once tokens can be verified: changes and keyset were read since the start."""
         if self._since is None or not self._keys:
-            raise ConnectionError("auth has not answered yet")
+            raise ConnectionError("auth has not replied yet")
 
     def find_cached(self, credential: str) -> Principal | None:
         """Return the principal of a credential verified before and still valid. No I/O; takes microseconds."""
         digest = sha256(credential.encode()).digest()
         try:
-            known = self._cache[digest]
+            cached = self._cache[digest]
         except KeyError:  # cachetools' get does two lookups
             return None
-        if known.valid_until <= (now := time()):
+        if cached.valid_until <= (now := time()):
             return None
-        user_change = self._users.find_last_change(known.principal.user_id)
-        is_current = user_change is known.user_change and self._users.tiers is known.tiers
-        if not is_current and not self._apply_changes(digest, known):
+        user_change = self._users.find_last_change(cached.principal.user_id)
+        is_current = user_change is cached.user_change and self._users.tiers is cached.tiers
+        if not is_current and not self._apply_changes(digest, cached):
             return None
-        if known.principal.key_id is not None:
-            self._uses.record_use(known.principal.key_id, now)
-            if known.revalidate_at <= now:
-                known.revalidate_at = now + REVALIDATE_RETRY_S
+        if cached.principal.key_id is not None:
+            self._uses.record_use(cached.principal.key_id, now)
+            if cached.revalidate_at <= now:
+                cached.revalidate_at = now + REVALIDATE_RETRY_S
                 self._verify_key_once(digest, credential)
-        return known.principal
+        return cached.principal
 
     async def authenticate(self, credential: str) -> Principal:
         """Return the principal of a credential.
@@ -182,7 +182,7 @@ class Authenticator:
         return self._cache_principal(digest, principal)
 
     def _verify_key_once(self, digest: bytes, key: str) -> asyncio.Task[Principal]:
-        """Ask auth about a key, with one request at a time per key."""
+        """Verify a key with auth, with one request at a time per key."""
         task = self._verifications.get(digest)
         if task is None:
             task = self._verifications[digest] = _run_in_background(self._verify_key(digest, key))
@@ -198,7 +198,7 @@ class Authenticator:
                 if not self._users.has_ended(principal) and not self._users.is_outdated(principal):
                     return self._cache_principal(digest, principal)
         except Refusal as refusal:
-            if refusal.refused.code != InvalidCredential.code:
+            if refusal.details.code != InvalidCredential.code:
                 raise Unavailable(service="auth", retry_after_s=1) from refusal
         except ValidationError as error:
             log.warning("identity.reply_invalid", topic=VERIFY_CREDENTIAL.name)
@@ -218,19 +218,19 @@ class Authenticator:
         )
         return principal
 
-    def _apply_changes(self, digest: bytes, known: _CachedPrincipal) -> bool:
+    def _apply_changes(self, digest: bytes, cached: _CachedPrincipal) -> bool:
         """Apply later changes to a cached credential; returns whether it is still valid."""
-        if self._users.has_ended(known.principal):
+        if self._users.has_ended(cached.principal):
             self._mark_invalid(digest)
             return False
-        if self._users.is_outdated(known.principal):
+        if self._users.is_outdated(cached.principal):
             del self._cache[digest]
             return False
-        user_change = self._users.find_last_change(known.principal.user_id)
-        if user_change is not known.user_change:
-            known.revalidate_at = 0
-        known.principal = self._users.update_principal(known.principal)
-        known.user_change, known.tiers = user_change, self._users.tiers
+        user_change = self._users.find_last_change(cached.principal.user_id)
+        if user_change is not cached.user_change:
+            cached.revalidate_at = 0
+        cached.principal = self._users.update_principal(cached.principal)
+        cached.user_change, cached.tiers = user_change, self._users.tiers
         return True
 
     def _mark_invalid(self, digest: bytes) -> None:
@@ -244,18 +244,18 @@ class Authenticator:
                 await self._bus.subscribe(USER_CHANGED, self._on_user_change)
                 await self._bus.subscribe(TIER_CHANGED, self._on_tier_change)
                 self._is_subscribed = True
-            read = await self._bus.request(READ_CHANGES, ReadChanges(since=self._since))
+            changes = await self._bus.request(READ_CHANGES, ReadChanges(since=self._since))
         except (Refusal, ValidationError) as error:
             log.warning("identity.changes_read_failed", error=type(error).__name__)
             await asyncio.sleep(1)
             self._reread_loop.wake()
             return
-        for tier in read.tiers:
+        for tier in changes.tiers:
             self._users.apply_tier_change(tier)
-        for change in read.users:
+        for change in changes.users:
             self._apply_user_change(change)
-        more = bool(read.users) and read.users[-1].at >= read.now  # a full page ends at its last change
-        self._since = read.now if more else read.now - REREAD_OVERLAP
+        more = bool(changes.users) and changes.users[-1].at >= changes.now  # a full page ends at its last change
+        self._since = changes.now if more else changes.now - REREAD_OVERLAP
         if more:
             self._reread_loop.wake()
         elif monotonic() >= self._keyset_due or not self._keys:

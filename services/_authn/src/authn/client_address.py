@@ -89,7 +89,7 @@ def _normalise_address(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def find_rate_limit_group(client: str) -> str:
-    """Return what an address is counted as: IPv4 itself; IPv6 its /64, since one client may change within it."""
+    """Return the group in which an address is counted: an IPv4 address itself, of an IPv6 address its /64 network."""
     found = ip_address(client)
     if isinstance(found, IPv4Address):
         return client
@@ -98,12 +98,12 @@ def find_rate_limit_group(client: str) -> str:
 
 @lru_cache(maxsize=4096)
 def find_network(client: str) -> str:
-    """Return the IPv4 /24 or IPv6 /48 network of an address: changing the address within it is cheap."""
+    """Return the IPv4 /24 or IPv6 /48 network of an address. A client can easily change its address within it."""
     found = ip_address(client)
     return str(ip_network((found, NETWORK_PREFIX[found.version]), strict=False))
 
 
 def find_rate_limit_address(peer: str) -> str:
-    """Return what the peer of a socket is counted as."""
+    """Return the group in which the peer of a socket is counted."""
     found = parse_address(peer)
     return UNKNOWN_ADDRESS if found is None else find_rate_limit_group(str(found))

@@ -11,7 +11,7 @@ MAX_KEYS_PER_MESSAGE = 1000  # keys in a message
 
 
 class KeyUseReporter:
-    """The last use of each key since the last report, Unix seconds."""
+    """Collects the last use of each key and reports it to auth."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus

@@ -62,7 +62,7 @@ class UserStates:
         return not received[0].is_active or (principal.key_id is None and self.is_outdated(principal))
 
     def is_outdated(self, principal: Principal) -> bool:
-        """Whether credentials ended since this state: that voids a token and requires verifying a key again."""
+        """Whether credentials ended since this state: then a token is invalid and a key must be verified again."""
         received = self._users.get(principal.user_id)
         return received is not None and principal.version < received[0].tokens_from
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from chassis import process
 from chassis.database import migrate
-from chassis.http.connection import Limits, guarded
+from chassis.http.connection import ConnectionLimits, create_protocol_class
 from chassis.http.server import Server
-from chassis.http.writing import BoundedWebSockets
+from chassis.http.writing import LimitedWebSocketProtocol
 from chassis.infrastructure_faults import is_infrastructure_fault
 from chassis.settings import DatabaseSettings, InvalidSecretFile, ServiceSettings
 from chassis.shutdown import Shutdown
@@ -24,9 +24,9 @@ from chassis.telemetry import logs
 from chassis.telemetry.logs import log
 from chassis.telemetry.metrics import Metrics
 
-GARBAGE = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
-BAD_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
-GRACE_S = 10  # maximum time to finish running requests after SIGTERM
+GC_THRESHOLD = 20_000  # net allocations before Python collects cycles; its default of 700 suits scripts
+EXIT_INVALID_SETTINGS = 78  # exit status: EX_CONFIG of sysexits.h
+SHUTDOWN_GRACE_S = 10  # maximum time to finish running requests after SIGTERM
 KEEP_ALIVE_S = 5  # idle time after which a connection is closed; a proxy in front must close its own earlier
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -44,20 +44,20 @@ class Service:
     name: str
     settings: type[ServiceSettings]
     create_app: Callable[[Any, Metrics, Shutdown], FastAPI]
-    limits: Callable[[Any], Limits] = lambda _settings: Limits()
+    limits: Callable[[Any], ConnectionLimits] = lambda _settings: ConnectionLimits()
     drain_delay_s: Callable[[Any], float] = lambda _settings: 0.0
 
 
-def served(limits: Limits) -> dict[str, Any]:
+def build_uvicorn_options(limits: ConnectionLimits) -> dict[str, Any]:
     """Return uvicorn's settings for every service, except application, address and shutdown timeout."""
     return {
-        "http": guarded(limits),
+        "http": create_protocol_class(limits),
         "timeout_keep_alive": KEEP_ALIVE_S,
         "proxy_headers": False,  # if on, uvicorn trusts forwarding headers from 127.0.0.1
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "ws": BoundedWebSockets,
+        "ws": LimitedWebSocketProtocol,
         "ws_max_size": 4 * 1024,  # clients of WebSockets send little
         "ws_per_message_deflate": False,  # a few compressed bytes can expand to megabytes
     }
@@ -74,7 +74,7 @@ def load_settings(settings: type[S]) -> S:
             typer.echo(f"Invalid setting: {name}{wrong['msg'].removeprefix('Value error, ')}", err=True)
     except InvalidSecretFile as error:
         typer.echo(f"Invalid setting: {error}", err=True)
-    sys.exit(BAD_SETTINGS)
+    sys.exit(EXIT_INVALID_SETTINGS)
 
 
 def configure_logs(service: str, settings: ServiceSettings) -> None:
@@ -83,7 +83,7 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
     logs.configure(service, settings.log_level, secrets=secrets, is_fault=is_infrastructure_fault)
 
 
-def commands(service: Service) -> typer.Typer:
+def create_cli(service: Service) -> typer.Typer:
     """Return the command line of a service, which can add its own commands."""
     cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -105,14 +105,14 @@ def commands(service: Service) -> typer.Typer:
             log.error("metrics.cannot_listen", address=address, error=str(error))
             raise typer.Exit(1) from None
         gc.freeze()  # exclude everything allocated so far from collections, which took 5 % of the time
-        gc.set_threshold(GARBAGE)
-        signal.signal(signal.SIGTERM, process.end)
+        gc.set_threshold(GC_THRESHOLD)
+        signal.signal(signal.SIGTERM, process.handle_termination)
         config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
-            timeout_graceful_shutdown=GRACE_S,
-            **served(service.limits(settings)),
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+            **build_uvicorn_options(service.limits(settings)),
         )
         Server(config, shutdown, delay_s=service.drain_delay_s(settings)).run()
 
@@ -127,7 +127,7 @@ def commands(service: Service) -> typer.Typer:
             try:
                 migrate.migrate(
                     service.name,
-                    settings.listening,
+                    settings.direct_database,
                     within_s=settings.start_within_s,
                     is_pooled=settings.listen_url is not None,
                 )

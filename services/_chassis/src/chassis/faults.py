@@ -1,4 +1,4 @@
-"""Faults of dependencies, as an operator reads them: what, where, why, and what to do."""
+"""Faults of dependencies for operators: what failed, where, why, and what to do."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -37,7 +37,7 @@ class FaultLog:
         """The latest fault; None while there is none."""
 
     def report(self, fault: Fault) -> None:
-        """Keep a fault, and log it unless one was logged a moment ago."""
+        """Store a fault, and log it unless one was logged less than ``LOG_EVERY_S`` seconds ago."""
         self.latest = fault
         if self._logged_at is None or self._clock() - self._logged_at >= LOG_EVERY_S:
             self._logged_at = self._clock()
@@ -48,12 +48,12 @@ class FaultLog:
         self.latest = self._logged_at = None
 
 
-def reason_of(error: BaseException) -> str:
-    """Return what an error says, in the words of an operator where it is a frequent one."""
+def explain_error(error: BaseException) -> str:
+    """Return the message of an error; frequent errors of the network get a clearer one."""
     if isinstance(error, ConnectionRefusedError):
         return "Connection refused: nothing listens there."
     if isinstance(error, gaierror):
         return f"The host name cannot be resolved: {error.strerror}."
     if isinstance(error, TimeoutError):
-        return "No answer in time."
+        return "No response in time."
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Tells faults of the infrastructure, which an operator repairs, from bugs, whose traceback a developer needs."""
+"""Distinguishes faults of the infrastructure, which operators repair, from bugs, which need a traceback."""
 
 import errno
 

@@ -29,20 +29,20 @@ RECHECK_S = 10.0  # how soon a service notices that a newer schema does not work
 class Startup:
     """Whether a service has started, as a readiness check.
 
-    The checks of its dependencies may pass a little earlier: a start repeats its own with growing pauses.
+    The checks of its dependencies may pass a little earlier, because the start repeats its checks with growing pauses.
     """
 
     def __init__(self) -> None:
         self.finished = False
 
     async def probe(self) -> None:
-        """Raise ``NotReady`` until everything that ``running`` starts has started."""
+        """Raise ``NotReady`` until everything that ``run_service`` starts has started."""
         if not self.finished:
             raise NotReady("The service is still starting.")
 
 
 @asynccontextmanager
-async def running(
+async def run_service(
     bus: Bus,
     *,
     database: Database,
@@ -63,7 +63,7 @@ async def running(
         schema: compares it with the code.
         within_s: the process ends if the start takes longer.
         startup: finished once requests are served and all loops run.
-        metrics: count the runs of the loops.
+        metrics: records the runs of the loops.
         loops: start after the bus.
         serves_without_database: bus and loops do not wait for the schema.
     """
@@ -88,7 +88,7 @@ async def running(
         return waiting.latest, bus.fault
 
     try:
-        async with starting((check_schema(), serve()), faults=faults, within_s=within_s, startup=startup):
+        async with run_start_steps((check_schema(), serve()), faults=faults, within_s=within_s, startup=startup):
             yield
     finally:
         for loop in (recheck, *loops):
@@ -97,7 +97,7 @@ async def running(
 
 
 @asynccontextmanager
-async def starting(
+async def run_start_steps(
     steps: Iterable[Coroutine[Any, Any, None]],
     *,
     faults: Callable[[], Iterable[Fault | None]],
@@ -110,7 +110,7 @@ async def starting(
 
     Args:
         steps: each returns when its part of the service has started.
-        faults: what they wait for, for the log.
+        faults: returns what the steps wait for, for the log.
         within_s: seconds.
         startup: finished when all steps have returned.
     """
@@ -154,15 +154,15 @@ async def _supervise_start(
         startup.finished = True
         log.info("service.started")
         return
-    process.fail()
+    process.stop_with_failure()
 
 
 async def _wait_until_database_is_usable(database: Database, schema: SchemaCheck, waiting: FaultLog) -> None:
     async def find_fault() -> Fault | None:
         try:
-            return schema.find_fault(await schema.read())
+            return schema.find_fault(await schema.read_schema())
         except Exception as error:
-            fault = describe_connection_fault(error, database.where)
+            fault = describe_connection_fault(error, database.address)
             if fault is None:
                 raise
             return fault
@@ -173,7 +173,7 @@ async def _wait_until_database_is_usable(database: Database, schema: SchemaCheck
 async def _end_if_incompatible(schema: SchemaCheck) -> None:
     """End the process if the schema was migrated to one that this code does not work with."""
     try:
-        found = await schema.read()
+        found = await schema.read_schema()
     except Exception as error:
         if not is_unavailable(error):
             raise
@@ -181,4 +181,4 @@ async def _end_if_incompatible(schema: SchemaCheck) -> None:
     fault = schema.find_fault(found)
     if fault is not None and schema.compare_with_code(found) is SchemaFit.INCOMPATIBLE:
         log.error("service.schema_incompatible", **asdict(fault))
-        process.fail()
+        process.stop_with_failure()

@@ -9,23 +9,23 @@ from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 from chassis.telemetry.metrics import Metrics
 
-PAUSE_S = 0.5  # pause after a failure: long enough not to flood the log, short enough that a restart goes unnoticed
+RETRY_S = 0.5  # pause after a failure: long enough not to flood the log, short enough that a restart goes unnoticed
 
 
 class Loop:
     """Runs a task periodically until stopped.
 
-    A failed run is logged and repeated after ``PAUSE_S``. If the database is unavailable, the log line is short.
+    A failed run is logged and repeated after ``RETRY_S``. If the database is unavailable, the log line is short.
     ``stop`` is safe to call twice or before ``start``, and returns only once the task has stopped.
 
     Args:
         name: for logs, ``<service>.<verb>``.
-        duty: one run of the task.
+        task: one run of the task.
         every_s: maximum seconds between two runs.
     """
 
-    def __init__(self, name: str, duty: Callable[[], Awaitable[None]], *, every_s: float) -> None:
-        self._name, self._duty, self._every_s = name, duty, every_s
+    def __init__(self, name: str, task: Callable[[], Awaitable[None]], *, every_s: float) -> None:
+        self._name, self._run_task, self._every_s = name, task, every_s
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -43,7 +43,7 @@ class Loop:
         self._wake.set()
 
     def wake_within(self, seconds: float) -> None:
-        """Start the next run after these seconds at the latest, give or take a fifth."""
+        """Start the next run within these seconds, plus or minus 20 %."""
         asyncio.get_running_loop().call_later(seconds * random.uniform(0.8, 1.2), self.wake)  # noqa: S311 - spreads load
 
     async def stop(self) -> None:
@@ -52,7 +52,7 @@ class Loop:
         # Repeatedly, because Python 3.11's wait_for swallows a cancellation that coincides with its result.
         while self._task is not None and not self._task.done():
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=PAUSE_S)
+            await asyncio.wait({self._task}, timeout=RETRY_S)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -64,12 +64,12 @@ class Loop:
 
     async def _tick(self) -> None:
         try:
-            await self._duty()
+            await self._run_task()
             if self._metrics is not None:
                 self._metrics.record_loop_success(self._name)
-        except Exception as error:  # noqa: BLE001 - the edge of a loop: a failed tick must not end the duty
+        except Exception as error:  # noqa: BLE001 - the edge of a loop: a failed tick must not end the task
             if is_unavailable(error):
                 log.warning("loop.dependency_unavailable", loop=self._name, error=type(error).__name__)
             else:
                 log.exception("loop.failed", loop=self._name)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(RETRY_S)

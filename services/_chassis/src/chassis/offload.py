@@ -1,4 +1,4 @@
-"""Runs work in a thread that would block the event loop."""
+"""Runs work that would block the event loop in a thread."""
 
 import asyncio
 from collections.abc import Callable

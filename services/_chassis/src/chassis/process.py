@@ -1,29 +1,29 @@
-"""Ends this process after a fault that only a restart can heal."""
+"""Ends this process after a fault that only a restart can repair."""
 
 import signal
 import sys
 from types import FrameType
 
 
-class _Process:
-    """Why this process ends."""
+class _State:
+    """Whether the process ends because of a failure."""
 
     failed = False
 
 
-def fail() -> None:
-    """End this process like SIGTERM does, that is gracefully, but with status 1."""
-    _Process.failed = True
+def stop_with_failure() -> None:
+    """End this process gracefully, as after SIGTERM, but with status 1."""
+    _State.failed = True
     signal.raise_signal(signal.SIGTERM)
 
 
-def end(number: int, _: FrameType | None) -> None:
-    """End with status 1 after ``fail``, and otherwise like a process without a handler of this signal.
+def handle_termination(number: int, _: FrameType | None) -> None:
+    """Exit with status 1 after ``stop_with_failure``, otherwise as a process without a handler of this signal would.
 
     Install it for SIGTERM before the server runs. The server handles the signal itself, and raises it again when it has
     shut down.
     """
-    if _Process.failed:
+    if _State.failed:
         sys.exit(1)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

@@ -18,7 +18,7 @@ PLACEHOLDERS = frozenset(
 MIN_PASSWORD = 8  # characters of a password of NATS or PostgreSQL
 MIN_SECRET_KEY = 32  # characters: 128 bits if they are hexadecimal digits
 MIN_DISTINCT = 8  # different characters of a secret key
-GENERATE = "Generate one with: openssl rand -hex 32"
+GENERATE_HINT = "Generate one with: openssl rand -hex 32"
 
 
 class InvalidSecretFile(ValueError):
@@ -144,7 +144,7 @@ class ServiceSettings(BaseSettings):
             raise ValueError("NATS_CERT and NATS_KEY belong together. Set both or none.")
         if self.nats_ca is not None or self.nats_cert is not None:
             try:
-                self.nats_tls.context()
+                self.nats_tls.create_ssl_context()
             except OSError as error:
                 raise ValueError(f"NATS_CA, NATS_CERT or NATS_KEY is not a valid PEM file: {error.strerror}.") from None
         return self
@@ -186,9 +186,9 @@ class ServiceSettings(BaseSettings):
     def _refuse_placeholders(self) -> Self:
         for name, secret in self.secret_values():
             if is_placeholder(secret):
-                raise ValueError(f"{name} has a placeholder. {GENERATE}")
+                raise ValueError(f"{name} has a placeholder. {GENERATE_HINT}")
             if len(secret) < MIN_PASSWORD:
-                raise ValueError(f"{name}: the secret has fewer than {MIN_PASSWORD} characters. {GENERATE}")
+                raise ValueError(f"{name}: the secret has fewer than {MIN_PASSWORD} characters. {GENERATE_HINT}")
         return self
 
 
@@ -214,14 +214,14 @@ class SecretKeySettings(ServiceSettings):
         prefix = self.model_config.get("env_prefix", "")
         keys = self.accepted_secret_keys
         if not keys or not keys[0]:
-            raise ValueError(f"{prefix}SECRET_KEY is required. {GENERATE}")
+            raise ValueError(f"{prefix}SECRET_KEY is required. {GENERATE_HINT}")
         if self.secret_key and self.secret_key.get_secret_value() != keys[0]:
             raise ValueError(f"{prefix}SECRET_KEY is not the first of {prefix}SECRET_KEYS. Set one of them.")
         for key in keys:
             if is_placeholder(key) or len(set(key)) < MIN_DISTINCT:
-                raise ValueError(f"{prefix}SECRET_KEY has a placeholder. {GENERATE}")
+                raise ValueError(f"{prefix}SECRET_KEY has a placeholder. {GENERATE_HINT}")
             if len(key) < MIN_SECRET_KEY:
-                raise ValueError(f"{prefix}SECRET_KEY has fewer than {MIN_SECRET_KEY} characters. {GENERATE}")
+                raise ValueError(f"{prefix}SECRET_KEY has fewer than {MIN_SECRET_KEY} characters. {GENERATE_HINT}")
         return self
 
     def secret_values(self) -> Iterator[tuple[str, str]]:
@@ -246,7 +246,9 @@ class DatabaseSettings(ServiceSettings):
     listen_url: SecretStr | None = Field(
         default=None, description="PostgreSQL itself, for LISTEN and migrations, if DATABASE_URL is a pooler"
     )
-    database_pool: int = Field(default=10, ge=1, le=100, description="most connections, besides that of LISTEN")
+    database_pool: int = Field(
+        default=10, ge=1, le=100, description="maximum number of connections, besides that of LISTEN"
+    )
 
     @field_validator("database_url", "listen_url")
     @classmethod
@@ -258,17 +260,17 @@ class DatabaseSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _check_urls_with_ca(self) -> Self:
-        _ = self.database, self.listening
+        _ = self.database, self.direct_database
         return self
 
     @property
     def database(self) -> DatabaseUrl:
-        """The service's database, or the pooler before it."""
+        """URL of the service's database, or of the pooler in front of it."""
         return self._add_ca(self.database_url)
 
     @property
-    def listening(self) -> DatabaseUrl:
-        """The service's database without a pooler, for LISTEN and migrations."""
+    def direct_database(self) -> DatabaseUrl:
+        """URL of the service's database itself, not of a pooler: for LISTEN and migrations."""
         return self._add_ca(self.listen_url or self.database_url)
 
     def _add_ca(self, text: SecretStr) -> DatabaseUrl:

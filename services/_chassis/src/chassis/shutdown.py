@@ -12,23 +12,23 @@ class Shutdown:
     Attributes:
         begun: a first signal has arrived. The process is not ready and takes no new work, but accepts connections.
         closing: the listener is about to close. Responses that would continue for long end now.
-        hurried: a second signal has arrived. Do not wait for work in progress.
+        forced: a second signal has arrived: do not wait for work in progress.
     """
 
     def __init__(self) -> None:
-        self.begun, self.closing, self.hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.begun, self.closing, self.forced = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._drains: list[Callable[[], Awaitable[object]]] = []
 
     def register_drain(self, drain: Callable[[], Awaitable[object]]) -> None:
-        """Register work to finish between ``begun`` and ``closing``. It must end by itself, soon after ``hurried``."""
+        """Register work to finish between ``begun`` and ``closing``. It must end by itself, soon after ``forced``."""
         self._drains.append(drain)
 
     async def begin(self, *, delay_s: float) -> None:
-        """Set ``begun``; return when everything registered is drained, and not before ``delay_s`` unless hurried."""
+        """Set ``begun`` and run all drains. Returns after them, and not before ``delay_s`` unless ``forced`` is set."""
         self.begun.set()
         log.info("service.draining", delay_s=delay_s)
         drains = (self._run_drain(drain) for drain in self._drains)
-        await asyncio.gather(wait_for_any(self.hurried, within_s=delay_s), *drains)
+        await asyncio.gather(wait_for_any(self.forced, within_s=delay_s), *drains)
 
     async def _run_drain(self, drain: Callable[[], Awaitable[object]]) -> None:
         try:

@@ -21,7 +21,7 @@ from auth.app import (
 )
 from auth.settings import Settings
 from auth.usecases.archive_audit import ArchiveDamaged
-from chassis.cli import Service, commands, configure_logs, load_settings
+from chassis.cli import Service, configure_logs, create_cli, load_settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
@@ -29,7 +29,7 @@ from contracts.wire.errors import Refusal
 
 SERVICE = Service(name="auth", settings=Settings, create_app=create_app)
 
-cli = commands(SERVICE)
+cli = create_cli(SERVICE)
 
 
 @cli.command()
@@ -65,7 +65,7 @@ def bootstrap(
             )
         )
     except Refusal as refusal:
-        typer.echo(" ".join((str(refusal), *(error.message for error in refusal.refused.errors))), err=True)
+        typer.echo(" ".join((str(refusal), *(error.message for error in refusal.details.errors))), err=True)
         raise typer.Exit(1) from None
     _write_secret(output, json.dumps(result))
 

@@ -56,7 +56,7 @@ from auth.usecases.verify_credential import CredentialVerifier
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import Startup, running
+from chassis.lifecycle import Startup, run_service
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
@@ -81,11 +81,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         name="auth",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
-        inbox=inbox_prefix("auth"),
+        inbox_prefix=inbox_prefix("auth"),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
-    metrics.watch_expired_requests(bus.expired)
+    metrics.watch_expired_requests(bus.expired_requests)
     pepper = ApiKeyPepper(*settings.accepted_secret_keys)
     credentials.register(
         bus,
@@ -146,7 +146,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(
+        async with run_service(
             bus,
             database=database,
             schema=schema,
@@ -250,7 +250,7 @@ async def count_keys_by_secret_key(settings: Settings) -> tuple[int, int, dateti
     """
     database = Database(settings.database, name="auth")
     try:
-        async with database.single() as connection:
+        async with database.connection() as connection:
             counts = await keys_store.count_keys_by_pepper(connection)
     finally:
         await database.close()

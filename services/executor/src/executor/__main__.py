@@ -1,12 +1,12 @@
 """``python -m executor serve``."""
 
-from chassis.cli import Service, commands
+from chassis.cli import Service, create_cli
 from executor.app import create_app
 from executor.settings import Settings
 
 SERVICE = Service(name="executor", settings=Settings, create_app=create_app)
 
-cli = commands(SERVICE)
+cli = create_cli(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from chassis.faults import Fault, FaultLog
 from chassis.http.app import create_web_app
 from chassis.ids import new_id
-from chassis.lifecycle import retry_with_backoff, starting
+from chassis.lifecycle import retry_with_backoff, run_start_steps
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
@@ -76,7 +76,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     metrics.record_build(schema="")
     components: list[Components] = []
     shutdown = shutdown or Shutdown()
-    hurried = shutdown.hurried
+    forced = shutdown.forced
 
     node_metrics = NodeMetrics(metrics, settings.node)
 
@@ -95,7 +95,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
                 stack.push_async_callback(loop.stop)
             waiting = FaultLog()
             await stack.enter_async_context(
-                starting(
+                run_start_steps(
                     (_start_components(built, settings, metrics, waiting),),
                     faults=lambda: (waiting.latest, built.bus.fault),
                     within_s=settings.start_within_s,
@@ -104,7 +104,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             yield
 
     async def drain() -> None:
-        await components[0].work.drain(within_s=settings.drain_s, hurried=hurried)
+        await components[0].work.drain(within_s=settings.drain_s, forced=forced)
 
     if settings.on_stop == "hand_back":
         shutdown.register_drain(drain)
@@ -139,11 +139,11 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
         name="executor",
         user=settings.nats_user,
         password=password.get_secret_value() if password else None,
-        inbox=inbox_prefix("executor", name),
+        inbox_prefix=inbox_prefix("executor", name),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
-    metrics.watch_expired_requests(bus.expired)
+    metrics.watch_expired_requests(bus.expired_requests)
     node = ComfyUI(
         settings.comfyui_url,
         reply_s=settings.reply_s,
@@ -263,7 +263,7 @@ async def _start_components(components: Components, settings: Settings, metrics:
     await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
     for record in await asyncio.to_thread(components.journal.list_attempts):
         components.live.add(record)
-    components.bus.when_connected(components.heartbeat_loop.wake)
+    components.bus.on_connect(components.heartbeat_loop.wake)
     for loop in components.loops:
         loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.

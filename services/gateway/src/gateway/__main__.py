@@ -5,16 +5,16 @@ import asyncio
 import typer
 
 from authn.client_address import ClientAddressResolver, find_rate_limit_address, parse_networks
-from chassis.cli import Service, commands, configure_logs, load_settings
-from chassis.http.connection import Limits
+from chassis.cli import Service, configure_logs, create_cli, load_settings
+from chassis.http.connection import ConnectionLimits
 from gateway.app import adopt_store, create_app
 from gateway.settings import Settings
 
 
-def build_connection_limits(settings: Settings) -> Limits:
+def build_connection_limits(settings: Settings) -> ConnectionLimits:
     """Uploads by executors may be slow, and trusted proxies may open any number of connections."""
     trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted
-    return Limits(patient=(b"/internal/",), trusted=trusted, whose=find_rate_limit_address)
+    return ConnectionLimits(slow_body_paths=(b"/internal/",), is_trusted=trusted, client_key=find_rate_limit_address)
 
 
 SERVICE = Service(
@@ -24,7 +24,7 @@ SERVICE = Service(
     limits=build_connection_limits,
     drain_delay_s=lambda settings: settings.drain_delay_s,
 )
-cli = commands(SERVICE)
+cli = create_cli(SERVICE)
 
 
 @cli.command("adopt-store")

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import Startup, running
+from chassis.lifecycle import Startup, run_service
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
@@ -102,7 +102,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         loops = [*edge.loops, *(loop for feature in features for loop in feature.loops)]
-        async with running(
+        async with run_service(
             infra.bus,
             database=infra.database,
             schema=schema,
@@ -129,7 +129,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             "startup": startup.probe,
             "artifact_store": infra.objects.status.probe_pairing,
         },
-        degraded={"artifact_space": infra.objects.status.probe_space},
+        optional_probes={"artifact_space": infra.objects.status.probe_space},
         shutdown=shutdown,
         dependencies={
             "nats": infra.bus.probe,
@@ -172,11 +172,11 @@ def _create_infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutd
         name="gateway",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
-        inbox=inbox_prefix("gateway"),
+        inbox_prefix=inbox_prefix("gateway"),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
-    metrics.watch_expired_requests(bus.expired)
+    metrics.watch_expired_requests(bus.expired_requests)
     status = StoreStatus(min_free_bytes=settings.min_free_bytes)
     export_store_status(metrics, status)
     return Infrastructure(

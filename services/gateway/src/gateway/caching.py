@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
-from contracts.wire.errors import FAULTS, Refusal
+from contracts.wire.errors import FAULT_KINDS, Refusal
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         try:
             value = await fetch(None if value is None else STALE_TIMEOUT_S)
         except Refusal as refusal:
-            if value is None or refusal.refused.kind not in FAULTS:
+            if value is None or refusal.details.kind not in FAULT_KINDS:
                 raise
             fresh_s = min(fresh_s, RETRY_S)
         finally:

@@ -1,17 +1,17 @@
 """``python -m notifier``: serve, migrate."""
 
 from authn.client_address import ClientAddressResolver, find_rate_limit_address, parse_networks
-from chassis.cli import Service, commands
-from chassis.http.connection import Limits
+from chassis.cli import Service, create_cli
+from chassis.http.connection import ConnectionLimits
 from notifier.app import create_app
 from notifier.settings import Settings
 
 
-def build_connection_limits(settings: Settings) -> Limits:
+def build_connection_limits(settings: Settings) -> ConnectionLimits:
     """Trusted proxies may open any number of connections."""
-    return Limits(
-        trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
-        whose=find_rate_limit_address,
+    return ConnectionLimits(
+        is_trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
+        client_key=find_rate_limit_address,
     )
 
 
@@ -22,7 +22,7 @@ SERVICE = Service(
     limits=build_connection_limits,
     drain_delay_s=lambda settings: settings.drain_delay_s,
 )
-cli = commands(SERVICE)
+cli = create_cli(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:

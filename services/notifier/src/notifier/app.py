@@ -10,7 +10,7 @@ from authn.client_address import ClientAddressResolver, parse_networks
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import Startup, running
+from chassis.lifecycle import Startup, run_service
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from chassis.shutdown import Shutdown
@@ -43,11 +43,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         name="notifier",
         user=settings.nats_user,
         password=password,
-        inbox=inbox_prefix("notifier"),
+        inbox_prefix=inbox_prefix("notifier"),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
-    metrics.watch_expired_requests(bus.expired)
+    metrics.watch_expired_requests(bus.expired_requests)
     database = Database(settings.database, name="notifier", pool_size=settings.database_pool)
     schema = SchemaCheck("notifier", database)
     metrics.record_build(schema=schema.head)
@@ -78,7 +78,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Without the database, events are read from the scheduler.
-        async with running(
+        async with run_service(
             bus,
             database=database,
             schema=schema,

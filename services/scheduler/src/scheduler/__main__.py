@@ -1,12 +1,12 @@
 """``python -m scheduler serve | migrate``."""
 
-from chassis.cli import Service, commands
+from chassis.cli import Service, create_cli
 from scheduler.app import create_app
 from scheduler.settings import Settings
 
 SERVICE = Service(name="scheduler", settings=Settings, create_app=create_app)
 
-cli = commands(SERVICE)
+cli = create_cli(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:

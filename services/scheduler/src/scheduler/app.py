@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from chassis.database.postgres import Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
-from chassis.lifecycle import Startup, running
+from chassis.lifecycle import Startup, run_service
 from chassis.loop import Loop
 from chassis.messaging import outbox
 from chassis.messaging.bus import Bus
@@ -71,7 +71,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
     metrics = metrics or Metrics("scheduler")
     database = Database(
-        settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.listening
+        settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.direct_database
     )
     schema, startup = SchemaCheck("scheduler", database), Startup()
     metrics.record_build(schema=schema.head)
@@ -81,11 +81,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         name="scheduler",
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
-        inbox=inbox_prefix("scheduler"),
+        inbox_prefix=inbox_prefix("scheduler"),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
     )
-    metrics.watch_expired_requests(bus.expired)
+    metrics.watch_expired_requests(bus.expired_requests)
     fleet = FleetState(
         database,
         offline_after_s=settings.lease_s,
@@ -243,7 +243,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             ),
             name="scheduler.listen",
         )
-        async with running(
+        async with run_service(
             bus,
             database=database,
             schema=schema,

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.database.postgres import AWAY
+from chassis.database.postgres import UNAVAILABLE_ERRORS
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus, Unsubscribe
 from chassis.messaging.metadata import Metadata
@@ -208,12 +208,12 @@ def register_attempts(
     async def save_catalog(command: ReportCatalog, address: Address) -> AttemptWriteReply:
         return await heartbeats.save_catalog(_get_node_name(address), command)
 
-    bus.serve(REQUEST_WORK, lease_attempt, when_failed=dead_letters.record_and_end_attempt)
-    bus.serve(START_ATTEMPT, start_attempt, when_failed=dead_letters.record_message)
-    bus.serve(FINISH_ATTEMPT, finish_attempt, when_failed=dead_letters.record_message)
-    bus.serve(RESERVE_IMAGES, reserve_images, when_failed=dead_letters.record_message)
-    bus.serve(HEARTBEAT, record_heartbeat, when_failed=dead_letters.record_message)
-    bus.serve(REPORT_CATALOG, save_catalog, when_failed=dead_letters.record_message)
+    bus.serve(REQUEST_WORK, lease_attempt, on_failure=dead_letters.record_and_end_attempt)
+    bus.serve(START_ATTEMPT, start_attempt, on_failure=dead_letters.record_message)
+    bus.serve(FINISH_ATTEMPT, finish_attempt, on_failure=dead_letters.record_message)
+    bus.serve(RESERVE_IMAGES, reserve_images, on_failure=dead_letters.record_message)
+    bus.serve(HEARTBEAT, record_heartbeat, on_failure=dead_letters.record_message)
+    bus.serve(REPORT_CATALOG, save_catalog, on_failure=dead_letters.record_message)
 
 
 def register_operations(
@@ -319,7 +319,7 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
     async def on_user_changed(user: UserChanged, metadata: Metadata) -> None:
         try:
             await limits.apply_change(user)
-        except AWAY as error:  # the cached limits were dropped, so they will be requested from auth
+        except UNAVAILABLE_ERRORS as error:  # the cached limits were dropped, so they will be requested from auth
             log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
     async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
@@ -330,7 +330,7 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
             subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
             subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
 
-    bus.when_connected(limits.drop_cached_limits)
+    bus.on_connect(limits.drop_cached_limits)
     return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
 
 
@@ -368,7 +368,7 @@ def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
         await rules.refresh_rules()
 
     loop = Loop("scheduler.follow_class_rules", tick, every_s=READ_EVERY_S)
-    bus.when_connected(loop.wake)
+    bus.on_connect(loop.wake)
     return loop
 
 

@@ -9,37 +9,37 @@ import typer
 
 from comfyfleet_client.access_results import ClassRules, Invite, Rules
 from comfyfleet_client.cli import parameters, show
-from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.account_commands import JsonOption
 from comfyfleet_client.cli.admin_commands import UserArgument, app, find_user_id
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.results import Account
 
 __all__ = ["app"]  # admin commands, including those of this module
 
-Name = Annotated[str, typer.Argument(help="A node class, or a pack such as custom_nodes.my_pack.")]
+NameArgument = Annotated[str, typer.Argument(help="A node class, or a pack such as custom_nodes.my_pack.")]
 
 
 @app.command("class-rules")
-def class_rules(context: typer.Context, *, json: Json = False) -> None:
+def class_rules(context: typer.Context, *, json: JsonOption = False) -> None:
     """List the rules about node classes and packs."""
     with open_client(context) as client:
         _show_rules(client.admin.class_rules(), json=json)
 
 
-def _add_rule_command(verb: str, kind: str, says: str) -> None:
-    def command(context: typer.Context, name: Name, *, json: Json = False) -> None:
+def _add_rule_command(verb: str, kind: str, help_: str) -> None:
+    def command(context: typer.Context, name: NameArgument, *, json: JsonOption = False) -> None:
         with open_client(context) as client:
             change: Callable[[str], ClassRules] = getattr(client.admin, f"{verb}_{kind}")
             _show_rules(change(name), json=json)
 
-    app.command(f"{verb}-{kind}", help=says)(command)
+    app.command(f"{verb}-{kind}", help=help_)(command)
 
 
-_add_rule_command("allow", "class", "Let every tenant use a node class, unless a denial forbids it.")
-_add_rule_command("deny", "class", "Let nobody use a node class.")
+_add_rule_command("allow", "class", "Allow a node class for every tenant, unless a rule denies it.")
+_add_rule_command("deny", "class", "Deny a node class for every tenant.")
 _add_rule_command("reset", "class", "Remove the rule about a node class.")
-_add_rule_command("allow", "pack", "Let every tenant use the classes of a pack, unless a denial forbids it.")
-_add_rule_command("deny", "pack", "Let nobody use the classes of a pack.")
+_add_rule_command("allow", "pack", "Allow the classes of a pack for every tenant, unless a rule denies them.")
+_add_rule_command("deny", "pack", "Deny the classes of a pack for every tenant.")
 _add_rule_command("reset", "pack", "Remove the rule about a pack.")
 
 
@@ -47,12 +47,12 @@ _add_rule_command("reset", "pack", "Remove the rule about a pack.")
 def invites(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
-    json: Json = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of results.")] = 20,
+    json: JsonOption = False,
 ) -> None:
     """List invites, newest first."""
     with open_client(context) as client:
-        found = list(islice(client.admin.invites(page=min(limit, 100)), limit))
+        found = list(islice(client.admin.invites(page_size=min(limit, 100)), limit))
     if json:
         for invite in found:
             show.print_json(invite)
@@ -66,23 +66,24 @@ def invite(
     *,
     tier: Annotated[str | None, typer.Option(help="Tier of the account; free by default.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=90, help="Days until it expires; 7 by default.")] = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Create an invite and print its token, which is shown only once."""
     with open_client(context) as client:
-        made = client.admin.create_invite(tier=tier, expires_in_days=days)
+        created = client.admin.create_invite(tier=tier, expires_in_days=days)
     if json:
-        show.print_json(made)
+        show.print_json(created)
     else:
         show.print_note(
-            f"Invite {made.id} (tier {made.tier}), until {show.format_time(made.expires_at)}. It is not shown again:"
+            f"Invite {created.id} (tier {created.tier}), until {show.format_time(created.expires_at)}. "
+            "It is not shown again:"
         )
-        typer.echo(made.invite)
+        typer.echo(created.invite)
 
 
 @app.command()
 def revoke_invite(
-    context: typer.Context, invite_id: Annotated[str, typer.Argument(metavar="INVITE", help="The id of the invite.")]
+    context: typer.Context, invite_id: Annotated[str, typer.Argument(metavar="INVITE", help="Id of the invite.")]
 ) -> None:
     """Revoke an invite."""
     with open_client(context) as client:
@@ -94,7 +95,9 @@ def revoke_invite(
 def set_own_limits(
     context: typer.Context,
     user: UserArgument,
-    limit: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="graph_policy=open; null for no limit.")],
+    limit: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE…", help="For example graph_policy=open; null for no limit.")
+    ],
 ) -> None:
     """Override limits of the tier for a user; existing overrides stay."""
     with open_client(context) as client:
@@ -136,9 +139,15 @@ def _show_rules(rules: ClassRules, *, json: bool) -> None:
     show.table(("rule", "name", "from"), rows)
 
 
-def _show_invites(found: Iterable[Invite]) -> None:
+def _show_invites(invites: Iterable[Invite]) -> None:
     rows = [
-        (one.id, one.tier, show.format_time(one.created_at), show.format_time(one.expires_at), one.used_by or "-")
-        for one in found
+        (
+            invite.id,
+            invite.tier,
+            show.format_time(invite.created_at),
+            show.format_time(invite.expires_at),
+            invite.used_by or "-",
+        )
+        for invite in invites
     ]
     show.table(("id", "tier", "created", "expires", "used by"), rows)

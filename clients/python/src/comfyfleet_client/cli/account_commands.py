@@ -11,9 +11,9 @@ from comfyfleet_client.cli.connection import NotLoggedIn, find_url, open_client,
 from comfyfleet_client.errors import Unauthenticated
 from comfyfleet_client.sync_client import Client
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
-Url = Annotated[str | None, typer.Option("--url", help="URL of the service.")]
-FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+UrlOption = Annotated[str | None, typer.Option("--url", help="URL of the service.")]
+PasswordStdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 
 
 def register(
@@ -22,9 +22,9 @@ def register(
     email: str,
     *,
     invite: Annotated[str | None, typer.Option(help="Token of an invite, if the service requires one.")] = None,
-    password_stdin: FromStdin = False,
-    url: Url = None,
-    json: Json = False,
+    password_stdin: PasswordStdinOption = False,
+    url: UrlOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Register an account."""
     service = find_url(context, url)
@@ -34,15 +34,15 @@ def register(
     if json:
         show.print_json(user)
     else:
-        typer.echo(f"{user.username} has an account of tier {user.tier}. Now: comfyfleet login {user.username}")
+        typer.echo(f"{user.username} is registered in tier {user.tier}. Next: comfyfleet login {user.username}")
 
 
 def login(
     context: typer.Context,
-    username: Annotated[str | None, typer.Argument(help="Or the email address; asked for if left out.")] = None,
+    username: Annotated[str | None, typer.Argument(help="Username or email address; prompted for if left out.")] = None,
     *,
-    password_stdin: FromStdin = False,
-    url: Url = None,
+    password_stdin: PasswordStdinOption = False,
+    url: UrlOption = None,
 ) -> None:
     """Log in. The session is stored for the next commands; the password is not."""
     service = find_url(context, url)
@@ -59,7 +59,7 @@ def logout(
     """End the session."""
     stored = login_file.load_login()
     if stored is None:
-        typer.echo("Nobody was logged in.")
+        typer.echo("No user was logged in.")
         return
     try:
         with open_session_client(stored) as client:
@@ -71,7 +71,7 @@ def logout(
     typer.echo(f"{stored.username} is logged out of {stored.url}.")
 
 
-def whoami(context: typer.Context, *, json: Json = False) -> None:
+def whoami(context: typer.Context, *, json: JsonOption = False) -> None:
     """Show the user, its limits and its usage."""
     with open_client(context) as client:
         who = client.me()
@@ -105,14 +105,14 @@ def erase(
     context: typer.Context,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    password_stdin: FromStdin = False,
+    password_stdin: PasswordStdinOption = False,
 ) -> None:
     """Erase the account permanently: jobs, results, uploads, saved workflows and keys."""
     stored = login_file.load_login()
     if stored is None or stored.url != find_url(context):
         raise NotLoggedIn(find_url(context))
     if not yes:
-        typer.confirm(f"Erase {stored.username} and all that is theirs at {stored.url}?", abort=True, err=True)
+        typer.confirm(f"Erase {stored.username} and all data of the account at {stored.url}?", abort=True, err=True)
     password = _ask_password(from_stdin=password_stdin)
     with open_session_client(stored) as client:
         client.erase(password)

@@ -7,14 +7,14 @@ from uuid import UUID
 import typer
 
 from comfyfleet_client.cli import parameters, show
-from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.account_commands import JsonOption
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.errors import NotFound
 from comfyfleet_client.results import Account
 from comfyfleet_client.sync_client import Client
 
 app = typer.Typer(
-    no_args_is_help=True, help="For admins: users, tiers, nodes, jobs of all users, statistics and the audit log."
+    no_args_is_help=True, help="Users, tiers, nodes, all users' jobs, statistics and the audit log, for admins."
 )
 
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Username or id.")]
@@ -28,12 +28,12 @@ def users(
     tier: Annotated[str | None, typer.Option()] = None,
     role: Annotated[str | None, typer.Option(help="user or admin.")] = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
-    json: Json = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of results.")] = 20,
+    json: JsonOption = False,
 ) -> None:
     """List users, newest first."""
     with open_client(context) as client:
-        matching = client.admin.users(search=search, tier=tier, role=role, is_active=active, page=min(limit, 100))
+        matching = client.admin.users(search=search, tier=tier, role=role, is_active=active, page_size=min(limit, 100))
         found = list(islice(matching, limit))
     if json:
         for user in found:
@@ -47,7 +47,7 @@ def set_tier(context: typer.Context, user: UserArgument, tier: str) -> None:
     """Move a user to another tier."""
     with open_client(context) as client:
         changed = client.admin.change_user(find_user_id(client, user), tier=tier)
-    typer.echo(f"{changed.username} is of tier {changed.tier}.")
+    typer.echo(f"{changed.username} is now in tier {changed.tier}.")
 
 
 @app.command()
@@ -63,7 +63,7 @@ def deactivate(context: typer.Context, user: UserArgument) -> None:
 
 
 @app.command()
-def tiers(context: typer.Context, *, json: Json = False) -> None:
+def tiers(context: typer.Context, *, json: JsonOption = False) -> None:
     """List tiers and their limits."""
     with open_client(context) as client:
         found = client.admin.tiers()
@@ -78,7 +78,9 @@ def tiers(context: typer.Context, *, json: Json = False) -> None:
 def set_limits(
     context: typer.Context,
     tier: str,
-    limit: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="queue_cap=50; null for no limit.")],
+    limit: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE…", help="For example queue_cap=50; null for no limit.")
+    ],
 ) -> None:
     """Change limits of a tier."""
     with open_client(context) as client:

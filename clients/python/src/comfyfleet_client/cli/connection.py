@@ -16,15 +16,15 @@ class NotLoggedIn(ComfyfleetError):
     """There is no credential."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f'Nobody is logged in at {url}. Run "comfyfleet login", or set COMFYFLEET_KEY.')
+        super().__init__(f'No user is logged in at {url}. Run "comfyfleet login", or set COMFYFLEET_KEY.')
 
 
 def find_url(context: typer.Context, own: str | None = None) -> str:
     """Return the service URL: from the option, the environment, the last login, or localhost."""
     stored = login_file.load_login()
-    said = own or context.find_root().params.get("url") or os.environ.get("COMFYFLEET_URL")
+    given = own or context.find_root().params.get("url") or os.environ.get("COMFYFLEET_URL")
     try:
-        return normalise_url(said or (stored.url if stored else DEFAULT_URL))
+        return normalise_url(given or (stored.url if stored else DEFAULT_URL))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -12,7 +12,7 @@ UNAVAILABLE = 4
 
 
 def find_exit_code(error: ComfyfleetError) -> int:
-    """Return REFUSED when the request was refused, UNAVAILABLE when it could not be answered."""
+    """Return REFUSED if the request was refused, UNAVAILABLE if it could not be answered."""
     refused = error.status < 500 if isinstance(error, ApiError) else isinstance(error, NotLoggedIn)
     return REFUSED if refused else UNAVAILABLE
 
@@ -27,4 +27,4 @@ def print_error(error: ComfyfleetError) -> None:
     if isinstance(error, LimitReached) and error.retry_after is not None:
         print_note(f"  Try again in {error.retry_after:g} s.")
     if find_exit_code(error) == UNAVAILABLE and error.request_id:
-        print_note(f"  The operator knows it as request {error.request_id}.")
+        print_note(f"  Id for the operator: request {error.request_id}.")

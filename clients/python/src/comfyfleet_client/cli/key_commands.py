@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from comfyfleet_client.cli import show
-from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.account_commands import JsonOption
 from comfyfleet_client.cli.connection import open_client
 
 app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
@@ -21,9 +21,9 @@ def create(
         list[str] | None, typer.Option(help="jobs:read, jobs:write, keys, admin; the first two by default.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=365, help="Days until it expires.")] = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
-    """Create a key and print it, which happens only once."""
+    """Create a key and print it. It is shown only once."""
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     with open_client(context) as client:
         key = client.keys.create(name, scopes=scope, expires_at=expires_at)
@@ -35,7 +35,7 @@ def create(
 
 
 @app.command("list")
-def list_(context: typer.Context, *, json: Json = False) -> None:
+def list_(context: typer.Context, *, json: JsonOption = False) -> None:
     """List the working keys, newest first."""
     with open_client(context) as client:
         found = client.keys.list()

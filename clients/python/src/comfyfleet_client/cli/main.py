@@ -32,7 +32,7 @@ app = typer.Typer(
 def comfyfleet(
     *,
     url: Annotated[
-        str | None, typer.Option(help="URL of the service; default: COMFYFLEET_URL, else that of the last login.")
+        str | None, typer.Option(help="URL of the service; by default COMFYFLEET_URL, or that of the last login.")
     ] = None,
 ) -> None:
     """Generate images with a fleet of ComfyUI nodes.

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-_BACK = re.compile(r"(\d{1,6})([mhd])", re.ASCII)
+_DURATION = re.compile(r"(\d{1,6})([mhd])", re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
@@ -37,9 +37,9 @@ def load_workflow(file: str) -> dict[str, Any]:
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}.") from None
     except (ValueError, RecursionError):
-        raise typer.BadParameter(f"{file} is no JSON.") from None
+        raise typer.BadParameter(f"{file} is not JSON.") from None
     if not isinstance(graph, dict):
-        raise typer.BadParameter(f"{file} holds no workflow: it is no JSON object.")
+        raise typer.BadParameter(f"{file} is not a workflow: it is not a JSON object.")
     return graph
 
 
@@ -49,12 +49,12 @@ def parse_time(text: str) -> datetime:
     Raises:
         typer.BadParameter: it is none of these.
     """
-    if back := _BACK.fullmatch(text):
-        return datetime.now(UTC) - timedelta(seconds=int(back[1]) * _SECONDS[back[2]])
+    if duration := _DURATION.fullmatch(text):
+        return datetime.now(UTC) - timedelta(seconds=int(duration[1]) * _SECONDS[duration[2]])
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError, OSError):
-        raise typer.BadParameter(f"{text!r} is neither 30m, 24h, 7d nor a date or time.") from None
+        raise typer.BadParameter(f"{text!r} is not a duration such as 30m, 24h or 7d, a date or a time.") from None
 
 
 def _parse_value(text: str) -> Any:

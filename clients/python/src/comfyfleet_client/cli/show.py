@@ -20,7 +20,7 @@ from comfyfleet_client.results import Account, Job, Key, Limits, Me, Tier
 from comfyfleet_client.upload_calls import Upload
 from comfyfleet_client.workflow_calls import SavedWorkflow
 
-WIDE = 250  # columns without a terminal, so that each row is one line for grep
+WIDTH_WITHOUT_TERMINAL = 250  # columns without a terminal, so that each row is one line for grep
 
 
 def print_note(text: str) -> None:
@@ -29,7 +29,7 @@ def print_note(text: str) -> None:
 
 
 def print_text(content: bytes) -> None:
-    """Print a text from others: unchanged for programs, without terminal control characters for people."""
+    """Print a text of other users: unchanged for programs, without terminal control characters for people."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
         sys.stdout.buffer.flush()
@@ -86,10 +86,16 @@ def keys(found: Iterable[Key]) -> None:
     table(("id", "name", "scopes", "expires", "last used"), rows)
 
 
-def uploads(found: Iterable[Upload]) -> None:
+def uploads(listed: Iterable[Upload]) -> None:
     rows = [
-        (one.id, one.content_type, _format_pixels(one), str(one.size_bytes), format_time(one.expires_at, "never"))
-        for one in found
+        (
+            upload.id,
+            upload.content_type,
+            _format_pixels(upload),
+            str(upload.size_bytes),
+            format_time(upload.expires_at, "never"),
+        )
+        for upload in listed
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
 
@@ -98,8 +104,11 @@ def _format_pixels(upload: Upload) -> str:
     return f"{upload.width} x {upload.height}" if upload.width and upload.height else "-"
 
 
-def workflows(found: Iterable[SavedWorkflow]) -> None:
-    rows = [(one.name, str(one.version), format_time(one.created_at), one.description or "") for one in found]
+def workflows(listed: Iterable[SavedWorkflow]) -> None:
+    rows = [
+        (workflow.name, str(workflow.version), format_time(workflow.created_at), workflow.description or "")
+        for workflow in listed
+    ]
     table(("name", "version", "saved", "description"), rows)
 
 
@@ -149,12 +158,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool
         drawn.add_column(name, overflow="fold")
     for row in rows:
         drawn.add_row(*map(_build_literal_text, row))
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
     console.print(drawn)
 
 
 def _build_literal_text(text: str) -> Text:
-    """Return literal text: names from others must not style or control a terminal."""
+    """Return literal text. Names of other users must not style or control the terminal."""
     return Text("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
@@ -173,4 +182,4 @@ def format_number(value: float | None) -> str:
 
 
 def _format_days(value: int | None) -> str:
-    return "for good" if value is None else f"{value} days"
+    return "forever" if value is None else f"{value} days"

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 import typer
 
 from comfyfleet_client.cli.show import find_waiting_reason, format_number, format_time, table
-from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Occupation, Stats, UsageDay
+from comfyfleet_client.fleet_results import (
+    AuditEntry,
+    DeadLetter,
+    EtaAccuracy,
+    FleetJob,
+    Node,
+    Occupation,
+    Stats,
+    UsageDay,
+)
 
 
 def nodes(found: Sequence[Node]) -> None:
@@ -40,39 +49,46 @@ def job(found: FleetJob) -> None:
         table(("", ""), [("waiting", why)], header=False)
     rows = [
         (
-            str(one.attempt), one.node, one.outcome or "runs", format_time(one.leased_at), format_time(one.ended_at),
-            f"{one.gpu_seconds or 0:.1f}", one.error.code if one.error else "-",
+            str(attempt.attempt), attempt.node, attempt.outcome or "runs", format_time(attempt.leased_at),
+            format_time(attempt.ended_at),
+            f"{attempt.gpu_seconds or 0:.1f}", attempt.error.code if attempt.error else "-",
         )
-        for one in found.attempts
+        for attempt in found.attempts
     ]  # fmt: skip
     table(("attempt", "node", "outcome", "begun", "ended", "GPU s", "error"), rows)
 
 
 def stats(found: Stats) -> None:
     rows = [
-        (one.tier, str(one.waiting), str(one.held), str(one.running), _format_seconds(one.oldest_wait_seconds))
-        for one in found.queue
+        (
+            queue.tier,
+            str(queue.waiting),
+            str(queue.held),
+            str(queue.running),
+            _format_seconds(queue.oldest_wait_seconds),
+        )
+        for queue in found.queue
     ]
     table(("tier", "waiting", "held", "running", "oldest wait"), rows)
     table(
         ("last", "jobs", "images", "jobs/min", "images/min"),
         [
             (
-                f"{one.minutes} min", str(one.jobs), str(one.images), f"{one.jobs_per_minute:.1f}",
-                f"{one.images_per_minute:.1f}",
+                f"{throughput.minutes} min", str(throughput.jobs), str(throughput.images),
+                f"{throughput.jobs_per_minute:.1f}", f"{throughput.images_per_minute:.1f}",
             )
-            for one in found.throughput
+            for throughput in found.throughput
         ],
     )  # fmt: skip
     counts = found.nodes
     online = f"{counts.online} of {counts.total} online"
     facts = [
-        ("nodes", f"{online}, {counts.working} at work"),
+        ("nodes", f"{online}, {counts.working} working"),
         ("", f"{counts.cordoned} cordoned, {counts.draining} draining, {counts.blocked} blocked"),
         ("waited", f"half {_format_seconds(found.waits.p50_seconds)}, 95 % {_format_seconds(found.waits.p95_seconds)}"),
         *(
-            (f"ETA to {what}", f"{one.within_p50:.0%} within p50, {one.within_p90:.0%} within p90, of {one.jobs} jobs")
-            for what, one in (("start", found.eta.start), ("end", found.eta.end)) if one
+            (f"ETA to {stage}", _describe_accuracy(accuracy))
+            for stage, accuracy in (("start", found.eta.start), ("end", found.eta.end)) if accuracy
         ),
         *((f"failed, {code}", str(times)) for code, times in found.failures.items()),
         *((what, f"{stored['count']}, {stored['size_bytes'] / 1e6:.1f} MB") for what, stored in found.storage.items()),
@@ -89,14 +105,14 @@ def usage(found: Iterable[UsageDay]) -> None:
 def audit(found: Iterable[AuditEntry]) -> None:
     rows = [
         (
-            str(one.id),
-            format_time(one.at),
-            one.action,
-            one.actor_id or "-",
-            one.subject_id or "-",
-            json.dumps(one.detail),
+            str(entry.id),
+            format_time(entry.at),
+            entry.action,
+            entry.actor_id or "-",
+            entry.subject_id or "-",
+            json.dumps(entry.detail),
         )
-        for one in found
+        for entry in found
     ]
     table(("id", "at", "action", "who", "whom", "detail"), rows)
 
@@ -105,17 +121,17 @@ def dead_letters(found: Iterable[DeadLetter]) -> None:
     """Print dead letters, one per row; excerpts are shown as JSON only."""
     rows = [
         (
-            one.id,
-            format_time(one.at),
-            one.service,
-            one.node or one.stream or "-",
-            one.job_id or "-",
-            str(one.attempts),
-            "yes" if one.redrivable else "no",
-            one.code,
-            one.reason[:200],
+            letter.id,
+            format_time(letter.at),
+            letter.service,
+            letter.node or letter.stream or "-",
+            letter.job_id or "-",
+            str(letter.attempts),
+            "yes" if letter.redrivable else "no",
+            letter.code,
+            letter.reason[:200],
         )
-        for one in found
+        for letter in found
     ]
     table(("id", "at", "service", "from", "job", "attempts", "redrivable", "code", "reason"), rows)
 
@@ -132,18 +148,24 @@ def _describe_work(node: Node) -> str:
 
 def _describe_occupation(node: str, occupied: Occupation) -> str:
     """Return what occupies a node, and what to do."""
-    whose = {
-        "foreign_prompt": "somebody else's prompt",
+    causes = {
+        "foreign_prompt": "the prompt of another client",
         "own_prompt": f"the prompt of the ended job {occupied.job_id}",
     }
     prompt = f" {occupied.prompt_id}" if occupied.prompt_id else ""
     since = f"since {format_time(occupied.since)}"
     if occupied.by == "dead_worker":
-        return f"ComfyUI runs nothing any more, {since}, with prompt{prompt}. Restart ComfyUI."
+        return f"ComfyUI has stopped running prompts {since}, at prompt{prompt}. Restart ComfyUI."
     if occupied.by == "storage":
         return f"results wait for the artifact store {since}. To see why: GET /api/v1/admin/artifact-store"
-    held = f"held by {whose.get(occupied.by, occupied.by)}{prompt} {since}."
-    return f"{held} To remove it: comfyfleet admin clear {node}" if occupied.by == "foreign_prompt" else held
+    description = f"occupied by {causes.get(occupied.by, occupied.by)}{prompt} {since}."
+    if occupied.by == "foreign_prompt":
+        return f"{description} To remove it: comfyfleet admin clear {node}"
+    return description
+
+
+def _describe_accuracy(accuracy: EtaAccuracy) -> str:
+    return f"{accuracy.within_p50:.0%} within p50, {accuracy.within_p90:.0%} within p90, of {accuracy.jobs} jobs"
 
 
 def _format_seconds(value: float | None) -> str:

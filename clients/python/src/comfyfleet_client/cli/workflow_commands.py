@@ -8,37 +8,37 @@ import typer
 
 from comfyfleet_client.call import omit_none
 from comfyfleet_client.cli import job_commands, parameters, show
-from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.account_commands import JsonOption
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.cli.failures import REFUSED
 
 app = typer.Typer(no_args_is_help=True, help="Saved workflows, and checks of workflows.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved workflow.")]
-File = Annotated[str, typer.Argument(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')]
-Version = Annotated[int | None, typer.Option(min=1, help="Version; the newest by default.")]
-RandomSeed = Annotated[bool, typer.Option("--random-seed", help="Draw new values for all seeds.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved workflow.")]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')]
+VersionOption = Annotated[int | None, typer.Option(min=1, help="Version; the newest by default.")]
+RandomSeedOption = Annotated[bool, typer.Option("--random-seed", help="Draw a random value for each seed.")]
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
-    json: Json = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of results.")] = 20,
+    json: JsonOption = False,
 ) -> None:
     """List saved workflows, most recently changed first."""
     with open_client(context) as client:
-        found = list(islice(client.workflows.list(page=min(limit, 100)), limit))
+        found = list(islice(client.workflows.list(page_size=min(limit, 100)), limit))
     if json:
-        for one in found:
-            show.print_json(one)
+        for workflow in found:
+            show.print_json(workflow)
     else:
         show.workflows(found)
 
 
 @app.command("show")
-def show_(context: typer.Context, name: Name, *, version: Version = None) -> None:
+def show_(context: typer.Context, name: NameArgument, *, version: VersionOption = None) -> None:
     """Print a saved workflow with its parameters, as JSON."""
     with open_client(context) as client:
         show.print_json(client.workflows.get(name, version=version))
@@ -47,19 +47,23 @@ def show_(context: typer.Context, name: Name, *, version: Version = None) -> Non
 @app.command()
 def save(
     context: typer.Context,
-    name: Name,
-    file: File,
+    name: NameArgument,
+    file: FileArgument,
     *,
     description: Annotated[str | None, typer.Option(help="Description for people.")] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=NODE.INPUT", help="An input that a run may set; $NAME titles are read by default."),
+        typer.Option(
+            metavar="NAME=NODE.INPUT",
+            help="An input that a run can set; by default taken from node titles such as $NAME.",
+        ),
     ] = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Save a graph under a name. Changed content creates a new version."""
     declared = {
-        one: _parse_target(place) for one, place in parameters.parse_pairs(parameter or (), what="A parameter").items()
+        parameter_name: _parse_node_input(target)
+        for parameter_name, target in parameters.parse_pairs(parameter or (), what="A parameter").items()
     }
     graph = parameters.load_workflow(file)
     with open_client(context) as client:
@@ -73,23 +77,23 @@ def save(
 @app.command()
 def run(
     context: typer.Context,
-    name: Name,
+    name: NameArgument,
     *,
-    version: Version = None,
+    version: VersionOption = None,
     param: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the saved workflow.")
     ] = None,
-    random_seed: RandomSeed = False,
+    random_seed: RandomSeedOption = False,
     label: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label, by which jobs can be listed.")
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label of the job, to filter lists.")
     ] = None,
-    priority: Annotated[int | None, typer.Option(help="Order among own jobs: higher runs first.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show its progress until it has ended.")] = False,
+    priority: Annotated[int | None, typer.Option(help="Priority among your jobs; higher runs first.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save its outputs in this folder.")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save the outputs here.")
     ] = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Submit a job of a saved workflow and print its id."""
     fields = omit_none(
@@ -105,7 +109,7 @@ def run(
 
 
 @app.command()
-def delete(context: typer.Context, name: Name) -> None:
+def delete(context: typer.Context, name: NameArgument) -> None:
     """Delete a saved workflow with all its versions. Its jobs stay."""
     with open_client(context) as client:
         client.workflows.delete(name)
@@ -115,10 +119,10 @@ def delete(context: typer.Context, name: Name) -> None:
 @app.command()
 def validate(
     context: typer.Context,
-    file: File,
+    file: FileArgument,
     *,
-    random_seed: RandomSeed = False,
-    json: Json = False,
+    random_seed: RandomSeedOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Validate a graph without running it. Exits with 3 if a submission would be refused."""
     graph = parameters.load_workflow(file)
@@ -136,9 +140,9 @@ def validate(
         raise typer.Exit(REFUSED)
 
 
-def _parse_target(place: str) -> dict[str, str]:
+def _parse_node_input(target: str) -> dict[str, str]:
     """Parse NODE.INPUT: a node id has no dot, an input name may have some."""
-    node, dot, name = place.partition(".")
+    node, dot, name = target.partition(".")
     if not node or not dot or not name:
-        raise typer.BadParameter(f"A parameter is NAME=NODE.INPUT, such as seed=3.seed; {place!r} is no NODE.INPUT.")
+        raise typer.BadParameter(f"A parameter is NAME=NODE.INPUT, such as seed=3.seed; {target!r} is not NODE.INPUT.")
     return {"node": node, "input": name}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from chassis.database.postgres import is_unavailable
-from chassis.faults import Fault, reason_of
+from chassis.faults import Fault, explain_error
 
 ACTIONS: Sequence[tuple[type[BaseException], str]] = (
     (asyncpg.InvalidPasswordError, "Check user and password in DATABASE_URL."),
@@ -21,11 +21,11 @@ ACTIONS: Sequence[tuple[type[BaseException], str]] = (
     (FileNotFoundError, "Check the paths of DATABASE_CA and of the certificates in DATABASE_URL."),
 )
 """What to do about an error; the first match counts."""
-OTHERWISE = "Check that PostgreSQL runs, and the host and port in DATABASE_URL."
+DEFAULT_ACTION = "Check that PostgreSQL runs, and the host and port in DATABASE_URL."
 
 
 def describe_connection_fault(error: BaseException, where: str) -> Fault | None:
-    """Return the fault that an error shows; None if it is a bug and no fault of the database.
+    """Return the fault that an error means; None if it is not a fault of the database but a bug.
 
     Args:
         error: raised while connecting or by a simple statement.
@@ -33,5 +33,5 @@ def describe_connection_fault(error: BaseException, where: str) -> Fault | None:
     """
     for kind, action in ACTIONS:
         if isinstance(error, kind):
-            return Fault("database", where, reason_of(error), action)
-    return Fault("database", where, reason_of(error), OTHERWISE) if is_unavailable(error) else None
+            return Fault("database", where, explain_error(error), action)
+    return Fault("database", where, explain_error(error), DEFAULT_ACTION) if is_unavailable(error) else None

@@ -36,8 +36,8 @@ WITH gone AS (
         """
         total = 0
         while True:
-            async with database.single() as connection:
-                deleted: int = await self._delete.value(connection, **parameters)
+            async with database.connection() as connection:
+                deleted: int = await self._delete.fetch_value(connection, **parameters)
             total += deleted
             if deleted < self._batch:
                 return total

@@ -23,17 +23,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from chassis.database.connection_faults import describe_connection_fault
-from chassis.database.postgres import TIMEOUTS, Connector, Database
+from chassis.database.postgres import SESSION_TIMEOUTS, Connector, Database
 from chassis.database.schema import REVISIONS_SQL, SchemaCheck, SchemaFit, SchemaMismatch, read_schema
 from chassis.database.url import DatabaseUrl
 from chassis.faults import Fault, FaultLog
 from chassis.telemetry.logs import log
 
-LOCK = 7_203_417  # advisory lock key: any number, the same for every migration of one database
+LOCK_KEY = 7_203_417  # advisory lock key: any number, the same for every migration of one database
 LOCK_TIMEOUT_S = 5  # for the lock of a table: services wait behind a migration that waits
 CONCURRENT_LOCK_TIMEOUT_S = 600  # CREATE INDEX CONCURRENTLY waits for running transactions and blocks no writes
 RETRY_S = 1.0
-BOOKKEEPING = frozenset({"alembic_version", "schema_revisions"})
+BOOKKEEPING_TABLES = frozenset({"alembic_version", "schema_revisions"})
 
 
 class MigrationFailed(Exception):
@@ -88,7 +88,7 @@ def migrate(service: str, url: DatabaseUrl, *, within_s: float, is_pooled: bool 
             raise MigrationFailed from mismatch
         except Exception as error:
             cause = getattr(getattr(error, "orig", None), "__cause__", None) or error
-            fault = describe_connection_fault(cause, url.where)
+            fault = describe_connection_fault(cause, url.address)
             if fault is None:
                 raise
             if time.monotonic() + RETRY_S > give_up_at:
@@ -152,7 +152,7 @@ async def _run_migrations(config: Config) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            await _lock_database(connection, config.attributes["url"].where)
+            await _lock_database(connection, config.attributes["url"].address)
             await connection.run_sync(_migrate, config.attributes["metadata"])
             await connection.commit()
     finally:
@@ -165,11 +165,11 @@ async def _lock_database(connection: AsyncConnection, where: str) -> None:
     It does not wait inside of ``pg_advisory_lock``: a waiting statement has a snapshot, and ``CREATE INDEX
     CONCURRENTLY`` of the other migration would wait for that.
     """
-    for name in TIMEOUTS:  # a role may have defaults; an index of a large table takes long
+    for name in SESSION_TIMEOUTS:  # a role may have defaults; an index of a large table takes long
         await connection.execute(text(f"SET {name} = 0"))
     waiting = FaultLog()
     while True:
-        locked = await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK})
+        locked = await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK_KEY})
         await connection.commit()
         if locked:
             return
@@ -189,7 +189,7 @@ def _migrate(connection: Connection, metadata: MetaData) -> None:
         compare_server_default=False,
         transaction_per_migration=True,
         on_version_apply=_on_version_apply,
-        include_name=lambda name, kind, _: kind != "table" or name not in BOOKKEEPING,
+        include_name=lambda name, kind, _: kind != "table" or name not in BOOKKEEPING_TABLES,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -250,11 +250,11 @@ async def _is_schema_newer(service: str, url: DatabaseUrl) -> bool:
 
 
 async def _set_role_timeouts(url: DatabaseUrl) -> None:
-    """Give the role the session timeouts of a service as defaults in this database."""
+    """Make the session timeouts of a service the defaults of the role in this database."""
     connection = await Connector(url).connect(statement_cache_size=0)
     try:
         name = await connection.fetchval("SELECT quote_ident(current_database())")
-        for setting, value in TIMEOUTS.items():
+        for setting, value in SESSION_TIMEOUTS.items():
             await connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET {setting} = '{value}'")
     finally:
         await connection.close()

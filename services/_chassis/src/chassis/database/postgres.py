@@ -12,16 +12,16 @@ from sqlalchemy import MetaData
 from chassis.database.url import DatabaseUrl
 from chassis.telemetry.logs import log
 
-CONNECT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
-OPEN_S = 2 * CONNECT_S  # for the first connections, one after another; also bounds the wait for others that try
-STATEMENT_S = 10
-TIMEOUTS = {
+CONNECT_TIMEOUT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
+OPEN_POOL_TIMEOUT_S = 2 * CONNECT_TIMEOUT_S  # for two connections, one after another, and the wait for the lock
+STATEMENT_TIMEOUT_S = 10
+SESSION_TIMEOUTS = {
     "lock_timeout": "5s",
-    "statement_timeout": f"{STATEMENT_S}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
     "idle_in_transaction_session_timeout": "15s",
 }
 """Settings of every session of a service. Migrations and poolers: see ``chassis.database.migrate``."""
-NAMING = {
+CONSTRAINT_NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -29,7 +29,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-AWAY = (
+UNAVAILABLE_ERRORS = (
     OSError,  # includes TimeoutError
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -44,11 +44,11 @@ AWAY = (
     asyncpg.QueryCanceledError,  # statement timeout: overload
     asyncpg.InsufficientResourcesError,  # disk or memory full
     asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet
-    # the login or the database is missing or wrong, which an operator mends
+    # the login or the database is missing or wrong: an operator must repair it
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-UNSTORABLE = (
+UNSTORABLE_ERRORS = (
     asyncpg.DataError,  # server error: NUL in a text, or a number out of range
     asyncpg.exceptions._base.DataError,  # noqa: SLF001 - the client, before it sends: has no public name of its own
     UnicodeEncodeError,  # a lone surrogate
@@ -57,23 +57,25 @@ UNSTORABLE = (
 
 def new_metadata() -> MetaData:
     """Return metadata with predictable constraint names, so that migrations can refer to them."""
-    return MetaData(naming_convention=NAMING)
+    return MetaData(naming_convention=CONSTRAINT_NAMES)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether this error means that the database is unreachable or overloaded, and not that the request is wrong."""
-    return isinstance(error, AWAY) and not is_unstorable(error)  # asyncpg's DataError is also an InterfaceError
+    # asyncpg's DataError is also an InterfaceError.
+    return isinstance(error, UNAVAILABLE_ERRORS) and not is_unstorable(error)
 
 
 def is_unstorable(error: BaseException) -> bool:
     """Whether this error means that a value cannot be stored. Retrying does not help."""
-    return isinstance(error, UNSTORABLE)
+    return isinstance(error, UNSTORABLE_ERRORS)
 
 
 class Connector:
     """Connects to one of several database hosts. Starts with the host that accepted the last connection.
 
-    Each host gets ``CONNECT_S`` seconds. asyncpg has one time limit for all hosts, which a silent first one exhausts.
+    Each host gets ``CONNECT_TIMEOUT_S`` seconds. asyncpg has one time limit for all hosts, which a first host that does
+    not respond would use up.
     """
 
     def __init__(self, url: DatabaseUrl) -> None:
@@ -95,7 +97,7 @@ class Connector:
             connection = None
             try:
                 connection = await asyncpg.connect(
-                    host=host, port=port, timeout=CONNECT_S, **self._arguments, **options
+                    host=host, port=port, timeout=CONNECT_TIMEOUT_S, **self._arguments, **options
                 )
             except (OSError, asyncpg.CannotConnectNowError, asyncpg.InternalClientError):
                 if not remaining:
@@ -117,15 +119,15 @@ class Database:
     Args:
         url: of the database.
         name: of the service, for the server's views.
-        pool_size: most connections, besides that of ``listen``.
-        listen_url: for ``listen``, if it is another one.
+        pool_size: maximum number of connections, besides that of ``listen``.
+        listen_url: for ``listen``, if ``url`` is that of a pooler.
     """
 
     def __init__(
         self, url: str | DatabaseUrl, *, name: str, pool_size: int = 10, listen_url: DatabaseUrl | None = None
     ) -> None:
         url = DatabaseUrl.parse(url) if isinstance(url, str) else url
-        self.where = url.where
+        self.address = url.address
         """Hosts, database and user, without the password."""
         self._connector, self._listen_connector = Connector(url), Connector(listen_url or url)
         self._name, self._pool_size = name, pool_size
@@ -133,7 +135,7 @@ class Database:
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def direct(self) -> AsyncIterator[asyncpg.Connection]:
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
         """Run one transaction: committed when the block ends, rolled back when it raises.
 
         JSON is passed as text and returned decoded.
@@ -141,17 +143,17 @@ class Database:
         Raises:
             OSError, asyncpg.PostgresError: see ``is_unavailable``; it is unknown whether the transaction committed.
         """
-        async with self.single() as connection, connection.transaction():
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
-    async def single(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Run statements, each in its own transaction."""
         pool = self._pool
         if pool is None:
-            async with asyncio.timeout(OPEN_S):
+            async with asyncio.timeout(OPEN_POOL_TIMEOUT_S):
                 pool = await self._open_pool()
-        async with pool.acquire(timeout=CONNECT_S) as connection:
+        async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
             yield connection
 
     def count_connections(self) -> dict[tuple[str, str], int]:
@@ -162,7 +164,7 @@ class Database:
 
     async def probe(self) -> None:
         """Raise unless the database responds."""
-        async with asyncio.timeout(CONNECT_S), self.single() as connection:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S), self.connection() as connection:
             await connection.execute("SELECT 1")
 
     async def listen(self, channels: dict[str, Callable[[str], None]]) -> None:
@@ -195,7 +197,7 @@ class Database:
                     action="Set LISTEN_URL to the PostgreSQL server itself.",
                 )
             for channel, callback in channels.items():
-                await connection.add_listener(channel, lambda *told, call=callback: call(told[-1]))
+                await connection.add_listener(channel, lambda *arguments, call=callback: call(arguments[-1]))
                 callback("")
             await lost.wait()
         finally:
@@ -211,7 +213,7 @@ class Database:
                     connect=lambda _dsn, **options: self._connector.connect(**options),
                     init=_set_json_codec,
                     reset=_skip_reset,
-                    command_timeout=STATEMENT_S,
+                    command_timeout=STATEMENT_TIMEOUT_S,
                     **await self._build_session_options(),
                 )
             return self._pool
@@ -219,7 +221,7 @@ class Database:
     async def _build_session_options(self) -> dict[str, Any]:
         """Return the options of connections that this server, or the pooler before it, accepts."""
         named = {"application_name": self._name}
-        direct = {"server_settings": named | TIMEOUTS}
+        direct = {"server_settings": named | SESSION_TIMEOUTS}
         pooled = {"server_settings": named, "statement_cache_size": 0}
         try:
             connection = await self._connector.connect(**direct)
@@ -233,7 +235,7 @@ class Database:
             timeout = await connection.fetchval("SELECT current_setting('statement_timeout')")
         finally:
             connection.terminate()
-        log.info("postgres.pooler_found", where=self.where, statement_timeout=timeout)
+        log.info("postgres.pooler_found", where=self.address, statement_timeout=timeout)
         if timeout == "0":
             log.warning(
                 "postgres.no_timeouts",
@@ -244,7 +246,7 @@ class Database:
 
 
 async def _is_pooled(connection: asyncpg.Connection) -> bool:
-    """Whether a pooler is in between: it makes up the process id that a client gets when it connects."""
+    """Whether the connection goes through a pooler, which tells clients a process id that is not the server's."""
     return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
 
 

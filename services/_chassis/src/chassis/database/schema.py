@@ -55,7 +55,7 @@ class SchemaMismatch(Exception):
     """The code does not work with the schema of the database."""
 
 
-def fit(schema: Schema, *, head: str, known: Collection[str]) -> SchemaFit:
+def compare_revisions(schema: Schema, *, head: str, known: Collection[str]) -> SchemaFit:
     """Compare a schema with code. Revisions are numbers of four digits.
 
     Args:
@@ -74,10 +74,10 @@ def fit(schema: Schema, *, head: str, known: Collection[str]) -> SchemaFit:
 
 async def read_schema(connection: Connection) -> Schema:
     """Return the schema of a database."""
-    has_revision, has_compatibility = await _TABLES.first(connection) or (False, False)
+    has_revision, has_compatibility = await _TABLES.fetch_first(connection) or (False, False)
     return Schema(
-        await _REVISION.value(connection) if has_revision else None,
-        await _OLDEST_CODE.value(connection) if has_compatibility else None,
+        await _REVISION.fetch_value(connection) if has_revision else None,
+        await _OLDEST_CODE.fetch_value(connection) if has_compatibility else None,
     )
 
 
@@ -110,17 +110,17 @@ class SchemaCheck:
     def _known_revisions(self) -> frozenset[str]:
         return frozenset(script.revision for script in self.scripts.walk_revisions())
 
-    async def read(self) -> Schema:
+    async def read_schema(self) -> Schema:
         """Return the schema of the database.
 
         Raises:
             OSError, asyncpg.PostgresError: the database is unavailable.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return await read_schema(connection)
 
     def compare_with_code(self, schema: Schema) -> SchemaFit:
-        return fit(schema, head=self.head, known=self._known_revisions)
+        return compare_revisions(schema, head=self.head, known=self._known_revisions)
 
     def find_fault(self, schema: Schema) -> Fault | None:
         """Return why this code cannot work with a schema; None if it can."""
@@ -141,9 +141,9 @@ class SchemaCheck:
 
     async def probe(self) -> None:
         """Raise unless this code works with the schema."""
-        fault = self.find_fault(await self.read())
+        fault = self.find_fault(await self.read_schema())
         if fault is not None:
             raise SchemaMismatch(fault.reason)
 
     def _build_fault(self, reason: str, action: str) -> Fault:
-        return Fault("schema", self._database.where, reason, action)
+        return Fault("schema", self._database.address, reason, action)

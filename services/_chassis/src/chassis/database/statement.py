@@ -22,21 +22,21 @@ class Statement:
         self._names: list[str] = []
         self._sql = _PARAMETER.sub(self._number_parameter, sql)
 
-    async def run(self, connection: Connection, **parameters: Any) -> None:
+    async def execute(self, connection: Connection, **parameters: Any) -> None:
         """Run it without fetching rows."""
         await connection.execute(self._sql, *self._order_values(parameters))
 
-    async def all(self, connection: Connection, **parameters: Any) -> list[Row]:
+    async def fetch_all(self, connection: Connection, **parameters: Any) -> list[Row]:
         """Return every row."""
         rows: list[Row] = await connection.fetch(self._sql, *self._order_values(parameters))
         return rows
 
-    async def first(self, connection: Connection, **parameters: Any) -> Row | None:
+    async def fetch_first(self, connection: Connection, **parameters: Any) -> Row | None:
         """Return the first row, or None."""
         row: Row | None = await connection.fetchrow(self._sql, *self._order_values(parameters))
         return row
 
-    async def value(self, connection: Connection, **parameters: Any) -> Any:
+    async def fetch_value(self, connection: Connection, **parameters: Any) -> Any:
         """Return the first column of the first row, or None."""
         return await connection.fetchval(self._sql, *self._order_values(parameters))
 

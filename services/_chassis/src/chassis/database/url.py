@@ -110,7 +110,7 @@ class DatabaseUrl:
         return replace(self, ca=self.ca or str(ca), sslmode=_choose_verified_mode(self.sslmode))
 
     @property
-    def where(self) -> str:
+    def address(self) -> str:
         """Hosts, database and user, without the password."""
         hosts = ",".join(f"{f'[{host}]' if ':' in host else host}:{port}" for host, port in self.hosts)
         return f"{hosts}/{self.database}" + (f" as {self.user}" if self.user else "")

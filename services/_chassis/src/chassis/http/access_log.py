@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.telemetry.logs import log
 
-HEALTH = frozenset({"/healthz", "/readyz"})
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 MAX_PATH = 256  # characters of a path that no route has
 DISCONNECTED = 499  # as nginx logs a client that left before the response began
 
@@ -42,7 +42,7 @@ class AccessLog:
             status = 500 if status == DISCONNECTED else status
             raise
         finally:
-            write = log.debug if scope["path"] in HEALTH else log.info
+            write = log.debug if scope["path"] in HEALTH_PATHS else log.info
             write(
                 "http.request", status=status, ms=round((monotonic() - began) * 1000, 1), **_build_request_fields(scope)
             )

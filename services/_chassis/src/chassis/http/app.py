@@ -19,15 +19,23 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.database.postgres import AWAY, is_unavailable
+from chassis.database.postgres import UNAVAILABLE_ERRORS, is_unavailable
 from chassis.http.access_log import AccessLog
 from chassis.ids import choose_request_id, new_id
 from chassis.loop import Loop
 from chassis.shutdown import Shutdown
-from chassis.telemetry.logs import bound, log
-from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
+from chassis.telemetry.logs import log, log_context
+from chassis.telemetry.loop_monitor import DEBUG_INTERVAL_S, INTERVAL_S, EventLoopMonitor
 from chassis.telemetry.metrics import Metrics
-from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
+from contracts.wire.errors import (
+    HTTP_STATUS,
+    ErrorKind,
+    FieldError,
+    InternalFault,
+    Refusal,
+    RefusalDetails,
+    Unavailable,
+)
 from contracts.wire.field_messages import build_field_message
 
 Probe = Callable[[], Awaitable[None]]
@@ -35,23 +43,23 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 PROBE_S = 1.0
 CHECK_DEPENDENCIES_S = 10.0
-UNMEASURED = frozenset({"/healthz", "/readyz"})  # their 503 is not an error
+UNMEASURED_PATHS = frozenset({"/healthz", "/readyz"})  # their 503 is not an error
 UNROUTED = "unrouted"
 DISCONNECTED = 499  # as nginx logs a client that left without a response
 MAX_ERRORS = 100
 MAX_TEXT = 256  # maximum length of client text in a problem: paths and field names
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-SAFE_HEADERS = (
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""On every answer, unless its route says otherwise."""
+"""On every response, unless its route sets others."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
-_ANSWERS = {"http.response.start", "websocket.http.response.start"}
+_RESPONSE_STARTS = {"http.response.start", "websocket.http.response.start"}
 
 
 class NotReady(Exception):
@@ -80,8 +88,8 @@ class OutermostMiddleware:
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, shutdown: Shutdown, https: bool = False) -> None:
         self._app, self._metrics, self._shutdown = app, metrics, shutdown
-        self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
-        self._names = frozenset(name for name, _ in self._always)
+        self._default_headers = (*SECURITY_HEADERS, HSTS) if https else SECURITY_HEADERS
+        self._default_names = frozenset(name for name, _ in self._default_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -93,33 +101,33 @@ class OutermostMiddleware:
 
         async def send_all(message: Message) -> None:
             nonlocal started, status
-            if message["type"] in _ANSWERS:
+            if message["type"] in _RESPONSE_STARTS:
                 started, status = True, message["status"]
                 message["headers"] = self._complete_headers(message, request_id)
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
-        with bound(request_id=request_id):
+        with log_context(request_id=request_id):
             try:
                 await self._app(scope, receive, send_all)
             except Exception as error:
                 if started or scope["type"] != "http":
                     raise
                 log.error("web.crashed", path=scope["path"], exc_info=error)
-                await build_problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
+                await build_problem_response(Request(scope), InternalFault().details)(scope, receive, send_all)
             finally:
-                if scope["type"] == "http" and scope["path"] not in UNMEASURED:
+                if scope["type"] == "http" and scope["path"] not in UNMEASURED_PATHS:
                     method = scope["method"] if scope["method"] in METHODS else "other"
                     self._metrics.record_http_request(_find_route_template(scope), method, status, monotonic() - began)
 
     def _complete_headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
-        """Return the headers of a response, with ours that it does not have."""
+        """Return the headers of a response, completed by the default headers that it does not have."""
         own = list(message.get("headers", ()))
         names = {name for name, _ in own}
-        if names.isdisjoint(self._names):
-            own += self._always
+        if names.isdisjoint(self._default_names):
+            own += self._default_headers
         else:
-            own += [header for header in self._always if header[0] not in names]
+            own += [header for header in self._default_headers if header[0] not in names]
         own.append((b"x-request-id", request_id.encode()))
         if self._shutdown.begun.is_set() and message["type"] == "http.response.start":
             own.append((b"connection", b"close"))
@@ -131,7 +139,7 @@ def create_web_app(
     *,
     lifespan: Lifespan,
     probes: Mapping[str, Probe],
-    degraded: Mapping[str, Probe] = MappingProxyType({}),
+    optional_probes: Mapping[str, Probe] = MappingProxyType({}),
     metrics: Metrics | None = None,
     dependencies: Mapping[str, Probe] | None = None,
     shutdown: Shutdown | None = None,
@@ -145,7 +153,7 @@ def create_web_app(
         name: of the service.
         lifespan: opens and closes what the service needs.
         probes: readiness checks by name; each raises on failure. The message of ``NotReady`` is shown.
-        degraded: checks whose failure is shown but leaves the service ready: some requests still work.
+        optional_probes: checks whose failure is shown but leaves the service ready: some requests still work.
         metrics: records requests and whether dependencies are available.
         dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
         shutdown: once it has begun, the service is not ready.
@@ -153,27 +161,27 @@ def create_web_app(
         https: all clients use TLS.
         fastapi: passed on to FastAPI.
     """
-    every_probe = {**probes, **degraded}
+    every_probe = {**probes, **optional_probes}
     metrics, shutdown = metrics or Metrics(name), shutdown or Shutdown()
     outermost = Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https)
     layers = [outermost, Middleware(AccessLog), *middleware]
-    monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
+    monitor = EventLoopMonitor(every_s=DEBUG_INTERVAL_S if log.is_enabled_for(logging.DEBUG) else INTERVAL_S)
 
     async def check_dependencies() -> None:
         for dependency, probe in (dependencies or {}).items():
             metrics.record_dependency(dependency, is_up=await _run_probe(probe) is None)
 
-    checking = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
+    dependency_loop = Loop(f"{metrics.service}.check_dependencies", check_dependencies, every_s=CHECK_DEPENDENCIES_S)
 
     @asynccontextmanager
     async def run_with_monitor(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
-            checking.start(metrics)
+            dependency_loop.start(metrics)
             try:
-                with monitor.running():
+                with monitor.measure():
                     yield
             finally:
-                await checking.stop()
+                await dependency_loop.stop()
 
     app = FastAPI(
         title=name,
@@ -185,16 +193,16 @@ def create_web_app(
     )
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    for away in AWAY:
-        app.add_exception_handler(away, _on_unavailable)
+    for error_type in UNAVAILABLE_ERRORS:
+        app.add_exception_handler(error_type, _on_unavailable)
 
-    @app.get("/healthz", tags=["health"], summary="The process runs")
+    @app.get("/healthz", tags=["health"], summary="Whether the process is alive")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["health"], summary="The service is ready", responses={503: {}})
+    @app.get("/readyz", tags=["health"], summary="Whether the service is ready", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
         failures = dict(zip(every_probe, await asyncio.gather(*map(_run_probe, every_probe.values())), strict=True))
         checks = {name: failure is None for name, failure in failures.items()}
@@ -202,40 +210,40 @@ def create_web_app(
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         status = ("ready" if all(checks.values()) else "degraded") if ready else "not ready"
         reasons = {name: failure for name, failure in failures.items() if failure}
-        held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
+        event_loop = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
         if shutdown.begun.is_set():
             status = "stopping"
-        return {"status": status, "checks": checks, "reasons": reasons, "event_loop": held}
+        return {"status": status, "checks": checks, "reasons": reasons, "event_loop": event_loop}
 
     return app
 
 
-def problem(refused: Refused, request_id: str, instance: str | None = None) -> dict[str, Any]:
+def build_problem_body(details: RefusalDetails, request_id: str, instance: str | None = None) -> dict[str, Any]:
     """Return the body of a refusal (RFC 9457), extended by ``code``, ``request_id`` and ``errors``."""
-    status = STATUS[refused.kind]
+    status = HTTP_STATUS[details.kind]
     body: dict[str, Any] = {
-        "type": f"urn:comfyfleet:error:{refused.code}",
+        "type": f"urn:comfyfleet:error:{details.code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": refused.message,
-        "code": refused.code,
+        "detail": details.message,
+        "code": details.code,
         "request_id": request_id,
     }
     if instance:
         body["instance"] = instance
-    if refused.errors:
-        body["errors"] = [error.model_dump(mode="json", exclude_none=True) for error in refused.errors]
+    if details.errors:
+        body["errors"] = [error.model_dump(mode="json", exclude_none=True) for error in details.errors]
     return body
 
 
-def build_problem_response(request: Request, refused: Refused) -> ProblemResponse:
+def build_problem_response(request: Request, details: RefusalDetails) -> ProblemResponse:
     """Return the response to a refused request, with the headers of its status."""
     headers = {}
-    if refused.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
-    if refused.kind is Kind.UNAUTHENTICATED:
+    if details.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(details.retry_after_s)))
+    if details.kind is ErrorKind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
-    body = problem(refused, request.state.request_id, _build_instance(request))
+    body = build_problem_body(details, request.state.request_id, _build_instance(request))
     return ProblemResponse(body, status_code=body["status"], headers=headers)
 
 
@@ -274,7 +282,7 @@ def _build_instance(request: Request) -> str:
 
 
 async def _run_probe(probe: Probe) -> str | None:
-    """None if the probe passes, else the reason, which is empty unless it is fit to be shown."""
+    """Return None if the probe passes, else the reason; it is empty if it must not be shown."""
     try:
         async with asyncio.timeout(PROBE_S):
             await probe()
@@ -287,7 +295,7 @@ async def _run_probe(probe: Probe) -> str | None:
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)  # noqa: S101 - registered for it
-    return build_problem_response(request, error.refused)
+    return build_problem_response(request, error.details)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -310,7 +318,7 @@ def _is_routed(request: Request, method: str) -> bool:
     return any(route.matches(dict(scope))[0] is Match.FULL for route in own or routes)
 
 
-async def _on_invalid(request: Request, error: Exception) -> Response:
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     errors = tuple(
         FieldError(
@@ -322,7 +330,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     )
     message = 'The request has invalid or missing fields. See the field "errors" for each one and what is valid.'
     return build_problem_response(
-        request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors)
+        request, RefusalDetails(code="request.invalid", kind=ErrorKind.INVALID, message=message, errors=errors)
     )
 
 
@@ -334,4 +342,4 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
     log.warning("web.dependency_unavailable", path=request.scope["path"], error=type(error).__name__)
-    return build_problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)
+    return build_problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).details)

@@ -1,4 +1,4 @@
-"""Connection limits of a service: refuses bad requests before they reach the application, and slow clients.
+"""Connection limits of a service: refuses slow clients, and bad requests before they reach the application.
 
 The limits apply to all connections of a server and cost a request almost nothing: bytes are counted as they arrive, and
 a connection has one timer, which is set at most once in ten seconds.
@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from chassis.http.app import SAFE_HEADERS
-from chassis.http.writing import BoundedWebSockets, UnreadTimeoutHttp
+from chassis.http.app import SECURITY_HEADERS
+from chassis.http.writing import LimitedWebSocketProtocol, WriteTimeoutHttpProtocol
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
 
@@ -27,7 +27,7 @@ Phase = Literal["head", "body", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """Limits of a connection. Times in seconds, sizes in bytes.
 
     Attributes:
@@ -36,12 +36,13 @@ class Limits:
         head_s: from the start of a connection, or the first byte of a request, to the end of its headers.
         body_idle_s: longest pause within a body.
         body_grace_s: after this time a body must arrive at ``body_rate`` bytes per second on average.
-        patient: path prefixes without a rate limit for bodies, because their routes have their own.
-        per_peer: open connections from one address.
-        trusted: whether an address may have unlimited connections, such as our own proxy.
-        whose: maps an address to the key that it is counted under; several addresses can belong to one client.
+        slow_body_paths: path prefixes without a rate limit for bodies, because their routes have their own.
+        max_connections_per_client: open connections per ``client_key``.
+        is_trusted: whether an address may have unlimited connections, such as our own proxy.
+        client_key: maps an address to the key under which its connections are counted; a client can have several
+            addresses.
         unread_s: maximum time during which no byte of a response can be sent.
-        pipelined: pipelined requests that can wait on one connection.
+        max_pipelined: pipelined requests that can wait on one connection.
     """
 
     max_target: int = 4096
@@ -51,12 +52,12 @@ class Limits:
     body_idle_s: float = 10
     body_grace_s: float = 30
     body_rate: int = 10 * 1024
-    patient: tuple[bytes, ...] = ()
-    per_peer: int = 1024
-    trusted: Callable[[str], bool] = lambda _address: False
-    whose: Callable[[str], str] = lambda address: address
+    slow_body_paths: tuple[bytes, ...] = ()
+    max_connections_per_client: int = 1024
+    is_trusted: Callable[[str], bool] = lambda _address: False
+    client_key: Callable[[str], str] = lambda address: address
     unread_s: float = 60
-    pipelined: int = 64
+    max_pipelined: int = 64
 
 
 class _RequestRefused(Exception):
@@ -65,35 +66,40 @@ class _RequestRefused(Exception):
         self.status, self.detail = status, detail
 
 
-def guarded(limits: Limits) -> type["GuardedHttp"]:
+def create_protocol_class(limits: ConnectionLimits) -> type["LimitedHttpProtocol"]:
     """Return the protocol class of one server. Connections are counted per server."""
-    return type("GuardedHttp", (GuardedHttp,), {"limits": limits, "peers": Counter(), "unread_s": limits.unread_s})
+    return type(
+        "LimitedHttpProtocol",
+        (LimitedHttpProtocol,),
+        {"limits": limits, "connection_counts": Counter(), "unread_s": limits.unread_s},
+    )
 
 
-class GuardedHttp(UnreadTimeoutHttp):
+class LimitedHttpProtocol(WriteTimeoutHttpProtocol):
     """uvicorn 0.54's protocol with ``limits``. A violation is answered with a problem and closes the connection."""
 
-    limits: ClassVar[Limits]
-    peers: ClassVar[Counter[str]]
+    limits: ClassVar[ConnectionLimits]
+    connection_counts: ClassVar[Counter[str]]
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._phase: Phase = "head"
-        self._since = self._heard = self.loop.time()
+        self._phase_began_at = self._last_progress_at = self.loop.time()
         self._size = self._count = self._framing = 0
-        self._verdict: _RequestRefused | None = None
-        self._over = False
+        self._violation: _RequestRefused | None = None
+        self._ignores_data = False
         self._timer: asyncio.TimerHandle | None = None
-        self._peer = ""
+        self._client_key = ""
         self._is_stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection. Refuse it without reading if there are too many."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
-        self._peer = self.limits.whose(address)
-        self.peers[self._peer] += 1
-        if self.peers[self._peer] > self.limits.per_peer and not self.limits.trusted(address):
+        self._client_key = self.limits.client_key(address)
+        self.connection_counts[self._client_key] += 1
+        is_over_limit = self.connection_counts[self._client_key] > self.limits.max_connections_per_client
+        if is_over_limit and not self.limits.is_trusted(address):
             self._refuse_request(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.")
         else:
             self._start_timer()
@@ -105,7 +111,7 @@ class GuardedHttp(UnreadTimeoutHttp):
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes. Ignore everything after a refusal, and limit bytes that make no progress."""
-        if self._over:
+        if self._ignores_data:
             return
         if self._phase == "none" and (self.cycle is None or self.cycle.response_complete):
             self._enter_phase("head")  # also for line breaks before a request, which the parser skips
@@ -155,16 +161,16 @@ class GuardedHttp(UnreadTimeoutHttp):
         hosts = names.count(b"host")
         if hosts > 1 or (version == "1.1" and not hosts):
             self._abort_parsing(HTTPStatus.BAD_REQUEST, "Send exactly one Host header.")
-        if len(self.pipeline) >= self.limits.pipelined:
+        if len(self.pipeline) >= self.limits.max_pipelined:
             self._abort_parsing(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are pipelined on this connection.")
         super().on_headers_complete()
         self._enter_phase("body")
         if self.parser.should_upgrade() and self.cycle:
-            self.cycle.keep_alive = False  # an unsupported upgrade: what follows is not HTTP/1.1
+            self.cycle.keep_alive = False  # an unsupported upgrade: the data that follows is not HTTP/1.1
 
     def on_body(self, body: bytes) -> None:
         """Record progress of a body."""
-        self._heard = self.loop.time()
+        self._last_progress_at = self.loop.time()
         self._framing = 0
         self._size += len(body)
         if self.cycle and self.cycle.response_complete and self._size > MAX_UNREAD:
@@ -178,17 +184,17 @@ class GuardedHttp(UnreadTimeoutHttp):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser or one of the checks above rejected."""
-        verdict = self._verdict or _RequestRefused(HTTPStatus.BAD_REQUEST, msg)
-        self._refuse_request(verdict.status, verdict.detail)
+        violation = self._violation or _RequestRefused(HTTPStatus.BAD_REQUEST, msg)
+        self._refuse_request(violation.status, violation.detail)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the WebSocket protocol. It is still counted."""
-        self._over = True  # only for this protocol
+        self._ignores_data = True  # only for this protocol
         self._stop_timer()
-        self._unwatch()
+        self._stop_write_timer()
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
-        if isinstance(protocol, BoundedWebSockets):
+        if isinstance(protocol, LimitedWebSocketProtocol):
             protocol.on_lost = self._stop_counting
             if self._is_stopping:
                 protocol.shutdown()
@@ -215,16 +221,16 @@ class GuardedHttp(UnreadTimeoutHttp):
 
     def _abort_parsing(self, status: HTTPStatus, detail: str) -> None:
         """Abort parsing with an exception; the parser then calls ``send_400_response``."""
-        self._verdict = _RequestRefused(status, detail)
-        raise self._verdict
+        self._violation = _RequestRefused(status, detail)
+        raise self._violation
 
     def _refuse_request(self, status: HTTPStatus, detail: str) -> None:
         """Respond if earlier requests are answered; stop reading and close in any case."""
-        if self._over or self.transport.is_closing():
+        if self._ignores_data or self.transport.is_closing():
             return
-        self._over = True
+        self._ignores_data = True
         self._unset_keepalive_if_required()
-        log.info("http.refused", status=int(status), detail=detail, client=self._peer)
+        log.info("http.refused", status=int(status), detail=detail, client=self._client_key)
         running = self.cycle if self.cycle and not self.cycle.response_complete else None
         if running and self._phase == "body" and not self.pipeline and not running.response_started:
             running.disconnected = True
@@ -232,7 +238,7 @@ class GuardedHttp(UnreadTimeoutHttp):
         elif running:
             if self._phase == "body":
                 self.transport.close()
-                self._watch()
+                self._start_write_timer()
             running.keep_alive = False  # closes once earlier requests are answered
             return
         self.transport.write(self._build_refusal(status, detail))
@@ -255,7 +261,7 @@ class GuardedHttp(UnreadTimeoutHttp):
         body = json.dumps(problem).encode()
         headers = [
             *self.server_state.default_headers,
-            *SAFE_HEADERS,
+            *SECURITY_HEADERS,
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),
             (b"x-request-id", request_id.encode()),
@@ -268,7 +274,7 @@ class GuardedHttp(UnreadTimeoutHttp):
 
     def _enter_phase(self, phase: Phase) -> None:
         self._phase = phase
-        self._since = self._heard = self.loop.time()
+        self._phase_began_at = self._last_progress_at = self.loop.time()
         self._size = 0
         if self._timer is None:
             self._start_timer()
@@ -285,27 +291,29 @@ class GuardedHttp(UnreadTimeoutHttp):
     def _stop_counting(self) -> None:
         """Stop counting the connection. Idempotent."""
         self._stop_timer()
-        peer, self._peer = self._peer, ""
-        if peer:
-            self.peers[peer] -= 1
-            if self.peers[peer] <= 0:
-                del self.peers[peer]
+        key, self._client_key = self._client_key, ""
+        if key:
+            self.connection_counts[key] -= 1
+            if self.connection_counts[key] <= 0:
+                del self.connection_counts[key]
 
     def _check_speed(self) -> None:
         """Check whether the peer is too slow. Time during which we do not read does not count."""
         self._timer = None
-        if self._phase == "none" or self._over:
+        if self._phase == "none" or self._ignores_data:
             return  # the next request sets it again
         now, limits = self.loop.time(), self.limits
-        if self.flow.read_paused or (self._phase == "body" and self.scope["raw_path"].startswith(limits.patient)):
-            self._since = self._heard = now
+        if self.flow.read_paused or (
+            self._phase == "body" and self.scope["raw_path"].startswith(limits.slow_body_paths)
+        ):
+            self._phase_began_at = self._last_progress_at = now
         if self._phase == "head":
-            left_s = self._since + limits.head_s - now
+            left_s = self._phase_began_at + limits.head_s - now
         else:
-            took_s = now - self._since
+            took_s = now - self._phase_began_at
             late = took_s >= limits.body_grace_s and self._size < took_s * limits.body_rate
             next_s = max(limits.body_idle_s / 10, limits.body_grace_s - took_s)
-            left_s = 0 if late else min(self._heard + limits.body_idle_s - now, next_s)
+            left_s = 0 if late else min(self._last_progress_at + limits.body_idle_s - now, next_s)
         if left_s <= 0:
             self._refuse_request(HTTPStatus.REQUEST_TIMEOUT, "The request was sent too slowly.")
         else:

@@ -7,7 +7,7 @@ from types import FrameType
 
 import uvicorn
 
-from chassis.http.connection import GuardedHttp
+from chassis.http.connection import LimitedHttpProtocol
 from chassis.shutdown import Shutdown
 
 
@@ -16,7 +16,7 @@ class Server(uvicorn.Server):
 
     After the first SIGTERM or SIGINT it serves on for ``delay_s``, and until the work that is registered with
     ``shutdown`` is drained; then it closes the listener and finishes running requests, at most
-    ``timeout_graceful_shutdown`` seconds of its configuration. A second signal hurries the drain; a third one aborts.
+    ``timeout_graceful_shutdown`` seconds of its configuration. A second signal ends the drain; a third one aborts.
 
     Idle connections stay open after a delay (``GuardedHttp.shutdown``). Without a delay, or after a second signal, they
     are closed at once.
@@ -37,8 +37,8 @@ class Server(uvicorn.Server):
         """Handle SIGINT and SIGTERM."""
         if not self.should_exit or self._loop is None:
             super().handle_exit(sig, frame)
-        elif not self._shutdown.hurried.is_set():
-            self._loop.call_soon_threadsafe(self._shutdown.hurried.set)
+        elif not self._shutdown.forced.is_set():
+            self._loop.call_soon_threadsafe(self._shutdown.forced.set)
         else:
             self.force_exit = True
 
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
 
     async def _close_idle_connections(self) -> None:
         if self._delay_s > 0:
-            await self._shutdown.hurried.wait()
+            await self._shutdown.forced.wait()
         for connection in list(self.server_state.connections):
-            if isinstance(connection, GuardedHttp):
+            if isinstance(connection, LimitedHttpProtocol):
                 connection.close_after_response()

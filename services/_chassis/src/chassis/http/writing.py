@@ -20,7 +20,7 @@ SendText = Callable[[str], bool]
 """Sends a text at once if the peer reads and the socket is open; returns whether it did."""
 
 
-class UnreadTimeoutHttp(HttpToolsProtocol):
+class WriteTimeoutHttpProtocol(HttpToolsProtocol):
     """uvicorn 0.54's protocol that aborts a connection if nothing could be sent for ``unread_s`` seconds.
 
     uvicorn waits for such a peer forever, even after closing the connection itself. The timer only runs while there is
@@ -29,15 +29,15 @@ class UnreadTimeoutHttp(HttpToolsProtocol):
 
     unread_s: ClassVar[float]
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._watching: asyncio.TimerHandle | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._write_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
 
     def pause_writing(self) -> None:
         """Start the timer."""
         super().pause_writing()
-        self._watch()
+        self._start_write_timer()
 
     def resume_writing(self) -> None:
         """Stop the timer."""
@@ -47,45 +47,45 @@ class UnreadTimeoutHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Watch a response that is complete but perhaps not sent."""
         super().on_response_complete()
-        self._watch_closing()
+        self._start_write_timer_if_closing()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""
         super().timeout_keep_alive_handler()
-        self._watch_closing()
+        self._start_write_timer_if_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
-        self._unwatch()
+        self._stop_write_timer()
         super().connection_lost(exc)
 
-    def _watch_closing(self) -> None:
+    def _start_write_timer_if_closing(self) -> None:
         """Start the timer if the connection is closing: it closes only after all data was sent."""
         if self.transport.is_closing():
-            self._watch()
+            self._start_write_timer()
 
-    def _watch(self) -> None:
-        if self._watching is None:
+    def _start_write_timer(self) -> None:
+        if self._write_timer is None:
             self._unsent = self.transport.get_write_buffer_size()
-            self._watching = self.loop.call_later(self.unread_s, self._check_unsent_bytes)
+            self._write_timer = self.loop.call_later(self.unread_s, self._check_unsent_bytes)
 
-    def _unwatch(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _check_unsent_bytes(self) -> None:
-        self._watching = None
+        self._write_timer = None
         before, left = self._unsent, self.transport.get_write_buffer_size()
         if not (self.flow.write_paused or self.transport.is_closing()):
             return
         if 0 < before <= left:
             self.transport.abort()
         else:
-            self._watch()
+            self._start_write_timer()
 
 
-class BoundedWebSockets(WebSocketsSansIOProtocol):
+class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
     """Changes uvicorn 0.54's WebSocket protocol: once the application returns, it aborts a connection that is not read.
 
     uvicorn only closes the transport, which waits forever for buffered data to be read. A peer that pings without
@@ -95,7 +95,7 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
     on_lost: Callable[[], None] | None = None
 
     def handle_connect(self, event: Request) -> None:
-        """Offer the application to send without a wait; see ``find_send_text``."""
+        """Let the application send without waiting; see ``find_send_text``."""
         super().handle_connect(event)
         if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             self.scope["extensions"][SEND_TEXT] = {"send": self.send_text}

@@ -20,7 +20,7 @@ from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
-from chassis.faults import Fault, FaultLog, reason_of
+from chassis.faults import Fault, FaultLog, explain_error
 from chassis.messaging.deadlines import ServerClock
 from chassis.messaging.metadata import Metadata, read_metadata
 from chassis.messaging.servers import TlsFiles, parse_servers
@@ -28,14 +28,22 @@ from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
     OVERSIZED_HEADERS,
     REQUEST_ID_HEADER,
-    Admit,
-    RefusalBody,
+    CheckRequest,
+    OnFailure,
+    RenderRefusal,
     ServedTopic,
-    WhenFailed,
 )
 from chassis.offload import INLINE_BYTES, offload
-from chassis.telemetry.logs import bound_here, log
-from contracts.wire.errors import InternalFault, Kind, MessageTooLarge, Refusal, Refused, Relayed, Unavailable
+from chassis.telemetry.logs import get_log_context, log
+from contracts.wire.errors import (
+    ErrorKind,
+    InternalFault,
+    MessageTooLarge,
+    Refusal,
+    RefusalDetails,
+    RelayedRefusal,
+    Unavailable,
+)
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -47,7 +55,7 @@ RecordRequest = Callable[[str, str, float], None]
 """Called with the topic of a request, its outcome and its duration in seconds."""
 _Callback = Callable[[Msg], Awaitable[None]]
 
-_OUTCOMES = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
+_OUTCOMES = {ErrorKind.UNAVAILABLE: "unavailable", ErrorKind.INTERNAL: "failed"}
 
 DRAIN_S = 5.0  # maximum time to finish received requests when the process stops
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
@@ -111,16 +119,16 @@ class Bus:
         url: URLs of the servers, comma-separated; ``tls://`` requires TLS.
         name: of the service; also its queue group.
         user, password: instead of those in the URLs.
-        inbox: prefix of reply subjects, the only ones that the login may subscribe to.
+        inbox_prefix: prefix of reply subjects, the only ones that the login may subscribe to.
         tls: files for TLS, which is required if any is given.
-        record_request: told of every request that was sent.
+        record_request: called after every request that was sent.
 
     Raises:
         ValueError: a URL is invalid.
         OSError: a file cannot be used.
 
     Attributes:
-        expired: number of requests that were not executed because their deadline had passed, by name of the topic.
+        expired_requests: number of requests that were not executed because their deadline had passed, by topic name.
     """
 
     def __init__(
@@ -130,7 +138,7 @@ class Bus:
         name: str,
         user: str | None,
         password: str | None,
-        inbox: str,
+        inbox_prefix: str,
         tls: TlsFiles = NO_TLS_FILES,
         record_request: RecordRequest = lambda _topic, _outcome, _seconds: None,
     ) -> None:
@@ -143,8 +151,8 @@ class Bus:
             "user": user if user is not None else servers.user,
             "password": password if password is not None else servers.password,
             "token": servers.user if servers.password is None else None,
-            "tls": tls.context(),
-            "inbox_prefix": inbox.encode(),
+            "tls": tls.create_ssl_context(),
+            "inbox_prefix": inbox_prefix.encode(),
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.2,
             "connect_timeout": 1,
@@ -160,15 +168,15 @@ class Bus:
         self._jetstream: JetStreamContext | None = None
         self._wanted = self._connecting = self._serving = self._has_connected = False
         self._waiting = FaultLog()
-        self._reviving: asyncio.Task[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
         self._served: list[ServedTopic] = []
         self._receiving: list[Subscription] = []  # of served topics on the current connection
         self._subscribed: list[_RenewedSubscription] = []
-        self._on_connect: list[Callable[[], None]] = []
+        self._connect_callbacks: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock = ServerClock()
         self._measuring: asyncio.Task[None] | None = None
-        self.expired: Counter[str] = Counter()
+        self.expired_requests: Counter[str] = Counter()
 
     @property
     def connected(self) -> bool:
@@ -183,7 +191,7 @@ class Bus:
     async def probe(self) -> None:
         """Raise unless the server responds."""
         if not self.connected:
-            raise ConnectionError("NATS is away")
+            raise ConnectionError("NATS is not connected")
 
     @property
     def jetstream(self) -> JetStreamContext:
@@ -197,10 +205,10 @@ class Bus:
         topic: Rpc[P, R],
         handler: Callable[[P, Address], Awaitable[R]],
         *,
-        read: Callable[[bytes], P] | None = None,
-        refusal_body: RefusalBody | None = None,
-        admit: Admit | None = None,
-        when_failed: WhenFailed | None = None,
+        decode: Callable[[bytes], P] | None = None,
+        render_refusal: RenderRefusal | None = None,
+        check_request: CheckRequest | None = None,
+        on_failure: OnFailure | None = None,
     ) -> None:
         """Serve a request topic: each request is handled by one replica. Call it before ``start``.
 
@@ -213,28 +221,27 @@ class Bus:
         Args:
             topic: topic of the requests.
             handler: returns the reply; its address has the message's headers.
-            read: decodes the payload if its JSON needs special checks; it may refuse.
-            refusal_body: converts a refusal to the body of a reply; ``Refused`` by default. Headers stay the same.
-            admit: checks each message before its payload is decoded.
-            when_failed: called with every request that cannot be answered, before it is refused.
+            decode: decodes the payload if its JSON needs special checks; it may refuse.
+            render_refusal: converts a refusal to the body of a reply, by default its ``RefusalDetails``. Headers stay.
+            check_request: checks each message before its payload is decoded.
+            on_failure: called with every request that cannot be answered, before it is refused.
         """
-        reader = read or topic.payload.model_validate_json
         served = ServedTopic(
             service=self._name,
             topic=topic,
             handler=handler,
-            read=reader,
-            read_deadline=self._clock.to_local,
-            expired=self.expired,
-            refusal_body=refusal_body,
-            admit=admit,
-            when_failed=when_failed,
+            decode=decode or topic.payload.model_validate_json,
+            parse_deadline=self._clock.parse_deadline_header,
+            expired_requests=self.expired_requests,
+            render_refusal=render_refusal,
+            check_request=check_request,
+            on_failure=on_failure,
         )
         self._served.append(served)
 
-    def when_connected(self, callback: Callable[[], None]) -> None:
+    def on_connect(self, callback: Callable[[], None]) -> None:
         """Register a callback for every connection and reconnection."""
-        self._on_connect.append(callback)
+        self._connect_callbacks.append(callback)
 
     async def connect(self) -> None:
         """Connect, waiting for a server indefinitely. Nothing is served before ``start``.
@@ -244,7 +251,7 @@ class Bus:
         """
         if not self._wanted:
             self._wanted = True
-            await self._connect()
+            await self._connect_until_successful()
             self._has_connected = True
             self._measuring = asyncio.create_task(self._measure_clock(), name="bus.measure_clock")
 
@@ -263,10 +270,10 @@ class Bus:
     async def stop(self) -> None:
         """Take no more requests, finish those received within ``DRAIN_S``, and close.
 
-        The server gives new requests to other replicas from now on.
+        From now on the server sends new requests to other replicas.
         """
         self._wanted = False
-        for background in (self._reviving, self._measuring):
+        for background in (self._reconnecting, self._measuring):
             while background is not None and not background.done():
                 background.cancel()  # repeatedly, because nats-py swallows a cancellation while it flushes
                 await asyncio.wait({background}, timeout=0.1)
@@ -300,7 +307,7 @@ class Bus:
             is_large: encoding the payload would block the event loop for more than a millisecond.
 
         Raises:
-            Relayed: the service refused.
+            RelayedRefusal: the service refused.
             Unavailable: no responder, or no reply in time; it is unknown whether the request was handled.
             MessageTooLarge: the payload exceeds NATS's limit.
             InternalFault: the reply is malformed.
@@ -309,7 +316,7 @@ class Bus:
         try:
             return await self._request(topic, payload, tenant, key, within_s or topic.timeout_s, is_large=is_large)
         except Refusal as refusal:
-            outcome = _OUTCOMES.get(refusal.refused.kind, "refused")
+            outcome = _OUTCOMES.get(refusal.details.kind, "refused")
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -322,12 +329,11 @@ class Bus:
     ) -> R:
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
-        request_id = bound_here().get("request_id", "")
+        request_id = get_log_context().get("request_id", "")
         subject = topic.subject(tenant, key)
         body = await offload(_encode_payload, payload) if is_large else _encode_payload(payload)
-        within_s = within_s or topic.timeout_s
         try:
-            headers = self._clock.to_header(within_s)
+            headers = self._clock.build_deadline_header(within_s)
             if request_id:
                 headers[REQUEST_ID_HEADER] = request_id
             reply = await self._send(subject, body, headers or None, within_s)
@@ -337,7 +343,7 @@ class Bus:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
         try:
             if ERROR_CODE_HEADER in (reply.headers or {}):
-                raise Relayed(Refused.model_validate_json(reply.data))
+                raise RelayedRefusal(RefusalDetails.model_validate_json(reply.data))
             if len(reply.data) > INLINE_BYTES:
                 return await offload(topic.reply.model_validate_json, reply.data)
             return topic.reply.model_validate_json(reply.data)
@@ -361,8 +367,8 @@ class Bus:
     ) -> Unsubscribe:
         """Call the subscriber for each message of a topic that is published from now on, in order, one at a time.
 
-        A message may be lost: while there is no connection, and for good where it cannot be read or the subscriber
-        raises. Both are logged.
+        Messages that are published while there is no connection are lost. A message that cannot be decoded, or for
+        which the subscriber raises, is logged and dropped.
 
         Args:
             topic: what to receive.
@@ -394,7 +400,7 @@ class Bus:
     def _new_client(self) -> Client:
         return _Client(requires_tls=self._requires_tls)
 
-    async def _connect(self) -> None:
+    async def _connect_until_successful(self) -> None:
         self._connecting = True
         while True:
             try:
@@ -457,25 +463,25 @@ class Bus:
                 await self._client.publish(message.reply, body, headers=headers)
             except MaxPayloadError:
                 log.error("bus.reply_too_large", topic=served.topic.name, bytes=len(body))
-                body, headers = served.refused(InternalFault())
+                body, headers = served.build_refusal_reply(InternalFault())
                 await self._client.publish(message.reply, body, headers=headers)
 
     async def _measure_clock(self) -> None:
-        """Follow the clock of the server, which may change with the connection."""
+        """Measure the server's clock periodically, because it may change with the connection."""
         while True:
             await asyncio.sleep(MEASURE_CLOCK_EVERY_S if self._clock.is_known else MEASURE_CLOCK_AGAIN_S)
             if self.connected:
                 await self._clock.measure(self._client)
 
     def _run_connect_callbacks(self) -> None:
-        for callback in self._on_connect:
+        for callback in self._connect_callbacks:
             callback()
 
     def _to_fault(self, error: Exception) -> Fault:
         where = ", ".join(server.rpartition("@")[2] for server in self._options["servers"])
         refused = "authorization" in str(error).lower() or "authentication" in str(error).lower()
         action = "Check NATS_USER and NATS_PASSWORD." if refused else "Check that NATS runs, and NATS_URL."
-        return Fault("nats", where, reason_of(error), action)
+        return Fault("nats", where, explain_error(error), action)
 
     async def _on_error(self, error: Exception) -> None:
         if self._connecting:
@@ -493,7 +499,7 @@ class Bus:
         if self._wanted and not self._connecting:
             log.warning("bus.closed")
             self._client, self._jetstream, self._connecting = self._new_client(), None, True
-            self._reviving = asyncio.create_task(self._connect(), name="bus.revive")
+            self._reconnecting = asyncio.create_task(self._connect_until_successful(), name="bus.revive")
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")

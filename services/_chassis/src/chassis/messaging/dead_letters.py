@@ -1,4 +1,4 @@
-"""Dead letters of streams: kept in the database of the service that could not handle them, listed and redriven."""
+"""Dead letters of streams. They are stored in the database of the service that could not handle them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ from contracts.wire.dead_letters import (
     Redriven,
     UnknownDeadLetter,
 )
-from contracts.wire.text import clean
+from contracts.wire.text import clean_text
 
-KEPT_S = 14 * 86_400.0
-MAX_KEPT = 10_000
+RETENTION_S = 14 * 86_400.0
+MAX_DEAD_LETTERS = 10_000
 MAX_EXCERPT = 16 << 10  # bytes
 MAX_REASON = 2_000  # characters
 
@@ -114,7 +114,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class DeadMessage:
-    """A message that becomes a dead letter. ``payload`` is None where it is too large to be kept."""
+    """A message that becomes a dead letter. ``payload`` is None if it is too large to be stored."""
 
     stream: str
     consumer: str
@@ -139,66 +139,66 @@ class DeadLetterStore:
     async def add(self, message: DeadMessage, failure: Failure) -> None:
         """Store a dead letter. If the message is stored already, only its failure is updated."""
         fields = {name: getattr(message, name) for name in DeadMessage.__slots__}
-        async with self._database.single() as connection:
-            await _ADD.run(
-                connection, id=new_id(), code=failure.code, reason=clean(failure.reason, MAX_REASON), **fields
+        async with self._database.connection() as connection:
+            await _ADD.execute(
+                connection, id=new_id(), code=failure.code, reason=clean_text(failure.reason, MAX_REASON), **fields
             )
 
     async def list_page(self, *, limit: int, before: UUID | None) -> list[Row]:
-        """Up to ``limit`` rows, newest first: ids rise with time."""
-        async with self._database.single() as connection:
-            return await _LIST.all(connection, limit=limit, before=before)
+        """Return up to ``limit`` rows, newest first."""
+        async with self._database.connection() as connection:
+            return await _LIST.fetch_all(connection, limit=limit, before=before)
 
     async def load(self, letter_id: UUID) -> Row | None:
-        """What is needed to handle a message again."""
-        async with self._database.single() as connection:
-            return await _LOAD.first(connection, id=letter_id)
+        """Return the fields that are needed to handle a message again."""
+        async with self._database.connection() as connection:
+            return await _LOAD.fetch_first(connection, id=letter_id)
 
     async def count_failure(self, letter_id: UUID, failure: Failure) -> None:
-        """Note that the message failed once more."""
-        async with self._database.single() as connection:
-            await _COUNT_FAILURE.run(
-                connection, id=letter_id, code=failure.code, reason=clean(failure.reason, MAX_REASON)
+        """Record that the message failed once more."""
+        async with self._database.connection() as connection:
+            await _COUNT_FAILURE.execute(
+                connection, id=letter_id, code=failure.code, reason=clean_text(failure.reason, MAX_REASON)
             )
 
     async def delete(self, letter_id: UUID) -> None:
         """Delete a dead letter whose message was handled."""
-        async with self._database.single() as connection:
-            await _DELETE.run(connection, id=letter_id)
+        async with self._database.connection() as connection:
+            await _DELETE.execute(connection, id=letter_id)
 
-    async def prune(self, *, age_s: float = KEPT_S, keep: int = MAX_KEPT) -> None:
-        """Delete what is older than ``age_s`` seconds, and all but the newest ``keep``."""
+    async def prune(self, *, age_s: float = RETENTION_S, keep: int = MAX_DEAD_LETTERS) -> None:
+        """Delete dead letters that are older than ``age_s`` seconds, and all but the newest ``keep``."""
         await _EXPIRED.delete(self._database, age_s=age_s, keep=keep)
 
 
-class Consumer(Protocol):
-    """What a dead letter is redriven by; see ``StreamConsumer``."""
+class RedrivingConsumer(Protocol):
+    """A consumer that can handle a dead letter again; see ``StreamConsumer``."""
 
     @property
     def key(self) -> tuple[str, str]:
         """The names of its stream and of itself."""
 
     async def redrive(self, row: Row) -> Failure | None:
-        """Handle the message of a dead letter again: None, or why it failed again."""
+        """Handle the message of a dead letter again. Returns why it failed again, None if it did not."""
 
 
 class DeadLetters:
     """The dead letters of one service, as admins list and redrive them.
 
     Args:
-        service: whose they are.
-        store: where they are kept.
+        service: name of the service.
+        store: stores them.
         consumers: the service's stream consumers.
     """
 
-    def __init__(self, service: str, store: DeadLetterStore, consumers: Iterable[Consumer]) -> None:
+    def __init__(self, service: str, store: DeadLetterStore, consumers: Iterable[RedrivingConsumer]) -> None:
         self._service, self._store = service, store
         self._consumers = {consumer.key: consumer for consumer in consumers}
 
     async def list_page(self, query: ListDeadLetters) -> DeadLetterPage:
         """Return a page, newest first.
 
-        There are none of a node: nodes send no messages to streams that are consumed.
+        A page for a node is empty, because nodes send no messages to these streams.
         """
         if query.node is not None:
             return DeadLetterPage(letters=(), more=False)
@@ -210,8 +210,8 @@ class DeadLetters:
         """Handle the message again and delete its dead letter.
 
         Raises:
-            UnknownDeadLetter: there is none of this id.
-            DeadLetterNotRedrivable: the message was too large to be kept, or its consumer no longer exists.
+            UnknownDeadLetter: there is no dead letter with this id.
+            DeadLetterNotRedrivable: the message was too large to be stored, or its consumer no longer exists.
             DeadLetterFailedAgain: the handler raised again.
             OSError, asyncpg.PostgresError: the handler's database is unavailable.
         """
@@ -219,19 +219,19 @@ class DeadLetters:
         if row is None:
             raise UnknownDeadLetter
         if row["payload"] is None:
-            raise DeadLetterNotRedrivable(reason="it was too large to be kept")
+            raise DeadLetterNotRedrivable(reason="it was too large to be stored")
         consumer = self._consumers.get((row["stream"], row["consumer"]))
         if consumer is None:
             raise DeadLetterNotRedrivable(reason="its consumer no longer exists")
         failure = await consumer.redrive(row)
         if failure is not None:
             await self._store.count_failure(command.id, failure)
-            raise DeadLetterFailedAgain(reason=clean(failure.reason, MAX_REASON).rstrip("."))
+            raise DeadLetterFailedAgain(reason=clean_text(failure.reason, MAX_REASON).rstrip("."))
         await self._store.delete(command.id)
         log.info("dead_letters.redriven", id=str(command.id), subject=row["subject"])
         return Redriven(id=command.id)
 
     def _build_dead_letter(self, row: Row) -> DeadLetter:
         fields: dict[str, Any] = dict(row)
-        excerpt = clean(fields.pop("excerpt").decode("utf-8", "replace"), MAX_EXCERPT)
+        excerpt = clean_text(fields.pop("excerpt").decode("utf-8", "replace"), MAX_EXCERPT)
         return DeadLetter(service=self._service, excerpt=excerpt, **fields)

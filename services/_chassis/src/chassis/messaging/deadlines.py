@@ -15,9 +15,9 @@ DEADLINE_HEADER = "Request-Deadline"
 """Milliseconds since 1970 on the NATS server's clock. The request must not be started later."""
 
 MAX_DIGITS = 15  # of a deadline: 31,000 years
-MEASURE_S = 1.0  # a measurement that takes longer is given up
-PRECISE_S = 0.1  # a measurement of a longer round trip is repeated, and does not replace an earlier one
-TRIES = 3
+MEASURE_TIMEOUT_S = 1.0  # a measurement that takes longer is given up
+PRECISE_ROUND_TRIP_S = 0.1  # a measurement of a longer round trip is repeated, and does not replace an earlier one
+MAX_MEASUREMENTS = 3
 
 
 class RequestExpired(Unavailable):
@@ -36,7 +36,7 @@ class ServerClock:
     """The clock of the connected NATS server, which requester and service share.
 
     It is this process's monotonic clock plus a measured difference, so it does not depend on the wall clocks of the
-    machines. It is unknown until it has been measured, and while the login may not ask for it.
+    machines. It is unknown until it has been measured. Without the permission to request it, it stays unknown.
     """
 
     def __init__(self) -> None:
@@ -49,10 +49,10 @@ class ServerClock:
 
     async def measure(self, client: Client) -> None:
         """Measure the difference, exact to half a round trip. A failure keeps the last one."""
-        for _ in range(TRIES):
+        for _ in range(MAX_MEASUREMENTS):
             sent_at = monotonic()
             try:
-                async with asyncio.timeout(MEASURE_S):  # see Bus._send
+                async with asyncio.timeout(MEASURE_TIMEOUT_S):  # see Bus._send
                     reply = await client.request(SERVER_TIME_SUBJECT, b"", timeout=None)  # type: ignore[arg-type]
                 server_time = _UserInfo.model_validate_json(reply.data).server.time
             except (TimeoutError, NatsError, OSError, ValidationError) as error:
@@ -60,19 +60,19 @@ class ServerClock:
                     log.warning("bus.server_time_unknown", subject=SERVER_TIME_SUBJECT, error=type(error).__name__)
                 return
             received_at = monotonic()
-            is_precise = received_at - sent_at <= PRECISE_S
+            is_precise = received_at - sent_at <= PRECISE_ROUND_TRIP_S
             if is_precise or not self.is_known:
                 self._difference_s = server_time.timestamp() - (sent_at + received_at) / 2
             if is_precise:
                 return
 
-    def to_header(self, within_s: float) -> dict[str, str]:
-        """The header of a request that must start within ``within_s`` seconds; none while the clock is unknown."""
+    def build_deadline_header(self, within_s: float) -> dict[str, str]:
+        """Return the headers of a request that must start within ``within_s`` seconds: none if the clock is unknown."""
         if self._difference_s is None:
             return {}
         return {DEADLINE_HEADER: str(round((monotonic() + self._difference_s + within_s) * 1000))}
 
-    def to_local(self, header: str | None) -> float | None:
+    def parse_deadline_header(self, header: str | None) -> float | None:
         """Return the deadline on ``time.monotonic()``; None for a request without one, or while the clock is unknown.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What a subscriber learns about a message beside its payload. NATS types stay inside this package."""
+"""The metadata that subscribers receive with a message. NATS types stay inside this package."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,19 +29,19 @@ class Metadata:
 
     @property
     def redelivered(self) -> bool:
-        """Whether it was delivered before, so that parts of it may have been done."""
+        """Whether it was delivered before, so that it may already have been handled in part."""
         return self.delivery > 1
 
 
 def read_metadata(topic: Topic[Any], message: Msg) -> Metadata:
     """Return the metadata of a message of this topic."""
-    address = topic.address(message.subject)
+    address = topic.parse_subject(message.subject)
     return Metadata(message.subject, address.tenant, address.key)
 
 
 def read_stream_metadata(topic: Topic[Any], message: Msg) -> Metadata:
     """Return the metadata of a message of this topic that was read from a stream."""
-    address, told = topic.address(message.subject), message.metadata
+    address, stream = topic.parse_subject(message.subject), message.metadata
     return Metadata(
-        message.subject, address.tenant, address.key, told.sequence.stream, told.timestamp, told.num_delivered
+        message.subject, address.tenant, address.key, stream.sequence.stream, stream.timestamp, stream.num_delivered
     )

@@ -26,8 +26,8 @@ from chassis.database.statement import Row, Statement
 from chassis.messaging.bus import Bus
 
 BATCH = 200
-ACKNOWLEDGED_S = 5.0  # rows stay locked until then; a server that died never acknowledges
-GATHER_S = 0.05  # before rows are taken, so that many share a transaction; live copies of events are not delayed
+ACKNOWLEDGE_TIMEOUT_S = 5.0  # rows stay locked until then; a server that died never acknowledges
+BATCH_DELAY_S = 0.05  # before rows are taken, so that many share a transaction; live copies of events are not delayed
 CHANNEL = "outbox"
 
 NOTIFY_SQL = (
@@ -37,7 +37,7 @@ BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$
 """,
     "CREATE TRIGGER outbox_notify AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify()",
 )
-"""For the migration that makes the table: the relay is woken by the commit itself."""
+"""For the migration that creates the table: the commit of a message wakes the relay."""
 
 
 def create_outbox_table(metadata: MetaData) -> Table:
@@ -64,9 +64,9 @@ _MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(CAST(:i
 _OLDEST = Statement("""
 SELECT extract(epoch FROM now() - created_at)::float FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1
 """)
-# Published rows stay for an hour, to be said again after a stream was lost.
+# Published rows stay for an hour, to be published again after a stream was lost.
 _EXPIRED = ExpiredRows("outbox", "published_at < now() - interval '1 hour'")
-_REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
+_REPUBLISH = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 
 
 class OutboxRelay:
@@ -80,7 +80,7 @@ class OutboxRelay:
 
     async def tick(self) -> None:
         """Publish until nothing is left or JetStream does not accept a message."""
-        await asyncio.sleep(GATHER_S)
+        await asyncio.sleep(BATCH_DELAY_S)
         while self._bus.connected and await self._publish_batch():
             pass
 
@@ -90,26 +90,26 @@ class OutboxRelay:
 
     async def measure_oldest_s(self) -> float:
         """Return the age of the oldest unpublished message in seconds; 0 without one."""
-        async with self._database.single() as connection:
-            return float(await _OLDEST.value(connection) or 0)
+        async with self._database.connection() as connection:
+            return float(await _OLDEST.fetch_value(connection) or 0)
 
-    async def repeat(self) -> None:
+    async def republish(self) -> None:
         """Publish all remaining rows again, because their stream was lost."""
-        async with self._database.direct() as connection:
-            await _REPEAT.run(connection)
+        async with self._database.transaction() as connection:
+            await _REPUBLISH.execute(connection)
 
     async def _publish_batch(self) -> bool:
-        """Publish one batch of rows; whether to go on."""
-        async with self._database.direct() as connection:
-            rows = await _TAKE.all(connection, batch=BATCH)
+        """Publish one batch of rows. Returns whether there may be more."""
+        async with self._database.transaction() as connection:
+            rows = await _TAKE.fetch_all(connection, batch=BATCH)
             if not rows:
                 return False
             done = await self._publish_rows(rows)
-            await _MARK.run(connection, ids=done)
+            await _MARK.execute(connection, ids=done)
         return len(done) == len(rows) == BATCH
 
     async def _publish_rows(self, rows: Sequence[Row]) -> list[int]:
-        """Publish rows, then wait for the acknowledgements; the ids up to the first row that was not stored."""
+        """Publish rows and wait for the acknowledgements. Returns the ids up to the first row that was not stored."""
         jetstream = self._bus.jetstream
         try:
             pending = [
@@ -120,7 +120,7 @@ class OutboxRelay:
             return []
         done: list[int] = []
         with suppress(NatsError, OSError, TimeoutError):
-            async with asyncio.timeout(ACKNOWLEDGED_S):
+            async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
                 for row_id, acknowledged in pending:
                     await acknowledged
                     done.append(row_id)

@@ -1,4 +1,4 @@
-"""Where a service finds its NATS servers, and how it proves that they are its own: URLs, credentials, TLS."""
+"""NATS servers of a service: URLs, credentials and TLS."""
 
 import ssl
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ SCHEMES = ("nats", "tls")
 
 @dataclass(frozen=True, slots=True)
 class NatsServers:
-    """The servers of one NATS cluster, any of which will do.
+    """The servers of one NATS cluster.
 
     Attributes:
         urls: without credentials.
-        user, password: from the URLs; None without.
-        requires_tls: whether a URL says ``tls``.
+        user, password: from the URLs; None if they have none.
+        requires_tls: whether a URL has the scheme ``tls``.
     """
 
     urls: tuple[str, ...]
@@ -32,14 +32,14 @@ class TlsFiles:
 
     Attributes:
         ca: certificates that sign the servers' certificates; None for those that the system trusts.
-        cert, key: the client's certificate and key, for servers that verify clients; None without.
+        cert, key: the client's certificate and key, for servers that verify clients.
     """
 
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
 
-    def context(self) -> ssl.SSLContext:
+    def create_ssl_context(self) -> ssl.SSLContext:
         """Return a context that verifies the server's certificate and name.
 
         Raises:

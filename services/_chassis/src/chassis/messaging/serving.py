@@ -12,25 +12,25 @@ from chassis.database.postgres import is_unavailable, is_unstorable
 from chassis.ids import choose_request_id
 from chassis.messaging.deadlines import DEADLINE_HEADER, RequestExpired, has_passed
 from chassis.offload import INLINE_BYTES, offload
-from chassis.telemetry.logs import bound, log
+from chassis.telemetry.logs import log, log_context
 from contracts.wire.errors import (
-    STATUS,
+    HTTP_STATUS,
     InternalFault,
     InvalidMessage,
     Refusal,
-    Refused,
+    RefusalDetails,
     Unavailable,
     build_field_errors,
 )
 from contracts.wire.topic import Address, Rpc
 
 Handler = Callable[[Any, Address], Awaitable[BaseModel]]
-Reader = Callable[[bytes], BaseModel]
-RefusalBody = Callable[[Refused], BaseModel]
-Admit = Callable[[Address], Awaitable[None]]
-"""Decides on a message before its payload is read: returns, or raises a refusal."""
-ReadDeadline = Callable[[str | None], float | None]
-"""Converts the header of a deadline to ``time.monotonic()``; it may refuse."""
+Decoder = Callable[[bytes], BaseModel]
+RenderRefusal = Callable[[RefusalDetails], BaseModel]
+CheckRequest = Callable[[Address], Awaitable[None]]
+"""Checks a request before its payload is decoded: returns, or raises a refusal."""
+ParseDeadline = Callable[[str | None], float | None]
+"""Converts a deadline header to a time on ``time.monotonic()``; may raise a refusal."""
 Reply = tuple[bytes, dict[str, str]]
 """Body and headers."""
 
@@ -41,7 +41,7 @@ RETRY_AFTER_HEADER = "Retry-After"
 OVERSIZED_HEADERS = "Oversized-Headers"  # stands for headers that were too large to be read; see chassis.messaging.bus
 
 
-class Failed(NamedTuple):
+class FailedRequest(NamedTuple):
     """A request that cannot be answered: it is malformed, cannot be stored, or triggers a bug.
 
     Attributes:
@@ -59,7 +59,7 @@ class Failed(NamedTuple):
     reason: str
 
 
-WhenFailed = Callable[[Failed], Awaitable[None]]
+OnFailure = Callable[[FailedRequest], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +69,36 @@ class ServedTopic:
     A request whose deadline has passed is refused without calling the handler.
 
     Attributes:
-        expired: number of requests that were not executed because their deadline had passed, by name of the topic.
+        expired_requests: number of requests that were not executed because their deadline had passed, by topic name.
     """
 
     service: str
     topic: Rpc[Any, Any]
     handler: Handler
-    read: Reader
-    read_deadline: ReadDeadline
-    expired: Counter[str]
-    refusal_body: RefusalBody | None = None
-    admit: Admit | None = None
-    when_failed: WhenFailed | None = None
+    decode: Decoder
+    parse_deadline: ParseDeadline
+    expired_requests: Counter[str]
+    render_refusal: RenderRefusal | None = None
+    check_request: CheckRequest | None = None
+    on_failure: OnFailure | None = None
 
     async def answer(self, message: Msg) -> Reply:
         """Return the reply to a request. Never raises."""
         sent = message.headers or {}
         request_id = choose_request_id(sent[REQUEST_ID_HEADER]) if sent.get(REQUEST_ID_HEADER) else ""
-        address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
-        with bound(**({"request_id": request_id} if request_id else {})):
+        address = replace(self.topic.parse_subject(message.subject), headers=sent, size_bytes=len(message.data))
+        with log_context(**({"request_id": request_id} if request_id else {})):
             try:
-                deadline = self.read_deadline(sent.get(DEADLINE_HEADER))
+                deadline = self.parse_deadline(sent.get(DEADLINE_HEADER))
                 return await self._call_handler(message.data, replace(address, deadline=deadline))
             except Exception as error:  # noqa: BLE001 - the edge of a request
-                reply, failure = self._to_refusal(error)
-            if failure is not None and self.when_failed is not None:
+                reply, failure = self._build_error_reply(error)
+            if failure is not None and self.on_failure is not None:
                 code = reply[1][ERROR_HEADER]
-                failed = Failed(message.subject, address, message.data, request_id, code, _describe_failure(failure))
-                await self._report_failure(self.when_failed, failed)
+                failed = FailedRequest(
+                    message.subject, address, message.data, request_id, code, _describe_failure(failure)
+                )
+                await self._report_failure(self.on_failure, failed)
             return reply
 
     async def _call_handler(self, body: bytes, address: Address) -> Reply:
@@ -104,8 +106,8 @@ class ServedTopic:
         if OVERSIZED_HEADERS in address.headers:
             raise InvalidMessage
         self._check_deadline(address)
-        if self.admit is not None:
-            await self.admit(address)
+        if self.check_request is not None:
+            await self.check_request(address)
         payload = await self._read_payload(body)
         try:
             self._check_deadline(address)
@@ -113,7 +115,7 @@ class ServedTopic:
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            log.warning("bus.asked_again", topic=self.topic.name, error=type(error).__name__)
+            log.warning("bus.handler_retried", topic=self.topic.name, error=type(error).__name__)
             self._check_deadline(address)
             answer = await self.handler(payload, address)
         return answer.model_dump_json().encode(), {}
@@ -124,44 +126,44 @@ class ServedTopic:
 
     async def _read_payload(self, body: bytes) -> BaseModel:
         try:
-            return self.read(body) if len(body) <= INLINE_BYTES else await offload(self.read, body)
+            return self.decode(body) if len(body) <= INLINE_BYTES else await offload(self.decode, body)
         except ValidationError as error:
             raise InvalidMessage(errors=build_field_errors(error)) from None
 
-    async def _report_failure(self, report: WhenFailed, failed: Failed) -> None:
+    async def _report_failure(self, report: OnFailure, failed: FailedRequest) -> None:
         try:
             await report(failed)
         except Exception:  # noqa: BLE001 - the request is answered all the same
-            log.exception("bus.failure_not_noted", topic=self.topic.name)
+            log.exception("bus.failure_report_failed", topic=self.topic.name)
 
-    def _to_refusal(self, error: Exception) -> tuple[Reply, Exception | None]:
+    def _build_error_reply(self, error: Exception) -> tuple[Reply, Exception | None]:
         """Return the refusal that answers an error; the error too if the request can never be answered."""
         if isinstance(error, RequestExpired):
-            self.expired[self.topic.name] += 1
+            self.expired_requests[self.topic.name] += 1
             log.warning("bus.request_expired", topic=self.topic.name)
         if isinstance(error, Refusal):
-            return self.refused(error), error if isinstance(error, InvalidMessage) else None
+            return self.build_refusal_reply(error), error if isinstance(error, InvalidMessage) else None
         if is_unavailable(error):
-            log.warning("bus.dependency_away", topic=self.topic.name, error=type(error).__name__)
-            return self.refused(Unavailable(service=self.service, retry_after_s=1)), None
+            log.warning("bus.dependency_unavailable", topic=self.topic.name, error=type(error).__name__)
+            return self.build_refusal_reply(Unavailable(service=self.service, retry_after_s=1)), None
         if is_unstorable(error):
             log.warning("bus.message_unstorable", topic=self.topic.name, error=str(error))
-            return self.refused(InvalidMessage()), error
+            return self.build_refusal_reply(InvalidMessage()), error
         log.error("bus.handler_crashed", topic=self.topic.name, exc_info=error)
-        return self.refused(InternalFault()), error
+        return self.build_refusal_reply(InternalFault()), error
 
-    def refused(self, refusal: Refusal) -> Reply:
+    def build_refusal_reply(self, refusal: Refusal) -> Reply:
         """Return the reply that carries a refusal."""
-        refused = refusal.refused
-        headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
-        if refused.retry_after_s is not None:
-            headers[RETRY_AFTER_HEADER] = str(max(1, round(refused.retry_after_s)))
-        body = self.refusal_body(refused) if self.refusal_body else refused
+        details = refusal.details
+        headers = {ERROR_HEADER: details.code, ERROR_CODE_HEADER: str(HTTP_STATUS[details.kind])}
+        if details.retry_after_s is not None:
+            headers[RETRY_AFTER_HEADER] = str(max(1, round(details.retry_after_s)))
+        body = self.render_refusal(details) if self.render_refusal else details
         return body.model_dump_json().encode(), headers
 
 
 def _describe_failure(failure: Exception) -> str:
     if isinstance(failure, Refusal):
-        wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.refused.errors[:10])
-        return f"{failure.refused.message} {wrong}".strip()
+        wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.details.errors[:10])
+        return f"{failure.details.message} {wrong}".strip()
     return f"{type(failure).__name__}: {failure}"

@@ -28,7 +28,7 @@ from contracts.wire.topic import DurableConsumer
 FETCH_S = 3.0  # nats-py 2.16: a fetch that was sent before the server restarted returns nothing until it times out
 TICK_S = 30.0  # the loop counts a success at least this often, also under load
 BATCH = 100
-GATHER_S = 0.2  # messages that arrive within this time are handled together
+BATCH_DELAY_S = 0.2  # messages that arrive within this time are handled together
 LOOP_S = 0.2  # between two ticks while NATS is unavailable
 MISSING_STREAM_S = 1.0
 WAIT_S = 30.0  # how long a batch waits for a database that is unavailable before its delivery counts as failed
@@ -56,10 +56,10 @@ class StreamConsumer(Generic[P]):
     The handler is called with up to ``BATCH`` new messages in their order. They are acknowledged after it has returned.
     If it raises, each message is handled alone, so that one bad message does not fail the others. A message that fails
     is delivered again after a pause of the consumer's backoff, and is handled alone. After ``max_deliver`` failures it
-    is kept as a dead letter. A message that cannot be read (not JSON, of an unknown shape or type, too large) is kept
-    as a dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
+    becomes a dead letter. A message that cannot be decoded (not JSON, of an unknown shape or type, too large) becomes a
+    dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
 
-    While the database is unavailable the messages are held and tried again for up to ``WAIT_S`` seconds, which counts
+    While the database is unavailable the handler is retried for up to ``WAIT_S`` seconds, which counts
     as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again.
 
     The server does not limit deliveries (its ``max_deliver`` would drop a message without a trace): a message
@@ -68,7 +68,7 @@ class StreamConsumer(Generic[P]):
     Args:
         consumer: its declaration.
         handler: handles the messages.
-        dead_letters: keeps those that cannot be handled.
+        dead_letters: stores those that cannot be handled.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class StreamConsumer(Generic[P]):
         return Loop(name, self.tick, every_s=LOOP_S)
 
     async def tick(self) -> None:
-        """Handle what is there. Return after ``TICK_S``, or ``FETCH_S`` without a message, or without a connection."""
+        """Handle messages until ``TICK_S`` seconds have passed, or ``FETCH_S`` without a message or connection."""
         if not self._bus.connected:
             return
         jetstream = self._bus.jetstream
@@ -103,7 +103,7 @@ class StreamConsumer(Generic[P]):
             until = monotonic() + TICK_S
             while monotonic() < until:
                 await self._handle_messages(await subscription.fetch(BATCH, timeout=FETCH_S))
-                await asyncio.sleep(GATHER_S)
+                await asyncio.sleep(BATCH_DELAY_S)
         except NatsError as error:
             log.debug("streams.idle", error=type(error).__name__)
         finally:
@@ -111,7 +111,7 @@ class StreamConsumer(Generic[P]):
                 await subscription.unsubscribe()
 
     async def redrive(self, row: Row) -> Failure | None:
-        """Handle the message of a dead letter again: None, or why it failed again.
+        """Handle the message of a dead letter again. Returns why it failed again, None if it did not.
 
         Raises:
             OSError, asyncpg.PostgresError: the database is unavailable.
@@ -119,7 +119,7 @@ class StreamConsumer(Generic[P]):
         payload = await self._read_payload(row["subject"], row["payload"])
         if isinstance(payload, Failure):
             return payload
-        address = self._consumer.topic.address(row["subject"])
+        address = self._consumer.topic.parse_subject(row["subject"])
         metadata = Metadata(
             row["subject"], address.tenant, address.key, row["sequence"], row["published_at"], row["attempts"] + 1
         )
@@ -188,32 +188,32 @@ class StreamConsumer(Generic[P]):
         return None
 
     async def _settle_message(self, message: Msg, failure: Failure | None) -> None:
-        """Acknowledge a message that was handled; else have it delivered again or keep it as a dead letter."""
-        told = message.metadata
+        """Acknowledge a message that was handled; else have it delivered again or store it as a dead letter."""
+        metadata = message.metadata
         if failure is None:
-            self._first_failures.pop(told.sequence.stream, None)
+            self._first_failures.pop(metadata.sequence.stream, None)
             await _send_acknowledgement(message.ack())
-        elif told.num_delivered >= self._consumer.max_deliver:
+        elif metadata.num_delivered >= self._consumer.max_deliver:
             await self._store_dead_letter(message, failure)
         else:
             if len(self._first_failures) >= MAX_FIRST_FAILURES:  # of messages that other replicas handled meanwhile
                 self._first_failures.clear()
-            self._first_failures.setdefault(told.sequence.stream, datetime.now(UTC))
-            await _send_acknowledgement(message.nak(self._consumer.pause_s(told.num_delivered)))
+            self._first_failures.setdefault(metadata.sequence.stream, datetime.now(UTC))
+            await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(metadata.num_delivered)))
 
     async def _store_dead_letter(self, message: Msg, failure: Failure) -> None:
-        told, body, address = message.metadata, message.data, self._consumer.topic.address(message.subject)
+        metadata, body, address = message.metadata, message.data, self._consumer.topic.parse_subject(message.subject)
         known = self._is_known_subject(message.subject)
-        sequence = told.sequence.stream
+        sequence = metadata.sequence.stream
         dead = DeadMessage(
             stream=self._stream,
             consumer=self._consumer.name,
             sequence=sequence,
-            published_at=told.timestamp,
+            published_at=metadata.timestamp,
             subject=message.subject,
             tenant_id=_parse_uuid(address.tenant) if known else None,
             job_id=_parse_uuid(address.key) if known and self._consumer.topic.key == "job" else None,
-            attempts=told.num_delivered,
+            attempts=metadata.num_delivered,
             first_failed_at=self._first_failures.get(sequence, datetime.now(UTC)),
             excerpt=body[:MAX_EXCERPT],
             payload=body if len(body) <= self._consumer.max_bytes else None,
@@ -223,7 +223,7 @@ class StreamConsumer(Generic[P]):
             await self._dead_letters.add(dead, failure)
         except Exception as error:  # noqa: BLE001 - the message stays in the stream
             log.error("streams.dead_letter_not_stored", consumer=self._consumer.name, sequence=sequence, exc_info=error)
-            await _send_acknowledgement(message.nak(self._consumer.pause_s(told.num_delivered)))
+            await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(metadata.num_delivered)))
             return
         self._first_failures.pop(sequence, None)
         log.error(
@@ -256,7 +256,7 @@ class StreamConsumer(Generic[P]):
 
     @asynccontextmanager
     async def _extend_ack_wait(self, messages: Sequence[Msg]) -> AsyncIterator[None]:
-        """Tell the server that messages are being worked on, until each of them is settled."""
+        """Tell the server that messages are still being handled, until each of them is settled."""
 
         async def extend() -> None:
             while True:
@@ -274,7 +274,7 @@ class StreamConsumer(Generic[P]):
 
 
 async def _send_acknowledgement(acknowledgement: Awaitable[None]) -> None:
-    """Send an acknowledgement. One that is lost has the message delivered again."""
+    """Send an acknowledgement. If it is lost, the message is delivered again."""
     with suppress(NatsError, OSError):
         await acknowledgement
 

@@ -21,27 +21,27 @@ _NANOSECONDS = 1_000_000_000  # JetStream's API has durations in them
 
 
 class StreamRefused(Exception):
-    """A stream cannot be what is declared. The message says why and what to do."""
+    """A stream cannot be created or changed as declared. The message says why and what to do."""
 
 
 class JetStreamUnavailable(Exception):
-    """JetStream does not answer, or its cluster has no leader now."""
+    """JetStream does not respond, or its cluster has no leader now."""
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFill:
-    """How much of its limits a stream uses.
+class StreamUsage:
+    """How full a stream is.
 
     Attributes:
-        kept_s: age of its oldest message, seconds; 0 if it is empty.
-        full: share of its largest size that is used; 0 if it has none.
+        oldest_age_s: age of its oldest message, seconds; 0 if it is empty.
+        used_share: share of its maximum size that is used; 0 if it has none.
     """
 
-    kept_s: float
-    full: float
+    oldest_age_s: float
+    used_share: float
 
 
-async def declare(bus: Bus, streams: Iterable[Stream], *, replicas: int = 1) -> set[str]:
+async def create_missing_streams(bus: Bus, streams: Iterable[Stream], *, replicas: int = 1) -> set[str]:
     """Create missing streams. Existing ones keep their configuration.
 
     Returns:
@@ -49,23 +49,23 @@ async def declare(bus: Bus, streams: Iterable[Stream], *, replicas: int = 1) -> 
 
     Raises:
         StreamRefused: the server cannot create a stream.
-        JetStreamUnavailable: it does not answer.
+        JetStreamUnavailable: JetStream does not respond.
     """
-    made = set()
+    created = set()
     for stream in streams:
         if await _read_stream(bus, stream) is None:
             await _write_config(bus, "CREATE", stream, _build_config(stream, replicas))
-            made.add(stream.name)
-            log.info("streams.made", stream=stream.name)
-    return made
+            created.add(stream.name)
+            log.info("streams.created", stream=stream.name)
+    return created
 
 
-async def reconcile(bus: Bus, stream: Stream, *, replicas: int = 1) -> None:
+async def update_stream(bus: Bus, stream: Stream, *, replicas: int = 1) -> None:
     """Change an existing stream to what is declared. Settings that are not declared stay as they are.
 
     Raises:
         StreamRefused: a change would discard messages, or the server refuses it. Other changes are made all the same.
-        JetStreamUnavailable: it does not answer.
+        JetStreamUnavailable: JetStream does not respond.
     """
     found = await _read_stream(bus, stream)
     if found is None:
@@ -85,17 +85,17 @@ async def reconcile(bus: Bus, stream: Stream, *, replicas: int = 1) -> None:
         raise StreamRefused(" ".join(message for _, message in refusals))
 
 
-async def read_stream_fill(bus: Bus, stream: Stream) -> StreamFill | None:
+async def read_stream_usage(bus: Bus, stream: Stream) -> StreamUsage | None:
     """Return how full an existing stream is; None if it does not exist.
 
     Raises:
-        JetStreamUnavailable: it does not answer.
+        JetStreamUnavailable: JetStream does not respond.
     """
     found = await _read_stream(bus, stream)
     if found is None:
         return None
     state, max_bytes = found["state"], found["config"]["max_bytes"]
-    return StreamFill(_read_oldest_age_s(found), state["bytes"] / max_bytes if max_bytes > 0 else 0.0)
+    return StreamUsage(_read_oldest_age_s(found), state["bytes"] / max_bytes if max_bytes > 0 else 0.0)
 
 
 _MANAGED = (
@@ -122,12 +122,12 @@ def _build_config(stream: Stream, replicas: int) -> dict[str, Any]:
         "max_age": round(stream.max_age_s * _NANOSECONDS),
         "max_bytes": stream.max_bytes,
         "max_msgs_per_subject": stream.last_per_subject or -1,
-        "storage": "memory" if stream.memory else "file",
+        "storage": "memory" if stream.in_memory else "file",
         "discard": "old",
         "duplicate_window": round(stream.duplicate_window_s * _NANOSECONDS),
         "allow_direct": True,
-        "no_ack": stream.memory,
-        "num_replicas": 1 if stream.memory else replicas,
+        "no_ack": stream.in_memory,
+        "num_replicas": 1 if stream.in_memory else replicas,
     }
 
 
@@ -139,7 +139,7 @@ def _find_losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]
         losses.append(
             ("storage", f"Stream {name} is in {current['storage']} and cannot move. Delete it to recreate it.")
         )
-    if stream.memory:
+    if stream.in_memory:
         return losses  # its messages may be lost
     changed = {setting for setting in declared if declared[setting] != current.get(setting)}
     if "max_bytes" in changed and 0 < declared["max_bytes"] < state["bytes"]:
@@ -148,9 +148,13 @@ def _find_losses(stream: Stream, found: dict[str, Any], declared: dict[str, Any]
     if "max_age" in changed and 0 < declared["max_age"] < _read_oldest_age_s(found) * _NANOSECONDS:
         message = f"Stream {name} holds messages older than {stream.max_age_s / 3600:g} hours, which are not discarded."
         losses.append(("max_age", f"{message} Delete them yourself, or wait."))
-    most, now = declared["max_msgs_per_subject"], current["max_msgs_per_subject"]
-    if most > 0 and (now < 0 or most < now) and state["messages"] - state.get("num_subjects", 0) >= most:
-        message = f"Stream {name} may hold more than {most} messages of a subject, which are not discarded."
+    new_limit, old_limit = declared["max_msgs_per_subject"], current["max_msgs_per_subject"]
+    if (
+        new_limit > 0
+        and (old_limit < 0 or new_limit < old_limit)
+        and state["messages"] - state.get("num_subjects", 0) >= new_limit
+    ):
+        message = f"Stream {name} may hold more than {new_limit} messages of a subject, which are not discarded."
         losses.append(("max_msgs_per_subject", f"{message} Delete them yourself."))
     return losses
 
@@ -192,14 +196,16 @@ async def _request_api(bus: Bus, path: str, body: bytes = b"") -> dict[str, Any]
     return reply
 
 
-async def last(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | None:
+async def read_last_message(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | None:
     """Return the newest message of a subject; None if there is none or no reply within half a second."""
     if not bus.connected:
         return None
     try:
         async with asyncio.timeout(0.5):
-            asked = bus.jetstream.get_last_msg(stream.name, subject, direct=True)
-            message = await asyncio.shield(asked)  # or a cancellation that meets the answer is lost: see Bus._send
+            reading = bus.jetstream.get_last_msg(stream.name, subject, direct=True)
+            message = await asyncio.shield(
+                reading
+            )  # otherwise a cancellation that coincides with the reply is lost: see Bus._send
         return topic.payload.model_validate_json(message.data or b"")
     except (NatsError, TimeoutError, ValidationError, OSError):
         return None

@@ -15,10 +15,10 @@ MAX_ERROR = 500  # characters of an error in a line
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
-bound = structlog.contextvars.bound_contextvars
+log_context = structlog.contextvars.bound_contextvars
 """``with bound(job_id=...):`` puts the fields on every line logged inside."""
 
-bound_here = structlog.contextvars.get_contextvars
+get_log_context = structlog.contextvars.get_contextvars
 """The fields that are bound now."""
 
 

@@ -1,4 +1,4 @@
-"""Measures how long the event loop was blocked by computation."""
+"""Measures for how long computation blocks the event loop."""
 
 import asyncio
 from bisect import bisect_left
@@ -8,34 +8,34 @@ from time import monotonic, process_time
 
 from chassis.telemetry.logs import log
 
-EVERY_S = 0.02
-SHARP_S = 0.005  # interval at log level DEBUG
+INTERVAL_S = 0.02
+DEBUG_INTERVAL_S = 0.005  # interval at log level DEBUG
 STALL_S = 0.05  # a longer delay is a stall and logged as a warning
-NOTICED_S = 0.005  # a longer delay is logged at level DEBUG
+MIN_LOGGED_S = 0.005  # a longer delay is logged at level DEBUG
 WARN_EVERY_S = 1.0  # an overloaded service must not spend its time on logging
-BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Upper bounds of the histogram's buckets."""
 
 
-class LoopMonitor:
+class EventLoopMonitor:
     """Wakes up every ``every_s`` seconds and measures the delay.
 
-    A stall is underestimated by at most ``every_s``. With ``EVERY_S`` the monitor costs 0.4 % of a core, with
-    ``SHARP_S`` 1.5 %.
+    A stall is underestimated by at most ``every_s``. With ``INTERVAL_S`` the monitor costs 0.4 % of a core, with
+    ``DEBUG_INTERVAL_S`` 1.5 %.
 
     Attributes:
         longest_s: the longest stall since the start.
         stalls: number of stalls of ``STALL_S`` or more.
-        counts: histogram of delays: one bucket per upper bound in ``BOUNDS_S``, and one for all above.
+        counts: histogram of delays: one bucket per upper bound in ``BUCKETS_S``, and one for all above.
     """
 
-    def __init__(self, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, *, every_s: float = INTERVAL_S) -> None:
         self._every_s = every_s
         self.longest_s, self.stalls = 0.0, 0
-        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self.counts = [0] * (len(BUCKETS_S) + 1)
         self._warned_at = float("-inf")
 
-    def note(self, late_s: float, cpu_s: float, now: float) -> None:
+    def record_delay(self, late_s: float, cpu_s: float, now: float) -> None:
         """Count one wake-up.
 
         Args:
@@ -44,8 +44,8 @@ class LoopMonitor:
                 other processes.
             now: monotonic clock, seconds.
         """
-        self.counts[bisect_left(BOUNDS_S, late_s)] += 1
-        if late_s < NOTICED_S:
+        self.counts[bisect_left(BUCKETS_S, late_s)] += 1
+        if late_s < MIN_LOGGED_S:
             return
         self.longest_s = max(self.longest_s, late_s)
         delay = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
@@ -57,7 +57,7 @@ class LoopMonitor:
                 log.warning("loop.stalled", **delay, stalls=self.stalls)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def measure(self) -> Iterator[None]:
         """Measure while the block runs, within an event loop."""
         loop, every_s = asyncio.get_running_loop(), self._every_s
         handle: asyncio.TimerHandle | None = None
@@ -65,7 +65,7 @@ class LoopMonitor:
         def wake_up(due: float, cpu_s: float) -> None:
             nonlocal handle
             now, used_s = monotonic(), process_time()
-            self.note(now - due, used_s - cpu_s, now)
+            self.record_delay(now - due, used_s - cpu_s, now)
             handle = loop.call_later(every_s, wake_up, now + every_s, used_s)
 
         handle = loop.call_later(every_s, wake_up, monotonic() + every_s, process_time())

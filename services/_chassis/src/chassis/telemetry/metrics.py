@@ -20,14 +20,14 @@ from chassis.telemetry.logs import log
 from contracts import metrics as declared
 from contracts.metrics import Metric
 
-Read = Callable[[], Mapping[tuple[str, ...], float]]
+ReadValues = Callable[[], Mapping[tuple[str, ...], float]]
 """Returns values by label values. It is called in another thread."""
 
 
 class _CallbackMetric(Collector):
     """A metric whose values are kept elsewhere and read at each scrape."""
 
-    def __init__(self, metric: Metric, read: Read) -> None:
+    def __init__(self, metric: Metric, read: ReadValues) -> None:
         self._metric, self._read = metric, read
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
@@ -95,7 +95,7 @@ class Metrics:
         """Export the number of requests that were dropped after their deadline, by topic."""
         self.read_at_scrape(declared.RPC_EXPIRED, lambda: {(topic,): number for topic, number in dict(expired).items()})
 
-    def read_at_scrape(self, metric: Metric, read: Read) -> None:
+    def read_at_scrape(self, metric: Metric, read: ReadValues) -> None:
         """Export values that are kept elsewhere."""
         self.registry.register(_CallbackMetric(metric, read))
 

@@ -1,4 +1,4 @@
-"""Removes credentials from log lines, whatever put them there: an exception's text, a URL, a header."""
+"""Removes credentials from log lines, for example from the text of an exception, a URL or a header."""
 
 import json
 import re
@@ -9,7 +9,7 @@ HIDDEN = b"***"
 _CREDENTIALS = re.compile(
     rb"""
     (?P<id>cf_[0-9A-Za-z]{12}_)[0-9A-Za-z]{38}                                # API key: its id stays readable
-  | (?P<kind>cf[rti]_)[0-9A-Za-z_-]{43}                                       # refresh token, ticket, invite
+  | (?P<kind>cf[rtil]_)[0-9A-Za-z_-]{43}                                      # refresh, ticket, invite, login link
   | eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{16,}               # access token (JWT)
   | (?P<link>/internal/(?:inputs|outputs)/)[0-9A-Za-z_.-]{8,}                 # link of an executor
   | (?P<user>://[^/:@\s"\\]{0,64}:)[^/@\s"\\]{1,256}(?=@)                     # password in a URL
@@ -19,7 +19,7 @@ _CREDENTIALS = re.compile(
     re.VERBOSE,
 )
 # A line without any of these matches nothing above. The search for them is much faster.
-_MARKERS = (b"cf_", b"cfr_", b"cft_", b"cfi_", b"eyJ", b"/internal/", b"://", b"?", b"&", b"earer ", b"asic ")
+_MARKERS = (b"cf_", b"cfr_", b"cft_", b"cfi_", b"cfl_", b"eyJ", b"/internal/", b"://", b"?", b"&", b"earer ", b"asic ")
 
 
 class Redactor:

@@ -33,8 +33,8 @@ from contracts.auth.sessions import (
     OpenSession,
     RefreshSession,
     RevokeSession,
-    Session,
     Sessions,
+    SessionTokens,
 )
 from contracts.wire.topic import Address
 
@@ -60,7 +60,7 @@ def register_login_links(bus: Bus, *, creator: LoginLinkCreator, redeemer: Login
     async def create_login_link(command: CreateLoginLink, address: Address) -> CreatedLoginLink:
         return await creator.create_for_admin(parse_user_id(address), command)
 
-    async def redeem_login_link(command: RedeemLoginLink, _: Address) -> Session:
+    async def redeem_login_link(command: RedeemLoginLink, _: Address) -> SessionTokens:
         return await redeemer.redeem_login_link(command)
 
     bus.serve(CREATE_LOGIN_LINK, create_login_link)
@@ -76,10 +76,10 @@ def register_sessions(
     lister: SessionLister,
     signer: AccessTokenSigner,
 ) -> None:
-    async def open_session(command: OpenSession, _: Address) -> Session:
+    async def open_session(command: OpenSession, _: Address) -> SessionTokens:
         return await opener.open_session(command)
 
-    async def refresh_session(command: RefreshSession, _: Address) -> Session:
+    async def refresh_session(command: RefreshSession, _: Address) -> SessionTokens:
         return await refresher.refresh_session(command)
 
     async def end_session(command: EndSession, address: Address) -> Done:

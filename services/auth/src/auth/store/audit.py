@@ -9,7 +9,7 @@ import orjson
 
 from auth.domain.audit_chain import GENESIS_HASH, ChainEntry, hash_entry
 from chassis.database.statement import Connection, Row, Statement
-from chassis.telemetry.logs import bound_here
+from chassis.telemetry.logs import get_log_context
 from contracts.auth.audit import ReadAudit
 
 BATCH_SIZE = 1000
@@ -62,9 +62,9 @@ async def append_entry(connection: Connection, entry: NewAuditEntry) -> None:
 
     Other appends wait until this transaction ends, so call it as late in the transaction as possible.
     """
-    await _LOCK.run(connection, key=_LOCK_KEY)
+    await _LOCK.execute(connection, key=_LOCK_KEY)
     detail = orjson.dumps(entry.detail).decode()
-    last = await _FIND_LAST.first(connection, detail=detail)
+    last = await _FIND_LAST.fetch_first(connection, detail=detail)
     assert last is not None  # noqa: S101 - one row of VALUES
     new = ChainEntry(
         id=(last["id"] or 0) + 1,
@@ -73,11 +73,11 @@ async def append_entry(connection: Connection, entry: NewAuditEntry) -> None:
         actor_id=entry.actor_id,
         subject_id=entry.subject_id,
         ip=entry.ip,
-        request_id=bound_here().get("request_id"),
+        request_id=get_log_context().get("request_id"),
         detail=last["detail"],
     )
     values = {name: getattr(new, name) for name in ChainEntry.__slots__} | {"detail": detail}
-    await _ADD.run(connection, **values, hash=hash_entry(last["hash"] or GENESIS_HASH, new))
+    await _ADD.execute(connection, **values, hash=hash_entry(last["hash"] or GENESIS_HASH, new))
 
 
 async def list_entries(connection: Connection, query: ReadAudit) -> list[tuple[ChainEntry, bytes]]:
@@ -85,12 +85,14 @@ async def list_entries(connection: Connection, query: ReadAudit) -> list[tuple[C
     given = query.model_dump(include=set(_CONDITIONS), exclude_none=True)
     where = " AND ".join(_CONDITIONS[name] for name in given) or "true"
     found = Statement(f"{_SELECT} WHERE {where} ORDER BY id DESC LIMIT :limit")
-    return [(build_entry(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
+    return [
+        (build_entry(row), row["hash"]) for row in await found.fetch_all(connection, **given, limit=query.limit + 1)
+    ]
 
 
 async def iterate_entries(connection: Connection, *, after: int = 0) -> AsyncIterator[tuple[ChainEntry, bytes]]:
     """Yield every entry with a greater id than ``after`` with its hash, oldest first."""
-    while rows := await _LIST_AFTER.all(connection, after=after, limit=BATCH_SIZE):
+    while rows := await _LIST_AFTER.fetch_all(connection, after=after, limit=BATCH_SIZE):
         for row in rows:
             yield build_entry(row), row["hash"]
         after = rows[-1]["id"]

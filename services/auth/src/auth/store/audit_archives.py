@@ -46,23 +46,23 @@ ARCHIVED_ENTRIES = ExpiredRows("audit_log", "id <= (SELECT max(last_id) FROM aud
 
 async def try_lock_archives(connection: Connection) -> bool:
     """Try to become the only archiver until the transaction ends."""
-    locked: bool = await _TRY_LOCK.value(connection, key=_LOCK_KEY)
+    locked: bool = await _TRY_LOCK.fetch_value(connection, key=_LOCK_KEY)
     return locked
 
 
 async def list_archives(connection: Connection) -> list[AuditArchive]:
     """Return all archives, oldest first."""
-    return [AuditArchive(**row) for row in await _LIST.all(connection)]
+    return [AuditArchive(**row) for row in await _LIST.fetch_all(connection)]
 
 
 async def add_archive(connection: Connection, archive: AuditArchive) -> None:
     """Record an archive; from now on the database allows its entries to be deleted."""
-    await _ADD.run(connection, **{name: getattr(archive, name) for name in AuditArchive.__slots__})
+    await _ADD.execute(connection, **{name: getattr(archive, name) for name in AuditArchive.__slots__})
 
 
 async def list_old_entries(
     connection: Connection, *, after: int, age: timedelta, limit: int
 ) -> list[tuple[ChainEntry, bytes]]:
     """Return the entries after the id ``after`` with their hashes, up to the first that is younger than ``age``."""
-    rows = await _LIST_OLD.all(connection, after=after, age=age, limit=limit)
+    rows = await _LIST_OLD.fetch_all(connection, after=after, age=age, limit=limit)
     return [(build_entry(row), row["hash"]) for row in takewhile(lambda row: row["is_old"], rows)]

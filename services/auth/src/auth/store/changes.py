@@ -55,11 +55,11 @@ async def record_change(
     Raises:
         LookupError: there is no such user.
     """
-    row = await _INCREMENT_VERSION.first(connection, id=user_id, void_tokens=void_tokens)
+    row = await _INCREMENT_VERSION.fetch_first(connection, id=user_id, void_tokens=void_tokens)
     if row is None:
         raise LookupError(user_id)
     change = build_user(row).to_change(row["at"], ended_session=ended_session, revoked_key=revoked_key)
-    await _ADD.run(connection, user_id=user_id, body=change.model_dump_json(), at=row["at"])
+    await _ADD.execute(connection, user_id=user_id, body=change.model_dump_json(), at=row["at"])
     return change
 
 
@@ -69,8 +69,8 @@ async def list_changes(connection: Connection, since: datetime | None) -> Change
     When the page is full, ``now`` is the time of its last change, which is returned again: others may have happened at
     the same moment.
     """
-    now: datetime = await _NOW.value(connection)
-    rows = await _LIST.all(connection, since=since, limit=MAX_PAGE)
+    now: datetime = await _NOW.fetch_value(connection)
+    rows = await _LIST.fetch_all(connection, since=since, limit=MAX_PAGE)
     return ChangePage(
         users=tuple(UserChanged.model_validate(row["body"]) for row in rows),
         now=rows[-1]["at"] if len(rows) == MAX_PAGE else now,

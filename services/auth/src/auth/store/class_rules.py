@@ -30,25 +30,25 @@ _REMOVE = Statement("DELETE FROM class_rules WHERE kind = :kind AND name = :name
 
 async def read_rules(connection: Connection) -> ClassRules:
     found: dict[str, list[str]] = {field: [] for field in _FIELDS.values()}
-    for row in await _ALL.all(connection):
+    for row in await _ALL.fetch_all(connection):
         found[_FIELDS[RuleSubject(row["kind"]), RuleVerdict(row["verdict"])]].append(row["name"])
     return ClassRules.model_validate(found)
 
 
 async def find_verdict(connection: Connection, subject: RuleSubject, name: str) -> RuleVerdict:
     """Return the rule for this name, ``DEFAULT`` when there is none."""
-    verdict = await _FIND.value(connection, kind=subject, name=name)
+    verdict = await _FIND.fetch_value(connection, kind=subject, name=name)
     return RuleVerdict.DEFAULT if verdict is None else RuleVerdict(verdict)
 
 
 async def count_rules(connection: Connection) -> int:
-    number: int = await _COUNT.value(connection)
+    number: int = await _COUNT.fetch_value(connection)
     return number
 
 
 async def save_verdict(connection: Connection, subject: RuleSubject, name: str, verdict: RuleVerdict) -> None:
     """Create or change the rule for this name; ``DEFAULT`` removes it."""
     if verdict is RuleVerdict.DEFAULT:
-        await _REMOVE.run(connection, kind=subject, name=name)
+        await _REMOVE.execute(connection, kind=subject, name=name)
     else:
-        await _SAVE.run(connection, kind=subject, name=name, verdict=verdict)
+        await _SAVE.execute(connection, kind=subject, name=name, verdict=verdict)

@@ -31,14 +31,14 @@ async def erase_user(connection: Connection, user_id: UUID) -> None:
     Lock the user first, and call ``lock_admins`` so that erasures are numbered in commit order.
     """
     for statement in _DELETE_OWNED_ROWS:
-        await statement.run(connection, id=user_id)
-    await _ANONYMIZE.run(connection, id=user_id)
-    await _ADD.run(connection, id=user_id)
+        await statement.execute(connection, id=user_id)
+    await _ANONYMIZE.execute(connection, id=user_id)
+    await _ADD.execute(connection, id=user_id)
 
 
 async def list_erasures(connection: Connection, after: int) -> Erasures:
     """Return up to ``MAX_PAGE`` erasures with a number greater than ``after``, in order."""
-    now = await _NOW.value(connection)
-    rows = await _LIST.all(connection, after=after, limit=MAX_PAGE + 1)
+    now = await _NOW.fetch_value(connection)
+    rows = await _LIST.fetch_all(connection, after=after, limit=MAX_PAGE + 1)
     found = tuple(Erasure(number=row["number"], tenant_id=row["tenant_id"], at=row["at"]) for row in rows[:MAX_PAGE])
     return Erasures(erasures=found, more=len(rows) > MAX_PAGE, now=now)

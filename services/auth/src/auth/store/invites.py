@@ -31,37 +31,37 @@ EXPIRED_INVITES = ExpiredRows("invites", "expires_at < now() - interval '90 days
 async def add_invite(
     connection: Connection, invite_id: UUID, digest: bytes, *, tier: Tier, created_by: UUID, days: int
 ) -> Invite:
-    row = await _ADD.first(connection, id=invite_id, digest=digest, tier=tier, created_by=created_by, days=days)
+    row = await _ADD.fetch_first(connection, id=invite_id, digest=digest, tier=tier, created_by=created_by, days=days)
     assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
     return _to_invite(row)
 
 
 async def list_invites(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
     """Return up to ``limit`` invites, newest first, and whether there are more."""
-    rows = await _LIST.all(connection, limit=limit + 1, before=before)
+    rows = await _LIST.fetch_all(connection, limit=limit + 1, before=before)
     return tuple(map(_to_invite, rows[:limit])), len(rows) > limit
 
 
 async def lock_invite(connection: Connection, invite_id: UUID) -> Invite | None:
     """Return the invite and lock it until the transaction ends."""
-    row = await _LOCK.first(connection, id=invite_id)
+    row = await _LOCK.fetch_first(connection, id=invite_id)
     return _to_invite(row) if row else None
 
 
 async def is_usable(connection: Connection, digest: bytes) -> bool:
     """Whether the invite can be used now."""
-    return await _FIND_USABLE.value(connection, digest=digest) is not None
+    return await _FIND_USABLE.fetch_value(connection, digest=digest) is not None
 
 
 async def redeem_invite(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
     """Use the invite in this transaction; None when it cannot be used."""
-    row = await _REDEEM.first(connection, digest=digest, used_by=used_by)
+    row = await _REDEEM.fetch_first(connection, digest=digest, used_by=used_by)
     return _to_invite(row) if row else None
 
 
 async def expire_invite(connection: Connection, invite_id: UUID) -> bool:
     """Make the invite expire now; returns whether it could still have been used."""
-    return await _EXPIRE.value(connection, id=invite_id) is not None
+    return await _EXPIRE.fetch_value(connection, id=invite_id) is not None
 
 
 def _to_invite(row: Row) -> Invite:

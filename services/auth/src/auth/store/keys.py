@@ -73,7 +73,7 @@ class KeyRequest:
 
 async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
     """Return the key with its user."""
-    row = await _FIND.first(connection, id=key_id)
+    row = await _FIND.fetch_first(connection, id=key_id)
     if row is None:
         return None
     return StoredKey(
@@ -89,18 +89,18 @@ async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
 
 async def read_transaction_time(connection: Connection) -> datetime:
     """Return the transaction's time by the database clock."""
-    time: datetime = await _NOW.value(connection)
+    time: datetime = await _NOW.fetch_value(connection)
     return time
 
 
 async def list_working_keys(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
     """Return the user's working keys, newest first."""
-    return tuple(_to_key(row) for row in await _LIST.all(connection, user_id=user_id))
+    return tuple(_to_key(row) for row in await _LIST.fetch_all(connection, user_id=user_id))
 
 
 async def count_working_keys(connection: Connection, user_id: UUID) -> int:
     """Count the user's working keys. Exact only under the user's lock."""
-    number: int = await _COUNT.value(connection, user_id=user_id)
+    number: int = await _COUNT.fetch_value(connection, user_id=user_id)
     return number
 
 
@@ -110,7 +110,7 @@ async def get_key(connection: Connection, key_id: str) -> Key:
     Raises:
         LookupError: there is no such key.
     """
-    row = await _GET.first(connection, id=key_id)
+    row = await _GET.fetch_first(connection, id=key_id)
     if row is None:
         raise LookupError(key_id)
     return _to_key(row)
@@ -127,7 +127,7 @@ async def add_key(
     scopes: tuple[Scope, ...],
     expires_at: datetime | None,
 ) -> Key:
-    row = await _ADD.first(
+    row = await _ADD.fetch_first(
         connection,
         id=key_id,
         user_id=user_id,
@@ -143,36 +143,36 @@ async def add_key(
 
 async def rehash_key(connection: Connection, key: StoredKey, digest: bytes, pepper_id: str) -> None:
     """Replace the digest of a key unless it has changed since it was read."""
-    await _REHASH.run(connection, id=key.id, earlier=key.digest, digest=digest, pepper_id=pepper_id)
+    await _REHASH.execute(connection, id=key.id, earlier=key.digest, digest=digest, pepper_id=pepper_id)
 
 
 async def count_keys_by_pepper(connection: Connection) -> dict[str | None, tuple[int, datetime | None]]:
     """Return the number of working keys, and when one was last used, by the pepper of their digests."""
-    rows = await _COUNT_BY_PEPPER.all(connection)
+    rows = await _COUNT_BY_PEPPER.fetch_all(connection)
     return {row["pepper_id"]: (row["keys"], row["last_used_at"]) for row in rows}
 
 
 async def revoke_key(connection: Connection, user_id: UUID, key_id: str) -> bool | None:
     """Revoke a key; returns whether this call revoked it, or None when the user has no such key."""
-    if await _REVOKE.value(connection, id=key_id, user_id=user_id) is not None:
+    if await _REVOKE.fetch_value(connection, id=key_id, user_id=user_id) is not None:
         return True
-    return False if await _EXISTS.value(connection, id=key_id, user_id=user_id) else None
+    return False if await _EXISTS.fetch_value(connection, id=key_id, user_id=user_id) else None
 
 
 async def record_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
     """Store when keys were last used. Times never decrease and never exceed the current time."""
-    await _RECORD_USES.run(connection, ids=list(uses), times=list(uses.values()))
+    await _RECORD_USES.execute(connection, ids=list(uses), times=list(uses.values()))
 
 
 async def find_key_request(connection: Connection, user_id: UUID, idempotency_key: str) -> KeyRequest | None:
     """Return the request of the last 24 hours with this Idempotency-Key."""
-    row = await _FIND_REQUEST.first(connection, user_id=user_id, idempotency_key=idempotency_key)
+    row = await _FIND_REQUEST.fetch_first(connection, user_id=user_id, idempotency_key=idempotency_key)
     return KeyRequest(idempotency_key=idempotency_key, **row) if row else None
 
 
 async def save_key_request(connection: Connection, user_id: UUID, request: KeyRequest) -> None:
     """Store for 24 hours which key a request created."""
-    await _SAVE_REQUEST.run(
+    await _SAVE_REQUEST.execute(
         connection,
         user_id=user_id,
         idempotency_key=request.idempotency_key,

@@ -30,7 +30,7 @@ EXPIRED_LOGIN_LINKS = ExpiredRows("login_links", "expires_at < now() - interval 
 
 async def add_login_link(connection: Connection, digest: bytes, user_id: UUID, *, created_by: UUID | None) -> datetime:
     """Store a link; returns when it expires."""
-    expires_at: datetime = await _ADD.value(
+    expires_at: datetime = await _ADD.fetch_value(
         connection, digest=digest, user_id=user_id, created_by=created_by, life=float(LOGIN_LINK_LIFETIME_S)
     )
     return expires_at
@@ -38,11 +38,11 @@ async def add_login_link(connection: Connection, digest: bytes, user_id: UUID, *
 
 async def find_user_id(connection: Connection, digest: bytes) -> UUID | None:
     """Return the user whom the link with that digest logs in."""
-    user_id: UUID | None = await _FIND_USER.value(connection, digest=digest)
+    user_id: UUID | None = await _FIND_USER.fetch_value(connection, digest=digest)
     return user_id
 
 
 async def redeem_login_link(connection: Connection, digest: bytes) -> RedeemedLink | None:
     """Delete and return the link with that digest, so that it works once. Take the lock of its user first."""
-    row = await _REDEEM.first(connection, digest=digest)
+    row = await _REDEEM.fetch_first(connection, digest=digest)
     return RedeemedLink(**row) if row else None

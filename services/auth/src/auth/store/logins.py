@@ -47,18 +47,18 @@ RETURNING id, username, email, tier, role, is_active, created_at
 
 async def find_login(connection: Connection, name: str) -> Login | None:
     """Find the account by username or email address, given in lower case."""
-    row = await (_FIND_BY_EMAIL if "@" in name else _FIND_BY_USERNAME).first(connection, name=name)
+    row = await (_FIND_BY_EMAIL if "@" in name else _FIND_BY_USERNAME).fetch_first(connection, name=name)
     return Login(**row) if row else None
 
 
 async def find_login_by_id(connection: Connection, user_id: UUID) -> Login | None:
-    row = await _FIND_BY_ID.first(connection, user_id=user_id)
+    row = await _FIND_BY_ID.fetch_first(connection, user_id=user_id)
     return Login(**row) if row else None
 
 
 async def lock_login(connection: Connection, user_id: UUID) -> Login | None:
     """Return the account and lock it until the transaction ends."""
-    row = await _LOCK.first(connection, user_id=user_id)
+    row = await _LOCK.fetch_first(connection, user_id=user_id)
     return Login(**row) if row else None
 
 
@@ -67,23 +67,23 @@ async def record_login_failure(connection: Connection, user_id: UUID, *, is_coun
 
     An uncounted failure does the same work, so that timing reveals nothing.
     """
-    await _RECORD_FAILURE.run(connection, user_id=user_id, is_counted=is_counted)
+    await _RECORD_FAILURE.execute(connection, user_id=user_id, is_counted=is_counted)
 
 
 async def record_login_success(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
     """Reset the failure counter, and store a stronger hash of the same password if given."""
-    await _RECORD_SUCCESS.run(connection, user_id=user_id, upgraded=upgraded)
+    await _RECORD_SUCCESS.execute(connection, user_id=user_id, upgraded=upgraded)
 
 
 async def set_password_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
-    await _SET_HASH.run(connection, user_id=user_id, password_hash=password_hash)
+    await _SET_HASH.execute(connection, user_id=user_id, password_hash=password_hash)
 
 
 async def create_user(
     connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
 ) -> User | None:
     """Create an account; None when the name or address is taken, ignoring case."""
-    row = await _CREATE.first(
+    row = await _CREATE.fetch_first(
         connection, id=user_id, username=username, email=email, password_hash=password_hash, tier=tier
     )
     if row is None:

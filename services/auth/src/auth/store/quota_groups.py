@@ -32,12 +32,12 @@ async def join_quota_group(connection: Connection, user_id: UUID, digests: list[
     """
     digest, *earlier = digests
     if earlier:
-        await _REHASH.run(connection, digest=digest, earlier=earlier)
-    group: UUID = await _JOIN.value(connection, digest=digest, id=new_id(), max_age=max_age)
-    await _ASSIGN.run(connection, user_id=user_id, group=group)
+        await _REHASH.execute(connection, digest=digest, earlier=earlier)
+    group: UUID = await _JOIN.fetch_value(connection, digest=digest, id=new_id(), max_age=max_age)
+    await _ASSIGN.execute(connection, user_id=user_id, group=group)
     return group
 
 
 async def leave_quota_group(connection: Connection, user_id: UUID) -> None:
     """Remove an account from its group permanently."""
-    await _ASSIGN.run(connection, user_id=user_id, group=None)
+    await _ASSIGN.execute(connection, user_id=user_id, group=None)

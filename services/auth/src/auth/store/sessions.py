@@ -66,23 +66,23 @@ async def create_session(
     connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta, user_agent: str | None, ip: str | None
 ) -> None:
     """Create a session at generation 1 that ends after its lifetime regardless of refreshes."""
-    await _CREATE.run(connection, id=session_id, user_id=user_id, life=life, user_agent=user_agent, ip=ip)
+    await _CREATE.execute(connection, id=session_id, user_id=user_id, life=life, user_agent=user_agent, ip=ip)
 
 
 async def add_refresh_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
     """Store the digest of a refresh token."""
-    await _ADD_TOKEN.run(connection, session_id=session_id, digest=digest, generation=generation)
+    await _ADD_TOKEN.execute(connection, session_id=session_id, digest=digest, generation=generation)
 
 
 async def find_refresh_token(connection: Connection, digests: list[bytes]) -> PresentedToken | None:
     """Return the token with one of these digests, used or not."""
-    row = await _FIND.first(connection, digests=digests)
+    row = await _FIND.fetch_first(connection, digests=digests)
     return PresentedToken(**row) if row else None
 
 
 async def lock_session(connection: Connection, session_id: UUID) -> LockedSession | None:
     """Lock a session until the transaction ends. Take the lock of its user first."""
-    row = await _LOCK.first(connection, id=session_id)
+    row = await _LOCK.fetch_first(connection, id=session_id)
     return LockedSession(**row) if row else None
 
 
@@ -90,30 +90,30 @@ async def start_generation(
     connection: Connection, session_id: UUID, generation: int, *, user_agent: str | None, ip: str | None
 ) -> None:
     """Start this generation, under the session's lock, and store the client if it is known."""
-    await _START_GENERATION.run(connection, id=session_id, generation=generation, user_agent=user_agent, ip=ip)
+    await _START_GENERATION.execute(connection, id=session_id, generation=generation, user_agent=user_agent, ip=ip)
 
 
 async def has_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
     """Whether this user has such a session, ended or not."""
-    return await _EXISTS.value(connection, id=session_id, user_id=user_id) is not None
+    return await _EXISTS.fetch_value(connection, id=session_id, user_id=user_id) is not None
 
 
 async def list_sessions(
     connection: Connection, user_id: UUID, *, only_active: bool, idle: timedelta, limit: int
 ) -> tuple[SessionRecord, ...]:
     """Return the stored sessions of a user, newest first."""
-    rows = await _LIST.all(connection, user_id=user_id, only_active=only_active, idle=idle, limit=limit)
+    rows = await _LIST.fetch_all(connection, user_id=user_id, only_active=only_active, idle=idle, limit=limit)
     return tuple(SessionRecord(**row) for row in rows)
 
 
 async def end_session(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
     """End a session of this user; False if it had ended before or belongs to another user."""
-    return await _END.value(connection, id=session_id, user_id=user_id) is not None
+    return await _END.fetch_value(connection, id=session_id, user_id=user_id) is not None
 
 
 async def end_other_sessions(
     connection: Connection, user_id: UUID, *, kept: UUID | None, token_life: timedelta
 ) -> tuple[int, list[UUID]]:
     """End all sessions of a user but one; returns their number and those that may have valid access tokens."""
-    rows = await _END_OTHERS.all(connection, user_id=user_id, kept=kept, token_life=token_life)
+    rows = await _END_OTHERS.fetch_all(connection, user_id=user_id, kept=kept, token_life=token_life)
     return len(rows), [row["id"] for row in rows if row["has_tokens"]]

@@ -54,48 +54,48 @@ _DELETE_ALL = Statement("DELETE FROM signing_keys")
 
 async def lock_keys(connection: Connection) -> None:
     """Prevent other transactions from adding or removing keys until this one ends."""
-    await _LOCK.run(connection, key=_LOCK_KEY)
+    await _LOCK.execute(connection, key=_LOCK_KEY)
 
 
 async def find_newest_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
     """Return the newest key."""
-    row = await _FIND_NEWEST.first(connection, life=life)
+    row = await _FIND_NEWEST.fetch_first(connection, life=life)
     return EncryptedKey(**row) if row else None
 
 
 async def find_active_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
     """Return the key that signs at the time of this transaction."""
-    row = await _FIND_ACTIVE.first(connection, life=life)
+    row = await _FIND_ACTIVE.fetch_first(connection, life=life)
     return EncryptedKey(**row) if row else None
 
 
 async def list_public_keys(connection: Connection) -> list[tuple[str, bytes]]:
     """Return key id and public key of every key, newest first."""
-    return [(row["kid"], row["public_key"]) for row in await _LIST_PUBLIC.all(connection)]
+    return [(row["kid"], row["public_key"]) for row in await _LIST_PUBLIC.fetch_all(connection)]
 
 
 async def list_private_keys(connection: Connection) -> list[tuple[str, bytes]]:
     """Return key id and encrypted private key of every key."""
-    return [(row["kid"], row["private_key"]) for row in await _LIST_PRIVATE.all(connection)]
+    return [(row["kid"], row["private_key"]) for row in await _LIST_PRIVATE.fetch_all(connection)]
 
 
 async def replace_private_key(connection: Connection, kid: str, private_key: bytes) -> None:
     """Store a private key that was encrypted again."""
-    await _REPLACE_PRIVATE.run(connection, kid=kid, private_key=private_key)
+    await _REPLACE_PRIVATE.execute(connection, kid=kid, private_key=private_key)
 
 
 async def add_key(
     connection: Connection, *, kid: str, public_key: bytes, private_key: bytes, active_in: timedelta
 ) -> None:
     """Store a key that becomes active after ``active_in``."""
-    await _ADD.run(connection, kid=kid, public_key=public_key, private_key=private_key, active_in=active_in)
+    await _ADD.execute(connection, kid=kid, public_key=public_key, private_key=private_key, active_in=active_in)
 
 
 async def prune_keys(connection: Connection, *, token_life: timedelta) -> None:
     """Delete keys whose tokens have all expired."""
-    await _PRUNE.run(connection, token_life=token_life)
+    await _PRUNE.execute(connection, token_life=token_life)
 
 
 async def delete_all_keys(connection: Connection) -> None:
     """Delete every key, which voids all access tokens."""
-    await _DELETE_ALL.run(connection)
+    await _DELETE_ALL.execute(connection)

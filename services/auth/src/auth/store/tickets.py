@@ -39,7 +39,7 @@ EXPIRED_TICKETS = ExpiredRows("ws_tickets", "expires_at < now() - interval '1 mi
 
 async def add_ticket(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
     """Store a ticket for ``TICKET_LIFETIME_S`` but not beyond its credential; returns its lifetime in seconds."""
-    lifetime_s: float = await _ADD.value(
+    lifetime_s: float = await _ADD.fetch_value(
         connection,
         digest=digest,
         user_id=principal.user_id,
@@ -55,7 +55,7 @@ async def add_ticket(connection: Connection, digest: bytes, principal: Principal
 
 async def redeem_ticket(connection: Connection, digest: bytes) -> RedeemedTicket | None:
     """Delete and return the ticket with that digest, so that it works once."""
-    row = await _REDEEM.first(connection, digest=digest)
+    row = await _REDEEM.fetch_first(connection, digest=digest)
     if row is None:
         return None
     return RedeemedTicket(Principal.model_validate(row["principal"]), row["origin"], row["is_valid"])

@@ -15,7 +15,7 @@ _SAVE = Statement(
 
 async def list_tiers(connection: Connection) -> tuple[TierLimits, ...]:
     """Return every tier, smallest first."""
-    found = [_to_tier(row) for row in await _LIST.all(connection)]
+    found = [_to_tier(row) for row in await _LIST.fetch_all(connection)]
     return tuple(sorted(found, key=lambda tier: list(Tier).index(tier.tier)))
 
 
@@ -25,7 +25,7 @@ async def find_limits(connection: Connection, tier: Tier) -> Limits:
     Raises:
         LookupError: the table lacks the tier.
     """
-    row = await _FIND.first(connection, name=tier)
+    row = await _FIND.fetch_first(connection, name=tier)
     if row is None:
         raise LookupError(tier)
     return _to_tier(row).limits
@@ -37,12 +37,12 @@ async def change_tier(connection: Connection, tier: Tier, new_limits: Mapping[st
     Raises:
         LookupError: the table lacks the tier.
     """
-    row = await _LOCK.first(connection, name=tier)
+    row = await _LOCK.fetch_first(connection, name=tier)
     if row is None:
         raise LookupError(tier)
     before = _to_tier(row).limits
     after = Limits.model_validate(before.model_dump() | dict(new_limits))
-    await _SAVE.run(connection, name=tier, **after.model_dump())
+    await _SAVE.execute(connection, name=tier, **after.model_dump())
     return before, after
 
 

@@ -55,63 +55,63 @@ _FIND_BY_NAME = Statement(
 
 async def find_user_id(connection: Connection, username: str) -> UUID | None:
     """Return the id of the user of that name, ignoring case."""
-    row = await _FIND_BY_NAME.first(connection, username=username)
+    row = await _FIND_BY_NAME.fetch_first(connection, username=username)
     return row["user_id"] if row else None
 
 
 async def find_user(connection: Connection, user_id: UUID) -> User | None:
     """Return the user; None when there is none or it was erased."""
-    row = await _FIND.first(connection, id=user_id)
+    row = await _FIND.fetch_first(connection, id=user_id)
     return build_user(row) if row else None
 
 
 async def lock_user(connection: Connection, user_id: UUID) -> User | None:
     """Return the user and lock it until the transaction ends."""
     # Lock first, then read: a locking join returns no row when a joined column changed while it waited.
-    await _LOCK.run(connection, id=user_id)
+    await _LOCK.execute(connection, id=user_id)
     return await find_user(connection, user_id)
 
 
 async def list_users(connection: Connection, query: ListUsers) -> tuple[list[User], bool]:
     """Return matching users, newest first, and whether there are more. Search text is matched literally."""
     values = query.model_dump(mode="python") | {"limit": query.limit + 1}
-    rows = await _LIST.all(connection, **values)
+    rows = await _LIST.fetch_all(connection, **values)
     return [build_user(row) for row in rows[: query.limit]], len(rows) > query.limit
 
 
 async def read_usernames(connection: Connection, user_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return the names of users by id, without those that do not exist or were erased."""
-    return {row["id"]: row["username"] for row in await _LIST_USERNAMES.all(connection, ids=list(user_ids))}
+    return {row["id"]: row["username"] for row in await _LIST_USERNAMES.fetch_all(connection, ids=list(user_ids))}
 
 
 async def count_users_of_tier(connection: Connection, tier: Tier, changed: Sequence[str]) -> tuple[int, int]:
     """Count the users of a tier whom a change of these limits affects, and those who override all of them."""
-    row = await _COUNT_USERS_OF_TIER.first(connection, tier=tier, changed=list(changed))
+    row = await _COUNT_USERS_OF_TIER.fetch_first(connection, tier=tier, changed=list(changed))
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row["users"] - row["own"], row["own"]
 
 
 async def count_sessions(connection: Connection, user_id: UUID) -> int:
     """Count the sessions of a user that have not ended."""
-    number: int = await _COUNT_SESSIONS.value(connection, id=user_id)
+    number: int = await _COUNT_SESSIONS.fetch_value(connection, id=user_id)
     return number
 
 
 async def lock_admins(connection: Connection) -> None:
     """Prevent changes to who is an admin until the transaction ends. Call it before locking any user."""
-    await _LOCK_ADMINS.run(connection)
+    await _LOCK_ADMINS.execute(connection)
 
 
 async def is_last_admin(connection: Connection, user_id: UUID) -> bool:
     """Whether no other active admin exists. Exact only after ``lock_admins``."""
-    return await _FIND_OTHER_ADMIN.value(connection, id=user_id) is None
+    return await _FIND_OTHER_ADMIN.fetch_value(connection, id=user_id) is None
 
 
 async def save_user(
     connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own_limits: Mapping[str, Any]
 ) -> None:
     """Store the properties of a locked user; ``own_limits`` are all limits that override the tier."""
-    await _SAVE.run(
+    await _SAVE.execute(
         connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_serialize_limits(own_limits)
     )
 
@@ -121,7 +121,7 @@ def _serialize_limits(own_limits: Mapping[str, Any]) -> str | None:
 
 
 async def end_sessions(connection: Connection, user_id: UUID) -> None:
-    await _END_SESSIONS.run(connection, id=user_id)
+    await _END_SESSIONS.execute(connection, id=user_id)
 
 
 async def find_or_create_user(
@@ -133,8 +133,8 @@ async def find_or_create_user(
         own_limits: limits that override the tier, if the user is created.
     """
     values = {"username": username, "email": email, "role": role, "tier": tier, "own": _serialize_limits(own_limits)}
-    await _CREATE.run(connection, id=new_id(), **values)
-    row = await _FIND_BY_NAME.first(connection, username=username)
+    await _CREATE.execute(connection, id=new_id(), **values)
+    row = await _FIND_BY_NAME.fetch_first(connection, username=username)
     return build_user(row) if row else None
 
 

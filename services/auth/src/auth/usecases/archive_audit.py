@@ -50,7 +50,7 @@ class AuditArchiver:
         return count
 
     async def _archive_batch(self) -> int:
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             if not await audit_archives.try_lock_archives(connection):
                 return 0
             archives = await audit_archives.list_archives(connection)

@@ -34,7 +34,7 @@ async def verify_chain(database: Database) -> ChainVerification:
 
     An archive that no audit log entry names counts as a break: something else deleted entries.
     """
-    async with database.single() as connection:
+    async with database.connection() as connection:
         archives = await audit_archives.list_archives(connection)
         newest = archives[-1] if archives else None
         chain = ChainVerifier(newest.last_id, newest.last_hash) if newest else ChainVerifier()
@@ -56,13 +56,13 @@ async def verify_files(database: Database, folder: Path) -> int:
     Raises:
         ArchiveDamaged: says which file is missing or was changed.
     """
-    async with database.single() as connection:
+    async with database.connection() as connection:
         archives = await audit_archives.list_archives(connection)
     return await asyncio.to_thread(verify_archives, archives, folder)
 
 
 async def export_entries(database: Database) -> AsyncIterator[dict[str, Any]]:
     """Yield every entry as JSON with its hash, oldest first."""
-    async with database.single() as connection:
+    async with database.connection() as connection:
         async for entry, hash_ in audit.iterate_entries(connection):
             yield entry.as_json() | {"hash": hash_.hex()}

@@ -50,7 +50,7 @@ async def bootstrap(
     """
     hashed = None if password is None else _hash_password(policy, password, username, email)
     key = new_api_key()
-    async with database.direct() as connection:
+    async with database.transaction() as connection:
         own_limits = {} if graph_policy is None else {"graph_policy": graph_policy}
         user = await users.find_or_create_user(
             connection, username=username, email=email, role=role, tier=tier, own_limits=own_limits

@@ -47,7 +47,7 @@ class PasswordChanger:
         """
         new = command.new_password.get_secret_value()
         with self._hashing.reserve_slot():
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 login = await logins.find_login_by_id(connection, user_id)
                 user = await users.find_user(connection, user_id)
             if user is not None:
@@ -56,7 +56,7 @@ class PasswordChanger:
                     raise InvalidAccount(errors=errors)
             checked_login = await check_password(self._hashing, login, command.current_password.get_secret_value())
             new_hash = await self._hashing.hash(new) if checked_login.password_check.matches else ""
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 user_changes = await self._change_if_correct(connection, user_id, checked_login, new_hash, command)
         if user_changes is None:
             raise InvalidLogin

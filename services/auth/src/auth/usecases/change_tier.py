@@ -22,7 +22,7 @@ class TierChanger:
         Raises:
             MissingScope: the actor is not an active admin.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await users.lock_admins(connection)
             await require_admin(connection, actor_id)
             before, after = await tiers.change_tier(connection, command.tier, command.limits.model_dump())
@@ -40,7 +40,7 @@ class TierChanger:
         Raises:
             MissingScope: the actor is not an active admin.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             before = await tiers.find_limits(connection, command.tier)
             after = Limits.model_validate(before.model_dump() | command.limits.model_dump())

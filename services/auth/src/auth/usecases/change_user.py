@@ -31,7 +31,7 @@ class UserChanger:
             UnknownUser: there is no such user.
             LastAdmin: no active admin would be left.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await users.lock_admins(connection)
             await require_admin(connection, actor_id)
             user = await users.lock_user(connection, command.user_id)
@@ -56,7 +56,7 @@ class UserChanger:
         Raises:
             MissingScope, UnknownUser, LastAdmin: the change would be refused.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             user = await users.find_user(connection, command.user_id)
             if user is None:

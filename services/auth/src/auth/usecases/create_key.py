@@ -40,7 +40,7 @@ class KeyCreator:
         """
         if Scope.KEYS not in command.granted:
             raise MissingScope(scope=Scope.KEYS)
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             user = await users.lock_user(connection, user_id)
             if user is None or not user.is_active:
                 raise UnknownTenant

@@ -16,7 +16,7 @@ class SessionEnder:
 
     async def end_session(self, user_id: UUID, command: EndSession) -> Done:
         """End one session of the user, or all. Sessions that have ended or belong to others are unaffected."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             change = await self._end_session(connection, user_id, command)
         if change is not None:
             await self._announcer.announce_user_change(change)
@@ -28,7 +28,7 @@ class SessionEnder:
         Raises:
             UnknownSession: the user has no such session.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             if not await sessions.has_session(connection, user_id, command.session_id):
                 raise UnknownSession
         return await self.end_session(user_id, EndSession(session_id=command.session_id, ip=command.ip))

@@ -32,10 +32,10 @@ class AccountEraser:
             TooManyLogins: too many passwords are waiting to be hashed.
         """
         with self._hashing.reserve_slot():
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 login = await logins.find_login_by_id(connection, user_id)
             checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await users.lock_admins(connection)
             reason = await accept_or_refuse_login(connection, checked_login)
             if reason is not None:
@@ -59,7 +59,7 @@ class AccountEraser:
             UnknownUser: the user does not exist or was erased.
             LastAdmin: no active admin would be left.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await users.lock_admins(connection)
             await require_admin(connection, actor_id)
             change = await _erase_user(connection, command.user_id, actor_id=actor_id, ip=command.ip)

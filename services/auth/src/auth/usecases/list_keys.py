@@ -11,5 +11,5 @@ class KeyLister:
 
     async def list_keys(self, user_id: UUID) -> Keys:
         """Return the user's working keys by their prefixes, newest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return Keys(keys=await keys.list_working_keys(connection, user_id))

@@ -21,7 +21,7 @@ class SessionLister:
     async def list_sessions(self, user_id: UUID, query: ListSessions) -> Sessions:
         """Return up to ``MAX_SESSIONS`` sessions of the user, or ``MAX_ACTIVE_SESSIONS`` active ones, newest first."""
         limit = MAX_ACTIVE_SESSIONS if query.only_active else MAX_SESSIONS
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await sessions.list_sessions(
                 connection, user_id, only_active=query.only_active, idle=self._idle, limit=limit
             )

@@ -9,5 +9,5 @@ class TierLister:
 
     async def list_tiers(self) -> Tiers:
         """Return every tier with its limits, smallest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return Tiers(tiers=await tiers.list_tiers(connection))

@@ -19,7 +19,7 @@ class UserLister:
         Raises:
             MissingScope: the actor is not an active admin.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             found, more = await users.list_users(connection, query)
             detail = query.model_dump(mode="json", exclude_none=True) | {"found": len(found)}
@@ -32,6 +32,6 @@ class UserLister:
         Raises:
             MissingScope: the actor is not an active admin.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             return Usernames(usernames=await users.read_usernames(connection, query.user_ids))

@@ -27,7 +27,7 @@ class ClassRuleReader:
 
     async def read_rules(self) -> OperatorRules:
         """Return the rules of the database and the settings, merged."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return merge_rules(await class_rules.read_rules(connection), self._settings)
 
 
@@ -50,7 +50,7 @@ class ClassRuleChanger:
         """
         subject = RuleSubject.CLASS if command.pack is None else RuleSubject.PACK
         name = command.class_name or command.pack or ""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await users.lock_admins(connection)
             await require_admin(connection, actor_id)
             before = await class_rules.find_verdict(connection, subject, name)
@@ -67,7 +67,7 @@ class ClassRuleChanger:
 
     async def _announce_rules(self) -> OperatorRules:
         """Publish the committed rules under a lock, so that the last message contains the last change."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await users.lock_admins(connection)
             rules = merge_rules(await class_rules.read_rules(connection), self._settings)
             await self._announcer.announce_class_rules(rules)

@@ -31,7 +31,7 @@ class InviteService:
         token = new_invite_token()
         digest = digest_invite_token(token)
         assert digest is not None  # noqa: S101 - a new token is well-formed
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             invite = await invites.add_invite(
                 connection, new_id(), digest, tier=command.tier, created_by=actor_id, days=command.expires_in_days
@@ -42,7 +42,7 @@ class InviteService:
 
     async def list_invites(self, actor_id: UUID, query: ListInvites) -> InvitePage:
         """Return one page, newest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             await require_admin(connection, actor_id)
             found, more = await invites.list_invites(connection, limit=query.limit, before=query.before)
         return InvitePage(invites=found, more=more)
@@ -54,7 +54,7 @@ class InviteService:
             UnknownInvite: there is no such invite.
             InviteUsed: an account was registered with it.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             invite = await invites.lock_invite(connection, command.invite_id)
             if invite is None:

@@ -18,7 +18,7 @@ from contracts.auth.login_links import (
     RedeemLoginLink,
     UserInactive,
 )
-from contracts.auth.sessions import Session
+from contracts.auth.sessions import SessionTokens
 
 
 class LoginLinkCreator:
@@ -33,7 +33,7 @@ class LoginLinkCreator:
             UnknownUser: the user does not exist or was erased.
             UserInactive: the user is deactivated.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             return await self._create_link(connection, command.user_id, created_by=actor_id, ip=command.ip)
 
@@ -44,7 +44,7 @@ class LoginLinkCreator:
             UnknownUser: the user does not exist or was erased.
             UserInactive: the user is deactivated.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             user_id = await users.find_user_id(connection, username)
             if user_id is None:
                 raise UnknownUser
@@ -73,7 +73,7 @@ class LoginLinkRedeemer:
     def __init__(self, database: Database, opener: SessionOpener, signer: AccessTokenSigner) -> None:
         self._database, self._opener, self._signer = database, opener, signer
 
-    async def redeem_login_link(self, command: RedeemLoginLink) -> Session:
+    async def redeem_login_link(self, command: RedeemLoginLink) -> SessionTokens:
         """Open a session of the link's user. The link is used even if it is refused.
 
         Raises:
@@ -83,13 +83,15 @@ class LoginLinkRedeemer:
         if digest is None:
             raise InvalidLoginLink
         await self._signer.ensure_signing_key()
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             session = await self._redeem_link(connection, digest, command)
         if session is None:
             raise InvalidLoginLink
         return session
 
-    async def _redeem_link(self, connection: Connection, digest: bytes, command: RedeemLoginLink) -> Session | None:
+    async def _redeem_link(
+        self, connection: Connection, digest: bytes, command: RedeemLoginLink
+    ) -> SessionTokens | None:
         user_id = await login_links.find_user_id(connection, digest)
         user = await users.lock_user(connection, user_id) if user_id else None
         link = await login_links.redeem_login_link(connection, digest)

@@ -27,7 +27,7 @@ class TicketService:
         text = new_ticket()
         digest = digest_ticket(text)
         assert digest is not None  # noqa: S101 - a new token is well-formed
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             expires_in = await tickets.add_ticket(connection, digest, command.principal, command.origin)
         return Ticket(text=SecretStr(text), expires_in=max(0.0, expires_in))
 
@@ -40,7 +40,7 @@ class TicketService:
         digest = digest_ticket(command.ticket.get_secret_value())
         if digest is None:
             raise InvalidTicket
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             redeemed = await tickets.redeem_ticket(connection, digest)
         if redeemed is None or not redeemed.is_valid or redeemed.origin != command.origin:
             raise InvalidTicket

@@ -15,7 +15,7 @@ from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth.sessions import InvalidLogin, OpenSession, Session
+from contracts.auth.sessions import InvalidLogin, OpenSession, SessionTokens
 
 
 class SessionOpener:
@@ -39,7 +39,7 @@ class SessionOpener:
         self._database, self._hashing, self._signer = database, hashing, signer
         self._pepper, self._life, self._idle = pepper, life, idle
 
-    async def open_session(self, command: OpenSession) -> Session:
+    async def open_session(self, command: OpenSession) -> SessionTokens:
         """Verify the password and open a session.
 
         Raises:
@@ -49,10 +49,10 @@ class SessionOpener:
         """
         with self._hashing.reserve_slot():
             await self._signer.ensure_signing_key()
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 login = await logins.find_login(connection, normalise_login_name(command.username))
             checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 session = await self._open_if_correct(connection, checked_login, command)
         if session is None:
             raise InvalidLogin
@@ -60,7 +60,7 @@ class SessionOpener:
 
     async def _open_if_correct(
         self, connection: Connection, checked_login: CheckedLogin, command: OpenSession
-    ) -> Session | None:
+    ) -> SessionTokens | None:
         user_id = checked_login.login.user_id if checked_login.login else None
         reason = await accept_or_refuse_login(connection, checked_login)
         if reason is not None or user_id is None:
@@ -78,7 +78,7 @@ class SessionOpener:
         ip: str | None,
         user_agent: str | None,
         detail: Mapping[str, str | None] = MappingProxyType({}),
-    ) -> Session:
+    ) -> SessionTokens:
         """Open a session of a user whose lock is held. ``detail`` is added to the audit log entry."""
         session_id, refresh_token = new_id(), new_refresh_token()
         await sessions.create_session(connection, session_id, user_id, life=self._life, user_agent=user_agent, ip=ip)
@@ -88,7 +88,7 @@ class SessionOpener:
         access_token = await self._signer.sign_token(connection, user, session_id)
         entry = NewAuditEntry("session.opened", user_id, user_id, ip, {"session_id": str(session_id), **detail})
         await audit.append_entry(connection, entry)
-        return Session(
+        return SessionTokens(
             access_token=SecretStr(access_token),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),

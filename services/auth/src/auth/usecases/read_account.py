@@ -15,7 +15,7 @@ class AccountReader:
         Raises:
             UnknownTenant: the user does not exist or is deactivated.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             user = await users.find_user(connection, user_id)
         if user is None or not user.is_active:
             raise UnknownTenant

@@ -19,7 +19,7 @@ class AuditReader:
         Raises:
             MissingScope: the actor is not an active admin.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             found = await audit.list_entries(connection, query)
             detail = query.model_dump(mode="json", exclude_none=True)

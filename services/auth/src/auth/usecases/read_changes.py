@@ -17,7 +17,7 @@ class ChangeReader:
         Changes are dated before their commit, so continue from slightly before ``now``. After a full page, ``now`` is
         the time of its last change, and more are available at once.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await changes.list_changes(connection, since)
             all_tiers = await tiers.list_tiers(connection)
         return Changes(now=found.now, tiers=all_tiers, users=found.users)

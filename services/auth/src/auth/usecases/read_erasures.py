@@ -11,5 +11,5 @@ class ErasureReader:
 
     async def read_erasures(self, query: ReadErasures) -> Erasures:
         """Return the erasures with a number greater than ``query.after``, in commit order."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return await erasures.list_erasures(connection, query.after)

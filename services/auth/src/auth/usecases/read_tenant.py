@@ -17,7 +17,7 @@ class TenantReader:
         Raises:
             UnknownTenant: there is no such tenant.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             user = await users.find_user(connection, tenant_id)
         if user is None:
             raise UnknownTenant

@@ -23,7 +23,7 @@ class ActionRecorder:
             MissingScope: the actor is not an active admin.
         """
         detail = command.detail | ({"key_id": command.key_id} if command.key_id else {})
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)
             await audit.append_entry(
                 connection, NewAuditEntry(command.action, actor_id, command.subject_id, command.ip, detail)

@@ -15,6 +15,6 @@ class DenialRecorder:
 
     async def record_denial(self, user_id: UUID, command: RecordDenial) -> Done:
         detail = {"what": command.what, "code": command.code, "key_id": command.key_id}
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await audit.append_entry(connection, NewAuditEntry("access.denied", user_id, user_id, command.ip, detail))
         return Done()

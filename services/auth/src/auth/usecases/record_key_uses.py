@@ -35,7 +35,7 @@ class KeyUseRecorder:
             return
         writing, self._uses = self._uses, {}
         try:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 await keys.record_uses(connection, writing)
         except Exception as error:
             if is_unavailable(error):

@@ -16,14 +16,14 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.auth.changes import UserChanged
-from contracts.auth.sessions import InvalidRefreshToken, RefreshSession, Session
+from contracts.auth.sessions import InvalidRefreshToken, RefreshSession, SessionTokens
 
 
 @dataclass(frozen=True, slots=True)
 class _RefreshOutcome:
     """The transaction refreshed the session, ended it because of reuse, or found that it had ended before."""
 
-    session: Session | None = None
+    session: SessionTokens | None = None
     ended: UserChanged | None = None
 
 
@@ -48,7 +48,7 @@ class SessionRefresher:
         self._database, self._signer, self._pepper, self._announcer = database, signer, pepper, announcer
         self._idle, self._grace = idle, grace
 
-    async def refresh_session(self, command: RefreshSession) -> Session:
+    async def refresh_session(self, command: RefreshSession) -> SessionTokens:
         """Return a refresh token of the next generation and an access token.
 
         Raises:
@@ -59,7 +59,7 @@ class SessionRefresher:
         if not looks_like_refresh_token(token):
             raise InvalidRefreshToken
         await self._signer.ensure_signing_key()
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             presented = await sessions.find_refresh_token(connection, self._pepper.list_digests(token))
             outcome = await self._refresh_or_end(connection, presented, command) if presented else _RefreshOutcome()
         if outcome.ended is not None:
@@ -92,12 +92,12 @@ class SessionRefresher:
 
     async def _issue_tokens(
         self, connection: Connection, user: User, presented: PresentedToken, generation: int, lifetime: timedelta
-    ) -> Session:
+    ) -> SessionTokens:
         refresh_token = new_refresh_token()
         await sessions.add_refresh_token(
             connection, presented.session_id, self._pepper.digest(refresh_token), generation
         )
-        return Session(
+        return SessionTokens(
             access_token=SecretStr(await self._signer.sign_token(connection, user, presented.session_id)),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),

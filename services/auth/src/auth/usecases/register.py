@@ -65,7 +65,7 @@ class Registrar:
                 raise InvalidAccount(errors=errors)
             password_hash = await self._hashing.hash(password)
             user_id, detail = new_id(), dict[str, Any]()
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 tier = Tier.FREE
                 if invite is not None:
                     redeemed = await invites.redeem_invite(connection, invite, used_by=user_id)
@@ -94,7 +94,7 @@ class Registrar:
                 raise InviteRequired
             return None
         digest = digest_invite_token(command.invite.get_secret_value())
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             if digest is None or not await invites.is_usable(connection, digest):
                 raise InvalidInvite
         return digest

@@ -20,7 +20,7 @@ class KeyRevoker:
         Raises:
             UnknownKey: the user has no such key.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             if await users.lock_user(connection, user_id) is None:
                 raise UnknownKey
             ended = await keys.revoke_key(connection, user_id, command.key_id)

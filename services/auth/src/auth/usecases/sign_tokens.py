@@ -37,7 +37,7 @@ class AccessTokenSigner:
     async def read_keyset(self) -> Keyset:
         """Return all public keys in use, including the next one."""
         await self.ensure_signing_key()
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return Keyset(
                 keys=tuple(to_jwk(kid, public) for kid, public in await signing_keys.list_public_keys(connection))
             )
@@ -57,7 +57,7 @@ class AccessTokenSigner:
 
     async def rotate_keys(self) -> None:
         """Create the first key, or the next one when due, and delete keys whose tokens have all expired."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await signing_keys.lock_keys(connection)
             newest = await signing_keys.find_newest_key(connection, life=self._key_life)
             if newest is not None and not self._has_rotated and self._is_undecryptable(newest):
@@ -74,7 +74,7 @@ class AccessTokenSigner:
 
     async def rotate_keys_now(self) -> str | None:
         """Create the next key now and return its id, or None when one is already scheduled."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await signing_keys.lock_keys(connection)
             newest = await signing_keys.find_newest_key(connection, life=self._key_life)
             if newest is not None and not newest.is_active:

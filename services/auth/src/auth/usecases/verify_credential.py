@@ -23,7 +23,7 @@ class CredentialVerifier:
         key = parse_api_key(credential)
         if key is None:
             raise InvalidCredential
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             stored = await keys.find_key(connection, key.id)
         is_correct = self._pepper.matches(key, stored.digest if stored else UNKNOWN_KEY_DIGEST)
         if stored is None or not is_correct or not stored.is_usable:
@@ -35,6 +35,6 @@ class CredentialVerifier:
 
     async def _rehash_key(self, key: ApiKey, stored: StoredKey) -> None:
         """Store the digest under the current secret key, so that the earlier one can be removed."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             await keys.rehash_key(connection, stored, self._pepper.digest(key), self._pepper.pepper_id)
         log.info("auth.key.rehashed", key_id=stored.id)

@@ -12,7 +12,7 @@ from typing import IO
 import aiohttp
 from pydantic import ValidationError
 
-from chassis.telemetry.logs import bound_here
+from chassis.telemetry.logs import get_log_context
 from contracts.gateway.transfers import StoredOutput
 
 CONNECT_S = 5.0
@@ -188,5 +188,5 @@ class _UploadDigest:
 
 def _build_request_id_header() -> dict[str, str]:
     """Return the header with the id of the request that submitted the job, so that the gateway logs it too."""
-    request_id = bound_here().get("request_id")
+    request_id = get_log_context().get("request_id")
     return {"X-Request-Id": request_id} if request_id else {}

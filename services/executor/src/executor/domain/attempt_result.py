@@ -9,7 +9,7 @@ from typing import Any
 from contracts.scheduler.attempts import OUT_OF_MEMORY, Outcome
 from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
-from contracts.wire.text import clean
+from contracts.wire.text import clean_text
 from contracts.workflow import Graph
 from executor.domain.named_files import RunPeriod
 from executor.domain.node_text import clean_name, truncate_text
@@ -186,7 +186,7 @@ def find_run_period(entry: Mapping[str, Any]) -> RunPeriod | None:
 def sanitise_message(message: Any) -> str:
     """Return one line of at most ``MAX_MESSAGE`` characters without traceback and absolute paths."""
     text = truncate_text(message).partition("Traceback (most recent call last)")[0]
-    line = clean(" ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split()), 2 * MAX_MESSAGE)
+    line = clean_text(" ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split()), 2 * MAX_MESSAGE)
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 

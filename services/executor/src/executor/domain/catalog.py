@@ -15,7 +15,7 @@ from contracts.graph_policy.decision import GraphRules
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler.heartbeats import ReportCatalog
-from contracts.wire.text import MAX_NAME, clean
+from contracts.wire.text import MAX_NAME, clean_text
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
 from executor.domain.node_text import is_valid_name
 
@@ -57,10 +57,10 @@ class NodeClasses:
         self.specs, self.flexible, self.rules = specs, flexible, GraphRules(specs)
         self.keeps_png_info = keeps_png_info
 
-    def roles_of(self, class_type: str) -> ClassRoles:
+    def get_class_roles(self, class_type: str) -> ClassRoles:
         """Return the roles of a class's inputs; by name only if the node does not have the class."""
         if class_type in self.specs:
-            return self.rules.roles_of(class_type)
+            return self.rules.get_class_roles(class_type)
         return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))
 
     def is_output_class(self, class_type: str) -> bool:
@@ -202,7 +202,7 @@ def _remove_written_options(class_type: str, spec: ClassSpec, written: frozenset
 def _build_offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
     """Yield one input by its full name, and all inputs that it can become."""
     changes: dict[str, Any] = {}
-    role = roles.role_of(name)
+    role = roles.find_role(name)
     if role is InputRole.FILE or accepted.upload:
         changes |= {"options": None, "upload": True, "default": "" if accepted.default == "" else None}
     else:
@@ -289,7 +289,7 @@ def _parse_input(name: str, described: Any, *, required: bool, depth: int) -> In
         variants=_parse_variants(kind, extra, depth),
         grown=_parse_autogrow(kind, extra, depth),
         only_linked=extra.get("forceInput") is True,
-        widget=clean(extra["widgetType"], MAX_NAME) if isinstance(extra.get("widgetType"), str) else None,
+        widget=clean_text(extra["widgetType"], MAX_NAME) if isinstance(extra.get("widgetType"), str) else None,
         controlled=_is_controlled(name, kind, extra, depth),
         dynamic_prompts=extra.get("dynamicPrompts") is True,
     )
@@ -307,7 +307,7 @@ def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -
 
 def _parse_type(kind: Any) -> str:
     """Return a type's name; classic combos declare their list of options instead."""
-    return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
+    return clean_text(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
 def _parse_options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from contracts.graph_size.analysis import GraphSize, measure
+from contracts.graph_size.analysis import GraphSize, measure_graph
 from contracts.graph_size.image_quota import compute_file_cost, stores_video
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import OutputKind
@@ -19,7 +19,7 @@ class ImageCounter:
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
         read, errors = read_graph(graph)
-        self._size: GraphSize = measure({} if errors or not has_valid_links(read) else read)
+        self._size: GraphSize = measure_graph({} if errors or not has_valid_links(read) else read)
         self._frames_per_image = frames_per_image
 
     def count_images(self, item: FoundOutput) -> int:

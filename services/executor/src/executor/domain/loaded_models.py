@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 
 MAX_MODELS = 100  # reported model files; a graph has a handful
 MAX_NAME_LENGTH = 300  # characters of a name
@@ -15,6 +15,6 @@ def list_models(graph: Mapping[str, Any]) -> tuple[str, ...]:
         f"{node['class_type']}.{name}={value}"
         for node in graph.values()
         for name, value in node["inputs"].items()
-        if is_model(value)
+        if is_model_file_name(value)
     }
     return tuple(sorted(need for need in named if len(need) <= MAX_NAME_LENGTH)[:MAX_MODELS])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 
 
 class ModelLoads:
@@ -14,7 +14,9 @@ class ModelLoads:
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
         self._loaders = {
-            node_id for node_id, node in graph.items() if any(is_model(value) for value in node["inputs"].values())
+            node_id
+            for node_id, node in graph.items()
+            if any(is_model_file_name(value) for value in node["inputs"].values())
         }
 
     def apply_event(self, kind: str, data: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ file names that are not UTF-8), megabytes. Messages, the journal and PostgreSQL 
 import re
 from typing import Any
 
-from contracts.wire.text import MAX_NAME, clean, is_clean_text
+from contracts.wire.text import MAX_NAME, clean_text, is_clean_text
 
 MAX_TEXT_LENGTH = 4_000  # characters of an error text that are processed; nodes may send megabytes
 MAX_FILE_NAME = 255  # characters shown to a tenant
@@ -21,7 +21,7 @@ _NOT_SERVABLE = re.compile(r"\.\.|[\r\n]|^/")
 
 def clean_name(value: Any) -> str | None:
     """Return a sanitized node id or class name, None when the value is not a text."""
-    return clean(value, MAX_NAME) if isinstance(value, str) else None
+    return clean_text(value, MAX_NAME) if isinstance(value, str) else None
 
 
 def truncate_text(value: Any) -> str:
@@ -35,7 +35,7 @@ def display_file_name(name: str) -> str:
     plain = _NOT_IN_FILE_NAMES.sub("_", last)
     if len(plain) > MAX_FILE_NAME:
         plain = plain[: MAX_FILE_NAME - NAME_END] + plain[-NAME_END:]
-    return clean(plain, MAX_FILE_NAME)
+    return clean_text(plain, MAX_FILE_NAME)
 
 
 def is_addressable(*names: str) -> bool:

@@ -48,7 +48,7 @@ def stage_graph(
     staged: dict[str, Any] = {}
     marked: set[str] = set()
     for node_id, node in graph.items():
-        roles = classes.roles_of(node["class_type"])
+        roles = classes.get_class_roles(node["class_type"])
         inputs = {name: _insert_files(name, value, files, roles) for name, value in node["inputs"].items()}
         naming = _list_output_name_inputs(node, roles, classes)
         staged[node_id] = {**node, "inputs": {**inputs, **_build_output_names(naming, inputs, folder, texts)}}
@@ -90,8 +90,8 @@ def _can_carry_marker(class_type: str, classes: NodeClasses) -> bool:
     spec = classes.specs.get(class_type)
     if spec is None or not is_stock_module(spec.module):
         return False
-    roles = classes.roles_of(class_type)
-    return not any(roles.role_of(name) is InputRole.MODEL for name in spec.inputs)
+    roles = classes.get_class_roles(class_type)
+    return not any(roles.find_role(name) is InputRole.MODEL for name in spec.inputs)
 
 
 def _list_linked_nodes(node: Mapping[str, Any]) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _list_linked_nodes(node: Mapping[str, Any]) -> Iterator[str]:
 def _insert_files(name: str, value: Any, files: Mapping[str, str], roles: ClassRoles) -> Any:
     if isinstance(value, str):
         return files.get(value, value)
-    if isinstance(value, dict) and roles.role_of(name) is InputRole.RECORD:
+    if isinstance(value, dict) and roles.find_role(name) is InputRole.RECORD:
         return {part: files.get(inner, inner) if isinstance(inner, str) else inner for part, inner in value.items()}
     return value
 
@@ -113,7 +113,7 @@ def _is_set_by_executor(name: str, roles: ClassRoles) -> bool:
 
 def _names_output(name: str, roles: ClassRoles) -> bool:
     """Whether an input names an output, also inside a dynamic input with a dotted name."""
-    return name.rpartition(".")[2] == PREFIX_INPUT or roles.role_of(name) is InputRole.OUTPUT_NAME
+    return name.rpartition(".")[2] == PREFIX_INPUT or roles.find_role(name) is InputRole.OUTPUT_NAME
 
 
 def _build_output_names(

@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.messaging.bus import Bus
 from chassis.shutdown import wait_for_any
-from chassis.telemetry.logs import bound, log
+from chassis.telemetry.logs import log, log_context
 from contracts.scheduler.attempts import FinishAttempt, Outcome, RequestWork
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_responses import NodeUnavailable
@@ -86,8 +86,8 @@ class WorkLoop:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def drain(self, *, within_s: float, hurried: asyncio.Event) -> None:
-        """Request no more work; finish the running attempt within ``within_s`` unless hurried, else hand it back.
+    async def drain(self, *, within_s: float, forced: asyncio.Event) -> None:
+        """Request no more work; finish the running attempt within ``within_s`` unless forced, else hand it back.
 
         An attempt that waits for the node is handed back at once. One that could not be handed back within
         ``HAND_BACK_S`` stays in the journal: the successor reports it, or its lease ends.
@@ -98,7 +98,7 @@ class WorkLoop:
         self.live.changed.set()
         self.live.release_waiting_attempts()
         await self.requester.cancel_requests()
-        await wait_for_any(self._drained, hurried, within_s=within_s)
+        await wait_for_any(self._drained, forced, within_s=within_s)
         if not self._drained.is_set() and self.live:
             for attempt in self.live:
                 attempt.request_stop(StopReason.RELEASED)
@@ -171,7 +171,7 @@ class WorkLoop:
         record = attempt.record
         if not self.live.is_node_taken:
             self.idle.enter(IdleReason.PREPARING)
-        with bound(**self._log_fields(record)):
+        with log_context(**self._log_fields(record)):
             log.info("executor.attempt.accepted", phase=record.phase, prompt_id=record.prompt_id)
             finish = record.finish or await self._run_or_hand_back(attempt, maybe_posted=maybe_posted)
             if finish is not None:

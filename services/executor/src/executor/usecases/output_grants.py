@@ -64,7 +64,7 @@ class OutputGrants:
             except Refusal as refusal:
                 if not is_temporary(refusal):
                     refusals += 1
-                    log.error("executor.grants.refused", code=refusal.refused.code)
+                    log.error("executor.grants.refused", code=refusal.details.code)
                 raise
             if len(reply.grants) != self._count:
                 log.error("executor.grants.count_mismatch", asked=self._count, got=len(reply.grants))

@@ -62,7 +62,7 @@ class PromptBuilder:
             if node.class_type not in classes.specs:
                 message = "The node does not have this class."
                 raise StagingFailed(build_node_fault("workflow.rejected", message, node_id, node.class_type))
-        refused = classes.rules.violations(graph, assignment.policy, frozenset(map(str, assignment.inputs)))
+        refused = classes.rules.find_violations(graph, assignment.policy, frozenset(map(str, assignment.inputs)))
         if refused:
             log.warning("executor.graph.refused", codes=sorted({error.code for error in refused}))
             raise StagingFailed(classify_violations(refused, graph))

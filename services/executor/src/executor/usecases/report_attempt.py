@@ -17,7 +17,7 @@ from contracts.scheduler.attempts import (
     StartAttempt,
 )
 from contracts.scheduler.jobs import JobError
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from executor.domain.attempt import StopReason
 from executor.usecases.live_attempts import LiveAttempts
 from executor.usecases.retries import REQUESTS, is_temporary
@@ -44,7 +44,7 @@ class AttemptReporter:
         try:
             written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
         except Refusal as refusal:
-            log.info("executor.start_report.failed", code=refusal.refused.code)
+            log.info("executor.start_report.failed", code=refusal.details.code)
             return
         if not written.applied:
             self.live.request_stop(StopReason.CANCELLED, ref.job_id, ref.attempt)
@@ -55,7 +55,7 @@ class AttemptReporter:
         try:
             reply = await REQUESTS.on(is_temporary)(self.bus.request, RESERVE_IMAGES, request, key=self.node_name)
         except Refusal as refusal:
-            log.error("executor.reservation.refused", code=refusal.refused.code)
+            log.error("executor.reservation.refused", code=refusal.details.code)
             return 0
         return reply.images
 
@@ -87,18 +87,18 @@ class AttemptReporter:
             try:
                 return await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)
             except Refusal as refusal:
-                internal_errors += refusal.refused.kind is Kind.INTERNAL
+                internal_errors += refusal.details.kind is ErrorKind.INTERNAL
                 raise
 
         def may_succeed(error: BaseException) -> bool:
-            is_fault = isinstance(error, Refusal) and error.refused.kind is Kind.INTERNAL
+            is_fault = isinstance(error, Refusal) and error.details.kind is ErrorKind.INTERNAL
             most = MAX_INTERNAL_ERRORS if finish.request is None else 1  # its request may be the cause
             return is_temporary(error) or (is_fault and internal_errors < most)
 
         try:
             return await REQUESTS.on(may_succeed)(report_once)
         except Refusal as refusal:
-            log.error("executor.end_report.refused", code=refusal.refused.code, outcome=finish.outcome)
+            log.error("executor.end_report.refused", code=refusal.details.code, outcome=finish.outcome)
         except ValueError:  # cannot be serialized as JSON
             log.exception("executor.end_report.not_serializable", outcome=finish.outcome)
         return None

@@ -124,7 +124,7 @@ class WorkRequester:
         try:
             assignment = (await self.bus.request(REQUEST_WORK, request, key=self.node_name)).assignment
         except Refusal as refusal:
-            log.debug("executor.work_request.failed", code=refusal.refused.code)
+            log.debug("executor.work_request.failed", code=refusal.details.code)
             return None
         return self.begin_next_attempt(assignment)
 
@@ -216,7 +216,7 @@ class WorkRequester:
         try:
             reply = await self.bus.request(REQUEST_WORK, request, key=self.node_name, within_s=within_s)
         except Refusal as refusal:
-            log.debug("executor.work_request.failed", code=refusal.refused.code)
+            log.debug("executor.work_request.failed", code=refusal.details.code)
             self.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None

@@ -2,9 +2,9 @@
 
 from stamina import AsyncRetryingCaller
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
-TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.LIMITED})
+TEMPORARY = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.LIMITED})
 
 REQUESTS = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2)
 TRANSFERS = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0, wait_jitter=0.1)
@@ -12,4 +12,4 @@ TRANSFERS = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.1, w
 
 def is_temporary(error: BaseException) -> bool:
     """Whether this is a refusal, and the same request may succeed later."""
-    return isinstance(error, Refusal) and error.refused.kind in TEMPORARY
+    return isinstance(error, Refusal) and error.details.kind in TEMPORARY

@@ -63,7 +63,7 @@ class HeartbeatSender:
             await self._send_heartbeat()
             self._retry_in_s = None
         except Refusal as refusal:
-            log.info("executor.heartbeat.failed", code=refusal.refused.code)
+            log.info("executor.heartbeat.failed", code=refusal.details.code)
             if self._retry_in_s is not None:
                 self._send_within(self._retry_in_s)
                 self._retry_in_s = min(2 * self._retry_in_s, MAX_RETRY_S)
@@ -123,7 +123,7 @@ class HeartbeatSender:
             if is_temporary(refusal):
                 raise
             self._refused_digest = catalog.digest
-            log.error("executor.catalog.refused", code=refusal.refused.code, digest=catalog.digest)
+            log.error("executor.catalog.refused", code=refusal.details.code, digest=catalog.digest)
 
 
 def _apply_lease_state(attempt: LiveAttempt | None, lease: LeaseState) -> None:

@@ -11,7 +11,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler.attempts import AttemptRef
-from contracts.wire.errors import STATUS, Kind, Refusal
+from contracts.wire.errors import HTTP_STATUS, ErrorKind, Refusal
 from executor.clients.artifacts import Artifacts, DigestMismatch, DownloadRefused, StorageUnavailable
 from executor.clients.comfyui import STAGED_TYPE, ComfyUI, FileTooLarge, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
@@ -112,11 +112,11 @@ class InputStager:
             request = GrantInputs(job_id=ref.job_id)
             reply = await self.bus.request(GRANT_INPUTS, request, tenant=str(ref.tenant_id), key=self.node_name)
         except Refusal as refusal:
-            if refusal.refused.kind is Kind.NOT_FOUND:
+            if refusal.details.kind is ErrorKind.NOT_FOUND:
                 raise StagingFailed(UPLOAD_GONE) from refusal
             if not is_temporary(refusal):
-                raise DownloadRefused(STATUS[refusal.refused.kind]) from refusal
-            raise StorageUnavailable(refusal.refused.code) from refusal
+                raise DownloadRefused(HTTP_STATUS[refusal.details.kind]) from refusal
+            raise StorageUnavailable(refusal.details.code) from refusal
         granted = {grant.id: grant for grant in reply.grants}
         if not granted.keys() >= {*inputs}:
             raise StagingFailed(UPLOAD_GONE)

@@ -1,19 +1,19 @@
 """Refusals of accounts and sessions."""
 
 from contracts.auth.credentials import Principal
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class SessionNeeded(Refusal):
     """This request needs the access token of a login. An API key is not enough. Log in first."""
 
-    kind, code = Kind.FORBIDDEN, "auth.session.needed"
+    kind, code = ErrorKind.FORBIDDEN, "auth.session.needed"
 
 
 class ForeignPage(Refusal):
     """Only pages of this server can keep a session in a cookie. Other clients send the refresh token in the body."""
 
-    kind, code = Kind.FORBIDDEN, "auth.session.foreign_page"
+    kind, code = ErrorKind.FORBIDDEN, "auth.session.foreign_page"
 
 
 def require_session(principal: Principal) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.auth.accounts import Account, Role, User
 from contracts.auth.credentials import Jwk, Scope
 from contracts.auth.keys import CreatedKey, Key
-from contracts.auth.sessions import Session, SessionRecord
+from contracts.auth.sessions import SessionRecord, SessionTokens
 from contracts.auth.tiers import Limits, Tier, TierLimits
 from contracts.scheduler.usage import TenantUsage
 
@@ -233,7 +233,7 @@ def present_me(account: Account, usage: TenantUsage) -> MeBody:
     )
 
 
-def present_session(session: Session) -> SessionBody:
+def present_session(session: SessionTokens) -> SessionBody:
     return SessionBody(
         access_token=session.access_token.get_secret_value(),
         refresh_token=session.refresh_token.get_secret_value(),
@@ -241,7 +241,7 @@ def present_session(session: Session) -> SessionBody:
     )
 
 
-def present_cookie_session(session: Session) -> CookieSessionBody:
+def present_cookie_session(session: SessionTokens) -> CookieSessionBody:
     return CookieSessionBody(access_token=session.access_token.get_secret_value(), expires_in=session.expires_in)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import SecretStr
 
-from contracts.auth.sessions import InvalidRefreshToken, Session
+from contracts.auth.sessions import InvalidRefreshToken, SessionTokens
 from gateway.accounts.errors import ForeignPage
 from gateway.accounts.schemas import CookieSessionBody, present_cookie_session
 from gateway.edge.page_origin import is_own_page
@@ -68,7 +68,7 @@ class SessionCookie:
             raise InvalidRefreshToken
         return SecretStr(values[0])
 
-    def set_and_present(self, response: Response, session: Session) -> CookieSessionBody:
+    def set_and_present(self, response: Response, session: SessionTokens) -> CookieSessionBody:
         """Set the cookie, which lives as long as the token works. Return the body without the refresh token."""
         self._write_cookie(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
         return present_cookie_session(session)

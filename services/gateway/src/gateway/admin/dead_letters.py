@@ -14,7 +14,7 @@ from contracts.wire.dead_letters import (
     RedriveDeadLetter,
     UnknownDeadLetter,
 )
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 
 OWN_SERVICE = "gateway"
 LIST_TOPICS = {"notifier": notifier.LIST_DEAD_LETTERS, "scheduler": scheduler.LIST_DEAD_LETTERS}
@@ -46,7 +46,7 @@ class AllDeadLetters:
 
         Raises:
             UnknownDeadLetter: no service has a dead letter with this id.
-            DeadLetterNotRedrivable, DeadLetterFailedAgain, Relayed: it was not processed.
+            DeadLetterNotRedrivable, DeadLetterFailedAgain, RelayedRefusal: it was not processed.
         """
         command = RedriveDeadLetter(id=letter_id)
         with suppress(UnknownDeadLetter):
@@ -55,8 +55,8 @@ class AllDeadLetters:
         for topic in REDRIVE_TOPICS:
             try:
                 await self._bus.request(topic, command, tenant=tenant)
-            except Relayed as refusal:
-                if refusal.refused.code != UnknownDeadLetter.code:
+            except RelayedRefusal as refusal:
+                if refusal.details.code != UnknownDeadLetter.code:
                     raise
             else:
                 return

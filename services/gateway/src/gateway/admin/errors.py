@@ -1,9 +1,9 @@
 """Refusals of administration."""
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class UnknownTier(Refusal):
     """There is no such tier. GET /api/v1/admin/tiers lists all."""
 
-    kind, code = Kind.NOT_FOUND, "auth.tier.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "auth.tier.not_found"

@@ -60,7 +60,7 @@ class AdminActions:
         """Write an action to the audit log.
 
         Raises:
-            Relayed: MissingScope, the user is no longer an admin.
+            RelayedRefusal: MissingScope, the user is no longer an admin.
             Unavailable: auth is unavailable, so the action must not be performed.
         """
         known_details = {name: value for name, value in detail.items() if value is not None}
@@ -75,7 +75,7 @@ class AdminActions:
         """Change a node and return it, or None if it was removed.
 
         Raises:
-            UnknownNode, Relayed: there is no such node, or its state does not permit this.
+            UnknownNode, RelayedRefusal: there is no such node, or its state does not permit this.
         """
         if not _NODE.fullmatch(node):
             raise UnknownNode
@@ -90,7 +90,7 @@ class AdminActions:
         """Return what a change of a node would do. Not recorded: nothing happens.
 
         Raises:
-            UnknownNode, Relayed: there is no such node, or its state does not permit this.
+            UnknownNode, RelayedRefusal: there is no such node, or its state does not permit this.
         """
         if not _NODE.fullmatch(node):
             raise UnknownNode
@@ -109,7 +109,7 @@ class AdminActions:
         """Return a job of any user. Reading it is recorded.
 
         Raises:
-            UnknownJob, Relayed: there is no such job.
+            UnknownJob, RelayedRefusal: there is no such job.
         """
         found = await self._find_job(admin, text)
         await self.record_action(admin, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
@@ -121,7 +121,7 @@ class AdminActions:
         """Change a job and return it, or the new job that runs a failed one again.
 
         Raises:
-            UnknownJob, Relayed: there is no such job, or its state does not permit this.
+            UnknownJob, RelayedRefusal: there is no such job, or its state does not permit this.
         """
         job = (await self._find_job(admin, text)).job
         await self.record_action(

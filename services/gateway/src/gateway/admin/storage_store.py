@@ -33,7 +33,7 @@ class StorageTotals:
         return await self._read_totals(_UPLOADS)
 
     async def _read_totals(self, statement: Statement) -> FileTotals:
-        async with self._database.single() as connection:
-            row = await statement.first(connection)
+        async with self._database.connection() as connection:
+            row = await statement.fetch_first(connection)
         assert row is not None  # noqa: S101 - an aggregate returns one row
         return FileTotals(**row)

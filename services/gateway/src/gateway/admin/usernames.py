@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import READ_USERNAMES, ReadUsernames
-from contracts.wire.errors import FAULTS, Refusal
+from contracts.wire.errors import FAULT_KINDS, Refusal
 
 FRESH_S = 60.0  # the name of an erased user disappears after this time
 MAX_PER_REQUEST = 1000
@@ -33,7 +33,7 @@ class UsernameDirectory:
                 query = ReadUsernames(user_ids=unknown)
                 found = await self._bus.request(READ_USERNAMES, query, tenant=admin, within_s=TIMEOUT_S)
             except Refusal as refusal:
-                if refusal.refused.kind not in FAULTS:
+                if refusal.details.kind not in FAULT_KINDS:
                     raise
             else:
                 self._names.update(found.usernames)

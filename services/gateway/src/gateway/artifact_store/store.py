@@ -81,77 +81,79 @@ class ArtifactStoreRecord:
 
     async def read_identity(self) -> StoreIdentity | None:
         """Return the identity of the store that this database belongs to."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             return await _read_identity(connection)
 
     async def record_pair(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
         """Record the store's id and write its marker, unless another process has just done so."""
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection)
-            row = await _PAIR.first(connection, store_id=store_id)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection)
+            row = await _PAIR.fetch_first(connection, store_id=store_id)
             if row is not None:
                 await write_marker(StoreIdentity(**row))
 
     async def replace_identity(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
         """Record another id for the store and write its marker. Reports and approvals about orphans are dropped."""
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection)
-            row = await _REPLACE.first(connection, store_id=store_id)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection)
+            row = await _REPLACE.fetch_first(connection, store_id=store_id)
             assert row is not None  # noqa: S101 - an upsert returns its row
             await write_marker(StoreIdentity(**row))
 
     async def confirm_identity(self, store_id: UUID) -> StoreIdentity | None:
         """Update the time of agreement if that is due. Return the identity to write to the marker, else None."""
-        async with self._database.single() as connection:
-            row = await _CONFIRM.first(connection, store_id=store_id, every=CONFIRM_INTERVAL)
+        async with self._database.connection() as connection:
+            row = await _CONFIRM.fetch_first(connection, store_id=store_id, every=CONFIRM_INTERVAL)
         return StoreIdentity(**row) if row else None
 
     async def has_records(self) -> bool:
         """Whether the database has records of files."""
-        async with self._database.single() as connection:
-            return bool(await _HAS_RECORDS.value(connection))
+        async with self._database.connection() as connection:
+            return bool(await _HAS_RECORDS.fetch_value(connection))
 
     async def list_newest_keys(self) -> list[str]:
         """Return the keys of the uploads and outputs that were recorded last."""
-        async with self._database.single() as connection:
-            return [row["key"] for row in await _NEWEST.all(connection, limit=MAX_NEWEST_RECORDS)]
+        async with self._database.connection() as connection:
+            return [row["key"] for row in await _NEWEST.fetch_all(connection, limit=MAX_NEWEST_RECORDS)]
 
     async def find_recorded_ids(self, ids: Collection[UUID]) -> set[UUID]:
         """Return the ids that belong to an upload or an output."""
-        async with self._database.single() as connection:
-            return {row["id"] for row in await _FIND_RECORDED_IDS.all(connection, ids=[*ids])}
+        async with self._database.connection() as connection:
+            return {row["id"] for row in await _FIND_RECORDED_IDS.fetch_all(connection, ids=[*ids])}
 
     async def claim_sweep(self, interval: timedelta) -> bool:
         """Claim the next sweep for the caller, unless a process has begun one within ``interval``."""
-        async with self._database.single() as connection:
-            return await _CLAIM_SWEEP.value(connection, interval=interval) is not None
+        async with self._database.connection() as connection:
+            return await _CLAIM_SWEEP.fetch_value(connection, interval=interval) is not None
 
     async def claim_approved_deletion(self) -> int | None:
         """Take the approval of an admin: return the number of orphans that may be deleted; None without an approval.
 
         Only one caller gets it.
         """
-        async with self._database.single() as connection:
-            approved: int | None = await _CLAIM_APPROVED.value(connection, valid_for=APPROVED_FOR)
+        async with self._database.connection() as connection:
+            approved: int | None = await _CLAIM_APPROVED.fetch_value(connection, valid_for=APPROVED_FOR)
         return approved
 
     async def write_report(self, *, objects: int, orphans: int, orphan_bytes: int, sample: list[str]) -> None:
         """Replace the report of the last sweep."""
-        async with self._database.single() as connection:
-            await _REPORT.run(connection, objects=objects, orphans=orphans, orphan_bytes=orphan_bytes, sample=sample)
+        async with self._database.connection() as connection:
+            await _REPORT.execute(
+                connection, objects=objects, orphans=orphans, orphan_bytes=orphan_bytes, sample=sample
+            )
 
     async def read_report(self) -> OrphanReport | None:
         """Return the report of the last sweep; None before the first one."""
-        async with self._database.single() as connection:
-            row = await _READ_REPORT.first(connection, valid_for=APPROVED_FOR)
+        async with self._database.connection() as connection:
+            row = await _READ_REPORT.fetch_first(connection, valid_for=APPROVED_FOR)
         return OrphanReport(**{**row, "sample": tuple(row["sample"])}) if row else None
 
     async def approve_deletion(self, count: int) -> None:
         """Allow the next sweep to delete ``count`` orphans. The approval expires after ``APPROVED_FOR``."""
-        async with self._database.single() as connection:
-            await _APPROVE.run(connection, count=count)
+        async with self._database.connection() as connection:
+            await _APPROVE.execute(connection, count=count)
 
 
 async def _read_identity(connection: Connection) -> StoreIdentity | None:
-    row = await _READ_IDENTITY.first(connection)
+    row = await _READ_IDENTITY.fetch_first(connection)
     return StoreIdentity(**row) if row else None

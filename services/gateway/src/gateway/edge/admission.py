@@ -159,7 +159,7 @@ class Admission:
 
         app: ASGIApp = self._app
         if counted.refusal is not None:
-            app = build_problem_response(Request(scope), counted.refusal.refused)
+            app = build_problem_response(Request(scope), counted.refusal.details)
         await app(scope, receive, send_with_headers)
 
     def _refund_if_uninformative(self, counted: _CountedRequest, status: int) -> None:

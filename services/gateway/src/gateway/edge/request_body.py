@@ -10,7 +10,7 @@ from fastapi import Request
 from authn.client_address import find_rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.credentials import Principal
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.edge.form_body import MAX_FORM_BYTES, parse_form
@@ -98,4 +98,4 @@ def _check_media_type(content_type: str, media_type: str) -> None:
 
 def describe_content_type(content_type: str) -> str:
     """Return a clause about the Content-Type header of a request, for error messages."""
-    return f"its Content-Type is {show(content_type)}" if content_type else "it has no Content-Type"
+    return f"its Content-Type is {format_value(content_type)}" if content_type else "it has no Content-Type"

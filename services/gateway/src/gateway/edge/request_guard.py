@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.app import build_problem_response
 from contracts.wire.errors import FieldError, Refusal
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from gateway.edge.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
 
 MAX_PARAMETERS = 50
@@ -44,7 +44,7 @@ class RequestGuard:
                 if scope["query_string"]:
                     _check_query(scope["query_string"])
             except Refusal as refusal:
-                app = build_problem_response(Request(scope), refusal.refused)
+                app = build_problem_response(Request(scope), refusal.details)
         await app(scope, receive, send)
 
 
@@ -60,7 +60,7 @@ def _check_encoding(headers: list[tuple[bytes, bytes]]) -> None:
         if types > 1:
             raise UnsupportedMediaType(problem="the request has more than one Content-Type header", expected="one")
         if name == b"content-encoding" and value.lower() != b"identity":
-            problem = f"its Content-Encoding is {show(value.decode('latin-1'))}"
+            problem = f"its Content-Encoding is {format_value(value.decode('latin-1'))}"
             raise UnsupportedMediaType(problem=problem, expected="it uncompressed, without this header")
 
 

@@ -1,9 +1,9 @@
 """Refusals of account exports."""
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class ExportRunning(Refusal):
     """An export of this account is running. Start another one when it has finished."""
 
-    kind, code = Kind.LIMITED, "auth.export_running"
+    kind, code = ErrorKind.LIMITED, "auth.export_running"

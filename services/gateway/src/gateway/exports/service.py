@@ -16,7 +16,7 @@ from contracts.auth.keys import LIST_KEYS, ListKeys
 from contracts.auth.sessions import LIST_SESSIONS, ListSessions
 from contracts.scheduler.jobs import LIST_JOBS, READ_JOB_GRAPH, Job, ListJobs, ReadJobGraph, UnknownJob
 from contracts.scheduler.usage import READ_DAILY_USAGE, USAGE_DAYS, ReadDailyUsage
-from contracts.wire.errors import Relayed
+from contracts.wire.errors import RelayedRefusal
 from gateway.exports.errors import ExportRunning
 from gateway.exports.files import ExportFiles
 from gateway.outputs.zip_sink import ZipSink
@@ -58,7 +58,7 @@ class AccountExport:
 
         Raises:
             ExportRunning: another export of this user is running.
-            Unavailable, Relayed: auth or the scheduler does not answer.
+            Unavailable, RelayedRefusal: auth or the scheduler does not answer.
         """
         if user_id in self._running:
             raise ExportRunning(retry_after_s=RETRY_AFTER_S)
@@ -114,8 +114,8 @@ class AccountExport:
         async for job in self._iterate_jobs(tenant):
             try:
                 workflow = await self.bus.request(READ_JOB_GRAPH, ReadJobGraph(job_id=job.job_id), tenant=tenant)
-            except Relayed as relayed:
-                if relayed.refused.code == UnknownJob.code:  # purged since the page was read
+            except RelayedRefusal as relayed:
+                if relayed.details.code == UnknownJob.code:  # purged since the page was read
                     continue
                 raise
             record = job.model_dump(mode="json")

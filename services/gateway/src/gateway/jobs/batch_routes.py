@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from chassis.http.app import problem
+from chassis.http.app import build_problem_body
 from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -88,7 +88,7 @@ class OutcomeRenderer(NamedTuple):
         if isinstance(outcome, AcceptedJob):
             job = present_job(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
-        refused = problem(relocate_refusal(outcome.refused, index, self.max_errors), self.request_id)
+        refused = build_problem_body(relocate_refusal(outcome.details, index, self.max_errors), self.request_id)
         return BatchItem(index=index, status=refused["status"], problem=refused)
 
 

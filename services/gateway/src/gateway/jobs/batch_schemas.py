@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.gateway.submissions import Submission
-from contracts.wire.errors import Refused
+from contracts.wire.errors import RefusalDetails
 from gateway.jobs.schemas import JobBody
 
 MAX_JOBS = 100
@@ -52,7 +52,7 @@ class BatchBody(BaseModel):
     jobs: list[BatchItem]
 
 
-def relocate_refusal(refused: Refused, index: int, max_errors: int) -> Refused:
+def relocate_refusal(refused: RefusalDetails, index: int, max_errors: int) -> RefusalDetails:
     """Return a refusal with its first ``max_errors`` errors, whose pointers refer to the body of the batch."""
     errors = tuple(
         error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:max_errors]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 
-from chassis.http.app import problem
+from chassis.http.app import build_problem_body
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -56,7 +56,7 @@ def create_router(*, jobs: JobService, public_url: str, on_usage_changed: Callab
                         return BulkItem(job_id=job_id, status=HTTPStatus.NO_CONTENT)
                     job = await jobs.cancel_job(str(job_id), tenant=tenant)
                 except Refusal as refusal:
-                    refused = problem(refusal.refused, request.state.request_id)
+                    refused = build_problem_body(refusal.details, request.state.request_id)
                     return BulkItem(job_id=job_id, status=refused["status"], problem=refused)
                 return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
 

@@ -10,7 +10,7 @@ from contracts.scheduler.submissions import (
     StartTimeTooLong,
 )
 from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, QuotaExceeded
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from gateway.edge.errors import BadIdempotencyKey
 from gateway.fleet.errors import NoModel
 from gateway.storage.errors import StoreMismatch
@@ -20,25 +20,25 @@ from gateway.workflows.errors import BadParameters, UnknownWorkflow
 class ResultStorageFull(Refusal):
     """Your stored outputs take {stored} bytes; your tier allows {limit}. Purge jobs that you no longer need."""
 
-    kind, code = Kind.FORBIDDEN, "quota.result_bytes_exceeded"
+    kind, code = ErrorKind.FORBIDDEN, "quota.result_bytes_exceeded"
 
 
 class JobFailed(Refusal):
     """The job failed and would fail again: {cause}. Correct it and submit it again."""
 
-    kind, code = Kind.INVALID, "job.failed"
+    kind, code = ErrorKind.INVALID, "job.failed"
 
 
 class JobLost(Refusal):
     """The job failed because of an infrastructure fault. Submit it again."""
 
-    kind, code = Kind.UNAVAILABLE, "job.lost"
+    kind, code = ErrorKind.UNAVAILABLE, "job.lost"
 
 
 class JobCancelled(Refusal):
     """The job was cancelled. Submit it again to have it run."""
 
-    kind, code = Kind.CONFLICT, "job.cancelled"
+    kind, code = ErrorKind.CONFLICT, "job.cancelled"
 
 
 STORAGE: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)

@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from chassis.shutdown import Shutdown, wait_for_any
 from contracts.auth.credentials import Principal
 from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
-from contracts.wire.errors import Kind, Relayed, Unavailable
+from contracts.wire.errors import ErrorKind, RelayedRefusal, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.jobs.event_stream import build_status_event
@@ -95,7 +95,7 @@ async def _follow_events(
             return
         try:
             page = await read_events(last_seq)
-        except (Unavailable, Relayed) as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE:
+        except (Unavailable, RelayedRefusal) as refusal:
+            if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                 return
             page = page.model_copy(update={"events": ()})

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.scheduler.workflow_forms import FormInput, InputFormat, WorkflowForm
 from contracts.wire.errors import FieldError
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 from gateway.jobs.workflow_pointers import build_input_pointer
 from gateway.workflows.submission_formats import WORKFLOW_POINTER
 
@@ -151,6 +151,6 @@ def _build_unique_name(form_input: FormInput, names: set[str]) -> str:
 
 
 def _build_options_url(node_class: str, options: Sequence[object]) -> str:
-    if options and all(map(is_model, options)):
+    if options and all(map(is_model_file_name, options)):
         return "/api/v1/models"
     return f"/api/v1/nodes/classes?name={quote(node_class, safe='')}"

@@ -106,7 +106,7 @@ def create_router(
         try:
             return _build_job_response(present_generated(waiter.job, public_url), 200, headers)
         except Refusal as refusal:
-            response = build_problem_response(request, refusal.refused)
+            response = build_problem_response(request, refusal.details)
             response.headers.update(headers)
             return response
 

@@ -30,7 +30,7 @@ class JobWithGraph(NamedTuple):
 
 
 class JobHistory:
-    """Every method raises UnknownJob (also as Relayed) if the tenant has no such job."""
+    """Every method raises UnknownJob (or RelayedRefusal) if the tenant has no such job."""
 
     def __init__(self, bus: Bus, saved_workflows: SavedWorkflows) -> None:
         self._bus, self._saved_workflows = bus, saved_workflows

@@ -53,8 +53,8 @@ def _build_eta_fields(job: Job, live_s: float | None) -> dict[str, float | None]
 class JobService:
     """The jobs of a tenant. The scheduler stores them.
 
-    Every method raises Unavailable if the scheduler does not answer, and UnknownJob (also as Relayed) if the tenant has
-    no such job.
+    Every method raises Unavailable if the scheduler does not answer, and UnknownJob (or RelayedRefusal) if the
+    tenant has no such job.
     """
 
     def __init__(self, bus: Bus, *, cursor_keys: SigningKeys) -> None:
@@ -66,7 +66,7 @@ class JobService:
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job
-        live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
+        live = await streams.read_last_message(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
         if live is None or live.attempt != job.attempt or live.progress <= job.progress:
             return job
         return job.model_copy(update={"progress": live.progress} | _build_eta_fields(job, live.eta_seconds))
@@ -116,6 +116,6 @@ class JobService:
         """Delete an ended job with its inputs and outputs.
 
         Raises:
-            Relayed: JobNotEnded, JobStopping.
+            RelayedRefusal: JobNotEnded, JobStopping.
         """
         await self._bus.request(PURGE_JOB, PurgeJob(job_id=parse_job_id(text)), tenant=tenant)

@@ -7,7 +7,7 @@ from cachetools import LRUCache
 from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 from contracts.auth.tiers import Limits
-from contracts.wire.errors import Kind, Refusal, Unavailable
+from contracts.wire.errors import ErrorKind, Refusal, Unavailable
 from gateway.accounts.user_cache import UserCache
 from gateway.caching import StaleWhileRevalidateCache
 from gateway.jobs.errors import ResultStorageFull
@@ -50,8 +50,8 @@ class ResultStorageLimit:
         try:
             return await self._users.read_limits_by_id(tenant_id)
         except Refusal as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE:
-                log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.refused.code)
+            if refusal.details.kind is not ErrorKind.UNAVAILABLE:
+                log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.details.code)
             return None
 
     async def _load_stored_bytes(self, tenant_id: UUID) -> int:

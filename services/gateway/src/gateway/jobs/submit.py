@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from chassis.offload import offload
-from chassis.telemetry.logs import bound, log
+from chassis.telemetry.logs import log, log_context
 from contracts.gateway.submissions import Submission
 from contracts.scheduler.jobs import READ_JOB, Job, ReadJob, UnknownJob
 from contracts.scheduler.submissions import (
@@ -23,7 +23,7 @@ from contracts.scheduler.submissions import (
 )
 from contracts.scheduler.usage import Quota
 from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
-from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import ErrorKind, FieldError, InternalFault, Refusal, RelayedRefusal, Unavailable
 from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import parse_idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
@@ -143,7 +143,7 @@ class JobSubmitter:
             BadParameters: the parameters do not fit the saved workflow.
             ResultStorageFull: the tenant's stored outputs have reached their limit.
             StorageFull, StoreMismatch: results could not be stored now.
-            Relayed: the scheduler refused.
+            RelayedRefusal: the scheduler refused.
             Unavailable: the job may or may not be committed. Sending the same Idempotency-Key again is safe.
         """
         key, job_id = parse_idempotency_key(idempotency_keys), new_id()
@@ -174,7 +174,7 @@ class JobSubmitter:
             request_hash=request_hash,
             endpoint=endpoint,
         )
-        with bound(job_id=str(job_id)), _relocated_errors(plan):
+        with log_context(job_id=str(job_id)), _relocated_errors(plan):
             try:
                 accepted = await self._submit_to_scheduler(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
@@ -193,7 +193,7 @@ class JobSubmitter:
         """Check a submission without creating a job. All reasons to refuse it as invalid are among the errors.
 
         Raises:
-            UnknownWorkflow, Relayed, Unavailable: see ``submit_job``.
+            UnknownWorkflow, RelayedRefusal, Unavailable: see ``submit_job``.
         """
         submission = sent.submission
         try:
@@ -209,7 +209,7 @@ class JobSubmitter:
             command = _build_command(submission, plan, uploads, extra_data=extra_data, job_id=new_id(), request_hash="")
             found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
-            if refusal.refused.kind is not Kind.INVALID:
+            if refusal.details.kind is not ErrorKind.INVALID:
                 raise
             return ValidationReply(errors=list_errors(refusal))
         relocated = {"errors": plan.relocate_errors(found.errors), "warnings": plan.relocate_errors(found.warnings)}
@@ -228,7 +228,7 @@ class JobSubmitter:
 
         Raises:
             InvalidWorkflow: the graph is not one, or a file that cannot be converted exactly.
-            UnknownWorkflow, BadParameters, NoModel, Relayed, Unavailable: see ``submit_job``.
+            UnknownWorkflow, BadParameters, NoModel, RelayedRefusal, Unavailable: see ``submit_job``.
         """
         name = sent.submission.workflow_name
         if name is not None and name in built_in.NAMES:
@@ -252,7 +252,7 @@ class JobSubmitter:
         try:
             return await self._submit_to_scheduler(command, tenant)
         except Refusal as replayed:
-            raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
+            raise (refusal if replayed.details.code == InvalidWorkflow.code else replayed) from None
 
     async def _submit_to_scheduler(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> AcceptedJob:
         """Submit the job.
@@ -271,12 +271,14 @@ class JobSubmitter:
                 READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_TIMEOUT_S
             )
             return AcceptedJob(read.job, replayed=False, quota=None)
-        except Relayed as relayed:
-            if relayed.refused.code != UnknownJob.code:
+        except RelayedRefusal as relayed:
+            if relayed.details.code != UnknownJob.code:
                 raise first_refusal from first_refusal.__cause__
         except (Unavailable, InternalFault):
             raise first_refusal from first_refusal.__cause__
-        if first_refusal.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
+        if (
+            first_refusal.details.kind is ErrorKind.INTERNAL
+        ):  # not committed, and submitting it again would hit the same bug
             raise first_refusal from first_refusal.__cause__
         try:
             reply = self._bus.request(
@@ -337,9 +339,9 @@ def _relocated_errors(plan: SubmissionPlan) -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        if refusal.refused.code != InvalidWorkflow.code:
+        if refusal.details.code != InvalidWorkflow.code:
             raise
-        raise InvalidWorkflow(plan.relocate_errors(refusal.refused.errors)) from refusal
+        raise InvalidWorkflow(plan.relocate_errors(refusal.details.errors)) from refusal
 
 
 def _build_command(
@@ -377,7 +379,7 @@ def _build_command(
 
 def list_errors(refusal: Refusal) -> tuple[FieldError, ...]:
     """Return the errors of a refusal; without any, the refusal itself as one."""
-    refused = refusal.refused
+    refused = refusal.details
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
 
@@ -387,9 +389,9 @@ def may_be_committed(refusal: Refusal) -> bool:
     The reply was lost, the database failed, or a fault occurred that may have come after the commit.
     """
     return (
-        refusal.refused.code == InternalFault.code
+        refusal.details.code == InternalFault.code
         or isinstance(refusal.__cause__, TimeoutError)
-        or (isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code)
+        or (isinstance(refusal, RelayedRefusal) and refusal.details.code == Unavailable.code)
     )
 
 
@@ -397,7 +399,7 @@ def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
     """Whether an earlier submission with this key may have been accepted, when uploads and workflows still existed."""
     if isinstance(refusal, STORAGE_REFUSALS):
         return True
-    return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
+    return submission.workflow is None and refusal.details.kind is not ErrorKind.UNAVAILABLE
 
 
 def _to_accepted_job(submitted: SubmitReply) -> AcceptedJob:

@@ -8,7 +8,7 @@ from typing import Any
 
 from chassis.offload import offload
 from contracts.scheduler.submissions import IdempotencyKeyReused
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from gateway.edge.idempotency import parse_idempotency_key
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_formats import ParsedSubmission, parse_submission
@@ -44,7 +44,7 @@ class BatchSubmitter:
         """Return the outcome of each submission, in order.
 
         Raises:
-            IdempotencyKeyReused, Relayed: the key was used with another batch.
+            IdempotencyKeyReused, RelayedRefusal: the key was used with another batch.
             Refusal: all submissions failed because a service is unavailable.
         """
         if self._key is not None:
@@ -64,7 +64,7 @@ class BatchSubmitter:
         for index in range(len(self._items)):
             outcome = await self._submit_item(index)
             if isinstance(outcome, Refusal) and (
-                outcome.refused.code == IdempotencyKeyReused.code or _is_outage(outcome)
+                outcome.details.code == IdempotencyKeyReused.code or _is_outage(outcome)
             ):
                 raise outcome  # no submission has been accepted so far
             outcomes.append(outcome)
@@ -93,7 +93,7 @@ class BatchSubmitter:
 
 
 def _is_outage(outcome: Outcome) -> bool:
-    return isinstance(outcome, Refusal) and outcome.refused.kind is Kind.UNAVAILABLE
+    return isinstance(outcome, Refusal) and outcome.details.kind is ErrorKind.UNAVAILABLE
 
 
 def _derive_item_key(key: str, index: int) -> str:

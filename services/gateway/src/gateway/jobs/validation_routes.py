@@ -37,7 +37,7 @@ def create_router(*, submitter: JobSubmitter) -> APIRouter:
         try:
             sent = parse_submission(body)
         except InvalidRequest as refusal:
-            return present_validation(ValidationReply(errors=refusal.refused.errors))
+            return present_validation(ValidationReply(errors=refusal.details.errors))
         found = await submitter.validate_submission(sent, tenant=tenant, is_large=request.state.is_large)
         return present_validation(found)
 

@@ -18,7 +18,7 @@ from contracts.scheduler.jobs import (
     JobEvent,
     ReadJob,
 )
-from contracts.wire.errors import Kind, Refusal, Unavailable
+from contracts.wire.errors import ErrorKind, Refusal, Unavailable
 
 POLL_S = 2.0  # interval of reads, because live events can be lost
 CANCEL_TRIES, CANCEL_PAUSE_S = 10, 1.0
@@ -36,7 +36,7 @@ class JobWaiter:
         """Return once the job has ended, without a time limit. Outages of the scheduler only delay it.
 
         Raises:
-            Relayed: the job no longer exists.
+            RelayedRefusal: the job no longer exists.
         """
         if self.job.state in FINAL_STATES:
             return
@@ -55,7 +55,7 @@ class JobWaiter:
         try:
             self.job = (await self._bus.request(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
         except Refusal as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE:
+            if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                 raise
 
     async def cancel_job(self) -> None:
@@ -66,7 +66,7 @@ class JobWaiter:
                     await self._bus.request(CANCEL_JOB, CancelJob(job_id=self.job.job_id), tenant=self._tenant)
                 ).job
             except Refusal as refusal:
-                if refusal.refused.kind is not Kind.UNAVAILABLE:
+                if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                     break
                 await asyncio.sleep(CANCEL_PAUSE_S)
             else:

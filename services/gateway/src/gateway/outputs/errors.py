@@ -2,20 +2,20 @@
 
 from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import UnknownJob
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyConversions, TooManyPixels
 
 
 class BadLink(Refusal):
     """The link is invalid or has expired. GET /api/v1/outputs gives new links."""
 
-    kind, code = Kind.FORBIDDEN, "link.invalid"
+    kind, code = ErrorKind.FORBIDDEN, "link.invalid"
 
 
 class TooManyFiles(Refusal):
     """These jobs have more than {limit} outputs. Choose fewer jobs."""
 
-    kind, code = Kind.INVALID, "archive.too_many_files"
+    kind, code = ErrorKind.INVALID, "archive.too_many_files"
 
 
 RESULT: tuple[type[Refusal], ...] = (

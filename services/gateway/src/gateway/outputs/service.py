@@ -25,7 +25,7 @@ MAX_ARCHIVED_FILES = 10_000
 class ResultService:
     """The outputs of a tenant's jobs, with the records of their bytes.
 
-    Methods that take one job raise JobNotFinished if it is not completed, and UnknownJob (also as Relayed) if the
+    Methods that take one job raise JobNotFinished if it is not completed, and UnknownJob (or RelayedRefusal) if the
     tenant has no such job.
     """
 
@@ -92,7 +92,7 @@ class ResultService:
                 try:
                     return await self.read_completed_job(str(job_id), tenant=tenant)
                 except Refusal as refusal:
-                    if refusal.refused.code in {UnknownJob.code, JobNotFinished.code}:
+                    if refusal.details.code in {UnknownJob.code, JobNotFinished.code}:
                         return None
                     raise
 

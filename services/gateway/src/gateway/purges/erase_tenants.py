@@ -9,7 +9,7 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from contracts.auth.erasure import READ_ERASURES, ReadErasures
-from contracts.wire.errors import Relayed, Unavailable
+from contracts.wire.errors import RelayedRefusal, Unavailable
 from gateway.purges.erasure_store import ErasureStore
 from gateway.storage.objects import ArtifactStore
 
@@ -34,7 +34,7 @@ class TenantEraser:
 
         While auth is unavailable, only the known ones are processed.
         """
-        with suppress(Unavailable, Relayed):
+        with suppress(Unavailable, RelayedRefusal):
             while await self._read_erasures():
                 pass
         if self._pending:

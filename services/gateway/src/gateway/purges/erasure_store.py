@@ -33,7 +33,7 @@ class ErasureStore:
 
         Delete its files first: without the rows they could not be found.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             for delete_rows in _DELETE_ROWS:
-                await delete_rows.run(connection, tenant_id=tenant_id)
-            await _MOVE_REQUESTS.run(connection, tenant_id=tenant_id, erased_user=ERASED_USER)
+                await delete_rows.execute(connection, tenant_id=tenant_id)
+            await _MOVE_REQUESTS.execute(connection, tenant_id=tenant_id, erased_user=ERASED_USER)

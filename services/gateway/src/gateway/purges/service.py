@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs, JobPurged
-from contracts.wire.errors import Relayed, Unavailable
+from contracts.wire.errors import RelayedRefusal, Unavailable
 from gateway.purges.store import PurgeStore
 from gateway.storage.objects import ArtifactStore
 
@@ -69,7 +69,7 @@ class PurgedDataRemover:
         if jobs:
             try:
                 found = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(jobs)))
-            except (Unavailable, Relayed):
+            except (Unavailable, RelayedRefusal):
                 return
             now = datetime.now(UTC)
             missing = [

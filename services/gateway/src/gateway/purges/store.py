@@ -53,45 +53,45 @@ class PurgeStore:
     async def record_purges(self, purges: Iterable[JobPurged]) -> None:
         """Record these jobs as purged, so that no output of them is accepted any more."""
         purged = list(purges)
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             jobs, tenants = [job.job_id for job in purged], [job.tenant_id for job in purged]
-            await _RECORD.run(connection, jobs=jobs, tenants=tenants)
+            await _RECORD.execute(connection, jobs=jobs, tenants=tenants)
 
     async def delete_exclusive_uploads(
         self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]
     ) -> None:
         """Delete uploads that only these jobs used. ``delete`` deletes the file of each by its key."""
-        async with self._database.direct() as connection:
-            locked = await _LOCK_UPLOADS.all(connection, jobs=list(job_ids))
-            for row in await _DELETE_EXCLUSIVE_UPLOADS.all(
+        async with self._database.transaction() as connection:
+            locked = await _LOCK_UPLOADS.fetch_all(connection, jobs=list(job_ids))
+            for row in await _DELETE_EXCLUSIVE_UPLOADS.fetch_all(
                 connection, ids=[row["id"] for row in locked], jobs=list(job_ids)
             ):
                 await delete(row["key"])
 
     async def expire_output_copies(self, job_ids: Collection[UUID]) -> None:
         """Let copies of these jobs' outputs expire once no job uses them."""
-        async with self._database.single() as connection:
-            await _EXPIRE_COPIES.run(connection, jobs=list(job_ids))
+        async with self._database.connection() as connection:
+            await _EXPIRE_COPIES.execute(connection, jobs=list(job_ids))
 
     async def delete_upload_uses(self, job_ids: Collection[UUID]) -> None:
         """Delete the records of which uploads these jobs used."""
-        async with self._database.single() as connection:
-            await _DELETE_USES.run(connection, jobs=list(job_ids))
+        async with self._database.connection() as connection:
+            await _DELETE_USES.execute(connection, jobs=list(job_ids))
 
     async def delete_shares(self, job_ids: Collection[UUID]) -> None:
         """Delete the shares of these jobs."""
-        async with self._database.single() as connection:
-            await _DELETE_SHARES.run(connection, jobs=list(job_ids))
+        async with self._database.connection() as connection:
+            await _DELETE_SHARES.execute(connection, jobs=list(job_ids))
 
     async def list_leftovers(self, *, limit: int) -> Sequence[Row]:
         """Return artifacts (id, key) of purged jobs."""
-        async with self._database.single() as connection:
-            return await _LEFTOVERS.all(connection, limit=limit)
+        async with self._database.connection() as connection:
+            return await _LEFTOVERS.fetch_all(connection, limit=limit)
 
     async def delete_artifacts(self, artifact_ids: Iterable[UUID]) -> None:
         """Delete the rows of artifacts whose files are deleted."""
-        async with self._database.single() as connection:
-            await _DELETE_ARTIFACTS.run(connection, ids=[*artifact_ids])
+        async with self._database.connection() as connection:
+            await _DELETE_ARTIFACTS.execute(connection, ids=[*artifact_ids])
 
     async def prune(self) -> None:
         """Delete records of purges so old that no output can arrive any more."""
@@ -99,5 +99,5 @@ class PurgeStore:
 
     async def list_jobs_with_artifacts(self, after: UUID, *, limit: int) -> Sequence[Row]:
         """Return jobs (job_id, tenant_id) with artifacts older than an hour, ordered by id, after ``after``."""
-        async with self._database.single() as connection:
-            return await _JOBS_WITH_ARTIFACTS.all(connection, after=after, limit=limit)
+        async with self._database.connection() as connection:
+            return await _JOBS_WITH_ARTIFACTS.fetch_all(connection, after=after, limit=limit)

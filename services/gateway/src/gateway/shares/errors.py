@@ -1,9 +1,9 @@
 """Refusals of shared jobs."""
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class UnknownShare(Refusal):
     """There is no such share: it never existed, was revoked, has expired, or its job was deleted."""
 
-    kind, code = Kind.NOT_FOUND, "share.not_found"
+    kind, code = ErrorKind.NOT_FOUND, "share.not_found"

@@ -63,7 +63,7 @@ class JobShares:
         try:
             found = await self._history.read_job_with_graph(str(share.job_id), tenant=str(share.tenant_id))
         except Refusal as refusal:
-            if refusal.refused.code == UnknownJob.code:
+            if refusal.details.code == UnknownJob.code:
                 raise UnknownShare from None
             raise
         return found, share.expires_at

@@ -42,26 +42,26 @@ class ShareStore:
 
     async def save(self, tenant_id: UUID, job_id: UUID, *, token_sha256: str, expires_at: datetime) -> None:
         """Share a job. An earlier share of it ends."""
-        async with self._database.single() as connection:
-            await _SAVE.run(
+        async with self._database.connection() as connection:
+            await _SAVE.execute(
                 connection, tenant_id=tenant_id, job_id=job_id, token_sha256=token_sha256, expires_at=expires_at
             )
 
     async def find_expiry(self, tenant_id: UUID, job_id: UUID) -> datetime | None:
         """Return when the share of a job expires; None if it is not shared."""
-        async with self._database.single() as connection:
-            found: datetime | None = await _FIND_EXPIRY.value(connection, tenant_id=tenant_id, job_id=job_id)
+        async with self._database.connection() as connection:
+            found: datetime | None = await _FIND_EXPIRY.fetch_value(connection, tenant_id=tenant_id, job_id=job_id)
         return found
 
     async def delete(self, tenant_id: UUID, job_id: UUID) -> bool:
         """End the share of a job. Return whether it was shared."""
-        async with self._database.single() as connection:
-            return await _DELETE.value(connection, tenant_id=tenant_id, job_id=job_id) is not None
+        async with self._database.connection() as connection:
+            return await _DELETE.fetch_value(connection, tenant_id=tenant_id, job_id=job_id) is not None
 
     async def find_by_token(self, token_sha256: str) -> Share | None:
         """Return the share with this token; None if it has expired or there is none."""
-        async with self._database.single() as connection:
-            row = await _FIND_BY_TOKEN.first(connection, token_sha256=token_sha256)
+        async with self._database.connection() as connection:
+            row = await _FIND_BY_TOKEN.fetch_first(connection, token_sha256=token_sha256)
         return Share(**row) if row else None
 
     async def prune(self) -> None:

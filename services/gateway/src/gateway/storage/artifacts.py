@@ -50,23 +50,23 @@ class ArtifactRecords:
 
     async def record(self, artifact: Artifact) -> bool:
         """Record a stored output; False if its job was purged. A later upload of the same id replaces the record."""
-        async with self._database.single() as connection:  # one statement: a transaction of its own
-            return await _RECORD.value(connection, **asdict(artifact)) is not None
+        async with self._database.connection() as connection:  # one statement: a transaction of its own
+            return await _RECORD.fetch_value(connection, **asdict(artifact)) is not None
 
     async def sum_bytes(self, tenant_id: UUID) -> int:
         """Return the total size of a tenant's stored outputs."""
-        async with self._database.single() as connection:
-            size: int = await _SUM_BYTES.value(connection, tenant_id=tenant_id)
+        async with self._database.connection() as connection:
+            size: int = await _SUM_BYTES.fetch_value(connection, tenant_id=tenant_id)
         return size
 
     async def find_artifact(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
         """Return the record of an output of this tenant; None if its job was purged."""
-        async with self._database.single() as connection:
-            row = await _FIND.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
+        async with self._database.connection() as connection:
+            row = await _FIND.fetch_first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
         return Artifact(**row) if row else None
 
     async def find_artifacts(self, artifact_ids: Collection[UUID], *, tenant_id: str) -> dict[UUID, Artifact]:
         """Return the records of these outputs of this tenant by id, without those of purged jobs."""
-        async with self._database.single() as connection:
-            rows = await _FIND_ALL.all(connection, ids=[*artifact_ids], tenant_id=UUID(tenant_id))
+        async with self._database.connection() as connection:
+            rows = await _FIND_ALL.fetch_all(connection, ids=[*artifact_ids], tenant_id=UUID(tenant_id))
         return {row["id"]: Artifact(**row) for row in rows}

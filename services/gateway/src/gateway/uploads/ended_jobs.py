@@ -26,7 +26,7 @@ class EndedJobs:
         soon.
 
         Raises:
-            Unavailable, Relayed: the scheduler does not answer.
+            Unavailable, RelayedRefusal: the scheduler does not answer.
         """
         all_uses, active = list(uses), set[UploadUse]()
         for start in range(0, len(all_uses), MAX_FIND_JOBS):

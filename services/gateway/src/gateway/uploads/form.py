@@ -11,7 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from gateway.edge.errors import Malformed
 
 FILE_FIELD = "file"
@@ -159,7 +159,7 @@ class UploadForm:
 def _describe_extra_field(name: bytes, *, is_file: bool) -> str:
     if not name:
         return f"The form has a field without a name. {_ADVICE}"
-    shown = show(name.decode(errors="replace"))
+    shown = format_value(name.decode(errors="replace"))
     if name in IGNORED_FIELDS and not is_file:
         return f"The form has too many fields, such as {shown} again. Send each field once."
     return (

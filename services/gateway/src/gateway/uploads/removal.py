@@ -7,7 +7,7 @@ The row is deleted first, then the file, so every listed upload exists. If a gat
 from collections.abc import Iterable
 
 from chassis.telemetry.logs import log
-from contracts.wire.errors import FieldError, Relayed, Unavailable
+from contracts.wire.errors import FieldError, RelayedRefusal, Unavailable
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import Pairing
 from gateway.uploads.ended_jobs import EndedJobs
@@ -32,7 +32,7 @@ class UploadRemover:
         Raises:
             UnknownUpload: the tenant has no such upload.
             UploadInUse: a job that has not ended uses it.
-            Unavailable, Relayed: a job uses it, and the scheduler does not answer whether it has ended.
+            Unavailable, RelayedRefusal: a job uses it, and the scheduler does not answer whether it has ended.
             StoreNotPaired: the artifact store does not belong to the database.
         """
         upload_id = parse_upload_id(text)
@@ -74,7 +74,7 @@ class UploadSweeper:
     async def _unpin_ended_jobs(self, uses: set[UploadUse]) -> None:
         try:
             await self._ended.unpin_ended(uses)
-        except (Unavailable, Relayed):
+        except (Unavailable, RelayedRefusal):
             # They stay until the scheduler reports that their jobs have ended.
             log.warning("gateway.uploads.still_pinned", count=len(uses))
 

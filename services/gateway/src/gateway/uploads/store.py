@@ -136,8 +136,8 @@ class UploadStore:
 
         Return None if there is none.
         """
-        async with self._database.single() as connection:
-            row = await _REFRESH.first(
+        async with self._database.connection() as connection:
+            row = await _REFRESH.fetch_first(
                 connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, retention=retention
             )
         return Upload(**row) if row else None
@@ -148,16 +148,16 @@ class UploadStore:
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection, tenant_id=new.tenant_id)
-            existing = await _REFRESH.first(
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection, tenant_id=new.tenant_id)
+            existing = await _REFRESH.fetch_first(
                 connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, retention=retention
             )
             if existing is not None:
                 return Upload(**existing), False
             if new.source_job_id is None:
                 await self._check_limits(connection, new.tenant_id, new.size_bytes)
-            row = await _ADD.first(connection, retention=retention, **asdict(new))
+            row = await _ADD.fetch_first(connection, retention=retention, **asdict(new))
         return Upload(**_require_row(row)), True
 
     async def check_limits(self, tenant_id: str, size_bytes: int) -> None:
@@ -166,24 +166,24 @@ class UploadStore:
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             await self._check_limits(connection, UUID(tenant_id), size_bytes)
 
     async def _check_limits(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
-        totals = _require_row(await _TOTALS.first(connection, tenant_id=tenant_id))
+        totals = _require_row(await _TOTALS.fetch_first(connection, tenant_id=tenant_id))
         if totals["files"] >= self._limits.files or totals["bytes"] + size_bytes > self._limits.bytes:
             raise TooManyUploads(files=self._limits.files, bytes=self._limits.bytes)
 
     async def find_uploads(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
         """Return the uploads that belong to the tenant."""
-        async with self._database.single() as connection:
-            rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
+        async with self._database.connection() as connection:
+            rows = await _FIND.fetch_all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
         return {row["id"]: Upload(**row) for row in rows}
 
     async def list_newest(self, tenant_id: str, *, before: UUID | None, limit: int) -> list[Upload]:
         """Return the tenant's uploads, newest first, after ``before``."""
-        async with self._database.single() as connection:
-            rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, limit=limit)
+        async with self._database.connection() as connection:
+            rows = await _PAGE.fetch_all(connection, tenant_id=UUID(tenant_id), before=before, limit=limit)
         return [Upload(**row) for row in rows]
 
     async def pin(self, tenant_id: str, ids: Collection[UUID], job_id: UUID) -> None:
@@ -197,27 +197,27 @@ class UploadStore:
         upload_ids = sorted(set(ids))
         if not upload_ids:
             return
-        async with self._database.direct() as connection:
-            locked = await _LOCK_FOR_PIN.all(connection, tenant_id=UUID(tenant_id), ids=upload_ids)
+        async with self._database.transaction() as connection:
+            locked = await _LOCK_FOR_PIN.fetch_all(connection, tenant_id=UUID(tenant_id), ids=upload_ids)
             if len(locked) < len(upload_ids):
                 raise UnknownUpload
-            await _PIN.run(connection, ids=upload_ids, job_id=job_id)
+            await _PIN.execute(connection, ids=upload_ids, job_id=job_id)
 
     async def copy_pins(self, tenant_id: str, job_id: UUID, new_job_id: UUID) -> None:
         """Pin the remaining uploads of a job for the job that runs it again."""
-        async with self._database.single() as connection:
-            await _COPY_PINS.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, new_job_id=new_job_id)
+        async with self._database.connection() as connection:
+            await _COPY_PINS.execute(connection, tenant_id=UUID(tenant_id), job_id=job_id, new_job_id=new_job_id)
 
     async def find_pinned_uploads(self, tenant_id: str, job_id: UUID) -> list[Upload]:
         """Return the uploads of the tenant that the job uses."""
-        async with self._database.single() as connection:
-            rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
+        async with self._database.connection() as connection:
+            rows = await _PINNED.fetch_all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
         return [Upload(**row) for row in rows]
 
     async def unpin(self, job_ids: Collection[UUID]) -> None:
         """Unpin the uploads of jobs that have ended or were not submitted."""
-        async with self._database.single() as connection:
-            await _UNPIN.run(connection, job_ids=list(job_ids))
+        async with self._database.connection() as connection:
+            await _UNPIN.execute(connection, job_ids=list(job_ids))
 
     async def delete_unless_used(self, tenant_id: str, upload_id: UUID) -> str | list[UploadUse]:
         """Delete the row and return the file's key. If jobs use the upload, return these uses instead.
@@ -225,14 +225,14 @@ class UploadStore:
         Raises:
             UnknownUpload: the tenant has no such upload.
         """
-        async with self._database.direct() as connection:
-            key = await _LOCK_FOR_DELETION.value(connection, tenant_id=UUID(tenant_id), id=upload_id)
+        async with self._database.transaction() as connection:
+            key = await _LOCK_FOR_DELETION.fetch_value(connection, tenant_id=UUID(tenant_id), id=upload_id)
             if key is None:
                 raise UnknownUpload
-            uses = await _USES.all(connection, id=upload_id)
+            uses = await _USES.fetch_all(connection, id=upload_id)
             if uses:
                 return [UploadUse(**use) for use in uses]
-            await _DELETE.run(connection, id=upload_id)
+            await _DELETE.execute(connection, id=upload_id)
         return str(key)
 
 

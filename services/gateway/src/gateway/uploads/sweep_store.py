@@ -48,8 +48,8 @@ class UploadSweepStore:
 
     async def list_expired(self, *, after: ExpiredUpload | None, limit: int) -> list[ExpiredUpload]:
         """Return expired uploads, oldest expiry first, after ``after``."""
-        async with self._database.single() as connection:
-            rows = await _EXPIRED.all(
+        async with self._database.connection() as connection:
+            rows = await _EXPIRED.fetch_all(
                 connection,
                 after=after.expires_at if after else None,
                 after_id=after.id if after else None,
@@ -62,7 +62,7 @@ class UploadSweepStore:
 
     async def delete_unused(self, ids: Collection[UUID]) -> list[str]:
         """Delete the uploads that are still expired and that no job uses. Return the keys of their files."""
-        async with self._database.direct() as connection:
-            locked = await _LOCK.all(connection, ids=[*ids])
-            rows = await _DELETE.all(connection, ids=[row["id"] for row in locked])
+        async with self._database.transaction() as connection:
+            locked = await _LOCK.fetch_all(connection, ids=[*ids])
+            rows = await _DELETE.fetch_all(connection, ids=[row["id"] for row in locked])
         return [row["key"] for row in rows]

@@ -51,8 +51,8 @@ class RequestUsageStore:
     async def add_batch(self, batch: RequestCountBatch) -> None:
         """Add a batch, once."""
         keys = list(batch.counts)
-        async with self._database.single() as connection:  # one statement: a transaction of its own
-            await _ADD.run(
+        async with self._database.connection() as connection:  # one statement: a transaction of its own
+            await _ADD.execute(
                 connection,
                 id=batch.id,
                 users=[user for user, _, _ in keys],
@@ -65,8 +65,8 @@ class RequestUsageStore:
         """Return the requests of the last UTC days by endpoint, of one user or of all."""
         statement, user = (_READ_OF_ALL, {}) if user_id is None else (_READ_OF_USER, {"user_id": user_id})
         found: defaultdict[date, dict[str, int]] = defaultdict(dict)
-        async with self._database.single() as connection:
-            for row in await statement.all(connection, days=days, **user):
+        async with self._database.connection() as connection:
+            for row in await statement.fetch_all(connection, days=days, **user):
                 found[row["day"]][row["endpoint"]] = row["requests"]
         return dict(found)
 

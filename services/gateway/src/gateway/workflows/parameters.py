@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from gateway.edge.json_pointer import escape_pointer_key
 
 MAX_PARAMETERS = 100
@@ -103,13 +103,15 @@ def validate_values(parameters: Parameters, sent: Mapping[str, Any], pointer: st
         value_pointer = f"{pointer}/{escape_pointer_key(name)}"[:256]
         if name not in parameters:
             allowed = tuple(parameters)[:MAX_ALLOWED]
-            message = f"The saved workflow has no parameter {show(name)}. It has {_list_parameter_names(parameters)}."
+            message = (
+                f"The saved workflow has no parameter {format_value(name)}. It has {_list_parameter_names(parameters)}."
+            )
             errors.append(FieldError(pointer=value_pointer, code="parameter_unknown", message=message, allowed=allowed))
         else:
             errors.extend(_find_value_errors(parameters[name], value, value_pointer))
     for name, parameter in parameters.items():
         if parameter.required and name not in sent:
-            message = f"The parameter {show(name)} is required, and is missing."
+            message = f"The parameter {format_value(name)} is required, and is missing."
             errors.append(FieldError(pointer=f"{pointer}/{name}", code="parameter_missing", message=message))
     return tuple(errors)
 
@@ -118,7 +120,7 @@ def _list_parameter_names(parameters: Parameters) -> str:
     """Return the first names, for a message."""
     if not parameters:
         return "none"
-    names = [show(name) for name in tuple(parameters)[:_MAX_NAMED]]
+    names = [format_value(name) for name in tuple(parameters)[:_MAX_NAMED]]
     rest = len(parameters) - len(names)
     return ", ".join(names) + (f" and {rest} more" if rest else "")
 
@@ -231,7 +233,7 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
     type_ = _find_literal_type(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
         message, types = (
-            f"The value is {show(value)}, and must be of type {parameter.type}.",
+            f"The value is {format_value(value)}, and must be of type {parameter.type}.",
             (str(parameter.type),),
         )
         yield FieldError(pointer=pointer, code="parameter_type", message=message, allowed=types)
@@ -240,13 +242,13 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
         yield FieldError(
             pointer=pointer,
             code="parameter_choice",
-            message=f"The value is {show(value)}, and must be one of the choices in `allowed`.",
+            message=f"The value is {format_value(value)}, and must be one of the choices in `allowed`.",
             allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
         low, high = _list_numeric_bounds(parameter)
         if not low <= value <= high:
-            message = f"The value is {show(value)}, and must be between {low} and {high}."
+            message = f"The value is {format_value(value)}, and must be between {low} and {high}."
             yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
 
 

@@ -57,17 +57,17 @@ class WorkflowStore:
         parameters = {
             name: parameter.model_dump(mode="json", exclude_none=True) for name, parameter in content.parameters.items()
         }
-        async with self._database.direct() as connection:
-            await _LOCK.run(connection, tenant_id=tenant)
-            newest = await _NEWEST.first(connection, tenant_id=tenant, name=name)
+        async with self._database.transaction() as connection:
+            await _LOCK.execute(connection, tenant_id=tenant)
+            newest = await _NEWEST.fetch_first(connection, tenant_id=tenant, name=name)
             if newest is not None and newest["digest"] == content.digest:
                 return newest["version"], False
-            if newest is None and await _COUNT.value(connection, tenant_id=tenant) >= MAX_WORKFLOWS:
+            if newest is None and await _COUNT.fetch_value(connection, tenant_id=tenant) >= MAX_WORKFLOWS:
                 raise TooManyWorkflows(limit=MAX_WORKFLOWS)
             version = newest["version"] + 1 if newest is not None else 1
             if version > MAX_VERSIONS:
                 raise TooManyVersions(limit=MAX_VERSIONS)
-            await _ADD.run(
+            await _ADD.execute(
                 connection,
                 id=new_id(),
                 tenant_id=tenant,
@@ -82,20 +82,20 @@ class WorkflowStore:
 
     async def find_version(self, tenant_id: str, name: str, version: int | None) -> WorkflowVersion | None:
         """Return this version, or the newest one if ``version`` is None."""
-        async with self._database.single() as connection:
-            row = await _FIND_VERSION.first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
+        async with self._database.connection() as connection:
+            row = await _FIND_VERSION.fetch_first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
         return _to_version(row) if row is not None else None
 
     async def list_newest(self, tenant_id: str, *, before: UUID | None, limit: int) -> list[WorkflowSummary]:
         """Return the newest version of each workflow, last changed first, after ``before``."""
-        async with self._database.single() as connection:
-            rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, limit=limit)
+        async with self._database.connection() as connection:
+            rows = await _LIST.fetch_all(connection, tenant_id=UUID(tenant_id), before=before, limit=limit)
         return [WorkflowSummary(**row) for row in rows]
 
     async def delete(self, tenant_id: str, name: str) -> bool:
         """Delete every version. Return whether there was one."""
-        async with self._database.single() as connection:
-            return bool(await _DELETE.value(connection, tenant_id=UUID(tenant_id), name=name))
+        async with self._database.connection() as connection:
+            return bool(await _DELETE.fetch_value(connection, tenant_id=UUID(tenant_id), name=name))
 
 
 def _to_version(row: Row) -> WorkflowVersion:

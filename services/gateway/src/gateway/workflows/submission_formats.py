@@ -221,7 +221,7 @@ def _parse_text(text: str, pointer: str) -> Any:
     try:
         return parse_json(text.encode("utf-8", "surrogatepass"))
     except Malformed as malformed:
-        first_error = malformed.refused.errors[0]
+        first_error = malformed.details.errors[0]
         message = f"This text looks like a workflow as JSON, but cannot be read. {first_error.message}"
         _refuse_submission(pointer, first_error.code, message)
 

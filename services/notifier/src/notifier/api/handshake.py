@@ -18,16 +18,21 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, find_rate_limit_group
 from authn.credentials import CREDENTIAL_PATTERN, read_credentials
-from chassis.http.app import ProblemResponse, problem
+from chassis.http.app import ProblemResponse, build_problem_body
 from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
 from contracts.scheduler.jobs import UnknownJob
-from contracts.wire.errors import Kind, Refused
+from contracts.wire.errors import ErrorKind, RefusalDetails
 from notifier.domain.errors import InvalidResumePosition, SubprotocolNotSupported
 from notifier.domain.messages import MAX_SEQ
 from notifier.usecases.limit_handshakes import HandshakeLimiter
 from notifier.usecases.redeem_tickets import TicketRedeemer
 
-CLOSE_CODE_BY_KIND = {Kind.UNAUTHENTICATED: 4401, Kind.NOT_FOUND: 4404, Kind.INVALID: 4400, Kind.UNAVAILABLE: 1013}
+CLOSE_CODE_BY_KIND = {
+    ErrorKind.UNAUTHENTICATED: 4401,
+    ErrorKind.NOT_FOUND: 4404,
+    ErrorKind.INVALID: 4400,
+    ErrorKind.UNAVAILABLE: 1013,
+}
 DEFAULT_CLOSE_CODE = 4403
 CREDENTIAL_FIELDS = {"key", "token"}
 FORBIDDEN_QUERY_NAMES = ("key", "token", "api_key", "access_token")  # URLs end up in logs and histories
@@ -134,14 +139,14 @@ def parse_after(socket: WebSocket) -> int | None:
     return int(values[0])
 
 
-async def refuse_socket(socket: WebSocket, refused: Refused) -> None:
+async def refuse_socket(socket: WebSocket, refused: RefusalDetails) -> None:
     """Refuse the handshake with a problem document, or close the socket if it is already open."""
     if socket.application_state is WebSocketState.CONNECTING:
-        body = problem(refused, socket.state.request_id, socket.url.path)
+        body = build_problem_body(refused, socket.state.request_id, socket.url.path)
         headers = {}
-        if refused.kind in {Kind.UNAVAILABLE, Kind.LIMITED}:
+        if refused.kind in {ErrorKind.UNAVAILABLE, ErrorKind.LIMITED}:
             headers["Retry-After"] = str(max(1, ceil(refused.retry_after_s or 1)))
-        elif refused.kind is Kind.UNAUTHENTICATED:
+        elif refused.kind is ErrorKind.UNAUTHENTICATED:
             headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
         await socket.send_denial_response(ProblemResponse(body, status_code=body["status"], headers=headers))
     else:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, WebSocket
 from prometheus_client import Gauge
 from starlette.websockets import WebSocketDisconnect
 
-from chassis.telemetry.logs import bound
+from chassis.telemetry.logs import log_context
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
 from notifier.api.connection import CloseConnection, Connection, build_slow_client_error, log_end_delivered
@@ -22,7 +22,7 @@ def create_router(
 
     @routes.websocket("/ws/jobs/{job_id}")
     async def watch(socket: WebSocket, job_id: str) -> None:
-        with bound(job_id=job_id), suppress(WebSocketDisconnect):
+        with log_context(job_id=job_id), suppress(WebSocketDisconnect):
             try:
                 async with authenticator.authenticate(socket) as (principal, credential_ended):
                     connection = Connection(socket, credential_ended, send_timeout_s=send_timeout_s)
@@ -34,7 +34,7 @@ def create_router(
                             sending = _send_frames(connection, viewer, job_id)
                             await connection.run(sending, _drain_messages(connection))
             except Refusal as refusal:
-                await refuse_socket(socket, refusal.refused)
+                await refuse_socket(socket, refusal.details)
 
     return routes
 

@@ -41,7 +41,7 @@ def create_router(
                     with open_sockets.track_inprogress():
                         await connection.run(_Subscriptions(connection, hub, principal.tenant).run())
             except Refusal as refusal:
-                await refuse_socket(socket, refusal.refused)
+                await refuse_socket(socket, refusal.details)
 
     return routes
 
@@ -105,4 +105,4 @@ class _Subscriptions:
             del self._tasks[message.job_id]
 
     async def _send_refusal(self, job_id: str, refusal: Refusal) -> None:
-        await self._connection.send(frames.encode_refusal(job_id, refusal.refused, at=datetime.now(UTC)))
+        await self._connection.send(frames.encode_refusal(job_id, refusal.details, at=datetime.now(UTC)))

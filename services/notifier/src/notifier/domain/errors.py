@@ -1,27 +1,27 @@
 """Refusals of the notifier."""
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class InvalidResumePosition(Refusal):
     """Invalid `after`. Send the seq of the last event that you received: a whole number, 0 or more."""
 
-    kind, code = Kind.INVALID, "events.after_invalid"
+    kind, code = ErrorKind.INVALID, "events.after_invalid"
 
 
 class SubprotocolNotSupported(Refusal):
     """WebSocket subprotocols are not supported. Send a ticket as ?ticket= or a key as the first message."""
 
-    kind, code = Kind.FORBIDDEN, "socket.no_subprotocol"
+    kind, code = ErrorKind.FORBIDDEN, "socket.no_subprotocol"
 
 
 class TooManyHandshakes(Refusal):
     """This address opens WebSockets too often. Keep one open: it can watch many jobs."""
 
-    kind, code = Kind.LIMITED, "socket.too_many_handshakes"
+    kind, code = ErrorKind.LIMITED, "socket.too_many_handshakes"
 
 
 class TooManyJobs(Refusal):
     """This WebSocket watches {limit} jobs, the maximum. Unsubscribe from some, or open another one."""
 
-    kind, code = Kind.LIMITED, "socket.too_many_jobs"
+    kind, code = ErrorKind.LIMITED, "socket.too_many_jobs"

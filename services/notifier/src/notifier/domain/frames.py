@@ -11,7 +11,7 @@ from typing import Any
 from contracts.executor.progress import Progress
 from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, Job, JobError, JobEvent
 from contracts.scheduler.outputs import Output
-from contracts.wire.errors import Refused
+from contracts.wire.errors import RefusalDetails
 
 
 def encode_snapshot(job: Job, *, progress: float, at: datetime) -> str:
@@ -90,7 +90,7 @@ def encode_unsubscribed(job_id: str, *, at: datetime) -> str:
     return json.dumps({"type": "unsubscribed", "job_id": job_id, "at": at.isoformat()})
 
 
-def encode_refusal(job_id: str, refusal: Refused, *, at: datetime) -> str:
+def encode_refusal(job_id: str, refusal: RefusalDetails, *, at: datetime) -> str:
     """Return the error that this job cannot be watched. Other subscriptions continue."""
     fields = {"code": refusal.code, "message": refusal.message}
     return json.dumps({"type": "error", "job_id": job_id, "at": at.isoformat()} | fields)

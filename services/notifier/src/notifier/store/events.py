@@ -51,8 +51,8 @@ class EventStore:
         """Store events, except of purged jobs. Existing events stay unchanged."""
         if not events:
             return
-        async with self._database.direct() as connection:
-            await _ADD.run(
+        async with self._database.transaction() as connection:
+            await _ADD.execute(
                 connection,
                 job_ids=[event.job_id for event in events],
                 seqs=[event.seq for event in events],
@@ -61,26 +61,26 @@ class EventStore:
                 bodies=[event.model_dump_json() for event in events],
                 ats=[event.at for event in events],
             )
-            await _DELETE_PURGED.run(connection, job_ids=[event.job_id for event in events])
+            await _DELETE_PURGED.execute(connection, job_ids=[event.job_id for event in events])
 
     async def purge_jobs(self, job_ids: Sequence[UUID]) -> None:
         """Delete all events of these jobs, including those that arrive later."""
         if job_ids:
-            async with self._database.direct() as connection:
-                await _WAIT_FOR_ADDITIONS.run(connection)
-                await _ADD_TOMBSTONES.run(connection, job_ids=job_ids)
-                await _DELETE_PURGED.run(connection, job_ids=job_ids)
-                await _DELETE_PURGED_LETTERS.run(connection, job_ids=job_ids, stream=JOB_EVENT_STREAM.name)
+            async with self._database.transaction() as connection:
+                await _WAIT_FOR_ADDITIONS.execute(connection)
+                await _ADD_TOMBSTONES.execute(connection, job_ids=job_ids)
+                await _DELETE_PURGED.execute(connection, job_ids=job_ids)
+                await _DELETE_PURGED_LETTERS.execute(connection, job_ids=job_ids, stream=JOB_EVENT_STREAM.name)
 
     async def read_events(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """Return events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
-        async with self._database.single() as connection:
-            rows = await _READ.all(connection, job_id=job_id, tenant_id=UUID(tenant_id), seq=seq, upto=upto)
+        async with self._database.connection() as connection:
+            rows = await _READ.fetch_all(connection, job_id=job_id, tenant_id=UUID(tenant_id), seq=seq, upto=upto)
             return [JobEvent.model_validate(row["body"]) for row in rows]
 
     async def prune_events(self, *, older_than: timedelta) -> None:
         """Delete old events, old tombstones, and events of purged jobs that an older release stored."""
-        async with self._database.direct() as connection:
-            await _DELETE_ALL_PURGED.run(connection)
+        async with self._database.transaction() as connection:
+            await _DELETE_ALL_PURGED.execute(connection)
         await _EXPIRED_EVENTS.delete(self._database, older_than=older_than)
         await _EXPIRED_TOMBSTONES.delete(self._database, older_than=TOMBSTONE_LIFETIME)

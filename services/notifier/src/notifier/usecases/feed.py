@@ -49,7 +49,7 @@ class JobFeed:
         The feed subscribes before it reads the job, so that nothing is lost in between.
 
         Raises:
-            Relayed: the tenant has no such job.
+            RelayedRefusal: the tenant has no such job.
             Unavailable: the scheduler does not answer.
             InvalidResumePosition: ``after`` is greater than the last ``seq`` of the job.
         """
@@ -146,8 +146,8 @@ class JobFeed:
             try:
                 await self._reread_job()
             except Refusal as refusal:
-                log.debug("notifier.feed.reread_failed", code=refusal.refused.code)
-                if refusal.refused.code == UnknownJob.code:
+                log.debug("notifier.feed.reread_failed", code=refusal.details.code)
+                if refusal.details.code == UnknownJob.code:
                     break
             except Exception:  # noqa: BLE001 - top level of a task, which must survive a bug in one read
                 log.exception("notifier.feed.reread_crashed")

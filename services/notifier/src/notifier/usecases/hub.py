@@ -16,7 +16,7 @@ class Hub:
     def __init__(self, bus: Bus, job_reader: JobReader, *, reread_s: float) -> None:
         self._bus, self._job_reader, self._reread_s = bus, job_reader, reread_s
         self._feeds: dict[tuple[str, UUID], JobFeed] = {}
-        bus.when_connected(self.request_rereads)
+        bus.on_connect(self.request_rereads)
 
     def request_rereads(self) -> None:
         """Have every feed read its job, since messages that were sent during a disconnect are lost."""
@@ -31,7 +31,7 @@ class Hub:
             try_send: sends a frame to the client if that is possible without waiting.
 
         Raises:
-            Relayed: the tenant has no such job.
+            RelayedRefusal: the tenant has no such job.
             Unavailable: the scheduler does not answer.
             InvalidResumePosition: ``after`` is ahead of the job.
         """

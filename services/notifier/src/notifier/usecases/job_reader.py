@@ -24,7 +24,7 @@ class JobReader:
         """Return the job, with its events after ``after`` if given.
 
         Raises:
-            Relayed: the tenant has no such job.
+            RelayedRefusal: the tenant has no such job.
             Unavailable: the scheduler does not answer.
         """
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
@@ -44,7 +44,7 @@ class JobReader:
         if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job.progress
         subject = PROGRESS.subject(str(job.tenant_id), str(job.job_id))
-        live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, subject)
+        live = await streams.read_last_message(self._bus, JOB_PROGRESS, PROGRESS, subject)
         return max(job.progress, live.progress) if live and live.attempt == job.attempt else job.progress
 
     async def _read_stored(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:

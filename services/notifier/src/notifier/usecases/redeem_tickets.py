@@ -24,7 +24,7 @@ class TicketRedeemer:
             origins: every ``Origin`` header of the handshake.
 
         Raises:
-            InvalidTicket, Relayed: invalid, used, expired, or for another origin.
+            InvalidTicket, RelayedRefusal: invalid, used, expired, or for another origin.
             Unavailable: auth does not answer.
         """
         if not _TICKET.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from contracts.catalog import ClassSpec, InputSpec, Scalar
 from contracts.graph_policy.decision import GraphRules
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 from scheduler.domain.class_facts import ClassFacts, build_class_facts
 
 MAX_CATALOG_BYTES = 32 << 20  # decompressed; 0.7 MB for a stock node, several times that with custom packs
@@ -58,7 +58,7 @@ class Catalog:
             f"{name}.{field}": models
             for name, spec in self.classes.items()
             for field, accepted in spec.inputs.items()
-            if (models := tuple(option for option in accepted.options or () if is_model(option)))
+            if (models := tuple(option for option in accepted.options or () if is_model_file_name(option)))
         }
 
     @cached_property

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import orjson
 
-from contracts.wire.text import clean
+from contracts.wire.text import clean_text
 
 MAX_EXCERPT = 16 << 10  # bytes
 MAX_REASON = 2_000  # characters
@@ -29,7 +29,7 @@ def extract_claimed_ids(body: bytes) -> tuple[UUID | None, UUID | None]:
 
 def decode_excerpt(excerpt: bytes) -> str:
     """Decode an excerpt to text without control characters, at most ``MAX_EXCERPT`` characters."""
-    return clean(excerpt.decode("utf-8", "replace"), MAX_EXCERPT)
+    return clean_text(excerpt.decode("utf-8", "replace"), MAX_EXCERPT)
 
 
 def _parse_uuid(value: Any) -> UUID | None:

@@ -7,7 +7,7 @@ from typing import Any
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable
+from contracts.wire.show_values import make_printable
 from contracts.workflow import MAX_ERRORS, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import ConvertedGraph, convert_editor_file
@@ -93,7 +93,7 @@ def _build_field_error(fault: InexactError, converted: ConvertedGraph) -> FieldE
     where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)
-        node_label = f"Node {printable(fault.node_id)}" + (f" ({printable(node.class_type)})" if node else "")
+        node_label = f"Node {make_printable(fault.node_id)}" + (f" ({make_printable(node.class_type)})" if node else "")
         where = f"{node_label} of this workflow file of ComfyUI's editor"
     message = f"{where} cannot be converted exactly. {fault.reason} {ADVICE}"
     return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.catalog import InputSpec
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.declared_inputs import resolve_inputs
@@ -26,7 +26,7 @@ def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -
     for node_id, node in graph.items():
         declared = resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
-            if catalog.rules.decides_values_alone(node.class_type, name):
+            if catalog.rules.decides_allowed_values(node.class_type, name):
                 continue
             accepted = declared[name][0] if name in declared else None
             if (fault := _find_file_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
@@ -43,7 +43,8 @@ def _find_file_fault(label: str, accepted: InputSpec | None, value: Any, uploads
     if is_upload or (value == "" and accepted.default == ""):
         return None
     message = (
-        f"{label} is {show(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
+        f"{label} is {format_value(value)}, which is not the id of an upload of yours. Upload the file (POST "
+        "/api/v1/upload) "
         'and write the id it returns, or "output:<id of the output>" to use a file that one of your jobs made.'
     )
     return GraphFault("file_not_uploaded", message)

@@ -60,7 +60,7 @@ def _merge_class(class_type: str, specs: Sequence[ClassSpec], *, shows_folders: 
     roles = ClassRoles(class_type, first)
     inputs = {
         name: accepted.model_copy(update={"options": None})
-        if roles.role_of(name) in hidden
+        if roles.find_role(name) in hidden
         else _merge_options(accepted, [spec.inputs[name] for spec in specs if name in spec.inputs])
         for name, accepted in first.inputs.items()
     }

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from contracts.auth.tiers import Limits
 from contracts.catalog import ClassSpec
-from contracts.graph_size.analysis import measure
+from contracts.graph_size.analysis import measure_graph
 from contracts.graph_size.bounds import GraphBounds, check_bounds, check_unknown_counts
-from contracts.graph_size.image_quota import reserve
+from contracts.graph_size.image_quota import compute_reservation
 from contracts.wire.errors import FieldError
 from contracts.workflow import Graph
 
@@ -38,11 +38,11 @@ def check_graph_limits(
         uploads: width and height in pixels of uploaded images by id.
         frames_per_image: frames of an animation or a video that count as one image.
     """
-    size = measure(graph, specs=specs, uploads=uploads)
+    size = measure_graph(graph, specs=specs, uploads=uploads)
     bounds = build_graph_bounds(limits)
-    reservation = reserve(size, frames_per_image)
+    reservation = compute_reservation(size, frames_per_image)
     errors = check_bounds(size, bounds, nodes=nodes)
-    if limits.images_per_day is not None or bounds.limit_sizes:
+    if limits.images_per_day is not None or bounds.limits_sizes:
         errors = check_unknown_counts(size) or errors
     return GraphCost(reservation.images, errors)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.fleet_check import RunnableGraph
@@ -42,7 +42,8 @@ def _iterate_findings(submitted: Graph, runnable: RunnableGraph) -> Iterator[Fin
     for node_id, node in submitted.items():
         accepted = runnable.check_result.graph.get(node_id)
         if accepted is None:
-            message = f"Node {show(node_id)} ({printable(node.class_type)}) feeds no output node, so it does not run."
+            named = f"{format_value(node_id)} ({make_printable(node.class_type)})"
+            message = f"Node {named} feeds no output node, so it does not run."
             yield Finding(GraphFault("node_not_used", message), node_id)
             continue
         for name, value in node.inputs.items():
@@ -61,18 +62,18 @@ def _iterate_findings(submitted: Graph, runnable: RunnableGraph) -> Iterator[Fin
             elif type(unwrap_value(value)) is not type(unwrap_value(accepted.inputs[name])) or (
                 isinstance(value, str) and value != accepted.inputs[name]
             ):
-                label, before = _build_input_label(node, name), show(unwrap_value(value))
-                message = f"{label} is {before} and runs as {show(accepted.inputs[name])}."
+                label, before = _build_input_label(node, name), format_value(unwrap_value(value))
+                message = f"{label} is {before} and runs as {format_value(accepted.inputs[name])}."
                 yield Finding(GraphFault("value_converted", message), node_id, name)
 
 
 def _build_ignored_fault(node: GraphNode, name: str, catalog: Catalog, *, suggest: bool) -> GraphFault:
     declared = tuple(resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs))
     similar = find_similar_names(name, declared)[:1] if suggest else ()
-    hint = f" Did you mean {printable(similar[0])}?" if similar else ""
-    message = f"{printable(node.class_type)} has no input {show(name)}, so it is ignored.{hint}"
+    hint = f" Did you mean {make_printable(similar[0])}?" if similar else ""
+    message = f"{make_printable(node.class_type)} has no input {format_value(name)}, so it is ignored.{hint}"
     return GraphFault("input_ignored", message, similar or None)
 
 
 def _build_input_label(node: GraphNode, name: str) -> str:
-    return f"{printable(node.class_type)}.{printable(name)}"
+    return f"{make_printable(node.class_type)}.{make_printable(name)}"

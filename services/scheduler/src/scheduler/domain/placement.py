@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 
 MAX_DELAY_SHARE = 0.1  # a job may be passed over for this share of its waiting time if that exceeds the bound
 MAX_WAIT_IN_LOADS = 1.5  # a job waits at most this many load times for a node that has loaded its models
@@ -87,7 +87,7 @@ class WarmTenant(NamedTuple):
 
 def list_models(needs: Iterable[str]) -> frozenset[str]:
     """Return those needs of a job that are model files (``Class.input=file``)."""
-    return frozenset(need for need in needs if is_model(need))
+    return frozenset(need for need in needs if is_model_file_name(need))
 
 
 def rate_warmth(models: frozenset[str], loaded: Set[str], loaded_elsewhere: Set[str]) -> Warmth:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
-from contracts.wire.show_values import printable
+from contracts.wire.show_values import make_printable
 from scheduler.domain.catalog import MissingNeeds, OptionNeed
 
 # Bounds of an explanation: a page of 100 jobs must fit into one message.
@@ -317,4 +317,4 @@ def _list_first_names(names: Iterable[str]) -> tuple[str, ...]:
 
 def _join_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(map(printable, names[:3])) + rest
+    return ", ".join(map(make_printable, names[:3])) + rest

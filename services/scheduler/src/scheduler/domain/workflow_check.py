@@ -122,7 +122,7 @@ def _check_editor_file_within_limits(
     try:
         return _check_limits(found, found.check_result.graph, context)
     except InvalidWorkflow as refusal:
-        raise InvalidWorkflow(drop_node_pointers(refusal.refused.errors)) from None
+        raise InvalidWorkflow(drop_node_pointers(refusal.details.errors)) from None
 
 
 def _check_limits(runnable: RunnableGraph, submitted_graph: Graph, context: CheckContext) -> CheckedWorkflow:

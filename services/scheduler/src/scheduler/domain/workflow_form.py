@@ -11,7 +11,7 @@ from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.scheduler.workflow_forms import FormInput, FormOutput, InputFormat, WorkflowForm
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import show
+from contracts.wire.show_values import format_value
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_to_json, is_link, is_ui_format, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import convert_editor_file
@@ -80,7 +80,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         FieldError(
             pointer=f"/workflow/{_escape_pointer_key(node_id)}"[:256],
             code="unknown_class",
-            message=f"No ComfyUI server of the fleet has the class {show(node.class_type)}.",
+            message=f"No ComfyUI server of the fleet has the class {format_value(node.class_type)}.",
             node_id=node_id,
         )
         for node_id, node in graph.items()
@@ -192,7 +192,7 @@ class _OptionsOfAllNodes:
         if spec.options is None:
             return None
         specs = [catalog.classes[class_type] for catalog in self._catalogs if class_type in catalog.classes]
-        if ClassRoles(class_type, specs[0]).role_of(name) in {InputRole.FILE, InputRole.FOLDER}:
+        if ClassRoles(class_type, specs[0]).find_role(name) in {InputRole.FILE, InputRole.FOLDER}:
             return None
         declared = [class_spec.inputs[name] for class_spec in specs if name in class_spec.inputs] or [spec]
         return dict.fromkeys(option for input_spec in declared for option in input_spec.options or ())
@@ -241,7 +241,8 @@ def _describe_missing_option(place: _InputPlace) -> FieldError:
     return FieldError(
         pointer=f"/workflow/{_escape_pointer_key(place.node_id)}/inputs/{_escape_pointer_key(place.name)}"[:256],
         code="not_an_option",
-        message=f"No node of the fleet has the value {show(place.value)} for {place.node.class_type}.{place.name}.",
+        message=f"No node of the fleet has the value {format_value(place.value)} for "
+        f"{place.node.class_type}.{place.name}.",
         node_id=place.node_id,
         input=place.name,
     )

@@ -47,7 +47,7 @@ class StreamRestorer:
         lost = {stream.name for stream in self._streams if await self._ensure_stream(stream)} - {JOB_PROGRESS.name}
         if lost:
             log.warning("scheduler.stream_recreated", streams=sorted(lost))
-            await self._relay.repeat()
+            await self._relay.republish()
             self._relay_loop.wake()
         await self._relay.prune()
         await self._check_stream_fill()
@@ -64,9 +64,9 @@ class StreamRestorer:
     async def _ensure_stream(self, stream: Stream) -> bool:
         """Create the stream, or change it to what is declared; returns whether it was created."""
         try:
-            created = bool(await streams.declare(self._bus, (stream,), replicas=self._replicas))
+            created = bool(await streams.create_missing_streams(self._bus, (stream,), replicas=self._replicas))
             if not created and stream.name not in self._reconciled:
-                await streams.reconcile(self._bus, stream, replicas=self._replicas)
+                await streams.update_stream(self._bus, stream, replicas=self._replicas)
         except streams.StreamRefused as refusal:
             self._refusals[stream.name] = str(refusal)
             self._log_rarely("scheduler.stream_refused", stream, str(refusal))
@@ -89,15 +89,19 @@ class StreamRestorer:
         if self._fill_checked_at is not None and monotonic() - self._fill_checked_at < CHECK_FILL_EVERY_S:
             return
         try:
-            fill = await streams.read_stream_fill(self._bus, self._job_events)
+            fill = await streams.read_stream_usage(self._bus, self._job_events)
         except streams.JetStreamUnavailable:
             return
         self._fill_checked_at = monotonic()
-        if fill is not None and fill.full >= FULL_SHARE and fill.kept_s < FULL_SHARE * self._job_events.max_age_s:
+        if (
+            fill is not None
+            and fill.used_share >= FULL_SHARE
+            and fill.oldest_age_s < FULL_SHARE * self._job_events.max_age_s
+        ):
             log.warning(
                 "scheduler.stream_too_small",
                 stream=self._job_events.name,
-                kept_hours=round(fill.kept_s / 3600, 1),
+                kept_hours=round(fill.oldest_age_s / 3600, 1),
                 promised_hours=self._job_events.max_age_s / 3600,
                 advice="Raise SCHEDULER_EVENT_STREAM_BYTES, and max_file_store of the NATS server.",
             )

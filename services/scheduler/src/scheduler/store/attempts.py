@@ -208,7 +208,7 @@ async def lock_node_and_read_digest(connection: Connection, node: str) -> str | 
     Returns:
         The digest; None if the node is unknown, cordoned or has no catalog.
     """
-    digest: str | None = await _LOCK_NODE.value(connection, node=node)
+    digest: str | None = await _LOCK_NODE.fetch_value(connection, node=node)
     return digest
 
 
@@ -220,7 +220,7 @@ async def renew_live_assignment(
     Args:
         held: attempts that the executor has already. They are not returned; of several others, the running one is.
     """
-    row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
+    row = await _RENEW_LIVE_OF_NODE.fetch_first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
     if row is None:
         return None
     assignment = Assignment(
@@ -242,12 +242,12 @@ async def renew_live_assignment(
 
 async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
     """Make the job avoid the node of this attempt for ``seconds``. The job's lock must be held."""
-    await _AVOID_NODE.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
+    await _AVOID_NODE.execute(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
 async def find_free_slot(connection: Connection, node: str, *, max_attempts: int) -> AttemptSlot | None:
     """Find a slot for another live attempt of the node, whose lock must be held; None if it has ``max_attempts``."""
-    taken = {row["slot"] for row in await _LIST_SLOTS.all(connection, node=node)}
+    taken = {row["slot"] for row in await _LIST_SLOTS.fetch_all(connection, node=node)}
     if len(taken) >= max_attempts:
         return None
     free = min(number for number in range(MAX_NODE_ATTEMPTS) if number not in taken)
@@ -282,7 +282,7 @@ async def insert_attempt(
         "prefetched": slot.is_prefetch,
         "loads_models": loads_models,
     }
-    await _INSERT_ATTEMPT.run(connection, **{**ref.model_dump(), **parameters})
+    await _INSERT_ATTEMPT.execute(connection, **{**ref.model_dump(), **parameters})
     assignment = Assignment(
         ref=ref,
         prompt_id=prompt_id,
@@ -299,7 +299,7 @@ async def insert_attempt(
 
 async def start_prefetched(connection: Connection, ref: AttemptRef) -> None:
     """Record that a prefetched attempt has started. Its lock and that of its job must be held."""
-    await _START_PREFETCHED.run(connection, **_build_fence_parameters(ref))
+    await _START_PREFETCHED.execute(connection, **_build_fence_parameters(ref))
 
 
 async def list_prefetched_attempts(connection: Connection, *, node: str | None = None) -> list[PrefetchedAttempt]:
@@ -308,7 +308,7 @@ async def list_prefetched_attempts(connection: Connection, *, node: str | None =
     Args:
         node: list only those of this node.
     """
-    return [PrefetchedAttempt(**row) for row in await _LIST_PREFETCHED.all(connection, node=node)]
+    return [PrefetchedAttempt(**row) for row in await _LIST_PREFETCHED.fetch_all(connection, node=node)]
 
 
 async def renew_lease(
@@ -321,12 +321,12 @@ async def renew_lease(
     """
     key = {"job_id": ref.job_id, "attempt": ref.attempt}
     parameters = {**key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s}
-    await _LOCK_JOB.run(connection, **key)  # lock order: job before attempt
-    state = await _RENEW_LEASE.value(connection, **parameters)
+    await _LOCK_JOB.execute(connection, **key)  # lock order: job before attempt
+    state = await _RENEW_LEASE.fetch_value(connection, **parameters)
     if state is None:
         return None
     if progress is not None:
-        await _SAVE_PROGRESS.run(connection, **{**key, "progress": progress})
+        await _SAVE_PROGRESS.execute(connection, **{**key, "progress": progress})
     return JobState(state)
 
 
@@ -356,46 +356,46 @@ async def end_attempt(
         "silent_boot_id": silent_boot_id,
         "node_failed": node_failed,
     }
-    await _END_ATTEMPT.run(connection, **_build_fence_parameters(ref), **values)
+    await _END_ATTEMPT.execute(connection, **_build_fence_parameters(ref), **values)
 
 
 async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
     """List up to 100 attempts whose lease has lapsed. Takes no lock."""
-    return [AttemptRef(**row) for row in await _LIST_LAPSED.all(connection)]
+    return [AttemptRef(**row) for row in await _LIST_LAPSED.fetch_all(connection)]
 
 
 async def read_executor_silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> ExecutorSilence:
     """Read what is known of a live attempt whose executor does not report. Its lock must be held."""
-    row = await _READ_SILENCE.first(connection, **_build_fence_parameters(ref), lease_s=lease_s)
+    row = await _READ_SILENCE.fetch_first(connection, **_build_fence_parameters(ref), lease_s=lease_s)
     assert row is not None  # noqa: S101 - the caller holds its lock
     return ExecutorSilence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
 
 
 async def list_overtime_attempts(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
     """List up to 100 attempts that exceed the run time of their job by more than ``grace_s``. Takes no lock."""
-    return [AttemptRef(**row) for row in await _LIST_OVERTIME.all(connection, grace_s=grace_s)]
+    return [AttemptRef(**row) for row in await _LIST_OVERTIME.fetch_all(connection, grace_s=grace_s)]
 
 
 async def read_gpu_memory(connection: Connection, ref: AttemptRef) -> AttemptGpuMemory | None:
     """Read the memory of the node of a live attempt; None if the attempt is not live. Takes no lock."""
-    row = await _READ_MEMORY.first(connection, **_build_fence_parameters(ref))
+    row = await _READ_MEMORY.fetch_first(connection, **_build_fence_parameters(ref))
     return AttemptGpuMemory(row["requirement_id"], to_gib(row["gpu_bytes"]), row["earlier_faults"]) if row else None
 
 
 async def set_requirement(connection: Connection, job_id: UUID, requirement_id: int) -> None:
     """Change what the job needs. It must not be queued, and its lock must be held."""
-    await _SET_REQUIREMENT.run(connection, id=job_id, requirement_id=requirement_id)
+    await _SET_REQUIREMENT.execute(connection, id=job_id, requirement_id=requirement_id)
 
 
 async def find_node_of_job(connection: Connection, job_id: UUID) -> str | None:
     """Find the node that holds the live attempt of the job."""
-    node: str | None = await _FIND_NODE.value(connection, job_id=job_id)
+    node: str | None = await _FIND_NODE.fetch_value(connection, job_id=job_id)
     return node
 
 
 async def find_live_attempt_of_job(connection: Connection, job_id: UUID) -> AttemptRef | None:
     """Find the live attempt of a job. Takes no lock."""
-    row = await _FIND_LIVE_OF_JOB.first(connection, job_id=job_id)
+    row = await _FIND_LIVE_OF_JOB.fetch_first(connection, job_id=job_id)
     return AttemptRef(**row) if row else None
 
 
@@ -403,18 +403,18 @@ async def find_live_attempt_on_node(
     connection: Connection, node: str, *, held: Sequence[AttemptRef] = ()
 ) -> AttemptRef | None:
     """Find the attempt that ``renew_live_assignment`` would return, without locking it or renewing its lease."""
-    row = await _FIND_LIVE_ON_NODE.first(connection, node=node, **_build_held_parameters(held))
+    row = await _FIND_LIVE_ON_NODE.fetch_first(connection, node=node, **_build_held_parameters(held))
     return AttemptRef(**row) if row else None
 
 
 async def list_attempts_to_drain(connection: Connection) -> list[AttemptRef]:
     """List up to 100 attempts on draining nodes whose grace period is over. Takes no lock."""
-    return [AttemptRef(**row) for row in await _LIST_TO_DRAIN.all(connection)]
+    return [AttemptRef(**row) for row in await _LIST_TO_DRAIN.fetch_all(connection)]
 
 
 async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     """Compute the mean GPU-seconds of the newest 20 attempts that succeeded; None if there are none."""
-    mean_s: float | None = await _MEAN_GPU_SECONDS.value(connection)
+    mean_s: float | None = await _MEAN_GPU_SECONDS.fetch_value(connection)
     return mean_s
 
 

@@ -241,18 +241,18 @@ WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold
 
 async def read_claiming_nodes(connection: Connection, nodes: Sequence[str]) -> dict[str, ClaimingNode]:
     """Read what decides whether each of these nodes may claim a job. Takes no lock."""
-    rows = await _READ_NODES.all(connection, nodes=list(nodes))
+    rows = await _READ_NODES.fetch_all(connection, nodes=list(nodes))
     return {row["node"]: ClaimingNode(row["digest"], row["has_attempt"], to_gib(row["gpu_bytes"])) for row in rows}
 
 
 async def list_catalog_digests(connection: Connection, nodes: Sequence[str]) -> dict[str, str | None]:
     """List the digests of the catalogs of nodes by name, without unknown and cordoned nodes."""
-    return {row["name"]: row["catalog_digest"] for row in await _LIST_DIGESTS.all(connection, nodes=list(nodes))}
+    return {row["name"]: row["catalog_digest"] for row in await _LIST_DIGESTS.fetch_all(connection, nodes=list(nodes))}
 
 
 async def list_waiting_requirements(connection: Connection) -> list[int]:
     """List the ids of the requirements that queued jobs have."""
-    return [row["requirement_id"] for row in await _LIST_REQUIREMENTS.all(connection)]
+    return [row["requirement_id"] for row in await _LIST_REQUIREMENTS.fetch_all(connection)]
 
 
 async def find_tenants_with_jobs(
@@ -265,12 +265,12 @@ async def find_tenants_with_jobs(
         node: skip jobs that must avoid this node; None skips none.
     """
     parameters = {"requirements": list(requirements), "node": node or ""}
-    found = await _FIND_AMONG_FIRST.all(connection, **parameters)
+    found = await _FIND_AMONG_FIRST.fetch_all(connection, **parameters)
     if not found:
-        size = await _MEASURE_SEARCH.first(connection, **parameters)
+        size = await _MEASURE_SEARCH.fetch_first(connection, **parameters)
         assert size is not None  # noqa: S101 - it selects from no table
         if size["tenants"] > FIRST_TENANTS:
-            found = await _choose_tenant_query(size["pairs"]).all(connection, **parameters)
+            found = await _choose_tenant_query(size["pairs"]).fetch_all(connection, **parameters)
     return [row["id"] for row in found]
 
 
@@ -287,7 +287,7 @@ def _choose_tenant_query(pairs: int) -> Statement:
 
 async def lock_next_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> LockedTenant | None:
     """Lock the tenant with the least ``vtime`` of these; None if all are locked by others or no longer ready."""
-    row = await _LOCK_TENANT.first(connection, ids=list(tenant_ids))
+    row = await _LOCK_TENANT.fetch_first(connection, ids=list(tenant_ids))
     return LockedTenant(**row) if row else None
 
 
@@ -301,7 +301,7 @@ async def lock_first_job(
         requirements, node: as in ``find_tenants_with_jobs``.
     """
     parameters = {"tenant_id": tenant.id, "requirements": list(requirements), "node": node or ""}
-    return _build_claimable_job(await _LOCK_FIRST_JOB.first(connection, **parameters), tenant)
+    return _build_claimable_job(await _LOCK_FIRST_JOB.fetch_first(connection, **parameters), tenant)
 
 
 async def lock_next_tenant_and_list_jobs(
@@ -320,7 +320,7 @@ async def lock_next_tenant_and_list_jobs(
     coldest = max(warmth.values())
     warmer = [requirement for requirement in reversed([*warmth]) if warmth[requirement] < coldest]
     warmer.sort(key=warmth.__getitem__)
-    rows = await _LOCK_TENANT_AND_LIST.all(
+    rows = await _LOCK_TENANT_AND_LIST.fetch_all(
         connection,
         ids=list(tenant_ids),
         requirements=[*warmth],
@@ -348,7 +348,7 @@ async def lock_chosen_job(
     Args:
         passed_over: the job whose turn it was. The first time that it is passed over is recorded.
     """
-    row = await _LOCK_JOB.first(connection, job_id=job_id, passed_over=passed_over)
+    row = await _LOCK_JOB.fetch_first(connection, job_id=job_id, passed_over=passed_over)
     return _build_claimable_job(row, tenant)
 
 
@@ -361,7 +361,7 @@ async def list_warm_tenants(
         requirements: those that are warm on the node. Only the last ``MAX_WARM`` are used.
         until: largest ``vtime``.
     """
-    rows = await _LIST_WARM_TENANTS.all(
+    rows = await _LIST_WARM_TENANTS.fetch_all(
         connection, requirements=list(requirements[-MAX_WARM:]), node=node or "", until=until
     )
     return [
@@ -378,7 +378,7 @@ async def list_warm_tenants(
 
 async def list_avoided_requirements(connection: Connection, requirements: Sequence[int], *, node: str) -> list[int]:
     """List requirements of queued jobs that the node could run but that must avoid it for now."""
-    rows = await _LIST_AVOIDED_REQUIREMENTS.all(connection, requirements=list(requirements), node=node)
+    rows = await _LIST_AVOIDED_REQUIREMENTS.fetch_all(connection, requirements=list(requirements), node=node)
     return [row["requirement_id"] for row in rows]
 
 

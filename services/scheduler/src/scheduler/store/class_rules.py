@@ -12,10 +12,10 @@ WHERE class_rules.rules IS DISTINCT FROM excluded.rules
 
 async def load_rules(connection: Connection) -> ClassRules | None:
     """Load the last saved rules; None if none were ever saved."""
-    found = await _LOAD.value(connection)
+    found = await _LOAD.fetch_value(connection)
     return ClassRules.model_validate(found) if found is not None else None
 
 
 async def save_rules(connection: Connection, rules: ClassRules) -> None:
     """Replace the saved rules."""
-    await _SAVE.run(connection, rules=rules.model_dump_json())
+    await _SAVE.execute(connection, rules=rules.model_dump_json())

@@ -24,18 +24,18 @@ DELETE FROM dead_letters WHERE at < now() - make_interval(secs => :age_s)
 
 async def add_letter(connection: Connection, **letter: Any) -> None:
     """Insert a dead letter. ``letter`` has all columns but ``at``."""
-    await _INSERT.run(connection, **letter)
+    await _INSERT.execute(connection, **letter)
 
 
 async def list_letters(connection: Connection, *, limit: int, before: UUID | None, node: str | None) -> Sequence[Row]:
     """List up to ``limit + 1`` dead letters, newest first (ids are ordered by time)."""
-    return await _LIST.all(connection, limit=limit + 1, before=before, node=node)
+    return await _LIST.fetch_all(connection, limit=limit + 1, before=before, node=node)
 
 
 async def has_letter(connection: Connection, letter_id: UUID) -> bool:
-    return bool(await _EXISTS.value(connection, id=letter_id))
+    return bool(await _EXISTS.fetch_value(connection, id=letter_id))
 
 
 async def prune_letters(connection: Connection, *, age_s: float, keep: int) -> None:
     """Delete all that are older than ``age_s`` seconds, and all but the newest ``keep``."""
-    await _PRUNE.run(connection, age_s=age_s, keep=keep)
+    await _PRUNE.execute(connection, age_s=age_s, keep=keep)

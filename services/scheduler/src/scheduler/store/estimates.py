@@ -58,7 +58,7 @@ async def save_estimates(connection: Connection, estimates: Mapping[UUID, Eta]) 
     no node can claim these jobs until it ends.
     """
     etas = [*estimates.values()]
-    await _SAVE.run(
+    await _SAVE.execute(
         connection,
         job_ids=[*estimates],
         starts=[eta.start_s for eta in etas],
@@ -74,13 +74,13 @@ async def pop_estimates(connection: Connection, job_ids: Collection[UUID]) -> li
         EndedEstimate(
             Eta(row["start_s"], row["start_p90_s"], row["end_s"], row["end_p90_s"]), row["started_s"], row["ended_s"]
         )
-        for row in await _POP.all(connection, job_ids=[*job_ids])
+        for row in await _POP.fetch_all(connection, job_ids=[*job_ids])
     ]
 
 
 async def add_accuracy(connection: Connection, totals: Sequence[AccuracyTotals]) -> None:
     """Add to the totals of this hour. They must be sorted, so that two processes lock rows in the same order."""
-    await _ADD_ACCURACY.run(
+    await _ADD_ACCURACY.execute(
         connection,
         stages=[total.stage.value for total in totals],
         results=[total.result.value for total in totals],
@@ -93,7 +93,7 @@ async def list_accuracy(connection: Connection) -> list[AccuracyTotals]:
     """List the totals of the last 24 hours and the hour that is not over."""
     return [
         AccuracyTotals(EtaStage(row["stage"]), EtaResult(row["result"]), row["bin"], row["jobs"])
-        for row in await _LIST_ACCURACY.all(connection)
+        for row in await _LIST_ACCURACY.fetch_all(connection)
     ]
 
 

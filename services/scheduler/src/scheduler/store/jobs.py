@@ -112,13 +112,13 @@ WHERE state = 'queued' AND start_by < now() AND NOT EXISTS (
 
 async def find_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
     """Find a job of the tenant."""
-    row = await _FIND.first(connection, tenant_id=tenant_id, id=job_id)
+    row = await _FIND.fetch_first(connection, tenant_id=tenant_id, id=job_id)
     return build_snapshot(row) if row else None
 
 
 async def find_jobs(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobSnapshot]:
     """Find jobs of any tenant, by id. Missing jobs are left out."""
-    return {row["id"]: build_snapshot(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
+    return {row["id"]: build_snapshot(row) for row in await _FIND_ALL.fetch_all(connection, ids=[*job_ids])}
 
 
 async def list_jobs(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[JobSnapshot]:
@@ -132,18 +132,18 @@ async def list_jobs(connection: Connection, tenant_id: UUID, query: ListJobs) ->
         "limit": query.limit + 1,
         **build_time_window(query.created_after, query.created_before),
     }
-    return [build_snapshot(row) for row in await _LIST.all(connection, **parameters)]
+    return [build_snapshot(row) for row in await _LIST.fetch_all(connection, **parameters)]
 
 
 async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
     """List the job's events with a ``seq`` greater than ``after``, in order."""
-    rows = await _LIST_EVENTS.all(connection, id=job_id, after=after)
+    rows = await _LIST_EVENTS.fetch_all(connection, id=job_id, after=after)
     return tuple(JobEvent.model_validate(row["event"]) for row in rows)
 
 
 async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
     """List up to 100 queued jobs (id, tenant_id) that have not started by ``start_by``. Takes no lock."""
-    return await _LIST_OVERDUE.all(connection)
+    return await _LIST_OVERDUE.fetch_all(connection)
 
 
 def build_snapshot(row: Row) -> JobSnapshot:

@@ -64,12 +64,12 @@ async def list_nodes(connection: Connection, *, offline_after_s: float) -> Seque
     ``occupied_prompt_id``, ``occupied_job_id`` and ``occupied_since``, and what its state is derived from:
     ``online_since`` (it is online or offline since then), ``shared_since`` and ``last_end`` (end of its newest job).
     """
-    return await _LIST_NODES.all(connection, offline_after_s=offline_after_s)
+    return await _LIST_NODES.fetch_all(connection, offline_after_s=offline_after_s)
 
 
 async def count_succeeded_last_hour(connection: Connection) -> dict[str, int]:
     """Count the attempts of the last hour that succeeded, by node."""
-    return {row["node"]: row["jobs"] for row in await _COUNT_SUCCEEDED.all(connection)}
+    return {row["node"]: row["jobs"] for row in await _COUNT_SUCCEEDED.fetch_all(connection)}
 
 
 async def list_faults(connection: Connection, *, limit: int, total: int) -> Sequence[Row]:
@@ -79,12 +79,12 @@ async def list_faults(connection: Connection, *, limit: int, total: int) -> Sequ
         limit: the most per node.
         total: the most of all nodes.
     """
-    return await _LIST_FAULTS.all(connection, limit=limit, total=total)
+    return await _LIST_FAULTS.fetch_all(connection, limit=limit, total=total)
 
 
 async def find_node(connection: Connection, node: str, *, offline_after_s: float) -> Row | None:
     """Find one node, as a row of ``list_nodes``."""
-    return await _FIND_NODE.first(connection, node=node, offline_after_s=offline_after_s)
+    return await _FIND_NODE.fetch_first(connection, node=node, offline_after_s=offline_after_s)
 
 
 async def count_queued_jobs(connection: Connection, requirements: Sequence[int], *, max_read: int) -> tuple[int, int]:
@@ -95,35 +95,35 @@ async def count_queued_jobs(connection: Connection, requirements: Sequence[int],
     """
     if not requirements:
         return 0, 0
-    row = await _COUNT_QUEUED.first(connection, requirements=list(requirements), max_read=max_read)
+    row = await _COUNT_QUEUED.fetch_first(connection, requirements=list(requirements), max_read=max_read)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row["jobs"], row["read"]
 
 
 async def cordon_node(connection: Connection, node: str) -> None:
     """Stop new work for the node. Waits for a claim in progress; every later claim sees the change."""
-    await _CORDON.run(connection, node=node)
+    await _CORDON.execute(connection, node=node)
 
 
 async def uncordon_node(connection: Connection, node: str) -> None:
     """Allow new work again and cancel a drain. Earlier failures no longer count."""
-    await _UNCORDON.run(connection, node=node)
+    await _UNCORDON.execute(connection, node=node)
     await delete_failures(connection, node)
 
 
 async def drain_node(connection: Connection, node: str, *, grace_s: float) -> None:
     """Cordon the node, and withdraw its attempt after ``grace_s`` seconds."""
-    await _DRAIN.run(connection, node=node, grace_s=grace_s)
+    await _DRAIN.execute(connection, node=node, grace_s=grace_s)
 
 
 async def request_clear(connection: Connection, node: str) -> None:
     """Ask the executor, in the reply to its next heartbeat, to remove foreign prompts from the node."""
-    await _REQUEST_CLEAR.run(connection, node=node)
+    await _REQUEST_CLEAR.execute(connection, node=node)
 
 
 async def request_refresh(connection: Connection, node: str | None) -> None:
     """Ask the executor to read the node's catalog again; None asks all executors."""
-    await _REQUEST_REFRESH.run(connection, node=node)
+    await _REQUEST_REFRESH.execute(connection, node=node)
 
 
 async def delete_node(connection: Connection, node: str, *, offline_after_s: float) -> bool:
@@ -132,5 +132,5 @@ async def delete_node(connection: Connection, node: str, *, offline_after_s: flo
     Returns:
         Whether the node was deleted.
     """
-    await _LOCK_NODE.run(connection, node=node)
-    return bool(await _DELETE_NODE.value(connection, node=node, offline_after_s=offline_after_s))
+    await _LOCK_NODE.execute(connection, node=node)
+    return bool(await _DELETE_NODE.fetch_value(connection, node=node, offline_after_s=offline_after_s))

@@ -24,22 +24,22 @@ UPDATE nodes SET cordoned_at = now(), cordon_reason = :reason WHERE name = :node
 
 async def save_failure(connection: Connection, node: str, ref: AttemptRef) -> None:
     """Record that a job failed on a node. The job's lock must be held."""
-    await _SAVE.run(connection, node=node, job_id=ref.job_id, tenant_id=ref.tenant_id)
+    await _SAVE.execute(connection, node=node, job_id=ref.job_id, tenant_id=ref.tenant_id)
 
 
 async def list_failures(connection: Connection, node: str) -> list[FailedJob]:
     """List the newest 100 jobs that failed on a node since it last completed one."""
-    return [FailedJob(**row) for row in await _LIST.all(connection, node=node)]
+    return [FailedJob(**row) for row in await _LIST.fetch_all(connection, node=node)]
 
 
 async def list_nodes_that_failed(connection: Connection, job_id: UUID) -> list[str]:
     """List the nodes on which a job failed and that have completed no job since then."""
-    return [row["node"] for row in await _LIST_NODES.all(connection, job_id=job_id)]
+    return [row["node"] for row in await _LIST_NODES.fetch_all(connection, job_id=job_id)]
 
 
 async def delete_failures(connection: Connection, node: str) -> None:
     """Delete the failures of a node."""
-    await _DELETE.run(connection, node=node)
+    await _DELETE.execute(connection, node=node)
 
 
 async def cordon_failing_node(connection: Connection, node: str, reason: str) -> bool:
@@ -48,4 +48,4 @@ async def cordon_failing_node(connection: Connection, node: str, reason: str) ->
     Returns:
         Whether it was cordoned by this call.
     """
-    return bool(await _CORDON.value(connection, node=node, reason=reason))
+    return bool(await _CORDON.fetch_value(connection, node=node, reason=reason))

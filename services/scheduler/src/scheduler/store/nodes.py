@@ -131,7 +131,7 @@ async def save_heartbeat(
     it joins as a new node.
     """
     occupied = heartbeat.occupied
-    row = await _SAVE_HEARTBEAT.first(
+    row = await _SAVE_HEARTBEAT.fetch_first(
         connection,
         name=name,
         boot_id=heartbeat.boot_id,
@@ -158,26 +158,26 @@ async def save_heartbeat(
 
 async def save_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
     """Store a catalog and assign it to the node."""
-    await _INSERT_CATALOG.run(connection, digest=digest, classes=base64.b64decode(classes_zlib))
-    await _ASSIGN_CATALOG.run(connection, name=name, digest=digest)
+    await _INSERT_CATALOG.execute(connection, digest=digest, classes=base64.b64decode(classes_zlib))
+    await _ASSIGN_CATALOG.execute(connection, name=name, digest=digest)
 
 
 async def save_models_at_join(connection: Connection, name: str, models: Sequence[str]) -> None:
     """Record the models (``Class.input=file``) of a node that joins. Models that appear later are not recorded."""
-    if await _MARK_MODELS_SAVED.value(connection, name=name):
-        await _DELETE_MODELS.run(connection, name=name)
-        await _INSERT_MODELS.run(connection, name=name, models=list(models))
+    if await _MARK_MODELS_SAVED.fetch_value(connection, name=name):
+        await _DELETE_MODELS.execute(connection, name=name)
+        await _INSERT_MODELS.execute(connection, name=name, models=list(models))
 
 
 async def list_models_at_join(connection: Connection, field: str, *, forget_after_s: float) -> Sequence[str]:
     """List the models of one input (``Class.input``) that nodes had when they joined."""
-    rows = await _LIST_MODELS_AT_JOIN.all(connection, start=f"{field}=", forget_after_s=forget_after_s)
+    rows = await _LIST_MODELS_AT_JOIN.fetch_all(connection, start=f"{field}=", forget_after_s=forget_after_s)
     return [row["model"] for row in rows]
 
 
 async def load_catalog(connection: Connection, digest: str) -> str | None:
     """Load a catalog as it was reported: base64 of its zlib-compressed JSON."""
-    body = await _LOAD_CATALOG.value(connection, digest=digest)
+    body = await _LOAD_CATALOG.fetch_value(connection, digest=digest)
     return base64.b64encode(body).decode() if body else None
 
 
@@ -194,20 +194,20 @@ async def list_nodes(connection: Connection, *, offline_after_s: float, forget_a
     cordoned_at, node_class, shared_since, gpu_bytes, blocked_since and since: when the node went online or offline or
     changed its catalog.
     """
-    return await _LIST_NODES.all(connection, offline_after_s=offline_after_s, forget_after_s=forget_after_s)
+    return await _LIST_NODES.fetch_all(connection, offline_after_s=offline_after_s, forget_after_s=forget_after_s)
 
 
 async def list_other_catalogs(connection: Connection, node: str, *, offline_after_s: float) -> list[str]:
     """List the catalog digests of all other nodes that are online and neither blocked nor cordoned."""
     return [
         row["catalog_digest"]
-        for row in await _LIST_OTHER_CATALOGS.all(connection, node=node, offline_after_s=offline_after_s)
+        for row in await _LIST_OTHER_CATALOGS.fetch_all(connection, node=node, offline_after_s=offline_after_s)
     ]
 
 
 async def list_replaced_catalogs(connection: Connection, *, grace_s: float, forget_after_s: float) -> list[str]:
     """List the digests of catalogs that nodes replaced in the last ``grace_s`` seconds."""
-    rows = await _LIST_REPLACED_CATALOGS.all(connection, grace_s=grace_s, forget_after_s=forget_after_s)
+    rows = await _LIST_REPLACED_CATALOGS.fetch_all(connection, grace_s=grace_s, forget_after_s=forget_after_s)
     return [row["digest"] for row in rows]
 
 
@@ -221,11 +221,11 @@ async def save_requirement(
     """
     lines = [*needs, *([] if memory_over_gib is None else [f"> {memory_over_gib} GiB"])]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    await _INSERT_REQUIREMENT.run(connection, digest=digest, needs=list(needs), memory_over_gib=memory_over_gib)
-    found: int = await _FIND_REQUIREMENT.value(connection, digest=digest)
+    await _INSERT_REQUIREMENT.execute(connection, digest=digest, needs=list(needs), memory_over_gib=memory_over_gib)
+    found: int = await _FIND_REQUIREMENT.fetch_value(connection, digest=digest)
     return found
 
 
 async def list_new_requirements(connection: Connection, known: Sequence[int]) -> Sequence[Row]:
     """List requirements (id, needs, memory_over_gib) whose ids are not in ``known``."""
-    return await _LIST_NEW_REQUIREMENTS.all(connection, known=list(known))
+    return await _LIST_NEW_REQUIREMENTS.fetch_all(connection, known=list(known))

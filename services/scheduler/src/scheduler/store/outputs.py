@@ -29,7 +29,7 @@ async def list_outputs(connection: Connection, tenant_id: UUID, query: ListOutpu
     """List up to ``limit + 1`` outputs of the tenant. The extra one shows that there is a next page."""
     given = _list_given_filters(query)
     statement = Statement(build_output_query(given))
-    rows = await statement.all(connection, **given, tenant_id=tenant_id, limit=query.limit + 1)
+    rows = await statement.fetch_all(connection, **given, tenant_id=tenant_id, limit=query.limit + 1)
     return [_build_listed_output(row) for row in rows]
 
 

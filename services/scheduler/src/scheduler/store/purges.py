@@ -121,29 +121,31 @@ class PurgeCandidate(EndedJob):
 
 async def lock_job_to_purge(connection: Connection, tenant_id: UUID, job_id: UUID) -> PurgeCandidate | None:
     """Lock the job. The tenant's lock is not needed: a purge changes no counter."""
-    row = await _LOCK_JOB.first(connection, id=job_id, tenant_id=tenant_id)
+    row = await _LOCK_JOB.fetch_first(connection, id=job_id, tenant_id=tenant_id)
     return PurgeCandidate(**{**row, "state": JobState(row["state"])}) if row else None
 
 
 async def list_tenants_to_purge(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, bool]]:
     """List the next ``page`` tenants by id, and whether they have jobs that ended before their ``result_days``."""
-    rows = await _LIST_TENANTS_TO_PURGE.all(connection, after=after, page=page)
+    rows = await _LIST_TENANTS_TO_PURGE.fetch_all(connection, after=after, page=page)
     return [(row["id"], row["has_expired_jobs"]) for row in rows]
 
 
 async def lock_expired_jobs(connection: Connection, tenant_ids: Sequence[UUID], *, batch: int) -> list[EndedJob]:
     """Lock up to ``batch`` jobs of these tenants past their ``result_days``. Skips locked jobs."""
-    return [_build_ended_job(row) for row in await _LOCK_EXPIRED.all(connection, tenant_ids=tenant_ids, batch=batch)]
+    return [
+        _build_ended_job(row) for row in await _LOCK_EXPIRED.fetch_all(connection, tenant_ids=tenant_ids, batch=batch)
+    ]
 
 
 async def lock_ended_jobs(connection: Connection, tenant_id: UUID, *, batch: int) -> list[EndedJob]:
     """Lock up to ``batch`` ended jobs of a tenant. Skips locked jobs and jobs with a live attempt."""
-    return [_build_ended_job(row) for row in await _LOCK_ENDED.all(connection, tenant_id=tenant_id, batch=batch)]
+    return [_build_ended_job(row) for row in await _LOCK_ENDED.fetch_all(connection, tenant_id=tenant_id, batch=batch)]
 
 
 async def list_live_jobs(connection: Connection, tenant_id: UUID) -> list[UUID]:
     """List the ids of a tenant's jobs that have not ended."""
-    return [row["id"] for row in await _LIST_LIVE.all(connection, tenant_id=tenant_id)]
+    return [row["id"] for row in await _LIST_LIVE.fetch_all(connection, tenant_id=tenant_id)]
 
 
 async def delete_tenant(connection: Connection, tenant_id: UUID) -> bool:
@@ -152,23 +154,23 @@ async def delete_tenant(connection: Connection, tenant_id: UUID) -> bool:
     Returns:
         Whether the tenant is gone; False if it still has jobs.
     """
-    await _LOCK_TENANT.run(connection, tenant_id=tenant_id)
-    if await _HAS_JOBS.value(connection, tenant_id=tenant_id):
+    await _LOCK_TENANT.execute(connection, tenant_id=tenant_id)
+    if await _HAS_JOBS.fetch_value(connection, tenant_id=tenant_id):
         return False
     for statement in _DELETE_TENANT:
-        await statement.run(connection, tenant_id=tenant_id)
+        await statement.execute(connection, tenant_id=tenant_id)
     return True
 
 
 async def load_graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
     """Load the workflow of a tenant's job: the fields of ``JobGraph``."""
-    return await _LOAD_GRAPH.first(connection, tenant_id=tenant_id, job_id=job_id)
+    return await _LOAD_GRAPH.fetch_first(connection, tenant_id=tenant_id, job_id=job_id)
 
 
 async def delete_jobs(connection: Connection, jobs: Sequence[EndedJob], *, with_inputs: bool) -> None:
     """Delete jobs with their graphs, attempts, events and outputs. Their locks must be held; usage stays counted."""
     messages = [JobPurged(job_id=job.id, tenant_id=job.tenant_id, with_inputs=with_inputs, at=job.now) for job in jobs]
-    await _DELETE_JOBS.run(
+    await _DELETE_JOBS.execute(
         connection,
         ids=[job.id for job in jobs],
         message_ids=[new_id() for _ in jobs],
@@ -185,7 +187,7 @@ async def delete_expired_records(database: Database) -> None:
 
 async def find_job_states(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:
     """Find the states of jobs by id. Missing jobs are left out."""
-    return {row["id"]: JobState(row["state"]) for row in await _FIND_STATES.all(connection, ids=[*job_ids])}
+    return {row["id"]: JobState(row["state"]) for row in await _FIND_STATES.fetch_all(connection, ids=[*job_ids])}
 
 
 def _build_ended_job(row: Row) -> EndedJob:

@@ -43,4 +43,4 @@ FROM chosen t ORDER BY t.place
 
 async def list_queued_tenants(connection: Connection, query: ReadQueue) -> Sequence[Row]:
     """List tenants with waiting jobs: the fields of ``QueuedTenant`` without ``waiting``, and ``found``."""
-    return await _LISTS[query.order].all(connection, **query.model_dump(include={"tier", "tenant_id", "limit"}))
+    return await _LISTS[query.order].fetch_all(connection, **query.model_dump(include={"tier", "tenant_id", "limit"}))

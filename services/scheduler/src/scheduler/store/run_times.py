@@ -45,19 +45,19 @@ SELECT name, coalesce(system->'gpus'->0->>'name', '') AS node_class FROM nodes W
 
 async def lock_histograms(connection: Connection) -> None:
     """Prevent other processes from adding run times until the transaction ends."""
-    await _LOCK.run(connection, key=_LOCK_KEY)
+    await _LOCK.execute(connection, key=_LOCK_KEY)
 
 
 async def list_histograms_since(connection: Connection, since: datetime | None) -> Sequence[Row]:
     """List histograms that were updated at or after a time, oldest update first; all without one."""
-    return await _LIST_SINCE.all(connection, since=since)
+    return await _LIST_SINCE.fetch_all(connection, since=since)
 
 
 async def load_histograms(
     connection: Connection, keys: Collection[HistogramKey]
 ) -> dict[HistogramKey, dict[int, float]]:
     """Load the histograms of these keys, as far as there are any."""
-    rows = await _LOAD.all(connection, **_build_key_parameters(keys))
+    rows = await _LOAD.fetch_all(connection, **_build_key_parameters(keys))
     return {build_histogram_key(row): parse_bins(row) for row in rows}
 
 
@@ -67,17 +67,17 @@ async def save_histograms(connection: Connection, histograms: Mapping[HistogramK
         orjson.dumps({str(number): round(weight, 4) for number, weight in histogram.items()}).decode()
         for histogram in histograms.values()
     ]
-    await _SAVE.run(connection, **_build_key_parameters(histograms), bins=bins)
+    await _SAVE.execute(connection, **_build_key_parameters(histograms), bins=bins)
 
 
 async def prune_histograms(connection: Connection) -> None:
     """Delete histograms without a run for ``KEEP_WITHOUT_RUN``, and all but the ``MAX_ROWS`` newest of each scope."""
-    await _PRUNE.run(connection)
+    await _PRUNE.execute(connection)
 
 
 async def list_node_classes(connection: Connection, names: Collection[str]) -> dict[str, str]:
     """List the classes of nodes by name: the name of the first GPU, or an empty text."""
-    return {row["name"]: row["node_class"] for row in await _LIST_NODE_CLASSES.all(connection, names=[*names])}
+    return {row["name"]: row["node_class"] for row in await _LIST_NODE_CLASSES.fetch_all(connection, names=[*names])}
 
 
 def build_histogram_key(row: Row) -> HistogramKey:

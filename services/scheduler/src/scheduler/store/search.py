@@ -47,29 +47,29 @@ async def search_jobs(connection: Connection, query: SearchJobs) -> list[tuple[J
     filters = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
     filters |= build_time_window(query.created_after, query.created_before)
     given = {name: value for name, value in filters.items() if value is not None}
-    rows = await _build_search_query(given, query.states).all(connection, **given, limit=query.limit + 1)
+    rows = await _build_search_query(given, query.states).fetch_all(connection, **given, limit=query.limit + 1)
     return [(build_snapshot(_drop_node_column(row)), row["node"]) for row in rows]
 
 
 async def find_owner(connection: Connection, job_id: UUID) -> UUID | None:
     """Find the tenant of a job; None if there is no such job."""
-    found: UUID | None = await _FIND_OWNER.value(connection, id=job_id)
+    found: UUID | None = await _FIND_OWNER.fetch_value(connection, id=job_id)
     return found
 
 
 async def list_attempts(connection: Connection, job_id: UUID) -> Sequence[Row]:
     """List the attempts of a job, oldest first: the fields of ``AttemptSummary``."""
-    return await _LIST_ATTEMPTS.all(connection, id=job_id)
+    return await _LIST_ATTEMPTS.fetch_all(connection, id=job_id)
 
 
 async def load_for_retry(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
     """Load the fields of ``SubmitJob`` that are needed to submit a job again."""
-    return await _LOAD_FOR_RETRY.first(connection, id=job_id, tenant_id=tenant_id)
+    return await _LOAD_FOR_RETRY.fetch_first(connection, id=job_id, tenant_id=tenant_id)
 
 
 async def set_priority(connection: Connection, job_id: UUID, priority: int) -> None:
     """Set the priority of a job that has not ended. Its lock must be held."""
-    await _SET_PRIORITY.run(connection, id=job_id, priority=priority)
+    await _SET_PRIORITY.execute(connection, id=job_id, priority=priority)
 
 
 def _build_search_query(given: dict[str, Any], states: Sequence[JobState]) -> Statement:

@@ -75,18 +75,18 @@ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50
 
 async def read_time(connection: Connection) -> datetime:
     """Read the time of the transaction."""
-    now: datetime = await _READ_TIME.value(connection)
+    now: datetime = await _READ_TIME.fetch_value(connection)
     return now
 
 
 async def count_queue(connection: Connection) -> Sequence[Row]:
     """Count jobs per tier, without idle tiers: ``tier, waiting, held, running, oldest_wait_s``."""
-    return await _COUNT_QUEUE.all(connection)
+    return await _COUNT_QUEUE.fetch_all(connection)
 
 
 async def count_nodes(connection: Connection, *, offline_after_s: float) -> Row:
     """Count nodes: the fields of ``NodeCounts``, and ``now``."""
-    row = await _COUNT_NODES.first(connection, offline_after_s=offline_after_s)
+    row = await _COUNT_NODES.fetch_first(connection, offline_after_s=offline_after_s)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row
 
@@ -98,11 +98,11 @@ async def measure_last_hour(connection: Connection) -> Row:
         ``jobs_N, images_N`` of the last N = 1, 5 and 60 minutes, and the percentiles ``p50_s, p95_s`` of the time that
         jobs of the last hour waited.
     """
-    row = await _MEASURE_LAST_HOUR.first(connection)
+    row = await _MEASURE_LAST_HOUR.fetch_first(connection)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row
 
 
 async def count_failures(connection: Connection) -> dict[str, int]:
     """Count the error codes of jobs that ended in the last 24 hours; the 50 most frequent."""
-    return {row["code"]: row["number"] for row in await _COUNT_FAILURES.all(connection)}
+    return {row["code"]: row["number"] for row in await _COUNT_FAILURES.fetch_all(connection)}

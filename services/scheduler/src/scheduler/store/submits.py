@@ -111,7 +111,7 @@ async def load_admission_facts(
     Without the locks of the tenants, the facts may change at any time; ``insert_jobs`` notices that. Submissions of
     unknown tenants are left out.
     """
-    rows = await _LOAD_FACTS.all(
+    rows = await _LOAD_FACTS.fetch_all(
         connection,
         tenants=[submission.tenant_id for submission in submissions],
         ids=[submission.command.job_id for submission in submissions],
@@ -143,7 +143,7 @@ async def insert_jobs(
         One for each job, in order; empty if nothing was inserted.
     """
     rows = [_build_row(job, allowances[job.submission.tenant_id].now) for job in accepted]
-    inserted = await _INSERT_JOBS.all(
+    inserted = await _INSERT_JOBS.fetch_all(
         connection,
         tenants=[*allowances],
         versions=[allowance.version for allowance in allowances.values()],

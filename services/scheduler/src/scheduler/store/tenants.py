@@ -82,22 +82,22 @@ async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -
 
     Writes nothing if nothing changed.
     """
-    await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
+    await _SAVE_LIMITS.execute(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
 
 
 async def update_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
     """Like ``save_limits``, but never inserts a tenant, because it may have been erased in the meantime."""
-    await _UPDATE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
+    await _UPDATE_LIMITS.execute(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
 
 
 async def list_tenant_ids(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, int]]:
     """List the next ``page`` tenants by id, each with the version of its last change event."""
-    return [(row["id"], row["version"]) for row in await _LIST_IDS.all(connection, after=after, page=page)]
+    return [(row["id"], row["version"]) for row in await _LIST_IDS.fetch_all(connection, after=after, page=page)]
 
 
 async def apply_limit_change(connection: Connection, changed: UserChanged) -> None:
     """Apply a change event to a known tenant, unless a newer version is saved."""
-    await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_build_limit_columns(changed))
+    await _SAVE_CHANGE.execute(connection, id=changed.user_id, version=changed.version, **_build_limit_columns(changed))
 
 
 async def load_limits(connection: Connection, tenant_id: UUID) -> Limits | None:
@@ -105,7 +105,7 @@ async def load_limits(connection: Connection, tenant_id: UUID) -> Limits | None:
 
     A limit that did not exist when the row was saved has its strictest value.
     """
-    row = await _LOAD_LIMITS.first(connection, id=tenant_id)
+    row = await _LOAD_LIMITS.fetch_first(connection, id=tenant_id)
     if row is None:
         return None
     own_columns = {name: row[name] for name in ("images_per_day", "max_running", "queue_cap", "weight")}
@@ -114,18 +114,18 @@ async def load_limits(connection: Connection, tenant_id: UUID) -> Limits | None:
 
 async def load_version(connection: Connection, tenant_id: UUID) -> int | None:
     """Load the version of the last change event of a tenant: 0 if there was none, None if the tenant is unknown."""
-    found: int | None = await _LOAD_VERSION.value(connection, id=tenant_id)
+    found: int | None = await _LOAD_VERSION.fetch_value(connection, id=tenant_id)
     return found
 
 
 async def load_usage(connection: Connection, tenant_id: UUID) -> Row | None:
     """Load the counters of a tenant: ``images_per_day, images`` (today), ``queued, running, now``."""
-    return await _LOAD_USAGE.first(connection, id=tenant_id)
+    return await _LOAD_USAGE.fetch_first(connection, id=tenant_id)
 
 
 async def load_tenant_facts(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
     """Load running jobs, concurrency limits and fair shares of tenants, by id."""
-    return {row["id"]: TenantFacts(**row) for row in await _LOAD_FACTS.all(connection, ids=[*tenant_ids])}
+    return {row["id"]: TenantFacts(**row) for row in await _LOAD_FACTS.fetch_all(connection, ids=[*tenant_ids])}
 
 
 async def lock_tenant(connection: Connection, tenant_id: UUID) -> datetime | None:
@@ -134,7 +134,7 @@ async def lock_tenant(connection: Connection, tenant_id: UUID) -> datetime | Non
     Returns:
         The time of the transaction; None if the tenant is unknown.
     """
-    now: datetime | None = await _LOCK_TENANT.value(connection, id=tenant_id)
+    now: datetime | None = await _LOCK_TENANT.fetch_value(connection, id=tenant_id)
     return now
 
 
@@ -143,7 +143,7 @@ async def count_images_left(connection: Connection, tenant_id: UUID, day: date) 
 
     The locks of its quota group and of the tenant must be held.
     """
-    left: int | None = await _COUNT_IMAGES_LEFT.value(connection, tenant_id=tenant_id, day=day)
+    left: int | None = await _COUNT_IMAGES_LEFT.fetch_value(connection, tenant_id=tenant_id, day=day)
     return left
 
 
@@ -157,7 +157,7 @@ async def lock_quota_groups(connection: Connection, tenant_ids: Iterable[UUID], 
         The tenants that have no group or whose group is now locked.
     """
     statement = _LOCK_GROUPS if wait_for_locks else _LOCK_FREE_GROUPS
-    return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
+    return {row["id"] for row in await statement.fetch_all(connection, ids=[*tenant_ids])}
 
 
 async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, wait_for_locks: bool) -> set[UUID]:
@@ -170,7 +170,7 @@ async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, wa
         The tenants that are now locked.
     """
     statement = _LOCK_TENANTS if wait_for_locks else _LOCK_FREE_TENANTS
-    return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
+    return {row["id"] for row in await statement.fetch_all(connection, ids=[*tenant_ids])}
 
 
 def _build_limit_columns(source: Tenant | UserChanged) -> dict[str, Any]:

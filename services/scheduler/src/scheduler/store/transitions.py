@@ -106,7 +106,7 @@ ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded
 
 async def lock_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> LockedJob | None:
     """Lock the job. If counters are going to change, the tenant's lock must be held already."""
-    row = await _LOCK_JOB.first(connection, id=job_id, tenant_id=tenant_id)
+    row = await _LOCK_JOB.fetch_first(connection, id=job_id, tenant_id=tenant_id)
     return LockedJob(**{**row, "state": JobState(row["state"])}) if row else None
 
 
@@ -142,7 +142,7 @@ class LockedAttempt:
 
 async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None) -> LockedAttempt | None:
     """Lock a live attempt and its job; None if ``node`` (None: any node) does not hold this lease."""
-    row = await _LOCK_ATTEMPT.first(connection, **ref.model_dump(), node=node)
+    row = await _LOCK_ATTEMPT.fetch_first(connection, **ref.model_dump(), node=node)
     if row is None:
         return None
     fields = {name: row[name] for name in LockedJob.__slots__}
@@ -216,7 +216,7 @@ async def apply_transition(
         request_id=job.request_id,
     )
     body = event.model_dump_json()
-    await _APPLY_TRANSITION.run(
+    await _APPLY_TRANSITION.execute(
         connection,
         **{
             **_build_effect_parameters(job, effects),
@@ -241,12 +241,14 @@ async def apply_transition(
 
 async def reserve_images(connection: Connection, job: LockedJob, number: int) -> None:
     """Reserve ``number`` more images for a job. The tenant's lock must be held."""
-    await _RESERVE_IMAGES.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=number)
+    await _RESERVE_IMAGES.execute(
+        connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=number
+    )
 
 
 async def apply_effects(connection: Connection, job: LockedJob, effects: TransitionEffects) -> None:
     """Apply effects without a transition, for an attempt that ends after its job."""
-    await _APPLY_EFFECTS.run(connection, **_build_effect_parameters(job, effects))
+    await _APPLY_EFFECTS.execute(connection, **_build_effect_parameters(job, effects))
 
 
 def _build_effect_parameters(job: LockedJob, effects: TransitionEffects) -> dict[str, object]:

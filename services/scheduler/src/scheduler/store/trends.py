@@ -185,13 +185,13 @@ _EXPIRED = (
 
 async def try_lock_totals(connection: Connection) -> bool:
     """Lock the totals until the transaction ends, unless another process has locked them."""
-    locked: bool = await _TRY_LOCK.value(connection, key=_LOCK_KEY)
+    locked: bool = await _TRY_LOCK.fetch_value(connection, key=_LOCK_KEY)
     return locked
 
 
 async def read_progress(connection: Connection) -> Row:
     """Read ``now``, the ``minute`` of now, and ``next``: the first minute that has no totals; None if none has."""
-    row = await _READ_PROGRESS.first(connection)
+    row = await _READ_PROGRESS.fetch_first(connection)
     assert row is not None  # noqa: S101 - one row
     return row
 
@@ -203,12 +203,12 @@ async def add_totals(connection: Connection, start: datetime, end: datetime, *, 
     """
     parameters = _build_range_parameters(start, end) | {"offline_after_s": offline_after_s}
     for statement in (_ADD_JOBS, _ADD_DURATIONS, _ADD_FAILURES, _ADD_NODES):
-        await statement.run(connection, **parameters)
+        await statement.execute(connection, **parameters)
 
 
 async def use_one_snapshot(connection: Connection) -> None:
     """Make all statements of this transaction read the same state. Must be its first statement."""
-    await _USE_ONE_SNAPSHOT.run(connection)
+    await _USE_ONE_SNAPSHOT.execute(connection)
 
 
 async def list_totals(
@@ -224,10 +224,10 @@ async def list_totals(
     earlier = int(start.timestamp()) // nodes_stored_s * nodes_stored_s
     of_nodes = {"start": datetime.fromtimestamp(earlier, start.tzinfo), "end": end, "stored_s": nodes_stored_s}
     return (
-        await _LIST_JOBS.all(connection, **window),
-        await _LIST_DURATIONS.all(connection, **window),
-        await _LIST_FAILURES.all(connection, **window),
-        await _LIST_NODES.all(connection, **of_nodes),
+        await _LIST_JOBS.fetch_all(connection, **window),
+        await _LIST_DURATIONS.fetch_all(connection, **window),
+        await _LIST_FAILURES.fetch_all(connection, **window),
+        await _LIST_NODES.fetch_all(connection, **of_nodes),
     )
 
 
@@ -237,11 +237,11 @@ async def count_recent_totals(
     """Count jobs, durations, failures and nodes of a short range by minute, and list the nodes that are online now."""
     parameters = _build_range_parameters(start, end)
     return (
-        await _COUNT_JOBS.all(connection, **parameters),
-        await _COUNT_DURATIONS.all(connection, **parameters),
-        await _COUNT_FAILURES.all(connection, **parameters),
-        await _COUNT_NODES.all(connection, **parameters),
-        await _COUNT_ONLINE.all(connection, **parameters, offline_after_s=offline_after_s),
+        await _COUNT_JOBS.fetch_all(connection, **parameters),
+        await _COUNT_DURATIONS.fetch_all(connection, **parameters),
+        await _COUNT_FAILURES.fetch_all(connection, **parameters),
+        await _COUNT_NODES.fetch_all(connection, **parameters),
+        await _COUNT_ONLINE.fetch_all(connection, **parameters, offline_after_s=offline_after_s),
     )
 
 

@@ -38,15 +38,15 @@ async def list_usage_days(connection: Connection, tenant_id: UUID | None, *, day
         tenant_id: None sums up all tenants, including erased ones.
     """
     if tenant_id is None:
-        return await _LIST_DAYS_OF_ALL.all(connection, days=days)
-    return await _LIST_DAYS_OF_TENANT.all(connection, days=days, tenant_id=tenant_id)
+        return await _LIST_DAYS_OF_ALL.fetch_all(connection, days=days)
+    return await _LIST_DAYS_OF_TENANT.fetch_all(connection, days=days, tenant_id=tenant_id)
 
 
 async def list_endpoint_usage(connection: Connection, tenant_id: UUID | None, *, days: int) -> Sequence[Row]:
     """List ``day, endpoint, images, gpu_seconds`` of the same days."""
     if tenant_id is None:
-        return await _LIST_ENDPOINTS_OF_ALL.all(connection, days=days)
-    return await _LIST_ENDPOINTS_OF_TENANT.all(connection, days=days, tenant_id=tenant_id)
+        return await _LIST_ENDPOINTS_OF_ALL.fetch_all(connection, days=days)
+    return await _LIST_ENDPOINTS_OF_TENANT.fetch_all(connection, days=days, tenant_id=tenant_id)
 
 
 async def prune_usage(database: Database, *, keep_days: int) -> None:

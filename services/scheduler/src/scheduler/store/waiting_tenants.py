@@ -19,5 +19,5 @@ async def list_waiting_tenants(connection: Connection) -> list[WaitingTenant]:
     """List the first ``MAX_TENANTS`` tenants in fair order. One index step and some rows for each."""
     return [
         WaitingTenant(row["id"], row["vtime"], row["weight"], row["queued"], tuple(row["requirements"]))
-        for row in await _LIST.all(connection)
+        for row in await _LIST.fetch_all(connection)
     ]

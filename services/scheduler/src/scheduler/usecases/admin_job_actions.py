@@ -46,7 +46,7 @@ class AdminJobActions:
             JobHasEnded, JobNotWaiting, JobNotRepeatable: the action does not apply in the job's state.
             QuotaExceeded, QueueFull, InvalidWorkflow: the retry is refused, as a submit of the owner would be.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             tenant_id = await search.find_owner(connection, command.job_id)
         if tenant_id is None:
             raise UnknownJob
@@ -64,7 +64,7 @@ class AdminJobActions:
 
     async def _change_unfinished_job(self, tenant_id: UUID, command: RunJobAction) -> None:
         """Hold, release or prioritise a job that has not ended, under the locks of tenant and job."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             locked_at = await tenants.lock_tenant(connection, tenant_id)
             job = await transitions.lock_job(connection, tenant_id, command.job_id)
             if locked_at is None or job is None:
@@ -97,7 +97,7 @@ class AdminJobActions:
             case JobState.QUEUED:
                 return job
             case JobState.LEASED | JobState.RUNNING:
-                async with self._database.single() as connection:
+                async with self._database.connection() as connection:
                     live = await attempts.find_live_attempt_of_job(connection, job.job_id)
                 if live is not None:
                     await self._withdrawer.withdraw_attempt(live)
@@ -111,7 +111,7 @@ class AdminJobActions:
 
     async def _submit_again(self, tenant_id: UUID, command: RunJobAction) -> Job:
         """Submit an ended job again for its owner, under the owner's limits. Each job is retried at most once."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await search.load_for_retry(connection, tenant_id, command.job_id)
         if found is None:
             raise UnknownJob

@@ -39,7 +39,7 @@ class AdminNodeActions:
         self._offline_after_s, self._on_uncordon = offline_after_s, on_uncordon
 
     async def list_nodes(self) -> Nodes:
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             rows = await node_actions.list_nodes(connection, offline_after_s=self._offline_after_s)
         history = await self._history.read_history()
         return Nodes(nodes=tuple(history.build_node_status(row) for row in rows))
@@ -56,7 +56,7 @@ class AdminNodeActions:
         """
         if command.node is None:
             return await self._run_on_all_nodes(command.order)
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             if await node_actions.find_node(connection, command.node, offline_after_s=self._offline_after_s) is None:
                 raise UnknownNode
             await self._run_on_node(connection, command.node, command)
@@ -74,13 +74,13 @@ class AdminNodeActions:
     async def _run_on_all_nodes(self, action: NodeAction) -> NodeActionReply:
         if action is not NodeAction.REFRESH:
             raise InvalidMessage
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await node_actions.request_refresh(connection, None)
         log.info("scheduler.nodes.admin_action", action=action)
         return NodeActionReply(node=None)
 
     async def _read_node(self, node: str) -> NodeStatus:
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             row = await node_actions.find_node(connection, node, offline_after_s=self._offline_after_s)
         if row is None:
             raise UnknownNode

@@ -73,7 +73,7 @@ class JobAdmission:
         self, submissions: Sequence[PendingSubmission]
     ) -> list[_DecidedJob | Refusal] | None:
         """Return the decisions; None if nothing was inserted because a tenant has changed or is locked."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await submits.load_admission_facts(connection, submissions)
             # The version of a tenant's row does not change with the images of other tenants in its quota group.
             if len(found) < len(submissions) or any(allowance.quota_group is not None for allowance, _ in found):
@@ -83,7 +83,7 @@ class JobAdmission:
     async def _decide_under_locks(
         self, submissions: Sequence[PendingSubmission], wait_for_locks: bool
     ) -> list[_DecidedJob | Refusal | None]:
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             tenant_ids = {submission.tenant_id for submission in submissions}
             tenant_ids = await tenants.lock_quota_groups(connection, tenant_ids, wait_for_locks=wait_for_locks)
             locked = await tenants.lock_tenants(connection, tenant_ids, wait_for_locks=wait_for_locks)

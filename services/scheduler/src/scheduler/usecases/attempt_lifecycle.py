@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from chassis.database.postgres import AWAY, Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
@@ -79,7 +79,7 @@ class AttemptLifecycle:
 
     async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWriteReply:
         """Record that the node has accepted the prompt. Not applied if the lease is lost or the job has ended."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             locked = await transitions.lock_attempt(connection, command.ref, node)
             if locked is None:
                 return AttemptWriteReply(applied=False)
@@ -96,7 +96,7 @@ class AttemptLifecycle:
     async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
         memory = await self._plan_after_out_of_memory(command) if is_out_of_memory(command) else None
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             ended = await self._end_live_attempt(connection, command, node, memory)
         if ended is not None:
             log.info(
@@ -111,10 +111,10 @@ class AttemptLifecycle:
 
     async def end_lapsed_attempts(self) -> None:
         """End every attempt whose lease has lapsed. Its job is tried again or fails."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             lapsed = await attempts.list_lapsed_attempts(connection)
         for ref in lapsed:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 ended = await self._end_lapsed_attempt(connection, ref)
             if ended is not None:
                 await self._publish_end(ended, LAPSED)
@@ -122,10 +122,10 @@ class AttemptLifecycle:
 
     async def end_overtime_attempts(self) -> None:
         """Fail every running job that exceeds its time limit and that its executor should have ended by now."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             overtime = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
         for ref in overtime:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 ended = await self._end_overtime_attempt(connection, ref)
             if ended is not None:
                 await self._publish_end(ended, OVERTIME)
@@ -142,12 +142,12 @@ class AttemptLifecycle:
                 await self._cordon.check_node(ended.node)
             elif ended.is_retry and ended.transition and ended.transition.event.cause == Cause.SUCCEEDED:
                 await self._cordon.check_nodes_that_failed(ended.transition.event.job_id)
-        except AWAY as error:  # the end is committed; the node is checked again after the next failure
+        except UNAVAILABLE_ERRORS as error:  # the end is committed; the node is checked again after the next failure
             log.warning("scheduler.node.not_checked", node=ended.node, error=type(error).__name__)
 
     async def _plan_after_out_of_memory(self, ending: FinishAttempt) -> _MemoryPlan | None:
         """Decide how to continue, before the transaction, because the fleet state needs connections of its own."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await attempts.read_gpu_memory(connection, ending.ref)
         if found is None:
             return None

@@ -25,7 +25,7 @@ class JobCanceller:
             UnknownJob: the tenant has no job with this id.
         """
         node = None
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             locked_at = await tenants.lock_tenant(connection, tenant_id)
             job = await transitions.lock_job(connection, tenant_id, command.job_id)
             if locked_at is None or job is None:

@@ -2,12 +2,12 @@
 
 from time import monotonic
 
-from chassis.database.postgres import AWAY, Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.auth.class_rules import READ_CLASS_RULES, ReadClassRules
 from contracts.graph_policy.policy import ClassRules
-from contracts.wire.errors import Kind, Relayed, Unavailable
+from contracts.wire.errors import ErrorKind, RelayedRefusal, Unavailable
 from scheduler.store import class_rules
 
 READ_EVERY_S = 5.0  # changes arrive as events at once; polling covers a lost event
@@ -30,7 +30,7 @@ class ClassRuleCache:
     async def load_rules(self) -> ClassRules | None:
         """Return the rules in force; None if auth has never sent any."""
         if self._rules is None:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 saved = await class_rules.load_rules(connection)
             if self._rules is None:  # otherwise rules arrived in the meantime
                 self._rules = saved
@@ -44,8 +44,8 @@ class ClassRuleCache:
         changes = self._changes
         try:
             rules = await self._bus.request(READ_CLASS_RULES, ReadClassRules())
-        except (Unavailable, Relayed) as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE:
+        except (Unavailable, RelayedRefusal) as refusal:
+            if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                 raise
             log.warning("scheduler.class_rules_stale", known=self._rules is not None)
             return
@@ -62,10 +62,12 @@ class ClassRuleCache:
         if rules == self._saved:
             return
         try:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 await class_rules.save_rules(connection, rules)
             self._saved = rules
-        except AWAY as error:  # the rules apply from memory, and the next refresh tries to save them again
+        except (
+            UNAVAILABLE_ERRORS
+        ) as error:  # the rules apply from memory, and the next refresh tries to save them again
             log.warning("scheduler.class_rules_unsaved", error=type(error).__name__)
 
 

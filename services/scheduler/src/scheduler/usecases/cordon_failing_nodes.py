@@ -24,7 +24,7 @@ class FailingNodeCordon:
 
     async def check_node(self, node: str) -> None:
         """Cordon the node if it is at fault for the jobs that failed on it."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             failures = await node_failures.list_failures(connection, node)
             if not is_at_fault(failures, after_jobs=self._after_jobs):
                 return
@@ -38,7 +38,7 @@ class FailingNodeCordon:
 
     async def check_nodes_that_failed(self, job_id: UUID) -> None:
         """Check the nodes that a job failed on, because it has succeeded on another one."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             nodes = await node_failures.list_nodes_that_failed(connection, job_id)
         for node in nodes:
             await self.check_node(node)

@@ -7,7 +7,7 @@ from typing import NoReturn
 from chassis.database.postgres import Database
 from chassis.database.statement import Row
 from chassis.ids import new_id
-from chassis.messaging.serving import Failed
+from chassis.messaging.serving import FailedRequest
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome, RequestWork
 from contracts.scheduler.jobs import JobError
@@ -20,7 +20,7 @@ from contracts.wire.dead_letters import (
     UnknownDeadLetter,
 )
 from contracts.wire.errors import InternalFault
-from contracts.wire.text import MAX_NAME, clean
+from contracts.wire.text import MAX_NAME, clean_text
 from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, decode_excerpt, extract_claimed_ids
 from scheduler.store import attempts, dead_letters
 from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
@@ -41,7 +41,7 @@ class DeadLetters:
         self._recorded: Counter[str] = Counter()
         self._window_start = monotonic()
 
-    async def record_message(self, failed: Failed) -> None:
+    async def record_message(self, failed: FailedRequest) -> None:
         """Log the message and record it. Beyond ``MAX_PER_NODE`` messages of a node per hour it is only logged."""
         node = failed.address.key or ""
         tenant_id, job_id = extract_claimed_ids(failed.body)
@@ -51,26 +51,26 @@ class DeadLetters:
             node=node,
             job_id=str(job_id) if job_id else None,
             code=failed.code,
-            reason=clean(failed.reason, MAX_REASON),
+            reason=clean_text(failed.reason, MAX_REASON),
         )
         if not self._may_record(node):
             return
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await dead_letters.add_letter(
                 connection,
                 id=new_id(),
                 subject=failed.subject,
-                request_id=clean(failed.request_id, MAX_NAME) or None,
+                request_id=clean_text(failed.request_id, MAX_NAME) or None,
                 node=node,
                 tenant_id=tenant_id,
                 job_id=job_id,
                 code=failed.code,
-                reason=clean(failed.reason, MAX_REASON),
+                reason=clean_text(failed.reason, MAX_REASON),
                 excerpt=failed.body[:MAX_EXCERPT],
                 size_bytes=len(failed.body),
             )
 
-    async def record_and_end_attempt(self, failed: Failed) -> None:
+    async def record_and_end_attempt(self, failed: FailedRequest) -> None:
         """Record a work request that failed. If that was because of a bug, end the attempt that it would have returned.
 
         Otherwise each repeated request would renew the lease of an attempt that never starts.
@@ -79,7 +79,7 @@ class DeadLetters:
         if failed.code != InternalFault.code:
             return
         node = failed.address.key or ""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             ref = await attempts.find_live_attempt_on_node(connection, node, held=_parse_held_attempts(failed.body))
         if ref is not None:
             await self._lifecycle.finish_attempt(
@@ -88,7 +88,7 @@ class DeadLetters:
 
     async def list_letters(self, query: ListDeadLetters) -> DeadLetterPage:
         """List a page of dead letters, newest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             rows = await dead_letters.list_letters(connection, limit=query.limit, before=query.before, node=query.node)
         letters = tuple(_build_letter(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
@@ -100,7 +100,7 @@ class DeadLetters:
             UnknownDeadLetter: there is no letter with this id.
             DeadLetterNotRedrivable: the letter exists.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             exists = await dead_letters.has_letter(connection, command.id)
         if not exists:
             raise UnknownDeadLetter
@@ -108,7 +108,7 @@ class DeadLetters:
 
     async def prune_letters(self) -> None:
         """Delete letters beyond ``MAX_AGE_S`` and ``MAX_LETTERS``. For ``chassis.loop.Loop``."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await dead_letters.prune_letters(connection, age_s=MAX_AGE_S, keep=MAX_LETTERS)
 
     def _may_record(self, node: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
 from uuid import UUID
 
-from chassis.database.postgres import AWAY, Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.database.statement import Connection
 from chassis.loop import Loop
 from chassis.telemetry.logs import log
@@ -149,7 +149,7 @@ class JobDispatcher:
         """
         try:
             return (await self.lease_attempt(node, request.model_copy(update={"wait_s": 0}))).assignment
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             log.warning("scheduler.next_attempt.not_leased", node=node, error=type(error).__name__)
             return None
 
@@ -248,7 +248,7 @@ class JobDispatcher:
 
     async def _renew_attempt(self, waiting: WaitingRequest) -> attempts.LeasedJob | ClaimFailure:
         """Renew the lease of the live attempt of a node that repeats its request."""
-        async with self._claim_slots, self._database.single() as connection:
+        async with self._claim_slots, self._database.connection() as connection:
             if waiting.is_ended:
                 return ClaimFailure.CONTENDED
             async with connection.transaction():
@@ -272,7 +272,7 @@ class JobDispatcher:
         requirements = self._skip_requirements_left_to_busy_nodes(requirements, node)
         if not requirements:
             return ClaimFailure.RESTRICTED if too_large else ClaimFailure.NOTHING
-        async with self._claim_slots, self._database.single() as connection:
+        async with self._claim_slots, self._database.connection() as connection:
             if waiting.is_ended:
                 return ClaimFailure.CONTENDED
             search = await self._search_tenants(connection, node, requirements)
@@ -302,7 +302,7 @@ class JobDispatcher:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
         runnable, waiting = self._fleet.find_runnable_requirements(digest), self._waiting.fresh_ids
         if runnable is None or waiting is None or fresh:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 runnable = await self._fleet.load_runnable_requirements(connection, digest)
                 waiting = await self._waiting.load_requirements(connection, fresh=fresh)
         self._waits.forget_unqueued_requirements(waiting)
@@ -445,7 +445,7 @@ class JobDispatcher:
 
     async def _read_waiting_requirements(self, *, nodes_changed: bool) -> Set[int]:
         """Read the requirements of all queued jobs and, if nodes changed, the catalogs of waiting nodes."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             await self._history.refresh_history(connection)
             if nodes_changed:
                 digests = await claims.list_catalog_digests(connection, self._requests.list_idle_nodes())

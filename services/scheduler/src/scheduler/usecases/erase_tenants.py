@@ -9,7 +9,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.auth.erasure import READ_ERASURES, ReadErasures
 from contracts.scheduler.jobs import CancelJob, UnknownJob
-from contracts.wire.errors import Relayed, Unavailable
+from contracts.wire.errors import RelayedRefusal, Unavailable
 from scheduler.store import purges
 from scheduler.usecases.cancel_job import JobCanceller
 
@@ -32,7 +32,7 @@ class TenantEraser:
 
     async def erase_tenants(self) -> None:
         """Run one pass. While auth is unavailable, only erasures that are already known are processed."""
-        with suppress(Unavailable, Relayed):
+        with suppress(Unavailable, RelayedRefusal):
             while await self._fetch_erasures():
                 pass
         for tenant_id, at in list(self._pending.items()):
@@ -49,19 +49,19 @@ class TenantEraser:
 
     async def _erase_tenant(self, tenant_id: UUID) -> bool:
         """Cancel and delete the tenant's jobs, then the tenant. Returns whether nothing is left."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             live = await purges.list_live_jobs(connection, tenant_id)
         for job_id in live:
             with suppress(UnknownJob):
                 await self._canceller.cancel_job(tenant_id, CancelJob(job_id=job_id))
         deleted, has_more = 0, True
         while has_more:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 ended = await purges.lock_ended_jobs(connection, tenant_id, batch=BATCH_SIZE)
                 if ended:
                     await purges.delete_jobs(connection, ended, with_inputs=True)
             deleted, has_more = deleted + len(ended), len(ended) == BATCH_SIZE
         if deleted:
             log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=deleted)
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             return await purges.delete_tenant(connection, tenant_id)

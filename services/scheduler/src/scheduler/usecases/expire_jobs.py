@@ -21,10 +21,10 @@ class JobExpirer:
 
     async def expire_jobs(self) -> None:
         """Expire every queued job whose ``start_by`` has passed. Its reserved images are released."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             overdue = await jobs.list_overdue_jobs(connection)
         for row in overdue:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 locked_at = await tenants.lock_tenant(connection, row["tenant_id"])
                 job = await transitions.lock_job(connection, row["tenant_id"], row["id"])
                 if locked_at is None or job is None:

@@ -99,7 +99,7 @@ class FleetState:
         """
         found = self._requirement_ids.get((needs, memory_over_gib))
         if found is None:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 found = await nodes.save_requirement(connection, needs, memory_over_gib=memory_over_gib)
             self._requirement_ids[needs, memory_over_gib] = found
             self.mark_requirements_stale()
@@ -151,7 +151,7 @@ class FleetState:
     async def load_new_requirements(self) -> None:
         """Read new requirements from the database if there are any."""
         if not self._requirements_loaded:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
 
     async def list_exclusive_requirements(
@@ -167,7 +167,7 @@ class FleetState:
         """Survey the nodes for jobs with each of these requirements. Cached for up to ``NODES_FRESH_S`` seconds."""
         await self._refresh_nodes()
         if not self._needs.keys() >= set(requirements):
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
         for requirement in set(requirements) - self._surveys.keys():
             needs = self._needs[requirement]
@@ -183,7 +183,7 @@ class FleetState:
     async def save_larger_requirement(self, requirement: int, *, memory_over_gib: int) -> int:
         """Return the id of a requirement with the same needs, for jobs for which a GPU of this size was too small."""
         if requirement not in self._needs:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
         return await self.save_requirement(self._needs[requirement], memory_over_gib=memory_over_gib)
 
@@ -257,7 +257,7 @@ class FleetState:
         await asyncio.shield(self._refresh_task)
 
     async def _read_nodes(self) -> None:
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             rows = await nodes.list_nodes(
                 connection, offline_after_s=self._offline_after_s, forget_after_s=self._forget_after_s
             )

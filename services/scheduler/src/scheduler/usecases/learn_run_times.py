@@ -74,9 +74,9 @@ class RunTimeLearner:
         self._runs, self._estimates, self._previously_ended, self._estimate_count = [], {}, ended, 0
         try:
             if given:
-                async with self._database.single() as connection:
+                async with self._database.connection() as connection:
                     await estimates.save_estimates(connection, given)
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 await run_times.lock_histograms(connection)
                 comparisons = await self._compare_estimates(connection, [*previously_ended, *ended])
                 learned = await self._add_runs(connection, runs) if runs else {}
@@ -91,7 +91,7 @@ class RunTimeLearner:
 
     async def prune_run_times(self) -> None:
         """Delete old run times, estimates and totals, for ``chassis.loop.Loop``."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await run_times.lock_histograms(connection)
             await run_times.prune_histograms(connection)
         await estimates.prune_estimates(self._database)

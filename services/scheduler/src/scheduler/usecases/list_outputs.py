@@ -13,6 +13,6 @@ class OutputLister:
 
     async def list_outputs(self, tenant_id: UUID, query: ListOutputs) -> OutputPage:
         """Return a page of outputs, starting with the job that ended last. Outputs of purged jobs no longer exist."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await outputs.list_outputs(connection, tenant_id, query)
         return OutputPage(outputs=tuple(found[: query.limit]), more=len(found) > query.limit)

@@ -38,7 +38,7 @@ class FleetMeter:
 
     async def measure_fleet(self) -> None:
         """Run one pass, for ``chassis.loop.Loop``."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             queue = {row["tier"]: row for row in await stats.count_queue(connection)}
             fleet = await nodes.list_nodes(
                 connection, offline_after_s=self._offline_after_s, forget_after_s=self._forget_after_s

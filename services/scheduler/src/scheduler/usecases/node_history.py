@@ -46,7 +46,7 @@ class NodeHistoryReader:
             return self._cached
 
     async def _load_history(self) -> NodeHistory:
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             jobs = await node_actions.count_succeeded_last_hour(connection)
             rows = await node_actions.list_faults(connection, limit=MAX_FAULTS, total=MAX_FAULTS_IN_ALL)
         faults: dict[str, list[NodeFault]] = {}

@@ -26,7 +26,7 @@ class NodeActionPreviewer:
         """
         if command.node is None:
             raise InvalidMessage
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             row = await node_actions.find_node(connection, command.node, offline_after_s=self._offline_after_s)
             if row is None:
                 raise UnknownNode

@@ -30,7 +30,7 @@ class JobPurger:
             JobNotEnded: the job is queued or running.
             JobStopping: the job was cancelled, and its node has not stopped yet.
         """
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             job = await purges.lock_job_to_purge(connection, tenant_id, command.job_id)
             if job is None:
                 raise UnknownJob
@@ -46,7 +46,7 @@ class JobPurger:
         """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
         after, count, has_more = NIL_ID, 0, True
         while has_more:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 page = await purges.list_tenants_to_purge(connection, after, page=TENANT_PAGE_SIZE)
             if with_expired_jobs := [tenant_id for tenant_id, has_expired_jobs in page if has_expired_jobs]:
                 count += await self._purge_expired_jobs_of(with_expired_jobs)
@@ -62,7 +62,7 @@ class JobPurger:
     async def _purge_expired_jobs_of(self, tenant_ids: Sequence[UUID]) -> int:
         count = 0
         while True:
-            async with self._database.direct() as connection:
+            async with self._database.transaction() as connection:
                 expired = await purges.lock_expired_jobs(connection, tenant_ids, batch=BATCH_SIZE)
                 if expired:
                     await purges.delete_jobs(connection, expired, with_inputs=False)
@@ -76,7 +76,7 @@ class JobPurger:
         Raises:
             UnknownJob: the tenant has no job with this id.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await purges.load_graph(connection, tenant_id, query.job_id)
         if found is None:
             raise UnknownJob
@@ -84,7 +84,7 @@ class JobPurger:
 
     async def find_jobs(self, query: FindJobs) -> ExistingJobs:
         """Return which of the jobs exist, and which of these have ended."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await purges.find_job_states(connection, query.job_ids)
         return ExistingJobs(
             job_ids=tuple(found), ended=tuple(job_id for job_id, state in found.items() if is_final(state))

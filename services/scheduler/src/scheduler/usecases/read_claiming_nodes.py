@@ -31,7 +31,7 @@ class ClaimingNodeReader:
         while self._waiting:
             waiting, self._waiting = self._waiting, {}
             try:
-                async with self._database.single() as connection:
+                async with self._database.connection() as connection:
                     found = await claims.read_claiming_nodes(connection, list(waiting))
             except Exception as error:  # noqa: BLE001 - each request raises it
                 for answer in waiting.values():

@@ -24,7 +24,7 @@ class CurrentUsageReader:
             Unavailable: auth is unavailable and the tenant was never seen.
         """
         await self._limits.refresh_limits(tenant_id)
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await tenants.load_usage(connection, tenant_id)
         if found is None:
             raise UnknownTenant

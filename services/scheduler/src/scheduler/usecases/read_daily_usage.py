@@ -15,7 +15,7 @@ class DailyUsageReader:
 
     async def read_daily_usage(self, tenant_id: UUID | None, *, days: int) -> DailyUsage:
         """Return the usage of the last ``days`` UTC days, today included; ``tenant_id`` None sums up all tenants."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             rows = await usage.list_usage_days(connection, tenant_id, days=days)
             shares = await usage.list_endpoint_usage(connection, tenant_id, days=days)
         endpoints: defaultdict[date, dict[str, EndpointUsage]] = defaultdict(dict)

@@ -37,7 +37,7 @@ class JobReader:
         Raises:
             UnknownJob: the tenant has no job with this id.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             # Events first, so that they are never newer than the job that is returned with them.
             wants_events = query.after is not None
             events = await jobs.list_events(connection, query.job_id, query.after or 0) if wants_events else ()
@@ -50,7 +50,7 @@ class JobReader:
 
     async def list_jobs(self, tenant_id: UUID, query: ListJobs) -> JobPage:
         """Return a page of the tenant's jobs, newest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await jobs.list_jobs(connection, tenant_id, query)
             facts = await self._load_facts(connection, found)
         described = await self._describe_snapshots(found[: query.limit], facts)
@@ -71,14 +71,14 @@ class JobReader:
         facts = dict(known_facts)
         unknown = [snapshot for snapshot in snapshots if snapshot.tenant_id not in known_facts]
         if any(map(_needs_estimate, unknown)):
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 facts |= await self._load_facts(connection, unknown)
         return await self._describe_snapshots(snapshots, facts)
 
     async def refresh_estimates(self) -> None:
         """Read what estimates need, unless it is cached."""
         if not self._estimator.is_fresh:
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 await self._estimator.refresh_facts(connection)
 
     async def _load_facts(self, connection: Connection, snapshots: Sequence[JobSnapshot]) -> dict[UUID, TenantFacts]:

@@ -21,7 +21,7 @@ class QueueReader:
         return await self._replies.get_reply(query)
 
     async def _load_queue(self, query: ReadQueue) -> Queue:
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             at = await stats.read_time(connection)
             tiers = await stats.count_queue(connection)
             rows = await queue.list_queued_tenants(connection, query)

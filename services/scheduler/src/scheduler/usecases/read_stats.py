@@ -32,7 +32,9 @@ class StatsReader:
             return self._cached
 
     async def _compute_stats(self) -> Stats:
-        async with self._database.direct() as connection:  # one transaction, so that all numbers are of the same time
+        async with (
+            self._database.transaction() as connection
+        ):  # one transaction, so that all numbers are of the same time
             queue = {Tier(row["tier"]): row for row in await stats.count_queue(connection)}
             nodes = await stats.count_nodes(connection, offline_after_s=self._offline_after_s)
             hour = await stats.measure_last_hour(connection)

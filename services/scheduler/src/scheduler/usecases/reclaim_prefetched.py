@@ -24,7 +24,7 @@ class PrefetchReclaimer:
         """Reclaim one attempt for each node whose request waits in this process and that could start it."""
         if not self._dispatcher.has_waiting_nodes:
             return
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             prefetched = await attempts.list_prefetched_attempts(connection)
         served: set[str] = set()
         for attempt in prefetched:
@@ -39,7 +39,7 @@ class PrefetchReclaimer:
 
     async def reclaim_from_node(self, node: str) -> None:
         """Reclaim the attempts that a node has not started, because the node gets no more work."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             prefetched = await attempts.list_prefetched_attempts(connection, node=node)
         for attempt in prefetched:
             await self._reclaim_attempt(attempt, "cordoned")

@@ -7,7 +7,7 @@ from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
 from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
 from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import InvalidMessage
-from contracts.workflow import is_model
+from contracts.workflow import is_model_file_name
 from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.states import is_final
 from scheduler.store import attempts, nodes
@@ -33,7 +33,7 @@ class HeartbeatRecorder:
         The reply says whether the leases still hold, whether the catalog must be sent, and what operators requested.
         """
         self._loaded.record_heartbeat(node, heartbeat.loaded if heartbeat.online else ())
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             recorded = await nodes.save_heartbeat(
                 connection, node, heartbeat, offline_after_s=self._lease_s, forget_after_s=self._forget_after_s
             )
@@ -60,7 +60,7 @@ class HeartbeatRecorder:
         """
         if ref is None:
             return LeaseState.NONE
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             return _to_lease_state(
                 await attempts.renew_lease(connection, ref, node, lease_s=self._lease_s, progress=None)
             )
@@ -74,7 +74,7 @@ class HeartbeatRecorder:
         catalog = await offload(decode_catalog, report.digest, report.classes_zlib)
         if catalog is None:
             raise InvalidMessage
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
             await nodes.save_models_at_join(connection, node, _list_models(catalog))
         log.info("scheduler.node.catalog_reported", node=node, classes=len(catalog.classes))
@@ -88,7 +88,7 @@ def _list_models(catalog: Catalog) -> list[str]:
         for name, spec in catalog.classes.items()
         for field, accepted in spec.inputs.items()
         for option in accepted.options or ()
-        if is_model(option)
+        if is_model_file_name(option)
     ]
 
 

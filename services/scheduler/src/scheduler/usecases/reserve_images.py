@@ -19,7 +19,7 @@ class ImageReserver:
     async def reserve_images(self, node: str, command: ReserveImages) -> ImagesReserved:
         """Reserve up to ``command.images`` in total, and return how many are now reserved. Idempotent."""
         ref = command.ref
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await tenants.lock_quota_groups(connection, [ref.tenant_id], wait_for_locks=True)
             locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
             locked = await transitions.lock_attempt(connection, ref, node)

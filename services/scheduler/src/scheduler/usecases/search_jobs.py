@@ -15,7 +15,7 @@ class JobSearcher:
 
     async def search_jobs(self, query: SearchJobs) -> AdminJobPage:
         """Return a page of matching jobs, newest first."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await search.search_jobs(connection, query)
         page = found[: query.limit]
         jobs = await self._reader.describe_jobs([snapshot for snapshot, _ in page])
@@ -28,7 +28,7 @@ class JobSearcher:
         Raises:
             UnknownJob: there is no job with this id.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             tenant_id = await search.find_owner(connection, job_id)
             attempts = await search.list_attempts(connection, job_id)
         if tenant_id is None:

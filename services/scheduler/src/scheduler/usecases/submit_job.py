@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from chassis.offload import INLINE_BYTES
-from chassis.telemetry.logs import bound_here, log
+from chassis.telemetry.logs import get_log_context, log
 from contracts.auth.tiers import Limits
 from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Refusal
@@ -97,7 +97,7 @@ class JobSubmitter:
             images=checked.images,
             fingerprint=checked.fingerprint,
             nodes_online=self._fleet.has_nodes_online,
-            request_id=bound_here().get("request_id", ""),
+            request_id=get_log_context().get("request_id", ""),
         )
 
     async def _decide_group(

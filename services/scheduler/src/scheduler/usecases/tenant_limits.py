@@ -12,7 +12,7 @@ from chassis.telemetry.logs import log
 from contracts.auth.accounts import READ_TENANT, ReadTenant, Tenant, UnknownTenant
 from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Limits
-from contracts.wire.errors import FAULTS, Relayed, Unavailable
+from contracts.wire.errors import FAULT_KINDS, RelayedRefusal, Unavailable
 from scheduler.store import tenants
 
 SAVED_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
@@ -53,7 +53,7 @@ class TenantLimits:
         if cached is not None:
             return cached.limits
         drops = self._drops
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             version = await tenants.load_version(connection, tenant_id)
         tenant = await self._fetch_tenant(tenant_id, is_known=version is not None)
         if tenant is None:
@@ -61,7 +61,7 @@ class TenantLimits:
             saved = await self._load_saved_limits(tenant_id)
             self._cached[tenant_id] = _CachedLimits(saved, min(self._fresh_s, RETRY_S))
             return saved
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
         if drops == self._drops:  # otherwise the answer may be older than a change that arrived in the meantime
             self._cached[tenant_id] = _CachedLimits(tenant.limits, self._fresh_s)
@@ -79,7 +79,7 @@ class TenantLimits:
     async def apply_change(self, changed: UserChanged) -> None:
         """Save a change of a known tenant. An older version never overwrites a newer one."""
         self.drop_cached_limits(changed.user_id)
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await tenants.apply_limit_change(connection, changed)
 
     async def refresh_next_saved_limits(self) -> None:
@@ -88,16 +88,16 @@ class TenantLimits:
         The limits of a tier are not announced per tenant. Without this, a tenant that stops submitting would keep
         the retention that its tier had at its last submission. Does nothing while auth is unavailable.
         """
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             page = await tenants.list_tenant_ids(connection, self._last_refreshed_id, page=REFRESH_PAGE_SIZE)
         for tenant_id, version in page:
             try:
                 tenant = await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
-            except (Unavailable, Relayed) as refusal:
-                if refusal.refused.kind in FAULTS:
+            except (Unavailable, RelayedRefusal) as refusal:
+                if refusal.details.kind in FAULT_KINDS:
                     return
                 continue  # an erased account: its tenant is deleted soon
-            async with self._database.single() as connection:
+            async with self._database.connection() as connection:
                 await tenants.update_limits(connection, tenant, version=version)
         self._last_refreshed_id = page[-1][0] if len(page) == REFRESH_PAGE_SIZE else NIL_ID
 
@@ -114,13 +114,13 @@ class TenantLimits:
         within_s = SAVED_TIMEOUT_S if is_known else None
         try:
             return await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
-        except (Unavailable, Relayed) as refusal:
-            if not is_known or refusal.refused.kind not in FAULTS:
+        except (Unavailable, RelayedRefusal) as refusal:
+            if not is_known or refusal.details.kind not in FAULT_KINDS:
                 raise
         return None
 
     async def _load_saved_limits(self, tenant_id: UUID) -> Limits:
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             limits = await tenants.load_limits(connection, tenant_id)
         if limits is None:
             raise UnknownTenant

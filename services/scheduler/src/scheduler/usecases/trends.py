@@ -37,7 +37,7 @@ class TrendRecorder:
 
     async def _add_next_minutes(self) -> bool:
         """Store the totals of the next minutes. Returns whether more are over."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             if not await trends.try_lock_totals(connection):
                 return False
             progress = await trends.read_progress(connection)
@@ -64,7 +64,7 @@ class TrendReader:
         return await self._replies.get_reply(query)
 
     async def _load_trends(self, query: ReadTrends) -> Trends:
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             await trends.use_one_snapshot(connection)
             progress = await trends.read_progress(connection)
             now = progress["now"]

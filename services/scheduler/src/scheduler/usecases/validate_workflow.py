@@ -40,7 +40,7 @@ class WorkflowValidator:
         try:
             checked = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
-            return ValidationReply(errors=refusal.refused.errors)
+            return ValidationReply(errors=refusal.details.errors)
         except StartTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/start_within_seconds"),))
         except RunTimeTooLong as refusal:
@@ -57,7 +57,7 @@ class WorkflowValidator:
 
     async def _find_reached_limit(self, submission: PendingSubmission) -> Refusal | None:
         """Return the limit that would refuse a submission now. Read without a lock, so it may have changed by then."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             found = await submits.load_admission_facts(connection, [submission])
         if not found:
             raise UnknownTenant
@@ -68,4 +68,4 @@ class WorkflowValidator:
 
 
 def _to_field_error(refusal: Refusal, pointer: str = "") -> FieldError:
-    return FieldError(pointer=pointer, code=refusal.code, message=refusal.refused.message)
+    return FieldError(pointer=pointer, code=refusal.code, message=refusal.details.message)

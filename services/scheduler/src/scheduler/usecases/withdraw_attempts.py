@@ -20,7 +20,7 @@ class AttemptWithdrawer:
 
     async def withdraw_attempt(self, ref: AttemptRef) -> None:
         """End the attempt if it is live. Does nothing if its job has ended: its executor is stopping it already."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
             locked = await transitions.lock_attempt(connection, ref, None)
             if locked_at is None or locked is None or is_final(locked.job.state):
@@ -39,7 +39,7 @@ class AttemptWithdrawer:
 
     async def withdraw_from_drained_nodes(self) -> None:
         """Withdraw all attempts on draining nodes whose grace period is over."""
-        async with self._database.direct() as connection:
+        async with self._database.transaction() as connection:
             refs = await attempts.list_attempts_to_drain(connection)
         for ref in refs:
             await self.withdraw_attempt(ref)

@@ -1,9 +1,9 @@
 """Refusals shared by the lists of the native API."""
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import ErrorKind, Refusal
 
 
 class BadCursor(Refusal):
     """Invalid cursor. Pass `next_cursor` from the previous page with the same filters."""
 
-    kind, code = Kind.INVALID, "cursor.invalid"
+    kind, code = ErrorKind.INVALID, "cursor.invalid"

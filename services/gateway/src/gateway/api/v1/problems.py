@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.auth.accounts import UnknownTenant
 from contracts.auth.credentials import InvalidCredential, MissingScope
-from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
+from contracts.wire.errors import HTTP_STATUS, FieldError, Refusal, Unavailable
 from gateway.edge.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -148,7 +148,9 @@ def _build_refusal_problem(refusal: type[Refusal]) -> dict[str, Any]:
     if missing := set(re.findall(r"{(\w+)}", template)) - set(_EXAMPLE_VALUES):
         raise LookupError(f"{refusal.__name__}: add an example of {', '.join(sorted(missing))} to _EXAMPLE_VALUES")
     detail = re.sub(r"{(\w+)}", lambda match: str(_EXAMPLE_VALUES[match[1]]), template)
-    return _build_example_problem(STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}")
+    return _build_example_problem(
+        HTTP_STATUS[refusal.kind], refusal.code, detail, f"urn:comfyfleet:error:{refusal.code}"
+    )
 
 
 def _build_http_problem(status: HTTPStatus) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class RateLimitStore:
             needed: tokens that requests wait for.
             prefetched: tokens that this replica already has; it prefetches fewer by that number.
         """
-        async with self._database.single() as connection:  # one statement: a transaction of its own
-            row = await _LEASE_TOKENS.first(
+        async with self._database.connection() as connection:  # one statement: a transaction of its own
+            row = await _LEASE_TOKENS.fetch_first(
                 connection,
                 key=key,
                 limit=float(policy.limit),
@@ -81,9 +81,9 @@ class RateLimitStore:
 
     async def return_tokens(self, tokens: Mapping[str, int]) -> None:
         """Return unused tokens, by key. A bucket never exceeds its capacity."""
-        async with self._database.single() as connection:
+        async with self._database.connection() as connection:
             for key, count in tokens.items():  # one row per statement, so that two replicas cannot deadlock
-                await _RETURN_TOKENS.run(connection, key=key, tokens=float(count))
+                await _RETURN_TOKENS.execute(connection, key=key, tokens=float(count))
 
     async def prune(self, older_than: timedelta, *, hourly_older_than: timedelta) -> None:
         """Delete buckets that have been unused for so long that they are full.

@@ -6,17 +6,17 @@ The tenant comes from the subject, which the NATS server has authorized.
 from collections.abc import Callable
 from uuid import UUID
 
-from chassis.http.app import problem
+from chassis.http.app import build_problem_body
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
-from chassis.messaging.serving import Admit
+from chassis.messaging.serving import CheckRequest
 from chassis.offload import INLINE_BYTES
-from chassis.telemetry.logs import bound_here
+from chassis.telemetry.logs import get_log_context
 from contracts.auth.accounts import UnknownUser
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB, HttpBody, NatsJobRequest
 from contracts.gateway.submissions import Submission
 from contracts.scheduler.jobs import Job
-from contracts.wire.errors import Refused
+from contracts.wire.errors import RefusalDetails
 from contracts.wire.topic import Address
 from gateway.accounts.user_cache import UserCache
 from gateway.edge.errors import BodyTooLarge
@@ -43,7 +43,7 @@ class NatsApiRateLimits:
     def __init__(self, limiter: RateLimiter | None, users: UserCache) -> None:
         self._limiter, self._users = limiter, users
 
-    def create_check(self, policy_name: str) -> Admit:
+    def create_check(self, policy_name: str) -> CheckRequest:
         """Return a function that counts a message as a request of a policy, "read" or "write"."""
 
         async def admit(address: Address) -> None:
@@ -102,19 +102,23 @@ def serve_requests(
     bus.serve(
         NATS_SUBMIT_JOB,
         submit,
-        read=_read_submission,
-        refusal_body=_build_problem_body,
-        admit=rates.create_check("write"),
+        decode=_read_submission,
+        render_refusal=_build_problem_body,
+        check_request=rates.create_check("write"),
     )
     bus.serve(
-        NATS_READ_JOB, read, read=_parse_job_request, refusal_body=_build_problem_body, admit=rates.create_check("read")
+        NATS_READ_JOB,
+        read,
+        decode=_parse_job_request,
+        render_refusal=_build_problem_body,
+        check_request=rates.create_check("read"),
     )
     bus.serve(
         NATS_CANCEL_JOB,
         cancel,
-        read=_parse_job_request,
-        refusal_body=_build_problem_body,
-        admit=rates.create_check("write"),
+        decode=_parse_job_request,
+        render_refusal=_build_problem_body,
+        check_request=rates.create_check("write"),
     )
 
 
@@ -131,6 +135,6 @@ def _parse_job_request(data: bytes) -> NatsJobRequest:
     return NatsJobRequest.model_validate_json(data)
 
 
-def _build_problem_body(refused: Refused) -> HttpBody:
-    request_id = bound_here().get("request_id") or new_id().hex
-    return HttpBody.model_validate(problem(refused, request_id))
+def _build_problem_body(refused: RefusalDetails) -> HttpBody:
+    request_id = get_log_context().get("request_id") or new_id().hex
+    return HttpBody.model_validate(build_problem_body(refused, request_id))

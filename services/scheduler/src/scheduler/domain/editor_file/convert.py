@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
-from contracts.wire.show_values import printable
+from contracts.wire.show_values import make_printable
 from contracts.workflow import MAX_NODES, WRAPPER, Graph, GraphNode
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.parse import (
@@ -272,7 +272,7 @@ class _Conversion:
             return None
         link = scope.graph.links.get(declared.link)
         if link is None:
-            why = f"Its input {printable(declared.name)} has a link that is not in the file."
+            why = f"Its input {make_printable(declared.name)} has a link that is not in the file."
             raise InexactError(why, scope.build_node_id(node))
         if link.origin == INPUT_NODE and scope.host is not None and scope.outer is not None:
             return self._leave_subgraph(scope, scope.host, scope.outer, link, node)
@@ -302,7 +302,7 @@ class _Conversion:
             self._count_steps()
             node = scope.graph.nodes.get(node_id)
             if node is None:
-                raise InexactError(f"A link comes from node {printable(node_id)}, which is not in the file.")
+                raise InexactError(f"A link comes from node {make_printable(node_id)}, which is not in the file.")
             key = (scope, node_id, "out", slot)
             if key in seen:
                 raise InexactError("Its links form a cycle.", scope.build_node_id(node))

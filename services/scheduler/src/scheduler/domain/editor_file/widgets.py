@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.editor_file.parse import FileNode, InexactError, Slot
 
@@ -43,7 +43,7 @@ def read_widgets(node: FileNode, facts: ClassFacts) -> WidgetValues:
         InexactError: the values do not fit this version of the class, or the browser would have to compute one.
     """
     if node.type in BROWSER_CLASSES:
-        raise InexactError(f"The values of {printable(node.type)} are computed in the browser.")
+        raise InexactError(f"The values of {make_printable(node.type)} are computed in the browser.")
     if not _is_order_known(facts.spec.inputs):
         raise InexactError("The nodes of this fleet do not report the order of its inputs yet.")
     if isinstance(node.values, dict):
@@ -69,7 +69,7 @@ class _PositionalReader:
         takes_file = any(spec.upload for spec in self._facts.spec.inputs.values())
         if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(value not in (None, "") for value in left):
             raise InexactError(
-                f"It has {len(self._values)} widget values, and {printable(self._node.type)} has {self._position} "
+                f"It has {len(self._values)} widget values, and {make_printable(self._node.type)} has {self._position} "
                 "widgets here. The file may come from another version of the node."
             )
         return WidgetValues(self._found, self._specs)
@@ -100,7 +100,8 @@ class _PositionalReader:
         control = self._values[self._position]
         if not isinstance(control, str) or control not in CONTROL_VALUES:
             raise InexactError(
-                f"The value of {printable(name)} is followed by {show(control)} instead of a control such as "
+                f"The value of {make_printable(name)} is followed by {format_value(control)} instead of a control such "
+                "as "
                 '"randomize".'
             )
         self._position += 1
@@ -121,9 +122,11 @@ def iterate_widgets(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
         if kind in VALUE_TYPES or kind in CONSTANT_TYPES or spec.variants is not None:
             yield Widget(name, spec)
         elif kind in BROWSER_TYPES or kind == DYNAMIC_COMBO:
-            raise InexactError(f"The value of {printable(name)} ({printable(kind)}) is computed in the browser.")
+            raise InexactError(
+                f"The value of {make_printable(name)} ({make_printable(kind)}) is computed in the browser."
+            )
         elif spec.grown is not None and (spec.grown.input.widget or spec.grown.input.type) in VALUE_TYPES:
-            raise InexactError(f"{printable(name)} has as many widgets as the browser shows.")
+            raise InexactError(f"{make_printable(name)} has as many widgets as the browser shows.")
 
 
 def order_inputs_as_loaded(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...]:
@@ -167,8 +170,8 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     if value is None or fits:
         return
     raise InexactError(
-        f"It has {show(value)} where the value of {printable(name)} ({printable(kind)}) belongs. The file may come "
-        "from another version of the node."
+        f"It has {format_value(value)} where the value of {make_printable(name)} ({make_printable(kind)}) belongs. The "
+        "file may come from another version of the node."
     )
 
 
@@ -184,7 +187,7 @@ def choose_default(name: str, spec: InputSpec) -> Any:
         return next(iter(spec.variants))
     if spec.options:
         return spec.options[0]
-    raise InexactError(f"The file has no value for {printable(name)}.")
+    raise InexactError(f"The file has no value for {make_printable(name)}.")
 
 
 def _read_values_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) -> WidgetValues:

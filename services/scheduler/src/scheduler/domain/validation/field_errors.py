@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from contracts.catalog import Scalar
 from contracts.wire.errors import FieldError
-from contracts.wire.show_values import printable, show
-from contracts.workflow import Graph, is_model
+from contracts.wire.show_values import format_value, make_printable
+from contracts.workflow import Graph, is_model_file_name
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
@@ -72,14 +72,14 @@ def _build_field_error(
 
 def _describe_choices(fault: GraphFault, similar: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
     """Describe the choices: all if they are short, otherwise the most similar ones and where to find the others."""
-    names = [show(choice) for choice in allowed or ()]
+    names = [format_value(choice) for choice in allowed or ()]
     if len(names) == len(fault.choices) and sum(map(len, names)) <= MAX_LISTED:
         return f" Valid: {', '.join(names)}." if names else ""
-    similar_names = [show(choice) for choice in similar[:MAX_NAMES_IN_MESSAGE]]
+    similar_names = [format_value(choice) for choice in similar[:MAX_NAMES_IN_MESSAGE]]
     rest = len(fault.choices) - len(similar_names)
     where = _LIST_ROUTES.get(fault.code, "")
     if fault.code == NOT_IN_LIST:
-        where = MODELS_ROUTE if any(map(is_model, fault.choices[:MAX_NAMES_IN_MESSAGE])) else CLASSES_ROUTE
+        where = MODELS_ROUTE if any(map(is_model_file_name, fault.choices[:MAX_NAMES_IN_MESSAGE])) else CLASSES_ROUTE
     if not similar_names:
         return f" {where} lists all {rest}." if where else ""
     return f" Nearest: {', '.join(similar_names)}." + (f" {where} lists the {rest} others." if rest and where else "")
@@ -99,10 +99,10 @@ def _is_on_other_node(finding: Finding, graph: Graph, other_catalogs: Sequence[C
 
 
 def _describe_other_node(finding: Finding, graph: Graph) -> str:
-    class_type = printable(graph[finding.node_id or ""].class_type)
+    class_type = make_printable(graph[finding.node_id or ""].class_type)
     what = f'The class "{class_type}"'
     if finding.input is not None:
-        what = f"{class_type}.{finding.input} {show(graph[finding.node_id or ''].inputs[finding.input])}"
+        what = f"{class_type}.{finding.input} {format_value(graph[finding.node_id or ''].inputs[finding.input])}"
     return (
         f"{what} is on some ComfyUI servers of the fleet, but no server has everything that this workflow needs. Split "
         "the workflow."

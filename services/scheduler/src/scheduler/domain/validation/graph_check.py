@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.jobs import DrawnSeed
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, find_cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
@@ -101,7 +101,7 @@ class _GraphCheck:
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
-                message = f"No ComfyUI server of the fleet has the class {show(node.class_type)}."
+                message = f"No ComfyUI server of the fleet has the class {format_value(node.class_type)}."
                 fault = GraphFault(
                     UNKNOWN_CLASS, message, given_name=node.class_type, choices=self._catalog.class_names
                 )
@@ -142,7 +142,7 @@ class _GraphCheck:
         for name, (spec, required) in declared.items():
             if not required or node.inputs.get(name) is not None:
                 continue
-            if name in node.inputs and self._catalog.rules.role(node.class_type, name) is InputRole.OUTPUT_NAME:
+            if name in node.inputs and self._catalog.rules.find_role(node.class_type, name) is InputRole.OUTPUT_NAME:
                 inputs[name] = ""  # the executor sets the name in any case
             else:
                 self._report_declared_input(
@@ -206,7 +206,7 @@ class _GraphCheck:
         """Report a declared input. If the graph policy covers it, keep it unchanged so that the policy can check it."""
         given = self._graph[node_id]
         self._add_finding(node_id, name, fault)
-        if name in given.inputs and self._catalog.rules.decides_values_alone(given.class_type, name):
+        if name in given.inputs and self._catalog.rules.decides_allowed_values(given.class_type, name):
             inputs[name] = given.inputs[name]
 
     def _add_finding(self, node_id: str, name: str, fault: GraphFault) -> None:
@@ -235,17 +235,17 @@ def _build_missing_fault(
     """Build the fault for a missing input. Often it is given, but under its name without the group prefix."""
     allowed = tuple(spec.variants) if spec.variants is not None else spec.options
     if facts.takes_only_links(spec):
-        takes = f'a link to an output of type {printable(spec.type)}, such as ["4", 0]'
+        takes = f'a link to an output of type {make_printable(spec.type)}, such as ["4", 0]'
     elif allowed is not None:
         takes = "one of its options"
     else:
         takes = f"{_TYPE_NAMES.get(spec.type, 'a value')} or a link"
-    how = f"Give the node an input {show(name)} with" if "." in name else "Give it"
+    how = f"Give the node an input {format_value(name)} with" if "." in name else "Give it"
     message = f"{facts.name}.{name} is required, and is missing. {how} {takes}."
-    listed = [show(choice) for choice in allowed or ()]
+    listed = [format_value(choice) for choice in allowed or ()]
     if listed and sum(map(len, listed)) <= MAX_LISTED:
         message += f" Valid: {', '.join(listed)}."
     short = name.rpartition(".")[2]
     if short != name and short in given and short not in declared:
-        message = f"The input {show(short)} of {facts.name} must be named {show(name)} here. Rename it."
+        message = f"The input {format_value(short)} of {facts.name} must be named {format_value(name)} here. Rename it."
     return GraphFault("required_input_missing", message, allowed if allowed and len(allowed) <= 20 else None)

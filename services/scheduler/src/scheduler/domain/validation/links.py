@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.wire.show_values import printable, show
+from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import LINK_PARTS, Graph
 from scheduler.domain.validation.findings import GraphFault
 
@@ -30,13 +30,17 @@ def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_li
         return GraphFault(BROKEN, f"{label} is a link whose node id {_describe_node_id(source, slot)}{hint}")
     if source not in graph:
         message = (
-            f"{label} is a link to node {show(source)}, which this workflow does not have. Link a node that it has."
+            f"{label} is a link to node {format_value(source)}, which this workflow does not have. Link a node that it "
+            "has."
         )
         return GraphFault(BROKEN, message, given_name=source, choices=tuple(graph))
     if type(slot) is not int:
         return GraphFault(BROKEN, f"{label} is a link whose output {_describe_output(source, slot)}")
     if slot < 0:
-        message = f"{label} is a link to output {show(slot)} of node {show(source)}. Outputs are counted from 0."
+        message = (
+            f"{label} is a link to output {format_value(slot)} of node {format_value(source)}. Outputs are counted "
+            "from 0."
+        )
         return GraphFault(BROKEN, message)
     return None
 
@@ -44,13 +48,21 @@ def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_li
 def _describe_node_id(source: Any, slot: Any) -> str:
     if type(source) is int and 0 <= source < 10**MAX_DIGITS and type(slot) is int:
         return f'{source} is a number. Write it as text: ["{source}", {slot}].'
-    return f'{show(source)} is not a text. A link has the node id as text and the output as a number, such as ["4", 0].'
+    return (
+        f"{format_value(source)} is not a text. A link has the node id as text and the output as a number, such as "
+        '["4", 0].'
+    )
 
 
 def _describe_output(source: str, slot: Any) -> str:
     if isinstance(slot, str) and slot.isascii() and slot.isdigit() and len(slot) <= MAX_DIGITS:
-        return f"{show(slot)} is a text. Write it as a number, without quotes: [{show(source)}, {int(slot)}]."
-    return f'{show(slot)} is not a whole number. Write the number of the output, counted from 0, such as ["4", 0].'
+        return (
+            f"{format_value(slot)} is a text. Write it as a number, without quotes: [{format_value(source)}, "
+            f"{int(slot)}]."
+        )
+    return (
+        f'{format_value(slot)} is not a whole number. Write the number of the output, counted from 0, such as ["4", 0].'
+    )
 
 
 def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> GraphFault | None:
@@ -62,7 +74,10 @@ def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[
         return None
     count = len(spec.outputs)
     has = f"only has the outputs 0 to {count - 1}" if count > 1 else "only has output 0" if count else "has no outputs"
-    message = f"{label} is a link to output {show(slot)} of node {show(source_id)} ({source.class_type}), which {has}."
+    message = (
+        f"{label} is a link to output {format_value(slot)} of node {format_value(source_id)} ({source.class_type}), "
+        f"which {has}."
+    )
     return GraphFault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
 
 
@@ -84,8 +99,9 @@ def find_type_fault(
     if are_types_compatible(given, accepted.type):
         return None
     message = (
-        f"{label} takes {printable(accepted.type)}, and output {link[1]} of node {show(link[0])} "
-        f"({printable(source)}) gives {printable(given)}. Link an output of type {printable(accepted.type)}."
+        f"{label} takes {make_printable(accepted.type)}, and output {link[1]} of node {format_value(link[0])} "
+        f"({make_printable(source)}) gives {make_printable(given)}. Link an output of type "
+        f"{make_printable(accepted.type)}."
     )
     return GraphFault("link_type_mismatch", message)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
-from contracts.wire.show_values import show, show_number
-from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model
+from contracts.wire.show_values import format_number, format_value
+from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model_file_name
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.validation.declared_inputs import unwrap_value
 from scheduler.domain.validation.findings import GraphFault
@@ -48,7 +48,9 @@ def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_o
         message = f'{label} is a link inside of {{"{WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
         return CheckedValue(fault=GraphFault("broken_link", message))
     if facts.takes_only_links(spec):
-        message = f'{label} is {show(inner)}, and takes a link to an output of type {spec.type}, such as ["4", 0].'
+        message = (
+            f'{label} is {format_value(inner)}, and takes a link to an output of type {spec.type}, such as ["4", 0].'
+        )
         if isinstance(inner, str) and inner and spec.type in _LOADERS:
             message += f" To use a file, upload it (POST /api/v1/upload) and link a {_LOADERS[spec.type]} node."
         return CheckedValue(fault=GraphFault("link_required", message))
@@ -72,22 +74,22 @@ def _convert_value(label: str, spec: InputSpec, value: Any) -> tuple[Any, GraphF
     if cast is None or type(value) is cast:
         return value, _find_number_fault(label, value)
     if cast is bool and isinstance(value, str) and value.strip().lower() in FALSE_TEXTS:
-        message = f"{label} is the text {show(value)}, which ComfyUI takes for true. Send false without quotes."
+        message = f"{label} is the text {format_value(value)}, which ComfyUI takes for true. Send false without quotes."
         return None, GraphFault(NOT_A_BOOLEAN, message)
     try:
         converted = cast(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         kind = "a whole number" if cast is int else "a number"
-        return None, GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be {kind}.")
+        return None, GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, and must be {kind}.")
     return converted, _find_number_fault(label, converted)
 
 
 def _find_number_fault(label: str, value: Any) -> GraphFault | None:
     """Return a fault if the number cannot be sent as JSON."""
     if isinstance(value, float) and not math.isfinite(value):
-        return GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be a finite number.")
+        return GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, and must be a finite number.")
     if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
-        message = f"{label} is {show(value)}, and must be between {MIN_INTEGER} and {MAX_INTEGER}."
+        message = f"{label} is {format_value(value)}, and must be between {MIN_INTEGER} and {MAX_INTEGER}."
         return GraphFault("integer_out_of_range", message)
     return None
 
@@ -97,15 +99,15 @@ def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> GraphFault | N
     if low is None and high is None:
         return None
     if not isinstance(value, int | float):
-        return GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be a number.")
+        return GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, and must be a number.")
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     if low is not None and high is not None:
-        wanted = f"between {show_number(low)} and {show_number(high)}"
+        wanted = f"between {format_number(low)} and {format_number(high)}"
     else:
-        wanted = f"at most {show_number(high)}" if high is not None else f"at least {show_number(low or 0)}"
+        wanted = f"at most {format_number(high)}" if high is not None else f"at least {format_number(low or 0)}"
     bounds = tuple(bound for bound in (low, high) if bound is not None)
-    return GraphFault(OUT_OF_RANGE, f"{label} is {show(value)}, and must be {wanted}.", bounds)
+    return GraphFault(OUT_OF_RANGE, f"{label} is {format_value(value)}, and must be {wanted}.", bounds)
 
 
 def _check_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
@@ -133,10 +135,11 @@ def _list_path_variants(given: Any) -> tuple[Any, ...]:
 def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> GraphFault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
     lacks = "no ComfyUI server of the fleet has" if _lists_models(spec) else "is not one of its options"
-    message = f"{facts.name}.{name} is {show(given)}, which {lacks}."
+    message = f"{facts.name}.{name} is {format_value(given)}, which {lacks}."
     if not choices:
         message = (
-            f"{facts.name}.{name} is {show(given)}, but no ComfyUI server of the fleet has any file for it. Ask the "
+            f"{facts.name}.{name} is {format_value(given)}, but no ComfyUI server of the fleet has any file for it. "
+            "Ask the "
             "operator to add one."
         )
     if len(choices) <= SHORT_LIST:
@@ -146,4 +149,4 @@ def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: An
 
 def _lists_models(spec: InputSpec) -> bool:
     """Whether the options are files of a model folder; such a list is complete for any class."""
-    return any(map(is_model, spec.options or ()))
+    return any(map(is_model_file_name, spec.options or ()))
