@@ -9,7 +9,7 @@ import pytest
 
 from contracts.graph_policy.input_roles import find_role_by_pattern
 from contracts.graph_policy.registry import STOCK_CLASSES, is_stock_module, is_unreviewed
-from executor.domain.catalog import read_catalog
+from executor.domain.catalog import parse_catalog
 from tests.contract.simnode.driver import driven
 
 REAL = os.environ.get("COMFYUI_URL")
@@ -22,7 +22,7 @@ HOW_TO_REVIEW = (
 def unreviewed(object_info: dict[str, Any]) -> list[str]:
     """Return what needs a review: class names, and "class.input" for inputs that look like a path."""
     found = []
-    for name, spec in read_catalog(object_info).items():
+    for name, spec in parse_catalog(object_info).items():
         module = str(object_info[name].get("python_module"))
         if is_unreviewed(name, module):
             found.append(f"{name} ({module})")

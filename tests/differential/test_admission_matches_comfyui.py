@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from executor.domain.catalog import read_catalog
+from executor.domain.catalog import parse_catalog
 from scheduler.domain.catalog import Catalog
 from simnode.settings import NEW, OLD
 from tests.contract.simnode.driver import driven
@@ -50,7 +50,7 @@ async def compare(url: str, per_workflow: int) -> None:
     async with http_client(base_url=url, timeout=120) as client:
         uploaded = await upload(client)
         info = (await client.get("/object_info")).raise_for_status().json()
-        catalog = Catalog(read_catalog(info))
+        catalog = Catalog(parse_catalog(info))
         counts: Counter[str] = Counter()
         unexplained = []
         async with busy(client, info) as node:

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from executor.domain.catalog import read_catalog
+from executor.domain.catalog import parse_catalog
 from scheduler.domain.catalog import Catalog
 from simnode.catalog import Catalog as SimulatedClasses
 from simnode.folders import Folders
@@ -15,7 +15,7 @@ from simnode.shelf import Shelf
 
 def catalog_of(object_info: dict[str, Any]) -> Catalog:
     """Return the catalog of a node with this ``object_info``."""
-    return Catalog(read_catalog(object_info))
+    return Catalog(parse_catalog(object_info))
 
 
 def simulated_catalog(*checkpoints: str, without: frozenset[str] = frozenset()) -> Catalog:

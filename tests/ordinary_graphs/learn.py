@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from executor.domain.catalog import read_catalog
+from executor.domain.catalog import parse_catalog
 from tests.ordinary_graphs.builder import CLASSES, MODEL_SUFFIXES, OrdinaryGraph
 from tests.ordinary_graphs.corpus import ordinary_graphs
 
@@ -83,7 +83,7 @@ def _dynamic(kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in {"COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"}:
         return {}
     described = {"X": {"input": {"required": {"x": [kind, extra]}}}}
-    spec = read_catalog(described)["X"].inputs["x"].model_dump(mode="json", exclude_defaults=True)
+    spec = parse_catalog(described)["X"].inputs["x"].model_dump(mode="json", exclude_defaults=True)
     return {part: spec[part] for part in ("variants", "grown") if part in spec}
 
 

@@ -129,6 +129,6 @@ async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_execut
     assert finish.warnings == (
         JobWarning(
             code="job.node_without_outputs",
-            message="These output nodes left nothing that could be stored: 2 (SimReport), 3 (SimReport).",
+            message="These output nodes produced no output: 2 (SimReport), 3 (SimReport).",
         ),
     )

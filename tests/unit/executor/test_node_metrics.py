@@ -18,7 +18,7 @@ class Node:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.idle_s: Counter[IdleReason] = Counter()
-        self.idle = IdleTime(self._add, lambda: self.now_s)
+        self.idle_time = IdleTime(self._add, lambda: self.now_s)
 
     def passes(self, seconds: float) -> None:
         self.now_s += seconds
@@ -30,18 +30,18 @@ class Node:
 def test_idle_time_counts_for_the_reason_that_held_while_it_passed() -> None:
     node = Node()
     node.passes(1)
-    node.idle.enter(IdleReason.NODE_OFFLINE)
+    node.idle_time.switch_to(IdleReason.NODE_OFFLINE)
     node.passes(2)
-    node.idle.enter_request()
+    node.idle_time.record_work_request()
     node.passes(4)
-    node.idle.enter(IdleReason.PREPARING)
+    node.idle_time.switch_to(IdleReason.PREPARING)
     node.passes(8)
-    node.idle.enter_running()
+    node.idle_time.stop()
     node.passes(100)
-    node.idle.enter(IdleReason.FINISHING)
+    node.idle_time.switch_to(IdleReason.FINISHING)
     node.passes(16)
-    node.idle.flush()
-    node.idle.flush()
+    node.idle_time.flush()
+    node.idle_time.flush()
     assert node.idle_s == {
         IdleReason.STARTING: 1,
         IdleReason.NODE_OFFLINE: 2,
@@ -53,13 +53,13 @@ def test_idle_time_counts_for_the_reason_that_held_while_it_passed() -> None:
 
 def test_time_without_a_scheduler_counts_as_such_until_it_answers() -> None:
     node = Node()
-    node.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
+    node.idle_time.switch_to(IdleReason.SCHEDULER_UNAVAILABLE)
     node.passes(1)
-    node.idle.enter_request()
+    node.idle_time.record_work_request()
     node.passes(2)
-    node.idle.enter(IdleReason.NO_WORK)
+    node.idle_time.switch_to(IdleReason.NO_WORK)
     node.passes(4)
-    node.idle.flush()
+    node.idle_time.flush()
     assert node.idle_s == {
         IdleReason.STARTING: 0,
         IdleReason.SCHEDULER_UNAVAILABLE: 3,
