@@ -1,5 +1,5 @@
 #!/bin/sh
-# One role and one database for each service that keeps anything; none may look into another's.
+# Create a role and a database for each service that has one. A role can connect only to its own database.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" <<'SQL'
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;

@@ -33,7 +33,7 @@ async def either_node(
     node = Node(tmp_path, "--step-ms", "20", "--version", request.param, fork_server=fork_server)
     await node.start()
     yield node
-    await node.end()
+    await node.stop()
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUIClient
     prompt_id, graph = str(uuid4()), hello()
     answer = await client.post_prompt(graph, prompt_id, "c")
     assert answer.accepted
-    await either_node.until_ended(prompt_id)
+    await either_node.wait_until_ended(prompt_id)
     seen = await find_prompt(client, prompt_id)
     assert seen.state is PromptState.ENDED
     assert seen.entry is not None
@@ -101,8 +101,8 @@ async def test_stopping_one_prompt_leaves_the_others(
         await client.post_prompt(slow(seconds), prompt_id, "c")
     assert await stop_prompt(client, journal, second, within_s=READY_S)
     assert journal.list_orphans() == []
-    await either_node.until_ended(first)
-    await either_node.until_ended(third)
+    await either_node.wait_until_ended(first)
+    await either_node.wait_until_ended(third)
     outcomes = [(await either_node.ledger(prompt_id))[0]["outcome"] for prompt_id in (first, second, third)]
     assert outcomes == ["success", "deleted", "success"]
 
@@ -114,10 +114,10 @@ async def test_a_running_prompt_is_interrupted(client: ComfyUIClient, either_nod
     assert (await either_node.ledger(prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
 
-async def test_prompt_that_ignores_interruption_is_recorded(
+async def test_prompt_that_ignores_interruption_is_recorded_as_orphaned(
     client: ComfyUIClient, either_node: Node, journal: Journal
 ) -> None:
-    await either_node.arm("interrupt_latency", seconds=60)
+    await either_node.arm_fault("interrupt_latency", seconds=60)
     prompt_id = str(uuid4())
     await client.post_prompt(slow(30), prompt_id, "c")
     assert not await stop_prompt(client, journal, prompt_id, within_s=0.3)

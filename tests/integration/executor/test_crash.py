@@ -81,7 +81,7 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
     journal.open()
     await bus.start()
     try:
-        given = await scheduler.give(slow(60))
+        given = await scheduler.offer_job(slow(60))
         assigned = await requester.request_work()
         assert assigned is not None
         attempt = live_attempts.add(assigned.record)
@@ -93,7 +93,7 @@ async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(setting
         assert await reporter.report_end(finish)
         journal.clear_attempt(assigned.record.prompt_id)
         live_attempts.remove(attempt)
-        await scheduler.give(hello())
+        await scheduler.offer_job(hello())
         assert await requester.request_work() is not None
         assert journal.list_orphans() == []
         (entry,) = await node.ledger(given.prompt_id)

@@ -42,7 +42,7 @@ def test_new_prompt_restarts_the_occupation_timer() -> None:
     assert (state.prompt_id, state.seconds, state.blocked) == ("c", 1, False)
 
 
-def test_pending_prompt_without_a_running_one_reveals_a_dead_worker() -> None:
+def test_pending_prompt_without_a_running_one_means_a_dead_worker() -> None:
     occupancy = seen(WAITING, for_s=10)
     before, after = occupancy.build_report(1_010), occupancy.build_report(1_011)
     assert before is not None
