@@ -73,7 +73,7 @@ class Hub:
         """Queue a text frame (type 3), always for every socket."""
         self.send_frame(frames.encode_progress_text(node_id, text))
 
-    async def greet(self, sid: str, queue_remaining: int) -> None:
+    async def send_initial_messages(self, sid: str, queue_remaining: int) -> None:
         """Send a new connection its state: the queue length and, if its own prompt runs, the executing node."""
         if self._faults.trigger("ws_stall"):
             return

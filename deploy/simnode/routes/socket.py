@@ -24,7 +24,7 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
     sid = request.rel_url.query.get("clientId", "") or uuid.uuid4().hex
     components.hub.register(sid, socket, request.transport)
     try:
-        await components.hub.greet(sid, components.queue.remaining)
+        await components.hub.send_initial_messages(sid, components.queue.remaining)
         await _receive_messages(socket, sid, components.hub, build_feature_flags(components))
     finally:
         components.hub.unregister(sid, socket)

@@ -20,7 +20,7 @@ from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.expansion import find_root_node
 from executor.domain.media_types import find_media_type
 from executor.domain.named_files import NodeFilePath, list_possible_files
-from executor.domain.node_text import clean_name, display_file_name, is_addressable, is_servable
+from executor.domain.node_text import clean_name, format_file_name, is_addressable, is_servable
 
 STORED_TYPES = frozenset({"output", "temp"})
 INPUT_TYPE = "input"
@@ -85,7 +85,7 @@ class FoundOutput:
         return FoundOutput(
             node_id=self.node_id,
             reported_by=self.reported_by,
-            name=display_file_name(path.filename),
+            name=format_file_name(path.filename),
             kind=kind,
             content_type=content_type,
             key=self.key,
@@ -183,7 +183,7 @@ class _NodeReportParser:
             yield FoundOutput(
                 node_id=self.node_id,
                 reported_by=self.reported_by,
-                name=display_file_name(entry["filename"]),
+                name=format_file_name(entry["filename"]),
                 kind=kind,
                 content_type=content_type,
                 key=key,
@@ -210,7 +210,7 @@ class _NodeReportParser:
         return FoundOutput(
             node_id=self.node_id,
             reported_by=self.reported_by,
-            name=display_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
+            name=format_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
             kind=OutputKind.TEXT,
             content_type=content_type,
             source=OutputSource.VALUE,
@@ -255,11 +255,11 @@ def _split_file_path(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _is_file(value: Any) -> bool:
-    return _names_file(value) and value.get("type", "output") in STORED_TYPES
+    return _is_file_entry(value) and value.get("type", "output") in STORED_TYPES
 
 
 def _is_input_file(value: Any) -> bool:
-    return _names_file(value) and value.get("type") == INPUT_TYPE
+    return _is_file_entry(value) and value.get("type") == INPUT_TYPE
 
 
 def _is_websocket_image(value: Any) -> bool:
@@ -267,7 +267,7 @@ def _is_websocket_image(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("source") == WEBSOCKET_SOURCE
 
 
-def _names_file(value: Any) -> bool:
+def _is_file_entry(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and isinstance(value.get("filename"), str)

@@ -29,7 +29,7 @@ def truncate_text(value: Any) -> str:
     return value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
 
 
-def display_file_name(name: str) -> str:
+def format_file_name(name: str) -> str:
     """Return a file name for tenants: no folders, no control characters, shortened in the middle."""
     last = name[-4 * MAX_FILE_NAME :].replace("\\", "/").rpartition("/")[2]
     plain = _NOT_IN_FILE_NAMES.sub("_", last)

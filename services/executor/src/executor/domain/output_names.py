@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from executor.domain.constant_text import ConstantTexts
-from executor.domain.node_text import MAX_FILE_NAME, display_file_name
+from executor.domain.node_text import MAX_FILE_NAME, format_file_name
 
 DEFAULT_PREFIX = "ComfyUI"
 MAX_NAME_BYTES = 180  # bytes of a prefix; a file name has 255, and nodes append counter and extension
@@ -78,12 +78,12 @@ class OutputNameTranslator:
     def translate(self, filename: str, subfolder: str) -> str:
         """Return the file name that the owner requested."""
         if not f"{subfolder}/".replace("\\", "/").startswith(f"{self._folder}/"):
-            return display_file_name(filename)
+            return format_file_name(filename)
         head, cut, tail = filename.partition(_CUT)
         if cut:
             rest = next((name.rest for name in self._shortened_names if name.beginning.fullmatch(head)), "")
             head = f"{head}{rest}"
-        return display_file_name(_decode_characters(head + tail))
+        return format_file_name(_decode_characters(head + tail))
 
 
 def _list_long_texts(graph: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import NodeUnavailable, QueuedPrompt, UnreadableResponse
 from executor.usecases.live_attempts import LiveAttempts
-from executor.usecases.standby_socket import client_id_prefix
+from executor.usecases.standby_socket import build_client_id_prefix
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0  # between repetitions; a single request may be lost
 
@@ -25,7 +25,7 @@ class NodeCleaner:
     """
 
     def __init__(self, node: ComfyUIClient, *, node_name: str, live_attempts: LiveAttempts, within_s: float) -> None:
-        self._node, self._client_id_prefix = node, client_id_prefix(node_name)
+        self._node, self._client_id_prefix = node, build_client_id_prefix(node_name)
         self._live_attempts, self._within_s = live_attempts, within_s
         self._on_complete: Callable[[], None] = lambda: None
         self._commanded_at: datetime | None = None

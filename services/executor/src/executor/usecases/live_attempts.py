@@ -50,7 +50,7 @@ class LiveAttempt:
         """Why the attempt is being stopped; None while it is not."""
         return self._stop_reason
 
-    async def take_node(self) -> None:
+    async def acquire_node(self) -> None:
         """Wait until no other attempt is on the node, and take it. Never returns once a stop was requested."""
         await self._node.acquire()
         self._has_node = True
@@ -59,7 +59,7 @@ class LiveAttempt:
         self._place = AttemptPlace.ON_NODE
         self._changed.set()
 
-    def leave_node(self) -> None:
+    def release_node(self) -> None:
         """Release the node for the next attempt: this one's prompt has ended, or was never posted."""
         if self._has_node:
             self._node.release()

@@ -70,7 +70,7 @@ class PromptPoster:
                     self.journal.set_phase(record.prompt_id, Phase.POSTED)
                     return None
                 if posts >= MAX_POSTS:
-                    return await self._give_up_prompt(record, NODE_REFUSES_JOBS)
+                    return await self._abandon_prompt(record, NODE_REFUSES_JOBS)
                 prompt = prompt or await self.builder.build_prompt(record, files)
                 self.journal.set_phase(record.prompt_id, Phase.POSTING)
                 posting = True
@@ -87,10 +87,10 @@ class PromptPoster:
                     posts, check_first, recently_sent, unreachable_since = posts + 1, True, True, time.monotonic()
                 elif time.monotonic() - unreachable_since > self.unreachable_s:
                     may_have_arrived = posts > 0 or record.phase is Phase.POSTING
-                    return await self._give_up_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
+                    return await self._abandon_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
                 await asyncio.sleep(PAUSE_S)
 
-    async def _give_up_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
+    async def _abandon_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
         self.journal.add_orphan(record.prompt_id)
         return result
 

@@ -27,7 +27,7 @@ from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_pending_on_idle_node
 from executor.usecases.live_attempts import AttemptPlace, LiveAttempt
 from executor.usecases.node_state import NodeState
-from executor.usecases.standby_socket import StandbySocket, client_id_prefix
+from executor.usecases.standby_socket import StandbySocket, build_client_id_prefix
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
@@ -97,7 +97,7 @@ class WorkRequester:
         orphans = {
             item.prompt_id: item.client_id
             for item in queue
-            if item.prompt_id and item.client_id.startswith(client_id_prefix(self.node_name))
+            if item.prompt_id and item.client_id.startswith(build_client_id_prefix(self.node_name))
         }
         if len(orphans) < len(queue):
             foreign = [item for item in queue if item.prompt_id not in orphans]

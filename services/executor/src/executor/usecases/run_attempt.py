@@ -111,7 +111,7 @@ class AttemptRunner:
             if finish is None:
                 finish = await self._stop_attempt(attempt, maybe_posted=maybe_posted)
         finally:
-            self._leave_node(attempt)
+            self._release_node(attempt)
         if finish is None:
             self.journal.clear_attempt(prompt_id)
             return None
@@ -140,12 +140,12 @@ class AttemptRunner:
             return None
         return _build_finish(record, CANCELLED, gpu_s=self._compute_charged_s(record))
 
-    def _leave_node(self, attempt: LiveAttempt) -> None:
+    def _release_node(self, attempt: LiveAttempt) -> None:
         """Release the node for the next attempt, and record that it is idle."""
         if attempt.place is AttemptPlace.ON_NODE:
             self.metrics.idle_time.switch_to(IdleReason.FINISHING)
             self.prefetch_timing.record_prompt_end(time.monotonic())
-        attempt.leave_node()
+        attempt.release_node()
 
     def _compute_charged_s(self, record: AttemptRecord) -> float:
         """Return the time to charge for an attempt that was stopped; 0 before it was posted."""
@@ -181,7 +181,7 @@ class AttemptRunner:
         record = attempt.record
         if maybe_posted or record.phase is not Phase.ASSIGNED:
             # Before anything else, so that adopted attempts get the node in order, before one that was never posted.
-            await attempt.take_node()
+            await attempt.acquire_node()
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
             return await self._run_prompt(attempt, {}, maybe_posted)
@@ -220,7 +220,7 @@ class AttemptRunner:
         def on_end() -> None:
             self.journal.add_expanding_classes(collector.expansion.classes)  # the next prompt may be posted now
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
-                self._leave_node(attempt)
+                self._release_node(attempt)
 
         watcher = PromptWatcher(
             self.node,
@@ -245,7 +245,7 @@ class AttemptRunner:
             entry_or_finish, wall_s = await self._post_and_watch(
                 attempt, files, listeners, publisher, grants, maybe_posted=maybe_posted
             )
-            self._leave_node(attempt)
+            self._release_node(attempt)
             if isinstance(entry_or_finish, FinishAttempt):
                 return entry_or_finish
             return await self._collect_and_store(record, entry_or_finish, wall_s, uploads, listeners)
@@ -266,7 +266,7 @@ class AttemptRunner:
             images.on_disconnect()  # earlier frames are lost
         async with self.standby_socket.open_for_attempt(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_disconnect, images.on_frame)
-            prompt = await self._take_node(attempt, files)
+            prompt = await self._acquire_node(attempt, files)
             if record.assignment.free_memory and record.phase is Phase.ASSIGNED and not maybe_posted:
                 await self._free_memory()
             record, posted_at = attempt.record, time.monotonic()
@@ -287,7 +287,7 @@ class AttemptRunner:
             ):
                 entry_or_finish = await watcher.wait_until_ended()
                 if isinstance(entry_or_finish, HistoryEntry):
-                    self._leave_node(attempt)
+                    self._release_node(attempt)
                     await images.wait_for_late_images(had_oversized_message=lambda: events.had_oversized_message)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await publisher.publish_progress()
@@ -304,7 +304,7 @@ class AttemptRunner:
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
         return entry_or_finish, time.monotonic() - posted_at if fresh else _compute_elapsed_s(attempt.record)
 
-    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
+    async def _acquire_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
         """Wait for the node, unless the attempt has it. Meanwhile, build its prompt and check its policy.
 
         Raises:
@@ -321,7 +321,7 @@ class AttemptRunner:
                 prompt = await self.poster.builder.build_prompt(record, files)
             try:
                 async with asyncio.timeout(self.settings.prefetch_hold_s):
-                    await attempt.take_node()
+                    await attempt.acquire_node()
             except TimeoutError:
                 raise NotStarted("the job before it takes too long") from None
             if not self.state.online or self.journal.has_orphans():
@@ -329,7 +329,7 @@ class AttemptRunner:
             if self.journal.list_expanding_classes() != expanding:
                 prompt = None  # build it again: nodes of these classes need markers against cached outputs
         else:
-            await attempt.take_node()
+            await attempt.acquire_node()
         if has_to_wait or record.assignment.inputs:
             self._set_begun_at(attempt)
         return prompt

@@ -9,7 +9,7 @@ from executor.clients.comfyui_events import NodeEvents
 from executor.domain.attempt import AttemptRecord
 
 
-def client_id_prefix(node_name: str) -> str:
+def build_client_id_prefix(node_name: str) -> str:
     """Return the prefix of all client ids that executors of this node use."""
     return f"comfyfleet.{node_name}."
 
@@ -25,7 +25,7 @@ class StandbySocket:
     """
 
     def __init__(self, url: str, node_name: str) -> None:
-        self._url, self._client_id_prefix = url, client_id_prefix(node_name)
+        self._url, self._client_id_prefix = url, build_client_id_prefix(node_name)
         self._ready: NodeEvents | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
