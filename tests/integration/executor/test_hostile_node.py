@@ -102,18 +102,18 @@ async def test_model_folders_with_names_that_are_not_utf_8_do_not_hide_new_model
 ) -> None:
     names = ["\ud800", "caf\udce9"]
 
-    async def add_folders(asked: Asked, reply: Reply) -> Reply:
-        if (asked.route, asked.prompt_id) == ("models", ""):
+    async def add_folders(request: NodeRequest, reply: Reply) -> Reply:
+        if (request.route, request.prompt_id) == ("models", ""):
             return Reply(json.dumps([*json.loads(reply.body), *names]).encode())
-        if (asked.route, asked.prompt_id) == ("written_models", ""):
+        if (request.route, request.prompt_id) == ("written_models", ""):
             folders = [{"name": name, "folders": ["/srv/output/models"]} for name in names]
             return Reply(json.dumps([*json.loads(reply.body), *folders]).encode())
         return reply
 
-    proxy.answer = add_folders
+    proxy.change_reply = add_folders
     await start_executor(comfyui_url=proxy.url, catalog_every_s=3600.0, models_every_s=0.1, heartbeat_s=0.1)
     await scheduler.until(lambda: len(scheduler.catalogs) >= 1)
-    await node.ask("POST", "/simnode/models", {"folder": "checkpoints", "names": ["hostile_new.safetensors"]})
+    await node.request("POST", "/simnode/models", {"folder": "checkpoints", "names": ["hostile_new.safetensors"]})
     await scheduler.until(lambda: scheduler.offers_model("hostile_new.safetensors"))
     assert proxy.replaced["models"]
     assert proxy.replaced["written_models"]
